@@ -1,0 +1,1 @@
+"""What every part stands on: errors, clocks, settings, logging, lifecycle, rpc."""

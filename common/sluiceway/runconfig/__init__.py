@@ -1,0 +1,1 @@
+"""From the text of a configuration to the tasks of a run."""

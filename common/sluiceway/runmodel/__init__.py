@@ -1,0 +1,1 @@
+"""Runs, tasks and the rules that move them: pure."""

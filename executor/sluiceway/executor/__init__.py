@@ -1,0 +1,1 @@
+"""Runs the steps of assignments and reports what is."""

@@ -1,0 +1,1 @@
+"""Where pods run: one interface, several drivers."""

@@ -1,0 +1,112 @@
+"""The face of the database: all that the services above it use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from google.protobuf.message import Message
+from sluiceway.datamanager.model import (
+    Action,
+    Applied,
+    Page,
+    Position,
+    Precondition,
+    Query,
+    RecordType,
+    TransactionFunction,
+    View,
+)
+
+__all__ = ["Committed", "Database"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T_co]):
+    """The answer of a transaction: the function's value and the position from which on every reader sees it."""
+
+    value: T_co
+    position: Position
+
+
+class Database(Protocol):
+    """One database, through this server. Safe to use from any task of the event loop."""
+
+    async def transact(self, function: TransactionFunction[T], *, durable: bool = False) -> Committed[T]:
+        """Commit what `function` decides, at its place in the log.
+
+        Args:
+            function: see `TransactionFunction`.
+            durable: answer only when the object storage holds it too.
+
+        Raises:
+            SluicewayError: what the function raised; nothing was written.
+            Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied. Read, then decide.
+            Exhausted: the transaction is over 1 MiB or 10,000 actions.
+            Unavailable: nothing was written; the store is away, or too much waits to be flushed.
+        """
+        ...
+
+    async def commit(
+        self,
+        actions: Sequence[Action],
+        preconditions: Sequence[Precondition] = (),
+        groups: Sequence[str] = (),
+    ) -> Committed[None]:
+        """Commit actions if all preconditions hold, all or nothing.
+
+        Raises:
+            Conflict: one does not hold; the message names it and the revision that it has.
+            InvalidInput: no actions.
+        """
+        ...
+
+    async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
+        """Run a pure function over one consistent view that has applied at least `after`.
+
+        Raises:
+            Unavailable: this server did not reach `after` within 2 s.
+        """
+        ...
+
+    async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
+        """Read a record; before it says NOT_FOUND it reads linearizably. Raises `NotFound`."""
+        ...
+
+    async def list(self, type_: RecordType[M], query: Query, *, after: Position | None = None) -> Page[M]:
+        """Answer a page of a list."""
+        ...
+
+    async def linearize(self) -> Position:
+        """Ask etcd for the newest entry, wait until it is applied here, and answer its position."""
+        ...
+
+    def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncIterator[Applied]:
+        """Give every transaction applied after a position, in order, none twice.
+
+        Args:
+            after: the last position that the subscriber has seen.
+            topics: only transactions that emit to one of these, or (`type:<record type>`) that touch a record of that
+            type; empty: all.
+
+        Raises:
+            OutOfRange: `after` is older than the history that is kept (24 h). Start from a snapshot.
+            Exhausted: reason `SUBSCRIBER_TOO_SLOW`: 1 MiB waited for it; metadata `position` is the last one
+            delivered.
+        """
+        ...
+
+    @property
+    def position(self) -> Position:
+        """The last position applied here."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The present epoch."""
+        ...

@@ -1,0 +1,1 @@
+"""gRPC as JSON over HTTP."""

@@ -1,0 +1,1 @@
+"""etcd behind one small port."""

@@ -1,0 +1,1 @@
+"""Runs, their tasks and the executors that work on them."""
