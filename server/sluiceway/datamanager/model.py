@@ -1,9 +1,8 @@
 """The words of the database: records, transactions, positions (datamanager.md, "Model").
 
 A record is (type, id) -> a protobuf message. A transaction is a list of actions with preconditions, all or nothing. A
-transaction
-function is called by the committer at its place in the log with an exact `View`, and decides there. Pure values; no
-I/O.
+transaction function is called by the committer at its place in the log with an exact `View`, and decides there. Pure
+values; no I/O.
 """
 
 from __future__ import annotations
@@ -119,8 +118,11 @@ class RecordType(Generic[M]):
         name: stable, lower_snake_case; part of keys in the object storage.
         message: the protobuf class of its bodies.
         columns: of its read model.
-        indexes: tuples of column names that lists filter on, each followed by id; every `Query` must be served by
-            one.
+        indexes: tuples of column names, each followed by id; every `Query` must be served by one: its first columns
+            are those of `where` (in any order), the rest is exactly `order`.
+        bodies: where they are.
+        version: raise it when a column's `of` answers differently for the same message: every server then builds its
+            read database anew.
     """
 
     name: str
@@ -128,6 +130,7 @@ class RecordType(Generic[M]):
     columns: tuple[Column[M], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
     bodies: Bodies = Bodies.LOCAL
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +198,8 @@ class Decision(Generic[T_co]):
     """What a transaction function decided.
 
     Attributes:
-        value: handed to the caller of `transact` when the transaction is committed (or at once when there are no
-            actions: then nothing is
-            written, and the answer's position is the one that the view had).
+        value: handed to the caller of `transact` when the transaction is committed. When there are no actions,
+            nothing is written, and the answer's position is that of the transaction before.
         actions: in order; of two on one record the later counts.
         groups: the change groups whose revision this transaction moves.
     """
@@ -213,8 +215,8 @@ class Query:
 
     Attributes:
         where: columns that must equal a value.
-        order: column names, `-` in front for descending; the id decides ties, in the direction of the first. Empty:
-            by id.
+        order: column names, `-` in front of all of them for descending; the id decides ties, in the same direction.
+            Empty: by id.
         size: 1 to 1,000.
         token: opaque, from the page before; one made for another query is refused.
     """

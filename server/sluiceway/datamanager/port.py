@@ -92,7 +92,7 @@ class Database(Protocol):
         Args:
             after: the last position that the subscriber has seen.
             topics: only transactions that emit to one of these, or (`type:<record type>`) that touch a record of that
-            type; empty: all.
+                type; empty: all.
 
         Raises:
             OutOfRange: `after` is older than the history that is kept (24 h). Start from a snapshot.

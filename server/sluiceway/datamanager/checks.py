@@ -1,0 +1,106 @@
+"""What every transaction is checked for, by the committer and by the fake alike. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sluiceway.datamanager.model import (
+    Action,
+    Decision,
+    Delete,
+    Emit,
+    GroupRevision,
+    Position,
+    Precondition,
+    Put,
+    RecordAbsent,
+    RecordRevision,
+    TransactionFunction,
+    View,
+)
+from sluiceway.foundation.errors import Conflict, Exhausted, InvalidInput
+
+__all__ = [
+    "MAX_ACTIONS",
+    "MAX_BYTES",
+    "check_count",
+    "check_preconditions",
+    "check_size",
+    "plain_transaction",
+    "topics_of",
+]
+
+MAX_ACTIONS = 10_000
+MAX_BYTES = 1024 * 1024
+
+
+def check_count(actions: Sequence[Action]) -> None:
+    """Raise `Exhausted` for more actions than a transaction may have."""
+    if len(actions) > MAX_ACTIONS:
+        raise Exhausted(
+            f"a transaction has at most {MAX_ACTIONS} actions, this one has {len(actions)}: split it",
+            reason="TRANSACTION_TOO_LARGE",
+        )
+
+
+def check_size(size: int) -> None:
+    """Raise `Exhausted` for a transaction that is larger, as stored, than one may be."""
+    if size > MAX_BYTES:
+        raise Exhausted(
+            f"a transaction has at most {MAX_BYTES} bytes, this one has {size}: split it",
+            reason="TRANSACTION_TOO_LARGE",
+        )
+
+
+def check_preconditions(view: View, preconditions: Sequence[Precondition]) -> None:
+    """Raise `Conflict` for the first that does not hold, with what the record or group has instead."""
+    for wanted in preconditions:
+        have: Position | None
+        match wanted:
+            case RecordRevision():
+                have = view.revision(wanted.type, wanted.id)
+                if have != wanted.revision:
+                    raise _conflict(f"{wanted.type.name} {wanted.id!r}", have, wanted.revision)
+            case RecordAbsent():
+                have = view.revision(wanted.type, wanted.id)
+                if have is not None:
+                    raise _conflict(f"{wanted.type.name} {wanted.id!r}", have, None)
+            case GroupRevision():
+                have = view.group(wanted.name)
+                if have != wanted.revision:
+                    raise _conflict(f"change group {wanted.name!r}", have, wanted.revision)
+
+
+def _conflict(what: str, have: Position | None, wanted: Position | None) -> Conflict:
+    has = f"is at {have}" if have else "is not there"
+    should = f"at {wanted}" if wanted else "absent"
+    return Conflict(
+        f"{what} {has}, and should be {should}: read it again and redo",
+        metadata={"subject": what, "revision": str(have or "")},
+    )
+
+
+def plain_transaction(
+    actions: Sequence[Action], preconditions: Sequence[Precondition], groups: Sequence[str]
+) -> TransactionFunction[None]:
+    """Make the transaction function of `Database.commit`. Raises `InvalidInput` when there is nothing to do."""
+    if not actions:
+        raise InvalidInput("a transaction needs at least one action")
+
+    def function(view: View) -> Decision[None]:
+        check_preconditions(view, preconditions)
+        return Decision(None, actions, groups)
+
+    return function
+
+
+def topics_of(actions: Sequence[Action]) -> frozenset[str]:
+    """Tell the topics that a subscriber may know a transaction by."""
+    topics: set[str] = set()
+    for action in actions:
+        match action:
+            case Put() | Delete():
+                topics.add(f"type:{action.type.name}")
+            case Emit():
+                topics.update(action.topics)
+    return frozenset(topics)

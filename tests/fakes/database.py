@@ -1,0 +1,205 @@
+"""A `Database` in memory that keeps the promises of the real one (tests/contract/datamanager)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from sluiceway.datamanager.checks import check_count, check_size, plain_transaction, topics_of
+from sluiceway.datamanager.model import (
+    Action,
+    Applied,
+    Delete,
+    Emit,
+    Page,
+    Position,
+    Precondition,
+    Put,
+    Query,
+    RecordType,
+    Sequence_,
+    TransactionFunction,
+    View,
+)
+from sluiceway.datamanager.port import Committed
+from sluiceway.datamanager.queries import Place, plan_list
+from sluiceway.foundation.clock import Clock, SystemClock
+from sluiceway.foundation.errors import Exhausted, NotFound, OutOfRange, Unavailable
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+SUBSCRIBER_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    # Bytes, so that a service that changes a message it was handed sees no effect of that, as with the real one.
+    body: bytes
+    revision: Position
+
+
+class FakeDatabase:
+    """See the module. Each transaction is an entry of its own; `history` keeps them all for the test to look at."""
+
+    def __init__(self, types: Sequence[RecordType[Any]], *, clock: Clock | None = None, epoch: int = 1) -> None:
+        self._types = {type_.name: type_ for type_ in types}
+        if len(self._types) != len(types):
+            raise ValueError("two record types have one name")
+        self._clock = clock or SystemClock()
+        self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._types}
+        self._groups: dict[str, Position] = {}
+        self._position = Position(Sequence_(epoch, 0), 0)
+        self._oldest = self._position
+        self._changed = asyncio.Event()
+        self.history: list[tuple[Applied, frozenset[str], int]] = []
+        self.fail_with: Exception | None = None
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    @property
+    def epoch(self) -> int:
+        return self._position.sequence.epoch
+
+    async def transact(self, function: TransactionFunction[T], *, durable: bool = False) -> Committed[T]:
+        await asyncio.sleep(0)
+        if self.fail_with is not None:
+            raise self.fail_with
+        position = Position(self._position.sequence.next(), 0)
+        decision = function(_View(self, position))
+        if not decision.actions:
+            return Committed(decision.value, self._position)
+        size = self._check(decision.actions)
+        for action in decision.actions:
+            match action:
+                case Put():
+                    body = action.message.SerializeToString(deterministic=True)
+                    self._records[action.type.name][action.id] = _Stored(body, position)
+                case Delete():
+                    self._records[action.type.name].pop(action.id, None)
+                case Emit():
+                    pass
+        for name in decision.groups:
+            self._groups[name] = position
+        self._position = position
+        applied = Applied(position, self._clock.now(), tuple(decision.actions), tuple(decision.groups))
+        self.history.append((applied, topics_of(applied.actions), size))
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return Committed(decision.value, position)
+
+    def _check(self, actions: Sequence[Action]) -> int:
+        check_count(actions)
+        size = 0
+        for action in actions:
+            match action:
+                case Put():
+                    if not isinstance(action.message, self._types[action.type.name].message):
+                        raise TypeError(f"type {action.type.name} stores {action.type.message}")
+                    size += len(action.id) + action.message.ByteSize()
+                case Delete():
+                    size += len(action.id) + len(self._types[action.type.name].name)
+                case Emit():
+                    size += len(action.body) + sum(map(len, action.topics))
+        check_size(size)
+        return size
+
+    async def commit(
+        self, actions: Sequence[Action], preconditions: Sequence[Precondition] = (), groups: Sequence[str] = ()
+    ) -> Committed[None]:
+        return await self.transact(plain_transaction(actions, preconditions, groups))
+
+    async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
+        await asyncio.sleep(0)
+        if after is not None and after > self._position:
+            raise Unavailable(f"this server has not applied {after} yet; it is at {self._position}")
+        return function(_View(self, self._position))
+
+    async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
+        found = await self.read(lambda view: view.get(type_, id_), after=after)
+        if found is None:
+            raise NotFound(f"there is no {type_.name} {id_!r}", resource_type=type_.name, resource_name=id_)
+        return found
+
+    async def list(self, type_: RecordType[M], query: Query, *, after: Position | None = None) -> Page[M]:
+        return await self.read(lambda view: view.select(type_, query), after=after)
+
+    async def linearize(self) -> Position:
+        await asyncio.sleep(0)
+        return self._position
+
+    async def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncIterator[Applied]:
+        if after < self._oldest:
+            raise OutOfRange(f"the history before {self._oldest} is gone; start from a snapshot")
+        wanted = frozenset(topics)
+        at = after
+        while True:
+            waiting = [item for item in self.history if item[0].position > at and (not wanted or wanted & item[1])]
+            if sum(item[2] for item in waiting) > SUBSCRIBER_LIMIT and at != after:
+                raise Exhausted(
+                    f"more than {SUBSCRIBER_LIMIT} bytes waited for this subscriber; resume after {at}",
+                    reason="SUBSCRIBER_TOO_SLOW",
+                    metadata={"position": str(at)},
+                )
+            if not waiting:
+                await self._changed.wait()
+                continue
+            at = waiting[0][0].position
+            yield waiting[0][0]
+
+    def forget_history(self) -> None:
+        """Drop all that `subscribe` could give of the past, as 24 hours do."""
+        self._oldest = self._position
+        self.history.clear()
+
+
+class _View:
+    def __init__(self, database: FakeDatabase, position: Position) -> None:
+        self._database = database
+        self._position = position
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    def get(self, type_: RecordType[M], id_: str) -> M | None:
+        stored = self._database._records[type_.name].get(id_)
+        return None if stored is None else type_.message.FromString(stored.body)
+
+    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
+        stored = self._database._records[type_.name].get(id_)
+        return None if stored is None else stored.revision
+
+    def group(self, name: str) -> Position | None:
+        return self._database._groups.get(name)
+
+    def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
+        records = self._database._records[type_.name]
+        for id_ in sorted(records):
+            if id_.startswith(prefix) and id_ > after:
+                yield id_, type_.message.FromString(records[id_].body)
+
+    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
+        plan = plan_list(type_, query)
+        of = {column.name: column.of for column in type_.columns}
+        rows: list[tuple[Place, M]] = []
+        for id_, message in self.scan(type_):
+            if all(of[name](message) == value for name, value in plan.where):
+                rows.append((Place(tuple(of[name](message) for name in plan.order), id_), message))
+        rows.sort(key=lambda row: _sortable(row[0]), reverse=plan.descending)
+        if plan.after is not None:
+            last = _sortable(plan.after)
+            rows = [row for row in rows if (_sortable(row[0]) < last if plan.descending else _sortable(row[0]) > last)]
+        page = rows[: plan.size]
+        token = plan.token(page[-1][0]) if len(rows) > plan.size else ""
+        return Page(tuple((place.id, message) for place, message in page), token)
+
+
+def _sortable(place: Place) -> list[tuple[int, Any]]:
+    # The order of SQLite: nothing, then numbers, then text.
+    return [(0, 0) if v is None else (1, v) if isinstance(v, int) else (2, v) for v in (*place.values, place.id)]
