@@ -1,11 +1,24 @@
 #!/usr/bin/env bash
-# Generates the Python code of all protos beside them. The result is committed; `make lint` fails when it is not up to date.
-set -eu
+# Generates the Python code of all protos beside them. The result is committed; `--check` fails when it is not up to date.
+set -euo pipefail
 cd "$(dirname "$0")/.."
-python=.venv/bin/python
-find proto -name '*_pb2.py' -o -name '*_pb2.pyi' -o -name '*_pb2_grpc.py' -o -name '*_pb2_grpc.pyi' | xargs -r rm -f
-mapfile -t protos < <(find proto -name '*.proto' | LC_ALL=C sort)
-mapfile -t services < <(grep -lE '^service ' "${protos[@]}" | LC_ALL=C sort)
-"$python" -m grpc_tools.protoc -I proto -I third_party --python_out=proto --pyi_out=proto "${protos[@]}"
-"$python" -m grpc_tools.protoc -I proto -I third_party --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
-  --grpc_python_out=proto --mypy_grpc_out=proto "${services[@]}"
+bin=$PWD/.venv/bin
+out=proto
+if [ "${1:-}" = --check ]; then
+  out=$(mktemp -d)
+  trap 'rm -rf "$out"' EXIT
+fi
+
+mapfile -t protos < <(cd proto && find . -name '*.proto' -printf '%P\n' | LC_ALL=C sort)
+mapfile -t services < <(cd proto && grep -lE '^service ' "${protos[@]}" | LC_ALL=C sort)
+[ "$out" != proto ] || find proto -name '*_pb2*.py*' -delete
+"$bin/python" -m grpc_tools.protoc -I proto -I third_party --python_out="$out" --pyi_out="$out" "${protos[@]}"
+"$bin/python" -m grpc_tools.protoc -I proto -I third_party --plugin=protoc-gen-mypy_grpc="$bin/protoc-gen-mypy_grpc" \
+  --grpc_python_out="$out" --mypy_grpc_out=quiet:"$out" "${services[@]}"
+
+if [ "$out" != proto ]; then
+  if ! diff -r --exclude='*.proto' --exclude=__pycache__ --exclude='*.binpb' "$out" proto; then
+    echo "generated code is not up to date; run: make generate" >&2
+    exit 1
+  fi
+fi

@@ -1,0 +1,56 @@
+# Every target sets up what it needs first; a fresh clone needs nothing but `make`, Python 3.11 and (once) root for Debian packages.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup run serve test lint format generate bench bench-full clean
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+STAMP := .venv/.setup
+
+help: ## Show the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(STAMP) ## Install what is missing: Debian packages (as root), Python packages from uv.lock.
+
+# Remade when what it depends on has changed; the script itself looks at what is there.
+$(STAMP): scripts/setup.sh pyproject.toml uv.lock
+	@scripts/setup.sh
+	@touch $(STAMP)
+
+run: $(STAMP) ## Run the example pipeline to its end on an embedded installation; print graph, logs and results.
+	@$(PYTHON) -m scripts.demo
+
+serve: $(STAMP) ## The same, and stay up.
+	@$(PYTHON) -m scripts.demo --serve
+
+lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/buf lint
+	$(BIN)/buf build -o /dev/null
+	@if [ -f proto/released.binpb ]; then $(BIN)/buf build -o build/now.binpb && $(BIN)/buf breaking build/now.binpb --against proto/released.binpb; fi
+	scripts/generate.sh --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/mypy tests bench scripts
+
+test: lint ## All checks, as CI runs them.
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+format: $(STAMP) ## Format, and fix what can be fixed.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(STAMP) ## Generate the code of the protos.
+	scripts/generate.sh
+
+bench: $(STAMP) ## All figures, small.
+	$(PYTHON) -m bench
+
+bench-full: $(STAMP) ## All figures, at the stated size.
+	$(PYTHON) -m bench --full
+
+clean: ## Remove what was made.
+	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,103 @@
+import datetime
+
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sluiceway.api.options.v1 import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RemoteSource(_message.Message):
+    __slots__ = ("id", "name", "etag", "create_time", "type", "api_url", "oauth2_client_id", "oauth2_client_secret", "ssh_host_key")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    API_URL_FIELD_NUMBER: _ClassVar[int]
+    OAUTH2_CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OAUTH2_CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
+    SSH_HOST_KEY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    etag: str
+    create_time: _timestamp_pb2.Timestamp
+    type: str
+    api_url: str
+    oauth2_client_id: str
+    oauth2_client_secret: str
+    ssh_host_key: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., type: _Optional[str] = ..., api_url: _Optional[str] = ..., oauth2_client_id: _Optional[str] = ..., oauth2_client_secret: _Optional[str] = ..., ssh_host_key: _Optional[str] = ...) -> None: ...
+
+class CreateRemoteSourceRequest(_message.Message):
+    __slots__ = ("remote_source", "request_id")
+    REMOTE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    remote_source: RemoteSource
+    request_id: str
+    def __init__(self, remote_source: _Optional[_Union[RemoteSource, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CreateRemoteSourceResponse(_message.Message):
+    __slots__ = ("remote_source",)
+    REMOTE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    remote_source: RemoteSource
+    def __init__(self, remote_source: _Optional[_Union[RemoteSource, _Mapping]] = ...) -> None: ...
+
+class GetRemoteSourceRequest(_message.Message):
+    __slots__ = ("remote_source_id",)
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    remote_source_id: str
+    def __init__(self, remote_source_id: _Optional[str] = ...) -> None: ...
+
+class GetRemoteSourceResponse(_message.Message):
+    __slots__ = ("remote_source",)
+    REMOTE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    remote_source: RemoteSource
+    def __init__(self, remote_source: _Optional[_Union[RemoteSource, _Mapping]] = ...) -> None: ...
+
+class ListRemoteSourcesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRemoteSourcesResponse(_message.Message):
+    __slots__ = ("remote_sources", "next_page_token")
+    REMOTE_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    remote_sources: _containers.RepeatedCompositeFieldContainer[RemoteSource]
+    next_page_token: str
+    def __init__(self, remote_sources: _Optional[_Iterable[_Union[RemoteSource, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class UpdateRemoteSourceRequest(_message.Message):
+    __slots__ = ("remote_source", "update_mask")
+    REMOTE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    remote_source: RemoteSource
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, remote_source: _Optional[_Union[RemoteSource, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class UpdateRemoteSourceResponse(_message.Message):
+    __slots__ = ("remote_source",)
+    REMOTE_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    remote_source: RemoteSource
+    def __init__(self, remote_source: _Optional[_Union[RemoteSource, _Mapping]] = ...) -> None: ...
+
+class DeleteRemoteSourceRequest(_message.Message):
+    __slots__ = ("remote_source_id", "etag")
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    remote_source_id: str
+    etag: str
+    def __init__(self, remote_source_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DeleteRemoteSourceResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

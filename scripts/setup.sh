@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what is missing, and nothing else: Debian packages when we are root, then the Python packages of uv.lock into .venv.
+# Without root it prints the one line to run and exits with 1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+need=()
+if ! command -v "$python" >/dev/null; then
+  need+=(python3 python3-venv)
+elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  need+=(python3-venv)
+fi
+command -v git >/dev/null || need+=(git)
+command -v bwrap >/dev/null || need+=(bubblewrap)
+# The sandbox shows a task the system's own Python, which the example's tests use.
+[ -x /usr/bin/python3 ] || need+=(python3)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || need+=(ca-certificates)
+want=()
+command -v etcd >/dev/null || want+=(etcd-server)
+
+if [ "${#need[@]}" -gt 0 ] || { [ "${#want[@]}" -gt 0 ] && [ "$(id -u)" = 0 ]; }; then
+  line="apt-get install -y --no-install-recommends ${need[*]} ${want[*]}"
+  if [ "$(id -u)" != 0 ]; then
+    echo "setup: these packages are missing; as root, run:  $line" >&2
+    exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  echo "setup: $line"
+  apt-get update -qq
+  if [ "${#need[@]}" -gt 0 ]; then
+    apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+  fi
+  # A system without a packaged etcd uses the one from PyPI: for trying out, not for production.
+  if [ "${#want[@]}" -gt 0 ]; then
+    apt-get install -y -qq --no-install-recommends "${want[@]}" >/dev/null || echo "setup: no packaged etcd; the one from PyPI is used (for trying out only)" >&2
+  fi
+fi
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "setup: Python 3.11 or later is needed, and $python is $("$python" --version 2>&1); name another with PYTHON=..." >&2
+  exit 1
+fi
+[ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
+[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+export UV_PYTHON_PREFERENCE=only-system UV_PYTHON_DOWNLOADS=never
+# `--inexact` keeps uv itself, which is not in the lock.
+.venv/bin/uv sync --frozen --inexact --quiet
