@@ -1,0 +1,640 @@
+"""What a run is: its records as values, and the words for their states.
+
+Everything here is frozen. Only the functions of this package make new values; nobody assigns to a phase, a result or
+a status. There are four machines, and they are coupled in one direction only:
+
+    step  ->  assignment (one attempt on one executor)  ->  task  ->  run
+
+A step moves when its executor says so. An assignment ends by its executor's report, or as `lost`. A task has the status
+of its last assignment, or the one that the rules give it while it never had one. A run follows from its tasks, and from
+a stop or a timeout. Nothing flows back, but for one thing: a run that is stopped tells its assignments to stop.
+
+The records carry what rules and placement need. What only an executor needs (commands, images, environments) is in the
+run's configuration, which no rule reads.
+
+Times are `datetime` with time zone UTC, given from outside. Ids are UUIDv7 strings, so their order is that of creation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = [
+    "DEFAULT_APPROVAL_TIMEOUT",
+    "MAX_ATTEMPTS",
+    "MAX_TASKS",
+    "ApprovalGiven",
+    "ApprovalNeed",
+    "ApprovalState",
+    "Archive",
+    "Assignment",
+    "AssignmentId",
+    "AssignmentPhase",
+    "AttemptEnd",
+    "Condition",
+    "DependsOn",
+    "Edge",
+    "Epoch",
+    "Event",
+    "EventKind",
+    "ExecutorId",
+    "ExecutorView",
+    "Needs",
+    "Reason",
+    "ReasonCode",
+    "RestartKind",
+    "RestartOf",
+    "Retry",
+    "RetryCause",
+    "Run",
+    "RunId",
+    "RunPhase",
+    "RunResult",
+    "Source",
+    "Step",
+    "StepPhase",
+    "StopRequest",
+    "Task",
+    "TaskDefinition",
+    "TaskId",
+    "TaskStatus",
+]
+
+RunId = str
+TaskId = str
+AssignmentId = str
+ExecutorId = str
+
+MAX_TASKS = 2_000
+MAX_ATTEMPTS = 10
+DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class RunPhase(StrEnum):
+    """Where a run stands. A terminal phase is for ever."""
+
+    SETUP_ERROR = "setup_error"
+    QUEUED = "queued"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+    @property
+    def is_terminal(self) -> bool:
+        """All but queued and running."""
+        return self is not RunPhase.QUEUED and self is not RunPhase.RUNNING
+
+
+class RunResult(StrEnum):
+    """What came out of a run. Set once."""
+
+    UNSET = "unset"
+    SUCCESS = "success"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands. `running` holds from the moment that it is assigned."""
+
+    NOT_STARTED = "not_started"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    SUCCESS = "success"
+    FAILED = "failed"
+    LOST = "lost"
+
+    @property
+    def is_finished(self) -> bool:
+        """All but not_started and running: the task *counts* for its children."""
+        return self is not TaskStatus.NOT_STARTED and self is not TaskStatus.RUNNING
+
+    @property
+    def is_failure(self) -> bool:
+        """Failed or lost: what `on_failure` matches."""
+        return self is TaskStatus.FAILED or self is TaskStatus.LOST
+
+
+class AssignmentPhase(StrEnum):
+    """Where an attempt stands, in the order in which it passes these; the last five are final."""
+
+    ASSIGNED = "assigned"
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the attempt is over."""
+        return self not in (AssignmentPhase.ASSIGNED, AssignmentPhase.ACCEPTED, AssignmentPhase.RUNNING)
+
+
+class StepPhase(StrEnum):
+    """Where a step stands. `skipped`: its `when` did not match, or a step before it failed."""
+
+    NOT_STARTED = "not_started"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    SKIPPED = "skipped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step is over."""
+        return self is not StepPhase.NOT_STARTED and self is not StepPhase.RUNNING
+
+
+class Condition(StrEnum):
+    """What a parent must have come to. The conditions of one edge are alternatives."""
+
+    ON_SUCCESS = "on_success"
+    ON_FAILURE = "on_failure"
+    ON_SKIPPED = "on_skipped"
+    ON_STOPPED = "on_stopped"
+    ALWAYS = "always"
+
+
+class RetryCause(StrEnum):
+    """Why an attempt did not succeed, as far as `retry.on` tells it apart. The four are disjoint."""
+
+    FAILED = "failed"
+    LOST = "lost"
+    TIMEOUT = "timeout"
+    SETUP = "setup"
+
+
+class ApprovalState(StrEnum):
+    """Where the approval of a task stands, as events tell it."""
+
+    NOT_NEEDED = "not_needed"
+    NOT_ASKED = "not_asked"
+    WAITING = "waiting"
+    GIVEN = "given"
+    EXPIRED = "expired"
+
+
+class RestartKind(StrEnum):
+    """From where a run was restarted."""
+
+    FROM_START = "from_start"
+    FROM_FAILED = "from_failed"
+    FROM_TASKS = "from_tasks"
+
+
+class EventKind(StrEnum):
+    """Which field of the run or of one of its tasks changed."""
+
+    PHASE = "phase"
+    RESULT = "result"
+    TASK_STATUS = "task_status"
+    APPROVAL = "approval"
+    EXECUTOR = "executor"
+
+
+class ReasonCode(StrEnum):
+    """Machine codes of reasons. Stable: programs may rely on them.
+
+    `Reason.code` is a plain `str`, because an executor may report a code that is not in this list.
+    """
+
+    # why a task was skipped or cancelled
+    WHEN_NOT_MATCHED = "when_not_matched"
+    EDGE_NOT_MATCHED = "edge_not_matched"
+    APPROVAL_EXPIRED = "approval_expired"
+    RUN_STOPPED = "run_stopped"
+    RUN_TIMED_OUT = "run_timed_out"
+    RUN_CANCELLED = "run_cancelled"
+    RUN_RESULT_SET = "run_result_set"
+    # why an attempt, or a run, ended as it did
+    TASK_FAILED = "task_failed"
+    TIMEOUT = "timeout"
+    SETUP = "setup"
+    ARCHIVE = "archive"
+    STOPPED = "stopped"
+    EXECUTOR_VANISHED = "executor_vanished"
+    DRAINED = "drained"
+    OPERATOR = "operator"
+    NOT_KNOWN_TO_EXECUTOR = "not_known_to_executor"
+    # why a task waits
+    WAITS_FOR_PARENTS = "waits_for_parents"
+    WAITS_FOR_APPROVAL = "waits_for_approval"
+    WAITS_FOR_RUN = "waits_for_run"
+    WAITS_FOR_LOCK = "waits_for_lock"
+    WAITS_FOR_EXECUTOR = "waits_for_executor"
+    WAITS_FOR_PLACEMENT = "waits_for_placement"
+    # why a run waits
+    QUEUE_GROUP_HELD = "queue_group_held"
+    QUEUE_HOLDER_WAITS_FOR_APPROVAL = "queue_holder_waits_for_approval"
+    QUEUE_BEHIND = "queue_behind"
+    QUEUE_CONCURRENCY = "queue_concurrency"
+    QUEUE_NEXT = "queue_next"
+    SUPERSEDED = "superseded"
+    # why an update of an executor was refused
+    UNKNOWN_ASSIGNMENT = "unknown_assignment"
+    STALE_EPOCH = "stale_epoch"
+    STALE_SESSION = "stale_session"
+    ATTEMPT_ENDED_OTHERWISE = "attempt_ended_otherwise"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why: a stable `code` for programs (usually a `ReasonCode`) and one `sentence` for a person."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Epoch:
+    """What fences an attempt: the database's epoch when it was assigned, and the attempt (from 1)."""
+
+    database: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """A stop was asked for: first when and by whom; and when it was forced, if it was, and by whom."""
+
+    time: datetime
+    by: str
+    forced: bool = False
+    forced_time: datetime | None = None
+    forced_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartOf:
+    """The run that this one is a restart of."""
+
+    run_id: RunId
+    kind: RestartKind
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a run was created from. Strings that do not apply are empty."""
+
+    repository: str = ""
+    ref_type: str = ""
+    ref: str = ""
+    branch: str = ""
+    tag: str = ""
+    pull_request_id: str = ""
+    commit_sha: str = ""
+    message: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run.
+
+    Attributes:
+        number: counted from 1 in `scope`.
+        group: the path in which it queues; canonical, segments percent-escaped (`groups.py`).
+        scope: the first two segments of `group`, such as `/project/<id>`: where numbers count, where locks and
+            `concurrency` hold, and the owner in fair share.
+        belongs_to: the paths that an executor group may name to serve this run: the scope, and those above it
+            (`/organization/<id>`). The scope itself always counts, listed or not.
+        reason: why the result is what it is (`timeout`, `task_failed`), where there is more to say than the result.
+        notes: what a person should know besides the result, such as an approval that expired. Sorted.
+        stop: the stop that was asked for, if one was. A timeout is not a stop: see `timed_out`.
+        timed_out: the run's own `timeout` passed while tasks were left.
+        approval_waited: how long nothing but an approval was waited for, ended waits only; `timeout` does not count it.
+        approval_wait_since: since when nothing but an approval is waited for now.
+        config_digest: of the rendered configuration; an approval is for exactly this.
+    """
+
+    id: RunId
+    number: int
+    name: str
+    group: str
+    scope: str
+    phase: RunPhase
+    create_time: datetime
+    result: RunResult = RunResult.UNSET
+    reason: Reason | None = None
+    notes: tuple[Reason, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    belongs_to: tuple[str, ...] = ()
+    from_fork: bool = False
+    stop: StopRequest | None = None
+    restart_of: RestartOf | None = None
+    priority: int = 0
+    timeout: timedelta | None = None
+    timed_out: bool = False
+    approval_waited: timedelta = timedelta()
+    approval_wait_since: datetime | None = None
+    enqueue_time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    created_by: str = ""
+    source: Source = Source()
+    config_digest: str = ""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a stop was requested or the run timed out: what R6, R7 and R14 call *stop requested*."""
+        return self.stop is not None or self.timed_out
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether a forced stop was requested: then clean-ups are not started either."""
+        return self.stop is not None and self.stop.forced
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An edge of the graph, kept at the child: the parent, and the alternatives that it must match."""
+
+    parent: TaskId
+    conditions: frozenset[Condition] = frozenset({Condition.ON_SUCCESS})
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeed:
+    """A task needs an approval, for at most `timeout` from when it begins to wait."""
+
+    timeout: timedelta = DEFAULT_APPROVAL_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """Who approved what, and when. `commit_sha` and `config_digest` are those of the run at that time."""
+
+    by: str
+    time: datetime
+    commit_sha: str = ""
+    config_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a task may be attempted, the first time included, and after which causes."""
+
+    max_attempts: int = 1
+    on: frozenset[RetryCause] = frozenset({RetryCause.FAILED, RetryCause.TIMEOUT, RetryCause.SETUP})
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a task asks of its executor.
+
+    Attributes:
+        arch: empty: any.
+        labels: each must be there with this value.
+        privileged: any of its containers, services too, asks for it.
+        runtime: the runtime's type.
+        drivers: the drivers that may run it; empty: any.
+    """
+
+    arch: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    privileged: bool = False
+    runtime: str = "pod"
+    drivers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the present attempt, or its setup. Sizes in bytes; `exit_status` is None until it ended."""
+
+    name: str
+    type: str = "run"
+    phase: StepPhase = StepPhase.NOT_STARTED
+    exit_status: int | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    log_size: int = 0
+    log_digest: str = ""
+
+    def blank(self) -> Step:
+        """The same step before anything happened."""
+        return Step(name=self.name, type=self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What a `save_to_workspace` step stored: the index of the step, and the content's digest and size in bytes."""
+
+    step: int
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt ended whose retry is due; a stop gives this outcome to the task (R14)."""
+
+    status: TaskStatus
+    end_time: datetime
+    timed_out: bool = False
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One node of a run's graph, and where it stands.
+
+    Attributes:
+        level: 0 without parents, else one more than the highest parent.
+        reason: why it waits, was skipped, was cancelled, failed or is lost.
+        approval: None when none is needed.
+        waiting_since: it waits for its approval since then (R9).
+        attempt: the number of the present attempt, from 1; of the next one while the task is not started.
+        assignment: that of the present attempt, or of the last one; empty before the first and while a retry is due.
+        executor: the executor of `assignment`.
+        previous: how the attempt before this one ended, when there was one.
+        runnable_since: it could run since then, had an executor been free (R10); empty once it is assigned.
+        kept_from: in a restart: the run in which this task ran; its id, logs and archives are shared.
+        setup, steps: of the present attempt; those of earlier ones are in their assignments.
+    """
+
+    id: TaskId
+    name: str
+    level: int = 0
+    depends: tuple[Edge, ...] = ()
+    status: TaskStatus = TaskStatus.NOT_STARTED
+    reason: Reason | None = None
+    timed_out: bool = False
+    ignore_failure: bool = False
+    approval: ApprovalNeed | None = None
+    waiting_since: datetime | None = None
+    approved: ApprovalGiven | None = None
+    lock: str = ""
+    retry: Retry = Retry()
+    timeout: timedelta | None = None
+    priority: int = 0
+    needs: Needs = Needs()
+    attempt: int = 1
+    assignment: AssignmentId = ""
+    executor: ExecutorId = ""
+    previous: AttemptEnd | None = None
+    runnable_since: datetime | None = None
+    kept_from: RunId = ""
+    setup: Step = Step(name="setup", type="setup")
+    steps: tuple[Step, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+    @property
+    def was_attempted(self) -> bool:
+        """Whether it ever had an assignment."""
+        return self.attempt > 1 or self.assignment != ""
+
+    @property
+    def waits_for_retry(self) -> bool:
+        """Whether an attempt ended and the next one is due."""
+        return self.status is TaskStatus.NOT_STARTED and self.attempt > 1
+
+    @property
+    def approval_state(self) -> ApprovalState:
+        """Where its approval stands."""
+        if self.approval is None:
+            return ApprovalState.NOT_NEEDED
+        if self.approved is not None:
+            return ApprovalState.GIVEN
+        if self.waiting_since is not None:
+            return ApprovalState.WAITING
+        if self.reason is not None and self.reason.code == ReasonCode.APPROVAL_EXPIRED:
+            return ApprovalState.EXPIRED
+        return ApprovalState.NOT_ASKED
+
+    @property
+    def is_clean_up(self) -> bool:
+        """Whether a stop leaves it to its conditions (R7).
+
+        Each of its edges names `always` or `on_stopped`, it has at least one, and it needs no approval.
+        """
+        return (
+            bool(self.depends)
+            and self.approval is None
+            and all(Condition.ALWAYS in e.conditions or Condition.ON_STOPPED in e.conditions for e in self.depends)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One attempt of one task on one executor.
+
+    Attributes:
+        session: the executor's session that owns it; a report of another one is refused.
+        start_time: when its pod started.
+        cause: why it did not succeed, in the words of `retry.on`; None while it is not final, on success and on a stop.
+        timed_out: the task's timeout passed; told to stop for that.
+        stop_requested: since when it is told to stop.
+        stop_forced: told to stop at once, without grace and without clean-up steps.
+        lock: the lock that it holds until it is final, as (scope, name).
+        setup, steps: how far they came; kept here when the attempt is over, so that each attempt keeps its own.
+    """
+
+    id: AssignmentId
+    run_id: RunId
+    task_id: TaskId
+    epoch: Epoch
+    executor: ExecutorId
+    session: str
+    assign_time: datetime
+    phase: AssignmentPhase = AssignmentPhase.ASSIGNED
+    accept_time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    cause: RetryCause | None = None
+    reason: Reason | None = None
+    timed_out: bool = False
+    stop_requested: datetime | None = None
+    stop_forced: bool = False
+    lock: tuple[str, str] | None = None
+    setup: Step | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One field went from the stored value `old` to the stored value `new`; `old` is empty at the creation.
+
+    Position and time are added by the store. `task_id` is empty for a field of the run itself.
+    """
+
+    run_id: RunId
+    kind: EventKind
+    task_id: TaskId
+    old: str
+    new: str
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DependsOn:
+    """An edge as a person wrote it, by the parent's name."""
+
+    task: str
+    conditions: frozenset[Condition] = frozenset({Condition.ON_SUCCESS})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """What the rendered configuration says of a task, as far as rules and placement need it.
+
+    Attributes:
+        skip: its `when` did not match; it is created as skipped (R12).
+        priority: None: that of the run.
+        timeout: the one that holds for it (task over run over top), or None for none.
+        steps: names and types of its steps.
+    """
+
+    name: str
+    depends: tuple[DependsOn, ...] = ()
+    skip: bool = False
+    ignore_failure: bool = False
+    approval: ApprovalNeed | None = None
+    lock: str = ""
+    retry: Retry = Retry()
+    timeout: timedelta | None = None
+    priority: int | None = None
+    needs: Needs = Needs()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorView:
+    """An executor as placement sees it.
+
+    Attributes:
+        slots: how many tasks it may hold; `used` of them are taken by stored assignments.
+        runtimes: the runtime types that its drivers can run.
+        serves: the paths (`/project/<id>`, `/organization/<id>`) that its group serves; None: all.
+        takes_forks: whether it takes runs of forks.
+        holds: workspaces and caches that it has at hand, by whatever key the caller uses.
+    """
+
+    id: ExecutorId
+    group: str
+    slots: int
+    used: int = 0
+    session: str = ""
+    connected: bool = True
+    draining: bool = False
+    archs: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    privileged_allowed: bool = False
+    drivers: frozenset[str] = frozenset()
+    runtimes: frozenset[str] = frozenset({"pod"})
+    serves: frozenset[str] | None = None
+    takes_forks: bool = False
+    holds: frozenset[str] = frozenset()
