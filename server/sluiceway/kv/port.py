@@ -1,15 +1,13 @@
 """The small face of etcd that the rest of the server uses.
 
-Keys are text, values are bytes. A transaction compares, then writes; its answer carries the store's revision, as
-every
-answer does. What etcd cannot say for certain is said here as uncertain: `OutcomeUnknown` means that the transaction
-may or
-may not have been applied, and that only reading can tell (datamanager.md, "Write" 5).
+Keys are non-empty text, values are bytes. A transaction compares, then writes; its answer carries the store's
+revision, as every answer does. What etcd cannot say for certain is said here as uncertain: `OutcomeUnknown` means that
+the transaction may or may not have been applied, and that only reading can tell (datamanager.md, "Write" 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -179,8 +177,11 @@ class KeyValueStore(Protocol):
     """etcd, or a fake that keeps the same promises (`tests/contract`).
 
     Every call takes a `timeout` that the caller chose. When the store is away: `Unavailable` for reads and for writes
-    that
-    were certainly not sent; `OutcomeUnknown` for writes that may have been. Nothing is retried in here.
+    that were certainly not applied; `OutcomeUnknown` for writes that may have been. Nothing is retried in here.
+
+    Raises (all methods that write): `InvalidInput` for what no store would take (no key, two writes of one key in one
+    transaction, too many operations, too large), `NotFound` for a lease that is gone, `Unavailable` with reason
+    `STORE_FULL` when the store refuses writes for want of space; in each case nothing was applied.
     """
 
     async def txn(
@@ -191,7 +192,11 @@ class KeyValueStore(Protocol):
         otherwise: Sequence[Write | Read] = (),
         timeout: timedelta,
     ) -> TxnResult:
-        """Apply `then` when all compares hold, else `otherwise`. Linearizable. At most 128 operations, 1.5 MiB."""
+        """Apply `then` when all compares hold, else `otherwise`. Linearizable. At most 128 operations, 1.5 MiB.
+
+        Operations take effect in their order, so that a read sees the writes before it. All writes of one transaction
+        share one revision; one that changes nothing moves none.
+        """
         ...
 
     async def get(self, key: str, *, timeout: timedelta) -> tuple[KeyValue | None, int]:
@@ -210,8 +215,11 @@ class KeyValueStore(Protocol):
         """Store a value; answers the revision."""
         ...
 
-    def watch(self, prefix: str, *, start_revision: int) -> AsyncIterator[WatchBatch]:
+    def watch(self, prefix: str, *, start_revision: int) -> AsyncGenerator[WatchBatch, None]:
         """Follow the keys that begin with `prefix` from `start_revision` on (inclusive), in order, none twice.
+
+        A batch holds whole revisions. The iterator ends without an error only when the store is closed; leave it early
+        through `contextlib.aclosing`, so that the stream behind it ends at once.
 
         Raises:
             Compacted: `start_revision` is compacted away.
@@ -220,11 +228,16 @@ class KeyValueStore(Protocol):
         ...
 
     async def grant_lease(self, ttl: timedelta, *, timeout: timedelta) -> LeaseId:
-        """Make a lease that runs out `ttl` after its last renewal."""
+        """Make a lease that runs out `ttl` after its last renewal.
+
+        The store counts whole seconds and has a smallest span (2 s); it rounds up.
+        """
         ...
 
     async def renew_lease(self, lease: LeaseId, *, timeout: timedelta) -> timedelta:
-        """Renew once; answers what is left.
+        """Renew once; answers what is left. Safe to repeat, so a lost answer is `Unavailable`.
+
+        A holder that cannot renew judges by its own clock when the lease is over: nobody else will tell it.
 
         Raises:
             NotFound: the lease has run out.
@@ -235,10 +248,14 @@ class KeyValueStore(Protocol):
         """End a lease and remove its keys. Ending one that is gone is not an error."""
         ...
 
+    async def compact(self, revision: int, *, timeout: timedelta) -> None:
+        """Forget history before `revision`: watches from there raise `Compacted`. Done already is not an error."""
+        ...
+
     async def status(self, *, timeout: timedelta) -> StoreStatus:
         """Ask the store for its size, alarms and identity."""
         ...
 
     async def close(self) -> None:
-        """Close connections; running watches end. May be called twice."""
+        """Close connections; running watches end, and calls in flight fail. May be called twice."""
         ...

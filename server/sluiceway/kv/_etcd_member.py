@@ -1,0 +1,147 @@
+"""One etcd endpoint: its channel, its calls, and whether the connection stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import grpc
+import grpc.aio
+from sluiceway.foundation.errors import InvalidInput
+from sluiceway.kv._etcd_api import api
+
+__all__ = ["EtcdTls", "Member", "Rpc", "parse_endpoint"]
+
+Rpc = Literal["txn", "range", "put", "compact", "watch", "grant", "renew", "revoke", "status", "alarm"]
+
+_CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    # A range over the log may be far larger than gRPC's 4 MiB.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # etcd accepts pings every 5 s (--grpc-keepalive-min-time); a dead peer ends a watch after 15 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # The default backs off to 120 s: etcd would be back for two minutes before we noticed.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Each store has its own connections: one store's broken connection is not another's.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Members are near; a proxy from the environment would answer for a member that is away.
+    ("grpc.enable_http_proxy", 0),
+    # No retries below us either; with no service config only transparent ones existed, now none do.
+    ("grpc.enable_retries", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdTls:
+    """PEM texts for `https://` endpoints. All None: the machine's own authorities, no client certificate."""
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "EtcdTls(***)"
+
+
+def parse_endpoint(endpoint: str) -> tuple[str, bool]:
+    """Split `http://host:port`, `https://host:port` or `host:port` into `host:port` and whether TLS is meant.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    plain = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port is None or not plain:
+        raise InvalidInput(f'"{endpoint}" is not an etcd endpoint; write http://HOST:PORT or https://HOST:PORT')
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}", parts.scheme == "https"
+
+
+class Member:
+    """One endpoint and its channel, made when first needed: a channel belongs to the loop that is running then."""
+
+    def __init__(self, address: str, secure: bool, tls: EtcdTls) -> None:
+        self.address = address
+        self._secure = secure
+        self._tls = tls
+        self._channel: grpc.aio.Channel | None = None
+        self._calls: Mapping[Rpc, Callable[..., Any]] = {}
+
+    @property
+    def calls(self) -> Mapping[Rpc, Callable[..., Any]]:
+        """What can be called. Untyped, because etcd3aio's messages and stubs are."""
+        if not self._calls:
+            self._calls = _calls(self._open())
+        return self._calls
+
+    async def is_ready(self, seconds: float) -> bool:
+        """Connect if need be; False when refused, or not done in `seconds`."""
+        channel = self._open()
+        state = channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.READY:
+            return True
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+                        return False
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            return False
+        except grpc.aio.UsageError:
+            # The channel was closed while we waited.
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Cancel what runs and let go of the connection."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            if self._secure:
+                credentials = grpc.ssl_channel_credentials(self._tls.ca, self._tls.key, self._tls.certificate)
+                self._channel = grpc.aio.secure_channel(self.address, credentials, options=_CHANNEL_OPTIONS)
+            else:
+                self._channel = grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
+        return self._channel
+
+
+def _calls(channel: grpc.aio.Channel) -> Mapping[Rpc, Callable[..., Any]]:
+    kv, lease, maintenance = api.KVStub(channel), api.LeaseStub(channel), api.MaintenanceStub(channel)
+
+    async def renew(request: object, *, timeout: float, metadata: tuple[tuple[str, str], ...]) -> object:
+        # etcd renews on a stream only; one request and one answer make a call of it.
+        call = lease.LeaseKeepAlive(timeout=timeout, metadata=metadata)
+        try:
+            await call.write(request)
+            return await call.read()
+        finally:
+            call.cancel()
+
+    return {
+        "txn": kv.Txn,
+        "range": kv.Range,
+        "put": kv.Put,
+        "compact": kv.Compact,
+        "watch": api.WatchStub(channel).Watch,
+        "grant": lease.LeaseGrant,
+        "renew": renew,
+        "revoke": lease.LeaseRevoke,
+        "status": maintenance.Status,
+        "alarm": maintenance.Alarm,
+    }

@@ -1,0 +1,440 @@
+"""What etcd and the fake both promise: one suite, two implementations."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+
+import pytest
+from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway.kv.port import (
+    Compare,
+    DeleteKey,
+    DeletePrefix,
+    DeleteRange,
+    Get,
+    PutKey,
+    Range,
+    Read,
+    WatchBatch,
+    WatchEvent,
+    Write,
+)
+
+from tests.support.conditions import eventually
+
+T = timedelta(seconds=10)
+
+
+async def test_a_value_is_read_back_with_its_revisions(kv):
+    first = await kv.store.put(kv.key("a"), b"1", timeout=T)
+    second = await kv.store.put(kv.key("a"), b"2", timeout=T)
+
+    found, revision = await kv.store.get(kv.key("a"), timeout=T)
+
+    assert (found.key, found.value, found.lease) == (kv.key("a"), b"2", 0)
+    assert (found.create_revision, found.mod_revision) == (first, second)
+    assert revision >= second > first
+
+
+async def test_a_key_that_is_not_there_is_none_and_still_tells_the_revision(kv):
+    before = await kv.store.put(kv.key("other"), b"", timeout=T)
+
+    found, revision = await kv.store.get(kv.key("a"), timeout=T)
+
+    assert found is None
+    assert revision >= before
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00\xff" * 10, b"x" * 1_000_000], ids=["empty", "binary", "large"])
+async def test_values_are_bytes_and_come_back_exactly(kv, value):
+    await kv.store.put(kv.key("v"), value, timeout=T)
+
+    found, _ = await kv.store.get(kv.key("v"), timeout=T)
+
+    assert found.value == value
+
+
+async def test_all_writes_of_a_transaction_share_one_revision(kv):
+    result = await kv.store.txn(then=[PutKey(kv.key("a"), b"1"), PutKey(kv.key("b"), b"2")], timeout=T)
+
+    found, _ = await kv.store.list_prefix(kv.prefix, timeout=T)
+
+    assert result.succeeded
+    assert {item.mod_revision for item in found} == {result.revision}
+
+
+async def test_a_transaction_that_changes_nothing_moves_no_revision(kv):
+    before = await kv.store.put(kv.key("a"), b"1", timeout=T)
+
+    read = await kv.store.txn(then=[Get(kv.key("a"))], timeout=T)
+    deleted_nothing = await kv.store.txn(then=[DeleteKey(kv.key("zz"))], timeout=T)
+
+    assert read.revision == deleted_nothing.revision == before
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected", "holds"),
+    [
+        (None, None, True),
+        (b"1", None, False),
+        (b"", None, False),
+        (b"1", b"1", True),
+        (b"1", b"2", False),
+        (None, b"1", False),
+        (None, b"", False),
+        (b"", b"", True),
+    ],
+    ids=[
+        "absent as expected",
+        "present though absence was expected",
+        "an empty value is not absence",
+        "equal",
+        "different",
+        "absent though a value was expected",
+        "absent though an empty value was expected",
+        "equal and empty",
+    ],
+)
+async def test_a_compare_decides_which_branch_is_taken(kv, stored, expected, holds):
+    key = kv.key("a")
+    if stored is not None:
+        await kv.store.put(key, stored, timeout=T)
+
+    result = await kv.store.txn(
+        compare=[Compare(key, expected)],
+        then=[PutKey(kv.key("then"), b"")],
+        otherwise=[PutKey(kv.key("otherwise"), b"")],
+        timeout=T,
+    )
+
+    found, _ = await kv.store.list_prefix(kv.key(""), timeout=T)
+    assert result.succeeded is holds
+    assert {item.key for item in found} - {key} == {kv.key("then" if holds else "otherwise")}
+
+
+async def test_all_compares_must_hold(kv):
+    await kv.store.put(kv.key("a"), b"1", timeout=T)
+
+    result = await kv.store.txn(
+        compare=[Compare(kv.key("a"), b"1"), Compare(kv.key("b"), b"1")], then=[DeletePrefix(kv.prefix)], timeout=T
+    )
+
+    assert not result.succeeded
+    assert len((await kv.store.list_prefix(kv.prefix, timeout=T))[0]) == 1
+
+
+async def test_the_branch_that_was_taken_answers_its_reads_in_order(kv):
+    for name in ("a", "b", "c"):
+        await kv.store.put(kv.key(name), name.encode(), timeout=T)
+
+    result = await kv.store.txn(
+        compare=[Compare(kv.key("a"), b"no")],
+        otherwise=[Get(kv.key("c")), Range(kv.key("a"), kv.key("c")), Get(kv.key("none"))],
+        timeout=T,
+    )
+
+    assert [[item.value for item in read] for read in result.reads] == [[b"c"], [b"a", b"b"], []]
+    assert result.cluster_id == (await kv.store.status(timeout=T)).cluster_id != 0
+
+
+async def test_a_read_sees_the_writes_before_it_in_its_transaction(kv):
+    a, b = kv.key("a"), kv.key("b")
+    await kv.store.put(b, b"old", timeout=T)
+
+    result = await kv.store.txn(
+        then=[
+            Get(kv.key("a")),
+            PutKey(kv.key("a"), b"new"),
+            Get(kv.key("a")),
+            DeleteKey(kv.key("b")),
+            Get(kv.key("b")),
+        ],
+        timeout=T,
+    )
+
+    assert [[item.value for item in read] for read in result.reads] == [[], [b"new"], []]
+
+
+async def test_ranges_are_half_open_in_byte_order_and_limited(kv):
+    names = ["a", "a/", "a/b", "ä", "b", "z", "\N{PILE OF POO}"]
+    for name in reversed(names):
+        await kv.store.put(kv.key(name), b"", timeout=T)
+
+    async def between(start: str, end: str, limit: int = 0) -> list[str]:
+        found, _ = await kv.store.range(Range(kv.key(start), kv.key(end), limit), timeout=T)
+        return [item.key.removeprefix(kv.prefix) for item in found]
+
+    everything, _ = await kv.store.list_prefix(kv.prefix, timeout=T)
+    assert [item.key.removeprefix(kv.prefix) for item in everything] == sorted(names, key=str.encode)
+    assert await between("a", "b") == ["a", "a/", "a/b"]
+    assert await between("a", "\U0010ffff", 2) == ["a", "a/"]
+    assert await between("b", "a") == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "left"),
+    [
+        (lambda kv: DeleteKey(kv.key("b")), ["a", "b/1", "c"]),
+        (lambda kv: DeleteRange(kv.key("a"), kv.key("b/1")), ["b/1", "c"]),
+        (lambda kv: DeletePrefix(kv.key("b")), ["a", "c"]),
+    ],
+    ids=["one key", "a range without its end", "a prefix"],
+)
+async def test_deletes_remove_what_they_name_and_nothing_else(kv, operation, left):
+    for name in ("a", "b", "b/1", "c"):
+        await kv.store.put(kv.key(name), b"", timeout=T)
+
+    await kv.store.txn(then=[operation(kv)], timeout=T)
+
+    found, _ = await kv.store.list_prefix(kv.prefix, timeout=T)
+    assert [item.key.removeprefix(kv.prefix) for item in found] == left
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [PutKey("k", b"1"), PutKey("k", b"2")],
+        [PutKey("k", b"1"), DeleteKey("k")],
+        [DeletePrefix("k"), PutKey("k/1", b"2")],
+        [Get("k")] * 129,
+        [PutKey("k", b"x" * 1_600_000)],
+        [PutKey("k", b"x" * 3_000_000)],
+        [PutKey("", b"x")],
+    ],
+    ids=[
+        "one key put twice",
+        "put and deleted",
+        "put under a deleted prefix",
+        "129 operations",
+        "larger than a request",
+        "larger than a message",
+        "no key",
+    ],
+)
+async def test_what_no_store_takes_is_invalid_and_changes_nothing(kv, operations: list[Write | Read]):
+    before = (await kv.store.status(timeout=T)).revision
+
+    with pytest.raises(InvalidInput):
+        await kv.store.txn(then=operations, timeout=T)
+
+    assert (await kv.store.status(timeout=T)).revision == before
+
+
+async def test_128_operations_are_taken(kv):
+    result = await kv.store.txn(then=[PutKey(kv.key(f"{n:03}"), b"") for n in range(128)], timeout=T)
+
+    assert result.succeeded
+    assert len((await kv.store.list_prefix(kv.prefix, timeout=T))[0]) == 128
+
+
+async def test_of_racing_transactions_on_one_value_exactly_one_wins_each_round(kv):
+    await kv.store.put(kv.key("head"), b"0", timeout=T)
+
+    async def advance(expected: bytes) -> bool:
+        result = await kv.store.txn(
+            compare=[Compare(kv.key("head"), expected)],
+            then=[PutKey(kv.key("head"), str(int(expected) + 1).encode())],
+            timeout=T,
+        )
+        return result.succeeded
+
+    for number in range(5):
+        winners = await asyncio.gather(*(advance(str(number).encode()) for _ in range(8)))
+        assert sum(winners) == 1
+
+
+async def test_a_watch_gives_what_was_and_what_comes_in_order_and_none_twice(kv):
+    first = await kv.store.put(kv.key("a"), b"1", timeout=T)
+    second = (await kv.store.txn(then=[PutKey(kv.key("b"), b"2"), DeleteKey(kv.key("a"))], timeout=T)).revision
+
+    async def write_more() -> int:
+        await kv.store.put("elsewhere/" + kv.key("c"), b"not in the prefix", timeout=T)
+        return await kv.store.put(kv.key("c"), b"3", timeout=T)
+
+    events, third = await asyncio.gather(kv.collect(4, start_revision=first), write_more())
+
+    assert events == [
+        WatchEvent(kv.key("a"), b"1", first),
+        WatchEvent(kv.key("b"), b"2", second),
+        WatchEvent(kv.key("a"), None, second),
+        WatchEvent(kv.key("c"), b"3", third),
+    ]
+
+
+async def test_a_watch_begins_at_its_start_revision_inclusive(kv):
+    await kv.store.put(kv.key("a"), b"1", timeout=T)
+    second = await kv.store.put(kv.key("a"), b"2", timeout=T)
+
+    events = await kv.collect(1, start_revision=second)
+
+    assert events == [WatchEvent(kv.key("a"), b"2", second)]
+
+
+async def test_a_watch_may_begin_at_a_revision_to_come(kv):
+    before = await kv.store.put(kv.key("a"), b"1", timeout=T)
+
+    async def write() -> int:
+        return await kv.store.put(kv.key("a"), b"2", timeout=T)
+
+    events, after = await asyncio.gather(kv.collect(1, start_revision=before + 1), write())
+
+    assert events == [WatchEvent(kv.key("a"), b"2", after)]
+
+
+async def test_every_batch_holds_whole_revisions_up_to_the_one_it_names(kv):
+    start = (await kv.store.put(kv.key("start"), b"", timeout=T)) + 1
+    for _ in range(20):
+        await kv.store.txn(then=[PutKey(kv.key(f"{n}"), b"x" * 1000) for n in range(50)], timeout=T)
+
+    seen: list[WatchBatch] = []
+    async with asyncio.timeout(10), aclosing(kv.store.watch(kv.prefix, start_revision=start)) as batches:
+        async for batch in batches:
+            seen.append(batch)
+            if sum(len(each.events) for each in seen) == 1000:
+                break
+
+    revisions = [event.mod_revision for batch in seen for event in batch.events]
+    assert revisions == sorted(revisions)
+    for batch in seen:
+        assert batch.revision == batch.events[-1].mod_revision
+        assert len(batch.events) % 50 == 0
+
+
+async def test_a_resumed_watch_misses_nothing_and_repeats_nothing(kv):
+    start = await kv.store.put(kv.key("0"), b"", timeout=T)
+    for number in range(1, 10):
+        await kv.store.put(kv.key(str(number)), b"", timeout=T)
+
+    keys: list[str] = []
+    position = start
+    while len(keys) < 10:
+        async with asyncio.timeout(10), aclosing(kv.store.watch(kv.prefix, start_revision=position)) as batches:
+            async for batch in batches:
+                keys += [event.key.removeprefix(kv.prefix) for event in batch.events]
+                position = batch.revision + 1
+                break
+
+    assert keys == [str(number) for number in range(10)]
+
+
+async def test_a_key_with_a_lease_goes_when_the_lease_is_revoked(kv):
+    lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
+    revision = await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
+    assert (await kv.store.get(kv.key("a"), timeout=T))[0].lease == lease
+
+    await kv.store.revoke_lease(lease, timeout=T)
+
+    assert (await kv.store.get(kv.key("a"), timeout=T))[0] is None
+    events = await kv.collect(2, start_revision=revision)
+    assert (events[1].key, events[1].value) == (kv.key("a"), None)
+
+
+async def test_a_key_written_again_without_the_lease_stays(kv):
+    lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
+    await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
+    await kv.store.put(kv.key("a"), b"2", timeout=T)
+
+    await kv.store.revoke_lease(lease, timeout=T)
+
+    assert (await kv.store.get(kv.key("a"), timeout=T))[0].value == b"2"
+
+
+async def test_a_renewal_tells_what_is_left(kv):
+    lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
+
+    assert await kv.store.renew_lease(lease, timeout=T) == timedelta(seconds=60)
+
+
+async def test_a_lease_span_is_rounded_up_to_whole_seconds(kv):
+    lease = await kv.store.grant_lease(timedelta(seconds=59.1), timeout=T)
+
+    assert await kv.store.renew_lease(lease, timeout=T) == timedelta(seconds=60)
+
+
+async def test_a_lease_that_is_not_renewed_takes_its_keys_with_it(kv):
+    lease = await kv.store.grant_lease(timedelta(seconds=1), timeout=T)
+    await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
+
+    kv.pass_time(timedelta(seconds=2))
+
+    async def is_gone() -> bool:
+        return (await kv.store.get(kv.key("a"), timeout=T))[0] is None
+
+    await eventually(is_gone, seconds=15)
+    with pytest.raises(NotFound):
+        await kv.store.renew_lease(lease, timeout=T)
+
+
+async def test_a_lease_that_is_gone_cannot_be_renewed_or_used_and_may_be_revoked_again(kv):
+    lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
+    await kv.store.revoke_lease(lease, timeout=T)
+
+    with pytest.raises(NotFound):
+        await kv.store.renew_lease(lease, timeout=T)
+    with pytest.raises(NotFound):
+        await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
+    await kv.store.revoke_lease(lease, timeout=T)
+
+
+@pytest.mark.parametrize("span", [timedelta(0), timedelta(seconds=-1)], ids=["zero", "negative"])
+async def test_a_lease_without_a_span_is_invalid(kv, span):
+    with pytest.raises(InvalidInput):
+        await kv.store.grant_lease(span, timeout=T)
+
+
+async def test_the_status_names_version_size_cluster_and_revision(kv):
+    revision = await kv.store.put(kv.key("a"), b"1", timeout=T)
+
+    status = await kv.store.status(timeout=T)
+
+    assert status.version
+    assert status.size_bytes > 0
+    assert status.alarms == ()
+    assert status.revision >= revision
+
+
+async def test_a_closed_store_answers_nothing_and_ends_its_watches(kv):
+    revision = await kv.store.put(kv.key("a"), b"1", timeout=T)
+    watching = asyncio.Event()
+
+    async def follow() -> int:
+        count = 0
+        async for batch in kv.store.watch(kv.prefix, start_revision=revision):
+            count += len(batch.events)
+            watching.set()
+        return count
+
+    async with asyncio.timeout(10):
+        task = asyncio.create_task(follow())
+        await watching.wait()
+        await kv.store.close()
+        assert await task == 1
+    await kv.store.close()
+    with pytest.raises(Unavailable):
+        await kv.store.get(kv.key("a"), timeout=T)
+
+
+async def test_a_watch_that_is_cancelled_says_so_to_its_task(kv):
+    revision = await kv.store.put(kv.key("a"), b"1", timeout=T)
+    watching = asyncio.Event()
+
+    async def follow() -> None:
+        async for _ in kv.store.watch(kv.prefix, start_revision=revision):
+            watching.set()
+
+    task = asyncio.create_task(follow())
+    async with asyncio.timeout(10):
+        await watching.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_call_without_time_left_is_not_sent(kv):
+    with pytest.raises(Unavailable):
+        await kv.store.put(kv.key("a"), b"1", timeout=timedelta(0))
+
+    assert (await kv.store.get(kv.key("a"), timeout=T))[0] is None

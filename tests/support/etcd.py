@@ -1,0 +1,116 @@
+"""A real etcd for tests, which can be killed, paused, wiped and started again on the same ports.
+
+`EtcdProcess` needs no event loop, so that one may serve a whole session of tests with a loop each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+
+__all__ = ["EtcdProcess", "etcd_process"]
+
+_START_SECONDS = 30.0
+
+
+class EtcdProcess:
+    """One etcd on fixed free ports of 127.0.0.1. `data_dir` outlives it."""
+
+    def __init__(self, data_dir: Path, *, quota_bytes: int = 1024**3) -> None:
+        self.data_dir = data_dir
+        self._quota_bytes = quota_bytes
+        self._client_port, self._peer_port = free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._client_port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it is healthy."""
+        arguments = etcd_arguments(
+            find_etcd(),
+            self.data_dir,
+            client_port=self._client_port,
+            peer_port=self._peer_port,
+            quota_bytes=self._quota_bytes,
+        )
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        words = self.data_dir.with_name(f"{self.data_dir.name}.stderr")
+        with words.open("ab") as output:
+            self._process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=etcd_environment(os.environ)
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_healthy():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"etcd did not start: {words.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a power cut does (SIGKILL), paused or not."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order (SIGTERM)."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stand, nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Kill it and lose its data; `start` brings up an empty one with another cluster id."""
+        self.kill()
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(how)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
+
+    def _is_healthy(self) -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.endpoint}/health", timeout=1) as answer:
+                return bool(json.load(answer).get("health") == "true")
+        except (OSError, urllib.error.URLError, ValueError):
+            return False
+
+
+@contextlib.contextmanager
+def etcd_process(data_dir: Path, *, quota_bytes: int = 1024**3) -> Iterator[EtcdProcess]:
+    """Run an etcd while the block lasts; it may be killed and started again inside."""
+    process = EtcdProcess(data_dir, quota_bytes=quota_bytes)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.kill()
