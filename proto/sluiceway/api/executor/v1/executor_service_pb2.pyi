@@ -370,16 +370,18 @@ class PushLogsRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., executor_id: _Optional[str] = ..., log: _Optional[_Union[LogReference, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PushLogsResponse(_message.Message):
-    __slots__ = ("log", "stored_offset", "complete", "refused")
+    __slots__ = ("log", "stored_offset", "complete", "refused", "rewind")
     LOG_FIELD_NUMBER: _ClassVar[int]
     STORED_OFFSET_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    REWIND_FIELD_NUMBER: _ClassVar[int]
     log: LogReference
     stored_offset: int
     complete: bool
     refused: _run_pb2.Reason
-    def __init__(self, log: _Optional[_Union[LogReference, _Mapping]] = ..., stored_offset: _Optional[int] = ..., complete: _Optional[bool] = ..., refused: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
+    rewind: bool
+    def __init__(self, log: _Optional[_Union[LogReference, _Mapping]] = ..., stored_offset: _Optional[int] = ..., complete: _Optional[bool] = ..., refused: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., rewind: _Optional[bool] = ...) -> None: ...
 
 class GetSpecificationRequest(_message.Message):
     __slots__ = ("executor_id", "session_id", "session_secret", "assignment_id", "epoch")

@@ -68,9 +68,13 @@ class ExecutorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PushLogs(self, request_iterator, context):
-        """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. A chunk before the stored
-        offset is acknowledged again, one behind a gap is answered with the stored offset, to which the sender goes back. A log that is not
-        of an assignment of this session is refused with a reason, for that log alone. Errors as `Connect`.
+        """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. The sender need not wait for
+        an answer: what is sent and not yet stored is held by the server, and flow control slows the stream when that is too much. The first
+        message of a log in a stream is answered at once, so that the sender can skip what is stored; later answers come when the stored
+        offset grows, which may take 30 s. A chunk before the stored offset is acknowledged again; one behind a gap is answered with the
+        stored offset and `rewind`. After `end`, the answer with `complete` is the last one of that log; a sender that got none sends `end`
+        again in its next stream. A log that is not of an assignment of this session is refused with a reason, for that log alone. Errors as
+        `Connect`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,9 +44,13 @@ class ExecutorServiceStub:
     declared vanished; it removes its pods and says hello without a session. UNAVAILABLE: this server goes; connect again.
     """
     PushLogs: _grpc.StreamStreamMultiCallable[_executor_service_pb2.PushLogsRequest, _executor_service_pb2.PushLogsResponse]
-    """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. A chunk before the stored
-    offset is acknowledged again, one behind a gap is answered with the stored offset, to which the sender goes back. A log that is not
-    of an assignment of this session is refused with a reason, for that log alone. Errors as `Connect`.
+    """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. The sender need not wait for
+    an answer: what is sent and not yet stored is held by the server, and flow control slows the stream when that is too much. The first
+    message of a log in a stream is answered at once, so that the sender can skip what is stored; later answers come when the stored
+    offset grows, which may take 30 s. A chunk before the stored offset is acknowledged again; one behind a gap is answered with the
+    stored offset and `rewind`. After `end`, the answer with `complete` is the last one of that log; a sender that got none sends `end`
+    again in its next stream. A log that is not of an assignment of this session is refused with a reason, for that log alone. Errors as
+    `Connect`.
     """
     GetSpecification: _grpc.UnaryUnaryMultiCallable[_executor_service_pb2.GetSpecificationRequest, _executor_service_pb2.GetSpecificationResponse]
     """The specification of an assignment that this executor holds, built anew: after the executor's own restart. May be repeated.
@@ -66,9 +70,13 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     declared vanished; it removes its pods and says hello without a session. UNAVAILABLE: this server goes; connect again.
     """
     PushLogs: _aio.StreamStreamMultiCallable[_executor_service_pb2.PushLogsRequest, _executor_service_pb2.PushLogsResponse]  # type: ignore[assignment]
-    """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. A chunk before the stored
-    offset is acknowledged again, one behind a gap is answered with the stored offset, to which the sender goes back. A log that is not
-    of an assignment of this session is refused with a reason, for that log alone. Errors as `Connect`.
+    """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. The sender need not wait for
+    an answer: what is sent and not yet stored is held by the server, and flow control slows the stream when that is too much. The first
+    message of a log in a stream is answered at once, so that the sender can skip what is stored; later answers come when the stored
+    offset grows, which may take 30 s. A chunk before the stored offset is acknowledged again; one behind a gap is answered with the
+    stored offset and `rewind`. After `end`, the answer with `complete` is the last one of that log; a sender that got none sends `end`
+    again in its next stream. A log that is not of an assignment of this session is refused with a reason, for that log alone. Errors as
+    `Connect`.
     """
     GetSpecification: _aio.UnaryUnaryMultiCallable[_executor_service_pb2.GetSpecificationRequest, _executor_service_pb2.GetSpecificationResponse]  # type: ignore[assignment]
     """The specification of an assignment that this executor holds, built anew: after the executor's own restart. May be repeated.
@@ -97,9 +105,13 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_executor_service_pb2.PushLogsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_executor_service_pb2.PushLogsResponse], _abc.AsyncIterator[_executor_service_pb2.PushLogsResponse]]:
-        """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. A chunk before the stored
-        offset is acknowledged again, one behind a gap is answered with the stored offset, to which the sender goes back. A log that is not
-        of an assignment of this session is refused with a reason, for that log alone. Errors as `Connect`.
+        """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. The sender need not wait for
+        an answer: what is sent and not yet stored is held by the server, and flow control slows the stream when that is too much. The first
+        message of a log in a stream is answered at once, so that the sender can skip what is stored; later answers come when the stored
+        offset grows, which may take 30 s. A chunk before the stored offset is acknowledged again; one behind a gap is answered with the
+        stored offset and `rewind`. After `end`, the answer with `complete` is the last one of that log; a sender that got none sends `end`
+        again in its next stream. A log that is not of an assignment of this session is refused with a reason, for that log alone. Errors as
+        `Connect`.
         """
 
     @_abc_1.abstractmethod
