@@ -12,7 +12,10 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def etcd_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real etcd that all tests of the session share: keep to `etcd_prefix`, and never compact it."""
+    """The address of a real etcd that all tests of the session share: keep to `etcd_prefix`.
+
+    Its history may be compacted by any test: watch from a revision of your own test.
+    """
     from tests.support.etcd import etcd_process
 
     with etcd_process(tmp_path_factory.mktemp("etcd") / "data") as process:

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+
 from sluiceway.foundation.errors import (
     DataLoss,
     InvalidInput,

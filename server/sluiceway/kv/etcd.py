@@ -22,6 +22,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
+
 from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
 from sluiceway.kv._etcd_api import api
 from sluiceway.kv._etcd_errors import broken, lease_gone, translate, watch_ended

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import KeyValueStore, WatchEvent
-
 from tests.fakes.kv import FakeKeyValueStore
 
 

@@ -7,8 +7,10 @@ from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
+
 from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
 from sluiceway.kv.port import (
+    Compacted,
     Compare,
     DeleteKey,
     DeletePrefix,
@@ -21,7 +23,6 @@ from sluiceway.kv.port import (
     WatchEvent,
     Write,
 )
-
 from tests.support.conditions import eventually
 
 T = timedelta(seconds=10)
@@ -143,16 +144,7 @@ async def test_a_read_sees_the_writes_before_it_in_its_transaction(kv):
     a, b = kv.key("a"), kv.key("b")
     await kv.store.put(b, b"old", timeout=T)
 
-    result = await kv.store.txn(
-        then=[
-            Get(kv.key("a")),
-            PutKey(kv.key("a"), b"new"),
-            Get(kv.key("a")),
-            DeleteKey(kv.key("b")),
-            Get(kv.key("b")),
-        ],
-        timeout=T,
-    )
+    result = await kv.store.txn(then=[Get(a), PutKey(a, b"new"), Get(a), DeleteKey(b), Get(b)], timeout=T)
 
     assert [[item.value for item in read] for read in result.reads] == [[], [b"new"], []]
 
@@ -317,6 +309,25 @@ async def test_a_resumed_watch_misses_nothing_and_repeats_nothing(kv):
                 break
 
     assert keys == [str(number) for number in range(10)]
+
+
+async def test_a_watch_from_before_a_compaction_ends_with_where_history_begins(kv):
+    first = await kv.store.put(kv.key("a"), b"1", timeout=T)
+    last = await kv.store.put(kv.key("a"), b"2", timeout=T)
+    await kv.store.compact(last, timeout=T)
+    await kv.store.compact(last, timeout=T)
+
+    with pytest.raises(Compacted) as caught:
+        await kv.collect(1, start_revision=first)
+
+    assert caught.value.compact_revision == last
+    assert await kv.collect(1, start_revision=last) == [WatchEvent(kv.key("a"), b"2", last)]
+    assert (await kv.store.get(kv.key("a"), timeout=T))[0].value == b"2"
+
+
+async def test_the_future_cannot_be_compacted(kv):
+    with pytest.raises(InvalidInput):
+        await kv.store.compact(1 << 40, timeout=T)
 
 
 async def test_a_key_with_a_lease_goes_when_the_lease_is_revoked(kv):

@@ -1,0 +1,111 @@
+"""An etcd of our own: found, started, ended."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from sluiceway.foundation.errors import NotFound, Unavailable
+from sluiceway.kv.embedded import (
+    EtcdBinary,
+    EtcdNotInstalled,
+    etcd_arguments,
+    etcd_environment,
+    find_etcd,
+    running_etcd,
+    wait_until_healthy,
+)
+from sluiceway.kv.etcd import EtcdStore
+
+T = timedelta(seconds=10)
+
+pytestmark = pytest.mark.system
+
+
+async def test_a_running_etcd_keeps_its_data_for_the_next_one(tmp_path):
+    async with running_etcd(tmp_path / "data") as endpoint:
+        store = EtcdStore([endpoint])
+        await store.put("a", b"1", timeout=T)
+        first = await store.status(timeout=T)
+        await store.close()
+
+    async with running_etcd(tmp_path / "data") as endpoint:
+        store = EtcdStore([endpoint])
+        found, _ = await store.get("a", timeout=T)
+        second = await store.status(timeout=T)
+        await store.close()
+
+    assert found is not None
+    assert found.value == b"1"
+    assert first.cluster_id == second.cluster_id
+
+
+async def test_nothing_runs_any_more_when_the_block_ends(tmp_path):
+    async with running_etcd(tmp_path / "data") as endpoint:
+        pass
+
+    with pytest.raises(Unavailable):
+        await wait_until_healthy(endpoint, timeout=timedelta(seconds=0.2))
+
+
+async def test_an_etcd_that_ends_at_once_is_told_with_its_last_words(tmp_path):
+    blocked = tmp_path / "data"
+    blocked.write_text("a file where etcd wants its folder")
+
+    with pytest.raises(Unavailable, match=r"ended with code [1-9]") as caught:
+        async with running_etcd(blocked):
+            pass
+
+    assert str(blocked) in caught.value.message
+
+
+async def test_the_wheel_is_the_fallback_and_says_what_it_is_good_for(tmp_path):
+    with structlog.testing.capture_logs() as logs:
+        binary = find_etcd(str(tmp_path))
+
+    assert (binary.version, binary.is_safe) == ("3.5.1", False)
+    assert [(line["event"], line["log_level"]) for line in logs] == [("etcd_for_trying_out_only", "warning")]
+    async with running_etcd(tmp_path / "data", binary=binary) as endpoint:
+        store = EtcdStore([endpoint])
+        assert (await store.status(timeout=T)).version == "3.5.1"
+        await store.close()
+
+
+def test_a_machine_without_any_etcd_is_told_what_to_install(tmp_path):
+    with pytest.raises(EtcdNotInstalled, match="apt-get install etcd-server") as caught:
+        find_etcd(str(tmp_path), wheel="no_such_package")
+
+    assert isinstance(caught.value, NotFound)
+
+
+def test_a_program_that_is_no_etcd_is_refused(tmp_path):
+    program = tmp_path / "etcd"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+
+    with pytest.raises(EtcdNotInstalled, match=str(program)):
+        find_etcd(str(tmp_path))
+
+
+def test_the_arguments_bind_to_this_machine_only_and_set_compaction_and_quota():
+    arguments = etcd_arguments(
+        EtcdBinary(Path("/usr/bin/etcd"), "3.4.23", True), Path("/data dir"), client_port=1, peer_port=2
+    )
+
+    urls = [argument for argument in arguments if "-urls=" in argument]
+    assert len(urls) == 4
+    assert all("=http://127.0.0.1:" in url for url in urls)
+    assert "--auto-compaction-retention=300s" in arguments
+    assert f"--quota-backend-bytes={8 * 1024**3}" in arguments
+    assert "--data-dir=/data dir" in arguments
+
+
+def test_flags_of_another_etcd_in_the_environment_are_not_taken_over():
+    environment = etcd_environment({"ETCD_DATA_DIR": "/elsewhere", "PATH": os.defpath})
+
+    assert "ETCD_DATA_DIR" not in environment
+    assert environment["PATH"] == os.defpath

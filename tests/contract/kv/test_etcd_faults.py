@@ -1,0 +1,306 @@
+"""What the etcd adapter says when the way to etcd, or etcd itself, fails; and the traps of etcd3aio, one test each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+
+from sluiceway.foundation.errors import Unavailable
+from sluiceway.kv.embedded import free_ports
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.port import Compare, Get, OutcomeUnknown, PutKey
+from tests.support.conditions import eventually
+from tests.support.etcd import EtcdProcess, etcd_process
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+
+T = timedelta(seconds=10)
+SHORT = timedelta(seconds=0.4)
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    """An etcd that the tests of this file may mistreat; each leaves it running."""
+    with etcd_process(tmp_path_factory.mktemp("own-etcd") / "data") as process:
+        yield process
+
+
+@pytest.fixture
+async def proxy(etcd_endpoint: str) -> AsyncIterator[TcpProxy]:
+    async with tcp_proxy(etcd_endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+async def direct(etcd_endpoint: str) -> AsyncIterator[EtcdStore]:
+    store = EtcdStore([etcd_endpoint])
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def proxied(proxy: TcpProxy, etcd_prefix: str) -> AsyncIterator[EtcdStore]:
+    """A store whose connection through the proxy stands."""
+    store = EtcdStore([proxy.address])
+    await store.get(etcd_prefix, timeout=T)
+    yield store
+    await store.close()
+
+
+async def test_a_write_that_was_applied_and_timed_out_is_unknown_and_was_sent_once(proxy, proxied, direct, etcd_prefix):
+    key = f"{etcd_prefix}head"
+    proxy.mute_answers()
+
+    with pytest.raises(OutcomeUnknown):
+        await proxied.txn(compare=[Compare(key, None)], then=[PutKey(key, b"1")], otherwise=[Get(key)], timeout=SHORT)
+
+    proxy.unmute_answers()
+    found, _ = await direct.get(key, timeout=T)
+    assert found.value == b"1"
+    assert found.mod_revision == found.create_revision
+
+
+async def test_a_write_whose_connection_broke_before_the_answer_is_unknown(proxy, proxied, direct, etcd_prefix):
+    key = f"{etcd_prefix}a"
+    proxy.mute_answers()
+    write = asyncio.create_task(proxied.put(key, b"1", timeout=T))
+
+    async def is_applied() -> bool:
+        return (await direct.get(key, timeout=T))[0] is not None
+
+    await eventually(is_applied)
+    proxy.cut()
+
+    with pytest.raises(OutcomeUnknown):
+        await write
+
+
+async def test_a_read_that_got_no_answer_is_unavailable(proxy, proxied, etcd_prefix):
+    proxy.mute_answers()
+
+    with pytest.raises(Unavailable) as caught:
+        await proxied.get(etcd_prefix, timeout=SHORT)
+
+    assert proxy.address in caught.value.message
+
+
+async def test_a_transaction_of_reads_only_that_got_no_answer_is_unavailable(proxy, proxied, etcd_prefix):
+    proxy.mute_answers()
+
+    with pytest.raises(Unavailable):
+        await proxied.txn(then=[Get(etcd_prefix)], timeout=SHORT)
+
+
+async def test_a_write_that_its_caller_cancels_ends_as_cancelled(proxy, proxied, etcd_prefix):
+    proxy.mute_answers()
+    write = asyncio.create_task(proxied.put(f"{etcd_prefix}a", b"1", timeout=T))
+    seen = proxy.requests_seen
+
+    async def is_sent() -> bool:
+        return proxy.requests_seen > seen
+
+    await eventually(is_sent)
+    write.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await write
+
+
+async def test_a_write_in_flight_when_the_store_is_closed_is_unknown_not_cancelled(proxy, proxied, etcd_prefix):
+    proxy.mute_answers()
+    seen = proxy.requests_seen
+    write = asyncio.create_task(proxied.put(f"{etcd_prefix}a", b"1", timeout=T))
+
+    async def is_sent() -> bool:
+        return proxy.requests_seen > seen
+
+    await eventually(is_sent)
+    await proxied.close()
+
+    with pytest.raises(OutcomeUnknown):
+        await write
+
+
+async def test_a_watch_whose_connection_broke_is_unavailable(proxy, proxied, etcd_prefix):
+    revision = await proxied.put(f"{etcd_prefix}a", b"1", timeout=T)
+
+    async def follow() -> None:
+        async for _ in proxied.watch(etcd_prefix, start_revision=revision):
+            proxy.cut()
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(follow(), 10)
+
+
+@pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
+async def test_when_nothing_listens_nothing_was_sent_and_the_answer_comes_at_once(write):
+    (port,) = free_ports(1)
+    store = EtcdStore([f"http://127.0.0.1:{port}"])
+    try:
+        async with asyncio.timeout(1):
+            with pytest.raises(Unavailable):
+                await (store.put("a", b"", timeout=T) if write else store.get("a", timeout=T))
+    finally:
+        await store.close()
+
+
+async def test_an_etcd_that_takes_connections_and_says_nothing_is_unavailable_for_writes():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = EtcdStore([f"127.0.0.1:{silent.getsockname()[1]}"])
+        try:
+            with pytest.raises(Unavailable):
+                await store.put("a", b"", timeout=SHORT)
+        finally:
+            await store.close()
+
+
+async def test_a_renewal_without_etcd_ends_in_time(own_etcd):
+    store = EtcdStore([own_etcd.endpoint])
+    try:
+        lease = await store.grant_lease(timedelta(seconds=60), timeout=T)
+        own_etcd.pause()
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(5):
+                await store.renew_lease(lease, timeout=SHORT)
+    finally:
+        own_etcd.resume()
+        await store.close()
+
+
+async def test_the_same_store_goes_on_when_etcd_is_back_with_its_data(own_etcd):
+    store = EtcdStore([own_etcd.endpoint])
+    try:
+        await store.put("kept", b"1", timeout=T)
+        own_etcd.kill()
+
+        async def is_away() -> bool:
+            try:
+                await store.put("other", b"", timeout=SHORT)
+            except OutcomeUnknown:
+                return False
+            except Unavailable:
+                return True
+            raise AssertionError("a killed etcd answered")
+
+        await eventually(is_away)
+        await asyncio.to_thread(own_etcd.start)
+
+        async def is_back() -> bool:
+            try:
+                found, _ = await store.get("kept", timeout=SHORT)
+            except Unavailable:
+                return False
+            return found is not None and found.value == b"1"
+
+        await eventually(is_back, seconds=5)
+    finally:
+        await store.close()
+
+
+async def test_a_wiped_etcd_on_the_same_port_has_another_cluster_id(own_etcd):
+    store = EtcdStore([own_etcd.endpoint])
+    try:
+        before = await store.txn(then=[PutKey("a", b"1")], timeout=T)
+        own_etcd.wipe()
+        await asyncio.to_thread(own_etcd.start)
+
+        async def is_other() -> bool:
+            try:
+                return (await store.txn(then=[Get("a")], timeout=SHORT)).cluster_id != before.cluster_id
+            except Unavailable:
+                return False
+
+        await eventually(is_other, seconds=5)
+        assert (await store.get("a", timeout=T))[0] is None
+    finally:
+        await store.close()
+
+
+async def test_with_several_endpoints_the_first_that_stands_is_used_and_kept(etcd_endpoint, etcd_prefix):
+    (refused,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = EtcdStore([f"http://127.0.0.1:{refused}", f"http://127.0.0.1:{silent.getsockname()[1]}", etcd_endpoint])
+        try:
+            await store.put(f"{etcd_prefix}a", b"1", timeout=timedelta(seconds=3))
+            async with asyncio.timeout(1):
+                found, _ = await store.get(f"{etcd_prefix}a", timeout=T)
+        finally:
+            await store.close()
+    assert found is not None
+
+
+async def test_after_an_endpoint_failed_a_call_the_next_call_goes_to_another(proxy, etcd_endpoint, etcd_prefix):
+    store = EtcdStore([proxy.address, etcd_endpoint])
+    try:
+        await store.put(f"{etcd_prefix}a", b"1", timeout=T)
+        proxy.mute_answers()
+        with pytest.raises(OutcomeUnknown):
+            await store.put(f"{etcd_prefix}a", b"2", timeout=SHORT)
+
+        await store.put(f"{etcd_prefix}a", b"3", timeout=T)
+
+        assert (await store.get(f"{etcd_prefix}a", timeout=T))[0].value == b"3"
+    finally:
+        await store.close()
+
+
+async def test_answers_above_four_mebibytes_are_read_and_watched(direct, etcd_prefix):
+    revision = 0
+    for number in range(6):
+        written = await direct.put(f"{etcd_prefix}{number}", b"x" * 1_000_000, timeout=T)
+        revision = revision or written
+
+    found, _ = await direct.list_prefix(etcd_prefix, timeout=T)
+
+    assert sum(len(item.value) for item in found) == 6_000_000
+    seen = 0
+    async with asyncio.timeout(10):
+        async for batch in direct.watch(etcd_prefix, start_revision=revision):
+            seen += sum(len(event.value or b"") for event in batch.events)
+            if seen == 6_000_000:
+                break
+
+
+async def test_a_full_store_refuses_writes_with_its_reason_and_shows_its_alarm(tmp_path):
+    with etcd_process(tmp_path / "data", quota_bytes=4 * 1024**2) as process:
+        store = EtcdStore([process.endpoint])
+        try:
+
+            async def fill() -> None:
+                for number in range(20):
+                    await store.put(f"fill/{number}", b"x" * 1_000_000, timeout=T)
+
+            with pytest.raises(Unavailable) as caught:
+                await fill()
+
+            assert caught.value.reason == "STORE_FULL"
+            assert (await store.status(timeout=T)).alarms == ("NOSPACE",)
+            assert (await store.get("fill/0", timeout=T))[0] is not None
+        finally:
+            await store.close()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["sluiceway.kv.etcd", "google.api.client_pb2", "google.rpc.status_pb2", "grpc_reflection.v1alpha.reflection"],
+        ["google.rpc.status_pb2", "grpc_reflection.v1alpha.reflection", "google.api.client_pb2", "sluiceway.kv.etcd"],
+    ],
+    ids=["etcd first", "etcd last"],
+)
+def test_importing_leaves_no_trace_on_the_path_and_the_common_protos_work_beside_it(order):
+    code = f"import sys, importlib; before = list(sys.path); [importlib.import_module(m) for m in {order!r}]"
+    code += "; assert sys.path == before, sys.path; import google.api.http_pb2 as h; print(h.__file__)"
+
+    command = [sys.executable, "-W", "error", "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert answer.returncode == 0, answer.stderr
+    assert "etcd3aio" not in answer.stdout
