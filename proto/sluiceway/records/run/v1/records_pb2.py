@@ -28,7 +28,7 @@ from sluiceway.api.run.v1 import definition_pb2 as sluiceway_dot_api_dot_run_dot
 from sluiceway.api.run.v1 import run_pb2 as sluiceway_dot_api_dot_run_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sluiceway/records/run/v1/records.proto\x12\x18sluiceway.records.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30sluiceway/api/executor/v1/executor_service.proto\x1a%sluiceway/api/run/v1/definition.proto\x1a\x1esluiceway/api/run/v1/run.proto\"\x97\x02\n\tRunRecord\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.sluiceway.api.run.v1.Run\x12\x12\n\nbelongs_to\x18\x02 \x03(\t\x12\x11\n\tfrom_fork\x18\x03 \x01(\x08\x12+\n\x05notes\x18\x04 \x03(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x18\n\x10\x63reated_warnings\x18\x05 \x03(\t\x12/\n\x0b\x66orced_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tforced_by\x18\x07 \x01(\t\x12\x15\n\rconfig_digest\x18\x08 \x01(\t\x12\x19\n\x11\x61pprovals_waiting\x18\t \x01(\x05\"\xad\x01\n\nAttemptEnd\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttimed_out\x18\x03 \x01(\x08\x12,\n\x06reason\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"5\n\x07\x41rchive\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\"\x8b\x02\n\nTaskRecord\x12(\n\x04task\x18\x01 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Task\x12\x12\n\nparent_ids\x18\x02 \x03(\t\x12\x36\n\x08previous\x18\x03 \x01(\x0b\x32$.sluiceway.records.run.v1.AttemptEnd\x12\x11\n\tkept_from\x18\x04 \x01(\t\x12\x33\n\x08\x61rchives\x18\x05 \x03(\x0b\x32!.sluiceway.records.run.v1.Archive\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x0f\n\x07\x64rivers\x18\x07 \x03(\t\x12\r\n\x05scope\x18\x08 \x01(\t\x12\x0e\n\x06parked\x18\t \x01(\x08\"l\n\x0fRunConfigRecord\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32#.sluiceway.records.run.v1.RunConfig\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x14\n\x0cstored_apart\x18\x03 \x01(\x08\"\xe4\x03\n\tRunConfig\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.sluiceway.api.run.v1.TaskDefinition\x12V\n\x12static_environment\x18\x02 \x03(\x0b\x32:.sluiceway.records.run.v1.RunConfig.StaticEnvironmentEntry\x12I\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32\x34.sluiceway.records.run.v1.RunConfig.EnvironmentEntry\x12,\n\x06source\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\x13\n\x0b\x63\x61\x63he_group\x18\x05 \x01(\t\x1a`\n\x16StaticEnvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\x1aZ\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\"\xcc\x05\n\x10\x41ssignmentRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12/\n\x05\x65poch\x18\x04 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x13\n\x0b\x65xecutor_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x39\n\x05phase\x18\x07 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12/\n\x0b\x61ssign_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x63\x61use\x18\x0c \x01(\x0e\x32 .sluiceway.api.run.v1.RetryCause\x12,\n\x06reason\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x0e \x01(\x08\x12\x32\n\x0estop_requested\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstop_forced\x18\x10 \x01(\x08\x12\x12\n\nlock_scope\x18\x11 \x01(\t\x12\x11\n\tlock_name\x18\x12 \x01(\t\x12)\n\x05setup\x18\x13 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\x14 \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\";\n\x0bQueueRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"3\n\nLockRecord\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"\x1f\n\x0fRunNumberRecord\x12\x0c\n\x04last\x18\x01 \x01(\x03\"Y\n\rRequestRecord\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xec\x04\n\x0e\x45xecutorRecord\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x15\n\rsecret_digest\x18\x03 \x01(\x0c\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x61rchs\x18\x06 \x03(\t\x12\x44\n\x06labels\x18\x07 \x03(\x0b\x32\x34.sluiceway.records.run.v1.ExecutorRecord.LabelsEntry\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x32\n\x0e\x64rain_deadline\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08vanished\x18\x0e \x01(\x08\x12\x11\n\tpods_gone\x18\x0f \x01(\x08\x12\x31\n\rmissing_since\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csession_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsettled_epoch\x18\x13 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x14 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"y\n\tLogRecord\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x13\n\x0bstored_size\x18\x03 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x10\n\x08\x63omposed\x18\x06 \x01(\x08\"Q\n\x0cPlacerRecord\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x03\x12\x0c\n\x04\x62\x65\x61t\x18\x03 \x01(\x03\x12\x12\n\nopen_epoch\x18\x04 \x01(\x03\"1\n\x0fPlacementNotice\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sluiceway/records/run/v1/records.proto\x12\x18sluiceway.records.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30sluiceway/api/executor/v1/executor_service.proto\x1a%sluiceway/api/run/v1/definition.proto\x1a\x1esluiceway/api/run/v1/run.proto\"\x8b\x02\n\tRunRecord\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.sluiceway.api.run.v1.Run\x12\x12\n\nbelongs_to\x18\x02 \x03(\t\x12\x11\n\tfrom_fork\x18\x03 \x01(\x08\x12+\n\x05notes\x18\x04 \x03(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x18\n\x10\x63reated_warnings\x18\x05 \x03(\t\x12/\n\x0b\x66orced_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tforced_by\x18\x07 \x01(\t\x12\x15\n\rconfig_digest\x18\x08 \x01(\t\x12\r\n\x05scope\x18\t \x01(\t\"\xad\x01\n\nAttemptEnd\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttimed_out\x18\x03 \x01(\x08\x12,\n\x06reason\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"5\n\x07\x41rchive\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\"\x8b\x02\n\nTaskRecord\x12(\n\x04task\x18\x01 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Task\x12\x12\n\nparent_ids\x18\x02 \x03(\t\x12\x36\n\x08previous\x18\x03 \x01(\x0b\x32$.sluiceway.records.run.v1.AttemptEnd\x12\x11\n\tkept_from\x18\x04 \x01(\t\x12\x33\n\x08\x61rchives\x18\x05 \x03(\x0b\x32!.sluiceway.records.run.v1.Archive\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x0f\n\x07\x64rivers\x18\x07 \x03(\t\x12\r\n\x05scope\x18\x08 \x01(\t\x12\x0e\n\x06parked\x18\t \x01(\x08\"l\n\x0fRunConfigRecord\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32#.sluiceway.records.run.v1.RunConfig\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x14\n\x0cstored_apart\x18\x03 \x01(\x08\"\xe4\x03\n\tRunConfig\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.sluiceway.api.run.v1.TaskDefinition\x12V\n\x12static_environment\x18\x02 \x03(\x0b\x32:.sluiceway.records.run.v1.RunConfig.StaticEnvironmentEntry\x12I\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32\x34.sluiceway.records.run.v1.RunConfig.EnvironmentEntry\x12,\n\x06source\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\x13\n\x0b\x63\x61\x63he_group\x18\x05 \x01(\t\x1a`\n\x16StaticEnvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\x1aZ\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\"\xdb\x05\n\x10\x41ssignmentRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12/\n\x05\x65poch\x18\x04 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x13\n\x0b\x65xecutor_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x39\n\x05phase\x18\x07 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12/\n\x0b\x61ssign_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x63\x61use\x18\x0c \x01(\x0e\x32 .sluiceway.api.run.v1.RetryCause\x12,\n\x06reason\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x0e \x01(\x08\x12\x32\n\x0estop_requested\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstop_forced\x18\x10 \x01(\x08\x12\x12\n\nlock_scope\x18\x11 \x01(\t\x12\x11\n\tlock_name\x18\x12 \x01(\t\x12)\n\x05setup\x18\x13 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\x14 \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12\r\n\x05scope\x18\x15 \x01(\t\";\n\x0bQueueRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"3\n\nLockRecord\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"\x1f\n\x0fRunNumberRecord\x12\x0c\n\x04last\x18\x01 \x01(\x03\"Y\n\rRequestRecord\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xec\x04\n\x0e\x45xecutorRecord\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x15\n\rsecret_digest\x18\x03 \x01(\x0c\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x61rchs\x18\x06 \x03(\t\x12\x44\n\x06labels\x18\x07 \x03(\x0b\x32\x34.sluiceway.records.run.v1.ExecutorRecord.LabelsEntry\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x32\n\x0e\x64rain_deadline\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08vanished\x18\x0e \x01(\x08\x12\x11\n\tpods_gone\x18\x0f \x01(\x08\x12\x31\n\rmissing_since\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csession_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsettled_epoch\x18\x13 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x14 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"y\n\tLogRecord\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x13\n\x0bstored_size\x18\x03 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x10\n\x08\x63omposed\x18\x06 \x01(\x08\"Q\n\x0cPlacerRecord\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x03\x12\x0c\n\x04\x62\x65\x61t\x18\x03 \x01(\x03\x12\x12\n\nopen_epoch\x18\x04 \x01(\x03\"1\n\x0fPlacementNotice\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,39 +42,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTORRECORD_LABELSENTRY']._loaded_options = None
   _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_RUNRECORD']._serialized_start=223
-  _globals['_RUNRECORD']._serialized_end=502
-  _globals['_ATTEMPTEND']._serialized_start=505
-  _globals['_ATTEMPTEND']._serialized_end=678
-  _globals['_ARCHIVE']._serialized_start=680
-  _globals['_ARCHIVE']._serialized_end=733
-  _globals['_TASKRECORD']._serialized_start=736
-  _globals['_TASKRECORD']._serialized_end=1003
-  _globals['_RUNCONFIGRECORD']._serialized_start=1005
-  _globals['_RUNCONFIGRECORD']._serialized_end=1113
-  _globals['_RUNCONFIG']._serialized_start=1116
-  _globals['_RUNCONFIG']._serialized_end=1600
-  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_start=1412
-  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_end=1508
-  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_start=1510
-  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_end=1600
-  _globals['_ASSIGNMENTRECORD']._serialized_start=1603
-  _globals['_ASSIGNMENTRECORD']._serialized_end=2319
-  _globals['_QUEUERECORD']._serialized_start=2321
-  _globals['_QUEUERECORD']._serialized_end=2380
-  _globals['_LOCKRECORD']._serialized_start=2382
-  _globals['_LOCKRECORD']._serialized_end=2433
-  _globals['_RUNNUMBERRECORD']._serialized_start=2435
-  _globals['_RUNNUMBERRECORD']._serialized_end=2466
-  _globals['_REQUESTRECORD']._serialized_start=2468
-  _globals['_REQUESTRECORD']._serialized_end=2557
-  _globals['_EXECUTORRECORD']._serialized_start=2560
-  _globals['_EXECUTORRECORD']._serialized_end=3180
-  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_start=3135
-  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_end=3180
-  _globals['_LOGRECORD']._serialized_start=3182
-  _globals['_LOGRECORD']._serialized_end=3303
-  _globals['_PLACERRECORD']._serialized_start=3305
-  _globals['_PLACERRECORD']._serialized_end=3386
-  _globals['_PLACEMENTNOTICE']._serialized_start=3388
-  _globals['_PLACEMENTNOTICE']._serialized_end=3437
+  _globals['_RUNRECORD']._serialized_end=490
+  _globals['_ATTEMPTEND']._serialized_start=493
+  _globals['_ATTEMPTEND']._serialized_end=666
+  _globals['_ARCHIVE']._serialized_start=668
+  _globals['_ARCHIVE']._serialized_end=721
+  _globals['_TASKRECORD']._serialized_start=724
+  _globals['_TASKRECORD']._serialized_end=991
+  _globals['_RUNCONFIGRECORD']._serialized_start=993
+  _globals['_RUNCONFIGRECORD']._serialized_end=1101
+  _globals['_RUNCONFIG']._serialized_start=1104
+  _globals['_RUNCONFIG']._serialized_end=1588
+  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_start=1400
+  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_end=1496
+  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_start=1498
+  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_end=1588
+  _globals['_ASSIGNMENTRECORD']._serialized_start=1591
+  _globals['_ASSIGNMENTRECORD']._serialized_end=2322
+  _globals['_QUEUERECORD']._serialized_start=2324
+  _globals['_QUEUERECORD']._serialized_end=2383
+  _globals['_LOCKRECORD']._serialized_start=2385
+  _globals['_LOCKRECORD']._serialized_end=2436
+  _globals['_RUNNUMBERRECORD']._serialized_start=2438
+  _globals['_RUNNUMBERRECORD']._serialized_end=2469
+  _globals['_REQUESTRECORD']._serialized_start=2471
+  _globals['_REQUESTRECORD']._serialized_end=2560
+  _globals['_EXECUTORRECORD']._serialized_start=2563
+  _globals['_EXECUTORRECORD']._serialized_end=3183
+  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_start=3138
+  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_end=3183
+  _globals['_LOGRECORD']._serialized_start=3185
+  _globals['_LOGRECORD']._serialized_end=3306
+  _globals['_PLACERRECORD']._serialized_start=3308
+  _globals['_PLACERRECORD']._serialized_end=3389
+  _globals['_PLACEMENTNOTICE']._serialized_start=3391
+  _globals['_PLACEMENTNOTICE']._serialized_end=3440
 # @@protoc_insertion_point(module_scope)

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RunRecord(_message.Message):
-    __slots__ = ("run", "belongs_to", "from_fork", "notes", "created_warnings", "forced_time", "forced_by", "config_digest", "approvals_waiting")
+    __slots__ = ("run", "belongs_to", "from_fork", "notes", "created_warnings", "forced_time", "forced_by", "config_digest", "scope")
     RUN_FIELD_NUMBER: _ClassVar[int]
     BELONGS_TO_FIELD_NUMBER: _ClassVar[int]
     FROM_FORK_FIELD_NUMBER: _ClassVar[int]
@@ -22,7 +22,7 @@ class RunRecord(_message.Message):
     FORCED_TIME_FIELD_NUMBER: _ClassVar[int]
     FORCED_BY_FIELD_NUMBER: _ClassVar[int]
     CONFIG_DIGEST_FIELD_NUMBER: _ClassVar[int]
-    APPROVALS_WAITING_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     belongs_to: _containers.RepeatedScalarFieldContainer[str]
     from_fork: bool
@@ -31,8 +31,8 @@ class RunRecord(_message.Message):
     forced_time: _timestamp_pb2.Timestamp
     forced_by: str
     config_digest: str
-    approvals_waiting: int
-    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., belongs_to: _Optional[_Iterable[str]] = ..., from_fork: _Optional[bool] = ..., notes: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., created_warnings: _Optional[_Iterable[str]] = ..., forced_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., forced_by: _Optional[str] = ..., config_digest: _Optional[str] = ..., approvals_waiting: _Optional[int] = ...) -> None: ...
+    scope: str
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., belongs_to: _Optional[_Iterable[str]] = ..., from_fork: _Optional[bool] = ..., notes: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., created_warnings: _Optional[_Iterable[str]] = ..., forced_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., forced_by: _Optional[str] = ..., config_digest: _Optional[str] = ..., scope: _Optional[str] = ...) -> None: ...
 
 class AttemptEnd(_message.Message):
     __slots__ = ("status", "end_time", "timed_out", "reason")
@@ -117,7 +117,7 @@ class RunConfig(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[_definition_pb2.TaskDefinition, _Mapping]]] = ..., static_environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., cache_group: _Optional[str] = ...) -> None: ...
 
 class AssignmentRecord(_message.Message):
-    __slots__ = ("id", "run_id", "task_id", "epoch", "executor_id", "session_id", "phase", "assign_time", "accept_time", "start_time", "end_time", "cause", "reason", "timed_out", "stop_requested", "stop_forced", "lock_scope", "lock_name", "setup", "steps")
+    __slots__ = ("id", "run_id", "task_id", "epoch", "executor_id", "session_id", "phase", "assign_time", "accept_time", "start_time", "end_time", "cause", "reason", "timed_out", "stop_requested", "stop_forced", "lock_scope", "lock_name", "setup", "steps", "scope")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +138,7 @@ class AssignmentRecord(_message.Message):
     LOCK_NAME_FIELD_NUMBER: _ClassVar[int]
     SETUP_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
     id: str
     run_id: str
     task_id: str
@@ -158,7 +159,8 @@ class AssignmentRecord(_message.Message):
     lock_name: str
     setup: _run_pb2.Step
     steps: _containers.RepeatedCompositeFieldContainer[_run_pb2.Step]
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., epoch: _Optional[_Union[_executor_service_pb2.Epoch, _Mapping]] = ..., executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., phase: _Optional[_Union[_executor_service_pb2.AssignmentPhase, str]] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., stop_requested: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop_forced: _Optional[bool] = ..., lock_scope: _Optional[str] = ..., lock_name: _Optional[str] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ...) -> None: ...
+    scope: str
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., epoch: _Optional[_Union[_executor_service_pb2.Epoch, _Mapping]] = ..., executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., phase: _Optional[_Union[_executor_service_pb2.AssignmentPhase, str]] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., stop_requested: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop_forced: _Optional[bool] = ..., lock_scope: _Optional[str] = ..., lock_name: _Optional[str] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., scope: _Optional[str] = ...) -> None: ...
 
 class QueueRecord(_message.Message):
     __slots__ = ("run_id", "group", "scope")

@@ -1,0 +1,119 @@
+"""What the engine needs from its neighbours, as ports; and its settings.
+
+The sessions of executors tell it who is there (`ExecutorDirectory`) and hear from it through the log: each transaction
+that decides something for an executor emits to `records.executor_topic(executor)` (`AssignmentNotice` says what). The
+server that holds the executor's stream reads those and sends; no server calls another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from sluiceway.runmodel.model import ExecutorView, Reason
+
+__all__ = [
+    "AssignmentNotice",
+    "EngineSettings",
+    "ExecutorDirectory",
+    "ObjectBodies",
+    "QueueLimits",
+    "ScopeSettings",
+    "UpdateOutcome",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the engine works. Tests scale the times down together.
+
+    Attributes:
+        server_id: of this server process; another one after each start.
+        api_url: what tasks get as `SLUICE_API_URL`; empty: they do not get it.
+        sweep_interval: between sweeps, the safety net.
+        placer_beat: how often the placer gives a sign of life, and others look for it.
+        placer_timeout: without a sign for so long, another server takes over.
+        lost_after: see executors.md; in a new epoch of the database, executors have so long to settle.
+        grace: between TERM and KILL.
+        log_limit_bytes: of one step's log.
+        config_inline_bytes: a larger configuration goes to the object storage.
+        request_kept: how long the key of a creation makes it harmless to repeat.
+    """
+
+    server_id: str
+    api_url: str = ""
+    sweep_interval: timedelta = timedelta(seconds=30)
+    placer_beat: timedelta = timedelta(seconds=2)
+    placer_timeout: timedelta = timedelta(seconds=6)
+    lost_after: timedelta = timedelta(minutes=15)
+    grace: timedelta = timedelta(seconds=30)
+    log_limit_bytes: int = 1024 * 1024 * 1024
+    config_inline_bytes: int = 64 * 1024
+    request_kept: timedelta = timedelta(days=30)
+
+
+class ExecutorDirectory(Protocol):
+    """Which executors are there: those with a key in etcd. Made by the groups, read by the placer at each placement."""
+
+    def live(self) -> Sequence[ExecutorView]:
+        """Tell the live ones, with the session that each has now. `used` is ignored: the stored assignments count."""
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, from the event loop, whenever `live` may answer differently."""
+        ...
+
+
+class AssignmentNotice(StrEnum):
+    """The `kind` of an `Emit` to an executor's topic; its body is the assignment's id in UTF-8.
+
+    The stored assignment says the rest: read it, then tell the executor what should be.
+    """
+
+    ASSIGNED = "assignment_assigned"
+    """It is new: send `assign`."""
+
+    STOP = "assignment_stop"
+    """It is to end, or to end by force: send `stop`."""
+
+    ENDED = "assignment_ended"
+    """It is final: once that is durable, send `release` (or a discarding `stop` when the executor did not end it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOutcome:
+    """The answer to one update: its number, and why it had no effect, if it was refused (R15)."""
+
+    number: int
+    refused: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What a project's settings say about its runs. `concurrency`: running runs over all groups; None: any number."""
+
+    concurrency: int | None = None
+    cancel_superseded: bool = False
+
+
+class ScopeSettings(Protocol):
+    """Where the settings of a scope (`/project/<id>`, `/user/<id>`) come from."""
+
+    def limits(self, scope: str) -> QueueLimits:
+        """Tell the settings. Quick: it is called inside transaction functions."""
+        ...
+
+
+class ObjectBodies(Protocol):
+    """The part of the object storage that large configurations need (`objectstorage.port.ObjectStorage`)."""
+
+    async def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Store an object unless it is there."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Read an object. Raises `NotFound`."""
+        ...
