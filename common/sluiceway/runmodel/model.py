@@ -438,12 +438,19 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended whose retry is due; a stop gives this outcome to the task (R14)."""
+    """How an attempt ended whose retry is due; a stop gives this back to the task (R14)."""
 
     status: TaskStatus
+    attempt: int
+    assignment: AssignmentId
+    executor: ExecutorId
     end_time: datetime
+    start_time: datetime | None = None
     timed_out: bool = False
     reason: Reason | None = None
+    setup: Step = Step(name="setup", type="setup")
+    steps: tuple[Step, ...] = ()
+    archives: tuple[Archive, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,13 @@ class Graph:
 
     Attributes:
         children: for each task those that name it in an edge.
+        roots: those without an edge.
         rank: the place of each task in the order (level, name, id): the one order of everything that is listed.
         levels: how many levels there are.
     """
 
     children: Mapping[TaskId, tuple[TaskId, ...]]
+    roots: frozenset[TaskId]
     rank: Mapping[TaskId, int]
     levels: int
 
@@ -61,6 +63,7 @@ class Graph:
                 children[edge.parent].append(task.id)
         return cls(
             children={key: tuple(value) for key, value in children.items()},
+            roots=frozenset(task.id for task in ordered if not task.depends),
             rank={task.id: index for index, task in enumerate(ordered)},
             levels=1 + max((t.level for t in ordered), default=-1),
         )
@@ -199,14 +202,14 @@ def events_between(before: RunState, after: RunState, ids: Iterable[TaskId] | No
     Args:
         before: the stored state.
         after: the state to be stored.
-        ids: the only tasks that may differ, when that is known; None looks at all.
+        ids: the tasks that differ, when `changed_tasks` was asked already; None asks it.
 
     Returns:
         Events of tasks by level, name and id, then those of the run: the last event of a run is its end.
     """
     events: list[Event] = []
     run_id = after.run.id
-    for task_id in after.in_order(changed_tasks(before, after, ids)):
+    for task_id in after.in_order(changed_tasks(before, after) if ids is None else ids):
         events.extend(_task_events(run_id, before.tasks[task_id], after.tasks[task_id]))
     old_run, run = before.run, after.run
     if old_run is not run:
@@ -218,19 +221,16 @@ def events_between(before: RunState, after: RunState, ids: Iterable[TaskId] | No
     return tuple(events)
 
 
-def changed_tasks(before: RunState, after: RunState, ids: Iterable[TaskId] | None = None) -> list[TaskId]:
-    """The ids of tasks whose records differ. Identity first: what did not change is shared."""
+def changed_tasks(before: RunState, after: RunState) -> list[TaskId]:
+    """The ids of tasks whose records differ, in no order. What did not change is shared, so identity comes first."""
     old = before.tasks
-    if ids is None:
-        return [key for key, task in after.tasks.items() if old[key] is not task and old[key] != task]
-    return [key for key in ids if old[key] is not after.tasks[key] and old[key] != after.tasks[key]]
+    return [key for key, task in after.tasks.items() if old[key] is not task and old[key] != task]
 
 
 def _task_events(run_id: str, old: Task, new: Task) -> list[Event]:
     events = []
     if old.approval_state is not new.approval_state:
-        reason = new.reason if not new.status.is_finished or new.waiting_since else None
-        events.append(Event(run_id, EventKind.APPROVAL, new.id, old.approval_state, new.approval_state, reason))
+        events.append(Event(run_id, EventKind.APPROVAL, new.id, old.approval_state, new.approval_state, new.reason))
     if old.executor != new.executor:
         events.append(Event(run_id, EventKind.EXECUTOR, new.id, old.executor, new.executor))
     if old.status is not new.status:
