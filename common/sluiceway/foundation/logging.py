@@ -1,0 +1,63 @@
+"""The log: structlog events as JSON lines, or in colour at a terminal, to stderr.
+
+Standard output belongs to what a command answers. What libraries log through the standard library comes out in the
+same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+__all__ = ["set_up_logging"]
+
+
+def set_up_logging(*, level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
+    """Set the log up, once, before anything else of the process runs. May be called again; the last call counts.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        json: JSON lines; None: unless `stream` is a terminal.
+        stream: where to; default stderr.
+    """
+    out = stream or sys.stderr
+    as_json = not out.isatty() if json is None else json
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_bookkeeping, *last])
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    # One line for each HTTP request and each query is for debugging only.
+    for chatty in ("uvicorn.access", "httpx", "httpcore", "botocore", "aiobotocore", "urllib3"):
+        logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _drop_bookkeeping(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.pop("_record", None)
+    event.pop("_from_structlog", None)
+    return event

@@ -1,0 +1,1 @@
+"""gRPC as we use it: one server, one kind of channel, one error model, one access check."""

@@ -1,0 +1,132 @@
+"""Who calls, and from which position on they want to read: what the interceptor found, for the service below it.
+
+These are context variables and not parameters, because generated method signatures have no room for them. Only the
+interceptor sets them; a service reads them at its edge and passes plain values inward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+__all__ = [
+    "ALL_SCOPES",
+    "POSITION_KEY",
+    "PUBLIC",
+    "Authenticator",
+    "Caller",
+    "CallerKind",
+    "answer_position",
+    "as_caller",
+    "current_caller",
+    "requested_position",
+]
+
+ALL_SCOPES = "*"
+POSITION_KEY = "sluice-position"
+
+
+class CallerKind(StrEnum):
+    """What a caller is (`sluiceway.api.options.v1.Caller`)."""
+
+    PUBLIC = "public"
+    USER = "user"
+    EXECUTOR = "executor"
+    OPERATOR = "operator"
+    PEER = "peer"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller whose token was found good, or nobody in particular.
+
+    Attributes:
+        kind: what it is.
+        id: of the user, or of the token of an executor; empty for the public.
+        scopes: what its token may do; `*` is everything.
+        group: of an executor: the group of its token.
+        organization: the one that the token is confined to; None: not confined.
+    """
+
+    kind: CallerKind
+    id: str = ""
+    scopes: frozenset[str] = frozenset()
+    group: str = ""
+    organization: str | None = None
+
+    def has_scope(self, scope: str) -> bool:
+        """Tell whether the token allows `scope`; the empty one is allowed to all."""
+        return not scope or scope in self.scopes or ALL_SCOPES in self.scopes
+
+
+PUBLIC = Caller(CallerKind.PUBLIC)
+
+
+class Authenticator(Protocol):
+    """Who knows tokens."""
+
+    async def authenticate(self, token: str) -> Caller | None:
+        """Tell whose token this is; None for one that is not known, has expired or was revoked.
+
+        Raises:
+            Unavailable: it cannot be said now.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Positions:
+    """Mutable, so that tasks that a handler starts, which see a copy of the context, report to the same place."""
+
+    requested: str | None = None
+    answered: str | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    caller: Caller = PUBLIC
+    positions: _Positions = field(default_factory=_Positions)
+
+
+_call: ContextVar[_Call | None] = ContextVar("sluiceway_call", default=None)
+
+
+def current_caller() -> Caller:
+    """Tell who makes the RPC that is being served; the public outside of one."""
+    call = _call.get()
+    return PUBLIC if call is None else call.caller
+
+
+def requested_position() -> str | None:
+    """Tell the position that the caller has seen (`sluice-position`) and that an answer must not be older than.
+
+    It is as the caller sent it: parse it, and refuse one that does not parse.
+    """
+    call = _call.get()
+    return None if call is None else call.positions.requested
+
+
+def answer_position(position: str) -> None:
+    """Tell the caller the position of what it gets; the highest of several counts. No effect outside of an RPC."""
+    call = _call.get()
+    if call is not None and position > (call.positions.answered or ""):
+        call.positions.answered = position
+
+
+@contextmanager
+def as_caller(caller: Caller, *, position: str | None = None) -> Iterator[_Positions]:
+    """Serve the calls inside the block for `caller`: for the interceptor, and for tests that call a servicer directly.
+
+    Yields:
+        Where `answer_position` reports to, as `.answered`.
+    """
+    call = _Call(caller, _Positions(requested=position))
+    token = _call.set(call)
+    try:
+        yield call.positions
+    finally:
+        _call.reset(token)

@@ -1,0 +1,59 @@
+"""The settings that both ends of a connection must agree on, in one place.
+
+A client that pings more often than its server allows is cut off with GOAWAY `too_many_pings`, and a message or a
+trailer that one end sends and the other refuses is lost. So every channel and every server takes these options.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "MAX_DETAILS_BYTES",
+    "MAX_MESSAGE_BYTES",
+    "MAX_TEXT_BYTES",
+    "SERVER_OPTIONS",
+]
+
+# The largest answer is a page of 2,000 tasks; the largest request is a run of as many.
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+# Errors travel in the trailers. Their limit is 8 KiB unless both ends say otherwise, and a request with many faults
+# needs more: the details take up to 24 KiB, a third more in base64, and the message, percent-encoded, up to 12.
+_METADATA_BYTES = 64 * 1024
+MAX_DETAILS_BYTES = 24 * 1024
+MAX_TEXT_BYTES = 4 * 1024
+
+_KEEPALIVE_MILLISECONDS = 30_000
+_KEEPALIVE_TIMEOUT_MILLISECONDS = 10_000
+
+_BOTH: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", _METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * _METADATA_BYTES),
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MILLISECONDS),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    *_BOTH,
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A server that comes back is found within seconds, not within the two minutes of the default.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+    # Without it, two channels of one process to one target would share a connection, and its failures.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    *_BOTH,
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MILLISECONDS // 2),
+    # Connections are made anew from time to time, so that load spreads to servers that came later. Streams that are
+    # open stay: the grace after that age has no end.
+    ("grpc.max_connection_age_ms", 3_600_000),
+    # Otherwise the kernel would let two servers listen on one port, and each would get half of the calls.
+    ("grpc.so_reuseport", 0),
+)

@@ -1,0 +1,293 @@
+"""What every RPC may rely on, through a real server and a real channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_pb2
+from sluiceway.api.executor.v1 import executor_service_pb2_grpc as executor_grpc
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.foundation.errors import (
+    Code,
+    FailedPrecondition,
+    Internal,
+    InvalidInput,
+    NotFound,
+    SluicewayError,
+    Unavailable,
+    Violation,
+)
+from sluiceway.foundation.rpc.caller import (
+    Caller,
+    CallerKind,
+    answer_position,
+    current_caller,
+    requested_position,
+)
+from sluiceway.foundation.rpc.channel import open_channel
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.foundation.rpc.status import error_of
+
+TOKENS = {
+    "user": Caller(CallerKind.USER, "u1", frozenset({"runs:read"})),
+    "admin": Caller(CallerKind.OPERATOR, "admin", frozenset({"*"})),
+    "executor": Caller(CallerKind.EXECUTOR, "e1", group="blue"),
+}
+
+
+class Tokens:
+    async def authenticate(self, token: str) -> Caller | None:
+        return TOKENS.get(token)
+
+
+class Runs(pb_grpc.RunServiceServicer):
+    """A service that does as the test says."""
+
+    def __init__(self) -> None:
+        self.fault: BaseException | None = None
+        self.seen: list[Any] = []
+        self.cleaned = asyncio.Event()
+        self.entered = asyncio.Event()
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
+        self.seen.append((current_caller(), requested_position()))
+        answer_position("00000001-0000000000000005.000000")
+        answer_position("00000001-0000000000000003.000000")
+        if self.fault is not None:
+            raise self.fault
+        return pb.GetRunResponse(run={"id": request.run_id})
+
+    async def StopRun(self, request: pb.StopRunRequest, context: Any) -> pb.StopRunResponse:  # noqa: N802 - named by the proto
+        self.seen.append(request.request_id)
+        if len(self.seen) < 3:
+            raise Unavailable("not yet")
+        return pb.StopRunResponse()
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Any) -> pb.CancelRunResponse:  # noqa: N802 - named by the proto
+        self.entered.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.05)
+            self.cleaned.set()
+        return pb.CancelRunResponse()
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - named by the proto
+        try:
+            yield pb.WatchRunResponse(position="1")
+            if self.fault is not None:
+                raise self.fault
+            self.entered.set()
+            await asyncio.sleep(3600)
+        finally:
+            self.cleaned.set()
+
+
+class Executors(executor_grpc.ExecutorServiceServicer):
+    async def GetSpecification(  # noqa: N802 - named by the proto
+        self, request: executor_pb2.GetSpecificationRequest, context: Any
+    ) -> executor_pb2.GetSpecificationResponse:
+        return executor_pb2.GetSpecificationResponse()
+
+
+class House:
+    def __init__(self, server: RpcServer, runs: Runs, port: int) -> None:
+        self.server, self.runs, self.port = server, runs, port
+
+    @asynccontextmanager
+    async def channel(self, token: str | None = "admin") -> AsyncIterator[grpc.aio.Channel]:
+        channel = open_channel(f"127.0.0.1:{self.port}", token=token, deadline=timedelta(seconds=10))
+        try:
+            yield channel
+        finally:
+            await channel.close()
+
+    @asynccontextmanager
+    async def stub(self, token: str | None = "admin") -> AsyncIterator[pb_grpc.RunServiceAsyncStub]:
+        async with self.channel(token) as channel:
+            yield pb_grpc.RunServiceStub(channel)
+
+    async def fault_of(self, raised: BaseException) -> tuple[grpc.aio.AioRpcError, SluicewayError]:
+        self.runs.fault = raised
+        async with self.stub() as stub:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.GetRun(pb.GetRunRequest(run_id="r"))
+        return caught.value, error_of(caught.value)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    server, runs = RpcServer(Tokens()), Runs()  # type: ignore[abstract]  # the rest is not offered
+    server.add(pb_grpc.add_RunServiceServicer_to_server, runs)
+    server.add(executor_grpc.add_ExecutorServiceServicer_to_server, Executors())  # type: ignore[abstract]  # as above
+    port = await server.start("127.0.0.1:0")
+    yield House(server, runs, port)
+    await server.drain(timedelta(0))
+
+
+async def test_a_call_is_answered_with_its_position_and_the_id_of_the_request(house: House) -> None:
+    async with house.stub() as stub:
+        call = stub.GetRun(pb.GetRunRequest(run_id="r"), metadata=(("sluice-position", "p1"), ("x-request-id", "abc")))
+        assert (await call).run.id == "r"
+        trailers = dict(await call.trailing_metadata())
+    assert trailers["sluice-position"] == "00000001-0000000000000005.000000"
+    assert trailers["x-request-id"] == "abc"
+    assert house.runs.seen == [(TOKENS["admin"], "p1")]
+
+
+async def test_an_error_of_ours_arrives_whole(house: House) -> None:
+    raised = InvalidInput([Violation("tasks[2].name", "is empty")], reason="TASK_WRONG", metadata={"task": "2"})
+    _, arrived = await house.fault_of(raised)
+    assert isinstance(arrived, InvalidInput)
+    assert (arrived.violations, arrived.reason, arrived.metadata, str(arrived)) == (
+        raised.violations,
+        raised.reason,
+        raised.metadata,
+        str(raised),
+    )
+
+
+async def test_two_thousand_faults_still_arrive(house: House) -> None:
+    raised = InvalidInput([Violation(f"tasks[{n}].name", "ä" * 100) for n in range(2000)])
+    _, arrived = await house.fault_of(raised)
+    assert isinstance(arrived, InvalidInput)
+    assert arrived.violations[0] == raised.violations[0]
+    assert arrived.violations[-1].message.startswith("and ")
+
+
+async def test_what_is_not_of_the_family_is_an_incident_and_keeps_its_text(house: House) -> None:
+    plain, arrived = await house.fault_of(ValueError("a secret"))
+    assert plain.code() is grpc.StatusCode.INTERNAL
+    assert isinstance(arrived, Internal)
+    assert arrived.incident
+    assert arrived.incident in str(arrived)
+    assert "secret" not in str(plain)
+
+
+async def test_a_handler_that_invents_a_cancellation_answers_at_once(house: House) -> None:
+    async with asyncio.timeout(5):
+        plain, _ = await house.fault_of(asyncio.CancelledError())
+    assert plain.code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_stream_that_fails_tells_why(house: House) -> None:
+    house.runs.fault = NotFound("gone", resource_type="run", resource_name="r")
+    async with house.stub() as stub:
+        messages = aiter(stub.WatchRun(pb.WatchRunRequest(run_id="r")))
+        assert (await anext(messages)).position == "1"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(messages)
+    arrived = error_of(caught.value)
+    assert isinstance(arrived, NotFound)
+    assert arrived.resource_name == "r"
+
+
+async def test_a_stream_is_cleaned_up_when_its_reader_goes(house: House) -> None:
+    async with house.stub() as stub:
+        call = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
+        await anext(aiter(call))
+        await house.runs.entered.wait()
+        call.cancel()
+        async with asyncio.timeout(5):
+            await house.runs.cleaned.wait()
+
+
+async def test_what_has_no_handler_is_unimplemented_in_our_model(house: House) -> None:
+    async with house.channel() as channel:
+        for call in (
+            pb_grpc.RunServiceStub(channel).RestartRun(pb.RestartRunRequest(run_id="r")),
+            cast("Any", channel).unary_unary("/no.Such/Method")(b""),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert error_of(caught.value).code is Code.UNIMPLEMENTED
+            assert error_of(caught.value).reason == "METHOD_NOT_OFFERED"
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "reason"),
+    [
+        pytest.param(None, Code.UNAUTHENTICATED, "CREDENTIALS_MISSING", id="no token"),
+        pytest.param("wrong", Code.UNAUTHENTICATED, "CREDENTIALS_INVALID", id="a token that nobody knows"),
+        pytest.param("user", Code.PERMISSION_DENIED, "SCOPE_MISSING", id="a token without the scope"),
+        pytest.param("executor", Code.PERMISSION_DENIED, "WRONG_CALLER", id="an executor"),
+    ],
+)
+async def test_who_may_not_call_is_told_so(house: House, token: str | None, code: Code, reason: str) -> None:
+    async with house.stub(token) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.StopRun(pb.StopRunRequest(run_id="r"))
+    assert (error_of(caught.value).code, error_of(caught.value).reason) == (code, reason)
+    assert house.runs.seen == []
+
+
+async def test_a_write_is_repeated_with_one_request_id_while_the_server_says_unavailable(house: House) -> None:
+    async with house.stub() as stub:
+        await stub.StopRun(pb.StopRunRequest(run_id="r"))
+    assert len(house.runs.seen) == 3
+    assert len(set(house.runs.seen)) == 1
+    assert house.runs.seen[0]
+
+
+async def test_a_port_for_executors_serves_executors_only(house: House) -> None:
+    port = await house.server.start("127.0.0.1:0", offered_to={CallerKind.EXECUTOR})
+    channel = open_channel(f"127.0.0.1:{port}", token="executor")
+    await executor_grpc.ExecutorServiceStub(channel).GetSpecification(executor_pb2.GetSpecificationRequest())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await pb_grpc.RunServiceStub(channel).GetRun(pb.GetRunRequest())
+    assert error_of(caught.value).reason == "WRONG_PORT"
+    await channel.close()
+
+
+async def test_a_busy_port_is_one_clear_error(house: House) -> None:
+    with pytest.raises(FailedPrecondition, match=f"cannot listen on 127.0.0.1:{house.port}") as caught:
+        await RpcServer(Tokens()).start(f"127.0.0.1:{house.port}")
+    assert caught.value.reason == "ADDRESS_IN_USE"
+
+
+async def test_health_and_reflection_say_what_is_offered(house: House) -> None:
+    async with house.channel(None) as channel:
+        answer = await cast("Any", health_pb2_grpc.HealthStub(channel)).Check(
+            health_pb2.HealthCheckRequest(service="sluiceway.api.run.v1.RunService")
+        )
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        names = ("GetRun", "RestartRun")
+        asked = [
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"sluiceway.api.run.v1.RunService.{name}")
+            for name in names
+        ]
+        stub = cast("Any", reflection_pb2_grpc.ServerReflectionStub)(channel)
+        known = [reply.HasField("file_descriptor_response") async for reply in stub.ServerReflectionInfo(iter(asked))]
+    assert known == [True, False]
+
+
+async def test_a_drain_ends_streams_at_once_gives_calls_their_grace_and_waits_for_what_cleans_up(house: House) -> None:
+    async with house.stub() as stub:
+        watch = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
+        await anext(aiter(watch))
+        await house.runs.entered.wait()
+        house.runs.entered.clear()
+        slow = stub.CancelRun(pb.CancelRunRequest(run_id="r"))
+        pending = asyncio.ensure_future(slow)
+        await house.runs.entered.wait()
+        house.runs.cleaned.clear()
+        drain = asyncio.create_task(house.server.drain(timedelta(milliseconds=300)))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(aiter(watch))
+        assert error_of(caught.value).reason == "SERVER_DRAINING"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pending
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        await drain
+        assert house.runs.cleaned.is_set()
