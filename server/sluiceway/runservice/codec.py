@@ -7,6 +7,7 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -294,8 +295,13 @@ def _decode_stop(record: pb.RunRecord) -> model.StopRequest:
     )
 
 
-def encode_run(run: model.Run, *, task_count: int, before: pb.RunRecord | None = None) -> pb.RunRecord:
-    """Write a run over the message that was stored before, which is not changed."""
+def encode_run(
+    run: model.Run, *, task_count: int, before: pb.RunRecord | None = None, new: bool = False
+) -> pb.RunRecord:
+    """Write a run over the message that was stored before, which is not changed.
+
+    Of a `new` one, `before` holds only what the rules do not know.
+    """
     record = pb.RunRecord()
     if before is not None:
         record.CopyFrom(before)
@@ -304,7 +310,7 @@ def encode_run(run: model.Run, *, task_count: int, before: pb.RunRecord | None =
     message.phase, message.result = PHASES[run.phase], RESULTS[run.result]
     message.priority, message.timed_out, message.created_by = run.priority, run.timed_out, run.created_by
     message.task_count = task_count
-    if before is None:
+    if before is None or new:
         message.annotations.update(run.annotations)
         message.source.CopyFrom(encode_source(run.source))
         record.belongs_to.extend(run.belongs_to)
@@ -329,7 +335,7 @@ def encode_run(run: model.Run, *, task_count: int, before: pb.RunRecord | None =
         value = getattr(run, name)
         if value is not None:
             put_time(getattr(message, name), value)
-    if len(record.notes) != len(run.notes) or before is None:
+    if len(record.notes) != len(run.notes) or before is None or new:
         del record.notes[:]
         record.notes.extend(encode_reason(note) for note in run.notes)
         del message.warnings[:]
@@ -355,13 +361,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         )
     previous = None
     if record.HasField("previous"):
-        end = record.previous
-        previous = model.AttemptEnd(
-            status=_STATUSES[end.status],
-            end_time=read_time(end.end_time),
-            timed_out=end.timed_out,
-            reason=decode_reason(end.reason) if end.HasField("reason") else None,
-        )
+        previous = _decode_attempt_end(record.previous)
     return model.Task(
         id=task.id,
         name=task.name,
@@ -396,7 +396,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         kept_from=record.kept_from,
         setup=decode_step(task.setup_step),
         steps=tuple(decode_step(step) for step in task.steps),
-        archives=tuple(model.Archive(a.step, a.digest, a.size) for a in record.archives),
+        archives=_decode_archives(record.archives),
         start_time=read_time(task.start_time) if task.HasField("start_time") else None,
         end_time=read_time(task.end_time) if task.HasField("end_time") else None,
     )
@@ -439,17 +439,57 @@ def encode_task(
             put_time(getattr(message, name), value)
     record.kept_from = task.kept_from
     del record.archives[:]
-    record.archives.extend(pb.Archive(step=a.step, digest=a.digest, size=a.size) for a in task.archives)
+    record.archives.extend(_encode_archives(task.archives))
     if task.runnable_since is None:
         record.parked = False
-    record.ClearField("previous")
-    if task.previous is not None:
-        end = record.previous
-        end.status, end.timed_out = STATUSES[task.previous.status], task.previous.timed_out
-        put_time(end.end_time, task.previous.end_time)
-        if task.previous.reason is not None:
-            end.reason.CopyFrom(encode_reason(task.previous.reason))
+    if task.previous is None:
+        record.ClearField("previous")
+    else:
+        record.previous.CopyFrom(_encode_attempt_end(task.previous))
     return record
+
+
+def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
+    return model.AttemptEnd(
+        status=_STATUSES[end.status],
+        attempt=end.attempt,
+        assignment=end.assignment_id,
+        executor=end.executor_id,
+        end_time=read_time(end.end_time),
+        start_time=read_time(end.start_time) if end.HasField("start_time") else None,
+        timed_out=end.timed_out,
+        reason=decode_reason(end.reason) if end.HasField("reason") else None,
+        setup=decode_step(end.setup),
+        steps=tuple(decode_step(step) for step in end.steps),
+        archives=_decode_archives(end.archives),
+    )
+
+
+def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
+    message = pb.AttemptEnd(
+        status=STATUSES[end.status],
+        attempt=end.attempt,
+        assignment_id=end.assignment,
+        executor_id=end.executor,
+        timed_out=end.timed_out,
+        setup=encode_step(end.setup),
+        steps=[encode_step(step) for step in end.steps],
+        archives=_encode_archives(end.archives),
+    )
+    put_time(message.end_time, end.end_time)
+    if end.start_time is not None:
+        put_time(message.start_time, end.start_time)
+    if end.reason is not None:
+        message.reason.CopyFrom(encode_reason(end.reason))
+    return message
+
+
+def _decode_archives(archives: Iterable[pb.Archive]) -> tuple[model.Archive, ...]:
+    return tuple(model.Archive(a.step, a.digest, a.size) for a in archives)
+
+
+def _encode_archives(archives: Iterable[model.Archive]) -> list[pb.Archive]:
+    return [pb.Archive(step=a.step, digest=a.digest, size=a.size) for a in archives]
 
 
 def _encode_fixed(record: pb.TaskRecord, task: model.Task, *, run_id: str, scope: str, names: dict[str, str]) -> None:
