@@ -1,0 +1,228 @@
+"""What a folder as an object storage promises beyond the port: nothing half there, nothing left, clear errors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sluiceway.foundation.errors import PermissionDenied, Unavailable
+from sluiceway.objectstorage.posix import PosixStorage
+
+
+@pytest.fixture
+async def storage(tmp_path: Path):
+    storage = PosixStorage(tmp_path / "root")
+    yield storage
+    await storage.close()
+
+
+def files_below(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+async def test_no_key_escapes_from_the_root(storage, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    for key in ("../outside/x", "/etc/passwd", "..", "a/../../outside/x", str(outside / "x")):
+        await storage.put(key, b"x")
+
+    assert files_below(outside) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "root"]
+
+
+async def test_deleting_the_last_object_leaves_no_folder(storage, tmp_path):
+    await storage.put("a/b/c", b"")
+    await storage.put("a/d", b"")
+    await storage.delete("a/b/c")
+    assert files_below(tmp_path / "root") == [".tmp", "a+", "a+/d"]
+
+    await storage.delete("a/d")
+
+    assert files_below(tmp_path / "root") == [".tmp"]
+
+
+async def test_nothing_temporary_is_left_after_stores_aborts_and_lost_races(storage, tmp_path):
+    await storage.put("a", b"1")
+    await asyncio.gather(*(storage.put_if_absent("b", b"1") for _ in range(10)))
+    upload = await storage.upload("c")
+    await upload.write(b"1")
+    await upload.abort()
+
+    assert list((tmp_path / "root" / ".tmp").iterdir()) == []
+
+
+async def test_an_upload_that_its_caller_cancels_can_be_aborted(storage, tmp_path):
+    upload = await storage.upload("c")
+    write = asyncio.create_task(upload.write(b"x" * 50_000_000))
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+
+    await upload.abort()
+
+    assert list((tmp_path / "root" / ".tmp").iterdir()) == []
+
+
+def test_what_a_crashed_writer_left_goes_after_a_day(tmp_path):
+    temporary = tmp_path / "root" / ".tmp"
+    PosixStorage(tmp_path / "root")
+    for name, hours in (("old", 25), ("young", 23)):
+        (temporary / name).write_bytes(b"")
+        then = time.time() - hours * 3600
+        os.utime(temporary / name, (then, then))
+
+    PosixStorage(tmp_path / "root")
+
+    assert [path.name for path in temporary.iterdir()] == ["young"]
+
+
+async def test_objects_are_there_for_another_storage_on_the_same_root(storage, tmp_path):
+    await storage.put("a/b", b"1")
+    other = PosixStorage(tmp_path / "root")
+
+    assert await other.get("a/b") == b"1"
+    assert await other.put_if_absent("a/b", b"2") is False
+    await other.delete("a/b")
+
+    await storage.put("a/b", b"3")
+    assert await other.get("a/b") == b"3"
+    await other.close()
+
+
+async def test_a_root_that_is_gone_is_unavailable_not_empty(storage, tmp_path):
+    await storage.put("a", b"1")
+    shutil.rmtree(tmp_path / "root")
+    (tmp_path / "root").mkdir()
+
+    for call in (storage.get, storage.head, storage.delete, storage.upload):
+        with pytest.raises(Unavailable, match="is the disk mounted"):
+            await call("a")
+    with pytest.raises(Unavailable):
+        await storage.put("a", b"")
+    with pytest.raises(Unavailable):
+        await storage.put_if_absent("a", b"")
+    with pytest.raises(Unavailable, match="is the disk mounted"):
+        [info async for info in storage.list()]
+    assert files_below(tmp_path / "root") == []
+
+
+async def test_files_of_others_are_not_listed(storage, tmp_path):
+    await storage.put("a", b"1")
+    (tmp_path / "root" / "lost+found").mkdir()
+    (tmp_path / "root" / "README").write_text("not ours")
+    (tmp_path / "root" / "%FF").write_text("a name that no UTF-8 key has")
+    (tmp_path / "root" / "folder").symlink_to(tmp_path)
+
+    assert [info.key async for info in storage.list()] == ["a"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_root_that_may_not_be_written_is_permission_denied(tmp_path):
+    (tmp_path / "root").mkdir(mode=0o500)
+
+    with pytest.raises(PermissionDenied, match="root"):
+        PosixStorage(tmp_path / "root")
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "root").write_text("")
+
+    with pytest.raises(Unavailable, match="root"):
+        PosixStorage(tmp_path / "root")
+
+
+_FILL = """
+import asyncio, pathlib, sys
+from sluiceway.foundation.errors import Unavailable
+from sluiceway.objectstorage.posix import PosixStorage
+
+async def main():
+    storage = PosixStorage(pathlib.Path(sys.argv[1]))
+    await storage.put("small", b"kept")
+    for store in (storage.put, storage.put_if_absent):
+        try:
+            await store("big", b"x" * 3_000_000)
+        except Unavailable as error:
+            assert error.reason == "STORAGE_FULL", error.reason
+            assert sys.argv[1] in error.message and "big" in error.message, error.message
+        else:
+            raise AssertionError("a full disk took it")
+    upload = await storage.upload("stream")
+    try:
+        for _ in range(30):
+            await upload.write(b"x" * 100_000)
+    except Unavailable as error:
+        assert error.reason == "STORAGE_FULL", error.reason
+    else:
+        raise AssertionError("a full disk took it")
+    await upload.abort()
+    assert await storage.get("small") == b"kept"
+    assert [info.key async for info in storage.list()] == ["small"]
+    await storage.put("fits-again", b"x" * 500_000)
+    print("told as it is")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.system
+def test_a_full_disk_is_unavailable_names_its_path_and_loses_nothing(tmp_path):
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        pytest.skip("bubblewrap is not installed; it mounts the small disk")
+    sandbox = [bwrap, "--dev-bind", "/", "/", "--size", "1000000", "--tmpfs", str(tmp_path)]
+    probe = subprocess.run([*sandbox, "true"], capture_output=True, text=True, timeout=20, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"bubblewrap cannot mount here: {probe.stderr.strip()}")
+
+    command = [*sandbox, sys.executable, "-c", _FILL, str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "told as it is\n"
+
+
+@pytest.mark.system
+async def test_a_writer_that_is_killed_leaves_whole_objects_only(tmp_path):
+    code = (
+        "import asyncio, pathlib, sys\n"
+        "from sluiceway.objectstorage.posix import PosixStorage\n"
+        "async def main():\n"
+        "    storage = PosixStorage(pathlib.Path(sys.argv[1]))\n"
+        "    print('ready', flush=True)\n"
+        "    n = 0\n"
+        "    while True:\n"
+        "        await asyncio.gather(*(storage.put(f'k/{i}', bytes([n % 256]) * 200_000) for i in range(4)))\n"
+        "        n += 1\n"
+        "        print(n, flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(tmp_path / "root"), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(6):
+                await process.stdout.readline()
+    finally:
+        process.kill()
+        await process.wait()
+
+    storage = PosixStorage(tmp_path / "root")
+    bodies = [await storage.get(info.key) async for info in storage.list()]
+    await storage.close()
+
+    assert len(bodies) == 4
+    for body in bodies:
+        assert len(body) == 200_000
+        assert len(set(body)) == 1
