@@ -580,5 +580,6 @@ def _told(
         runnable=after.in_order(runnable),
         tasks=tuple(after.tasks[key] for key in changed),
         assignments=assignments,
-        frees_group=before.run.phase is RunPhase.RUNNING and after.run.phase.is_terminal,
+        # A run may start and end in one transaction, when all of its tasks are skipped: queued before, finished after.
+        frees_group=not before.run.phase.is_terminal and after.run.phase is RunPhase.FINISHED,
     )

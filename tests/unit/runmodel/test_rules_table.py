@@ -321,6 +321,13 @@ def test_r4_tells_that_the_group_is_free_once() -> None:
     assert not rules.advance(after.state, run.now).frees_group
 
 
+def test_r4_a_run_that_starts_and_ends_in_one_transaction_frees_its_group() -> None:
+    run = Simulator("a~; b: a", start=False)
+    after = run.settle(rules.start_run(run.state, run.now))
+    assert after.frees_group
+    assert [(e.old, e.new) for e in after.events if e.kind is EventKind.PHASE] == [("queued", "finished")]
+
+
 def test_r7_live_assignments_are_told_to_stop_and_later_clean_ups_are_not() -> None:
     run = Simulator("a; b: a[always]").does("assign a; stop")
     assert run.live("a").stop_requested == run.now
