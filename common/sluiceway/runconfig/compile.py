@@ -1,0 +1,302 @@
+"""From the files of a repository to a checked configuration: the one way in, for server and command line alike.
+
+`load` finds the file, renders or parses it, fits it to the model and checks it. What is wrong with the configuration
+is in the result, all of it; what is wrong with the world (the repository is away) is raised, since a caller tries that
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from sluiceway.runconfig import model
+from sluiceway.runconfig.checks import check_runs
+from sluiceway.runconfig.documents import Document, DocumentError, decode_source
+from sluiceway.runconfig.evaluation import Evaluation, EvaluationError
+from sluiceway.runconfig.files import FileRefused, RepositoryFiles
+from sluiceway.runconfig.json_documents import parse_json, parse_rendered
+from sluiceway.runconfig.locate import CANDIDATES, Source, Syntax, find_source, syntax_of
+from sluiceway.runconfig.model import Config
+from sluiceway.runconfig.outline import outline
+from sluiceway.runconfig.problems import DocumentPath, Problem, describe_type, did_you_mean, format_path, quoted
+from sluiceway.runconfig.when import Context
+from sluiceway.runconfig.yaml_documents import parse_yaml
+
+__all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_async", "load_source"]
+
+# More than anybody reads; a document of a hundred thousand faults must not become an answer of a hundred megabytes.
+MAX_PROBLEMS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What became of a configuration.
+
+    Attributes:
+        config: the checked model; None when there are errors.
+        document: the configuration as plain data (dict, list, str, ...), after jsonnet; None when there is none.
+        errors: all that is wrong; none means that runs can be made of it.
+        warnings: what is allowed and probably not meant.
+        source_path: the file, from the root of the repository; empty when none was found.
+    """
+
+    config: Config | None
+    document: Any
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    source_path: str = ""
+
+    @property
+    def is_agola(self) -> bool:
+        """Whether tasks see Agola's names too (run-config.md, "What a task's environment holds")."""
+        return self.source_path.startswith(".agola/")
+
+
+def load(files: RepositoryFiles, context: Context) -> LoadResult:
+    """Load the configuration of a repository. Blocks while jsonnet runs; may be repeated.
+
+    Raises:
+        Unavailable: `files` is away, or the jsonnet process could not be started. Nothing is said about the file then.
+    """
+    return _Loading(files, context).load()
+
+
+async def load_async(files: RepositoryFiles, context: Context) -> LoadResult:
+    """Run `load` in a thread; when the caller is cancelled a running jsonnet process is killed at once.
+
+    Raises:
+        Unavailable: as `load`.
+    """
+    loading = _Loading(files, context)
+    try:
+        return await asyncio.to_thread(loading.load)
+    except asyncio.CancelledError:
+        loading.cancel()
+        raise
+
+
+def load_source(path: str, content: bytes, files: RepositoryFiles, context: Context) -> LoadResult:
+    """Load one given text, whatever its folder; `path` tells its syntax, and what its imports are relative to.
+
+    Raises:
+        Unavailable: as `load`.
+    """
+    syntax = syntax_of(path)
+    if syntax is None:
+        message = f"{quoted(path)} is no configuration: its name must end in .jsonnet, .json, .yml or .yaml"
+        return LoadResult(None, None, (Problem("", None, None, message),), source_path=path)
+    return _Loading(files, context).load_source(Source(path, syntax, content))
+
+
+class _Loading:
+    def __init__(self, files: RepositoryFiles, context: Context) -> None:
+        self._files = files
+        self._context = context
+        self._evaluation: Evaluation | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._evaluation is not None:
+            self._evaluation.kill()
+
+    def load(self) -> LoadResult:
+        try:
+            source = find_source(self._files)
+        except FileRefused as error:
+            return LoadResult(None, None, (Problem("", None, None, error.message),))
+        if source is None:
+            message = f"there is no run configuration; looked for {', '.join(CANDIDATES)}"
+            return LoadResult(None, None, (Problem("", None, None, message),))
+        return self.load_source(source)
+
+    def load_source(self, source: Source) -> LoadResult:
+        try:
+            document = self._parse(source)
+        except DocumentError as error:
+            return LoadResult(None, None, _cut(error.problems), source_path=source.path)
+        except EvaluationError as error:
+            problem = Problem("", error.line, error.column, error.message)
+            return LoadResult(None, None, (problem,), source_path=source.path)
+        return check_document(document, source.path)
+
+    def _parse(self, source: Source) -> Document:
+        if source.syntax is Syntax.YAML:
+            return parse_yaml(source.content)
+        if source.syntax is Syntax.JSON:
+            return parse_json(source.content)
+        self._evaluation = Evaluation(source.path, decode_source(source.content), self._files, self._context)
+        if self._cancelled:
+            self._evaluation.kill()
+        return parse_rendered(self._evaluation.run())
+
+
+def check_document(document: Document, source_path: str = "") -> LoadResult:
+    """Fit a document to the model and check it; all faults are in the result."""
+    problems = _Problems(document)
+    config: Config | None = None
+    try:
+        config = Config.model_validate(document.value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
+            _translate(detail, document.value, problems)
+    check_runs(outline(document.value), problems.error, problems.warning)
+    problems.in_order()
+    return LoadResult(
+        None if problems.errors else config,
+        document.value,
+        _cut(problems.errors),
+        _cut(problems.warnings),
+        source_path,
+    )
+
+
+def _cut(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    if len(problems) <= MAX_PROBLEMS:
+        return tuple(problems)
+    more = Problem("", None, None, f"there is more; only the first {MAX_PROBLEMS} are shown")
+    return (*problems[:MAX_PROBLEMS], more)
+
+
+@dataclass(slots=True)
+class _Problems:
+    document: Document
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def error(self, path: DocumentPath, message: str) -> None:
+        self.errors.append(self._problem(path, message))
+
+    def warning(self, path: DocumentPath, message: str) -> None:
+        self.warnings.append(self._problem(path, message))
+
+    def in_order(self) -> None:
+        """Sort by line, where there are lines."""
+        for problems in (self.errors, self.warnings):
+            problems.sort(key=lambda p: (p.line or 0, p.column or 0))
+
+    def _problem(self, path: DocumentPath, message: str) -> Problem:
+        line, column = self.document.position(path) or (None, None)
+        return Problem(format_path(path), line, column, message)
+
+
+# From pydantic's words to ours
+
+# Which model a map is, by the last name on the way to it; `docker_registries_auth` has names of its own between.
+_MODEL_BY_FIELD: Final[dict[str, type[BaseModel]]] = {
+    "runs": model.Run,
+    "tasks": model.Task,
+    "runtime": model.Runtime,
+    "containers": model.Container,
+    "volumes": model.Volume,
+    "tmpfs": model.Tmpfs,
+    "resources": model.Resources,
+    "ready": model.Ready,
+    "when": model.When,
+    "branch": model.RefRules,
+    "tag": model.RefRules,
+    "ref": model.RefRules,
+    "paths": model.RefRules,
+    "contents": model.ArchiveContents,
+    "depends": model.Depend,
+    "approval": model.Approval,
+    "retry": model.Retry,
+    **model.STEP_MODELS,
+}
+
+
+def _translate(detail: Any, document: Any, problems: _Problems) -> None:
+    location: tuple[str | int, ...] = detail["loc"]
+    path = _document_path(location, document)
+    problems.error(path, _message(detail, location))
+
+
+def _document_path(location: tuple[str | int, ...], document: Any) -> DocumentPath:
+    """Find pydantic's place in the document as written.
+
+    pydantic's place has parts that a short form has not (a step's tag, the `include` of a rule); they are left out.
+    """
+    path: list[str | int] = []
+    node = document
+    last = len(location) - 1
+    for index, part in enumerate(location):
+        if isinstance(node, dict) and isinstance(part, str):
+            if part in node:
+                node = node[part]
+            elif index != last or part == "[key]":
+                continue
+        elif isinstance(node, list) and isinstance(part, int):
+            if part >= len(node):
+                continue
+            node = node[part]
+        else:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _message(detail: Any, location: tuple[str | int, ...]) -> str:
+    kind: str = detail["type"]
+    given = detail["input"]
+    limits: dict[str, Any] = detail.get("ctx", {})
+    if kind == "said":
+        return str(limits["message"])
+    if kind == "missing":
+        return f"`{location[-1]}` is required"
+    if kind == "extra_forbidden":
+        name = str(location[-1])
+        known = [n for n in _model_at(location[:-1]).model_fields if n != "type" or name != "type"]
+        return f"unknown field `{_shown(name)}`{did_you_mean(name, known)}"
+    if kind == "string_type":
+        hint = f'; quote it: "{_as_text(given)}"' if isinstance(given, bool | int | float) else ""
+        return f"must be a string, not {describe_type(given)}{hint}"
+    if kind in _WANTED:
+        return f"must be {_WANTED[kind]}, not {describe_type(given)}"
+    if kind in {"string_too_short", "too_short"}:
+        return "must not be empty"
+    if kind == "string_too_long":
+        return f"can have at most {limits['max_length']} characters, not {len(given)}"
+    if kind == "too_long":
+        return f"can have at most {limits['max_length']:,} entries, not {len(given):,}"
+    if kind == "greater_than_equal":
+        return f"must be at least {limits['ge']}, not {_as_text(given)}"
+    if kind == "less_than_equal":
+        return f"must be at most {limits['le']}, not {_as_text(given)}"
+    if kind == "literal_error":
+        return f"must be {limits['expected']}, not {_as_given(given)}"
+    return str(detail["msg"])
+
+
+_WANTED: Final = {
+    "list_type": "a list",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "bool_type": "true or false",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+}
+
+
+def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
+    names = [part for part in location if isinstance(part, str)]
+    if len(names) >= 2 and names[-2] == "docker_registries_auth":
+        return model.RegistryAuth
+    return _MODEL_BY_FIELD.get(names[-1], Config) if names else Config
+
+
+def _as_given(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else describe_type(value)
+
+
+def _shown(name: str) -> str:
+    return quoted(name)[1:-1]
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)[:60]

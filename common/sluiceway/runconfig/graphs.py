@@ -1,0 +1,112 @@
+"""A run's graph for people and tools: as text, as Mermaid, as Graphviz' dot. Pure.
+
+Names are a stranger's text: each format quotes them by its own rules, so that no name can become markup.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+from sluiceway.runconfig import graph
+from sluiceway.runconfig.model import Condition, Depend, Run, Task
+
+__all__ = ["GraphFormat", "levels_of_run", "render_graph"]
+
+
+class GraphFormat(StrEnum):
+    """How a graph is written."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+    DOT = "dot"
+
+
+def levels_of_run(run: Run) -> list[int]:
+    """Give the level of each task of a checked run, in the order of the file."""
+    return graph.levels(_parents(run))
+
+
+def render_graph(run: Run, form: GraphFormat) -> str:
+    """Write the graph of a checked run; ends with a line end."""
+    return "".join(line + "\n" for line in _RENDERERS[form](run))
+
+
+def _parents(run: Run) -> list[list[int]]:
+    index = {t.name: i for i, t in enumerate(run.tasks)}
+    return [[index[d.task] for d in t.depends] for t in run.tasks]
+
+
+def _conditions(edge: Depend) -> str:
+    return "" if edge.conditions == [Condition.ON_SUCCESS] else ", ".join(edge.conditions)
+
+
+def _notes(task: Task) -> list[str]:
+    notes = {
+        "approval": task.approval is not None,
+        "failure ignored": task.ignore_failure,
+        "conditional": task.when is not None,
+        f"lock {task.lock}": task.lock is not None,
+        f"up to {task.retry.max_attempts if task.retry else 1} attempts": bool(
+            task.retry and task.retry.max_attempts > 1
+        ),
+    }
+    return [note for note, holds in notes.items() if holds]
+
+
+def _text(run: Run) -> Iterator[str]:
+    yield f"{run.name} ({len(run.tasks)} {'task' if len(run.tasks) == 1 else 'tasks'})"
+    by_level: dict[int, list[Task]] = {}
+    for level, task in zip(levels_of_run(run), run.tasks, strict=True):
+        by_level.setdefault(level, []).append(task)
+    for level, tasks in sorted(by_level.items()):
+        yield f"  level {level}"
+        for task in tasks:
+            edges = [d.task + (f" ({_conditions(d)})" if _conditions(d) else "") for d in task.depends]
+            after = f"  <- {', '.join(edges)}" if edges else ""
+            notes = f"  [{', '.join(_notes(task))}]" if _notes(task) else ""
+            yield f"    {task.name}{after}{notes}"
+
+
+def _mermaid(run: Run) -> Iterator[str]:
+    index = {t.name: i for i, t in enumerate(run.tasks)}
+    yield "flowchart LR"
+    for number, task in enumerate(run.tasks):
+        label = "<br>".join(_mermaid_text(part) for part in (task.name, *_notes(task)))
+        yield f'  t{number}["{label}"]'
+    for number, task in enumerate(run.tasks):
+        for edge in task.depends:
+            label = f"|{_conditions(edge)}|" if _conditions(edge) else ""
+            yield f"  t{index[edge.task]} -->{label} t{number}"
+
+
+def _mermaid_text(text: str) -> str:
+    # Mermaid reads entities with # in place of &; a backtick would begin Markdown.
+    return html.escape(text).replace("&", "#").replace("`", "#96;").replace("\\", "#92;")
+
+
+def _dot(run: Run) -> Iterator[str]:
+    index = {t.name: i for i, t in enumerate(run.tasks)}
+    yield f"digraph {_dot_text(run.name)} {{"
+    yield "  rankdir=LR;"
+    yield "  node [shape=box];"
+    for number, task in enumerate(run.tasks):
+        label = "\\n".join(_dot_text(part)[1:-1] for part in (task.name, *_notes(task)))
+        yield f'  t{number} [label="{label}"];'
+    for number, task in enumerate(run.tasks):
+        for edge in task.depends:
+            label = f" [label={_dot_text(_conditions(edge))}]" if _conditions(edge) else ""
+            yield f"  t{index[edge.task]} -> t{number}{label};"
+    yield "}"
+
+
+def _dot_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_RENDERERS: dict[GraphFormat, Callable[[Run], Iterator[str]]] = {
+    GraphFormat.TEXT: _text,
+    GraphFormat.MERMAID: _mermaid,
+    GraphFormat.DOT: _dot,
+}

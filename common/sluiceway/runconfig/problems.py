@@ -1,0 +1,78 @@
+"""What is wrong with a configuration, and where.
+
+A problem names a place twice: as a path in the document (`runs[0].tasks[2].depends[1]`) and, where the source is YAML
+or JSON, as a line and a column. jsonnet's output has no lines that a person wrote: there the path stands alone. Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["DocumentPath", "Problem", "describe_type", "did_you_mean", "format_path", "quoted"]
+
+DocumentPath = tuple[str | int, ...]
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault or one warning.
+
+    `line` and `column` count from 1 and are None where they are not known. `path` is empty for the document as a whole.
+    """
+
+    path: str
+    line: int | None
+    column: int | None
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.line}:{self.column}: " if self.line is not None else ""
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
+
+def format_path(path: DocumentPath) -> str:
+    """Write a path as people read it; a key that is no plain word is quoted in brackets."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.match(part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{quoted(part)}]"
+    return text
+
+
+def quoted(text: str) -> str:
+    """Show a string of a stranger: in quotes, cut, with whatever is not printable escaped."""
+    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    body = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return '"' + body.replace('"', '\\"') + '"'
+
+
+def describe_type(value: object) -> str:
+    """Name the kind of a document's value in its own words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "a list" if isinstance(value, list) else "a map"
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Say which known word was meant, as the end of a message; empty where no word is near enough."""
+    # A word of a stranger may be a megabyte; nothing that long is near anything.
+    if len(given) > 100:
+        return ""
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
+    return f": did you mean `{near[0]}`?" if near else ""

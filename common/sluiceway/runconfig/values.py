@@ -1,0 +1,233 @@
+"""Kinds of values that a configuration's fields have: names, paths, durations, amounts, values from variables.
+
+Each is a type with its validator, its own message, and its JSON Schema where pydantic cannot tell it. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from sluiceway.runconfig import durations, quantities
+from sluiceway.runconfig.problems import describe_type, did_you_mean, quoted
+
+__all__ = [
+    "MAX_NAME",
+    "AbsolutePath",
+    "AnyValue",
+    "Arch",
+    "Bytes",
+    "CacheKey",
+    "CpuMillis",
+    "DownwardPath",
+    "Duration",
+    "Environment",
+    "FilledText",
+    "InsidePath",
+    "Model",
+    "Name",
+    "Port",
+    "Priority",
+    "Text",
+    "Value",
+    "choice",
+    "filled",
+    "said",
+]
+
+MAX_NAME: Final = 100
+MAX_CACHE_KEY: Final = 200
+
+
+def said(message: str) -> PydanticCustomError:
+    """Make an error whose message is for people as it is."""
+    return PydanticCustomError("said", "{message}", {"message": message})
+
+
+class Model(BaseModel):
+    """What all parts of the model have in common: no guessing of types, no unknown fields, no changes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, dict) and None in data.values():
+            return {k: v for k, v in data.items() if v is not None}
+        return data
+
+
+def _name(value: str) -> str:
+    if not value.strip():
+        raise said("must not be empty")
+    if value != value.strip():
+        raise said(f"{quoted(value)} must not begin or end with a space")
+    if value in {".", ".."}:
+        raise said(f"{quoted(value)} is not a name")
+    # Cc, Cf, Cs, Zl, Zp: what ends lines, turns writing around or cannot be seen makes one name look like another.
+    if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in value):
+        raise said(f"{quoted(value)} holds a control or invisible character")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise said("must not hold a NUL character")
+    return value
+
+
+def filled(value: str) -> str:
+    """Check that a text says something."""
+    if not value.strip():
+        raise said("must not be empty")
+    return _no_nul(value)
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/") or ".." in value.split("/"):
+        raise said(f"{quoted(value)} must be an absolute path without `..`")
+    return _no_nul(value)
+
+
+def _inside(value: str) -> str:
+    """Check a path or pattern that stays in its folder."""
+    if value.startswith(("/", "~")) or "\\" in value:
+        raise said(f"{quoted(value)} must be a path inside its folder, without a leading / or ~")
+    return _no_way_up(value)
+
+
+def _no_way_up(value: str) -> str:
+    if ".." in value.split("/"):
+        raise said(f"{quoted(value)} leaves its folder by `..`")
+    return filled(value)
+
+
+def _cache_key(value: str) -> str:
+    if len(value) > MAX_CACHE_KEY:
+        raise said(f"a cache key can have at most {MAX_CACHE_KEY} characters, not {len(value)}")
+    return filled(value)
+
+
+T = TypeVar("T", bound=StrEnum)
+
+
+def choice(choices: type[T], what: str) -> Callable[[Any], T]:
+    """Make a validator for the words of an enum, which strict pydantic does not take as strings."""
+    known = [c.value for c in choices]
+
+    def parse(value: Any) -> T:
+        if isinstance(value, choices):
+            return value
+        if not isinstance(value, str):
+            raise said(f"must be a {what} ({', '.join(known)}), not {describe_type(value)}")
+        if value not in known:
+            hint = did_you_mean(value, known) or f"; there are {', '.join(known)}"
+            raise said(f"unknown {what} {quoted(value)}{hint}")
+        return choices(value)
+
+    return parse
+
+
+def _by(parse: Callable[[Any], int]) -> Callable[[Any], int]:
+    """Make a validator of a function that raises ValueError with words for people."""
+
+    def validate(value: Any) -> int:
+        try:
+            return parse(value)
+        except ValueError as cause:
+            raise said(f"{quoted(value)} {cause}" if str(cause).startswith("is ") else str(cause)) from cause
+
+    return validate
+
+
+def _arch(value: Any) -> Any:
+    known = ("amd64", "arm64", "arm", "386")
+    if isinstance(value, str) and value not in known:
+        raise said(f"unknown arch {quoted(value)}{did_you_mean(value, known) or '; there are ' + ', '.join(known)}")
+    return value
+
+
+_DURATION_SCHEMA: Final = {
+    "description": 'Such as "10s", "1h30m", "7d"; or an integer of nanoseconds.',
+    "anyOf": [
+        {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|us|µs|ns|d|h|m|s))+$"},
+        {"type": "integer", "exclusiveMinimum": 0},
+    ],
+}
+_BYTES_SCHEMA: Final = {
+    "description": 'Such as "512Mi" or "1G"; or an integer of bytes.',
+    "anyOf": [{"type": "string"}, {"type": "integer", "exclusiveMinimum": 0}],
+}
+_CPU_SCHEMA: Final = {
+    "description": 'Such as "500m", 0.5 or 2.',
+    "anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0}],
+}
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_name)]
+Text = Annotated[str, AfterValidator(_no_nul)]
+FilledText = Annotated[str, Field(min_length=1), AfterValidator(filled)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+InsidePath = Annotated[str, AfterValidator(_inside)]
+DownwardPath = Annotated[str, AfterValidator(_no_way_up)]
+CacheKey = Annotated[str, Field(min_length=1), AfterValidator(_cache_key)]
+Duration = Annotated[int, BeforeValidator(_by(durations.parse_duration)), WithJsonSchema(_DURATION_SCHEMA)]
+Bytes = Annotated[int, BeforeValidator(_by(quantities.parse_bytes)), WithJsonSchema(_BYTES_SCHEMA)]
+CpuMillis = Annotated[int, BeforeValidator(_by(quantities.parse_cpu_millis)), WithJsonSchema(_CPU_SCHEMA)]
+Arch = Annotated[Literal["amd64", "arm64", "arm", "386"], BeforeValidator(_arch)]
+Priority = Annotated[int, Field(ge=-10, le=10)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Value(Model):
+    """A value that may come from a variable; exactly one of the two is set."""
+
+    text: str | None = None
+    from_variable: str | None = None
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Value):
+        return value
+    if isinstance(value, str):
+        return Value(text=_no_nul(value))
+    if isinstance(value, dict):
+        if list(value) == ["from_variable"] and isinstance(value["from_variable"], str) and value["from_variable"]:
+            return Value(from_variable=_name(value["from_variable"]))
+        raise said("must be a string or {from_variable: NAME}, with nothing else in it")
+    if isinstance(value, bool):
+        raise said(f'must be a string, not a boolean; quote it: "{str(value).lower()}"')
+    if isinstance(value, int | float):
+        raise said(f'must be a string, not a number; quote it: "{value}"')
+    raise said(f"must be a string or {{from_variable: NAME}}, not {describe_type(value)}")
+
+
+_VALUE_SCHEMA: Final = {
+    "description": "A string, or the name of a variable of the project.",
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"from_variable": {"type": "string", "minLength": 1}},
+            "required": ["from_variable"],
+            "additionalProperties": False,
+        },
+    ],
+}
+AnyValue = Annotated[Value, BeforeValidator(_value), WithJsonSchema(_VALUE_SCHEMA)]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+
+
+def _variable_name(value: str) -> str:
+    if not _VARIABLE.match(value) or len(value) > 255:
+        raise said(f"{quoted(value)} is not the name of an environment variable")
+    return value
+
+
+Environment = Annotated[dict[Annotated[str, AfterValidator(_variable_name)], AnyValue], Field(default_factory=dict)]

@@ -1,0 +1,169 @@
+"""When something of a configuration applies: rules over branch, tag, ref and changed files.
+
+The meaning, in one place. Without `when`, or with an empty one, everything applies. Else the ref decides first: start
+with "no"; for `branch` (branches only), `tag` (tags only) and `ref` (always), in this order, a matching include sets
+"yes" and after it a matching exclude sets "no". So a rule with excludes only never says "yes". Then `paths`, when
+given, must agree too: some changed file is included (all are, where no include is given) and not excluded. Where nobody
+knows what has changed (a first push, a person's start), `paths` agrees: it is worse to miss a test than to run one too
+many.
+
+A rule between slashes or hashes (`/^v[0-9]/`, `#^feat/#`) is a regular expression of RE2, searched; any other is
+compared as it is, except under `paths`, where it is a pattern of files: `*` and `?` stay inside a folder, `**` crosses
+folders.
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+__all__ = ["Context", "Rules", "When", "check_expression", "matches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a run is made for; empty strings where something does not apply (run-config.md, `ctx`)."""
+
+    ref_type: str = ""
+    ref: str = ""
+    branch: str = ""
+    tag: str = ""
+    pull_request_id: str = ""
+    commit_sha: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Give the object that a jsonnet function receives."""
+        return {
+            "ref_type": self.ref_type,
+            "ref": self.ref,
+            "branch": self.branch,
+            "tag": self.tag,
+            "pull_request_id": self.pull_request_id,
+            "commit_sha": self.commit_sha,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is let in, and what is then let out again."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The rules of one `when`; None where a kind was not given."""
+
+    branch: Rules | None = None
+    tag: Rules | None = None
+    ref: Rules | None = None
+    paths: Rules | None = field(default=None)
+
+
+def matches(when: When | None, context: Context, changed_paths: Collection[str] | None = None) -> bool:
+    """Tell whether `when` applies to `context`; `changed_paths` None means that they are not known."""
+    if when is None:
+        return True
+    return _ref_agrees(when, context) and _paths_agree(when.paths, changed_paths)
+
+
+def _ref_agrees(when: When, context: Context) -> bool:
+    if when.branch is None and when.tag is None and when.ref is None:
+        return True
+    agrees = False
+    for rules, text, applies in (
+        (when.branch, context.branch, context.ref_type == "branch" and bool(context.branch)),
+        (when.tag, context.tag, context.ref_type == "tag" and bool(context.tag)),
+        (when.ref, context.ref, True),
+    ):
+        if rules is None or not applies:
+            continue
+        if any(_ref_rule_matches(rule, text) for rule in rules.include):
+            agrees = True
+        if any(_ref_rule_matches(rule, text) for rule in rules.exclude):
+            agrees = False
+    return agrees
+
+
+def _paths_agree(rules: Rules | None, changed_paths: Collection[str] | None) -> bool:
+    if rules is None or changed_paths is None:
+        return True
+    include = [_path_expression(rule) for rule in rules.include]
+    exclude = [_path_expression(rule) for rule in rules.exclude]
+    return any(
+        _searched(include, path, default=True) and not _searched(exclude, path, default=False) for path in changed_paths
+    )
+
+
+def _searched(expressions: Sequence[Any], text: str, *, default: bool) -> bool:
+    return any(e.search(text) is not None for e in expressions) if expressions else default
+
+
+def _ref_rule_matches(rule: str, text: str) -> bool:
+    body = _expression_of(rule)
+    return rule == text if body is None else _compiled(body).search(text) is not None
+
+
+def _path_expression(rule: str) -> Any:
+    body = _expression_of(rule)
+    return _compiled(_glob_to_expression(rule) if body is None else body)
+
+
+def _expression_of(rule: str) -> str | None:
+    if len(rule) > 2 and rule[0] in "/#" and rule[-1] == rule[0]:
+        return rule[1:-1]
+    return None
+
+
+def check_expression(rule: str) -> None:
+    """Say what is wrong with a rule's regular expression, if it is one.
+
+    Raises:
+        ValueError: what is wrong, for a person.
+    """
+    body = _expression_of(rule)
+    if body is None:
+        return
+    if re.search(r"\(\?<?[=!]", body):
+        raise ValueError(
+            "is not a regular expression of RE2: look-around is not supported, since matching takes linear time"
+        )
+    try:
+        _compiled(body)
+    except re2.error as cause:
+        detail = cause.args[0]
+        text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
+        raise ValueError(f"is not a regular expression of RE2: {text}") from cause
+
+
+@lru_cache(maxsize=1024)
+def _compiled(body: str) -> Any:
+    options = re2.Options()
+    # By default it writes to stderr, which belongs to the program.
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    return re2.compile(body, options)
+
+
+def _glob_to_expression(pattern: str) -> str:
+    body, position = "", 0
+    while position < len(pattern):
+        if pattern.startswith("**/", position):
+            body, position = body + "(?:.*/)?", position + 3
+        elif pattern.startswith("**", position):
+            body, position = body + ".*", position + 2
+        elif pattern[position] == "*":
+            body, position = body + "[^/]*", position + 1
+        elif pattern[position] == "?":
+            body, position = body + "[^/]", position + 1
+        else:
+            body, position = body + re.escape(pattern[position]), position + 1
+    # A name of a folder means what is in it.
+    return rf"(?s)\A{body.rstrip('/')}(?:/.*)?\z"
