@@ -1,0 +1,227 @@
+"""Reads logs for people: what is stored, then the tail that arrives, as one stream of bytes by offset.
+
+Bytes come from the memory of this server when it holds them, from the object storage otherwise; a reader that falls
+behind the memory is served from the storage until it has caught up. Nothing is queued for a reader: it is given the
+next 64 KiB when it asks, so a slow one is slow and costs nothing, and none is skipped.
+
+A log that is pushed to another server is followed by looking at the storage every `poll`; so it is late by as much as
+segments are (log_store).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.errors import DataLoss, NotFound, OutOfRange
+from sluiceway.runservice.live_logs import LiveLog, LiveLogs
+from sluiceway.runservice.log_store import SETUP_STEP, Cover, LogKey, LogStore
+from sluiceway.runservice.records import TASK, task_id
+
+__all__ = ["CHUNK_BYTES", "LogChunk", "LogReader", "LogState", "LogStates", "StoredLogStates"]
+
+CHUNK_BYTES = 64 * 1024
+_READ_BYTES = 256 * 1024
+
+_FINISHED = frozenset(
+    {
+        run_pb2.TASK_STATUS_SKIPPED,
+        run_pb2.TASK_STATUS_CANCELLED,
+        run_pb2.TASK_STATUS_STOPPED,
+        run_pb2.TASK_STATUS_SUCCESS,
+        run_pb2.TASK_STATUS_FAILED,
+        run_pb2.TASK_STATUS_LOST,
+    }
+)
+_STEP_FINAL = frozenset(
+    {
+        run_pb2.STEP_PHASE_SUCCESS,
+        run_pb2.STEP_PHASE_FAILED,
+        run_pb2.STEP_PHASE_STOPPED,
+        run_pb2.STEP_PHASE_SKIPPED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Bytes of a log: at most 64 KiB, the offset after them, and when the server had them, where that is known."""
+
+    next_offset: int
+    data: bytes
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What the records say of a log.
+
+    Attributes:
+        key: where it is.
+        is_over: the attempt is over: nothing that is not stored by now will come.
+        size: of the whole log, when its step is over.
+    """
+
+    key: LogKey
+    is_over: bool
+    size: int | None
+
+
+class LogStates(Protocol):
+    """Who knows tasks, attempts and steps."""
+
+    async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
+        """Find a log; attempt 0 is the latest, `SETUP_STEP` the setup. Raises `NotFound`."""
+        ...
+
+
+class StoredLogStates:
+    """`LogStates` from the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
+        """See `LogStates.find`."""
+        found = (await self._database.get(TASK, task_id(run_id, task))).task
+        # A task that was never attempted has an attempt to come, whose log one may wait for already.
+        latest = max(1, found.attempt)
+        if not 0 <= attempt <= latest:
+            raise NotFound(
+                f"the task {found.name} has no attempt {attempt}; its latest is {latest}",
+                resource_type="attempt",
+                resource_name=f"{task}/{attempt}",
+            )
+        attempt = attempt or latest
+        if step != SETUP_STEP and not 0 <= step < len(found.steps):
+            raise NotFound(
+                f"the task {found.name} has no step {step}; it has {len(found.steps)}",
+                resource_type="step",
+                resource_name=f"{task}/{step}",
+            )
+        is_over = (
+            attempt < latest
+            or found.status in _FINISHED
+            # It waits for its retry.
+            or (found.status == run_pb2.TASK_STATUS_NOT_STARTED and found.attempt > 0)
+        )
+        size: int | None = None
+        if attempt == latest:
+            shown = found.setup_step if step == SETUP_STEP else found.steps[step]
+            if shown.phase in _STEP_FINAL:
+                size = shown.log_size_bytes
+        return LogState(LogKey(found.id, attempt, step), is_over, size)
+
+
+class LogReader:
+    """Gives logs to readers, live or stored."""
+
+    def __init__(
+        self, store: LogStore, live: LiveLogs, states: LogStates, *, poll: timedelta = timedelta(seconds=1)
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._states = states
+        self._poll = poll.total_seconds()
+
+    async def read(
+        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogChunk]:
+        """Give the bytes of a log from an offset on, in order, each once.
+
+        Ends at the end of what there is; with `follow`, when the step is over. May be repeated from any offset.
+
+        Args:
+            run_id: the run, through which the reader sees the task.
+            task: the task's id.
+            step: its index; `SETUP_STEP` for the setup.
+            attempt: from 1; 0: the latest, which is settled at the first moment.
+            offset: of the first byte wanted.
+            follow: wait for more.
+
+        Raises:
+            NotFound: there is no such task, attempt or step.
+            OutOfRange: the offset is beyond the end of a log that is over.
+            Unavailable: the object storage is away.
+        """
+        state = await self._states.find(run_id, task, attempt=attempt, step=step)
+        key = state.key
+        position = offset
+        while True:
+            live = self._live.get(key)
+            if live is not None and position >= live.memory_start:
+                tail = live.peek(position, CHUNK_BYTES)
+                if tail is not None:
+                    position += len(tail.data)
+                    yield LogChunk(position, tail.data, tail.time)
+                    continue
+                if live.ended:
+                    _check_range(key, position, live.received)
+                    return
+                if not follow:
+                    return
+                if not await self._changed(live, position):
+                    # Nothing for a while: the attempt may be over without an end of this log (it was lost).
+                    state = await self._states.find(run_id, task, attempt=key.attempt, step=step)
+                    if state.is_over and position >= live.received:
+                        return
+                continue
+            appearance = self._live.watch()
+            cover = await self._store.cover(key)
+            if position < cover.length:
+                async for chunk in self._stored(key, cover, position):
+                    position = chunk.next_offset
+                    yield chunk
+                continue
+            if cover.ended or state.is_over or (state.size is not None and cover.length >= state.size):
+                _check_range(key, position, cover.length)
+                return
+            if not follow:
+                return
+            if self._live.get(key) is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll):
+                        await appearance.wait()
+            # Asked before the storage is looked at again, so that what was stored before the end is seen.
+            state = await self._states.find(run_id, task, attempt=key.attempt, step=step)
+
+    async def _changed(self, live: LiveLog, position: int) -> bool:
+        """Wait until a live log has more than `position`, has ended or has gone; False: nothing for a while."""
+        event = live.watch()
+        if live.received > position or live.ended or self._live.get(live.key) is not live:
+            return True
+        try:
+            async with asyncio.timeout(max(self._poll, 1.0)):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _stored(self, key: LogKey, cover: Cover, position: int) -> AsyncIterator[LogChunk]:
+        times = [(s.offset, s.time) for s in cover.segments]
+        try:
+            async for data in self._store.read(key, cover, position, cover.length, at_most=_READ_BYTES):
+                for begin in range(0, len(data), CHUNK_BYTES):
+                    piece = data[begin : begin + CHUNK_BYTES]
+                    while len(times) > 1 and times[1][0] <= position:
+                        times.pop(0)
+                    position += len(piece)
+                    yield LogChunk(position, piece, times[0][1])
+        except NotFound as cause:
+            # Composed or deleted under us. The next look at the cover tells; one that did not change is a fault.
+            if await self._store.cover(key) == cover:
+                raise DataLoss(f"an object of {key.path} is listed and cannot be read") from cause
+
+
+def _check_range(key: LogKey, position: int, size: int) -> None:
+    if position > size:
+        raise OutOfRange(
+            f"the log {key.path} is over and has {size} bytes; there is nothing at {position}",
+            metadata={"size": str(size)},
+        )

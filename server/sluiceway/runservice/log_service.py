@@ -1,0 +1,274 @@
+"""Takes logs from executors (`ExecutorService.PushLogs`) and gives them to readers.
+
+One stream carries many logs of one executor. Each chunk is taken by its `LiveLog`; each answer tells how much of a log
+is stored. The answers of a stream are made by one hand from what is true at that moment, so that however often a log
+moves, at most one answer of it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.errors import (
+    DataLoss,
+    Exhausted,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    SluicewayError,
+    Violation,
+)
+from sluiceway.runservice.live_logs import LiveLog, LiveLogs
+from sluiceway.runservice.log_reader import CHUNK_BYTES, LogChunk, LogReader, StoredLogStates
+from sluiceway.runservice.log_store import SETUP_STEP, LogKey
+from sluiceway.runservice.records import ASSIGNMENT, TASK, task_id
+
+__all__ = ["LogChunk", "LogOwners", "LogReader", "LogReceiver", "StoredLogOwners", "StoredLogStates"]
+
+log = structlog.get_logger(__name__)
+
+_MOST_LOGS_OF_A_STREAM = 10_000
+
+Send = Callable[[pb.PushLogsResponse], Awaitable[None]]
+
+
+class LogOwners(Protocol):
+    """Who knows which session a log belongs to."""
+
+    async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
+        """Find the log of a step of an assignment of this session.
+
+        Raises:
+            NotFound: there is no such assignment or step.
+            FailedPrecondition: it is another session's.
+        """
+        ...
+
+
+class StoredLogOwners:
+    """`LogOwners` from the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
+        """See `LogOwners.key_of`."""
+        assignment = await self._database.get(ASSIGNMENT, assignment_id)
+        if (assignment.executor_id, assignment.session_id) != (executor_id, session_id):
+            raise FailedPrecondition(
+                f"the assignment {assignment_id} is not of this session", reason="STALE_SESSION", subject=assignment_id
+            )
+        task = (await self._database.get(TASK, task_id(assignment.run_id, assignment.task_id))).task
+        if step != SETUP_STEP and not 0 <= step < len(task.steps):
+            raise NotFound(f"the task {task.name} has no step {step}", reason="STEP_UNKNOWN")
+        return LogKey(assignment.task_id, assignment.epoch.attempt, step)
+
+
+class LogReceiver:
+    """Takes the streams of all executors that push to this server."""
+
+    def __init__(
+        self, live: LiveLogs, owners: LogOwners, *, limit_bytes: int = 1024 * 1024 * 1024 + CHUNK_BYTES
+    ) -> None:
+        """Make one.
+
+        Args:
+            live: where bytes go.
+            owners: who may write what.
+            limit_bytes: of one log. The executor keeps the limit of its specification itself, with a line in the log
+                that says so; this one is for those that do not.
+        """
+        self._live = live
+        self._owners = owners
+        self._limit_bytes = limit_bytes
+
+    async def receive(
+        self, executor_id: str, session_id: str, requests: AsyncIterator[pb.PushLogsRequest], send: Send
+    ) -> None:
+        """Serve one stream of a proven session. Ends when the sender has ended and all that it sent is stored.
+
+        Raises:
+            InvalidInput: a message says something impossible.
+            Unavailable: the object storage is away; push again later.
+        """
+        stream = _Stream(executor_id, session_id, self._live, self._owners, self._limit_bytes)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(stream.read(requests), name=f"logs of {executor_id}")
+                reading.add_done_callback(stream.reading_ended)
+                await stream.answer(send)
+        except* SluicewayError as errors:
+            # One hand failed and the other was ended for it; a stream has one status.
+            raise _first(errors) from errors
+        finally:
+            await stream.close()
+
+
+def _first(errors: BaseExceptionGroup[SluicewayError]) -> SluicewayError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, SluicewayError)  # noqa: S101 - `except*` chose it by this class
+    return error
+
+
+@dataclass(slots=True, eq=False)
+class _Pushed:
+    reference: pb.LogReference
+    live: LiveLog | None = None
+    refused: SluicewayError | None = None
+    answered: bool = False
+    is_rewinding: bool = False
+    rewind_due: bool = False
+    moved: Callable[[], None] = field(default=lambda: None)
+    hold: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+class _Stream:
+    def __init__(self, executor_id: str, session_id: str, live: LiveLogs, owners: LogOwners, limit_bytes: int) -> None:
+        self._executor_id = executor_id
+        self._session_id = session_id
+        self._live = live
+        self._owners = owners
+        self._limit_bytes = limit_bytes
+        self._logs: dict[tuple[str, int], _Pushed] = {}
+        # A dictionary for its order: what changed first is answered first.
+        self._changed: dict[_Pushed, None] = {}
+        self._wake = asyncio.Event()
+        self._reading = True
+
+    async def read(self, requests: AsyncIterator[pb.PushLogsRequest]) -> None:
+        async for request in requests:
+            if not request.HasField("log"):
+                continue
+            if len(request.data) > CHUNK_BYTES or request.offset < 0 or request.log.step < SETUP_STEP:
+                raise InvalidInput(
+                    [
+                        Violation(
+                            "data", f"at most {CHUNK_BYTES} bytes, from offset 0 on, of a step from {SETUP_STEP} on"
+                        )
+                    ]
+                )
+            await self._take(request)
+        for pushed in self._logs.values():
+            if pushed.live is not None and not pushed.live.ended:
+                await pushed.hold.aclose()  # nobody brings more: what there is is stored now
+
+    async def _take(self, request: pb.PushLogsRequest) -> None:
+        name = (request.log.assignment_id, request.log.step)
+        pushed = self._logs.get(name)
+        if pushed is None:
+            if len(self._logs) >= _MOST_LOGS_OF_A_STREAM:
+                self._forget_complete()
+            pushed = self._logs[name] = _Pushed(pb.LogReference(assignment_id=name[0], step=name[1]))
+            await self._open(pushed)
+            self._note(pushed)
+        live = pushed.live
+        if live is None or pushed.refused is not None:
+            return
+        if request.offset + len(request.data) > self._limit_bytes:
+            self._refuse(pushed, Exhausted(f"a log may have {self._limit_bytes} bytes", reason="LOG_LIMIT"))
+            return
+        try:
+            if await live.push(request.offset, request.data, end=request.end):
+                pushed.is_rewinding = False
+            elif not pushed.is_rewinding:
+                pushed.is_rewinding = pushed.rewind_due = True
+                self._note(pushed)
+        except DataLoss as error:
+            self._refuse(pushed, error)
+            return
+        if request.offset + len(request.data) <= live.stored:
+            self._note(pushed)
+
+    async def _open(self, pushed: _Pushed) -> None:
+        reference = pushed.reference
+        try:
+            key = await self._owners.key_of(
+                self._executor_id, self._session_id, reference.assignment_id, reference.step
+            )
+        except (NotFound, FailedPrecondition) as error:
+            self._refuse(pushed, error)
+            return
+        live = await pushed.hold.enter_async_context(self._live.pushing(key))
+        pushed.moved = partial(self._note, pushed)
+        live.listeners.append(pushed.moved)
+        pushed.live = live
+
+    def _refuse(self, pushed: _Pushed, error: SluicewayError) -> None:
+        log.info("log_refused", executor=self._executor_id, assignment=pushed.reference.assignment_id, why=str(error))
+        pushed.refused = error
+        self._note(pushed)
+
+    def _forget_complete(self) -> None:
+        for name, pushed in tuple(self._logs.items()):
+            if _is_settled(pushed) and pushed not in self._changed:
+                if pushed.live is not None:
+                    pushed.live.listeners.remove(pushed.moved)
+                del self._logs[name]
+        if len(self._logs) >= _MOST_LOGS_OF_A_STREAM:
+            raise Exhausted(f"one stream may carry {_MOST_LOGS_OF_A_STREAM} logs at a time")
+
+    def _note(self, pushed: _Pushed) -> None:
+        self._changed[pushed] = None
+        self._wake.set()
+
+    def reading_ended(self, _: asyncio.Task[None]) -> None:
+        self._reading = False
+        self._wake.set()
+
+    async def answer(self, send: Send) -> None:
+        while True:
+            self._wake.clear()
+            while self._changed:
+                pushed = next(iter(self._changed))
+                del self._changed[pushed]
+                await self._answer_one(pushed, send)
+            if not self._reading and not self._changed and all(self._needs_no_more(p) for p in self._logs.values()):
+                return
+            await self._wake.wait()
+
+    async def _answer_one(self, pushed: _Pushed, send: Send) -> None:
+        response = pb.PushLogsResponse(log=pushed.reference)
+        if pushed.refused is not None:
+            response.refused.CopyFrom(run_pb2.Reason(code=pushed.refused.reason, message=str(pushed.refused)))
+        elif pushed.live is not None:
+            response.stored_offset = pushed.live.stored
+            response.complete = pushed.live.complete
+            response.rewind = pushed.rewind_due
+            pushed.rewind_due = False
+        await send(response)
+        pushed.answered = True
+        if _is_settled(pushed):
+            await pushed.hold.aclose()
+
+    def _needs_no_more(self, pushed: _Pushed) -> bool:
+        live = pushed.live
+        return (
+            _is_settled(pushed)
+            or live is None
+            or (not live.ended and not live.unstored)
+            # Given up: the executor still has the bytes.
+            or self._live.get(live.key) is not live
+        )
+
+    async def close(self) -> None:
+        """Let go of all logs. Does no I/O."""
+        for pushed in self._logs.values():
+            if pushed.live is not None:
+                pushed.live.listeners.remove(pushed.moved)
+            await pushed.hold.aclose()
+
+
+def _is_settled(pushed: _Pushed) -> bool:
+    return pushed.refused is not None or (pushed.live is not None and pushed.live.complete)

@@ -1,0 +1,419 @@
+"""Logs in the object storage: segments while a step runs, one object with an index when it is over.
+
+Under `logs/<task>/<attempt>/<step>/` (the step is its index, or `setup`) there are
+
+- segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
+- `end`: the size of the log; there once every byte of it is stored and no more will come;
+- `whole`: the same bytes in one object;
+- `index`: the size, the digest and where lines begin. It is written last: who sees it may use `whole`.
+
+What is stored is what the segments cover without a gap, found by listing. Two servers may cut differently: the bytes
+of a log at an offset are the same whoever holds them, so overlaps are equal by construction and any cover is as good as
+another. A log of one segment (most are) needs no copy: its index names the segment.
+
+Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
+`log-work/<due>/<task>/<attempt>/<step>`, in order of time, so that a sweeper reads only what is due. All of it may be
+done twice, and by anyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from sluiceway.foundation.clock import Clock
+from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
+from sluiceway.objectstorage.port import ObjectStorage, ObjectUpload
+
+__all__ = [
+    "LINE_BLOCK",
+    "SETUP_STEP",
+    "Cover",
+    "LineIndex",
+    "LogIndex",
+    "LogKey",
+    "LogStore",
+    "Segment",
+    "cover_of",
+]
+
+log = structlog.get_logger(__name__)
+
+SETUP_STEP = -1
+"""The number under which the log of a pod's preparation goes."""
+
+LINE_BLOCK = 64 * 1024
+"""The spacing of `LogIndex.newlines_before`, in bytes."""
+
+_WORK = "log-work/"
+_END, _WHOLE, _INDEX = "end", "whole", "index"
+_COMPOSE_READ = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup)."""
+
+    task: str
+    attempt: int
+    step: int
+
+    @property
+    def path(self) -> str:
+        """Where its objects are."""
+        step = "setup" if self.step == SETUP_STEP else str(self.step)
+        return f"logs/{self.task}/{self.attempt}/{step}/"
+
+    @staticmethod
+    def parse(task: str, attempt: str, step: str) -> LogKey:
+        """Read the parts of a path back. Raises ValueError for what no key printed."""
+        return LogKey(task, int(attempt), SETUP_STEP if step == "setup" else int(step))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Stored bytes: from `offset`, `size` of them, in the object `name`."""
+
+    offset: int
+    size: int
+    name: str
+    time: datetime | None = None
+
+    @property
+    def end(self) -> int:
+        """The offset after the last byte."""
+        return self.offset + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """What is stored of a log.
+
+    Attributes:
+        segments: contiguous from 0, in order; they may overlap.
+        length: bytes from 0 on without a gap.
+        ended: no more will come; then `length` is the log's size.
+        composed: there is an index.
+    """
+
+    segments: tuple[Segment, ...] = ()
+    length: int = 0
+    ended: bool = False
+    composed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogIndex:
+    """What is known of a log that is over.
+
+    Attributes:
+        size: in bytes.
+        sha256: of all of them, in hex.
+        newlines: how many line ends it holds.
+        newlines_before: `newlines_before[i]` is how many line ends stand before the byte `(i + 1) * LINE_BLOCK`: a
+            reader who wants a line finds its block here and counts inside it.
+        part: the segment that holds it whole; empty: the object `whole` does.
+        times: when its segments were stored, as (offset, seconds since 1970).
+        composed: when this was written, in seconds since 1970.
+    """
+
+    size: int
+    sha256: str
+    newlines: int
+    newlines_before: tuple[int, ...]
+    part: str = ""
+    times: tuple[tuple[int, float], ...] = ()
+    composed: float = 0.0
+
+
+def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
+    """Find what segments cover from 0 on without a gap: those that are needed, and the length. Pure."""
+    chosen: list[Segment] = []
+    length = 0
+    # Of two at one offset the longer one first, so that the other adds nothing.
+    for segment in sorted(segments, key=lambda s: (s.offset, -s.size)):
+        if segment.offset > length:
+            break
+        if segment.end > length:
+            chosen.append(segment)
+            length = segment.end
+    return tuple(chosen), length
+
+
+class LineIndex:
+    """Counts line ends by block, and digests, as bytes pass. Not thread-safe; large chunks belong in a thread."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.newlines = 0
+        self._before: list[int] = []
+        self._digest = hashlib.sha256()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._digest.update(data)
+        begin = 0
+        while begin < len(data):
+            end = min(len(data), begin + LINE_BLOCK - self.size % LINE_BLOCK)
+            self.newlines += data.count(b"\n", begin, end)
+            self.size += end - begin
+            if self.size % LINE_BLOCK == 0:
+                self._before.append(self.newlines)
+            begin = end
+
+    def finish(self, *, part: str, times: tuple[tuple[int, float], ...], composed: float) -> LogIndex:
+        """What came out so far."""
+        return LogIndex(
+            size=self.size,
+            sha256=self._digest.hexdigest(),
+            newlines=self.newlines,
+            newlines_before=tuple(self._before),
+            part=part,
+            times=times,
+            composed=composed,
+        )
+
+
+class LogStore:
+    """Reads and writes logs in an object storage. Holds no state of its own, so any number may work side by side.
+
+    Every call ends after `timeout` with `Unavailable`: a storage that hangs is one that is away.
+    """
+
+    def __init__(
+        self,
+        storage: ObjectStorage,
+        clock: Clock,
+        *,
+        timeout: timedelta = timedelta(seconds=60),
+        keep_segments: timedelta = timedelta(hours=1),
+        compose_patience: timedelta = timedelta(minutes=5),
+    ) -> None:
+        """Make one.
+
+        Args:
+            storage: where objects go.
+            clock: wall time, for when work is due.
+            timeout: of one call to the storage; an object is a few MiB at most.
+            keep_segments: how long segments stay after their log was composed, for those who read them just then.
+            compose_patience: after which another server composes a log that ended.
+        """
+        self._storage = storage
+        self._clock = clock
+        self._timeout = timeout.total_seconds()
+        self._keep_segments = keep_segments
+        self._compose_patience = compose_patience
+
+    async def cover(self, key: LogKey) -> Cover:
+        """List what is stored of a log. A log that nobody wrote is an empty cover, not an error."""
+        segments: list[Segment] = []
+        ended = composed = False
+        whole: Segment | None = None
+        async with self._deadline("list", key.path):
+            async for info in self._storage.list(key.path):
+                name = info.key[len(key.path) :]
+                if name.isdigit():
+                    segments.append(Segment(int(name), info.size_bytes, name, info.modified))
+                elif name == _END:
+                    ended = True
+                elif name == _INDEX:
+                    composed = True
+                elif name == _WHOLE:
+                    whole = Segment(0, info.size_bytes, name, info.modified)
+        if composed and whole is not None:
+            return Cover((whole,) if whole.size else (), whole.size, ended=True, composed=True)
+        chosen, length = cover_of(tuple(segments))
+        return Cover(chosen, length, ended=ended or composed, composed=composed)
+
+    async def put_segment(self, key: LogKey, offset: int, data: bytes) -> int:
+        """Store bytes at an offset; answers the offset up to which they are stored now.
+
+        Less than all when somebody stored a shorter segment at this offset before: call again with the rest. May be
+        repeated.
+        """
+        name = f"{offset:020d}"
+        async with self._deadline("put", key.path + name):
+            if await self._storage.put_if_absent(key.path + name, data):
+                return offset + len(data)
+            taken = await self._storage.head(key.path + name)
+        if taken is None:
+            # Removed between the two: somebody composed this log, so it was over.
+            raise NotFound(f"the segment {key.path}{name} was there and is gone", resource_name=key.path + name)
+        return offset + min(taken.size_bytes, len(data))
+
+    async def end(self, key: LogKey, seen: LineIndex | None, size: int) -> bool:
+        """Say that a log is over, all `size` bytes of it being stored. May be repeated.
+
+        Args:
+            key: which.
+            seen: an index of all its bytes, when the caller saw them all from the first on.
+            size: in bytes.
+
+        Returns:
+            Whether it still is to be composed (`compose`), which may take long.
+        """
+        cover = await self.cover(key)
+        if cover.composed:
+            return False
+        if cover.length < size:
+            raise DataLoss(f"{key.path} should hold {size} bytes and holds {cover.length}")
+        if seen is not None and seen.size == size and len(cover.segments) <= 1:
+            part = cover.segments[0].name if cover.segments else ""
+            await self._put_index(key, seen.finish(part=part, times=_times(cover), composed=self._seconds()))
+            return False
+        async with self._deadline("put", key.path + _END):
+            # The reminder first: were the server to die between the two, nobody would compose the log.
+            await self._remind(key, self._compose_patience)
+            await self._storage.put_if_absent(key.path + _END, json.dumps({"size": size}).encode())
+        return True
+
+    async def compose(self, key: LogKey) -> LogIndex:
+        """Make one object and an index of a log that is over. May be repeated, and by several at once.
+
+        Raises:
+            NotFound: it is not over.
+        """
+        cover = await self.cover(key)
+        if cover.composed:
+            return await self.index(key)
+        if not cover.ended:
+            raise NotFound(f"{key.path} is not over", resource_name=key.path)
+        lines = LineIndex()
+        one_part = len(cover.segments) <= 1
+        upload = None if one_part else await self._begin_upload(key)
+        try:
+            async for chunk in self.read(key, cover, 0, cover.length, at_most=_COMPOSE_READ):
+                await asyncio.to_thread(lines.feed, chunk)
+                if upload is not None:
+                    async with self._deadline("write", key.path + _WHOLE):
+                        await upload.write(chunk)
+            if upload is not None:
+                async with self._deadline("write", key.path + _WHOLE):
+                    await upload.complete()
+        except BaseException:
+            if upload is not None:
+                with suppress(SluicewayError):
+                    await upload.abort()
+            raise
+        part = cover.segments[0].name if one_part and cover.segments else ""
+        index = lines.finish(part=part, times=_times(cover), composed=self._seconds())
+        if not one_part:
+            async with self._deadline("put", key.path):
+                await self._remind(key, self._keep_segments)
+        await self._put_index(key, index)
+        return index
+
+    async def index(self, key: LogKey) -> LogIndex:
+        """Read the index of a composed log. Raises `NotFound` when it is not composed."""
+        async with self._deadline("get", key.path + _INDEX):
+            raw = json.loads(await self._storage.get(key.path + _INDEX))
+        return LogIndex(
+            size=raw["size"],
+            sha256=raw["sha256"],
+            newlines=raw["newlines"],
+            newlines_before=tuple(raw["newlines_before"]),
+            part=raw["part"],
+            times=tuple((offset, seconds) for offset, seconds in raw["times"]),
+            composed=raw["composed"],
+        )
+
+    async def read(
+        self, key: LogKey, cover: Cover, start: int, end: int, *, at_most: int = 1024 * 1024
+    ) -> AsyncIterator[bytes]:
+        """Give the bytes in [`start`, `end`) of a cover, in chunks of at most `at_most`; memory is one chunk.
+
+        Raises:
+            NotFound: an object of the cover is gone (the log was composed, or deleted): look at the cover again.
+        """
+        position = start
+        for segment in cover.segments:
+            while segment.offset <= position < min(segment.end, end):
+                length = min(at_most, segment.end - position, end - position)
+                async with self._deadline("get", key.path + segment.name):
+                    chunk = await self._storage.get_range(key.path + segment.name, position - segment.offset, length)
+                if not chunk:
+                    raise DataLoss(
+                        f"{key.path}{segment.name} is shorter than the {segment.size} bytes it was listed with"
+                    )
+                yield chunk
+                position += len(chunk)
+
+    async def delete(self, key: LogKey) -> None:
+        """Remove a log. May be repeated."""
+        async with self._deadline("delete", key.path):
+            # Listed in full first: not every storage likes to be changed under a list.
+            names = [info.key async for info in self._storage.list(key.path)]
+        for name in names:
+            async with self._deadline("delete", name):
+                await self._storage.delete(name)
+
+    async def sweep(self) -> int:
+        """Do the work that is due; answers how many items it took. One that fails stays for the next time."""
+        now = int(self._seconds())
+        async with self._deadline("list", _WORK):
+            names = [info.key async for info in self._storage.list(_WORK)]
+        done = 0
+        for name in names:
+            when, task, attempt, step = name.removeprefix(_WORK).split("/")
+            if int(when) > now:
+                break
+            try:
+                await self._work(LogKey.parse(task, attempt, step))
+                async with self._deadline("delete", name):
+                    await self._storage.delete(name)
+                done += 1
+            except SluicewayError as error:
+                log.warning("log_sweep_failed", item=name, error=str(error))
+        return done
+
+    async def _work(self, key: LogKey) -> None:
+        async with self._deadline("list", key.path):
+            names = {info.key.removeprefix(key.path) async for info in self._storage.list(key.path)}
+        if _INDEX not in names:
+            if _END in names:
+                await self.compose(key)  # which reminds of the rest
+            return
+        if _WHOLE not in names:
+            return  # one segment: it is the log
+        index = await self.index(key)
+        if self._seconds() < index.composed + self._keep_segments.total_seconds():
+            return  # this is the reminder of `end`; that of `compose` follows
+        for name in sorted(n for n in names if n.isdigit() or n == _END):
+            async with self._deadline("delete", key.path + name):
+                await self._storage.delete(key.path + name)
+
+    async def _begin_upload(self, key: LogKey) -> ObjectUpload:
+        async with self._deadline("upload", key.path + _WHOLE):
+            return await self._storage.upload(key.path + _WHOLE)
+
+    async def _put_index(self, key: LogKey, index: LogIndex) -> None:
+        body = json.dumps({"format": 1, **asdict(index)}).encode()
+        async with self._deadline("put", key.path + _INDEX):
+            await self._storage.put(key.path + _INDEX, body)
+
+    async def _remind(self, key: LogKey, after: timedelta) -> None:
+        due = int(self._seconds() + after.total_seconds())
+        name = f"{_WORK}{due:012d}/{key.path.removeprefix('logs/').rstrip('/')}"
+        await self._storage.put(name, b"")
+
+    def _seconds(self) -> float:
+        return self._clock.now().timestamp()
+
+    @asynccontextmanager
+    async def _deadline(self, verb: str, key: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError as cause:
+            raise Unavailable(f"the object storage did not {verb} {key} within {self._timeout:g} s") from cause
+
+
+def _times(cover: Cover) -> tuple[tuple[int, float], ...]:
+    return tuple((s.offset, s.time.timestamp()) for s in cover.segments if s.time is not None)

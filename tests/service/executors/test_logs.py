@@ -1,0 +1,427 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from tests.fakes.clock import FakeClock
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import InvalidInput, NotFound, OutOfRange, Unavailable
+from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
+from sluiceway.runservice.log_reader import LogReader, LogState
+from sluiceway.runservice.log_service import LogReceiver
+from sluiceway.runservice.log_store import LogKey, LogStore
+from tests.fakes.objectstorage import FakeObjectStorage
+
+KEY = LogKey("task", 1, 0)
+QUICK = LiveLogSettings(cut_after=timedelta(milliseconds=20), first_cut_after=timedelta(milliseconds=20))
+NEVER = LiveLogSettings(cut_after=timedelta(hours=1), first_cut_after=timedelta(hours=1))
+
+
+class _Owners:
+    async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
+        if assignment_id != "assignment":
+            raise NotFound("no such assignment")
+        return LogKey("task", 1, step)
+
+
+@dataclass
+class _States:
+    is_over: bool = False
+    size: int | None = None
+
+    async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
+        return LogState(LogKey(task, 1, step), self.is_over, self.size)
+
+
+@dataclass
+class _Push:
+    """A scripted executor: what it sends, and what it was answered."""
+
+    requests: asyncio.Queue[pb.PushLogsRequest | None] = field(default_factory=asyncio.Queue)
+    answers: list[pb.PushLogsResponse] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def send(self, offset: int, data: bytes, *, end: bool = False, step: int = 0, of: str = "assignment") -> None:
+        log = pb.LogReference(assignment_id=of, step=step)
+        self.requests.put_nowait(pb.PushLogsRequest(log=log, offset=offset, data=data, end=end))
+
+    def finish(self) -> None:
+        self.requests.put_nowait(None)
+
+    async def sent(self) -> AsyncIterator[pb.PushLogsRequest]:
+        while (request := await self.requests.get()) is not None:
+            yield request
+
+    async def hear(self, answer: pb.PushLogsResponse) -> None:
+        async with self.changed:
+            self.answers.append(answer)
+            self.changed.notify_all()
+
+    async def until_answered(self, **wanted: object) -> pb.PushLogsResponse:
+        def found() -> pb.PushLogsResponse | None:
+            return next((a for a in self.answers if all(getattr(a, k) == v for k, v in wanted.items())), None)
+
+        async with asyncio.timeout(5), self.changed:
+            await self.changed.wait_for(lambda: found() is not None)
+        answer = found()
+        assert answer is not None
+        return answer
+
+
+@dataclass
+class _Server:
+    storage: FakeObjectStorage
+    store: LogStore
+    live: LiveLogs
+    states: _States
+
+    def push(self, tasks: asyncio.TaskGroup) -> _Push:
+        push = _Push()
+        tasks.create_task(LogReceiver(self.live, _Owners()).receive("e", "s", push.sent(), push.hear))
+        return push
+
+    def reader(self) -> LogReader:
+        return LogReader(self.store, self.live, self.states, poll=timedelta(milliseconds=20))
+
+    async def read(self, *, offset: int = 0, follow: bool = False, step: int = 0) -> bytes:
+        async with asyncio.timeout(10):
+            parts = [c async for c in self.reader().read("run", "task", step=step, offset=offset, follow=follow)]
+        position = offset
+        for part in parts:
+            position += len(part.data)
+            assert part.next_offset == position
+            assert 0 < len(part.data) <= 64 * 1024
+        return b"".join(part.data for part in parts)
+
+
+def _server(storage: FakeObjectStorage, settings: LiveLogSettings = QUICK) -> _Server:
+    clock = SystemClock()
+    store = LogStore(storage, clock, timeout=timedelta(seconds=5))
+    return _Server(storage, store, LiveLogs(store, clock, settings=settings, grace=timedelta(seconds=1)), _States())
+
+
+async def test_log_is_stored_and_acknowledged_and_read_back() -> None:
+    server = _server(FakeObjectStorage())
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"hello ")
+        await push.until_answered(stored_offset=6)
+        push.send(6, b"world\n", end=True)
+        await push.until_answered(complete=True, stored_offset=12)
+        push.finish()
+    assert await server.read() == b"hello world\n"
+    assert await server.read(offset=6) == b"world\n"
+    assert await server.read(offset=12, follow=True) == b""
+    with pytest.raises(OutOfRange):
+        await server.read(offset=13)
+
+
+async def test_what_is_not_stored_is_visible_and_not_acknowledged() -> None:
+    server = _server(FakeObjectStorage(), NEVER)
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"seen at once")
+        await push.until_answered(stored_offset=0)
+        chunk = await anext(server.reader().read("run", "task", step=0, follow=True))
+        assert chunk.data == b"seen at once"
+        assert {a.stored_offset for a in push.answers} == {0}
+        assert [info async for info in server.storage.list()] == []
+        push.send(12, b"", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+
+
+async def test_one_segment_is_the_log_and_needs_two_objects() -> None:
+    server = _server(FakeObjectStorage(), NEVER)
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"a\nb\n", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+    index = await server.store.index(KEY)
+    assert (index.size, index.newlines) == (4, 2)
+    assert index.sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
+    assert [info.key async for info in server.storage.list()] == [f"{KEY.path}{0:020d}", f"{KEY.path}index"]
+
+
+async def test_empty_log_is_complete() -> None:
+    server = _server(FakeObjectStorage())
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+    assert await server.read(follow=True) == b""
+    assert (await server.store.index(KEY)).size == 0
+
+
+async def test_duplicates_and_overlaps_are_taken_once() -> None:
+    server = _server(FakeObjectStorage(), NEVER)
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        for offset, data in ((0, b"abc"), (0, b"abc"), (1, b"bcde"), (2, b"c")):
+            push.send(offset, data)
+        push.send(5, b"f", end=True)
+        await push.until_answered(complete=True)
+        # The end again, as a sender does whose answer was lost.
+        push.send(5, b"f", end=True)
+        push.finish()
+    assert await server.read() == b"abcdef"
+    assert not any(a.rewind or a.HasField("refused") for a in push.answers)
+
+
+async def test_chunk_behind_a_gap_sends_the_sender_back_once() -> None:
+    server = _server(FakeObjectStorage())
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"abc")
+        await push.until_answered(stored_offset=3)
+        push.send(5, b"f")
+        push.send(6, b"g")
+        await push.until_answered(rewind=True, stored_offset=3)
+        push.send(3, b"defg", end=True)
+        await push.until_answered(complete=True, stored_offset=7)
+        push.finish()
+    assert await server.read() == b"abcdefg"
+    assert sum(a.rewind for a in push.answers) == 1
+
+
+async def test_log_of_another_is_refused_alone() -> None:
+    server = _server(FakeObjectStorage())
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"not mine", of="other")
+        push.send(0, b"mine", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+    refused = [a for a in push.answers if a.HasField("refused")]
+    assert [(a.log.assignment_id, a.refused.code) for a in refused] == [("other", "NOT_FOUND")]
+    assert await server.read() == b"mine"
+
+
+async def test_impossible_chunk_ends_the_stream() -> None:
+    server = _server(FakeObjectStorage())
+    push = _Push()
+    push.send(0, b"x" * (64 * 1024 + 1))
+    async with server.live:
+        with pytest.raises(InvalidInput):
+            await LogReceiver(server.live, _Owners()).receive("e", "s", push.sent(), push.hear)
+
+
+async def test_large_log_is_cut_composed_and_swept() -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    store = LogStore(storage, clock)
+    live = LiveLogs(store, clock, settings=LiveLogSettings(cut_bytes=100_000))
+    server = _Server(storage, store, live, _States())
+    body = b"".join(f"line {i}\n".encode() for i in range(100_000))
+    async with live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        for offset in range(0, len(body), 50_000):
+            push.send(offset, body[offset : offset + 50_000], end=offset + 50_000 >= len(body))
+        await push.until_answered(complete=True, stored_offset=len(body))
+        push.finish()
+    index = await store.index(KEY)
+    assert index.sha256 == hashlib.sha256(body).hexdigest()
+    assert index.newlines == 100_000
+    names = [info.key async for info in storage.list(KEY.path)]
+    assert len(names) > 10
+    assert await server.read() == body
+    clock.advance(timedelta(minutes=59))
+    await store.sweep()
+    assert [info.key async for info in storage.list(KEY.path)] == names
+    clock.advance(timedelta(minutes=2))
+    await store.sweep()
+    assert [info.key async for info in storage.list(KEY.path)] == [KEY.path + "index", KEY.path + "whole"]
+    assert [info.key async for info in storage.list("log-work/")] == []
+    assert await server.read(offset=777_777) == body[777_777:]
+
+
+async def test_log_whose_server_died_before_composing_is_composed_by_the_sweep() -> None:
+    clock = FakeClock()
+    store = LogStore(FakeObjectStorage(clock), clock)
+    await store.put_segment(KEY, 0, b"ab")
+    await store.put_segment(KEY, 2, b"cd")
+    assert await store.end(KEY, None, 4)
+    clock.advance(timedelta(minutes=6))
+    assert await store.sweep() == 1
+    assert (await store.index(KEY)).sha256 == hashlib.sha256(b"abcd").hexdigest()
+
+
+async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    store = LogStore(storage, clock)
+    body = bytes(range(256)) * 4096
+    half = len(body) // 2
+    await store.put_segment(KEY, 0, body[:half])
+    await store.put_segment(KEY, half, body[half:])
+    await store.end(KEY, None, len(body))
+    server = _Server(storage, store, LiveLogs(store, clock), _States())
+    reading = server.reader().read("run", "task", step=0)
+    got = (await anext(reading)).data
+    clock.advance(timedelta(minutes=6))
+    await store.sweep()
+    clock.advance(timedelta(minutes=61))
+    await store.sweep()
+    assert f"{KEY.path}{half:020d}" not in [info.key async for info in storage.list(KEY.path)]
+    got += b"".join([chunk.data async for chunk in reading])
+    assert got == body
+
+
+async def test_another_server_goes_on_where_the_first_one_died() -> None:
+    storage = FakeObjectStorage()
+    first, second = _server(storage, NEVER), _server(storage)
+    async with second.live, asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as dying:
+            push = first.push(dying)
+            push.send(0, b"x" * 10)
+            await push.until_answered(stored_offset=0)
+            push.finish()  # the end of a stream stores what came over it
+        push = second.push(tasks)
+        push.send(10, b"y" * 5)
+        assert (await push.until_answered(stored_offset=10)).rewind is False
+        push.send(15, b"", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+    assert await second.read() == b"x" * 10 + b"y" * 5
+
+
+async def test_bytes_that_died_with_a_server_are_asked_for_again() -> None:
+    storage = FakeObjectStorage()
+    server = _server(storage)
+    await server.store.put_segment(KEY, 0, b"stored")
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(20, b"later")
+        await push.until_answered(rewind=True, stored_offset=6)
+        push.send(6, b" and the rest", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+    assert await server.read() == b"stored and the rest"
+
+
+async def test_two_servers_that_cut_differently_hold_one_log() -> None:
+    storage = FakeObjectStorage()
+    store = LogStore(storage, SystemClock())
+    body = b"0123456789"
+    assert await store.put_segment(KEY, 0, body[:4]) == 4
+    # The second server knew nothing of the first one's segment.
+    assert await store.put_segment(KEY, 0, body[:7]) == 4
+    assert await store.put_segment(KEY, 4, body[4:7]) == 7
+    assert await store.put_segment(KEY, 2, body[2:10]) == 10
+    assert (await store.cover(KEY)).length == 10
+    await store.end(KEY, None, 10)
+    index = await store.compose(KEY)
+    assert index.sha256 == hashlib.sha256(body).hexdigest()
+
+
+async def test_follower_sees_all_from_the_beginning_to_the_end() -> None:
+    server = _server(FakeObjectStorage())
+    body = bytes(range(256)) * 2000
+    async with server.live, asyncio.TaskGroup() as tasks:
+        follower = tasks.create_task(server.read(follow=True))
+        push = server.push(tasks)
+        for offset in range(0, len(body), 10_000):
+            push.send(offset, body[offset : offset + 10_000])
+            if offset % 50_000 == 0:
+                await push.until_answered(stored_offset=offset + 10_000)
+        push.send(len(body), b"", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+        assert await follower == body
+
+
+async def test_follower_on_another_server_reads_what_is_stored() -> None:
+    storage = FakeObjectStorage()
+    pushed_to, read_from = _server(storage), _server(storage)
+    async with pushed_to.live, read_from.live, asyncio.TaskGroup() as tasks:
+        follower = tasks.create_task(read_from.read(follow=True))
+        push = pushed_to.push(tasks)
+        push.send(0, b"one ")
+        await push.until_answered(stored_offset=4)
+        push.send(4, b"two", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+        assert await follower == b"one two"
+
+
+async def test_follower_of_a_lost_attempt_ends_with_what_is_stored() -> None:
+    server = _server(FakeObjectStorage())
+    await server.store.put_segment(KEY, 0, b"last words")
+    async with server.live, asyncio.TaskGroup() as tasks:
+        follower = tasks.create_task(server.read(follow=True))
+        server.states.is_over = True
+        assert await follower == b"last words"
+
+
+async def test_slow_reader_costs_no_memory_and_skips_nothing() -> None:
+    server = _server(FakeObjectStorage(), LiveLogSettings(cut_bytes=64_000, tail_bytes=64_000))
+    body = bytes(range(250)) * 8000
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, body[:1000])
+        await push.until_answered(stored_offset=0)
+        slow = server.reader().read("run", "task", step=0, follow=True)
+        got = (await anext(slow)).data
+        for offset in range(1000, len(body), 50_000):
+            push.send(offset, body[offset : offset + 50_000])
+        push.send(len(body), b"", end=True)
+        await push.until_answered(complete=True)
+        push.finish()
+        got += b"".join([chunk.data async for chunk in slow])
+    assert got == body
+
+
+async def test_storage_that_is_away_slows_the_pusher_and_loses_nothing() -> None:
+    storage = FakeObjectStorage()
+    server = _server(storage, LiveLogSettings(cut_bytes=10_000, log_bytes=30_000))
+    body = b"z" * 200_000
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, body[:1])
+        await push.until_answered(stored_offset=0)
+        storage.hold()
+        for offset in range(1, len(body), 1000):
+            push.send(offset, body[offset : offset + 1000])
+        push.send(len(body), b"", end=True)
+        live = server.live.get(KEY)
+        assert live is not None
+        async with asyncio.timeout(5):
+            while live.unstored < 30_000:
+                await live.watch().wait()
+        assert not push.requests.empty()
+        assert server.live.held_bytes <= 31_000
+        storage.release()
+        await push.until_answered(complete=True, stored_offset=len(body))
+        push.finish()
+    assert await server.read() == body
+
+
+async def test_failing_puts_are_repeated() -> None:
+    storage = FakeObjectStorage()
+    server = _server(storage)
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"")
+        await push.until_answered(stored_offset=0)
+        storage.fail_next_writes(Unavailable("503"))
+        storage.fail_next_writes(Unavailable("503"), applied=True)
+        push.send(0, b"stubborn", end=True)
+        await push.until_answered(complete=True, stored_offset=8)
+        push.finish()
+    assert await server.read() == b"stubborn"
+
+
+async def test_closing_stores_what_came() -> None:
+    storage = FakeObjectStorage()
+    server = _server(storage, NEVER)
+    async with server.live, server.live.pushing(KEY) as live:
+        await live.push(0, b"before the end", end=False)
+    assert (await server.store.cover(KEY)).length == 14
