@@ -1,0 +1,298 @@
+"""`sluice run ...`: make, see and move runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sluiceway.cli.connecting import ServerOption, TokenOption, with_client
+from sluiceway.cli.showing import Format
+from sluiceway.foundation.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from sluiceway.api.run.v1 import run_pb2, run_service_pb2
+    from sluiceway.client import Client
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The task's name or id.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
+
+
+@app.command()
+def create(
+    repo: Annotated[str, typer.Option("--repo", help="A folder on the executor's machine, or an https or ssh URL.")],
+    ref: Annotated[
+        str | None, typer.Option(help="Branch, tag, full ref or commit; the default branch if none.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Only this run of the configuration; all that apply if none.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Where it queues; /user/<you>/<repository>/<ref> if none.")] = None,
+    request_id: Annotated[str | None, typer.Option(help="The same id makes no second run.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow it to its end; the exit code tells how it ended.")
+    ] = False,
+    output: Output = Format.TABLE,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Make the runs of a commit."""
+    from sluiceway.cli.creating import requests_for
+    from sluiceway.cli.repository import open_commit
+
+    with open_commit(repo, ref) as checkout:
+        requests = requests_for(checkout, name=name, group=group, request_id=request_id)
+
+    async def conversation(client: Client) -> int:
+        runs = [await client.runs.create(request) for request in requests]
+        _show_runs(runs, output)
+        if not watch:
+            return 0
+        return max([await _follow(client, run.id) for run in runs])
+
+    raise typer.Exit(with_client(server, token, conversation))
+
+
+@app.command("list")
+def list_(
+    group: Annotated[str, typer.Option(help="Only runs of this group.")] = "",
+    phase: Annotated[str, typer.Option(help="Only runs in this phase.")] = "",
+    result: Annotated[str, typer.Option(help="Only runs with this result.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the newest first.")] = 50,
+    output: Output = Format.TABLE,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """List runs, the newest first."""
+    from sluiceway.api.run.v1 import run_pb2
+
+    wanted_phase = _enum(run_pb2.RunPhase, "RUN_PHASE_", phase, "--phase")
+    wanted_result = _enum(run_pb2.RunResult, "RUN_RESULT_", result, "--result")
+
+    async def conversation(client: Client) -> Sequence[run_pb2.Run]:
+        return await client.runs.list(
+            group=group,
+            phase=run_pb2.RunPhase.ValueType(wanted_phase),
+            result=run_pb2.RunResult.ValueType(wanted_result),
+            limit=limit,
+        )
+
+    _show_runs(with_client(server, token, conversation), output)
+
+
+@app.command()
+def get(run_id: RunId, output: Output = Format.TABLE, server: ServerOption = None, token: TokenOption = None) -> None:
+    """Show a run and its graph."""
+    from sluiceway.cli.showing import show_messages
+    from sluiceway.cli.watching import show_graph
+
+    async def conversation(client: Client) -> tuple[run_pb2.Run, Sequence[run_pb2.Task]]:
+        return await client.runs.get(run_id), await client.runs.tasks(run_id)
+
+    run, tasks = with_client(server, token, conversation)
+    if output is not Format.TABLE:
+        show_messages([run], output, single=True)
+        return
+    _show_runs([run], output)
+    for error in run.setup_errors:
+        print(f"  error: {error}")
+    for warning in run.warnings:
+        print(f"  warning: {warning}")
+    print()
+    show_graph(tasks)
+
+
+@app.command()
+def watch(run_id: RunId, server: ServerOption = None, token: TokenOption = None) -> None:
+    """Follow a run to its end; the exit code tells how it ended: 0 success, 1 failed, 2 stopped, 3 setup error."""
+
+    async def conversation(client: Client) -> int:
+        return await _follow(client, run_id)
+
+    raise typer.Exit(with_client(server, token, conversation))
+
+
+@app.command()
+def logs(
+    run_id: RunId,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="The task's name or id; all if none.")] = None,
+    step: Annotated[int | None, typer.Option(min=0, help="Only this step, from 0.")] = None,
+    setup: Annotated[bool, typer.Option("--setup", help="Only the pod's preparation.")] = False,
+    attempt: Annotated[int, typer.Option(min=0, help="From 1; the latest if none.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, help="Begin at this byte; with a single step only.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the step is over.")] = False,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Print logs, byte for byte. More than one step at a time are headed by a line each, on stderr."""
+    if offset and (task is None or (step is None and not setup)):
+        raise InvalidInput("--offset needs a task and --step or --setup")
+
+    async def conversation(client: Client) -> None:
+        tasks = await client.runs.tasks(run_id)
+        chosen = tasks if task is None else [_find_task(tasks, run_id, task)]
+        single = task is not None and (step is not None or setup)
+        for each in chosen:
+            if each.attempt == 0 and task is None:
+                continue  # it never ran, so it has no log
+            for heading, number in _steps(each, step, only_setup=setup):
+                if not single:
+                    sys.stdout.flush()
+                    print(f"--- {each.name}: {heading}", file=sys.stderr, flush=True)
+                await _copy_log(client, each, number, attempt=attempt, offset=offset, follow=follow)
+
+    with_client(server, token, conversation)
+
+
+@app.command()
+def stop(
+    run_id: RunId,
+    force: Annotated[bool, typer.Option("--force", help="Stop clean-up tasks too.")] = False,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Ask for the end of a running run."""
+    with_client(server, token, lambda client: client.runs.stop(run_id, force=force))
+
+
+@app.command()
+def cancel(run_id: RunId, server: ServerOption = None, token: TokenOption = None) -> None:
+    """Cancel a queued run."""
+    with_client(server, token, lambda client: client.runs.cancel(run_id))
+
+
+@app.command()
+def approve(
+    run_id: RunId,
+    task: TaskName,
+    commit: Annotated[str, typer.Option(help="Refuse when the run is of another commit.")] = "",
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Approve a task that waits for it."""
+
+    async def conversation(client: Client) -> None:
+        found = _find_task(await client.runs.tasks(run_id), run_id, task)
+        await client.runs.approve(run_id, found.id, commit_sha=commit)
+
+    with_client(server, token, conversation)
+
+
+@app.command()
+def explain(
+    run_id: RunId,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task, by name or id.")] = None,
+    output: Output = Format.TABLE,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Say why a run and its tasks wait."""
+    from sluiceway.cli.showing import phase_name, show_messages, status_name
+
+    async def conversation(client: Client) -> run_service_pb2.RunExplanation:
+        return await client.runs.explain(run_id)
+
+    explanation = with_client(server, token, conversation)
+    tasks = [t for t in explanation.tasks if task is None or task in {t.task_id, t.task_name}]
+    if task is not None and not tasks:
+        print(f'task "{task}" does not wait')
+        return
+    if output is not Format.TABLE:
+        show_messages([explanation], output, single=True)
+        return
+    if task is None:
+        print(f"run is {phase_name(explanation.phase)}")
+        for reason in explanation.reasons:
+            print(f"  {reason.message}")
+    for each in tasks:
+        print(f"{each.task_name} is {status_name(each.status)}")
+        for reason in each.reasons:
+            print(f"  {reason.message}")
+
+
+async def _follow(client: Client, run_id: str) -> int:
+    from sluiceway.cli.watching import exit_code, follow_run, show_graph
+
+    run = await follow_run(client, run_id)
+    print()
+    show_graph(await client.runs.tasks(run_id))
+    return exit_code(run)
+
+
+async def _copy_log(
+    client: Client, task: run_pb2.Task, number: int | None, *, attempt: int, offset: int, follow: bool
+) -> None:
+    chunks = client.runs.logs(
+        task.run_id,
+        task.id,
+        step=number or 0,
+        setup=number is None,
+        attempt=attempt,
+        offset=offset,
+        follow=follow,
+    )
+    try:
+        async for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The reader went away (`... | head`): that is not a fault, and nothing more can be said to it.
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+
+
+def _steps(task: run_pb2.Task, step: int | None, *, only_setup: bool) -> list[tuple[str, int | None]]:
+    if only_setup:
+        return [("setup", None)]
+    if step is not None:
+        if step >= len(task.steps):
+            raise NotFound(f'task "{task.name}" has {len(task.steps)} steps, counted from 0')
+        return [(task.steps[step].name, step)]
+    return [("setup", None), *((each.name, number) for number, each in enumerate(task.steps) if each.phase > 1)]
+
+
+def _find_task(tasks: Sequence[run_pb2.Task], run_id: str, wanted: str) -> run_pb2.Task:
+    for task in tasks:
+        if wanted in {task.name, task.id}:
+            return task
+    raise NotFound(f'run {run_id} has no task "{wanted}"; it has: {", ".join(task.name for task in tasks)}')
+
+
+def _show_runs(runs: Sequence[run_pb2.Run], output: Format) -> None:
+    from sluiceway.cli.showing import duration, phase_name, result_name, show_messages, table
+
+    if output is not Format.TABLE:
+        show_messages(runs, output)
+        return
+    rows = [
+        (
+            run.id,
+            str(run.number),
+            run.name,
+            phase_name(run.phase),
+            result_name(run.result),
+            duration(run.start_time, run.end_time, running=True),
+            run.group,
+        )
+        for run in runs
+    ]
+    table(("ID", "NUMBER", "NAME", "PHASE", "RESULT", "TOOK", "GROUP"), rows)
+
+
+def _enum(enum: object, prefix: str, text: str, option: str) -> int:
+    values: dict[str, int] = dict(enum.items())  # type: ignore[attr-defined]  # protobuf's enum wrapper
+    if not text:
+        return 0
+    name = text.upper().replace("-", "_").replace(" ", "_")
+    for candidate in (name, prefix + name):
+        if candidate in values:
+            return values[candidate]
+    known = ", ".join(sorted(n.removeprefix(prefix).lower() for n in values if not n.endswith("UNSPECIFIED")))
+    raise InvalidInput(f'{option}: "{text}" is not one of: {known}')

@@ -1,0 +1,148 @@
+"""Runs, as a client sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from sluiceway.api.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from sluiceway.foundation.backoff import backoff_seconds
+from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
+
+if TYPE_CHECKING:
+    from sluiceway.client.connection import Connection
+
+__all__ = ["Runs"]
+
+
+class Runs:
+    """The `RunService`. Every method raises what the proto's comments say, as errors of our family."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = run_service_pb2_grpc.RunServiceStub(connection.channel)
+
+    async def create(self, request: run_service_pb2.CreateRunRequest) -> run_pb2.Run:
+        """Make a run. With a `request_id` it may be repeated."""
+        return (await self._connection.call(self._stub.CreateRun, request)).run
+
+    async def get(self, run_id: str) -> run_pb2.Run:
+        """Show a run."""
+        request = run_service_pb2.GetRunRequest(run_id=run_id)
+        return (await self._connection.call(self._stub.GetRun, request)).run
+
+    async def list(
+        self,
+        *,
+        group: str = "",
+        phase: run_pb2.RunPhase = run_pb2.RUN_PHASE_UNSPECIFIED,
+        result: run_pb2.RunResult = run_pb2.RUN_RESULT_UNSPECIFIED,
+        limit: int = 100,
+    ) -> Sequence[run_pb2.Run]:
+        """List at most `limit` runs, the newest first, over as many pages as that takes."""
+        runs: list[run_pb2.Run] = []
+        token = ""
+        while len(runs) < limit:
+            request = run_service_pb2.ListRunsRequest(
+                group=group, phase=phase, result=result, page_size=min(limit - len(runs), 1000), page_token=token
+            )
+            answer = await self._connection.call(self._stub.ListRuns, request)
+            runs.extend(answer.runs)
+            token = answer.next_page_token
+            if not token:
+                break
+        return runs
+
+    async def tasks(self, run_id: str) -> Sequence[run_pb2.Task]:
+        """List the tasks of a run, by level and name."""
+        tasks: list[run_pb2.Task] = []
+        token = ""
+        while True:
+            request = run_service_pb2.ListTasksRequest(run_id=run_id, page_token=token)
+            answer = await self._connection.call(self._stub.ListTasks, request)
+            tasks.extend(answer.tasks)
+            token = answer.next_page_token
+            if not token:
+                return tasks
+
+    async def task(self, run_id: str, task_id: str) -> run_pb2.Task:
+        """Show a task."""
+        request = run_service_pb2.GetTaskRequest(run_id=run_id, task_id=task_id)
+        return (await self._connection.call(self._stub.GetTask, request)).task
+
+    async def stop(self, run_id: str, *, force: bool = False) -> None:
+        """Ask for the end of a running run."""
+        await self._connection.call(self._stub.StopRun, run_service_pb2.StopRunRequest(run_id=run_id, force=force))
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a queued run."""
+        await self._connection.call(self._stub.CancelRun, run_service_pb2.CancelRunRequest(run_id=run_id))
+
+    async def approve(self, run_id: str, task_id: str, *, commit_sha: str = "") -> None:
+        """Approve a task that waits for it."""
+        request = run_service_pb2.ApproveTaskRequest(run_id=run_id, task_id=task_id, commit_sha=commit_sha)
+        await self._connection.call(self._stub.ApproveTask, request)
+
+    async def explain(self, run_id: str) -> run_service_pb2.RunExplanation:
+        """Say why a run and its tasks wait."""
+        request = run_service_pb2.ExplainRunRequest(run_id=run_id)
+        answer = await self._connection.call(self._stub.ExplainRun, request)
+        return answer.explanation
+
+    async def watch(self, run_id: str, *, after: str = "") -> AsyncIterator[run_service_pb2.WatchRunResponse]:
+        """Follow a run to its end: a snapshot, then what changes. Resumes by itself; none comes twice.
+
+        When the position to resume from is no longer kept, it begins anew with a snapshot.
+        """
+        failures = 0
+        while True:
+            request = run_service_pb2.WatchRunRequest(run_id=run_id, after=after)
+            try:
+                async for message in self._connection.stream(self._stub.WatchRun, request):
+                    failures = 0
+                    after = message.position or after
+                    self._connection.see(after)
+                    yield message
+            except (Unavailable, Exhausted):
+                failures += 1
+                await asyncio.sleep(backoff_seconds(failures))
+            except OutOfRange:
+                after = ""
+            else:
+                return
+
+    async def logs(
+        self,
+        run_id: str,
+        task_id: str,
+        *,
+        step: int = 0,
+        setup: bool = False,
+        attempt: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """Read the log of a step from an offset, in chunks. Resumes by itself at the byte where it broke."""
+        failures = 0
+        while True:
+            request = run_service_pb2.ReadLogsRequest(
+                run_id=run_id,
+                task_id=task_id,
+                step=step,
+                setup=setup,
+                attempt=attempt,
+                offset=offset,
+                follow=follow,
+            )
+            try:
+                async for message in self._connection.stream(self._stub.ReadLogs, request):
+                    failures = 0
+                    offset = message.next_offset
+                    if message.data:
+                        yield message.data
+            except Unavailable:
+                failures += 1
+                await asyncio.sleep(backoff_seconds(failures))
+            else:
+                return

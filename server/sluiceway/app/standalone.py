@@ -1,0 +1,311 @@
+"""`sluice standalone`: everything in one command, as a parent of real processes.
+
+Children: etcd (unless an outer one is named), server, gateway, executors. One that dies is restarted on the same port;
+when the parent dies all end; started again on the same folder, all goes on. When everything is ready,
+`standalone.json` in the data folder says where (api.md, "Fixed names"); it is written anew whenever a process id
+changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from sluiceway.app.supervision import Child, ChildSpec, StopPlan
+from sluiceway.foundation.clock import Clock, SystemClock
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
+from sluiceway.foundation.lifecycle import Stop, run_process
+from sluiceway.foundation.logging import set_up_logging
+from sluiceway.foundation.version import VERSION
+from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+
+__all__ = ["StandaloneSettings", "run_standalone"]
+
+log = structlog.get_logger(__name__)
+
+_READY_WITHIN = timedelta(seconds=60)
+_POLL = timedelta(milliseconds=50)
+# TERM drains an executor; a second one stops what still runs.
+_EXECUTOR_STOP = StopPlan(((signal.SIGTERM, timedelta(seconds=5)), (signal.SIGTERM, timedelta(seconds=15))))
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneSettings:
+    """What `sluice standalone` was told.
+
+    Attributes:
+        data_dir: everything it keeps is below it.
+        http: `HOST:PORT` of the gateway; port 0 picks one.
+        grpc: `HOST:PORT` of the server; port 0 picks one.
+        etcd: endpoints of an outer etcd; empty: an own one, below the data folder.
+        object_storage: `posix:DIR` or `s3://...`; empty: a folder below the data folder.
+        executors: how many.
+        slots: tasks at a time, of each executor.
+        local_repositories: tasks may clone repositories below this folder; None: none.
+    """
+
+    data_dir: Path
+    http: str
+    grpc: str
+    etcd: tuple[str, ...] = ()
+    object_storage: str = ""
+    executors: int = 1
+    slots: int = 4
+    local_repositories: Path | None = None
+
+
+async def run_standalone(
+    settings: StandaloneSettings, stop: Stop, *, clock: Clock | None = None, ready: Callable[[], None]
+) -> None:
+    """Run everything until `stop` is set, then end it in order.
+
+    Args:
+        settings: see there.
+        stop: ends it.
+        clock: for back-off.
+        ready: called once, when `standalone.json` is written.
+
+    Raises:
+        FailedPrecondition: a port is taken, or the folder is in use by another one.
+        Unavailable: a child could not be started, or was not ready in time; the message holds its last words.
+    """
+    with _folder(settings.data_dir):
+        await _Standalone(settings, clock or SystemClock()).run(stop, ready)
+
+
+class _Standalone:
+    def __init__(self, settings: StandaloneSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._data = settings.data_dir
+        self._http = _choose_port(settings.http, "--http")
+        self._grpc = _choose_port(settings.grpc, "--grpc")
+        self._ready = False
+        self._children: dict[str, Child] = {}
+
+    async def run(self, stop: Stop, ready: Callable[[], None]) -> None:
+        (self._data / "standalone.json").unlink(missing_ok=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                stopped = group.create_task(stop.wait())
+                work = group.create_task(self._work(group, ready))
+                await stopped
+                work.cancel()
+                await self._stop()
+        except* (Unavailable, FailedPrecondition) as failures:
+            await self._stop()
+            raise _first(failures) from failures
+        finally:
+            (self._data / "standalone.json").unlink(missing_ok=True)
+
+    async def _work(self, group: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
+        endpoints = self._settings.etcd
+        try:
+            async with asyncio.timeout(_READY_WITHIN.total_seconds()):
+                # The gateway waits for its server by itself, so it may load while etcd starts.
+                self._start(group, self._gateway())
+                if not endpoints:
+                    client, peer = free_ports(2)
+                    endpoints = (f"http://127.0.0.1:{client}",)
+                    self._start(group, self._etcd(client, peer))
+                    await _until(lambda: _answers("127.0.0.1", client, "/health"))
+                self._start(group, self._server(endpoints))
+                token = self._data / "executor.token"
+                await _until(token.exists)
+                await _until(lambda: _answers(*_split(self._http), "/readyz"))
+                for number in range(1, self._settings.executors + 1):
+                    self._start(group, self._executor(number))
+                await _until(self._executors_are_online)
+        except TimeoutError:
+            raise Unavailable(
+                f"not everything was ready within {_READY_WITHIN.total_seconds():.0f} s;"
+                f" the logs are in {self._data / 'logs'}"
+            ) from None
+        for child in self._children.values():
+            child.settle()
+        self._ready = True
+        self._write_state()
+        log.info("standalone_ready", http=self._http, grpc=self._grpc)
+        ready()
+
+    def _start(self, group: asyncio.TaskGroup, spec: ChildSpec) -> None:
+        child = Child(spec, clock=self._clock, on_start=self._write_state)
+        self._children[spec.name] = child
+        group.create_task(child.run(), name=f"child-{spec.name}")
+
+    async def _stop(self) -> None:
+        # Executors first, so that what they report is still taken; etcd last, so that it is stored.
+        executors = [child for name, child in self._children.items() if name.startswith("executor")]
+        await asyncio.gather(*(child.stop() for child in executors))
+        for name in ("gateway", "server", "etcd"):
+            if name in self._children:
+                await self._children[name].stop()
+
+    def _write_state(self) -> None:
+        if not self._ready:
+            return
+        pids = {name: child.pid for name, child in self._children.items()}
+        state = {
+            "http": self._http,
+            "grpc": self._grpc,
+            "version": VERSION,
+            "pid": os.getpid(),
+            "processes": {
+                "etcd": pids.get("etcd"),
+                "server": pids.get("server"),
+                "gateway": pids.get("gateway"),
+                "executors": [pid for name, pid in pids.items() if name.startswith("executor")],
+            },
+        }
+        path = self._data / "standalone.json"
+        temporary = path.with_suffix(".json.new")
+        temporary.write_text(json.dumps(state, indent=2) + "\n")
+        temporary.replace(path)
+
+    def _etcd(self, client: int, peer: int) -> ChildSpec:
+        command = etcd_arguments(find_etcd(), self._data / "etcd", client_port=client, peer_port=peer)
+        return ChildSpec("etcd", command, self._log_path("etcd"), environment=etcd_environment(os.environ))
+
+    def _server(self, endpoints: tuple[str, ...]) -> ChildSpec:
+        storage = self._settings.object_storage or f"posix:{self._data / 'objects'}"
+        command = ["server", "--grpc", self._grpc, "--data-dir", str(self._data), "--etcd", ",".join(endpoints)]
+        return self._spec("server", _sluice(*command, "--object-storage", storage, "--api-url", f"http://{self._http}"))
+
+    def _gateway(self) -> ChildSpec:
+        return self._spec("gateway", _sluice("gateway", "--http", self._http, "--server", self._grpc))
+
+    def _executor(self, number: int) -> ChildSpec:
+        id_ = f"executor-{number}"
+        work = self._data / "executors" / id_
+        command = ["executor", "--server", self._grpc, "--token-file", str(self._data / "executor.token"), "--id", id_]
+        command += ["--group", "default", "--driver", "sandbox", "--slots", str(self._settings.slots)]
+        command += ["--work-dir", str(work)]
+        if self._settings.local_repositories is not None:
+            command += ["--local-repositories", str(self._settings.local_repositories)]
+        return self._spec(id_, _sluice(*command), stop=_EXECUTOR_STOP)
+
+    def _spec(self, name: str, argv: Sequence[str], *, stop: StopPlan | None = None) -> ChildSpec:
+        environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}
+        return ChildSpec(name, argv, self._log_path(name), environment=environment, stop=stop or StopPlan())
+
+    def _log_path(self, name: str) -> Path:
+        return self._data / "logs" / f"{name}.log"
+
+    async def _executors_are_online(self) -> bool:
+        token = (self._data / "admin.token").read_text().strip()
+        host, port = _split(self._http)
+        body = await asyncio.to_thread(_get, host, port, "/api/v1/executors", token)
+        if body is None:
+            return False
+        online = [e for e in json.loads(body).get("executors", []) if e.get("online")]
+        return len(online) >= self._settings.executors
+
+
+def _sluice(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sluiceway.cli.entry", *arguments]
+
+
+def _first(failures: BaseExceptionGroup[Unavailable | FailedPrecondition]) -> BaseException:
+    inner: BaseException = failures
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner
+
+
+@contextmanager
+def _folder(data_dir: Path) -> Iterator[None]:
+    """Make the data folder and hold it alone: two parents on one folder would fight over its etcd."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        for name in ("logs", "executors"):
+            (data_dir / name).mkdir(exist_ok=True)
+        lock = os.open(data_dir / "standalone.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FailedPrecondition(f"the data folder {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FailedPrecondition(
+                f"the data folder {data_dir} is in use by another `sluice standalone`; stop it, or name another folder"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise InvalidInput(f'"{address}" is not HOST:PORT')
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _choose_port(address: str, option: str) -> str:
+    """Find a free port for 0, and check that another one is free: a child would only say so in its log."""
+    host, port = _split(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise FailedPrecondition(f"{option} {address} cannot be used: {error.strerror}") from error
+        chosen = probe.getsockname()[1]
+    return f"[{host}]:{chosen}" if family == socket.AF_INET6 else f"{host}:{chosen}"
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        await asyncio.sleep(_POLL.total_seconds())
+
+
+async def _answers(host: str, port: int, path: str) -> bool:
+    return await asyncio.to_thread(_get, host, port, path, None) is not None
+
+
+def _get(host: str, port: int, path: str, token: str | None) -> bytes | None:
+    """Ask by HTTP; None for anything but 200."""
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            return None
+        return body if answer.status == 200 else None
+
+
+def main(settings: StandaloneSettings) -> int:
+    """Run until SIGTERM or SIGINT; answers the exit code of the process."""
+    set_up_logging()
+
+    async def work(stop: Stop) -> None:
+        def say() -> None:
+            state = json.loads((settings.data_dir / "standalone.json").read_text())
+            print(f"ready: http://{state['http']} and gRPC at {state['grpc']}", flush=True)
+            print(f"the admin token is in {settings.data_dir / 'admin.token'}", flush=True)
+
+        await run_standalone(settings, stop, ready=say)
+
+    return run_process(work)
