@@ -73,14 +73,14 @@ def list_(
     """List runs, the newest first."""
     from sluiceway.api.run.v1 import run_pb2
 
-    wanted_phase = _enum(run_pb2.RunPhase, "RUN_PHASE_", phase, "--phase")
-    wanted_result = _enum(run_pb2.RunResult, "RUN_RESULT_", result, "--result")
+    wanted_phase = run_pb2.RunPhase.Value(_enum_name(run_pb2.RunPhase.keys(), "RUN_PHASE_", phase, "--phase"))
+    wanted_result = run_pb2.RunResult.Value(_enum_name(run_pb2.RunResult.keys(), "RUN_RESULT_", result, "--result"))
 
     async def conversation(client: Client) -> Sequence[run_pb2.Run]:
         return await client.runs.list(
             group=group,
-            phase=run_pb2.RunPhase.ValueType(wanted_phase),
-            result=run_pb2.RunResult.ValueType(wanted_result),
+            phase=wanted_phase,
+            result=wanted_result,
             limit=limit,
         )
 
@@ -286,13 +286,12 @@ def _show_runs(runs: Sequence[run_pb2.Run], output: Format) -> None:
     table(("ID", "NUMBER", "NAME", "PHASE", "RESULT", "TOOK", "GROUP"), rows)
 
 
-def _enum(enum: object, prefix: str, text: str, option: str) -> int:
-    values: dict[str, int] = dict(enum.items())  # type: ignore[attr-defined]  # protobuf's enum wrapper
+def _enum_name(names: Sequence[str], prefix: str, text: str, option: str) -> str:
     if not text:
-        return 0
+        return f"{prefix}UNSPECIFIED"
     name = text.upper().replace("-", "_").replace(" ", "_")
     for candidate in (name, prefix + name):
-        if candidate in values:
-            return values[candidate]
-    known = ", ".join(sorted(n.removeprefix(prefix).lower() for n in values if not n.endswith("UNSPECIFIED")))
+        if candidate in names:
+            return candidate
+    known = ", ".join(sorted(n.removeprefix(prefix).lower() for n in names if not n.endswith("UNSPECIFIED")))
     raise InvalidInput(f'{option}: "{text}" is not one of: {known}')

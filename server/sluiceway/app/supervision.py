@@ -61,7 +61,7 @@ class Child:
         self._clock = clock
         self._on_start = on_start
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._settled = False
 
     def settle(self) -> None:
@@ -75,7 +75,7 @@ class Child:
             Unavailable: it died before it was ever ready; the message holds its last words.
         """
         failures = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             started = self._clock.monotonic()
             process = await self._start()
             self.pid, self._process = process.pid, process
@@ -83,7 +83,7 @@ class Child:
             self._on_start()
             status = await process.wait()
             self.pid = None
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if not self._settled:
                 raise Unavailable(f"{self.spec.name} ended at its start: {self._last_words()}")
@@ -95,7 +95,7 @@ class Child:
 
     async def stop(self) -> None:
         """End the child by its plan; returns when it is gone. May be called twice, and before `run`."""
-        self._stopping = True
+        self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
             return
