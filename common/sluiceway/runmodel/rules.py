@@ -18,7 +18,7 @@ What executors do is in `updates`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -42,7 +42,16 @@ from sluiceway.runmodel.model import (
     TaskId,
     TaskStatus,
 )
-from sluiceway.runmodel.state import Change, InvariantBroken, RunState, Tally, changed_tasks, count, events_between
+from sluiceway.runmodel.state import (
+    Change,
+    InvariantBroken,
+    RunState,
+    Tally,
+    altered,
+    changed_tasks,
+    count,
+    events_between,
+)
 from sluiceway.runmodel.wording import duration, quoted, status_words, wanted
 
 __all__ = [
@@ -139,9 +148,9 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
         marked |= told
     runnable, waiting = after.sets(whole=whole)
     tasks = after.tasks
-    for task_id in after.seen & runnable:
-        if tasks[task_id].runnable_since is None:
-            after.put(replace(tasks[task_id], runnable_since=now))
+    after.put(
+        [altered(tasks[key], runnable_since=now) for key in after.seen & runnable if not tasks[key].runnable_since]
+    )
     run = _count_approval_wait(after.run, now, only_approvals=bool(waiting) and not live and not runnable)
     if run.phase is not RunPhase.RUNNING:
         runnable, waiting = frozenset(), frozenset()
@@ -294,17 +303,17 @@ def _why_not_waiting(run: Run, task: Task) -> str:
 
 # --- what one round decides ---------------------------------------------------------------------------------------
 
-_MATCHING: Final[Mapping[Condition, Callable[[Task], bool]]] = {
-    Condition.ON_SUCCESS: lambda parent: parent.status is TaskStatus.SUCCESS,
-    Condition.ON_FAILURE: lambda parent: parent.status.is_failure,
-    # A task whose approval expired was meant to run: whoever waits for "not needed" must not take it for that (R9).
-    Condition.ON_SKIPPED: lambda parent: (
-        parent.status is TaskStatus.SKIPPED
-        and (parent.reason is None or parent.reason.code != ReasonCode.APPROVAL_EXPIRED)
-    ),
-    Condition.ON_STOPPED: lambda parent: parent.status in (TaskStatus.STOPPED, TaskStatus.CANCELLED),
-    Condition.ALWAYS: lambda parent: True,
+_C = Condition
+_HOLDS: Final[Mapping[TaskStatus, frozenset[Condition]]] = {
+    TaskStatus.SUCCESS: frozenset({_C.ALWAYS, _C.ON_SUCCESS}),
+    TaskStatus.FAILED: frozenset({_C.ALWAYS, _C.ON_FAILURE}),
+    TaskStatus.LOST: frozenset({_C.ALWAYS, _C.ON_FAILURE}),
+    TaskStatus.SKIPPED: frozenset({_C.ALWAYS, _C.ON_SKIPPED}),
+    TaskStatus.STOPPED: frozenset({_C.ALWAYS, _C.ON_STOPPED}),
+    TaskStatus.CANCELLED: frozenset({_C.ALWAYS, _C.ON_STOPPED}),
 }
+# A task whose approval expired was meant to run: whoever waits for "not needed" must not take it for that (R9).
+_HOLDS_AFTER_EXPIRY: Final = frozenset({_C.ALWAYS})
 
 
 def edge_matches(edge: Edge, parent: Task) -> bool:
@@ -312,7 +321,14 @@ def edge_matches(edge: Edge, parent: Task) -> bool:
 
     `ignore_failure` changes nothing here (R11): a failure that is ignored is still a failure to the children.
     """
-    return any(_MATCHING[condition](parent) for condition in edge.conditions)
+    holds = _HOLDS[parent.status]
+    if parent.status is TaskStatus.SKIPPED and _has_expired(parent):
+        holds = _HOLDS_AFTER_EXPIRY
+    return not edge.conditions.isdisjoint(holds)
+
+
+def _has_expired(task: Task) -> bool:
+    return task.reason is not None and task.reason.code == ReasonCode.APPROVAL_EXPIRED
 
 
 def _decide_run(run: Run, tally: Tally, now: datetime, *, assigned: bool) -> Run:
@@ -366,10 +382,11 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
     elif run.result is not RunResult.UNSET and not task.depends and not task.was_attempted:
         reason = Reason(ReasonCode.RUN_RESULT_SET, f"the run's result was {run.result} before this task started")
         return _ended(task, TaskStatus.CANCELLED, reason, now)
-    unmatched = []
+    unmatched: list[tuple[str, TaskId, Edge, Task]] = []
     for edge in task.depends:
         parent = tasks[edge.parent]
-        if not parent.status.is_finished:
+        status = parent.status
+        if status is TaskStatus.NOT_STARTED or status is TaskStatus.RUNNING:
             return task
         if not edge_matches(edge, parent):
             unmatched.append((parent.name, parent.id, edge, parent))
@@ -377,7 +394,7 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
         # The first by name, not by place: the order in which edges were written decides nothing.
         _, _, edge, parent = min(unmatched, key=lambda item: item[:2])
         why = status_words(parent.status)
-        if parent.reason is not None and parent.reason.code == ReasonCode.APPROVAL_EXPIRED:
+        if _has_expired(parent):
             why += " because its approval expired"
         sentence = f"depends on {quoted(parent.name)} {wanted(edge.conditions)}, which {why}"
         return _ended(task, TaskStatus.SKIPPED, Reason(ReasonCode.EDGE_NOT_MATCHED, sentence), now)
@@ -395,7 +412,7 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
 
 
 def _ended(task: Task, status: TaskStatus, reason: Reason, now: datetime) -> Task:
-    return replace(task, status=status, reason=reason, end_time=now, waiting_since=None, runnable_since=None)
+    return altered(task, status=status, reason=reason, end_time=now, waiting_since=None, runnable_since=None)
 
 
 def _ending_reason(run: Run) -> Reason:
@@ -455,8 +472,7 @@ class _Pass:
                     changes.append(new)
         if decided is run and not changes:
             return False
-        for new in changes:
-            self.put(new)
+        self.put(changes)
         self.run = _with_notes(decided, changes)
         self._next = self._with_children([t.id for t in changes])
         if decided.is_ending is not run.is_ending:
@@ -465,9 +481,9 @@ class _Pass:
             self._next |= self._graph.roots
         return True
 
-    def put(self, new: Task) -> None:
-        self.tally = self.tally.moved(self.tasks[new.id], new)
-        self.tasks[new.id] = new
+    def put(self, changes: Sequence[Task]) -> None:
+        self.tally = self.tally.moved([(self.tasks[new.id], new) for new in changes])
+        self.tasks.update((new.id, new) for new in changes)
 
     def sets(self, *, whole: bool) -> tuple[frozenset[TaskId], frozenset[TaskId]]:
         """The tasks that are runnable, and those that wait for an approval; from those looked at and the old sets."""

@@ -10,7 +10,7 @@ the tests hold it to). So a run of 2,000 tasks pays for one task's update what o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from sluiceway.runmodel.model import (
@@ -24,7 +24,7 @@ from sluiceway.runmodel.model import (
     TaskStatus,
 )
 
-__all__ = ["Change", "Graph", "InvariantBroken", "RunState", "Tally", "events_between"]
+__all__ = ["Change", "Graph", "InvariantBroken", "RunState", "Tally", "altered", "changed_tasks", "events_between"]
 
 
 class InvariantBroken(RuntimeError):
@@ -87,26 +87,20 @@ class Tally:
     runnable: frozenset[TaskId] = frozenset()
     task_deadline: datetime | None = None
 
-    def moved(self, old: Task, new: Task) -> Tally:
-        """The same after `old` became `new`, as far as the counts go."""
-        if old.status is new.status:
-            return self
-        before, after = _counts(old), _counts(new)
+    def moved(self, changes: Iterable[tuple[Task, Task]]) -> Tally:
+        """The same after each first became the second, as far as the counts go."""
+        was, now = list[Task](), list[Task]()
+        for old, new in changes:
+            if old.status is not new.status:
+                was.append(old)
+                now.append(new)
+        before, after = count(was), count(now)
         return replace(
             self,
-            unfinished=self.unfinished + after[0] - before[0],
-            failures=self.failures + after[1] - before[1],
-            stops=self.stops + after[2] - before[2],
+            unfinished=self.unfinished + after.unfinished - before.unfinished,
+            failures=self.failures + after.failures - before.failures,
+            stops=self.stops + after.stops - before.stops,
         )
-
-
-def _counts(task: Task) -> tuple[int, int, int]:
-    blamed = not task.ignore_failure
-    return (
-        int(not task.status.is_finished),
-        int(blamed and task.status.is_failure),
-        int(blamed and task.status is TaskStatus.STOPPED),
-    )
 
 
 def count(tasks: Iterable[Task]) -> Tally:
@@ -116,11 +110,10 @@ def count(tasks: Iterable[Task]) -> Tally:
         status = task.status
         if status is TaskStatus.NOT_STARTED or status is TaskStatus.RUNNING:
             unfinished += 1
-        elif status is not TaskStatus.SUCCESS and not task.ignore_failure:
-            if status.is_failure:
-                failures += 1
-            elif status is TaskStatus.STOPPED:
-                stops += 1
+        elif status is TaskStatus.FAILED or status is TaskStatus.LOST:
+            failures += not task.ignore_failure
+        elif status is TaskStatus.STOPPED:
+            stops += not task.ignore_failure
     return Tally(unfinished=unfinished, failures=failures, stops=stops)
 
 
@@ -159,7 +152,7 @@ class RunState:
         tasks = dict(self.tasks)
         old = tasks[task.id]
         tasks[task.id] = task
-        tally = self.tally.moved(old, task) if self.tally is not None else None
+        tally = self.tally.moved([(old, task)]) if self.tally is not None else None
         return replace(self, tasks=tasks, tally=tally, dirty=self.dirty | {task.id})
 
     def with_assignment(self, assignment: Assignment) -> RunState:
@@ -194,6 +187,22 @@ class Change:
         """Join two changes of which the second began where this one ended."""
         merged = {a.id: a for a in (*self.assignments, *later.assignments)}
         return Change(before=self.before, state=later.state, assignments=tuple(merged.values()))
+
+
+_TASK_SLOTS = tuple((getattr(Task, f.name).__get__, getattr(Task, f.name).__set__) for f in fields(Task))
+
+
+def altered(task: Task, **changes: object) -> Task:
+    """What `dataclasses.replace` gives, at half the price: a pass may make 2,000 of these (B8).
+
+    Slots are copied as they are, past `__init__`; nothing of a task is computed there.
+    """
+    copy: Task = object.__new__(Task)
+    for get, put in _TASK_SLOTS:
+        put(copy, get(task))
+    for name, value in changes.items():
+        object.__setattr__(copy, name, value)
+    return copy
 
 
 def events_between(before: RunState, after: RunState, ids: Iterable[TaskId] | None = None) -> tuple[Event, ...]:
