@@ -6,7 +6,7 @@ Names are a stranger's text: each format quotes them by its own rules, so that n
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 from sluiceway.runconfig import graph
@@ -28,9 +28,9 @@ def levels_of_run(run: Run) -> list[int]:
     return graph.levels(_parents(run))
 
 
-def render_graph(run: Run, form: GraphFormat) -> str:
-    """Write the graph of a checked run; ends with a line end."""
-    return "".join(line + "\n" for line in _RENDERERS[form](run))
+def render_graph(runs: Sequence[Run], form: GraphFormat) -> str:
+    """Write the graphs of checked runs, as one text of lines."""
+    return "".join(line + "\n" for line in _RENDERERS[form](runs))
 
 
 def _parents(run: Run) -> list[list[int]]:
@@ -55,30 +55,39 @@ def _notes(task: Task) -> list[str]:
     return [note for note, holds in notes.items() if holds]
 
 
-def _text(run: Run) -> Iterator[str]:
-    yield f"{run.name} ({len(run.tasks)} {'task' if len(run.tasks) == 1 else 'tasks'})"
-    by_level: dict[int, list[Task]] = {}
-    for level, task in zip(levels_of_run(run), run.tasks, strict=True):
-        by_level.setdefault(level, []).append(task)
-    for level, tasks in sorted(by_level.items()):
-        yield f"  level {level}"
-        for task in tasks:
-            edges = [d.task + (f" ({_conditions(d)})" if _conditions(d) else "") for d in task.depends]
-            after = f"  <- {', '.join(edges)}" if edges else ""
-            notes = f"  [{', '.join(_notes(task))}]" if _notes(task) else ""
-            yield f"    {task.name}{after}{notes}"
+def _text(runs: Sequence[Run]) -> Iterator[str]:
+    for position, run in enumerate(runs):
+        if position:
+            yield ""
+        yield f"{run.name} ({len(run.tasks)} {'task' if len(run.tasks) == 1 else 'tasks'})"
+        by_level: dict[int, list[Task]] = {}
+        for level, task in zip(levels_of_run(run), run.tasks, strict=True):
+            by_level.setdefault(level, []).append(task)
+        for level, tasks in sorted(by_level.items()):
+            yield f"  level {level}"
+            for task in tasks:
+                edges = [d.task + (f" ({_conditions(d)})" if _conditions(d) else "") for d in task.depends]
+                after = f"  <- {', '.join(edges)}" if edges else ""
+                notes = f"  [{', '.join(_notes(task))}]" if _notes(task) else ""
+                yield f"    {task.name}{after}{notes}"
 
 
-def _mermaid(run: Run) -> Iterator[str]:
-    index = {t.name: i for i, t in enumerate(run.tasks)}
+def _mermaid(runs: Sequence[Run]) -> Iterator[str]:
     yield "flowchart LR"
-    for number, task in enumerate(run.tasks):
-        label = "<br>".join(_mermaid_text(part) for part in (task.name, *_notes(task)))
-        yield f'  t{number}["{label}"]'
-    for number, task in enumerate(run.tasks):
-        for edge in task.depends:
-            label = f"|{_conditions(edge)}|" if _conditions(edge) else ""
-            yield f"  t{index[edge.task]} -->{label} t{number}"
+    for position, run in enumerate(runs):
+        prefix = f"r{position}t" if len(runs) > 1 else "t"
+        if len(runs) > 1:
+            yield f'  subgraph r{position}["{_mermaid_text(run.name)}"]'
+        index = {t.name: i for i, t in enumerate(run.tasks)}
+        for number, task in enumerate(run.tasks):
+            label = "<br>".join(_mermaid_text(part) for part in (task.name, *_notes(task)))
+            yield f'  {prefix}{number}["{label}"]'
+        for number, task in enumerate(run.tasks):
+            for edge in task.depends:
+                label = f"|{_conditions(edge)}|" if _conditions(edge) else ""
+                yield f"  {prefix}{index[edge.task]} -->{label} {prefix}{number}"
+        if len(runs) > 1:
+            yield "  end"
 
 
 def _mermaid_text(text: str) -> str:
@@ -86,7 +95,12 @@ def _mermaid_text(text: str) -> str:
     return html.escape(text).replace("&", "#").replace("`", "#96;").replace("\\", "#92;")
 
 
-def _dot(run: Run) -> Iterator[str]:
+def _dot(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs:
+        yield from _dot_of_run(run)
+
+
+def _dot_of_run(run: Run) -> Iterator[str]:
     index = {t.name: i for i, t in enumerate(run.tasks)}
     yield f"digraph {_dot_text(run.name)} {{"
     yield "  rankdir=LR;"
@@ -105,7 +119,7 @@ def _dot_text(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-_RENDERERS: dict[GraphFormat, Callable[[Run], Iterator[str]]] = {
+_RENDERERS: dict[GraphFormat, Callable[[Sequence[Run]], Iterator[str]]] = {
     GraphFormat.TEXT: _text,
     GraphFormat.MERMAID: _mermaid,
     GraphFormat.DOT: _dot,

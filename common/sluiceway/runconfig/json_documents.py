@@ -24,6 +24,7 @@ from sluiceway.runconfig.problems import DocumentPath, Problem, format_path, quo
 __all__ = ["parse_json", "parse_rendered"]
 
 # A string is matched possessively, ended or not: a retry from each of its quotes would be quadratic.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _JSON_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]|\n', re.DOTALL)
 
 
@@ -68,6 +69,11 @@ def _parse_json_text(text: str, *, with_lines: bool) -> Any:
         raise DocumentError([Problem("", line, column, message)]) from cause
     except ValueError as cause:
         raise DocumentError([Problem("", None, None, f"not JSON: {cause}")]) from cause
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as cause:
+            raise DocumentError([Problem("", None, None, "a string holds half of a surrogate pair")]) from cause
     if duplicates:
         raise DocumentError(_JsonMarks(text).duplicates)
     return value

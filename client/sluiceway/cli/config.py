@@ -1,0 +1,260 @@
+"""`sluice config`: check, render and draw a configuration, offline, with the code that the server runs.
+
+The configuration is that of a folder (its `.sluice/`, then `.agola/`), of a commit of a folder's repository (`--at`),
+or one file. What is not said about the ref is taken from what is checked out there, so that plain `sluice config
+check` answers for the branch that one works on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sluiceway.cli.repository import open_commit
+from sluiceway.foundation.errors import InvalidInput, NotFound
+from sluiceway.runconfig import (
+    Context,
+    FolderFiles,
+    GraphFormat,
+    LoadResult,
+    Problem,
+    RepositoryFiles,
+    find_run,
+    json_schema,
+    load,
+    load_source,
+    render_graph,
+)
+from sluiceway.runconfig.files import MAX_FILE_BYTES
+
+__all__ = ["config_app"]
+
+_GIT_SECONDS = 10
+
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class CheckFormat(StrEnum):
+    """What `check -o` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class RefType(StrEnum):
+    """What `--ref-type` takes."""
+
+    BRANCH = "branch"
+    TAG = "tag"
+    PULL_REQUEST = "pull_request"
+
+
+PathArgument = Annotated[Path, typer.Argument(metavar="FILE-OR-FOLDER", help="A configuration, or a repository.")]
+AtOption = Annotated[
+    str | None, typer.Option("--at", metavar="REF", help="Read this commit of the folder's repository.")
+]
+RefTypeOption = Annotated[RefType | None, typer.Option(help="ctx.ref_type.")]
+RefOption = Annotated[str, typer.Option(help="ctx.ref, such as refs/heads/main.")]
+BranchOption = Annotated[str, typer.Option(help="ctx.branch.")]
+TagOption = Annotated[str, typer.Option(help="ctx.tag.")]
+PullRequestOption = Annotated[str, typer.Option("--pull-request-id", help="ctx.pull_request_id.")]
+CommitOption = Annotated[str, typer.Option("--commit-sha", help="ctx.commit_sha.")]
+
+
+@config_app.command()
+def check(
+    path: PathArgument = Path(),
+    output: Annotated[
+        CheckFormat, typer.Option("-o", "--output", help="How to show what was found.")
+    ] = CheckFormat.TEXT,
+    at: AtOption = None,
+    ref_type: RefTypeOption = None,
+    ref: RefOption = "",
+    branch: BranchOption = "",
+    tag: TagOption = "",
+    pull_request_id: PullRequestOption = "",
+    commit_sha: CommitOption = "",
+) -> None:
+    """Say all that is wrong with a configuration. Exit code 0 without errors, 1 with."""
+    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
+    if output is CheckFormat.JSON:
+        found = {"errors": [asdict(p) for p in loaded.errors], "warnings": [asdict(p) for p in loaded.warnings]}
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _print_problems(loaded, sys.stdout)
+        if loaded.config is not None:
+            runs = loaded.config.runs
+            tasks = sum(len(run.tasks) for run in runs)
+            print(f"{loaded.source_path}: {_counted(len(runs), 'run')}, {_counted(tasks, 'task')}, no errors")
+    raise typer.Exit(1 if loaded.errors else 0)
+
+
+@config_app.command()
+def render(
+    path: PathArgument = Path(),
+    at: AtOption = None,
+    ref_type: RefTypeOption = None,
+    ref: RefOption = "",
+    branch: BranchOption = "",
+    tag: TagOption = "",
+    pull_request_id: PullRequestOption = "",
+    commit_sha: CommitOption = "",
+) -> None:
+    """Print a configuration as JSON, after jsonnet. What is wrong with it goes to stderr, with exit code 1."""
+    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
+    _print_problems(loaded, sys.stderr)
+    if loaded.document is not None:
+        print(json.dumps(loaded.document, indent=2, ensure_ascii=False))
+    raise typer.Exit(1 if loaded.errors else 0)
+
+
+@config_app.command()
+def graph(
+    path: PathArgument = Path(),
+    output: Annotated[GraphFormat, typer.Option("--format", help="How to draw.")] = GraphFormat.TEXT,
+    run: Annotated[str | None, typer.Option("--run", metavar="NAME", help="Only this run.")] = None,
+    at: AtOption = None,
+    ref_type: RefTypeOption = None,
+    ref: RefOption = "",
+    branch: BranchOption = "",
+    tag: TagOption = "",
+    pull_request_id: PullRequestOption = "",
+    commit_sha: CommitOption = "",
+) -> None:
+    """Draw the tasks of a configuration's runs."""
+    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
+    _print_problems(loaded, sys.stderr)
+    if loaded.config is None:
+        raise typer.Exit(1)
+    runs = loaded.config.runs if run is None else [find_run(loaded.config, run)]
+    print(render_graph(runs, output), end="")
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON Schema of configurations, for editors."""
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _print_problems(loaded: LoadResult, stream: Any) -> None:
+    for kind, problems in (("error", loaded.errors), ("warning", loaded.warnings)):
+        for problem in problems:
+            print(_described(kind, loaded.source_path, problem), file=stream)
+
+
+def _described(kind: str, source_path: str, problem: Problem) -> str:
+    place = ":".join(str(part) for part in (source_path, problem.line, problem.column) if part)
+    where = f"{problem.path}: " if problem.path else ""
+    return f"{place + ': ' if place else ''}{kind}: {where}{problem.message}"
+
+
+# Where the configuration is, and what it is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The repository's files, and the one file in it that was named, if one was."""
+
+    files: RepositoryFiles
+    root: Path
+    file: Path | None
+
+
+def _load(path: Path, at: str | None, given: Context) -> LoadResult:
+    if not path.exists():
+        raise NotFound(f"there is no file or folder {path}")
+    if at is not None:
+        if not path.is_dir():
+            raise InvalidInput("--at goes with a folder")
+        with open_commit(str(path), at) as checkout:
+            return load(checkout.files, _merged(given, checkout.context))
+    place = _find_place(path)
+    context = _merged(given, _checked_out(place.root))
+    if place.file is None:
+        return load(place.files, context)
+    inside = place.file.relative_to(place.root).as_posix()
+    return load_source(inside, _read(path), place.files, context)
+
+
+def _find_place(path: Path) -> _Place:
+    target = path.resolve()
+    if target.is_dir():
+        # The configuration's own folder stands for the repository that it lies in.
+        root = target.parent if target.name in {".sluice", ".agola"} else target
+        return _Place(FolderFiles(root), root, None)
+    if target.parent.name in {".sluice", ".agola"}:
+        root = target.parent.parent
+    else:
+        root = next((f for f in target.parents if (f / ".git").exists()), target.parent)
+    return _Place(FolderFiles(root), root, target)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            # One byte more than is taken: the size is then refused with its own message.
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as cause:
+        raise InvalidInput(f"{path} cannot be read: {cause.strerror}") from cause
+
+
+def _given(ref_type: RefType | None, ref: str, branch: str, tag: str, pull_request_id: str, commit_sha: str) -> Context:
+    """Make the context of what was given; a branch, a tag or a pull request says what type of ref it is."""
+    if ref_type is None:
+        inferred = "tag" if tag else "pull_request" if pull_request_id else "branch" if branch else ""
+        if not inferred and ref.startswith("refs/heads/"):
+            inferred, branch = "branch", ref.removeprefix("refs/heads/")
+        elif not inferred and ref.startswith("refs/tags/"):
+            inferred, tag = "tag", ref.removeprefix("refs/tags/")
+    else:
+        inferred = ref_type.value
+    if not ref:
+        names = {"branch": ("refs/heads/", branch), "tag": ("refs/tags/", tag), "": ("", "")}
+        prefix, name = names.get(inferred, ("refs/pull/", pull_request_id and f"{pull_request_id}/head"))
+        ref = prefix + name if name else ""
+    return Context(inferred, ref, branch, tag, pull_request_id, commit_sha)
+
+
+def _merged(given: Context, found: Context) -> Context:
+    """Take what was found where no ref was given at all; a commit that was given always holds."""
+    if given.ref_type or given.ref:
+        return given
+    return replace(found, commit_sha=given.commit_sha or found.commit_sha)
+
+
+def _checked_out(root: Path) -> Context:
+    """Tell branch and commit that are checked out; empty outside of a repository, or without git."""
+    branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD")
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    if not branch:
+        return Context(commit_sha=commit)
+    return Context(ref_type="branch", ref=f"refs/heads/{branch}", branch=branch, commit_sha=commit)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": os.environ.get("HOME", "/")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_GIT_SECONDS,
+            env=environment,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
