@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -133,7 +133,7 @@ class FakeDatabase:
         await asyncio.sleep(0)
         return self._position
 
-    async def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncIterator[Applied]:
+    async def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncGenerator[Applied, None]:
         if after < self._oldest:
             raise OutOfRange(f"the history before {self._oldest} is gone; start from a snapshot")
         wanted = frozenset(topics)

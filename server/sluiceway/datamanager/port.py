@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
+
 from sluiceway.datamanager.model import (
     Action,
     Applied,
@@ -48,6 +49,7 @@ class Database(Protocol):
             SluicewayError: what the function raised; nothing was written.
             Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied. Read, then decide.
             Exhausted: the transaction is over 1 MiB or 10,000 actions.
+            DeadlineExceeded: only when `durable`: it is committed, and not in the object storage after a minute.
             Unavailable: nothing was written; the store is away, or too much waits to be flushed.
         """
         ...
@@ -86,8 +88,10 @@ class Database(Protocol):
         """Ask etcd for the newest entry, wait until it is applied here, and answer its position."""
         ...
 
-    def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncIterator[Applied]:
+    def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncGenerator[Applied, None]:
         """Give every transaction applied after a position, in order, none twice.
+
+        Leave it early through `contextlib.aclosing`, so that its place is given up at once.
 
         Args:
             after: the last position that the subscriber has seen.
@@ -97,7 +101,8 @@ class Database(Protocol):
         Raises:
             OutOfRange: `after` is older than the history that is kept (24 h). Start from a snapshot.
             Exhausted: reason `SUBSCRIBER_TOO_SLOW`: 1 MiB waited for it; metadata `position` is the last one
-            delivered.
+                delivered.
+            Unavailable: this server stops; go on at another one.
         """
         ...
 

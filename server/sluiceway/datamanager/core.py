@@ -1,0 +1,232 @@
+"""What committer, follower, flusher and readers share: where the log is, as this server knows it.
+
+Three places, each behind or at the one before:
+
+    tip       the last entry that is known to be committed; the next batch stands after it
+    applied   the last one in the read database; reads and subscribers see up to here
+    flushed   the last one in the object storage
+
+`tip` moves only under the lock `advance`, by a commit of our own or by catching up with what others wrote; both put
+the entry into the state's inbox, and one loop writes what is there into SQLite and tells who waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from sluiceway.datamanager.entries import LogEntry, from_micros, micros
+from sluiceway.datamanager.log import FlushMark, HeadMark, Log, LogLook
+from sluiceway.datamanager.model import Position, Sequence_
+from sluiceway.datamanager.readdb import AppliedUpTo
+from sluiceway.datamanager.segments import SegmentStore
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.state import Prepared, State
+from sluiceway.datamanager.subscriptions import Subscriptions
+from sluiceway.datamanager.waiting import Mark
+from sluiceway.foundation.clock import Clock
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition, Unavailable
+
+__all__ = ["Core", "Diverged"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_INBOX_LIMIT = 64
+
+
+class Diverged(DataLoss):
+    """What this server has applied is not a beginning of the log."""
+
+    reason = "LOG_DIVERGED"
+
+
+class Core:
+    """See the module. Used by the event loop's thread; `writer` is the one thread of `state`."""
+
+    def __init__(
+        self,
+        *,
+        log_: Log,
+        segments: SegmentStore,
+        state: State,
+        writer: ThreadPoolExecutor,
+        subscriptions: Subscriptions,
+        settings: DataManagerSettings,
+        clock: Clock,
+        applied: AppliedUpTo,
+        head: HeadMark,
+        flushed: FlushMark,
+    ) -> None:
+        self.log = log_
+        self.segments = segments
+        self.state = state
+        self.settings = settings
+        self.clock = clock
+        self._writer = writer
+        self._subscriptions = subscriptions
+        self.advance = asyncio.Lock()
+        self.tip = applied
+        self.head = head
+        self.flushed = flushed
+        self.applied: Mark[Position] = Mark(applied.position)
+        self.flushed_up_to: Mark[Sequence_] = Mark(flushed.sequence)
+        self.apply_due = asyncio.Event()
+        self._applying = asyncio.Lock()
+        self.flush_due = asyncio.Event()
+        self.last_heard = clock.monotonic()
+        self.state.flushed = flushed.sequence
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """Bytes of the log that the object storage does not have."""
+        return max(self.head.total_bytes - self.flushed.total_bytes, 0)
+
+    async def in_writer(self, function: Callable[[], T]) -> T:
+        """Run something in the writer's thread, after what was given to it before."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function)
+
+    # -- moving the tip; all of these need `advance`
+
+    def committed(self, prepared: Prepared, head: HeadMark) -> None:
+        """Take over a batch that is in the log now, as the newest entry that is known."""
+        entry = prepared.entry
+        if entry is None:
+            raise ValueError("a batch without an entry is never committed")
+        self._take(entry, prepared)
+        self.head = head
+        self._look_at_backlog()
+
+    async def catch_up(self, look: LogLook | None = None) -> LogLook:
+        """Take over what others wrote, up to a head that was read after this was called.
+
+        Args:
+            look: what etcd said of what follows the tip, if it has been asked already.
+
+        Raises:
+            FailedPrecondition: etcd is not in the state it was in; reason `ETCD_CHANGED` or `EPOCH_CHANGED`.
+            Diverged: an entry does not follow from the ones applied here.
+            DataLoss: entries are missing.
+            Unavailable: etcd or the object storage is away.
+        """
+        while True:
+            if look is None:
+                look = await self.log.look(self.tip.position.sequence)
+            head = self._checked_head(look)
+            if look.flushed is not None:
+                self.note_flushed(look.flushed)
+            if head.sequence > self.tip.position.sequence:
+                following = [entry for entry in look.entries if entry.sequence > self.tip.position.sequence]
+                if following and following[0].sequence == self.tip.position.sequence.next():
+                    await self._accept(following)
+                else:
+                    await self._accept_segments(head)
+            if head.sequence == self.tip.position.sequence:
+                if head.digest != self.tip.digest:
+                    raise Diverged(f"this server has another entry {head.sequence} than etcd")
+                self.head = head
+                self._look_at_backlog()
+                return look
+            look = None
+
+    def _checked_head(self, look: LogLook) -> HeadMark:
+        tip = self.tip.position.sequence
+        if look.head is None:
+            raise FailedPrecondition(
+                "etcd lost the head of this database while this server was running: it was wiped or restored",
+                reason="ETCD_CHANGED",
+            )
+        if look.head.sequence.epoch != tip.epoch:
+            raise FailedPrecondition(
+                f"the database is in epoch {look.head.sequence.epoch} now, and this server in {tip.epoch}; start again",
+                reason="EPOCH_CHANGED",
+            )
+        if look.head.sequence < tip:
+            raise FailedPrecondition(
+                f"etcd's log ends at {look.head.sequence}, and this server has seen {tip}: etcd went back",
+                reason="ETCD_CHANGED",
+            )
+        return look.head
+
+    async def _accept(self, entries: Sequence[LogEntry]) -> None:
+        expected, digest = self.tip.position.sequence.next(), self.tip.digest
+        for entry in entries:
+            if entry.sequence != expected:
+                raise DataLoss(f"the log has {entry.sequence} where {expected} should be; `sluice db verify` says more")
+            if entry.previous_digest != digest:
+                raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
+            expected, digest = expected.next(), entry.digest
+        for prepared in await self.in_writer(lambda: self.state.decode(entries)):
+            if prepared.entry is not None:
+                self._take(prepared.entry, prepared)
+        if len(self.state.inbox) >= _INBOX_LIMIT:
+            await self.apply_once()  # memory stays bounded when a whole database is read
+        else:
+            self.apply_due.set()
+
+    async def _accept_segments(self, head: HeadMark) -> None:
+        before = self.tip.position.sequence
+        async for segment in self.segments.after(before):
+            await self._accept([entry for entry in segment.entries if entry.sequence > self.tip.position.sequence])
+        if self.tip.position.sequence == before:
+            # The log may have been trimmed after it was read and before the segment was looked for, not the reverse.
+            raise DataLoss(
+                f"the log has nothing between {before}, the last entry that this server has, and {head.sequence},"
+                " neither in etcd nor in the object storage: restore the missing segment, or run `sluice db recover`",
+                reason="LOG_GAP",
+            )
+
+    def _take(self, entry: LogEntry, prepared: Prepared) -> None:
+        self.state.inbox.append(prepared)
+        total = self.tip.total_bytes + len(entry.raw)
+        self.tip = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
+
+    # -- the rest
+
+    def note_flushed(self, mark: FlushMark) -> None:
+        """Take over where the object storage is."""
+        self.last_heard = self.clock.monotonic()
+        if mark.sequence > self.flushed.sequence:
+            self.flushed = mark
+            self.state.flushed = mark.sequence
+            self.flushed_up_to.move(mark.sequence)
+
+    def _look_at_backlog(self) -> None:
+        self.last_heard = self.clock.monotonic()
+        if self.unflushed_bytes >= self.settings.flush_bytes:
+            self.flush_due.set()
+
+    async def apply_once(self) -> None:
+        """Write what is committed into the read database, and tell who waits."""
+        self.state.keep_after_us = micros(self.clock.now()) - int(self.settings.history.total_seconds() * 1e6)
+        async with self._applying:
+            for entry, transactions in await self.in_writer(self.state.apply):
+                self._subscriptions.publish(transactions)
+                self.applied.move(entry.position)
+
+    async def apply_forever(self) -> None:
+        """Apply whenever something is due."""
+        while True:
+            await self.apply_due.wait()
+            self.apply_due.clear()
+            await self.apply_once()
+
+    async def wait_applied(self, position: Position) -> None:
+        """Wait until reads see a position. Raises `Unavailable` after `position_wait`."""
+        if self.applied.value >= position:
+            return
+        limit = self.settings.position_wait.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                await self.applied.reach(position)
+        except TimeoutError as cause:
+            raise Unavailable(
+                f"this server has not applied {position} within {limit:g} s; it is at {self.applied.value},"
+                f" of {from_micros(self.tip.time_us):%Y-%m-%dT%H:%M:%SZ}",
+                reason="POSITION_NOT_REACHED",
+            ) from cause

@@ -1,0 +1,221 @@
+"""The log in etcd: `head`, `flushed` and `log/<sequence>`, and nothing else.
+
+    <prefix>/db/head            the newest entry; compared by value by whoever writes the next one
+    <prefix>/db/log/<sequence>  the entries that are not trimmed yet
+    <prefix>/db/flushed         up to where the object storage has them
+
+Every answer is checked: it comes from the etcd cluster that the epoch object names, and etcd's revision never falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto
+from sluiceway.datamanager.model import Position, Sequence_
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway.kv.port import Compare, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
+from sluiceway.records.log.v1 import log_pb2
+
+__all__ = ["FlushMark", "HeadMark", "Log", "LogLook"]
+
+_ENTRIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMark:
+    """The value of `head`, as bytes and read."""
+
+    raw: bytes
+    sequence: Sequence_
+    batch_id: bytes
+    writer: str
+    total_bytes: int
+    digest: bytes
+    transactions: int
+
+    @property
+    def position(self) -> Position:
+        """Of the newest transaction."""
+        return Position(self.sequence, max(self.transactions - 1, 0))
+
+    @staticmethod
+    def parse(raw: bytes) -> HeadMark:
+        """Read the value of `head`."""
+        head = log_pb2.Head.FromString(raw)
+        return HeadMark(
+            raw=raw,
+            sequence=from_sequence_proto(head.sequence),
+            batch_id=head.batch_id,
+            writer=head.writer,
+            total_bytes=head.total_bytes,
+            digest=head.digest,
+            transactions=head.transactions,
+        )
+
+    @staticmethod
+    def after(before: HeadMark, entry: LogEntry) -> HeadMark:
+        """Make the head that an entry leaves."""
+        return HeadMark.parse(
+            log_pb2.Head(
+                sequence=log_pb2.Sequence(epoch=entry.sequence.epoch, counter=entry.sequence.counter),
+                batch_id=entry.batch_id,
+                writer=entry.writer,
+                total_bytes=before.total_bytes + len(entry.raw),
+                digest=entry.digest,
+                transactions=entry.transactions,
+            ).SerializeToString()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FlushMark:
+    """The value of `flushed`, as bytes and read."""
+
+    raw: bytes
+    sequence: Sequence_
+    total_bytes: int
+    digest: bytes
+    first_kept: Sequence_
+
+    @staticmethod
+    def parse(raw: bytes) -> FlushMark:
+        """Read the value of `flushed`."""
+        mark = log_pb2.Flushed.FromString(raw)
+        sequence = from_sequence_proto(mark.sequence)
+        return FlushMark(
+            raw, sequence, mark.total_bytes, mark.digest, Sequence_(sequence.epoch, mark.first_kept_counter)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogLook:
+    """What etcd answered.
+
+    Attributes:
+        succeeded: for an append: it was applied, and nothing else here is set but the revision.
+        head: None when there is none.
+        entries: some that follow the asked-for one; may begin later, when what was between is trimmed.
+    """
+
+    succeeded: bool
+    revision: int
+    head: HeadMark | None = None
+    flushed: FlushMark | None = None
+    entries: tuple[LogEntry, ...] = ()
+
+
+class Log:
+    """See the module. Raises what `KeyValueStore` raises, and `FailedPrecondition` when etcd is not the one it was."""
+
+    def __init__(self, kv: KeyValueStore, *, prefix: str, timeout: timedelta) -> None:
+        self._kv = kv
+        self._timeout = timeout
+        self._revision = 0
+        self._cluster_id: int | None = None
+        self.head_key = f"{prefix}/db/head"
+        self.flushed_key = f"{prefix}/db/flushed"
+        self._folder = f"{prefix}/db/log/"
+
+    def expect_cluster(self, cluster_id: int) -> None:
+        """Refuse answers of any other etcd cluster from now on."""
+        self._cluster_id = cluster_id
+
+    async def identify(self) -> tuple[LogLook, int]:
+        """Look for the first time; answers the cluster id too."""
+        result = await self._txn(then=(Get(self.head_key), Get(self.flushed_key)))
+        return _look(result), result.cluster_id
+
+    async def begin(self, head: HeadMark, flushed: FlushMark) -> None:
+        """Write the first head of an epoch, unless there is one."""
+        await self._txn(
+            compare=(Compare(self.head_key, None),),
+            then=(PutKey(self.head_key, head.raw), PutKey(self.flushed_key, flushed.raw)),
+        )
+
+    async def look(self, after: Sequence_ | None = None) -> LogLook:
+        """Read head, flushed and (with `after`) some entries after one. Linearizable."""
+        reads: list[Read] = [Get(self.head_key), Get(self.flushed_key)]
+        if after is not None:
+            reads.append(self._entries(after))
+        result = await self._txn(then=reads)
+        return _look(result)
+
+    async def append(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
+        """Put an entry, if the head is still the known one; answers what moved if it is not."""
+        result = await self._txn(
+            compare=(Compare(self.head_key, known.raw),),
+            then=(PutKey(f"{self._folder}{entry.sequence}", entry.raw), PutKey(self.head_key, head.raw)),
+            otherwise=(Get(self.head_key), Get(self.flushed_key), self._entries(known.sequence)),
+        )
+        if result.succeeded:
+            return LogLook(succeeded=True, revision=result.revision)
+        return _look(result)
+
+    async def advance_flushed(self, known: FlushMark, new: FlushMark) -> FlushMark:
+        """Move `flushed` and delete the entries before its `first_kept`, if it is still the known one.
+
+        Answers what it is now.
+        """
+        writes: list[Write | Read] = [PutKey(self.flushed_key, new.raw)]
+        if new.first_kept > known.first_kept:
+            writes.append(DeleteRange(f"{self._folder}{known.first_kept}", f"{self._folder}{new.first_kept}"))
+        result = await self._txn(
+            compare=(Compare(self.flushed_key, known.raw),), then=writes, otherwise=(Get(self.flushed_key),)
+        )
+        if result.succeeded:
+            return new
+        if not result.reads[0]:
+            raise FailedPrecondition(
+                f"etcd lost {self.flushed_key} while this server was running: it was wiped or restored",
+                reason="ETCD_CHANGED",
+            )
+        return FlushMark.parse(result.reads[0][0].value)
+
+    def _entries(self, after: Sequence_) -> Range:
+        return Range(
+            f"{self._folder}{after.next()}", f"{self._folder}{Sequence_(after.epoch + 1, 0)}", _ENTRIES_AT_ONCE
+        )
+
+    async def _txn(
+        self,
+        *,
+        compare: Sequence[Compare] = (),
+        then: Sequence[Write | Read] = (),
+        otherwise: Sequence[Write | Read] = (),
+    ) -> TxnResult:
+        before = self._revision
+        result = await self._kv.txn(compare=compare, then=then, otherwise=otherwise, timeout=self._timeout)
+        if self._cluster_id is not None and result.cluster_id != self._cluster_id:
+            raise FailedPrecondition(
+                f"etcd cluster {result.cluster_id:x} answered, and this database is in cluster {self._cluster_id:x}:"
+                " an endpoint is wrong, or etcd was made anew",
+                reason="ETCD_CHANGED",
+            )
+        # Answers may overtake each other; an answer may not be older than what was known when it was asked for.
+        if result.revision < before:
+            raise FailedPrecondition(
+                f"etcd went back from revision {before} to {result.revision}: it was wiped or restored from a snapshot",
+                reason="ETCD_CHANGED",
+            )
+        self._revision = max(self._revision, result.revision)
+        return result
+
+
+def _look(result: TxnResult) -> LogLook:
+    head, flushed, *more = result.reads
+    if bool(head) != bool(flushed):
+        raise DataLoss(
+            "etcd has only one of the keys head and flushed of this database; somebody else changed them."
+            " Restore etcd, or recover from the object storage with `sluice db recover`"
+        )
+    found = tuple(decode_entry(item.value) for item in more[0]) if more else ()
+    return LogLook(
+        succeeded=False,
+        revision=result.revision,
+        head=HeadMark.parse(head[0].value) if head else None,
+        flushed=FlushMark.parse(flushed[0].value) if flushed else None,
+        entries=found,
+    )

@@ -1,0 +1,59 @@
+"""The settings of a datamanager, each with its default and when one would change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+__all__ = ["DataManagerSettings"]
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataManagerSettings:
+    """See the module.
+
+    Attributes:
+        server_id: names this server in entries, segments and messages. Should be stable over restarts.
+        etcd_name: how messages name etcd: its endpoints.
+        flush_interval: between two segments. Longer: fewer objects, more to lose when all of etcd is lost.
+        flush_bytes: as much unflushed is flushed at once; the size of a segment.
+        flush_entries: entries in one segment, and so keys deleted by one etcd transaction.
+        keep_log_entries: flushed entries that stay in etcd, so that servers that were away briefly need no segment.
+        slow_at_bytes: as much unflushed slows writes down: the object storage is away or slow.
+        refuse_at_bytes: as much unflushed refuses them.
+        max_batch_bytes: of one group commit, before compression; etcd refuses requests above 1.5 MiB.
+        etcd_timeout: of one call. Shorter than etcd's own election time-out: more unknown outcomes to settle.
+        commit_patience: how long a transaction waits for an etcd that is away before it is refused.
+        position_wait: how long a read waits for a position that another server answered.
+        durable_wait: how long `durable` waits for the object storage.
+        read_timeout: of one read of the read database.
+        read_threads: for reads of the read database.
+        history: how far back `subscribe` reaches. Costs disk in each server's read database.
+        ring_bytes: of the newest transactions that are kept in memory for subscribers.
+        subscriber_bytes: as much waiting for one subscriber cuts it.
+        check_interval: between two looks at etcd when nothing else talks to it.
+        stop_timeout: for finishing and flushing at the end.
+    """
+
+    server_id: str = "server"
+    etcd_name: str = "etcd"
+    flush_interval: timedelta = timedelta(seconds=1)
+    flush_bytes: int = 8 * _MIB
+    flush_entries: int = 4000
+    keep_log_entries: int = 1000
+    slow_at_bytes: int = 64 * _MIB
+    refuse_at_bytes: int = 96 * _MIB
+    max_batch_bytes: int = _MIB // 2
+    etcd_timeout: timedelta = timedelta(seconds=5)
+    commit_patience: timedelta = timedelta(seconds=10)
+    position_wait: timedelta = timedelta(seconds=2)
+    durable_wait: timedelta = timedelta(seconds=60)
+    read_timeout: timedelta = timedelta(seconds=30)
+    read_threads: int = 4
+    history: timedelta = timedelta(hours=24)
+    ring_bytes: int = 8 * _MIB
+    subscriber_bytes: int = _MIB
+    check_interval: timedelta = timedelta(seconds=5)
+    stop_timeout: timedelta = timedelta(seconds=5)

@@ -1,0 +1,408 @@
+"""The committer's exact state: the read database with what is committed and not in it yet, and the batch being made.
+
+Everything here runs in one thread, the writer's. From new to old, a record is looked for in
+
+1. the batch that is being prepared: effects of the transactions before this one,
+2. what is committed in etcd and not yet written to SQLite,
+3. a cache of records as SQLite has them,
+4. SQLite.
+
+So an answer can go out as soon as etcd has the entry, and SQLite is written while the next entry is on its way. Scans
+and lists need SQLite's own order: before one, 2 is written for good, and 1 into an open SQLite transaction that is
+rolled back when the batch is ready.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+import zstandard
+from google.protobuf.message import Message
+
+from sluiceway.datamanager.checks import check_count, check_size
+from sluiceway.datamanager.entries import (
+    Catalogue,
+    LogEntry,
+    LoggedTransaction,
+    add_transaction,
+    decode_transactions,
+    encode_entry,
+    from_micros,
+)
+from sluiceway.datamanager.model import Applied, Decision, Delete, Page, Position, Put, Query, RecordType, Sequence_
+from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Row, Version
+from sluiceway.foundation.errors import InvalidInput
+from sluiceway.records.log.v1 import log_pb2
+
+__all__ = ["Outcome", "Prepared", "State"]
+
+M = TypeVar("M", bound=Message)
+K = TypeVar("K")
+V = TypeVar("V")
+
+_CACHE_BYTES = 48 * 1024 * 1024
+_ABSENT_COST = 256
+_DROP_EVERY = 50
+_DROP_AT_ONCE = 1000
+
+Records = dict[tuple[str, str], Version | None]
+
+
+class Lru(Generic[K, V]):
+    """The most recently used values, up to a total cost."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._cost = 0
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """Find a value and mark it as used."""
+        found = self._values.get(key)
+        if found is None:
+            return None
+        self._values.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, cost: int) -> None:
+        """Keep a value, and drop the least recently used ones that are too many now."""
+        old = self._values.pop(key, None)
+        self._cost += cost - (old[1] if old else 0)
+        self._values[key] = (value, cost)
+        while self._cost > self._limit:
+            _, (_, freed) = self._values.popitem(last=False)
+            self._cost -= freed
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one transaction of a batch: a value with its position, or an error."""
+
+    value: Any
+    position: Position
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch that is ready to be committed.
+
+    Attributes:
+        outcomes: of the first transactions that were asked for, in order; the others did not fit.
+        entry: to be put into the log; None when no transaction writes anything.
+    """
+
+    outcomes: list[Outcome]
+    entry: LogEntry | None
+    transactions: tuple[LoggedTransaction, ...] = ()
+    records: Records = field(default_factory=dict)
+    groups: dict[str, Position] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    # What the cache says of a record; `version` None: it is known that there is none.
+    version: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownGroup:
+    revision: Position | None
+
+
+class State:
+    """See the module.
+
+    Attributes:
+        inbox: committed batches, put there by the event loop's thread in their order; the only door for it.
+        keep_after_us: older entries are not kept for subscribers.
+        flushed: entries after it are kept whatever their age, because the flusher reads them here.
+    """
+
+    def __init__(
+        self,
+        database: ReadDatabase,
+        catalogue: Catalogue,
+        *,
+        writer: str,
+        max_batch_bytes: int,
+    ) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._writer = writer
+        self._max_batch_bytes = max_batch_bytes
+        self._compressor = zstandard.ZstdCompressor(level=1)
+        self._cache: Lru[tuple[str, str], _Known] = Lru(_CACHE_BYTES)
+        self._group_cache: Lru[str, _KnownGroup] = Lru(_CACHE_BYTES // 8)
+        self.inbox: deque[Prepared] = deque()
+        self._committed: Records = {}
+        self._committed_groups: dict[str, Position] = {}
+        self._unapplied: list[tuple[LogEntry, tuple[LoggedTransaction, ...]]] = []
+        self._batch: Records = {}
+        self._batch_groups: dict[str, Position] = {}
+        self._unwritten: Records = {}  # effects of the batch that the open SQLite transaction lacks
+        self._done: list[tuple[LogEntry, tuple[LoggedTransaction, ...]]] = []
+        self._total_bytes = database.applied_up_to().total_bytes
+        self._writes = 0
+        self.keep_after_us = 0
+        self.flushed = Sequence_(0, 0)
+
+    # -- preparing
+
+    def prepare(
+        self, functions: Sequence[Callable[[Any], Decision[Any]]], *, last: AppliedUpTo, time_us: int
+    ) -> Prepared:
+        """Call transaction functions, in order, each with the effects of those before it.
+
+        Args:
+            functions: at least one.
+            last: the entry after which the batch will stand.
+            time_us: now; the entry's time is never before the last one's.
+        """
+        self._receive()
+        sequence = last.position.sequence.next()
+        time_us = max(time_us, last.time_us)
+        time = from_micros(time_us)
+        batch = log_pb2.Batch()
+        outcomes: list[Outcome] = []
+        logged: list[LoggedTransaction] = []
+        size = 0
+        before = last.position
+        try:
+            for function in functions:
+                position = Position(sequence, len(logged))
+                try:
+                    decision = function(_BatchView(self, position))
+                    if not decision.actions:
+                        outcomes.append(Outcome(decision.value, before))
+                        continue
+                    check_count(decision.actions)
+                    self._check_types(decision)
+                    bodies, cost = add_transaction(batch, decision.actions, decision.groups)
+                    check_size(cost)
+                except Exception as error:
+                    del batch.transactions[len(logged) :]
+                    outcomes.append(Outcome(None, before, error))
+                    continue
+                if cost + size > self._max_batch_bytes and logged:
+                    del batch.transactions[-1]
+                    break
+                size += cost
+                applied = Applied(position, time, tuple(decision.actions), tuple(decision.groups))
+                transaction = LoggedTransaction(applied, bodies, cost)
+                logged.append(transaction)
+                self._add_effects(transaction)
+                outcomes.append(Outcome(decision.value, position))
+                before = position
+            if not logged:
+                return Prepared(outcomes, None)
+            entry = encode_entry(
+                batch,
+                sequence=sequence,
+                batch_id=os.urandom(16),
+                writer=self._writer,
+                time_us=time_us,
+                previous_digest=last.digest,
+                compressor=self._compressor,
+            )
+            return Prepared(outcomes, entry, tuple(logged), self._batch, self._batch_groups)
+        finally:
+            self._batch, self._batch_groups, self._unwritten = {}, {}, {}
+            self._database.rollback()
+
+    def _check_types(self, decision: Decision[Any]) -> None:
+        for action in decision.actions:
+            if isinstance(action, Put | Delete):
+                known = self._catalogue.known.get(action.type.name)
+                if known is None:
+                    raise InvalidInput(f"the database was opened without the record type {action.type.name!r}")
+                if isinstance(action, Put) and not isinstance(action.message, known.message):
+                    raise InvalidInput(
+                        f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
+                        f" not a {action.message.DESCRIPTOR.full_name}"
+                    )
+
+    def _add_effects(self, transaction: LoggedTransaction) -> None:
+        records = effects_of(transaction)
+        self._batch.update(records)
+        self._unwritten.update(records)
+        for name in transaction.applied.groups:
+            self._batch_groups[name] = transaction.applied.position
+
+    # -- applying
+
+    def decode(self, entries: Sequence[LogEntry]) -> list[Prepared]:
+        """Read entries that other servers wrote into what `inbox` takes."""
+        decoded = []
+        for entry in entries:
+            transactions = decode_transactions(entry, self._catalogue)
+            item = Prepared([], entry, transactions)
+            for transaction in transactions:
+                item.records.update(effects_of(transaction))
+                for name in transaction.applied.groups:
+                    item.groups[name] = transaction.applied.position
+            decoded.append(item)
+        return decoded
+
+    def apply(self) -> list[tuple[LogEntry, tuple[LoggedTransaction, ...]]]:
+        """Write all that is committed to SQLite; answers the entries that are new there since the last call."""
+        self._receive()
+        self._write_committed()
+        done, self._done = self._done, []
+        return done
+
+    def _receive(self) -> None:
+        while self.inbox:
+            item = self.inbox.popleft()
+            if item.entry is None:
+                continue
+            self._unapplied.append((item.entry, item.transactions))
+            self._committed.update(item.records)
+            self._committed_groups.update(item.groups)
+            for key, version in item.records.items():
+                self._remember(key, version)
+            for name, revision in item.groups.items():
+                self._group_cache.put(name, _KnownGroup(revision), _ABSENT_COST)
+
+    def _write_committed(self) -> None:
+        if not self._unapplied:
+            return
+        last = self._unapplied[-1][0]
+        total = self._total_bytes + sum(len(entry.raw) for entry, _ in self._unapplied)
+        self._writes += 1
+        self._database.begin()
+        try:
+            self._database.write(self._committed, self._committed_groups)
+            self._database.add_entries(
+                entry
+                for entry, _ in self._unapplied
+                if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
+            )
+            if self._writes % _DROP_EVERY == 0:
+                self._database.drop_entries(before_us=self.keep_after_us, flushed=self.flushed, limit=_DROP_AT_ONCE)
+            self._database.move_to(AppliedUpTo(last.position, last.digest, last.time_us, total))
+            self._database.commit()
+        except BaseException:
+            self._database.rollback()
+            raise
+        self._total_bytes = total
+        self._done += self._unapplied
+        self._unapplied = []
+        self._committed, self._committed_groups = {}, {}
+
+    # -- reading, for `_BatchView`
+
+    def find(self, type_: RecordType[Any], id_: str) -> Version | None:
+        """Read a record's exact state."""
+        key = (type_.name, id_)
+        if key in self._batch:
+            return self._batch[key]
+        if key in self._committed:
+            return self._committed[key]
+        known = self._cache.get(key)
+        if known is None:
+            row = self._database.find(type_, id_)
+            version = None if row is None else _version(type_, row)
+            self._remember(key, version)
+            return version
+        return known.version
+
+    def find_group(self, name: str) -> Position | None:
+        """Read a change group's exact revision."""
+        if name in self._batch_groups:
+            return self._batch_groups[name]
+        if name in self._committed_groups:
+            return self._committed_groups[name]
+        known = self._group_cache.get(name)
+        if known is None:
+            known = _KnownGroup(self._database.group(name))
+            self._group_cache.put(name, known, _ABSENT_COST)
+        return known.revision
+
+    def scan(self, type_: RecordType[M], prefix: str, after: str) -> Iterator[tuple[str, M]]:
+        """Walk the exact state by id."""
+        self._settle()
+        for row in self._database.scan(type_, prefix, after):
+            yield row.id, self._message(type_, row)
+
+    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
+        """Answer a page of the exact state."""
+        self._settle()
+        rows, token = self._database.select(type_, query)
+        return Page(tuple((row.id, self._message(type_, row)) for row in rows), token)
+
+    def _settle(self) -> None:
+        self._write_committed()
+        if self._unwritten:
+            if not self._database.in_transaction:
+                self._database.begin()
+            self._database.write(self._unwritten, {})
+            self._unwritten = {}
+
+    def _message(self, type_: RecordType[M], row: Row) -> M:
+        key = (type_.name, row.id)
+        version = self._batch.get(key)
+        if version is None:
+            known = self._cache.get(key)
+            version = None if known is None else known.version
+        if version is None or version.revision != row.revision:
+            version = _version(type_, row)
+            self._remember(key, version)
+        return cast(M, version.message)
+
+    def _remember(self, key: tuple[str, str], version: Version | None) -> None:
+        cost = _ABSENT_COST if version is None else _ABSENT_COST + 4 * len(version.body)
+        self._cache.put(key, _Known(version), cost)
+
+
+def effects_of(transaction: LoggedTransaction) -> Records:
+    """Tell what a transaction leaves of each record that it touches."""
+    records: Records = {}
+    bodies = iter(transaction.bodies)
+    for action in transaction.applied.actions:
+        match action:
+            case Put():
+                version = Version(transaction.applied.position, action.message, next(bodies))
+                records[action.type.name, action.id] = version
+            case Delete():
+                records[action.type.name, action.id] = None
+            case _:
+                pass
+    return records
+
+
+def _version(type_: RecordType[Any], row: Row) -> Version:
+    return Version(row.revision, type_.message.FromString(row.body), row.body)
+
+
+class _BatchView:
+    """The `View` of one transaction function: see `State`."""
+
+    def __init__(self, state: State, position: Position) -> None:
+        self._state = state
+        self._position = position
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    def get(self, type_: RecordType[M], id_: str) -> M | None:
+        version = self._state.find(type_, id_)
+        return None if version is None else cast(M, version.message)
+
+    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
+        version = self._state.find(type_, id_)
+        return None if version is None else version.revision
+
+    def group(self, name: str) -> Position | None:
+        return self._state.find_group(name)
+
+    def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
+        return self._state.scan(type_, prefix, after)
+
+    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
+        return self._state.select(type_, query)

@@ -1,0 +1,114 @@
+"""Small things that tasks wait with: a mark that grows, a read that is shared, a back-off."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Backoff", "Mark", "SharedCall"]
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+class Mark(Generic[K]):
+    """A value that only grows, and tasks that wait until it has reached theirs."""
+
+    def __init__(self, value: K) -> None:
+        self._value = value
+        self._order = itertools.count()
+        self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []
+
+    @property
+    def value(self) -> K:
+        """Where it is."""
+        return self._value
+
+    def move(self, value: K) -> None:
+        """Move it forward; a value that is behind changes nothing."""
+        if not _less(self._value, value):
+            return
+        self._value = value
+        while self._waiting and not _less(value, self._waiting[0][0]):
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+
+    async def reach(self, value: K) -> None:
+        """Wait until it is there."""
+        if not _less(self._value, value):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (value, next(self._order), future))
+        await future
+
+
+def _less(one: Any, other: Any) -> bool:
+    return bool(one < other)
+
+
+class SharedCall(Generic[T]):
+    """One call for all that ask meanwhile.
+
+    Who asks while a call runs gets the answer of the next one, which began after the question: that keeps a
+    linearizable read linearizable.
+    """
+
+    def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
+        self._call = call
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def ask(self) -> T:
+        """Get an answer to a call that begins after this."""
+        if self._running is None:
+            task = self._running = self._start(None)
+        elif self._next is None:
+            task = self._next = self._start(self._running)
+        else:
+            task = self._next
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Wait for what runs."""
+        tasks = {task for task in (self._running, self._next) if task is not None}
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _start(self, before: asyncio.Task[T] | None) -> asyncio.Task[T]:
+        task = asyncio.create_task(self._run(before))
+        # Whoever asked may have gone away; then nobody else takes the error.
+        task.add_done_callback(lambda done: None if done.cancelled() else (done.exception(), None)[1])
+        return task
+
+    async def _run(self, before: asyncio.Task[T] | None) -> T:
+        if before is not None:
+            await asyncio.wait({before})
+        self._running = asyncio.current_task()
+        if before is not None:
+            self._next = None
+        try:
+            return await self._call()
+        finally:
+            if self._running is asyncio.current_task():
+                self._running = self._next
+
+
+class Backoff:
+    """Waits that grow, with jitter, from 20 ms to a second."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.02
+
+    async def wait(self) -> None:
+        """Wait once, and longer the next time."""
+        await asyncio.sleep(self._seconds * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+        self._seconds = min(self._seconds * 2, 1.0)
+
+    def reset(self) -> None:
+        """Begin again."""
+        self._seconds = 0.02
