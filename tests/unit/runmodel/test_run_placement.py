@@ -1,0 +1,227 @@
+"""Who goes where, in which order, and what is said of the others."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluiceway.runmodel.model import ExecutorView, Needs, ReasonCode, Run, RunPhase, Task
+from sluiceway.runmodel.placement import Candidate, Placement, effective_priority, lines_for, place
+from tests.fakes.run_simulator import START
+
+
+def run_of(scope: str = "/project/p1", **facts: object) -> Run:
+    fields = {"id": f"run{scope}", "number": 7, "name": "r", "group": f"{scope}/b", "scope": scope, **facts}
+    return Run(phase=RunPhase.RUNNING, create_time=START, **fields)  # type: ignore[arg-type]
+
+
+def candidate(name: str, run: Run | None = None, *, waited: int = 0, **facts: object) -> Candidate:
+    run = run or run_of()
+    wants = facts.pop("wants", frozenset())
+    since = START - timedelta(minutes=waited)
+    task = Task(id=f"{run.id}/{name}", name=name, runnable_since=since, **facts)  # type: ignore[arg-type]
+    return Candidate(run, task, wants)  # type: ignore[arg-type]
+
+
+def executor(key: str, slots: int = 4, used: int = 0, **facts: object) -> ExecutorView:
+    fields = {"group": "g", "session": f"s-{key}", "archs": frozenset({"amd64"}), **facts}
+    return ExecutorView(id=key, slots=slots, used=used, **fields)  # type: ignore[arg-type]
+
+
+def placed(*candidates: Candidate, on: list[ExecutorView], **facts: object) -> Placement:
+    arguments = {"locks": {}, "running": {}, "now": START, **facts}
+    return place(candidates, on, **arguments)  # type: ignore[arg-type]
+
+
+def order(result: Placement) -> list[str]:
+    return [choice.task_id.rsplit("/", 1)[1] for choice in result.choices]
+
+
+FITS = [
+    ("no-arch-means-any", Needs(), {}, {}, None),
+    ("arch-of-several", Needs(arch="arm64"), {"archs": frozenset({"amd64", "arm64"})}, {}, None),
+    ("arch", Needs(arch="arm64"), {}, {}, "1 executor: arch arm64 wanted, have amd64"),
+    ("arch-of-none", Needs(arch="arm64"), {"archs": frozenset()}, {}, "1 executor: arch arm64 wanted, have none"),
+    ("label", Needs(labels=(("gpu", "yes"),)), {"labels": {"gpu": "yes", "x": "y"}}, {}, None),
+    ("label-missing", Needs(labels=(("gpu", "yes"),)), {}, {}, "1 executor: label gpu=yes wanted, have none"),
+    ("label-other", Needs(labels=(("gpu", "yes"),)), {"labels": {"gpu": "no"}}, {},
+     "1 executor: label gpu=yes wanted, have gpu=no"),
+    ("privileged", Needs(privileged=True), {}, {}, "1 executor: privileged pods wanted, not allowed"),
+    ("privileged-allowed", Needs(privileged=True), {"privileged_allowed": True}, {}, None),
+    ("runtime", Needs(runtime="vm"), {}, {}, "1 executor: runtime vm wanted, have pod"),
+    ("driver", Needs(drivers=frozenset({"docker"})), {"drivers": frozenset({"sandbox"})}, {},
+     "1 executor: driver docker wanted, have sandbox"),
+    ("driver-one-of", Needs(drivers=frozenset({"docker", "sandbox"})), {"drivers": frozenset({"sandbox"})}, {}, None),
+    ("offline", Needs(), {"connected": False}, {}, "1 offline"),
+    ("draining", Needs(), {"draining": True}, {}, "1 draining"),
+    ("full", Needs(), {"used": 4}, {}, "1 full: 4 of 4"),
+    ("over-full", Needs(), {"used": 5}, {}, "1 full: 5 of 4"),
+    ("no-slots-at-all", Needs(), {"slots": 0}, {}, "1 full: 0 of 0"),
+    ("served-project", Needs(), {"serves": frozenset({"/project/p1"})}, {}, None),
+    ("served-organisation", Needs(), {"serves": frozenset({"/organization/o"})},
+     {"belongs_to": ("/organization/o",)}, None),
+    ("not-served", Needs(arch="arm64"), {"serves": frozenset({"/project/p2"})}, {},
+     "1 executor: does not serve this project"),
+    ("fork", Needs(), {}, {"from_fork": True}, "1 executor: takes no runs of forks"),
+    ("fork-taken", Needs(), {"takes_forks": True}, {"from_fork": True}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("needs", "of", "run", "line"), [pytest.param(*row[1:], id=row[0]) for row in FITS])
+def test_an_executor_fits_or_it_is_said_what_is_missing(
+    needs: Needs, of: dict[str, object], run: dict[str, object], line: str | None
+) -> None:
+    result = placed(candidate("a", run_of(**run), needs=needs), on=[executor("e1", **of)])  # type: ignore[arg-type]
+    assert len(result.choices) == (line is None)
+    assert [w.lines for w in result.waiting] == ([] if line is None else [(line,)])
+
+
+def test_what_is_missing_is_one_line_for_each_kind_of_executors() -> None:
+    fleet = [executor("a1"), executor("a2"), executor("d", archs=frozenset({"arm64"}), draining=True)]
+    fleet += [executor(f"f{n}", used=4, archs=frozenset({"arm64"})) for n in range(3)]
+    result = placed(candidate("a", needs=Needs(arch="arm64")), on=fleet)
+    (waiting,) = result.waiting
+    assert waiting.lines == ("2 executors: arch arm64 wanted, have amd64", "1 draining", "3 full: 4 of 4")
+    assert waiting.reason.code == ReasonCode.WAITS_FOR_EXECUTOR
+    assert waiting.reason.sentence == "2 executors: arch arm64 wanted, have amd64; 1 draining; 3 full: 4 of 4"
+    assert lines_for(run_of(), Needs(arch="arm64"), fleet) == waiting.lines
+    assert lines_for(run_of(), Needs(), fleet) == ()
+
+
+def test_without_executors_it_is_said_that_there_are_none() -> None:
+    assert placed(candidate("a"), on=[]).waiting[0].lines == ("no executor is known",)
+
+
+def test_the_lowest_load_then_what_it_holds_then_the_id_decides() -> None:
+    task = candidate("a", wants=frozenset({"ws"}))
+    fleet = [
+        executor("e1", used=2),
+        executor("e2", used=1, slots=8),
+        executor("e3", used=1, slots=8, holds=frozenset({"ws"})),
+        executor("e4", used=1, slots=8, holds=frozenset({"ws"})),
+        executor("e5", used=4),
+        executor("e6", draining=True),
+    ]
+    (choice,) = placed(task, on=fleet).choices
+    assert (choice.executor, choice.session) == ("e3", "s-e3")
+    assert [(p.executor, p.sentence) for p in choice.passed_over] == [
+        ("e1", "higher load: 2 of 4"),
+        ("e2", "same load, holds less of the workspaces and caches"),
+        ("e4", "as good, a later id"),
+        ("e5", "full: 4 of 4"),
+        ("e6", "draining"),
+    ]
+
+
+def test_slots_taken_in_this_placement_count() -> None:
+    result = placed(*(candidate(f"t{n}") for n in range(5)), on=[executor("e1", 2), executor("e2", 2)])
+    assert [c.executor for c in result.choices] == ["e1", "e2", "e1", "e2"]
+    assert result.waiting[0].lines == ("2 full: 2 of 2",)
+
+
+def test_priority_goes_first() -> None:
+    tasks = [candidate("low", priority=-1), candidate("high", priority=2), candidate("mid")]
+    assert order(placed(*tasks, on=[executor("e1")])) == ["high", "mid", "low"]
+
+
+@pytest.mark.parametrize(("minutes", "gained"), [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (-5, 0)], ids=str)
+def test_priority_grows_by_one_for_each_ten_minutes(minutes: int, gained: int) -> None:
+    assert effective_priority(3, START - timedelta(minutes=minutes), START) == 3 + gained
+
+
+def test_no_task_waits_behind_higher_priorities_for_ever() -> None:
+    tasks = [candidate("old", priority=-10, waited=199), candidate("new", priority=10)]
+    assert order(placed(*tasks, on=[executor("e1")])) == ["new", "old"]
+    tasks = [candidate("old", priority=-10, waited=200), candidate("new", priority=10)]
+    assert order(placed(*tasks, on=[executor("e1")])) == ["old", "new"]
+
+
+def test_owners_share_by_what_each_runs_now() -> None:
+    one, two = run_of("/project/p1"), run_of("/project/p2")
+    tasks = [candidate(f"a{n}", one) for n in range(4)] + [candidate(f"b{n}", two) for n in range(4)]
+    assert order(placed(*tasks, on=[executor("e1", 9)])) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]
+    result = placed(*tasks, on=[executor("e1", 4)], running={"/project/p1": 3})
+    assert order(result) == ["b0", "b1", "b2", "a0"]
+
+
+def test_then_level_then_age_then_name() -> None:
+    tasks = [
+        candidate("deep", level=1, waited=9),
+        candidate("b", waited=1),
+        candidate("a", waited=1),
+        candidate("older", waited=5),
+    ]
+    assert order(placed(*tasks, on=[executor("e1")])) == ["older", "a", "b", "deep"]
+
+
+def test_a_task_that_nobody_can_take_holds_back_nobody() -> None:
+    tasks = [candidate("stuck", priority=10, needs=Needs(arch="arm"), lock="deploy"), candidate("ok", lock="deploy")]
+    result = placed(*tasks, on=[executor("e1")])
+    assert order(result) == ["ok"]
+    assert [w.task_id.rsplit("/", 1)[1] for w in result.waiting] == ["stuck"]
+
+
+def test_a_lock_has_one_holder_per_scope() -> None:
+    other = run_of("/project/p2")
+    tasks = [candidate("a", lock="deploy"), candidate("b", lock="deploy"), candidate("c", other, lock="deploy")]
+    result = placed(*tasks, on=[executor("e1")])
+    assert order(result) == ["a", "c"]
+    assert result.waiting[0].reason.code == ReasonCode.WAITS_FOR_LOCK
+    assert result.waiting[0].reason.sentence == 'lock "deploy" is held by task "a" of run 7'
+
+
+def test_a_lock_that_is_held_already_is_waited_for_and_its_holder_named() -> None:
+    held = {("/project/p1", "deploy"): 'task "x" of run 3'}
+    result = placed(candidate("a", lock="deploy"), on=[executor("e1")], locks=held)
+    assert result.waiting[0].reason.sentence == 'lock "deploy" is held by task "x" of run 3'
+    assert held == {("/project/p1", "deploy"): 'task "x" of run 3'}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_placement_is_sound_whatever_the_order_of_its_arguments(seed: int) -> None:
+    rng = random.Random(seed)
+    runs = [run_of(f"/project/p{n}") for n in range(3)]
+    tasks = [
+        candidate(
+            f"t{n}",
+            rng.choice(runs),
+            waited=rng.randrange(40),
+            priority=rng.randrange(-2, 3),
+            lock=rng.choice(("", "", "x")),
+            needs=Needs(arch=rng.choice(("", "amd64", "arm64"))),
+        )
+        for n in range(rng.randrange(12))
+    ]
+    fleet = [
+        executor(
+            f"e{n}",
+            slots=rng.randrange(4),
+            used=rng.randrange(3),
+            archs=frozenset(rng.sample(("amd64", "arm64"), rng.randrange(3))),
+            draining=rng.random() < 0.2,
+        )
+        for n in range(rng.randrange(5))
+    ]
+    result = placed(*tasks, on=fleet)
+    assert placed(*rng.sample(tasks, len(tasks)), on=rng.sample(fleet, len(fleet))) == result
+    assert len(result.choices) + len(result.waiting) == len(tasks)
+    by_id = {c.task.id: c for c in tasks}
+    used = {e.id: e.used for e in fleet}
+    locks = [by_id[c.task_id].run.scope for c in result.choices if by_id[c.task_id].task.lock]
+    assert len(locks) == len(set(locks))
+    for choice in result.choices:
+        used[choice.executor] += 1
+        assert {p.executor for p in choice.passed_over} == {e.id for e in fleet} - {choice.executor}
+    after = [replace(e, used=used[e.id]) for e in fleet]
+    assert all(e.used <= max(e.slots, f.used) for e, f in zip(after, fleet, strict=True))
+    for waiting in result.waiting:
+        # Nobody waits while an executor that fits has a free slot, but for a lock.
+        left = by_id[waiting.task_id]
+        if waiting.reason.code == ReasonCode.WAITS_FOR_EXECUTOR:
+            assert lines_for(left.run, left.task.needs, after) == (() if not fleet else waiting.lines)
