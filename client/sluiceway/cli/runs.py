@@ -73,8 +73,8 @@ def list_(
     """List runs, the newest first."""
     from sluiceway.api.run.v1 import run_pb2
 
-    wanted_phase = run_pb2.RunPhase.Value(_enum_name(run_pb2.RunPhase.keys(), "RUN_PHASE_", phase, "--phase"))
-    wanted_result = run_pb2.RunResult.Value(_enum_name(run_pb2.RunResult.keys(), "RUN_RESULT_", result, "--result"))
+    wanted_phase = _enum_name(run_pb2.RunPhase.keys(), "RUN_PHASE_", phase, "--phase")
+    wanted_result = _enum_name(run_pb2.RunResult.keys(), "RUN_RESULT_", result, "--result")
 
     async def conversation(client: Client) -> Sequence[run_pb2.Run]:
         return await client.runs.list(

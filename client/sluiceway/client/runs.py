@@ -36,11 +36,14 @@ class Runs:
         self,
         *,
         group: str = "",
-        phase: run_pb2.RunPhase = run_pb2.RUN_PHASE_UNSPECIFIED,
-        result: run_pb2.RunResult = run_pb2.RUN_RESULT_UNSPECIFIED,
+        phase: run_pb2.RunPhase | str = run_pb2.RUN_PHASE_UNSPECIFIED,
+        result: run_pb2.RunResult | str = run_pb2.RUN_RESULT_UNSPECIFIED,
         limit: int = 100,
     ) -> Sequence[run_pb2.Run]:
-        """List at most `limit` runs, the newest first, over as many pages as that takes."""
+        """List at most `limit` runs, the newest first, over as many pages as that takes.
+
+        `phase` and `result` are values, or their full names.
+        """
         runs: list[run_pb2.Run] = []
         token = ""
         while len(runs) < limit:
