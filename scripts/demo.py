@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -110,8 +111,8 @@ def run_pipeline(state: dict[str, Any], data: Path, repository: Path) -> int:
     for line in watch.stdout:
         print(line, end="", flush=True)
         if "waits for approval" in line:
-            approve = line.split("sluice run approve", 1)[1].split()
-            print(f"$ sluice run approve {' '.join(approve)}", flush=True)
+            approve = shlex.split(line.split("sluice run approve", 1)[1])
+            print(f"$ sluice run approve {shlex.join(approve)}", flush=True)
             sluice("run", "approve", *approve)
     code = watch.wait(RUN_SECONDS)
 

@@ -28,7 +28,9 @@ def executor(
     context: typer.Context,
     server: Annotated[str | None, typer.Option(help="The server's gRPC address, HOST:PORT.")] = None,
     token_file: Annotated[Path | None, typer.Option(help="A file that holds a token of the group.")] = None,
-    group: Annotated[str, typer.Option(help="The group that the token is of; checked against it.")] = "default",
+    group: Annotated[
+        str | None, typer.Option(help="The group that its token should be of; another one is refused.")
+    ] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Its id in the group; the host's name if none.")] = None,
     driver: Annotated[str, typer.Option(help="Drivers, the default first: sandbox, host.")] = "sandbox",
     slots: Annotated[int, typer.Option(min=1, max=1000, help="Tasks at a time.")] = 2,

@@ -103,7 +103,7 @@ def executor(
     *,
     server: str,
     token_file: Path,
-    group: str,
+    group: str | None,
     id_: str | None,
     drivers: str,
     slots: int,
@@ -115,7 +115,6 @@ def executor(
     import socket
 
     from sluiceway.executor.app import ExecutorSettings, run_executor
-
     from sluiceway.foundation.lifecycle import run_process
     from sluiceway.foundation.logging import set_up_logging
 
@@ -127,7 +126,7 @@ def executor(
         server=server,
         token_file=token_file,
         group=group,
-        id=id_ or socket.gethostname(),
+        executor_id=id_ or socket.gethostname(),
         drivers=tuple(name.strip() for name in drivers.split(",") if name.strip()),
         slots=slots,
         work_dir=work_dir.absolute(),

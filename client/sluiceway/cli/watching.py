@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ class _Following:
         self._tasks[task.id] = task
         waits_before = before is not None and before.approval.HasField("waiting_since")
         if task.approval.HasField("waiting_since") and not waits_before:
-            _say(task.name, "waits for approval", f"sluice run approve {task.run_id} {task.name}")
+            _say(task.name, "waits for approval", f"sluice run approve {task.run_id} {shlex.quote(task.name)}")
         if (before is None or before.status != task.status) and task.status != run_pb2.TASK_STATUS_NOT_STARTED:
             took = duration(task.start_time, task.end_time) if task.status in _FINISHED else task.executor_id
             note = task.reason.message
