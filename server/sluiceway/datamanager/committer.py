@@ -123,12 +123,10 @@ class Committer:
                         backoff.reset()
                     else:
                         await backoff.wait()
-                # Let those who were answered ask again, so that their next batch is prepared before SQLite is written.
+                # Let those who were answered ask again: what they ask belongs into the next batch.
                 await asyncio.sleep(0)
                 if self._queue:
                     self._wake.set()
-                else:
-                    self._core.apply_due.set()
         finally:
             self._closed = True
             self._fail_everybody()
@@ -170,7 +168,6 @@ class Committer:
         settled = requests[: len(prepared.outcomes)]
         self._queue.extendleft(reversed(requests[len(settled) :]))
         self._taken = settled
-        core.apply_due.set()
         confirmed: bool | None
         try:
             if prepared.entry is None:

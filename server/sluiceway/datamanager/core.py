@@ -2,12 +2,13 @@
 
 Three places, each behind or at the one before:
 
-    tip       the last entry that is known to be committed; the next batch stands after it
-    applied   the last one in the read database; reads and subscribers see up to here
+    tip       the last entry that is known to be committed; subscribers see up to here, the next batch stands after it
+    applied   the last one in the read database
     flushed   the last one in the object storage
 
 `tip` moves only under the lock `advance`, by a commit of our own or by catching up with what others wrote; both put
-the entry into the state's inbox, and one loop writes what is there into SQLite and tells who waits.
+the entry into the state's inbox, and one loop writes what is there into SQLite: at once when a read waits for it (every
+read waits for the tip that it found), else a little later, so that many small entries share one SQLite transaction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -38,6 +40,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _INBOX_LIMIT = 64
+_APPLY_WITHIN_SECONDS = 0.02
 
 
 class Diverged(DataLoss):
@@ -76,11 +79,13 @@ class Core:
         self.flushed = flushed
         self.applied: Mark[Position] = Mark(applied.position)
         self.flushed_up_to: Mark[Sequence_] = Mark(flushed.sequence)
-        self.apply_due = asyncio.Event()
+        self._apply_due = asyncio.Event()
+        self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
         self.last_heard = clock.monotonic()
         self.state.flushed = flushed.sequence
+        subscriptions.read_after(self.wait_applied)
 
     @property
     def unflushed_bytes(self) -> int:
@@ -166,8 +171,6 @@ class Core:
                 self._take(prepared.entry, prepared)
         if len(self.state.inbox) >= _INBOX_LIMIT:
             await self.apply_once()  # memory stays bounded when a whole database is read
-        else:
-            self.apply_due.set()
 
     async def _accept_segments(self, head: HeadMark) -> None:
         before = self.tip.position.sequence
@@ -185,6 +188,10 @@ class Core:
         self.state.inbox.append(prepared)
         total = self.tip.total_bytes + len(entry.raw)
         self.tip = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
+        self._subscriptions.publish(prepared.transactions)
+        self._apply_due.set()
+        if len(self.state.inbox) >= _INBOX_LIMIT:
+            self._apply_now.set()
 
     # -- the rest
 
@@ -202,24 +209,27 @@ class Core:
             self.flush_due.set()
 
     async def apply_once(self) -> None:
-        """Write what is committed into the read database, and tell who waits."""
+        """Write what is committed into the read database."""
         self.state.keep_after_us = micros(self.clock.now()) - int(self.settings.history.total_seconds() * 1e6)
         async with self._applying:
-            for entry, transactions in await self.in_writer(self.state.apply):
-                self._subscriptions.publish(transactions)
-                self.applied.move(entry.position)
+            self.applied.move(await self.in_writer(self.state.apply))
 
     async def apply_forever(self) -> None:
-        """Apply whenever something is due."""
+        """Apply when a read waits, and otherwise soon after something is committed."""
         while True:
-            await self.apply_due.wait()
-            self.apply_due.clear()
+            await self._apply_due.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_APPLY_WITHIN_SECONDS):
+                    await self._apply_now.wait()
+            self._apply_due.clear()
+            self._apply_now.clear()
             await self.apply_once()
 
     async def wait_applied(self, position: Position) -> None:
         """Wait until reads see a position. Raises `Unavailable` after `position_wait`."""
         if self.applied.value >= position:
             return
+        self._apply_now.set()
         limit = self.settings.position_wait.total_seconds()
         try:
             async with asyncio.timeout(limit):

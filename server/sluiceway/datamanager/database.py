@@ -74,7 +74,7 @@ class DataManagerStatus:
         ready: it is open, and etcd answered lately.
         epoch: the present one.
         committed: the newest entry that this server knows of.
-        applied: what reads see.
+        applied: what the read database has; reads wait for `committed`.
         flushed: the last entry in the object storage.
         unflushed_bytes: of the log after that.
         silent_for: since etcd was heard last.
@@ -238,9 +238,8 @@ class DataManager:
 
     async def linearize(self) -> Position:
         """See `Database.linearize`."""
-        head = await self._newest_head.ask()
-        await self._core.wait_applied(head.position)
-        return head.position
+        # Every read waits for the tip, which is at or beyond this head now.
+        return (await self._newest_head.ask()).position
 
     async def _read_head(self) -> HeadMark:
         look = await self._core.log.look()
@@ -257,8 +256,8 @@ class DataManager:
 
     @property
     def position(self) -> Position:
-        """See `Database.position`."""
-        return self._core.applied.value
+        """See `Database.position`: every read waits for it."""
+        return self._core.tip.position
 
     @property
     def epoch(self) -> int:

@@ -141,12 +141,13 @@ class State:
         self.inbox: deque[Prepared] = deque()
         self._committed: Records = {}
         self._committed_groups: dict[str, Position] = {}
-        self._unapplied: list[tuple[LogEntry, tuple[LoggedTransaction, ...]]] = []
+        self._unapplied: list[LogEntry] = []
         self._batch: Records = {}
         self._batch_groups: dict[str, Position] = {}
         self._unwritten: Records = {}  # effects of the batch that the open SQLite transaction lacks
-        self._done: list[tuple[LogEntry, tuple[LoggedTransaction, ...]]] = []
-        self._total_bytes = database.applied_up_to().total_bytes
+        applied = database.applied_up_to()
+        self._written = applied.position
+        self._total_bytes = applied.total_bytes
         self._writes = 0
         self.keep_after_us = 0
         self.flushed = Sequence_(0, 0)
@@ -248,19 +249,18 @@ class State:
             decoded.append(item)
         return decoded
 
-    def apply(self) -> list[tuple[LogEntry, tuple[LoggedTransaction, ...]]]:
-        """Write all that is committed to SQLite; answers the entries that are new there since the last call."""
+    def apply(self) -> Position:
+        """Write all that is committed to SQLite; answers up to where it is there."""
         self._receive()
         self._write_committed()
-        done, self._done = self._done, []
-        return done
+        return self._written
 
     def _receive(self) -> None:
         while self.inbox:
             item = self.inbox.popleft()
             if item.entry is None:
                 continue
-            self._unapplied.append((item.entry, item.transactions))
+            self._unapplied.append(item.entry)
             self._committed.update(item.records)
             self._committed_groups.update(item.groups)
             for key, version in item.records.items():
@@ -271,15 +271,15 @@ class State:
     def _write_committed(self) -> None:
         if not self._unapplied:
             return
-        last = self._unapplied[-1][0]
-        total = self._total_bytes + sum(len(entry.raw) for entry, _ in self._unapplied)
+        last = self._unapplied[-1]
+        total = self._total_bytes + sum(len(entry.raw) for entry in self._unapplied)
         self._writes += 1
         self._database.begin()
         try:
             self._database.write(self._committed, self._committed_groups)
             self._database.add_entries(
                 entry
-                for entry, _ in self._unapplied
+                for entry in self._unapplied
                 if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
             )
             if self._writes % _DROP_EVERY == 0:
@@ -290,7 +290,7 @@ class State:
             self._database.rollback()
             raise
         self._total_bytes = total
-        self._done += self._unapplied
+        self._written = last.position
         self._unapplied = []
         self._committed, self._committed_groups = {}, {}
 

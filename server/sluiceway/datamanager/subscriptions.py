@@ -1,4 +1,4 @@
-"""Subscribers: every applied transaction from a position on, in order, none twice.
+"""Subscribers: every committed transaction from a position on, in order, none twice.
 
 A subscriber first pulls what is past: from the read database, then from a ring in memory. When it has all of it, it
 becomes *live*: transactions that touch its topics are pushed into its queue. Becoming live happens between two steps
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
 from sluiceway.datamanager.checks import topics_of
 from sluiceway.datamanager.entries import Catalogue, LoggedTransaction, decode_entry, decode_transactions
@@ -84,9 +84,14 @@ class Subscriptions:
         self._all: set[_Live] = set()
         self._by_topic: dict[str, set[_Live]] = {}
         self._closed = False
+        self._wait_applied: Callable[[Position], Awaitable[None]] | None = None
+
+    def read_after(self, wait_applied: Callable[[Position], Awaitable[None]]) -> None:
+        """Take what waits until the read database has a position."""
+        self._wait_applied = wait_applied
 
     def publish(self, transactions: Iterable[LoggedTransaction]) -> None:
-        """Hand on what was just applied."""
+        """Hand on what was just committed. Whoever reads after seeing it waits until the read database has it."""
         for item in transactions:
             self._position = item.applied.position
             self._ring.append(item)
@@ -177,6 +182,8 @@ class Subscriptions:
                 items += decode_transactions(decode_entry(raw), self._catalogue)
             return database.oldest_entry(), items
 
+        if self._wait_applied is not None:
+            await self._wait_applied(self._position)
         oldest, items = await self._readers.raw(read)
         from_start = after.sequence.counter == 0 and oldest == after.sequence.next()
         if oldest is None or (after.sequence < oldest and not from_start):
