@@ -114,7 +114,7 @@ class Simulator:
         self.runnable: tuple[str, ...] = ()
         self.final: dict[str, Assignment] = {}
         self.reports: list[updates.Report] = []
-        self._count = 0
+        self.last_assignment = 0
         if start:
             self.start()
 
@@ -181,11 +181,11 @@ class Simulator:
         self.settle(rules.start_run(self.state, self.now))
 
     def assign(self, name: str, *, executor: str = "e1", session: str = "s1") -> Assignment:
-        self._count += 1
+        self.last_assignment += 1
         change = updates.assign(
             self.state,
             self.task(name).id,
-            assignment_id=f"assignment-{self._count:04}",
+            assignment_id=f"assignment-{self.last_assignment:04}",
             executor=executor,
             session=session,
             database_epoch=1,
