@@ -18,6 +18,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import model
+from sluiceway.runmodel.updates import Report
 
 __all__ = [
     "APPROVAL_WORDS",
@@ -30,7 +31,9 @@ __all__ = [
     "STEP_PHASES",
     "decode_assignment",
     "decode_definition",
+    "decode_held",
     "decode_reason",
+    "decode_report",
     "decode_run",
     "decode_source",
     "decode_step",
@@ -580,6 +583,65 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
     if assignment.setup is not None:
         record.setup.CopyFrom(encode_step(assignment.setup))
     return record
+
+
+def decode_held(
+    held: executor_api.HeldAssignment, *, executor: str, session: str, now: datetime
+) -> model.Assignment | None:
+    """Read an assignment that an executor holds and the database does not know; None when it is not understood."""
+    phase = _ASSIGNMENT_PHASES.get(held.phase)
+    if phase is None or phase.is_final:
+        return None
+    return model.Assignment(
+        id=held.assignment_id,
+        run_id=held.run_id,
+        task_id=held.task_id,
+        epoch=model.Epoch(held.epoch.database, held.epoch.attempt),
+        executor=executor,
+        session=session,
+        assign_time=now,
+        phase=phase,
+        accept_time=None if phase is model.AssignmentPhase.ASSIGNED else now,
+        start_time=now if phase is model.AssignmentPhase.RUNNING else None,
+    )
+
+
+def decode_report(update: executor_api.AssignmentUpdate, *, session: str) -> Report | None:
+    """Read what an executor says of an attempt; None when it says nothing that can be understood."""
+    phase = _ASSIGNMENT_PHASES.get(update.phase)
+    if phase is None or any(step.phase not in _STEP_PHASES for step in update.steps):
+        return None
+    cause = None
+    if phase is model.AssignmentPhase.FAILED:
+        cause = model.RetryCause.FAILED
+        if update.timed_out:
+            cause = model.RetryCause.TIMEOUT
+        elif update.reason.code in ("SETUP_FAILED", "SETUP"):
+            cause = model.RetryCause.SETUP
+    steps = {step.step: _decode_step_update(step) for step in update.steps}
+    return Report(
+        assignment=update.assignment_id,
+        epoch=model.Epoch(update.epoch.database, update.epoch.attempt),
+        session=session,
+        phase=phase,
+        cause=cause,
+        reason=decode_reason(update.reason) if update.HasField("reason") else None,
+        setup=steps.pop(-1, None),
+        steps=steps,
+    )
+
+
+def _decode_step_update(step: executor_api.StepUpdate) -> model.Step:
+    # Name and type are the stored step's.
+    return model.Step(
+        name="",
+        phase=_STEP_PHASES[step.phase],
+        exit_status=step.exit_status if step.HasField("exit_status") else None,
+        start_time=read_time(step.start_time) if step.HasField("start_time") else None,
+        end_time=read_time(step.end_time) if step.HasField("end_time") else None,
+        log_size=step.log_size_bytes,
+        log_digest=step.log_sha256,
+    )
 
 
 # --- definitions and events ---------------------------------------------------------------------------------------

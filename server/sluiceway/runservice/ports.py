@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from sluiceway.runmodel.model import ExecutorView, Reason
+from sluiceway.runmodel.queues import QueueSettings
 
 __all__ = [
     "AssignmentNotice",
     "EngineSettings",
     "ExecutorDirectory",
     "ObjectBodies",
-    "QueueLimits",
     "ScopeSettings",
     "UpdateOutcome",
 ]
@@ -91,18 +91,10 @@ class UpdateOutcome:
     refused: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """What a project's settings say about its runs. `concurrency`: running runs over all groups; None: any number."""
-
-    concurrency: int | None = None
-    cancel_superseded: bool = False
-
-
 class ScopeSettings(Protocol):
     """Where the settings of a scope (`/project/<id>`, `/user/<id>`) come from."""
 
-    def limits(self, scope: str) -> QueueLimits:
+    def queue_settings(self, scope: str) -> QueueSettings:
         """Tell the settings. Quick: it is called inside transaction functions."""
         ...
 

@@ -77,6 +77,7 @@ RUN: RecordType[pb.RunRecord] = RecordType(
     pb.RunRecord,
     columns=(
         Column("group", lambda r: r.run.group),
+        Column("scope", lambda r: r.scope),
         Column("phase", lambda r: int(r.run.phase)),
         Column("result", lambda r: int(r.run.result)),
         Column("number", lambda r: r.run.number),
@@ -91,6 +92,7 @@ RUN: RecordType[pb.RunRecord] = RecordType(
         ("group", "result", "created"),
         ("phase", "result", "created"),
         ("group", "phase", "result", "created"),
+        ("scope", "phase", "created"),
     ),
 )
 TASK: RecordType[pb.TaskRecord] = RecordType(
@@ -115,10 +117,18 @@ ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
         Column("session_id", lambda r: r.session_id),
         Column("run_id", lambda r: r.run_id),
         Column("task_id", lambda r: r.task_id),
+        Column("scope", lambda r: r.scope),
         Column("attempt", lambda r: r.epoch.attempt),
         Column("live", lambda r: int(r.phase not in FINAL_PHASES)),
     ),
-    indexes=(("executor_id", "live"), ("session_id", "live"), ("run_id", "live"), ("live",), ("task_id", "attempt")),
+    indexes=(
+        ("executor_id", "live"),
+        ("session_id", "live"),
+        ("run_id", "live"),
+        ("scope", "live"),
+        ("live",),
+        ("task_id", "attempt"),
+    ),
 )
 QUEUE: RecordType[pb.QueueRecord] = RecordType(
     "queue", pb.QueueRecord, columns=(Column("scope", lambda r: r.scope),), indexes=(("scope",),)

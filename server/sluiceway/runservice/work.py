@@ -12,16 +12,20 @@ not the placer, a notice to the one that is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from sluiceway.datamanager.model import Action, Decision, Delete, Emit, Position, Put, Query, View
+from google.protobuf.message import Message
+
+from sluiceway.datamanager.model import Action, Decision, Delete, Emit, Fields, Position, Put, Query, RecordType, View
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runmodel.invariants import check
 from sluiceway.runmodel.model import (
     Assignment,
     Event,
     EventKind,
+    Reason,
     Run,
     RunPhase,
     Task,
@@ -48,9 +52,13 @@ from sluiceway.runservice.records import (
 )
 from sluiceway.runservice.run_cache import RunCache
 
-__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "Work", "load_run"]
+__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "Work", "load_run", "walk"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+CHECKED_TASKS = 100
+"""A state of more tasks is not checked against all invariants at each of its updates: that alone would be too slow."""
 
 KIND_EVENT = "run_event"
 KIND_CHANGED = "run_changed"
@@ -67,15 +75,17 @@ def load_run(view: View, run_id: str, cache: RunCache | None = None) -> RunState
     if record is None:
         return None
     tasks = [codec.decode_task(task) for _, task in view.scan(TASK, f"{run_id}/")]
-    return RunState.of(codec.decode_run(record), tasks, _live_assignments(view, run_id))
+    live = map(codec.decode_assignment, walk(view, ASSIGNMENT, {"run_id": run_id, "live": 1}, ""))
+    return RunState.of(codec.decode_run(record), tasks, live)
 
 
-def _live_assignments(view: View, run_id: str) -> Iterator[Assignment]:
+def walk(view: View, type_: RecordType[M], where: Fields, order: str) -> Iterator[M]:
+    """Give every record of a list, page by page."""
     token = ""
     while True:
-        page = view.select(ASSIGNMENT, Query(where={"run_id": run_id, "live": 1}, size=1000, token=token))
+        page = view.select(type_, Query(where=where, order=(order,) if order else (), size=1000, token=token))
         for _, record in page.records:
-            yield codec.decode_assignment(record)
+            yield record
         if not page.next_token:
             return
         token = page.next_token
@@ -103,7 +113,7 @@ class Work:
         self._read: dict[str, RunState] = {}
         self._queues: dict[str, str | None] = {}
         self._locks: dict[tuple[str, str], str | None] = {}
-        self._used: dict[str, int] = {}
+        self.counted: dict[str, int] = {}
         self._parked: dict[tuple[str, str], bool] = {}
         self._actions: list[Action] = []
         self._stored: list[str] = []
@@ -124,6 +134,14 @@ class Work:
                 self._read[run_id] = known
         return known
 
+    def assignment(self, assignment_id: str) -> Assignment | None:
+        """An assignment, final or not, as this transaction has left it so far."""
+        for touched in self._runs.values():
+            if assignment_id in touched.assignments:
+                return touched.assignments[assignment_id]
+        record = self.view.get(ASSIGNMENT, assignment_id)
+        return codec.decode_assignment(record) if record is not None else None
+
     def create(self, state: RunState, record: pb.RunRecord, others: Iterable[Action]) -> None:
         """Add a run that was not there. `others`: what is stored with it."""
         self._runs[state.run.id] = _Touched(state, state, created=record, tasks=set(state.tasks))
@@ -138,10 +156,7 @@ class Work:
     def take(self, advanced: Advanced) -> Advanced:
         """Take over what a pass came to, of a run that `run` gave."""
         run = advanced.run
-        touched = self._runs.get(run.id)
-        if touched is None:
-            before = self._read[run.id]
-            touched = self._runs[run.id] = _Touched(before, before)
+        touched = self._touch(run.id)
         touched.state = advanced.state
         touched.tasks.update(task.id for task in advanced.tasks)
         for assignment in advanced.assignments:
@@ -154,15 +169,24 @@ class Work:
             self.woken_scopes.add(run.scope)
         if advanced.runnable:
             self.woken_scopes.add(run.scope)
+        if run.approval_wait_since is not None and touched.before.run.approval_wait_since is None:
+            # From now on it does not count for `concurrency`, and a newer run may take its place.
+            self.freed_groups.add(run.group)
         return advanced
+
+    def _touch(self, run_id: str) -> _Touched:
+        touched = self._runs.get(run_id)
+        if touched is None:
+            before = self._read[run_id]
+            touched = self._runs[run_id] = _Touched(before, before)
+        return touched
 
     def _account(self, assignment: Assignment, known: Assignment | None) -> None:
         was_live = known is not None and not known.phase.is_final
         is_live = not assignment.phase.is_final
         if was_live == is_live:
             return
-        used = self.used(assignment.executor, limit=1000)
-        self._used[assignment.executor] = max(0, used + (1 if is_live else -1))
+        self.counted[assignment.executor] = max(0, self.used(assignment.executor) + (1 if is_live else -1))
         if assignment.lock is not None:
             self._locks[assignment.lock] = assignment.id if is_live else None
         if not is_live:
@@ -194,14 +218,29 @@ class Work:
         record = self.view.get(LOCK, lock_id(*lock))
         return record.assignment_id if record is not None else ""
 
-    def used(self, executor_id: str, *, limit: int) -> int:
-        """How many live assignments an executor has, counted up to `limit`."""
-        known = self._used.get(executor_id)
+    def used(self, executor_id: str) -> int:
+        """How many live assignments an executor has; counted up to 1,000."""
+        known = self.counted.get(executor_id)
         if known is None:
-            where = {"executor_id": executor_id, "live": 1}
-            size = min(max(limit, 1), 1000)
-            known = self._used[executor_id] = len(self.view.select(ASSIGNMENT, Query(where=where, size=size)).records)
+            known = self.counted[executor_id] = self._count_live("executor_id", executor_id)
         return known
+
+    def live_in(self, scope: str) -> int:
+        """How many live assignments the runs of a scope have, before this transaction; counted up to 1,000."""
+        return self._count_live("scope", scope)
+
+    def _count_live(self, column: str, value: str) -> int:
+        return len(self.view.select(ASSIGNMENT, Query(where={column: value, "live": 1}, size=1000)).records)
+
+    def explain(self, run_id: str, task: str, reason: Reason) -> None:
+        """Store why a task waits, where the rules have nothing to say about it."""
+        state = self.run(run_id)
+        if state is None:
+            return
+        explained = replace(state.tasks[task], reason=reason)
+        touched = self._touch(run_id)
+        touched.state = state.with_task(explained)
+        touched.tasks.add(task)
 
     def park(self, run_id: str, task: str, *, parked: bool) -> None:
         """Say that no live executor could ever run a task, or that one may now."""
@@ -243,6 +282,8 @@ class Work:
 
     def _store(self, touched: _Touched) -> Iterator[Action]:
         state, before, created = touched.state, touched.before, touched.created
+        if len(state.tasks) <= CHECKED_TASKS:
+            check(state, before=before)
         run = state.run
         if created is not None:
             yield Put(RUN, run.id, codec.encode_run(run, task_count=len(state.tasks), before=created, new=True))

@@ -1,0 +1,96 @@
+"""Where the configurations of runs are: in their record, or, when large, in the object storage by digest.
+
+A large one is stored before the run is committed, so a run never names an object that is not there. Objects are named
+by what they hold, so storing one twice is harmless, and restarts share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from datetime import timedelta
+
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.errors import DataLoss, Exhausted, Unavailable
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runservice.ports import ObjectBodies
+from sluiceway.runservice.records import RUN_CONFIG
+
+__all__ = ["RunConfigs"]
+
+STORAGE_TIMEOUT = timedelta(seconds=30)
+KEPT_BYTES = 64 * 1024 * 1024
+
+
+class RunConfigs:
+    """Stores and finds configurations; keeps those that were used last."""
+
+    def __init__(self, db: Database, bodies: ObjectBodies | None, *, inline_bytes: int) -> None:
+        self._db = db
+        self._bodies = bodies
+        self._inline_bytes = inline_bytes
+        self._kept: OrderedDict[str, tuple[pb.RunConfig, int]] = OrderedDict()
+        self._kept_bytes = 0
+
+    async def prepare(self, config: pb.RunConfig, digest: str) -> pb.RunConfigRecord:
+        """Make the record of a configuration; a large one is in the object storage when this returns.
+
+        Raises:
+            Exhausted: it is large, and this server has no object storage for it.
+            Unavailable: the object storage did not answer in time.
+        """
+        size = config.ByteSize()
+        if size <= self._inline_bytes:
+            return pb.RunConfigRecord(config=config, digest=digest)
+        if self._bodies is None:
+            raise Exhausted(
+                f"the run's configuration has {size} bytes; without an object storage at most {self._inline_bytes}",
+                reason="RUN_TOO_LARGE",
+            )
+        body = config.SerializeToString(deterministic=True)
+        try:
+            async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
+                await self._bodies.put_if_absent(_key(digest), body)
+        except TimeoutError as cause:
+            raise Unavailable("the object storage does not answer; the run was not created") from cause
+        return pb.RunConfigRecord(digest=digest, stored_apart=True)
+
+    async def of_run(self, run_id: str) -> pb.RunConfig:
+        """Read the configuration of a run. Shared: not to be changed.
+
+        Raises:
+            NotFound: there is no such run.
+            DataLoss: the object is not what was stored.
+            Unavailable: the object storage did not answer in time.
+        """
+        found = self._kept.get(run_id)
+        if found is not None:
+            self._kept.move_to_end(run_id)
+            return found[0]
+        record = await self._db.get(RUN_CONFIG, run_id)
+        config = await self._fetch(record.digest) if record.stored_apart else record.config
+        size = config.ByteSize()
+        if run_id not in self._kept:
+            self._kept[run_id] = (config, size)
+            self._kept_bytes += size
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped
+        return config
+
+    async def _fetch(self, digest: str) -> pb.RunConfig:
+        if self._bodies is None:
+            raise Unavailable("the run's configuration is in the object storage, and this server has none")
+        try:
+            async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
+                body = await self._bodies.get(_key(digest))
+        except TimeoutError as cause:
+            raise Unavailable("the object storage does not answer") from cause
+        if hashlib.sha256(body).hexdigest() != digest:
+            raise DataLoss(f"object {_key(digest)} is not what was stored; restore it, or cancel the run")
+        return pb.RunConfig.FromString(body)
+
+
+def _key(digest: str) -> str:
+    return f"run-config/{digest}"

@@ -1,0 +1,362 @@
+"""The engine of runs: what people and executors ask for, each as one transaction (run-model.md, "How it runs").
+
+The engine is a shell. The rules decide (`sluiceway.runmodel`), `Work` keeps what one transaction did, `Placer` starts
+runs and gives tasks to executors, in the same transaction when this server is the elected one. Any number of engines on
+one database advance any run and cannot disagree, because each decision is made against exact state, at its place in
+the log. Nothing is polled; a sweep is the safety net.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.datamanager.checks import check_preconditions
+from sluiceway.datamanager.model import Decision, Position, Put, Query, View
+from sluiceway.datamanager.port import Committed, Database
+from sluiceway.foundation.clock import Clock, IdSource
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runmodel import rules, updates
+from sluiceway.runmodel.model import ApprovalGiven, Reason, ReasonCode
+from sluiceway.runmodel.state import Change, RunState
+from sluiceway.runservice import codec, intake
+from sluiceway.runservice.configs import RunConfigs
+from sluiceway.runservice.placer import Placer
+from sluiceway.runservice.ports import (
+    EngineSettings,
+    ExecutorDirectory,
+    ObjectBodies,
+    ScopeSettings,
+    UpdateOutcome,
+)
+from sluiceway.runservice.records import ASSIGNMENT, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
+from sluiceway.runservice.run_cache import RunCache
+from sluiceway.runservice.specification import specify
+from sluiceway.runservice.sweep import Sweep
+from sluiceway.runservice.work import Work
+
+__all__ = ["AssignmentFinal", "Engine"]
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class AssignmentFinal(FailedPrecondition):
+    """The attempt is over; nothing more is to be run for it."""
+
+    reason = "ASSIGNMENT_FINAL"
+
+
+class Engine:
+    """See the module. Safe to use from any task of the event loop; `run` is for one."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ids: IdSource,
+        settings: EngineSettings,
+        executors: ExecutorDirectory,
+        scopes: ScopeSettings | None = None,
+        bodies: ObjectBodies | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._cache = RunCache()
+        self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes)
+        self.placer = Placer(
+            db, clock, ids=ids, settings=settings, executors=executors, scopes=scopes, cache=self._cache
+        )
+        self._sweep = Sweep(self._transact, db, clock, settings=settings, placer=self.placer)
+        executors.on_change(self.executors_changed)
+
+    async def run(self) -> None:
+        """Elect a placer among the servers, place, and sweep. Call it once; it ends when it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.placer.run(), name="placer")
+            group.create_task(self._sweep.run(), name="sweep")
+
+    @property
+    def is_placer(self) -> bool:
+        """Whether this server believes that it is the elected placer."""
+        return self.placer.term is not None
+
+    def executors_changed(self) -> None:
+        """Hear that executors came, went or changed: the placer looks again at what waits."""
+        self.placer.executors_changed()
+
+    async def sweep(self) -> int:
+        """Do what the sweep does, now; answers how many runs only it moved. For operators and tests."""
+        return await self._sweep.sweep()
+
+    # --- what people ask for --------------------------------------------------------------------------------------
+
+    async def create_run(
+        self,
+        request: service_api.CreateRunRequest,
+        *,
+        created_by: str,
+        belongs_to: tuple[str, ...] = (),
+        from_fork: bool = False,
+    ) -> Committed[pb.RunRecord]:
+        """Make a run, and start and place it in the same transaction when that can be.
+
+        Raises:
+            InvalidInput: every fault of the request, or its `request_id` was used with another body.
+            Conflict: a change group has moved.
+            Exhausted: it is too large.
+        """
+        now = self._clock.now()
+        checked = intake.check(
+            request,
+            run_id=self._ids.new_id(),
+            task_ids=[self._ids.new_id() for _ in request.tasks],
+            created_by=created_by,
+            belongs_to=belongs_to,
+            from_fork=from_fork,
+            now=now,
+        )
+        config = await self._configs.prepare(checked.config, checked.digest)
+        key = _request_key(created_by, checked.request_id) if checked.request_id else ""
+
+        def decide(work: Work) -> str:
+            if key:
+                known = work.view.get(REQUEST, key)
+                if known is not None and now - codec.read_time(known.time) < self._settings.request_kept:
+                    return _repeated(known, checked)
+            check_preconditions(work.view, checked.preconditions)
+            _create(work, checked, config, key)
+            return checked.created.run.id
+
+        committed = await self._transact(decide)
+        record = await self._db.get(RUN, committed.value, after=committed.position)
+        return Committed(record, committed.position)
+
+    async def stop_run(self, run_id: str, *, by: str, force: bool = False) -> Position:
+        """Ask for the end of a running run (R7, R17).
+
+        Raises:
+            NotFound: there is no such run.
+            FailedPrecondition: it is not running.
+        """
+        return await self._change(
+            run_id, lambda state, work: rules.request_stop(state, by=by, now=work.now, forced=force)
+        )
+
+    async def cancel_run(self, run_id: str, *, by: str) -> Position:
+        """Cancel a queued run (R17).
+
+        Raises:
+            NotFound: there is no such run.
+            FailedPrecondition: it is not queued.
+        """
+
+        def change(state: RunState, work: Work) -> Change:
+            work.freed_groups.add(state.run.group)
+            return rules.cancel(state, by=by, now=work.now)
+
+        return await self._change(run_id, change)
+
+    async def approve_task(
+        self, run_id: str, task: str, *, by: str, commit_sha: str = "", config_digest: str = ""
+    ) -> Position:
+        """Approve a task that waits (R18).
+
+        Raises:
+            NotFound: there is no such run or task.
+            FailedPrecondition: it does not wait, or the approval is for something else than the run.
+        """
+
+        def change(state: RunState, work: Work) -> Change:
+            given = ApprovalGiven(by=by, time=work.now, commit_sha=commit_sha, config_digest=config_digest)
+            return rules.approve(state, task, given)
+
+        return await self._change(run_id, change)
+
+    async def _change(self, run_id: str, change: Callable[[RunState, Work], Change]) -> Position:
+        def decide(work: Work) -> None:
+            state = work.run(run_id)
+            if state is None:
+                raise _no_run(run_id)
+            work.apply(change(state, work))
+
+        return (await self._transact(decide)).position
+
+    # --- what executors and their sessions ask for ----------------------------------------------------------------
+
+    async def report(
+        self, executor_id: str, session_id: str, said: Sequence[executor_api.AssignmentUpdate]
+    ) -> tuple[UpdateOutcome, ...]:
+        """Take in updates of one executor, in order, in one transaction (R15). May be repeated.
+
+        Answers one outcome for each, when they are committed. A bad update is refused alone and harms no other.
+        """
+
+        def decide(work: Work) -> tuple[UpdateOutcome, ...]:
+            return tuple(_take_update(work, executor_id, session_id, update) for update in said)
+
+        return (await self._transact(decide)).value
+
+    async def mark_lost(
+        self, assignment_ids: Sequence[str], reason: Reason, *, session_id: str | None = None
+    ) -> Position:
+        """End attempts of which nobody will hear again as lost (R13). Those that are over are passed over.
+
+        The caller knows that their pods are gone, or that `lost_after` has passed. With `session_id`, only those that
+        this session owns.
+        """
+
+        def decide(work: Work) -> None:
+            for assignment_id in sorted(set(assignment_ids)):
+                stored = work.assignment(assignment_id)
+                if stored is None or stored.phase.is_final or (session_id not in (None, stored.session)):
+                    continue
+                state = work.run(stored.run_id)
+                if state is not None:
+                    work.apply(updates.mark_lost(state, [assignment_id], reason=reason, now=work.now))
+
+        return (await self._transact(decide)).position
+
+    async def adopt(self, executor_id: str, session_id: str, held: executor_api.HeldAssignment) -> bool:
+        """Store again an assignment that an executor holds and that the database lost with the end of its log.
+
+        Answers False when it cannot be: the database's epoch has not grown since, or the task has gone on. The executor
+        then is to stop and remove it.
+        """
+
+        def decide(work: Work) -> bool:
+            if held.epoch.database >= work.view.position.sequence.epoch or work.assignment(held.assignment_id):
+                return False
+            state = work.run(held.run_id)
+            assignment = codec.decode_held(held, executor=executor_id, session=session_id, now=work.now)
+            if state is None or assignment is None:
+                return False
+            try:
+                work.apply(updates.adopt(state, assignment, work.now))
+            except (FailedPrecondition, NotFound):
+                return False
+            return True
+
+        return (await self._transact(decide)).value
+
+    async def live_assignments(
+        self, executor_id: str, *, after: Position | None = None
+    ) -> tuple[pb.AssignmentRecord, ...]:
+        """The assignments of an executor that are not final, by id."""
+
+        def read(view: View) -> tuple[pb.AssignmentRecord, ...]:
+            found: list[pb.AssignmentRecord] = []
+            token = ""
+            while True:
+                query = Query(where={"executor_id": executor_id, "live": 1}, size=1000, token=token)
+                page = view.select(ASSIGNMENT, query)
+                found.extend(record for _, record in page.records)
+                if not page.next_token:
+                    return tuple(found)
+                token = page.next_token
+
+        return await self._db.read(read, after=after)
+
+    async def assignment(self, assignment_id: str, *, after: Position | None = None) -> pb.AssignmentRecord:
+        """An assignment, final or not. Raises `NotFound`."""
+        return await self._db.get(ASSIGNMENT, assignment_id, after=after)
+
+    async def specification(self, assignment_id: str, *, after: Position | None = None) -> executor_api.Specification:
+        """Build what the executor of an assignment needs to run it.
+
+        Raises:
+            NotFound: there is no such assignment.
+            AssignmentFinal: it is over.
+            SecretsNotAvailable: its task needs a secret.
+        """
+        assignment = await self._db.get(ASSIGNMENT, assignment_id, after=after)
+        if codec.decode_assignment(assignment).phase.is_final:
+            raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
+        config = await self._configs.of_run(assignment.run_id)
+        run = await self._db.get(RUN, assignment.run_id)
+        task = await self._db.get(TASK, task_id(assignment.run_id, assignment.task_id))
+        return specify(run, config, task, self._settings)
+
+    # --- one transaction ------------------------------------------------------------------------------------------
+
+    async def _transact(self, decide: Callable[[Work], T]) -> Committed[T]:
+        now = self._clock.now()
+        last: Work | None = None
+
+        def function(view: View) -> Decision[T]:
+            nonlocal last
+            work = Work(view, now, cache=self._cache)
+            value = decide(work)
+            leads = self.placer.leads(view)
+            if leads:
+                self.placer.place(work)
+            last = work
+            return work.decision(value, tell_placer=not leads)
+
+        committed = await self._db.transact(function)
+        if last is not None:
+            last.remember(committed.position, self._cache)
+            self.placer.learn(last)
+        return committed
+
+
+def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key: str) -> None:
+    created = checked.created
+    numbers = work.view.get(RUN_NUMBER, created.run.scope)
+    number = (numbers.last if numbers is not None else 0) + 1
+    run = replace(created.run, number=number)
+    others = [
+        Put(RUN_NUMBER, run.scope, pb.RunNumberRecord(last=number)),
+        Put(RUN_CONFIG, run.id, config),
+    ]
+    if key:
+        request = pb.RequestRecord(digest=checked.request_digest, run_id=run.id)
+        codec.put_time(request.time, work.now)
+        others.append(Put(REQUEST, key, request))
+    work.create(RunState.of(run, created.tasks), intake.new_record(checked), others)
+
+
+def _request_key(created_by: str, request_id: str) -> str:
+    # A key is its caller's own: what one user chose does not meet what another did.
+    return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
+
+
+def _repeated(known: pb.RequestRecord, checked: intake.Intake) -> str:
+    if known.digest != checked.request_digest:
+        raise InvalidInput(
+            [Violation("request_id", f"it was used for run {known.run_id}, with another body; use a new one")],
+            reason="REQUEST_ID_REUSED",
+        )
+    return known.run_id
+
+
+def _take_update(work: Work, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate) -> UpdateOutcome:
+    said = codec.decode_report(update, session=session_id)
+    if said is None:
+        return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is not known here"))
+    stored = work.assignment(update.assignment_id)
+    state = work.run(stored.run_id) if stored is not None else None
+    if stored is None or state is None or stored.executor != executor_id:
+        # One word for what is not there and what is another's: ids of others are not to be found out.
+        sentence = f"assignment {update.assignment_id} is not known here"
+        return UpdateOutcome(update.number, Reason(ReasonCode.UNKNOWN_ASSIGNMENT, sentence))
+    reported = updates.report(state, stored, said, work.now)
+    if reported.outcome is updates.ReportOutcome.APPLIED:
+        work.apply(reported.change)
+    return UpdateOutcome(update.number, reported.reason)
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)

@@ -1,0 +1,479 @@
+"""The elected placer: starts runs, and gives tasks to executors (run-model.md, "How it runs").
+
+These are global decisions, so one server makes them: the one that the record `placer` names, with its term. Each of
+its transactions looks at that record, in the log's order: a paused placer that wakes finds another term there and
+decides nothing. It gives a sign of life by writing the record; a server that sees none for `placer_timeout` by its own
+clock takes over with the next term. No clock is compared with another one.
+
+When the placer itself commits an update, it places in the same transaction; other servers leave a notice in the log.
+
+What a placement reads does not grow with what waits: the tasks that became runnable in its own transaction, then a
+window of those that wait longest (an index in the order of run-model.md), then the longest waiting of each owner, so
+that nobody's thousand tasks hide another's one. A task that no live executor could ever run is *parked*: it leaves the
+window, and is looked at again when the executors change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.datamanager.model import Decision, Put, Query, View
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.clock import Clock, IdSource
+from sluiceway.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runmodel import groups, queues, rules, updates
+from sluiceway.runmodel.model import ExecutorView, Run, RunPhase
+from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
+from sluiceway.runmodel.queues import QueueSettings
+from sluiceway.runservice import codec
+from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
+from sluiceway.runservice.records import EXECUTOR, PLACER, PLACER_ID, RUN, TASK, TOPIC_PLACEMENT
+from sluiceway.runservice.run_cache import RunCache
+from sluiceway.runservice.work import KIND_PLACEMENT, Work, walk
+
+__all__ = ["Placer"]
+
+_log = structlog.get_logger(__name__)
+
+WINDOW = 64
+MAX_EXECUTORS_COUNTED = 64
+MAX_OWNERS = 32
+MAX_STARTS = 100
+QUEUE_WINDOW = 100
+SCOPE_WINDOW = 1000
+UNPARK_AT_ONCE = 500
+RESIGN_TIMEOUT = timedelta(seconds=2)
+
+
+@dataclass(slots=True)
+class _Sighting:
+    """The last sign of life of the placer, and when this server saw it, by its own clock."""
+
+    sign: tuple[str, int, int]
+    at: float
+
+
+class Placer:
+    """See the module."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ids: IdSource,
+        settings: EngineSettings,
+        executors: ExecutorDirectory,
+        cache: RunCache,
+        scopes: ScopeSettings | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._executors = executors
+        self._scopes = scopes
+        self._cache = cache
+        self.term: int | None = None
+        self._sighting: _Sighting | None = None
+        self._closed_since: tuple[int, float] | None = None
+        self._wake = asyncio.Event()
+        self._groups: set[str] = set()
+        self._look_at_parked = False
+        self._owners: set[str] = set()
+        self._load: dict[str, int] = {}
+
+    # --- the election ---------------------------------------------------------------------------------------------
+
+    def leads(self, view: View) -> bool:
+        """Whether this server is the placer, at exactly this place of the log."""
+        record = view.get(PLACER, PLACER_ID)
+        return record is not None and record.server_id == self._settings.server_id and record.term == self.term
+
+    async def run(self) -> None:
+        """Stand for election and place, until cancelled; then resign, so that another need not wait."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_election(), name="placer-election")
+                group.create_task(self._keep_placing(), name="placer-placing")
+                group.create_task(self._listen(), name="placer-listening")
+        finally:
+            await self._resign()
+
+    async def _keep_election(self) -> None:
+        while True:
+            try:
+                await self.stand()
+            except SluicewayError as error:
+                _log.warning("placer_election_failed", error=str(error), code=error.code)
+            await asyncio.sleep(self._settings.placer_beat.total_seconds())
+
+    async def stand(self) -> None:
+        """Give a sign of life as the placer, or take over from one that gives none. Once; `run` repeats it."""
+        record = await self._db.read(lambda view: view.get(PLACER, PLACER_ID))
+        if record is not None and record.server_id == self._settings.server_id and record.term == self.term:
+            await self._beat()
+            return
+        if self.term is not None:
+            _log.warning("placer_lost", term=self.term)
+            self.term = None
+        if record is not None and record.server_id:
+            sign = (record.server_id, record.term, record.beat)
+            now = self._clock.monotonic()
+            if self._sighting is None or self._sighting.sign != sign:
+                self._sighting = _Sighting(sign, now)
+                return
+            if now - self._sighting.at < self._settings.placer_timeout.total_seconds():
+                return
+        await self._take_over(record)
+
+    async def _take_over(self, seen: pb.PlacerRecord | None) -> None:
+        def function(view: View) -> Decision[int | None]:
+            record = view.get(PLACER, PLACER_ID)
+            if (record is None) != (seen is None) or (record is not None and record != seen):
+                return Decision(None)
+            term = (record.term if record is not None else 0) + 1
+            taken = pb.PlacerRecord(server_id=self._settings.server_id, term=term, beat=1)
+            taken.open_epoch = record.open_epoch if record is not None else 0
+            return Decision(term, [Put(PLACER, PLACER_ID, self._opened(view, taken))])
+
+        self.term = (await self._db.transact(function)).value
+        if self.term is not None:
+            _log.info("placer_elected", term=self.term, server=self._settings.server_id)
+            self._look_at_parked = True
+            await self._look_at_everything()
+
+    async def _beat(self) -> None:
+        def function(view: View) -> Decision[bool]:
+            record = view.get(PLACER, PLACER_ID)
+            if record is None or not self.leads(view):
+                return Decision(False)
+            beat = pb.PlacerRecord()
+            beat.CopyFrom(record)
+            beat.beat += 1
+            beat = self._opened(view, beat)
+            return Decision(beat.open_epoch != record.open_epoch, [Put(PLACER, PLACER_ID, beat)])
+
+        if (await self._db.transact(function)).value:
+            await self._look_at_everything()
+
+    def _opened(self, view: View, record: pb.PlacerRecord) -> pb.PlacerRecord:
+        # In a new epoch of the database executors may hold assignments that it no longer knows. Until each known one
+        # has settled, or `lost_after` has passed, nothing is assigned.
+        epoch = view.position.sequence.epoch
+        if record.open_epoch == epoch:
+            return record
+        if self._closed_since is None or self._closed_since[0] != epoch:
+            self._closed_since = (epoch, self._clock.monotonic())
+        waited = self._clock.monotonic() - self._closed_since[1]
+        if waited >= self._settings.lost_after.total_seconds() or _all_settled(view, epoch):
+            record.open_epoch = epoch
+        return record
+
+    async def _resign(self) -> None:
+        if self.term is None:
+            return
+
+        def function(view: View) -> Decision[None]:
+            record = view.get(PLACER, PLACER_ID)
+            if record is None or not self.leads(view):
+                return Decision(None)
+            left = pb.PlacerRecord(term=record.term, beat=record.beat, open_epoch=record.open_epoch)
+            return Decision(None, [Put(PLACER, PLACER_ID, left)])
+
+        try:
+            async with asyncio.timeout(RESIGN_TIMEOUT.total_seconds()):
+                await self._db.transact(function)
+        except (SluicewayError, TimeoutError) as error:
+            # Then another takes over when it misses the signs of life.
+            _log.warning("placer_did_not_resign", error=str(error))
+        self.term = None
+
+    # --- what wakes it --------------------------------------------------------------------------------------------
+
+    def executors_changed(self) -> None:
+        """Look again at everything that waits for a place, parked tasks too."""
+        self._look_at_parked = True
+        self._wake.set()
+
+    def learn(self, work: Work) -> None:
+        """Hear what a transaction of this server did, now that it is committed."""
+        for executor, used in work.counted.items():
+            self._load[executor] = used
+        if self.term is not None:
+            self._owners |= work.woken_scopes - {""}
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for applied in self._db.subscribe(after=self._db.position, topics=[TOPIC_PLACEMENT]):
+                    for action in applied.actions:
+                        if getattr(action, "kind", None) == KIND_PLACEMENT:
+                            notice = pb.PlacementNotice.FromString(action.body)  # type: ignore[union-attr]  # an Emit
+                            self._groups.update(notice.groups)
+                            self._owners.update(scope for scope in notice.scopes if scope)
+                            self._wake.set()
+            except (OutOfRange, Exhausted, Conflict) as error:
+                # What was missed is found by looking at everything.
+                _log.warning("placer_missed_notices", error=str(error))
+                await self._look_at_everything()
+            except SluicewayError as error:
+                _log.warning("placer_cannot_listen", error=str(error), code=error.code)
+                await asyncio.sleep(self._settings.placer_beat.total_seconds())
+
+    async def _look_at_everything(self) -> None:
+        def read(view: View) -> tuple[set[str], set[str]]:
+            queued = {record.run.group for record in walk(view, RUN, {"phase": api.RUN_PHASE_QUEUED}, "created")}
+            owners = {record.scope for record in walk(view, TASK, {"state": "ready"}, "rank")}
+            return queued, owners
+
+        queued, owners = await self._db.read(read)
+        self._groups |= queued
+        self._owners |= owners
+        self._wake.set()
+
+    async def _keep_placing(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self.term is None:
+                self._groups.clear()
+                continue
+            try:
+                await self.place_now()
+            except SluicewayError as error:
+                _log.warning("placement_failed", error=str(error), code=error.code)
+                await asyncio.sleep(self._settings.placer_beat.total_seconds())
+                self._wake.set()
+
+    async def place_now(self) -> int:
+        """Start and place what can be, in transactions of its own; answers how many tasks were placed."""
+        placed = 0
+        if self._look_at_parked:
+            self._look_at_parked = False
+            await self._unpark()
+        while True:
+            freed = sorted(self._groups)[:MAX_STARTS]
+            self._groups.difference_update(freed)
+            now = self._clock.now()
+            last: Work | None = None
+
+            def function(view: View, freed: list[str] = freed) -> Decision[int]:
+                nonlocal last
+                work = Work(view, now, cache=self._cache)  # noqa: B023 - called before the next turn
+                if not self.leads(view):
+                    return Decision(0)
+                work.freed_groups.update(freed)
+                count = self.place(work)
+                last = work
+                return work.decision(count, tell_placer=False)
+
+            committed = await self._db.transact(function)
+            if last is not None:
+                last.remember(committed.position, self._cache)
+                self.learn(last)
+            placed += committed.value
+            if not committed.value and not self._groups:
+                return placed
+
+    async def _unpark(self) -> None:
+        token = ""
+
+        def function(view: View) -> Decision[str]:
+            if not self.leads(view):
+                return Decision("")
+            work = Work(view, self._clock.now(), cache=self._cache)
+            executors = self._standing(view)
+            page = view.select(
+                TASK, Query(where={"state": "parked"}, order=("rank",), size=UNPARK_AT_ONCE, token=token)
+            )
+            for _, record in page.records:
+                run = view.get(RUN, record.task.run_id)
+                if run is None:
+                    continue
+                needs = codec.decode_task(record).needs
+                if any(missing(codec.decode_run(run), needs, executor) is None for executor in executors):
+                    work.park(record.task.run_id, record.task.id, parked=False)
+                    self._owners.add(record.scope)
+            return work.decision(page.next_token, tell_placer=False)
+
+        while True:
+            token = (await self._db.transact(function)).value
+            if not token:
+                return
+
+    # --- one placement --------------------------------------------------------------------------------------------
+
+    def place(self, work: Work) -> int:
+        """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
+
+        Called inside a transaction function, when `leads` says so.
+        """
+        self._start_runs(work)
+        return self._assign(work) if self._may_assign(work.view) else 0
+
+    def _may_assign(self, view: View) -> bool:
+        record = view.get(PLACER, PLACER_ID)
+        return record is not None and record.open_epoch == view.position.sequence.epoch
+
+    def _start_runs(self, work: Work) -> None:
+        """R0, for the groups that this transaction freed or that got a run."""
+        for _ in range(MAX_STARTS):
+            if not work.freed_groups:
+                return
+            group = min(work.freed_groups)
+            work.freed_groups.discard(group)
+            self._start_next(work, group)
+        # A chain of runs that end as soon as they start, longer than one transaction should be.
+        self._groups |= work.freed_groups
+        self._wake.set()
+
+    def _start_next(self, work: Work, group: str) -> None:
+        scope = groups.scope_of(group)
+        settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
+        if settings.concurrency is None:
+            runs = self._runs(work, {"group": group, "phase": api.RUN_PHASE_QUEUED}, QUEUE_WINDOW)
+        else:
+            runs = self._runs(work, {"scope": scope, "phase": api.RUN_PHASE_QUEUED}, SCOPE_WINDOW)
+            runs |= self._runs(work, {"scope": scope, "phase": api.RUN_PHASE_RUNNING}, SCOPE_WINDOW)
+        if not any(run.phase is RunPhase.QUEUED for run in runs.values()):
+            return
+        holders = {each: work.queue_holder(each) for each in {run.group for run in runs.values()}}
+        if settings.concurrency is None and holders.get(group):
+            if not settings.cancel_superseded:
+                return
+            holder = work.run(holders[group])
+            if holder is not None:
+                runs[holder.run.id] = holder.run
+        decision = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=work.now)
+        for run_id in decision.cancel:
+            state = work.run(run_id)
+            if state is not None:
+                work.apply(rules.cancel(state, by="a newer run", now=work.now, superseded=True))
+        for run_id in decision.stop:
+            state = work.run(run_id)
+            if state is not None:
+                work.apply(rules.request_stop(state, by="a newer run of the group", now=work.now))
+        for run_id in decision.start:
+            state = work.run(run_id)
+            if state is not None:
+                work.hold_queue(state.run)
+                work.apply(rules.start_run(state, work.now))
+
+    def _runs(self, work: Work, where: dict[str, str | int | None], size: int) -> dict[str, Run]:
+        # As this transaction has left them, those that it made too: whoever decides looks at the phase itself.
+        page = work.view.select(RUN, Query(where=where, order=("created",), size=size))
+        touched = work.touched
+        found = {key: codec.decode_run(record) for key, record in page.records if key not in touched}
+        for key, state in touched.items():
+            if state.run.group == where.get("group", state.run.group) and state.run.scope == where.get(
+                "scope", state.run.scope
+            ):
+                found[key] = state.run
+        return found
+
+    def _assign(self, work: Work) -> int:
+        executors = self._counted(work)
+        free = sum(max(0, executor.slots - executor.used) for executor in executors)
+        candidates = [
+            Candidate(state.run, state.tasks[key])
+            for state in work.touched.values()
+            if state.run.phase is RunPhase.RUNNING and state.tally is not None
+            for key in state.tally.runnable
+        ]
+        if free > 0:
+            candidates += self._waiting(work, free)
+        if not candidates:
+            return 0
+        owners = {each.run.scope for each in candidates}
+        locks = {(each.run.scope, each.task.lock) for each in candidates if each.task.lock}
+        placement = place(
+            candidates,
+            executors,
+            now=work.now,
+            locks={lock: f"assignment {holder}" for lock in locks if (holder := work.lock_holder(lock))},
+            # What each owner is running decides only between owners.
+            running={owner: work.live_in(owner) for owner in owners} if len(owners) > 1 else {},
+            with_passed_over=False,
+        )
+        for choice in placement.choices:
+            state = work.run(choice.run_id)
+            if state is None:
+                continue
+            work.apply(
+                updates.assign(
+                    state,
+                    choice.task_id,
+                    assignment_id=self._ids.new_id(),
+                    executor=choice.executor,
+                    session=choice.session,
+                    database_epoch=work.view.position.sequence.epoch,
+                    now=work.now,
+                )
+            )
+        for waiting in placement.waiting:
+            self._keep_waiting(work, waiting, executors)
+        return len(placement.choices)
+
+    def _keep_waiting(self, work: Work, waiting: Waiting, executors: list[ExecutorView]) -> None:
+        state = work.run(waiting.run_id)
+        if state is None:
+            return
+        task = state.tasks[waiting.task_id]
+        never = all(missing(state.run, task.needs, executor) is not None for executor in executors)
+        work.park(state.run.id, task.id, parked=never)
+        # Numbers in the sentence change all the time; what is stored changes with the kind of wait. `explain` counts.
+        if task.reason is None or task.reason.code != waiting.reason.code or never:
+            work.explain(state.run.id, task.id, waiting.reason)
+
+    def _waiting(self, work: Work, free: int) -> list[Candidate]:
+        """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
+        window = min(1000, max(WINDOW, 2 * free))
+        found = self._ready(work, {"state": "ready"}, window)
+        if len(found) >= window:
+            owners = sorted(self._owners)
+            for owner in owners[:MAX_OWNERS]:
+                mine = self._ready(work, {"state": "ready", "scope": owner}, min(free, WINDOW))
+                if not mine:
+                    self._owners.discard(owner)
+                found.update(mine)
+        return list(found.values())
+
+    def _ready(self, work: Work, where: dict[str, str | int | None], size: int) -> dict[str, Candidate]:
+        page = work.view.select(TASK, Query(where=where, order=("rank",), size=size))
+        touched = work.touched
+        found: dict[str, Candidate] = {}
+        for key, record in page.records:
+            if record.task.run_id in touched:
+                continue
+            state = work.run(record.task.run_id)
+            if state is not None:
+                found[key] = Candidate(state.run, state.tasks[record.task.id])
+        return found
+
+    def _counted(self, work: Work) -> list[ExecutorView]:
+        executors = self._standing(work.view)
+        if len(executors) > MAX_EXECUTORS_COUNTED:
+            # By what was seen last: an executor that looks free and is not is found out by the exact count.
+            executors.sort(key=lambda each: (self._load.get(each.id, 0) / max(1, each.slots), each.id))
+            executors = executors[:MAX_EXECUTORS_COUNTED]
+        return [replace(each, used=work.used(each.id)) for each in executors]
+
+    def _standing(self, view: View) -> list[ExecutorView]:
+        """The executors that are live, and of which the log says nothing else."""
+        found = []
+        for each in self._executors.live():
+            record = view.get(EXECUTOR, each.id)
+            if record is not None and record.session_id == each.session and not record.vanished and not record.deleted:
+                found.append(replace(each, draining=each.draining or record.draining))
+        return found
+
+
+def _all_settled(view: View, epoch: int) -> bool:
+    return all(record.settled_epoch >= epoch for record in walk(view, EXECUTOR, {"vanished": 0}, ""))

@@ -1,0 +1,50 @@
+"""Executors that are there because a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sluiceway.datamanager.model import Put
+from sluiceway.datamanager.port import Database
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runmodel.model import ExecutorView
+from sluiceway.runservice.records import EXECUTOR
+
+
+class FakeExecutorDirectory:
+    """The list of live executors, with the record of each in the database, as the sessions would keep them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._live: dict[str, ExecutorView] = {}
+        self._callbacks: list[Callable[[], None]] = []
+
+    def live(self) -> Sequence[ExecutorView]:
+        return tuple(self._live.values())
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def connect(self, view: ExecutorView) -> None:
+        """An executor says hello."""
+        record = pb.ExecutorRecord(
+            group=view.group, session_id=view.session, slots=view.slots, settled_epoch=self._db.epoch
+        )
+        await self._db.commit([Put(EXECUTOR, view.id, record)])
+        self._live[view.id] = view
+        self._tell()
+
+    def disconnect(self, executor_id: str) -> None:
+        """Its key goes."""
+        del self._live[executor_id]
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+
+def executor(id_: str = "e1", *, slots: int = 4, session: str = "", **more: object) -> ExecutorView:
+    """An executor that takes everything."""
+    fields: dict[str, object] = {"archs": frozenset({"amd64"}), "drivers": frozenset({"sandbox"}), **more}
+    return ExecutorView(id=id_, group="default", slots=slots, session=session or f"session-of-{id_}", **fields)  # type: ignore[arg-type]  # what a test adds

@@ -1,0 +1,155 @@
+"""An engine of runs on a database in memory, and requests and reports in few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.datamanager.model import Emit, Query
+from sluiceway.foundation.clock import UuidSource
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
+from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN, TASK
+from sluiceway.runservice.work import KIND_EVENT
+from tests.fakes.clock import FakeClock
+from tests.fakes.database import FakeDatabase
+from tests.fakes.executor_directory import FakeExecutorDirectory, executor
+
+__all__ = ["World", "definition", "request"]
+
+GROUP = "/user/admin/repo/main"
+
+
+def definition(name: str = "build", *depends: str, **more: object) -> definition_api.TaskDefinition:
+    """A task that runs `true` in any image. `depends`: "a", or "a:on_failure"."""
+    task = definition_api.TaskDefinition(name=name)
+    task.runtime.containers.add(image="alpine")
+    task.steps.add(name="true", run=definition_api.RunStep(command="true"))
+    for depend in depends:
+        parent, _, condition = depend.partition(":")
+        edge = task.depends.add(task=parent)
+        if condition:
+            edge.conditions.append(definition_api.DependCondition.Value(f"DEPEND_CONDITION_{condition.upper()}"))
+    task.MergeFrom(definition_api.TaskDefinition(**more))  # type: ignore[arg-type]  # what a test adds
+    return task
+
+
+def request(
+    *tasks: definition_api.TaskDefinition, group: str = GROUP, name: str = "ci", **more: object
+) -> service_api.CreateRunRequest:
+    return service_api.CreateRunRequest(
+        run=api.Run(name=name, group=group),
+        tasks=tasks or (definition(),),
+        **more,  # type: ignore[arg-type]  # what a test adds
+    )
+
+
+@dataclass
+class World:
+    """One database, one list of executors, any number of engines."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    scopes: ScopeSettings | None = None
+    bodies: ObjectBodies | None = None
+    epoch: int = 1
+
+    def __post_init__(self) -> None:
+        self.db = FakeDatabase(RECORD_TYPES, clock=self.clock, epoch=self.epoch)
+        self.executors = FakeExecutorDirectory(self.db)
+        self.ids = UuidSource(self.clock)
+        self._numbers = 0
+
+    def engine(self, server_id: str = "s1") -> Engine:
+        return Engine(
+            self.db,
+            self.clock,
+            ids=self.ids,
+            settings=EngineSettings(server_id=server_id, api_url="http://sluice"),
+            executors=self.executors,
+            scopes=self.scopes,
+            bodies=self.bodies,
+        )
+
+    async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
+        """An engine that is the placer, and one executor, `e1`."""
+        engine = self.engine(server_id)
+        await engine.placer.stand()
+        if slots:
+            await self.executors.connect(executor(slots=slots))
+            await engine.placer.place_now()
+        return engine
+
+    async def run(self, run_id: str) -> api.Run:
+        return (await self.db.get(RUN, run_id)).run
+
+    async def tasks(self, run_id: str) -> dict[str, api.Task]:
+        page = await self.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name"), size=1000))
+        return {record.task.name: record.task for _, record in page.records}
+
+    async def task_id(self, run_id: str, name: str) -> str:
+        return (await self.tasks(run_id))[name].id
+
+    async def statuses(self, run_id: str) -> dict[str, str]:
+        return {
+            name: api.TaskStatus.Name(task.status).removeprefix("TASK_STATUS_").lower()
+            for name, task in (await self.tasks(run_id)).items()
+        }
+
+    async def phase(self, run_id: str) -> str:
+        return api.RunPhase.Name((await self.run(run_id)).phase).removeprefix("RUN_PHASE_").lower()
+
+    async def result(self, run_id: str) -> str:
+        return api.RunResult.Name((await self.run(run_id)).result).removeprefix("RUN_RESULT_").lower()
+
+    async def assignment_of(self, run_id: str, name: str = "build") -> pb.AssignmentRecord:
+        return await self.db.get(ASSIGNMENT, (await self.tasks(run_id))[name].assignment_id)
+
+    def update(self, assignment: pb.AssignmentRecord, phase: str, **more: object) -> executor_api.AssignmentUpdate:
+        self._numbers += 1
+        return executor_api.AssignmentUpdate(
+            number=self._numbers,
+            assignment_id=assignment.id,
+            epoch=assignment.epoch,
+            phase=executor_api.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{phase.upper()}"),
+            **more,  # type: ignore[arg-type]  # what a test adds
+        )
+
+    async def report(
+        self, engine: Engine, assignment: pb.AssignmentRecord, *phases: str, **more: object
+    ) -> Sequence[UpdateOutcome]:
+        updates = [self.update(assignment, phase, **more) for phase in phases]
+        return await engine.report(assignment.executor_id, assignment.session_id, updates)
+
+    async def finish(self, engine: Engine, run_id: str, name: str = "build", phase: str = "success") -> None:
+        assignment = await self.assignment_of(run_id, name)
+        outcomes = await self.report(engine, assignment, "accepted", "running", phase)
+        assert all(outcome.refused is None for outcome in outcomes), outcomes
+
+    def events(self, run_id: str = "") -> list[api.RunEvent]:
+        found = [
+            api.RunEvent.FromString(action.body)
+            for applied, _, _ in self.db.history
+            for action in applied.actions
+            if isinstance(action, Emit) and action.kind == KIND_EVENT
+        ]
+        return [event for event in found if not run_id or event.run_id == run_id]
+
+    def told(self, run_id: str = "") -> list[str]:
+        """The events in short, such as `build: NOT_STARTED>RUNNING`."""
+        return [
+            f"{event.task_name or 'run'}: {_short(event.old_value)}>{_short(event.new_value)}"
+            for event in self.events(run_id)
+        ]
+
+    def later(self, **by: float) -> None:
+        self.clock.advance(timedelta(**by))
+
+
+def _short(value: str) -> str:
+    return value.removeprefix("RUN_PHASE_").removeprefix("RUN_RESULT_").removeprefix("TASK_STATUS_")
