@@ -11,7 +11,10 @@ Values in, values out: no I/O, no clock, no randomness, no protobuf. docs/design
 
 How an engine uses it, in one transaction function:
 
-    change = updates.report(stored, assignment, report, now).change      # or rules.request_stop(...), ...
-    after = rules.advance(change.state, now, touched=change.touched, since=stored)
-    # store after.run, after.tasks, change.assignments then after.assignments (the later wins), after.events
+    said = updates.report(stored, assignment, report, now)    # or rules.request_stop(...), rules.approve(...), ...
+    after = rules.settle(said.change, now)
+    after = rules.settle(after.then(updates.assign(after.state, ...)), now)    # for each choice of placement
+    # store after.run, after.tasks, after.assignments (final ones too) and after.events; if after.frees_group, empty
+    # the queue record; keep after.state for the next transaction: it remembers, and a pass over it is cheap
+
 """

@@ -44,7 +44,7 @@ def explain_run(
 
     Args:
         state: the stored state.
-        placed: what the last placement said of the runnable ones.
+        placed: what the last placement said of the runnable ones; else the reason that they keep is told.
         queued: for a queued run: why it is (`explain_queued`).
     """
     placed = placed or {}
@@ -76,6 +76,8 @@ def explain_task(
         return Explanation(task_id, task.name, task.status, (_waits_for_approval(state.run, task),))
     if placed is not None:
         return Explanation(task_id, task.name, task.status, (placed.reason,), placed.lines)
+    if task.reason is not None:
+        return Explanation(task_id, task.name, task.status, (task.reason,))
     sentence = "it can run; the placer has not looked at it yet"
     return Explanation(task_id, task.name, task.status, (Reason(ReasonCode.WAITS_FOR_PLACEMENT, sentence),))
 

@@ -100,6 +100,7 @@ class Advanced:
     """What a pass came to.
 
     Attributes:
+        before: the stored state from which it is told.
         state: the fixpoint, to be stored.
         events: from the stored state to this one, tasks first, by level, name and id; then the run.
         runnable: the tasks that R10 names, by level, name and id. Which goes first is placement's decision.
@@ -108,6 +109,7 @@ class Advanced:
         frees_group: the run ended in this pass: its queue record is to be emptied.
     """
 
+    before: RunState
     state: RunState
     events: tuple[Event, ...] = ()
     runnable: tuple[TaskId, ...] = ()
@@ -119,6 +121,10 @@ class Advanced:
     def run(self) -> Run:
         """The run as it is now."""
         return self.state.run
+
+    def then(self, later: Change) -> Change:
+        """Go on in the same transaction with a change of `state`, such as an assignment; `settle` what comes out."""
+        return Change(self.before, self.state, self.assignments).then(later)
 
 
 def advance(state: RunState, now: datetime, *, since: RunState | None = None) -> Advanced:
@@ -452,9 +458,7 @@ class _Pass:
         for _ in range(self._graph.levels + 3):
             if not self._round():
                 return self
-        if self._round():
-            raise InvariantBroken(f"run {self.run.id}: no fixpoint after {self._graph.levels + 3} rounds")
-        return self
+        raise InvariantBroken(f"run {self.run.id}: no fixpoint after {self._graph.levels + 3} rounds")
 
     def _round(self) -> bool:
         if self.run.phase is not RunPhase.RUNNING:
@@ -591,6 +595,7 @@ def _told(
 ) -> Advanced:
     changed = after.in_order(changed_tasks(before, after))
     return Advanced(
+        before=before,
         state=after,
         events=events_between(before, after, changed),
         runnable=after.in_order(runnable),

@@ -129,15 +129,25 @@ class RunState:
     dirty: frozenset[TaskId] = field(default=frozenset(), compare=False, repr=False)
 
     @classmethod
-    def of(cls, run: Run, tasks: Iterable[Task], assignments: Iterable[Assignment] = ()) -> RunState:
+    def of(
+        cls,
+        run: Run,
+        tasks: Iterable[Task],
+        assignments: Iterable[Assignment] = (),
+        *,
+        graph: Graph | None = None,
+    ) -> RunState:
         """Put loaded records together; final assignments are left out.
+
+        A graph never changes, so a caller that has seen the run before may give it, and save the reading. One that
+        keeps the whole state of its last commit saves more: that state remembers.
 
         Raises:
             InvariantBroken: an edge names a task that is not there.
         """
         by_id = {task.id: task for task in tasks}
         live = {a.id: a for a in assignments if not a.phase.is_final}
-        return cls(run=run, tasks=by_id, assignments=live, graph=Graph.of(by_id))
+        return cls(run=run, tasks=by_id, assignments=live, graph=graph or Graph.of(by_id))
 
     def forget(self) -> RunState:
         """The same records without memory, as if loaded anew: the next pass reads every task."""

@@ -56,6 +56,7 @@ __all__ = [
     "TaskNotRunnable",
     "adopt",
     "assign",
+    "keep_reasons",
     "mark_lost",
     "report",
 ]
@@ -143,6 +144,19 @@ def assign(
         lock=(state.run.scope, task.lock) if task.lock else None,
     )
     return _taken_up(state, task, assignment)
+
+
+def keep_reasons(state: RunState, reasons: Mapping[TaskId, Reason]) -> Change:
+    """Let runnable tasks keep why placement passed them over; those that are not runnable any more are passed over.
+
+    A reason that a task has already changes nothing, so that the placer may say the same again and again.
+    """
+    now = state
+    for task_id in sorted(reasons):
+        task = now.tasks.get(task_id)
+        if task is not None and task.runnable_since is not None and task.reason != reasons[task_id]:
+            now = now.with_task(replace(task, reason=reasons[task_id]))
+    return Change(before=state, state=now)
 
 
 def adopt(state: RunState, assignment: Assignment, now: datetime) -> Change:

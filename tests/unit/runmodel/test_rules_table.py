@@ -544,3 +544,37 @@ def test_r18_refuses_an_approval_of_something_else(given: ApprovalGiven) -> None
 def test_r18_an_unknown_task_is_not_found() -> None:
     with pytest.raises(NotFound):
         rules.approve(Simulator("a?").state, "nothing", ApprovalGiven("ann", START))
+
+
+LONGEST = [
+    ("run-timeout", "wait 1h", "on_stopped"),
+    ("stop", "stop", "on_stopped"),
+    ("failure", "assign x; x fails", "on_success"),
+]
+
+
+@pytest.mark.parametrize(("story", "condition"), [pytest.param(*row[1:], id=row[0]) for row in LONGEST])
+@pytest.mark.parametrize("levels", [1, 2, 30])
+def test_r19_the_longest_chains_take_no_more_rounds_than_levels_and_three(
+    story: str, condition: str, levels: int
+) -> None:
+    chain = "; ".join(f"t{n:02}: t{n - 1:02}[{condition}]" for n in range(1, levels))
+    run = Simulator(f"x; t00; {chain}", timeout=span("1h")).does(story)
+    assert run.state.run.phase == "finished"
+
+
+def test_a_transaction_may_go_on_after_its_pass_and_tells_all_from_the_stored_state() -> None:
+    run = Simulator("a; b: a").does("assign a")
+    stored = run.state
+    after = rules.settle(success_of_a(run, stored), run.now)
+    assigned = updates.assign(
+        after.state, "run-1/b", assignment_id="n", executor="e2", session="s2", database_epoch=1, now=run.now
+    )
+    last = rules.settle(after.then(assigned), run.now)
+    assert last.before is stored
+    assert [(a.id, a.phase) for a in last.assignments] == [("assignment-0001", "success"), ("n", "assigned")]
+    assert [(e.task_id, e.kind, e.new) for e in last.events] == [
+        ("run-1/a", EventKind.TASK_STATUS, "success"),
+        ("run-1/b", EventKind.EXECUTOR, "e2"),
+        ("run-1/b", EventKind.TASK_STATUS, "running"),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sluiceway.runmodel import explain
+from sluiceway.runmodel import explain, updates
 from sluiceway.runmodel.model import ReasonCode, Run, RunPhase, StopRequest
 from sluiceway.runmodel.placement import Waiting
 from sluiceway.runmodel.queues import QueueDecision, QueueSettings, decide
@@ -189,3 +189,14 @@ def test_a_queued_run_names_the_task_for_whose_approval_its_group_waits_and_who_
 def test_a_run_that_may_start_says_so_and_one_that_runs_says_nothing() -> None:
     assert [r.code for r in explain.explain_queued(queued(1), decided=None)] == ["queue_next"]
     assert explain.explain_queued(running(1), decided=None) == ()
+
+
+def test_a_runnable_task_keeps_what_placement_said_until_it_is_assigned() -> None:
+    run = Simulator("a; b: a")
+    full = explain.Reason(ReasonCode.WAITS_FOR_EXECUTOR, "3 full: 4 of 4")
+    after = run.settle(updates.keep_reasons(run.state, {"run-1/a": full, "run-1/b": full, "nothing": full}))
+    assert [task.name for task in after.tasks] == ["a"]
+    assert sentences(run, "a") == [("waits_for_executor", "3 full: 4 of 4")]
+    assert updates.keep_reasons(run.state, {"run-1/a": full}).state is run.state
+    run.assign("a")
+    assert run.task("a").reason is None
