@@ -1,0 +1,240 @@
+"""The gateway as an ASGI application: its own pages, the routes of the API, and one shape of error for everything.
+
+It holds no state of the installation. What a request was, and how it ended, is decided in this order: limits, CORS,
+our own pages, what is mounted, then the routes that the descriptors give.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from importlib import resources
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sluiceway.foundation.clock import IdSource, UuidSource
+from sluiceway.foundation.errors import Internal, NotFound, SluicewayError, Unavailable, Unimplemented
+from sluiceway.foundation.version import VERSION
+from sluiceway.gateway.calls import Calls
+from sluiceway.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, status_from_rpc
+from sluiceway.gateway.exchange import ClientGone, Exchange
+from sluiceway.gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from sluiceway.gateway.offered import ask_offered
+from sluiceway.gateway.openapi import openapi_of
+from sluiceway.gateway.routes import Rule, rules_of
+from sluiceway.gateway.settings import GatewaySettings
+from sluiceway.gateway.templates import RouteTable
+
+__all__ = ["GatewayApp"]
+
+log = structlog.get_logger(__name__)
+
+_READY_TIMEOUT_SECONDS = 2.0
+_OPENAPI_KEPT = timedelta(seconds=60)
+_PAGE_HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+_PAGES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/docs": ("docs.html", "text/html; charset=utf-8"),
+    "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+
+
+class GatewayApp:
+    """See the module.
+
+    Attributes:
+        rules: all routes of the API.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        server: str,
+        settings: GatewaySettings | None = None,
+        ids: IdSource | None = None,
+        mounts: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
+        """Build the application.
+
+        Args:
+            channel: to the server; stays the caller's to close.
+            server: its address, for messages.
+            settings: limits.
+            ids: of requests and incidents.
+            mounts: applications by the prefix of their paths (`/webhooks/`).
+        """
+        self._settings = settings or GatewaySettings()
+        self._channel = channel
+        self._server = server
+        self._ids = ids or UuidSource()
+        self._mounts = dict(mounts or {})
+        self._calls = Calls(channel, self._settings, server=server)
+        self._metrics = GatewayMetrics(lambda: self._calls.streams)
+        self.rules = rules_of()
+        self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
+        self._pages = {path: (_read_page(name), kind) for path, (name, kind) in _PAGES.items()}
+        self._own: dict[str, Callable[[Exchange], Awaitable[None]]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._show_metrics,
+            "/openapi.json": self._openapi,
+            **dict.fromkeys(self._pages, self._page),
+        }
+        self._openapi_lock = asyncio.Lock()
+        self._openapi_text = b""
+        self._openapi_until = 0.0
+        self._draining = False
+
+    def drain(self) -> None:
+        """Say not ready, and end the open streams. What else is in flight goes on."""
+        self._draining = True
+        self._calls.drain()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served here, not {scope['type']}")
+        exchange = Exchange(scope, receive, send, self._settings, self._ids.new_id())
+        begun = time.monotonic()
+        found = _Found()
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                await self._guarded(exchange, found, scope, receive, send)
+            finally:
+                seconds = None if found.streams else time.monotonic() - begun
+                self._metrics.observe(exchange.method, found.route, exchange.code or CANCELLED_BY_CLIENT, seconds)
+
+    async def _guarded(self, exchange: Exchange, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
+        error: SluicewayError | HttpError
+        try:
+            await self._serve(exchange, found, scope, receive, send)
+        except ClientGone:
+            log.debug("client_gone", path=exchange.path)
+            return
+        except grpc.aio.AioRpcError as failed:
+            if not exchange.started:
+                await exchange.respond_status(status_from_rpc(failed, self._server))
+                return
+            raise
+        except (SluicewayError, HttpError) as failed:
+            error = failed
+        except Exception:
+            incident = self._ids.new_id()
+            log.exception("request_failed", incident=incident, path=exchange.path)
+            error = Internal(incident)
+        else:
+            return
+        if not exchange.started:
+            await exchange.respond_error(error)
+
+    async def _serve(self, exchange: Exchange, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange.check_size()
+        if await exchange.preflight():
+            return
+        for prefix, mounted in self._mounts.items():
+            if exchange.path.startswith(prefix):
+                found.route = prefix
+                exchange.code = 200
+                await mounted(scope, receive, send)
+                return
+        own = self._own.get(exchange.path)
+        if own is not None:
+            found.route = exchange.path
+            if exchange.method not in {"GET", "HEAD"}:
+                await self._other_method(exchange, frozenset({"GET", "HEAD"}))
+                return
+            await own(exchange)
+            return
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        where = self._table.find(method, exchange.path)
+        if isinstance(where, frozenset):
+            await self._other_method(exchange, where | {"HEAD"} if "GET" in where else where)
+            return
+        rule, values = where
+        found.route, found.streams = rule.template.text, rule.streams
+        if rule.streams and exchange.method == "HEAD":
+            await self._other_method(exchange, frozenset({"GET"}))
+            return
+        await self._calls.serve(exchange, rule, values)
+
+    async def _other_method(self, exchange: Exchange, allowed: frozenset[str]) -> None:
+        if not allowed:
+            raise NotFound(
+                f"there is nothing at {exchange.path}; /openapi.json lists what there is",
+                reason="ROUTE_UNKNOWN",
+                resource_type="route",
+                resource_name=exchange.path,
+            )
+        allow = ", ".join(sorted(allowed))
+        if exchange.method == "OPTIONS":
+            await exchange.respond(204, headers={"allow": allow})
+            return
+        raise HttpError(
+            Unimplemented(
+                f"{exchange.method} is not for {exchange.path}; use {allow}",
+                reason="METHOD_NOT_ALLOWED",
+                metadata={"allow": allow},
+            ),
+            405,
+            {"allow": allow},
+        )
+
+    async def _healthz(self, exchange: Exchange) -> None:
+        await exchange.respond_json(200, {"status": "ok"})
+
+    async def _readyz(self, exchange: Exchange) -> None:
+        if self._draining:
+            raise Unavailable("this gateway is going away", reason="GATEWAY_DRAINING")
+        stub: Any = health_pb2_grpc.HealthStub(self._channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_READY_TIMEOUT_SECONDS)
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise Unavailable(f"the server at {self._server} does not serve now", reason="UPSTREAM_NOT_SERVING")
+        await exchange.respond_json(200, {"status": "ok"})
+
+    async def _show_metrics(self, exchange: Exchange) -> None:
+        await exchange.respond(200, self._metrics.text(), content_type=CONTENT_TYPE)
+
+    async def _openapi(self, exchange: Exchange) -> None:
+        async with self._openapi_lock:
+            if time.monotonic() >= self._openapi_until:
+                offered = await ask_offered(self._channel, (rule.rpc for rule in self.rules))
+                rules = [rule for rule in self.rules if rule.rpc in offered]
+                self._openapi_text = dumps(openapi_of(rules, version=VERSION))
+                self._openapi_until = time.monotonic() + _OPENAPI_KEPT.total_seconds()
+        await exchange.respond(200, self._openapi_text, headers={"cache-control": "no-cache"})
+
+    async def _page(self, exchange: Exchange) -> None:
+        body, content_type = self._pages[exchange.path]
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers = {**_PAGE_HEADERS, "etag": etag}
+        if etag in exchange.header("if-none-match"):
+            await exchange.respond(304, headers=headers)
+        else:
+            await exchange.respond(200, body, content_type=content_type, headers=headers)
+
+
+class _Found:
+    """What a request turned out to be, for the metrics."""
+
+    def __init__(self) -> None:
+        self.route = "other"
+        self.streams = False
+
+
+def _read_page(name: str) -> bytes:
+    text = resources.files("sluiceway.gateway").joinpath("pages", name).read_text()
+    return text.replace("{version}", VERSION).encode()

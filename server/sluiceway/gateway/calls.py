@@ -1,0 +1,324 @@
+"""A request, its call to the server, and its answer: unary and streaming.
+
+A client that goes away cancels its call, and a call's deadline passes on. What is special of an RPC comes from its
+`Rule`; there is nothing here for a single one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import Message
+
+from sluiceway.foundation.errors import Exhausted, InvalidInput, Unavailable, Violation
+from sluiceway.foundation.rpc.caller import POSITION_KEY
+from sluiceway.foundation.rpc.status import status_of
+from sluiceway.gateway.errors import HttpError, dumps, status_from_rpc
+from sluiceway.gateway.exchange import ClientGone, Exchange
+from sluiceway.gateway.routes import Rule
+from sluiceway.gateway.settings import GatewaySettings
+from sluiceway.gateway.streams import Encoder, choose_encoder
+from sluiceway.gateway.transcoding import json_of, location_of, request_of, resume_from
+
+__all__ = ["Calls"]
+
+log = structlog.get_logger(__name__)
+
+_POSITION = re.compile(r"[0-9a-zA-Z.\-]{1,100}")
+# A cookie only helps while servers catch up with each other. It must not outlive an installation that is made anew.
+_POSITION_COOKIE_SECONDS = 60
+
+
+class Calls:
+    """Serves rules through one channel."""
+
+    def __init__(self, channel: grpc.aio.Channel, settings: GatewaySettings, *, server: str) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._server = server
+        self._callables: dict[str, Any] = {}
+        self._unary_calls = 0
+        self._streams: set[_Stream] = set()
+        self._draining = False
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def drain(self) -> None:
+        """End the open streams, each with an error that says so, and take no new ones."""
+        self._draining = True
+        for stream in self._streams:
+            stream.end(Unavailable("this gateway is going away; resume at another one", reason="GATEWAY_DRAINING"))
+
+    async def serve(self, exchange: Exchange, rule: Rule, values: Mapping[str, str]) -> None:
+        """Serve one request.
+
+        Raises:
+            SluicewayError, HttpError: the request cannot be passed on; nothing was sent yet.
+            AioRpcError: the server refused it; nothing was sent yet.
+            ClientGone: nobody waits any more.
+        """
+        body = await exchange.body()
+        _check_content_type(exchange, rule, body)
+        message = request_of(rule, values, exchange.query, body)
+        if rule.streams:
+            encoder = choose_encoder(rule, exchange.header("accept"))
+            last_event_id = exchange.single("last-event-id")
+            if last_event_id:
+                resume_from(rule, message, last_event_id)
+            await self._stream(exchange, rule, message, encoder)
+        else:
+            await self._unary(exchange, rule, message)
+
+    async def _unary(self, exchange: Exchange, rule: Rule, message: Message) -> None:
+        deadline = _deadline(exchange, self._settings) or self._settings.deadline.total_seconds()
+        with self._counted():
+            call = self._callable(rule)(message, timeout=deadline, metadata=_metadata(exchange))
+            gone = asyncio.create_task(exchange.wait_gone(), name="wait-gone")
+            answer = asyncio.ensure_future(_answer(call))
+            try:
+                await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not answer.done():
+                    raise ClientGone
+                response, trailers = answer.result()
+            finally:
+                call.cancel()
+                for task in (answer, gone):
+                    task.cancel()
+                await asyncio.gather(answer, gone, return_exceptions=True)
+        headers = _position_headers(exchange, trailers)
+        location = location_of(rule, response)
+        if location is not None:
+            headers["location"] = location
+        if rule.success == 204:
+            await exchange.respond(204, headers=headers)
+        else:
+            await exchange.respond(rule.success, dumps(json_of(response, rule.response_body)), headers=headers)
+
+    async def _stream(self, exchange: Exchange, rule: Rule, message: Message, encoder: Encoder) -> None:
+        if self._draining:
+            raise Unavailable("this gateway is going away; call another one", reason="GATEWAY_DRAINING")
+        if len(self._streams) >= self._settings.max_streams:
+            raise _busy("streams", self._settings.max_streams)
+        call = self._callable(rule)(message, timeout=_deadline(exchange, self._settings), metadata=_metadata(exchange))
+        stream = _Stream(exchange, call, encoder, self._settings, self._server)
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self._streams.discard(stream)
+
+    def _callable(self, rule: Rule) -> Any:
+        found = self._callables.get(rule.rpc)
+        if found is None:
+            make = self._channel.unary_stream if rule.streams else self._channel.unary_unary
+            found = make(
+                rule.rpc,
+                request_serializer=rule.request.SerializeToString,
+                response_deserializer=rule.response.FromString,
+            )
+            self._callables[rule.rpc] = found
+        return found
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self._unary_calls >= self._settings.max_calls:
+            raise _busy("calls", self._settings.max_calls)
+        self._unary_calls += 1
+        try:
+            yield
+        finally:
+            self._unary_calls -= 1
+
+
+class _Stream:
+    """One open stream: a reader of the call, which writes; a watcher of the client; a sender of comments."""
+
+    def __init__(self, exchange: Exchange, call: Any, encoder: Encoder, settings: GatewaySettings, server: str) -> None:
+        self._exchange = exchange
+        self._call = call
+        self._encoder = encoder
+        self._settings = settings
+        self._server = server
+        self._ended_by: Exception | None = None
+        self._written = time.monotonic()
+        self._writing_since: float | None = None
+
+    def end(self, why: Exception) -> None:
+        """End the stream; the reader is told why, unless it is the one who went."""
+        if self._ended_by is None:
+            self._ended_by = why
+            self._call.cancel()
+
+    async def run(self) -> None:
+        """Serve the stream to its end. Raises only while nothing was sent yet."""
+        helpers = [asyncio.create_task(self._watch_client(), name="wait-gone")]
+        messages = aiter(self._call)
+        first = asyncio.ensure_future(_next(messages))
+        try:
+            await asyncio.wait({first}, timeout=self._settings.first_message.total_seconds())
+            if first.done() and not first.cancelled() and first.exception() is None:
+                await self._start(helpers)
+                message = first.result()
+            elif first.done():
+                self._raise_for(first)
+                return
+            else:
+                await self._start(helpers)
+                message = None
+            await self._pump(first, message, messages)
+        finally:
+            self._call.cancel()
+            first.cancel()
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(first, *helpers, return_exceptions=True)
+
+    async def _start(self, helpers: list[asyncio.Task[None]]) -> None:
+        headers = {"content-type": self._encoder.content_type, "x-accel-buffering": "no"}
+        await self._exchange.start(200, headers)
+        helpers.append(asyncio.create_task(self._keep_alive(), name="keep-alive"))
+
+    def _raise_for(self, first: asyncio.Future[Message | None]) -> None:
+        if first.cancelled():
+            raise self._ended_by or ClientGone
+        error = first.exception()
+        if error is not None:
+            raise error
+
+    async def _pump(
+        self, first: asyncio.Future[Message | None], message: Message | None, messages: AsyncIterator[Message]
+    ) -> None:
+        try:
+            if not first.done():
+                message = await first
+            while message is not None:
+                await self._write(self._encoder.message(message))
+                message = await _next(messages)
+            await self._exchange.finish(self._encoder.end() or b"")
+        except grpc.aio.AioRpcError as error:
+            await self._fail(status_from_rpc(error, self._server))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # The call was cancelled, by `end`.
+            if isinstance(self._ended_by, Unavailable):
+                await self._fail(status_of(self._ended_by))
+
+    async def _fail(self, status: Any) -> None:
+        told = self._encoder.error(status)
+        if told is not None:
+            await self._exchange.finish(told)
+        else:
+            log.info("stream_cut", code=status.code, message=status.message)
+            # Without the end of the body, the connection is closed and the reader sees that something is missing.
+
+    async def _write(self, data: bytes) -> None:
+        self._writing_since = time.monotonic()
+        await self._exchange.write(data)
+        self._writing_since = None
+        self._written = time.monotonic()
+
+    async def _watch_client(self) -> None:
+        await self._exchange.wait_gone()
+        self.end(ClientGone())
+
+    async def _keep_alive(self) -> None:
+        idle, stall = self._settings.idle.total_seconds(), self._settings.stall.total_seconds()
+        while True:
+            now = time.monotonic()
+            if self._writing_since is not None:
+                if now - self._writing_since > stall:
+                    log.info("stream_stalled", seconds=stall)
+                    self.end(ClientGone())
+                    return
+            elif now - self._written >= idle:
+                data = self._encoder.idle()
+                if data is not None:
+                    await self._write(data)
+                self._written = now
+            await asyncio.sleep(min(idle, stall) / 4)
+
+
+async def _answer(call: Any) -> tuple[Message, Any]:
+    response = await call
+    return response, await call.trailing_metadata()
+
+
+async def _next(messages: AsyncIterator[Message]) -> Message | None:
+    try:
+        return await anext(messages)
+    except StopAsyncIteration:
+        return None
+
+
+def _metadata(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    metadata = [("x-request-id", exchange.request_id)]
+    authorization = exchange.single("authorization")
+    if authorization:
+        metadata.append(("authorization", authorization))
+    seen = [exchange.single(POSITION_KEY), exchange.cookie(POSITION_KEY)]
+    position = max((text for text in seen if _POSITION.fullmatch(text)), default="")
+    if position:
+        metadata.append((POSITION_KEY, position))
+    return tuple(metadata)
+
+
+def _position_headers(exchange: Exchange, trailers: Any) -> dict[str, str]:
+    position = next((str(value) for key, value in trailers or () if key == POSITION_KEY), "")
+    if not position:
+        return {}
+    headers = {POSITION_KEY: position}
+    if exchange.header("sec-fetch-mode"):  # a browser
+        headers["set-cookie"] = (
+            f"{POSITION_KEY}={position}; Path=/; Max-Age={_POSITION_COOKIE_SECONDS}; HttpOnly; SameSite=Strict"
+        )
+    return headers
+
+
+def _deadline(exchange: Exchange, settings: GatewaySettings) -> float | None:
+    text = exchange.single("sluice-timeout")
+    if not text:
+        return None
+    limit = settings.max_deadline.total_seconds()
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not 0 < float(text) <= limit:
+        raise InvalidInput([Violation("sluice-timeout", f"must be seconds, more than 0 and at most {limit:g}")])
+    return float(text)
+
+
+def _check_content_type(exchange: Exchange, rule: Rule, body: bytes) -> None:
+    if not body:
+        return
+    encoding = exchange.header("content-encoding")
+    if encoding and encoding != "identity":
+        raise _unsupported(f"a body with content-encoding {encoding!r} is not taken; send it plain")
+    name, *parameters = (part.strip().lower() for part in exchange.header("content-type").split(";"))
+    charset = [part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")]
+    if rule.body and (name != "application/json" or charset not in ([], ["utf-8"])):
+        shown = exchange.header("content-type") or "none"
+        raise _unsupported(f"the body must be application/json in UTF-8; its content-type is {shown}")
+
+
+def _unsupported(message: str) -> HttpError:
+    return HttpError(InvalidInput(message, reason="UNSUPPORTED_MEDIA_TYPE"), 415)
+
+
+def _busy(what: str, limit: int) -> Exhausted:
+    return Exhausted(
+        f"this gateway serves at most {limit} {what} at a time; try again",
+        reason="GATEWAY_BUSY",
+        subject=what,
+        retry_after=timedelta(seconds=1),
+    )

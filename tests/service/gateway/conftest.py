@@ -1,0 +1,188 @@
+"""A real gateway before a real gRPC server whose services do as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from sluiceway.api.config.v1 import version_service_pb2 as version_pb2
+from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.gateway.serve import serve_gateway
+from sluiceway.gateway.settings import GatewaySettings
+
+POSITION = "00000001-0000000000000007.000000"
+
+
+class Tokens:
+    async def authenticate(self, token: str) -> Caller | None:
+        if token == "good":
+            return Caller(CallerKind.OPERATOR, "admin", frozenset({"*"}))
+        return None
+
+
+class Runs(pb_grpc.RunServiceServicer):
+    """Answers what it was asked, or raises what the test put there; streams what the test puts into `feed`."""
+
+    def __init__(self) -> None:
+        self.fault: BaseException | None = None
+        self.requests: list[Any] = []
+        self.remaining: list[float] = []
+        self.positions: list[str | None] = []
+        self.feed: asyncio.Queue[Any] = asyncio.Queue()
+        self.entered = asyncio.Event()
+        self.left = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+
+    async def _note(self, request: Any, context: Any) -> None:
+        self.requests.append(request)
+        self.remaining.append(context.time_remaining() or 0.0)
+        self.positions.append(requested_position())
+        answer_position(POSITION)
+        self.entered.set()
+        if self.fault is not None:
+            raise self.fault
+        if self.hold is not None:
+            try:
+                await self.hold.wait()
+            finally:
+                self.left.set()
+
+    async def CreateRun(self, request: Any, context: Any) -> pb.CreateRunResponse:  # noqa: N802 - named by the proto
+        await self._note(request, context)
+        return pb.CreateRunResponse(run={"id": "run/1", "number": 7, "name": request.run.name})
+
+    async def GetRun(self, request: Any, context: Any) -> pb.GetRunResponse:  # noqa: N802 - as above
+        await self._note(request, context)
+        return pb.GetRunResponse(run={"id": request.run_id, "number": 7})
+
+    async def ListRuns(self, request: Any, context: Any) -> pb.ListRunsResponse:  # noqa: N802 - as above
+        await self._note(request, context)
+        return pb.ListRunsResponse(runs=[{"id": f"r{number}", "name": "n" * 50} for number in range(100)])
+
+    async def StopRun(self, request: Any, context: Any) -> pb.StopRunResponse:  # noqa: N802 - as above
+        await self._note(request, context)
+        return pb.StopRunResponse()
+
+    async def DeleteLogs(self, request: Any, context: Any) -> pb.DeleteLogsResponse:  # noqa: N802 - as above
+        await self._note(request, context)
+        return pb.DeleteLogsResponse()
+
+    async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - as above
+        async for message in self._stream(request, context):
+            yield message
+
+    async def ReadLogs(self, request: Any, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:  # noqa: N802 - as above
+        async for message in self._stream(request, context):
+            yield message
+
+    async def _stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        await self._note(request, context)
+        try:
+            while (message := await self.feed.get()) is not None:
+                if isinstance(message, BaseException):
+                    raise message
+                yield message
+        finally:
+            self.left.set()
+
+
+class Versions(version_grpc.VersionServiceServicer):
+    async def GetVersion(  # noqa: N802 - named by the proto
+        self, request: version_pb2.GetVersionRequest, context: Any
+    ) -> version_pb2.GetVersionResponse:
+        return version_pb2.GetVersionResponse(version="1.2.3")
+
+
+class House:
+    """A server and a gateway, each of which can be stopped and started again."""
+
+    def __init__(self) -> None:
+        self.runs = Runs()
+        self.server_port = 0
+        self.port = 0
+        self._server: RpcServer | None = None
+        self._gateway: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    async def start_server(self) -> None:
+        self._server = RpcServer(Tokens())
+        self._server.add(pb_grpc.add_RunServiceServicer_to_server, self.runs)
+        self._server.add(version_grpc.add_VersionServiceServicer_to_server, Versions())
+        self.server_port = await self._server.start(f"127.0.0.1:{self.server_port}")
+
+    async def stop_server(self) -> None:
+        if self._server is not None:
+            await self._server.drain(timedelta(0))
+
+    async def start_gateway(self, settings: GatewaySettings) -> None:
+        listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._gateway = asyncio.create_task(
+            serve_gateway(
+                "127.0.0.1:0",
+                f"127.0.0.1:{self.server_port}",
+                self._stop,
+                settings=settings,
+                on_listening=listening.set_result,
+                grace=timedelta(seconds=1),
+            )
+        )
+        await asyncio.wait({self._gateway, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if self._gateway.done():
+            self._gateway.result()
+        self.port = listening.result()
+
+    async def stop_gateway(self) -> None:
+        self._stop.set()
+        if self._gateway is not None:
+            await self._gateway
+
+    @asynccontextmanager
+    async def client(self, token: str | None = "good") -> AsyncIterator[httpx.AsyncClient]:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=20, trust_env=False
+        ) as client:
+            yield client
+
+    async def raw(self, data: bytes) -> bytes:
+        """Send bytes, and read all that comes back until the gateway closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            await writer.drain()
+            async with asyncio.timeout(10):
+                return await reader.read()
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def start_house() -> AsyncIterator[Callable[..., Awaitable[House]]]:
+    houses: list[House] = []
+
+    async def start(**settings: Any) -> House:
+        house = House()
+        houses.append(house)
+        await house.start_server()
+        await house.start_gateway(GatewaySettings(**settings))
+        return house
+
+    yield start
+    for house in houses:
+        await house.stop_gateway()
+        await house.stop_server()
+
+
+@pytest.fixture
+async def house(start_house: Callable[..., Awaitable[House]]) -> House:
+    return await start_house()
