@@ -1,0 +1,108 @@
+"""Pods that are plain processes in a folder: for machines whose tasks are trusted. Off unless it is named.
+
+Nothing is hidden from a task here: it runs as the executor does, and sees what the executor sees, except the
+executor's environment. What is promised is the end: every process of a pod goes with it, those too that forked twice
+or began a session of their own. The first process is the reaper of them all; those that outlive even it are found by a
+mark in their environment. Linux only, so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sluiceway.executor.drivers.machine import machine_archs
+from sluiceway.executor.drivers.port import PodRequest
+from sluiceway.executor.drivers.supervised import Launch, PodStore, SupervisedPod
+from sluiceway.foundation.errors import FailedPrecondition
+
+__all__ = ["HostDriver"]
+
+
+class HostDriver:
+    """See the module; see `port.Driver`."""
+
+    name = "host"
+
+    def __init__(self, work_dir: Path) -> None:
+        self._store = PodStore(work_dir / "pods")
+        self._pods: dict[str, SupervisedPod] = {}
+
+    @property
+    def archs(self) -> Sequence[str]:
+        """See `port.Driver.archs`."""
+        return machine_archs()
+
+    async def probe(self) -> None:
+        """See `port.Driver.probe`."""
+        if not sys.platform.startswith("linux"):
+            raise FailedPrecondition("the host driver needs Linux", reason="DRIVER_UNAVAILABLE")
+
+    async def create_pod(self, request: PodRequest) -> SupervisedPod:
+        """See `port.Driver.create_pod`."""
+        user = _own_name()
+        if request.privileged or request.services or request.tmpfs:
+            raise FailedPrecondition(
+                "the host driver runs plain processes: no privileged containers, services or volumes",
+                reason="NO_CONTAINERS",
+            )
+        if request.user not in {"", user}:
+            raise FailedPrecondition(
+                f'the host driver runs every step as "{user}", not as "{request.user}"', reason="USER_UNSUPPORTED"
+            )
+        if request.arch and request.arch not in machine_archs():
+            raise FailedPrecondition(f"this machine does not run {request.arch}", reason="ARCH")
+        folder = await asyncio.to_thread(self._prepare, request)
+        init = Path(__file__).with_name("pod_init.py")
+        launch = Launch(
+            argv=(sys.executable, "-I", "-S", str(init), "{fd}", "tree"),
+            home=str(folder / "home"),
+            script_dir=str(folder / "tmp"),
+            repository=str(request.repository) if request.repository else "",
+            environment={
+                "USER": user,
+                "LOGNAME": user,
+                "SHELL": "/bin/sh",
+                "LANG": "C.UTF-8",
+                "TMPDIR": str(folder / "tmp"),
+            },
+        )
+        pod = SupervisedPod(request, launch, store=self._store, folder=folder, users=(user,))
+        self._pods[request.assignment_id] = pod
+        await pod.start()
+        return pod
+
+    async def list_pods(self, session_id: str) -> Sequence[str]:
+        """See `port.Driver.list_pods`."""
+        return await asyncio.to_thread(self._store.list, session_id)
+
+    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
+        """See `port.Driver.remove_pod`."""
+        pod = self._pods.pop(assignment_id, None)
+        if pod is not None:
+            await pod.remove()
+        elif assignment_id in await self.list_pods(session_id):
+            await asyncio.to_thread(self._store.remove, assignment_id)
+
+    async def sweep(self) -> None:
+        """Remove what an earlier process of this executor left. Before the first pod."""
+        for assignment_id in await asyncio.to_thread(self._store.list):
+            await asyncio.to_thread(self._store.remove, assignment_id)
+
+    def _prepare(self, request: PodRequest) -> Path:
+        folder = self._store.make(request)
+        folder.chmod(0o700)
+        (folder / "home").mkdir()
+        (folder / "tmp").mkdir()
+        return folder
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,29 @@
+"""What this machine is, in the words of run configurations."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+__all__ = ["default_memory_bytes", "machine_archs"]
+
+_ARCHS: dict[str, tuple[str, ...]] = {
+    "x86_64": ("amd64", "386"),
+    "aarch64": ("arm64",),
+    "arm64": ("arm64",),
+    "armv7l": ("arm",),
+    "i686": ("386",),
+}
+
+
+def machine_archs() -> Sequence[str]:
+    """List the archs that this machine runs, the native one first."""
+    machine = platform.machine()
+    return _ARCHS.get(machine, (machine,))
+
+
+def default_memory_bytes(slots: int) -> int:
+    """Say what a pod may use when nobody said: its share of four fifths of the machine's memory."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(256 << 20, total * 4 // 5 // max(1, slots))

@@ -1,0 +1,575 @@
+"""Pods whose first process is `pod_init.py`, a child of this executor: what `sandbox` and `host` share.
+
+The two differ in how that process is launched and in what it is shown; how it is talked to, how output is read and how
+a pod ends is the same. Such pods end with their executor process: the socket ends, and so does the first process.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import termios
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+from sluiceway.foundation.errors import FailedPrecondition
+
+__all__ = ["MARKER", "Launch", "PodStore", "SupervisedPod", "SupervisedProcess"]
+
+log = structlog.get_logger(__name__)
+
+MARKER = "SLUICE_POD"
+"""The variable by which the processes of a pod are found when its first process is gone."""
+
+_CHUNK_BYTES = 1 << 16
+_HEADER_BYTES = 4
+_START_SECONDS = 30.0
+_END_SECONDS = 10.0
+_STOP_MARGIN_SECONDS = 30.0
+_TTY_QUIET_SECONDS = 0.1
+_BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start the first process of a pod.
+
+    Attributes:
+        argv: the program; `{fd}` in an argument becomes the number of the inherited socket.
+        home: the home folder as the pod sees it.
+        script_dir: a folder that the pod may write, for scripts, as it sees it.
+        repository: where the repository is, as the pod sees it; empty: none.
+        environment: of every command, below the request's.
+    """
+
+    argv: Sequence[str]
+    home: str
+    script_dir: str
+    repository: str
+    environment: Mapping[str, str]
+
+
+class PodStore:
+    """The folders of pods on this disk: one each, with a note that says whose it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def make(self, request: PodRequest) -> Path:
+        """Make the empty folder of a pod; what an earlier one of the assignment left is removed."""
+        path = self._path(request.assignment_id)
+        if path.exists():
+            remove_tree(path)
+        path.mkdir(parents=True, mode=0o755)
+        note = {"assignment": request.assignment_id, "session": request.session_id}
+        (path / "pod.json").write_text(json.dumps(note))
+        return path
+
+    def list(self, session_id: str | None = None) -> tuple[str, ...]:
+        """List the assignments whose pods have a folder; of one session, or all."""
+        found = []
+        for note in sorted(self.folder.glob("*/pod.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                content = json.loads(note.read_text())
+                if session_id is None or content["session"] == session_id:
+                    found.append(str(content["assignment"]))
+        return tuple(found)
+
+    def remove(self, assignment_id: str) -> None:
+        """Kill what still carries the pod's mark, then remove its folder. May be repeated."""
+        kill_marked(pod_mark(assignment_id))
+        path = self._path(assignment_id)
+        if path.exists():
+            remove_tree(path)
+
+    def _path(self, assignment_id: str) -> Path:
+        return self.folder / pod_mark(assignment_id)
+
+
+def pod_mark(assignment_id: str) -> str:
+    """Name a pod in a way that is safe as a file name and in an environment."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", assignment_id):
+        return assignment_id
+    return hashlib.sha256(assignment_id.encode()).hexdigest()
+
+
+def kill_marked(mark: str) -> None:
+    """Kill every process that we may see whose environment carries the mark of a pod; blocks for a moment."""
+    wanted = f"{MARKER}={mark}".encode()
+    for _ in range(50):
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that a task filled: links are not followed, and folders without rights are opened first."""
+
+    def open_up(function: Callable[..., Any], name: str, _: Any) -> None:
+        parent = os.path.dirname(name)  # noqa: PTH120 - rmtree gives strings, of any bytes
+        with contextlib.suppress(OSError):
+            os.chmod(parent, stat.S_IRWXU)  # noqa: PTH101
+        with contextlib.suppress(OSError):
+            if not os.path.islink(name):  # noqa: PTH114
+                os.chmod(name, stat.S_IRWXU)  # noqa: PTH101
+        try:
+            if os.path.isdir(name) and not os.path.islink(name):  # noqa: PTH112, PTH114
+                shutil.rmtree(name, ignore_errors=True)
+            else:
+                os.unlink(name)  # noqa: PTH108
+        except OSError as error:
+            log.warning("pod_file_not_removed", path=name, error=str(error))
+
+    for _ in range(3):
+        shutil.rmtree(path, onerror=open_up)
+        if not path.exists():
+            return
+
+
+class SupervisedProcess:
+    """A command in a supervised pod; see `port.Process`."""
+
+    def __init__(self, output: int, *, tty: bool) -> None:
+        self._output = output
+        self._tty = tty
+        self._changed = asyncio.Event()
+        self._ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        self._left: int | None = None
+        self._closed = False
+        self._finished_reading = False
+
+    async def read(self) -> bytes:
+        """See `port.Process.read`."""
+        loop = asyncio.get_running_loop()
+        while not self._finished_reading and not self._closed:
+            try:
+                limit = _CHUNK_BYTES if self._left is None else min(_CHUNK_BYTES, self._left)
+                data = os.read(self._output, limit) if limit else b""
+            except BlockingIOError:
+                if self._left is not None and not self._tty:
+                    break
+                self._changed.clear()
+                loop.add_reader(self._output, self._changed.set)
+                try:
+                    async with asyncio.timeout(_TTY_QUIET_SECONDS if self._ended.done() else None):
+                        await self._changed.wait()
+                except TimeoutError:
+                    break
+                finally:
+                    loop.remove_reader(self._output)
+                continue
+            except OSError:
+                # A terminal whose other end is closed says EIO.
+                data = b""
+            if data:
+                if self._left is not None:
+                    self._left -= len(data)
+                return data
+            break
+        if not self._finished_reading:
+            self._finished_reading = True
+            await self.wait()
+            self._discard()
+        return b""
+
+    async def wait(self) -> ExitStatus:
+        """See `port.Process.wait`."""
+        return await asyncio.shield(self._ended)
+
+    def ended(self, status: ExitStatus) -> None:
+        """Tell it how it ended; only the first word counts."""
+        if self._ended.done():
+            return
+        self._ended.set_result(status)
+        if not self._closed:
+            # A child that it left may write for ever: only what waits now is still of the command.
+            waiting = array.array("i", [0])
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(self._output, termios.FIONREAD, waiting, True)
+            self._left = waiting[0] if not self._tty else _CHUNK_BYTES * 16
+        self._changed.set()
+
+    def close(self) -> None:
+        """Let go of its output."""
+        if not self._closed:
+            self._closed = True
+            asyncio.get_running_loop().remove_reader(self._output)
+            os.close(self._output)
+        self._changed.set()
+
+    def _discard(self) -> None:
+        """Go on reading, so that a background process that still writes is not killed by a broken pipe."""
+        if self._closed:
+            return
+
+        def drop() -> None:
+            try:
+                if os.read(self._output, _CHUNK_BYTES):
+                    return
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+            self.close()
+
+        asyncio.get_running_loop().add_reader(self._output, drop)
+
+
+class SupervisedPod:
+    """A pod with a first process of ours; see `port.Pod`."""
+
+    def __init__(
+        self,
+        request: PodRequest,
+        launch: Launch,
+        *,
+        store: PodStore,
+        folder: Path,
+        users: Sequence[str],
+    ) -> None:
+        self._request = request
+        self._launch = launch
+        self._store = store
+        self._folder = folder
+        self._users = users
+        self._loop = asyncio.get_running_loop()
+        self._socket, self._remote = socket.socketpair()
+        self._socket.setblocking(False)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self._ready = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._why_gone = "ended"
+        self._stops: list[asyncio.Future[None]] = []
+        self._processes: dict[int, SupervisedProcess] = {}
+        self._all: list[SupervisedProcess] = []
+        self._limit_hit = ""
+        self._next_id = 0
+
+    @property
+    def home(self) -> str:
+        """See `port.Pod.home`."""
+        return self._launch.home
+
+    @property
+    def repository(self) -> str:
+        """See `port.Pod.repository`."""
+        return self._launch.repository
+
+    async def start(self) -> None:
+        """Launch the first process and wait until it answers; whatever fails, nothing is left.
+
+        Raises:
+            FailedPrecondition: it did not start; the message holds what the launcher said.
+        """
+        try:
+            errors = self._folder / "launch.log"
+            with errors.open("wb") as stream:
+                argv = [part.replace("{fd}", str(self._remote.fileno())) for part in self._launch.argv]
+                # On the loop's own thread: the child asks the kernel to end with the thread that made it.
+                self._child = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec; about a millisecond
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    env={MARKER: self._folder.name, "PATH": _BASE_PATH},
+                    cwd="/",
+                    pass_fds=(self._remote.fileno(),),
+                )
+            self._remote.close()
+            self._reader = asyncio.create_task(self._receive(), name=f"pod {self._folder.name}")
+            waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._gone)]
+            try:
+                await asyncio.wait(waits, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            if not self._ready.is_set() or self._gone.is_set():
+                said = errors.read_text(errors="replace").strip()[-2000:]
+                raise FailedPrecondition(f"the pod did not start: {said or 'no answer'}", reason="POD_START")
+            self.feed(self._request.fence_after)
+        except BaseException:
+            await self.remove()
+            raise
+
+    async def exec(self, command: Command) -> SupervisedProcess:
+        """See `port.Pod.exec`."""
+        if command.tty:
+            master, slave = pty.openpty()
+            termios.tcsetwinsize(slave, (40, 120))
+            process = await self._exec(command, (slave, slave, slave), master, tty=True)
+        else:
+            master, slave = os.pipe()
+            null = os.open(os.devnull, os.O_RDONLY)
+            process = await self._exec(command, (null, slave, slave), master, tty=False)
+        return process
+
+    async def _exec(
+        self, command: Command, descriptors: tuple[int, ...], output: int, *, tty: bool
+    ) -> SupervisedProcess:
+        os.set_blocking(output, False)
+        process = SupervisedProcess(output, tty=tty)
+        self._all.append(process)
+        try:
+            user = command.user or self._request.user
+            if user and user not in self._users:
+                raise FailedPrecondition(
+                    f'commands of this pod run as {self._users[0] if self._users else "the executor"}, not as "{user}"',
+                    reason="USER_UNSUPPORTED",
+                )
+            if self._gone.is_set():
+                raise FailedPrecondition("the pod is gone", reason="POD_GONE")
+            self._next_id += 1
+            number = self._next_id
+            self._processes[number] = process
+            environment = {
+                "PATH": _BASE_PATH,
+                "HOME": self.home,
+                **self._launch.environment,
+                **self._request.environment,
+                **command.environment,
+                MARKER: self._folder.name,
+            }
+            if tty:
+                environment.setdefault("TERM", "xterm-256color")
+            message = {
+                "do": "exec",
+                "id": number,
+                "argv": list(command.argv),
+                "env": environment,
+                "cwd": self._absolute(command.cwd),
+                "tty": tty,
+                "limits": _limits_of(self._request.limits),
+            }
+            if command.script is not None:
+                message["script"] = command.script
+                message["script_dir"] = self._launch.script_dir
+            await self._send(message, descriptors)
+        except BaseException:
+            process.close()
+            raise
+        finally:
+            for descriptor in set(descriptors):
+                os.close(descriptor)
+        return process
+
+    async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
+        """See `port.Pod.copy_in`."""
+        source, sink = os.pipe()
+        output, remote = os.pipe()
+        os.set_blocking(sink, False)
+        command = Command(argv=("tar", "-x", "-f", "-", "--no-same-owner"), cwd=path)
+        process = await self._exec(command, (source, remote, remote), output, tty=False)
+        said = asyncio.create_task(_read_all(process))
+        try:
+            async for chunk in tar:
+                await _write_all(self._loop, sink, chunk)
+        except BrokenPipeError:
+            pass  # tar ended early: its status and words say why
+        finally:
+            os.close(sink)
+            text = await said
+        status = await process.wait()
+        if status.code != 0:
+            raise FailedPrecondition(
+                f"cannot unpack into {path}: {text.decode(errors='replace')[-500:]}", reason="COPY_FAILED"
+            )
+
+    async def copy_out(self, path: str) -> AsyncIterator[bytes]:
+        """See `port.Pod.copy_out`."""
+        output, remote = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR)
+        command = Command(argv=("tar", "-c", "-f", "-", "."), cwd=path)
+        process = await self._exec(command, (null, remote, null), output, tty=False)
+        while data := await process.read():
+            yield data
+        status = await process.wait()
+        if status.code != 0:
+            raise FailedPrecondition(f"cannot pack {path}: tar ended with {status.code}", reason="COPY_FAILED")
+
+    def feed(self, seconds: float) -> None:
+        """See `port.Pod.feed`."""
+        if self._gone.is_set():
+            return
+        task = asyncio.create_task(self._feed(seconds))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _feed(self, seconds: float) -> None:
+        with contextlib.suppress(FailedPrecondition):
+            await self._send({"do": "feed", "seconds": seconds})
+
+    async def stop(self, grace: float) -> None:
+        """See `port.Pod.stop`."""
+        if self._gone.is_set():
+            return
+        stopped = self._loop.create_future()
+        self._stops.append(stopped)
+        with contextlib.suppress(FailedPrecondition):
+            await self._send({"do": "stop", "grace": grace})
+        try:
+            async with asyncio.timeout(grace + _STOP_MARGIN_SECONDS):
+                await stopped
+        except TimeoutError:
+            log.warning("pod_does_not_stop", pod=self._folder.name)
+            await self._end()
+
+    async def remove(self) -> None:
+        """See `port.Pod.remove`."""
+        await asyncio.shield(self._remove())
+
+    async def _remove(self) -> None:
+        await self._end()
+        await asyncio.to_thread(self._store.remove, self._request.assignment_id)
+
+    async def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        child = self._child
+        if child is not None and child.returncode is None:
+            try:
+                await asyncio.to_thread(child.wait, _END_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                await asyncio.to_thread(child.wait)
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        self._went("ended")
+        for process in self._all:
+            process.close()
+        self._socket.close()
+        self._remote.close()
+
+    # -- the socket ---------------------------------------------------------------------------------------------
+
+    async def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        body = json.dumps(message).encode()
+        header = len(body).to_bytes(_HEADER_BYTES, "big")
+        try:
+            async with self._sending, asyncio.timeout(_START_SECONDS):
+                sent = 0
+                while not sent:
+                    try:
+                        sent = socket.send_fds(self._socket, [header], list(descriptors))
+                    except BlockingIOError:
+                        await asyncio.sleep(0.005)  # the pod's first process reads as fast as it can
+                await self._loop.sock_sendall(self._socket, header[sent:] + body)
+        except (OSError, TimeoutError) as error:
+            raise FailedPrecondition("the pod is gone", reason="POD_GONE") from error
+
+    async def _receive(self) -> None:
+        incoming = bytearray()
+        try:
+            while data := await self._loop.sock_recv(self._socket, _CHUNK_BYTES):
+                incoming += data
+                while len(incoming) >= _HEADER_BYTES:
+                    end = _HEADER_BYTES + int.from_bytes(incoming[:_HEADER_BYTES], "big")
+                    if len(incoming) < end:
+                        break
+                    self._heard(json.loads(bytes(incoming[_HEADER_BYTES:end])))
+                    del incoming[:end]
+        except OSError:
+            pass
+        finally:
+            self._went(self._why_gone)
+
+    def _heard(self, message: Mapping[str, Any]) -> None:
+        match message["event"]:
+            case "ready":
+                self._ready.set()
+            case "exit":
+                process = self._processes.pop(message["id"], None)
+                if process is not None:
+                    process.ended(ExitStatus(message["status"], limit=self._limit_hit))
+                if not self._processes:
+                    self._limit_hit = ""
+            case "stopped":
+                stops, self._stops = self._stops, []
+                for stopped in stops:
+                    if not stopped.done():
+                        stopped.set_result(None)
+            case "limit":
+                self._limit_hit = message["what"]
+            case "starved":
+                self._why_gone = "fenced"
+            case _:
+                log.warning("pod_says_nonsense", event_name=str(message["event"])[:50])
+
+    def _went(self, why: str) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        for process in self._processes.values():
+            process.ended(ExitStatus(None, pod_ended=why))
+        self._processes.clear()
+        for stopped in self._stops:
+            if not stopped.done():
+                stopped.set_result(None)
+        self._stops.clear()
+
+    def _absolute(self, path: str) -> str:
+        if not path or path == "~":
+            return self.home
+        if path.startswith("~/"):
+            return f"{self.home}/{path[2:]}"
+        return path if path.startswith("/") else f"{self.home}/{path}"
+
+
+def _limits_of(limits: Limits) -> dict[str, int]:
+    named = {
+        "processes": limits.processes,
+        "memory": limits.memory_bytes,
+        "files": limits.open_files,
+        "file_size": limits.file_bytes,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+async def _read_all(process: SupervisedProcess) -> bytes:
+    parts = []
+    while data := await process.read():
+        parts.append(data)
+    return b"".join(parts)
+
+
+async def _write_all(loop: asyncio.AbstractEventLoop, descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            writable = asyncio.Event()
+            loop.add_writer(descriptor, writable.set)
+            try:
+                await writable.wait()
+            finally:
+                loop.remove_writer(descriptor)

@@ -1,0 +1,115 @@
+"""What the executor has to report and the server has not yet acknowledged.
+
+Entries are numbered when they are added, sent in order, and sent again on each new stream until they are acknowledged.
+Two changes of one assignment that wait unsent become one. Touches no disk and no network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+
+__all__ = ["FINAL_PHASES", "Outbox"]
+
+FINAL_PHASES = frozenset(
+    {
+        pb.ASSIGNMENT_PHASE_SUCCESS,
+        pb.ASSIGNMENT_PHASE_FAILED,
+        pb.ASSIGNMENT_PHASE_STOPPED,
+        pb.ASSIGNMENT_PHASE_CANCELLED,
+        pb.ASSIGNMENT_PHASE_LOST,
+    }
+)
+
+_MOST_IN_ONE = 100
+
+
+class Outbox:
+    """See the module. `waiting` is set while something is there that was not sent on this stream."""
+
+    def __init__(self, next_number: Callable[[], int]) -> None:
+        self._next_number = next_number
+        self._entries: dict[int, pb.AssignmentUpdate | pb.PodsGone] = {}
+        self._sent = 0
+        self.waiting = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def update(self, update: pb.AssignmentUpdate) -> None:
+        """Report a change of an assignment; the number is given here."""
+        for number in reversed(self._entries):
+            if number <= self._sent:
+                break
+            entry = self._entries[number]
+            if isinstance(entry, pb.AssignmentUpdate) and entry.assignment_id == update.assignment_id:
+                _merge(entry, update)
+                return
+        self._add(update)
+
+    def pods_gone(self, session_id: str) -> None:
+        """Report that the pods of a vanished session are gone."""
+        self._add(pb.PodsGone(session_id=session_id))
+
+    def acknowledge(self, number: int) -> None:
+        """The server has it. May be repeated."""
+        self._entries.pop(number, None)
+
+    def forget(self, assignment_id: str) -> None:
+        """Nobody wants to know of this assignment any more."""
+        for number, entry in list(self._entries.items()):
+            if isinstance(entry, pb.AssignmentUpdate) and entry.assignment_id == assignment_id:
+                del self._entries[number]
+
+    def begin_stream(self, *, same_session: bool) -> None:
+        """Begin to send from the start; in another session under new numbers."""
+        if not same_session:
+            entries = list(self._entries.values())
+            self._entries.clear()
+            for entry in entries:
+                self._add(entry)
+        self._sent = 0
+        if self._entries:
+            self.waiting.set()
+
+    def take(self) -> Sequence[pb.ConnectRequest]:
+        """Take what was not sent on this stream, in order, as messages."""
+        self.waiting.clear()
+        messages: list[pb.ConnectRequest] = []
+        for number, entry in self._entries.items():
+            if number <= self._sent:
+                continue
+            self._sent = number
+            if isinstance(entry, pb.PodsGone):
+                messages.append(pb.ConnectRequest(pods_gone=entry))
+                continue
+            if (
+                not messages
+                or not messages[-1].HasField("updates")
+                or len(messages[-1].updates.updates) >= _MOST_IN_ONE
+            ):
+                messages.append(pb.ConnectRequest(updates=pb.Updates()))
+            messages[-1].updates.updates.append(entry)
+        return messages
+
+    def _add(self, entry: pb.AssignmentUpdate | pb.PodsGone) -> None:
+        entry.number = self._next_number()
+        self._entries[entry.number] = entry
+        self.waiting.set()
+
+
+def _merge(older: pb.AssignmentUpdate, newer: pb.AssignmentUpdate) -> None:
+    number = older.number
+    steps = {step.step: step for step in older.steps}
+    steps.update({step.step: step for step in newer.steps})
+    kept = [steps[step] for step in sorted(steps)]
+    merged = pb.AssignmentUpdate()
+    merged.CopyFrom(newer)
+    del merged.steps[:]
+    merged.steps.extend(kept)
+    if not merged.HasField("pod_start_time") and older.HasField("pod_start_time"):
+        merged.pod_start_time.CopyFrom(older.pod_start_time)
+    merged.number = number
+    older.CopyFrom(merged)

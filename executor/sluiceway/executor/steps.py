@@ -1,0 +1,190 @@
+"""From a step of a specification to the command that runs it. Pure.
+
+A `run` step is its text in a file, given to its shell. A `clone` step is a script of ours, with everything that came
+from outside in variables, checked, and never in the place of an option.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sluiceway.executor.drivers.port import Command
+from sluiceway.foundation.errors import FailedPrecondition
+
+__all__ = ["CloneOf", "Source", "clone_command", "is_local", "local_repository", "run_command"]
+
+_HEX = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_URL = re.compile(r"(?:https?|ssh)://[^\s/?#-][^\s]*\Z")
+_SCP = re.compile(r"(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s-][^\s]*\Z")
+_BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\.\Z|/\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a run came from, as far as a clone must know; empty where it does not apply."""
+
+    repository: str
+    ref: str
+    commit_sha: str
+    branch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloneOf:
+    """What to clone and how.
+
+    Attributes:
+        source: from where.
+        mounted: where the driver put a repository of this machine, as the pod sees it; empty: it comes by network.
+        depth: history that is fetched; 0: all.
+        submodules: whether submodules come along.
+    """
+
+    source: Source
+    mounted: str = ""
+    depth: int = 0
+    submodules: bool = False
+
+
+def run_command(
+    text: str,
+    *,
+    shell: str,
+    environment: Mapping[str, str] | None = None,
+    cwd: str = "",
+    user: str = "",
+    tty: bool = False,
+) -> Command:
+    """Make the command of a `run` step.
+
+    Raises:
+        FailedPrecondition: the shell is not a command line, or a variable cannot be one (`STEP_INVALID`).
+    """
+    try:
+        argv = shlex.split(shell)
+    except ValueError as error:
+        raise FailedPrecondition(
+            f"the shell {shell!r} is not a command line: {error}", reason="STEP_INVALID"
+        ) from error
+    if not argv:
+        raise FailedPrecondition("the step has no shell", reason="STEP_INVALID")
+    _check_environment(environment or {})
+    if "\0" in text or "\0" in cwd:
+        raise FailedPrecondition("the step's text or folder holds a NUL", reason="STEP_INVALID")
+    return Command(argv=argv, script=text, environment=dict(environment or {}), cwd=cwd, user=user, tty=tty)
+
+
+def is_local(repository: str) -> bool:
+    """Tell whether a repository is a path of the executor's own machine."""
+    return repository.startswith("/")
+
+
+def local_repository(repository: str, allowed: Path | None) -> Path:
+    """Find a repository of this machine; links are followed before it is looked at where it lies. Touches the disk.
+
+    Raises:
+        FailedPrecondition: this executor takes none, or not that one (`LOCAL_REPOSITORY`).
+    """
+    if allowed is None:
+        raise FailedPrecondition(
+            f"this executor clones no repositories of its own machine, so not {repository}; "
+            "start one with --local-repositories DIR",
+            reason="LOCAL_REPOSITORY",
+        )
+    path, root = Path(repository).resolve(), allowed.resolve()
+    if not path.is_relative_to(root) or not path.is_dir():
+        raise FailedPrecondition(f"{repository} is no folder below {allowed}", reason="LOCAL_REPOSITORY")
+    return path
+
+
+def clone_command(
+    clone: CloneOf, *, environment: Mapping[str, str] | None = None, cwd: str = "", user: str = ""
+) -> Command:
+    """Make the command of a `clone` step: the folder `cwd` ends at the source's commit.
+
+    Raises:
+        FailedPrecondition: the source names something that we do not clone (`CLONE_REFUSED`).
+    """
+    source = clone.source
+    if not clone.mounted:
+        _check_url(source.repository)
+    if not _HEX.match(source.commit_sha):
+        raise FailedPrecondition(f"{source.commit_sha[:80]!r} is no commit", reason="CLONE_REFUSED")
+    if source.ref:
+        _check_ref(source.ref)
+    if source.branch:
+        _check_ref(f"refs/heads/{source.branch}")
+    _check_environment(environment or {})
+    variables = {
+        **(environment or {}),
+        "SLUICE_CLONE_URL": clone.mounted or source.repository,
+        "SLUICE_CLONE_REF": source.ref,
+        "SLUICE_CLONE_SHA": source.commit_sha,
+        "SLUICE_CLONE_BRANCH": source.branch,
+        "SLUICE_CLONE_DEPTH": str(max(0, clone.depth)),
+        "SLUICE_CLONE_SUBMODULES": "1" if clone.submodules else "",
+        "SLUICE_CLONE_PROTOCOLS": "file" if clone.mounted else "https:http:ssh",
+    }
+    return Command(argv=("/bin/sh", "-e"), script=_CLONE, environment=variables, cwd=cwd, user=user)
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise FailedPrecondition(f"the variable {name[:80]!r} cannot be given to a process", reason="STEP_INVALID")
+
+
+def _check_url(url: str) -> None:
+    fine = bool(_URL.match(url)) if "://" in url else bool(_SCP.match(url))
+    if not fine or any(ord(character) < 0x20 or ord(character) == 0x7F for character in url):
+        raise FailedPrecondition(
+            f"{url[:200]!r} is not cloned: repositories come over https, http or ssh", reason="CLONE_REFUSED"
+        )
+
+
+def _check_ref(ref: str) -> None:
+    # git-check-ref-format(1), and nothing that could be an option.
+    if not ref.startswith("refs/") or _BAD_REF.search(ref) or any(part.startswith("-") for part in ref.split("/")):
+        raise FailedPrecondition(f"{ref[:200]!r} is no ref", reason="CLONE_REFUSED")
+
+
+_CLONE = r"""
+set -eu
+config=$(mktemp)
+trap 'rm -f "$config"' EXIT
+# The mounted repository belongs to another user: that is meant.
+printf '[safe]\n\tdirectory = *\n[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n' > "$config"
+export GIT_CONFIG_GLOBAL="$config" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true
+export GIT_ALLOW_PROTOCOL="$SLUICE_CLONE_PROTOCOLS"
+export GIT_SSH_COMMAND='ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new'
+have() { git cat-file -e "$SLUICE_CLONE_SHA^{commit}" 2>/dev/null; }
+echo "cloning $SLUICE_CLONE_URL at $SLUICE_CLONE_SHA"
+git init -q
+git remote remove origin 2>/dev/null || true
+git remote add -- origin "$SLUICE_CLONE_URL"
+if [ "$SLUICE_CLONE_DEPTH" -gt 0 ]; then
+  git fetch -q --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "$SLUICE_CLONE_SHA" 2>/dev/null ||
+    git fetch -q --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "${SLUICE_CLONE_REF:-HEAD}" || true
+  have || git fetch -q --unshallow --tags -- origin '+refs/heads/*:refs/remotes/origin/*' 2>/dev/null || true
+fi
+if [ "$SLUICE_CLONE_DEPTH" -eq 0 ] || ! have; then
+  git fetch -q --tags --force -- origin '+refs/heads/*:refs/remotes/origin/*'
+  have || [ -z "$SLUICE_CLONE_REF" ] || git fetch -q -- origin "$SLUICE_CLONE_REF" || true
+  have || git fetch -q -- origin "$SLUICE_CLONE_SHA"
+fi
+if [ -n "$SLUICE_CLONE_BRANCH" ]; then
+  git checkout -q -f -B "$SLUICE_CLONE_BRANCH" "$SLUICE_CLONE_SHA" --
+else
+  git checkout -q -f --detach "$SLUICE_CLONE_SHA" --
+fi
+if [ -n "$SLUICE_CLONE_SUBMODULES" ]; then
+  # A submodule never comes from the disk, whatever .gitmodules says.
+  GIT_ALLOW_PROTOCOL=https:http:ssh git submodule -q update --init --recursive
+fi
+[ "$(git rev-parse HEAD)" = "$SLUICE_CLONE_SHA" ]
+git log -1 --format='%h %s' --
+"""
