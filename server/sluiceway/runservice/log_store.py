@@ -373,6 +373,15 @@ class LogStore:
                 log.warning("log_sweep_failed", item=name, error=str(error))
         return done
 
+    async def keep_swept(self, interval: timedelta = timedelta(minutes=5)) -> None:
+        """Sweep every `interval` until cancelled. Every server may: what is done twice is done once."""
+        while True:
+            await asyncio.sleep(interval.total_seconds())
+            try:
+                await self.sweep()
+            except SluicewayError as error:
+                log.warning("log_sweep_failed", error=str(error))
+
     async def _work(self, key: LogKey) -> None:
         async with self._deadline("list", key.path):
             names = {info.key.removeprefix(key.path) async for info in self._storage.list(key.path)}

@@ -1,0 +1,173 @@
+"""The skin of ExecutorAdminService: how people see and steer executors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
+from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
+from sluiceway.datamanager.model import Decision, Emit, Position, Put, Query, View
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
+from sluiceway.foundation.rpc.caller import answer_position, requested_position
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway.runservice.executor_stream import StreamNotice
+from sluiceway.runservice.groups import GroupDirectory
+from sluiceway.runservice.lost_executors import fence
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, executor_topic
+
+__all__ = ["ExecutorAdminServicer"]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+
+
+class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
+    """See the proto. A group is there while it has an executor, live or not."""
+
+    def __init__(self, database: Database, directory: GroupDirectory) -> None:
+        self._database = database
+        self._directory = directory
+
+    async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:  # noqa: N802 - the name that grpc calls
+        """See the proto."""
+        size = _page_size(request.page_size)
+        order = () if request.group else ("group",)
+        where = {"group": request.group} if request.group else {}
+        query = Query(where=where, order=order, size=size, token=request.page_token)
+
+        def read(view: View) -> pb.ListExecutorsResponse:
+            page = view.select(EXECUTOR, query)
+            shown = [self._show(view, id_, record) for id_, record in page.records if not record.deleted]
+            return pb.ListExecutorsResponse(executors=shown, next_page_token=page.next_token)
+
+        return await self._database.read(read, after=_after())
+
+    async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:  # noqa: N802 - as above
+        """See the proto."""
+        record = await self._database.get(EXECUTOR, request.executor_id, after=_after())
+        if record.deleted:
+            raise _no_executor(request.executor_id)
+        executor = await self._database.read(lambda view: self._show(view, request.executor_id, record))
+        return pb.GetExecutorResponse(executor=executor)
+
+    async def ListExecutorGroups(  # noqa: N802 - as above
+        self, request: pb.ListExecutorGroupsRequest, context: Context
+    ) -> pb.ListExecutorGroupsResponse:
+        """See the proto."""
+        size = _page_size(request.page_size)
+        if request.page_token and not request.page_token.startswith(_TOKEN):
+            raise InvalidInput([Violation("page_token", "is not of this list")])
+        after = request.page_token.removeprefix(_TOKEN)
+        names = [name for name in await self._group_names() if name > after or not request.page_token]
+        page = names[:size]
+        return pb.ListExecutorGroupsResponse(
+            executor_groups=[self._group(name) for name in page],
+            next_page_token=_TOKEN + page[-1] if len(names) > size else "",
+        )
+
+    async def GetExecutorGroup(  # noqa: N802 - as above
+        self, request: pb.GetExecutorGroupRequest, context: Context
+    ) -> pb.GetExecutorGroupResponse:
+        """See the proto."""
+        if request.name not in await self._group_names():
+            raise NotFound(
+                f"there is no executor group {request.name!r}",
+                resource_type="executor_group",
+                resource_name=request.name,
+            )
+        return pb.GetExecutorGroupResponse(executor_group=self._group(request.name))
+
+    async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:  # noqa: N802 - as above
+        """See the proto."""
+        executor_id = request.executor_id
+
+        def function(view: View) -> Decision[None]:
+            stored = _existing(view, executor_id)
+            if stored.draining:
+                return Decision(None)
+            record = records.ExecutorRecord()
+            record.CopyFrom(stored)
+            record.draining = True
+            return Decision(
+                None,
+                [Put(EXECUTOR, executor_id, record), Emit(StreamNotice.DRAIN, (executor_topic(executor_id),), b"")],
+            )
+
+        answer_position(str((await self._database.transact(function)).position))
+        return pb.DrainExecutorResponse()
+
+    async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:  # noqa: N802 - as above
+        """See the proto."""
+        executor_id = request.executor_id
+
+        def function(view: View) -> Decision[None]:
+            return Decision(None, fence(view, executor_id, _existing(view, executor_id), delete=True))
+
+        answer_position(str((await self._database.transact(function)).position))
+        return pb.DeleteExecutorResponse()
+
+    def _show(self, view: View, executor_id: str, record: records.ExecutorRecord) -> pb.Executor:
+        used = view.select(ASSIGNMENT, Query(where={"executor_id": executor_id, "live": 1}, size=_LARGEST_PAGE)).records
+        presence = self._directory.find(record.group, executor_id)
+        executor = pb.Executor(
+            id=executor_id,
+            group=record.group,
+            siblings=self._directory.siblings(record.group, executor_id),
+            version=record.version,
+            archs=record.archs,
+            labels=record.labels,
+            slots=record.slots,
+            slots_used=len(used),
+            privileged_allowed=record.privileged_allowed,
+            drivers=record.drivers,
+            dynamic=record.dynamic,
+            draining=record.draining,
+            online=presence is not None and presence.session == record.session_id and not record.vanished,
+        )
+        for name in ("last_seen_time", "session_time"):
+            if record.HasField(name):
+                getattr(executor, name).CopyFrom(getattr(record, name))
+        return executor
+
+    def _group(self, name: str) -> pb.ExecutorGroup:
+        return pb.ExecutorGroup(name=name, executor_ids=self._directory.members(name))
+
+    async def _group_names(self) -> list[str]:
+        def read(view: View) -> set[str]:
+            return {record.group for _, record in view.scan(EXECUTOR) if not record.deleted}
+
+        return sorted(await self._database.read(read, after=_after()))
+
+
+_TOKEN = "groups:"  # noqa: S105 - of a page
+
+
+def _existing(view: View, executor_id: str) -> records.ExecutorRecord:
+    record = view.get(EXECUTOR, executor_id)
+    if record is None or record.deleted:
+        raise _no_executor(executor_id)
+    return record
+
+
+def _no_executor(executor_id: str) -> NotFound:
+    return NotFound(f"there is no executor {executor_id!r}", resource_type="executor", resource_name=executor_id)
+
+
+def _page_size(wanted: int) -> int:
+    if not 0 <= wanted <= _LARGEST_PAGE:
+        raise InvalidInput([Violation("page_size", f"1 to {_LARGEST_PAGE}; 0 is {_DEFAULT_PAGE}")])
+    return wanted or _DEFAULT_PAGE
+
+
+def _after() -> Position | None:
+    requested = requested_position()
+    if requested is None:
+        return None
+    try:
+        return Position.parse(requested)
+    except ValueError as cause:
+        raise InvalidInput([Violation("sluice-position", "is not a position")]) from cause

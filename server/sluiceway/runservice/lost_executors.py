@@ -1,0 +1,179 @@
+"""Turns executors that stay away into lost assignments (run-model.md R13).
+
+The clocks are in `absence`. When one has run out, a commit marks the executor as vanished, unless its record moved
+since it was read: then it came back. That commit fences its session. Its assignments are lost after that, and not
+before. Every server does this, each by its own clocks; the commits make sure that it happens once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from sluiceway.datamanager.model import Action, Decision, Delete, Emit, Position, Put, Query, View
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.clock import Clock
+from sluiceway.foundation.errors import SluicewayError
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway.runmodel.model import ExecutorId, Reason, ReasonCode
+from sluiceway.runservice import codec
+from sluiceway.runservice.absence import Absences, look
+from sluiceway.runservice.delivery import ExecutorEngine
+from sluiceway.runservice.executor_stream import StreamNotice
+from sluiceway.runservice.groups import GroupDirectory
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, executor_topic
+
+__all__ = ["LostExecutors", "fence"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    record: records.ExecutorRecord
+    revision: Position | None
+
+
+def fence(view: View, executor_id: str, record: records.ExecutorRecord, *, delete: bool) -> list[Action]:
+    """The actions that end an executor's session: in its record, and for whoever holds its stream.
+
+    Args:
+        view: the database, at the place of the commit.
+        executor_id: which.
+        record: as stored.
+        delete: it goes from the list; at once, or when its assignments have ended.
+    """
+    notice = Emit(StreamNotice.FENCED, (executor_topic(executor_id),), record.session_id.encode())
+    holds = view.select(ASSIGNMENT, Query(where={"executor_id": executor_id, "live": 1}, size=1)).records
+    if delete and not holds:
+        return [Delete(EXECUTOR, executor_id), notice]
+    fenced = records.ExecutorRecord()
+    fenced.CopyFrom(record)
+    fenced.vanished = True
+    fenced.deleted = fenced.deleted or delete
+    return [Put(EXECUTOR, executor_id, fenced), notice]
+
+
+class LostExecutors:
+    """See the module."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: ExecutorEngine,
+        *,
+        directory: GroupDirectory,
+        clock: Clock,
+        lost_after: timedelta = timedelta(minutes=15),
+        interval: timedelta | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            database: where executors are stored.
+            engine: ends assignments.
+            directory: who is live.
+            clock: monotonic time for the clocks, wall time for records.
+            lost_after: longer than `fence_after`, after which pods that nobody feeds have ended themselves.
+            interval: between looks; None: a fraction of `lost_after`, at most 15 s.
+        """
+        self._database = database
+        self._engine = engine
+        self._directory = directory
+        self._clock = clock
+        self._lost_after = lost_after.total_seconds()
+        self._interval = min(15.0, self._lost_after / 20) if interval is None else interval.total_seconds()
+        self._absences = Absences()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        await self._directory.ready()
+        while True:
+            try:
+                await self.look()
+            except SluicewayError as error:
+                log.warning("lost_executors_not_looked_at", error=str(error))
+            await asyncio.sleep(self._interval)
+
+    async def look(self) -> tuple[ExecutorId, ...]:
+        """Let the clocks run until now, and deal with those who are gone; answers who was dealt with."""
+        known = await self._database.read(_read_all)
+        groups: defaultdict[str, list[ExecutorId]] = defaultdict(list)
+        for executor_id, item in known.items():
+            groups[item.record.group].append(executor_id)
+        self._absences, gone = look(
+            self._absences,
+            groups,
+            self._live(known),
+            now=self._clock.monotonic(),
+            well_since=self._directory.well_since,
+            lost_after=self._lost_after,
+            longest_pause=max(3 * self._interval, 1.0),
+        )
+        dealt: list[ExecutorId] = []
+        for executor_id in gone:
+            if await self._lose(executor_id, known[executor_id]):
+                dealt.append(executor_id)
+                self._absences = self._absences.settled(executor_id)
+        return tuple(dealt)
+
+    def _live(self, known: Mapping[ExecutorId, _Known]) -> set[ExecutorId]:
+        # One that was fenced is not live, whatever etcd says: its stream is about to end.
+        return {
+            presence.id
+            for presence in self._directory.presences()
+            if (item := known.get(presence.id)) is not None and not (item.record.vanished or item.record.deleted)
+        }
+
+    async def _lose(self, executor_id: ExecutorId, known: _Known) -> bool:
+        session = known.record.session_id
+        now = self._clock.now()
+
+        def vanish(view: View) -> Decision[bool]:
+            record = view.get(EXECUTOR, executor_id)
+            if record is None:
+                return Decision(True)
+            if view.revision(EXECUTOR, executor_id) != known.revision:
+                return Decision(False)
+            if record.vanished:
+                return Decision(True)
+            seen = records.ExecutorRecord()
+            seen.CopyFrom(record)
+            codec.put_time(seen.missing_since, now)
+            return Decision(True, fence(view, executor_id, seen, delete=False))
+
+        if not (await self._database.transact(vanish)).value:
+            return False
+        assignments = await self._engine.live_assignments(executor_id)
+        owned = [record.id for record in assignments if record.session_id == session]
+        if owned:
+            log.warning("executor_lost", executor=executor_id, session=session, assignments=owned)
+            reason = Reason(
+                ReasonCode.EXECUTOR_VANISHED,
+                f"the executor {executor_id} was not heard of for {timedelta(seconds=self._lost_after)}",
+            )
+            await self._engine.mark_lost(owned, reason, session_id=session)
+        await self._forget(executor_id, session)
+        return True
+
+    async def _forget(self, executor_id: ExecutorId, session: str) -> None:
+        """Take a dynamic executor, and one that an operator deleted, from the list."""
+
+        def function(view: View) -> Decision[None]:
+            record = view.get(EXECUTOR, executor_id)
+            if record is None or record.session_id != session or not (record.dynamic or record.deleted):
+                return Decision(None)
+            if not record.vanished:
+                return Decision(None)
+            return Decision(None, fence(view, executor_id, record, delete=True))
+
+        await self._database.transact(function)
+
+
+def _read_all(view: View) -> dict[ExecutorId, _Known]:
+    return {id_: _Known(record, view.revision(EXECUTOR, id_)) for id_, record in view.scan(EXECUTOR)}
