@@ -390,6 +390,7 @@ def test_r14_failed_is_never_told_while_a_retry_is_due() -> None:
 def test_r14_a_stop_gives_the_last_attempt_back() -> None:
     run = Simulator("a *2; b").does("assign b; a times_out; stop")
     task = run.task("a")
+    assert task.previous is None
     assert (task.status, task.attempt, task.timed_out, task.assignment) == (
         TaskStatus.FAILED,
         1,
@@ -446,6 +447,26 @@ def test_r16_waiting_for_an_approval_alone_does_not_count_for_the_run() -> None:
     assert run.state.run.approval_waited == span("2d")
     run.wait(span("1m"))
     assert run.state.run.timed_out
+
+
+def test_r16_waiting_for_an_approval_counts_while_something_could_run() -> None:
+    run = Simulator("a; b?", timeout=span("1h")).does("wait 1h")
+    assert run.state.run.timed_out
+
+
+def test_r16_a_stop_after_the_runs_timeout_leaves_clean_ups_alone_and_a_forced_one_does_not() -> None:
+    run = Simulator("a; b: a[always]", timeout=span("1h")).does("a runs; wait 1h; a is_stopped; assign b; stop")
+    assert run.live("b").stop_requested is None
+    run.does("force stop")
+    assert run.live("b").stop_requested == run.now
+
+
+@pytest.mark.parametrize("names", ["a b", "b a"], ids=["later-deadline-first", "earlier-deadline-first"])
+def test_r16_each_task_has_its_own_timeout(names: str) -> None:
+    run = Simulator("a @2h; b @1h").does("; ".join(f"{name} runs" for name in names.split()) + "; wait 1h")
+    assert (run.live("a").timed_out, run.live("b").timed_out) == (False, True)
+    run.does("b is_stopped; wait 1h")
+    assert run.live("a").timed_out
 
 
 def test_r16_waiting_for_an_approval_counts_while_something_else_runs() -> None:

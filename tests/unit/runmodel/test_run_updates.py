@@ -169,6 +169,23 @@ def test_setup_and_archives_are_taken_in() -> None:
     assert run.task("a").archives == (Archive(1, "digest", 7),)
 
 
+def test_archives_of_a_failed_attempt_are_not_those_of_the_next_one() -> None:
+    run = Simulator("a *2; b").does("assign a b")
+    run.report("a", P.FAILED, archives=(Archive(1, "digest", 7),))
+    assert run.task("a").archives == ()
+    run.stop()
+    assert run.task("a").archives == (Archive(1, "digest", 7),)
+
+
+def test_a_stop_for_a_timeout_that_is_said_twice_is_acknowledged_and_another_end_refused() -> None:
+    run = Simulator("a @1h; b").does("a runs; wait 1h")
+    live = run.live("a")
+    assert run.report("a", P.STOPPED, assignment=live).outcome is APPLIED
+    assert run.final[live.id].phase is P.FAILED
+    assert run.report("a", P.STOPPED, assignment=live).outcome is NO_EFFECT
+    assert run.report("a", P.SUCCESS, assignment=live).outcome is REFUSED
+
+
 def test_steps_of_an_attempt_that_is_over_do_not_run() -> None:
     run = Simulator("a").does("a runs")
     run.report("a", P.RUNNING, steps={0: Step("build", phase=StepPhase.RUNNING)})
