@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 # The order is the point: these must be in sys.modules before etcd3aio looks for them.
-from google.api import annotations_pb2, http_pb2  # isort: skip
+from google.api import annotations_pb2, http_pb2  # type: ignore[import-untyped]  # ships no types  # isort: skip
 import etcd3aio  # isort: skip
 from etcd3aio import _protobuf as api  # isort: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import grpc.aio
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.kv._etcd_api import api
 
-__all__ = ["EtcdTls", "Member", "Rpc", "parse_endpoint"]
+__all__ = ["EtcdTls", "Member", "Pings", "Rpc", "parse_endpoint"]
 
 Rpc = Literal["txn", "range", "put", "compact", "watch", "grant", "renew", "revoke", "status", "alarm"]
 
@@ -22,10 +23,10 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # A range over the log may be far larger than gRPC's 4 MiB.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # etcd accepts pings every 5 s (--grpc-keepalive-min-time); a dead peer ends a watch after 15 s.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    # A watch may be silent for long, and still each ping has to go out: gRPC would stop after two.
+    ("grpc.http2.max_pings_without_data", 0),
+    # etcd counts pings on a connection without calls as an offence, and closes it (its PermitWithoutStream is off).
+    ("grpc.keepalive_permit_without_calls", 0),
     # The default backs off to 120 s: etcd would be back for two minutes before we noticed.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
@@ -51,6 +52,17 @@ class EtcdTls:
         return "EtcdTls(***)"
 
 
+@dataclass(frozen=True, slots=True)
+class Pings:
+    """How a connection that went dead is noticed while a call or a watch waits on it.
+
+    `every` must stay above etcd's --grpc-keepalive-min-time (5 s), or etcd closes the connection.
+    """
+
+    every: timedelta = timedelta(seconds=10)
+    answer_within: timedelta = timedelta(seconds=5)
+
+
 def parse_endpoint(endpoint: str) -> tuple[str, bool]:
     """Split `http://host:port`, `https://host:port` or `host:port` into `host:port` and whether TLS is meant.
 
@@ -72,10 +84,11 @@ def parse_endpoint(endpoint: str) -> tuple[str, bool]:
 class Member:
     """One endpoint and its channel, made when first needed: a channel belongs to the loop that is running then."""
 
-    def __init__(self, address: str, secure: bool, tls: EtcdTls) -> None:
+    def __init__(self, address: str, secure: bool, *, tls: EtcdTls, pings: Pings) -> None:
         self.address = address
         self._secure = secure
         self._tls = tls
+        self._pings = pings
         self._channel: grpc.aio.Channel | None = None
         self._calls: Mapping[Rpc, Callable[..., Any]] = {}
 
@@ -114,11 +127,19 @@ class Member:
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
+            answer_within = int(self._pings.answer_within.total_seconds() * 1000)
+            options = (
+                *_CHANNEL_OPTIONS,
+                ("grpc.keepalive_time_ms", int(self._pings.every.total_seconds() * 1000)),
+                ("grpc.keepalive_timeout_ms", answer_within),
+                # gRPC 1.85 waits for the answer to a ping this long (60 s), whatever the line above says.
+                ("grpc.http2.ping_timeout_ms", answer_within),
+            )
             if self._secure:
                 credentials = grpc.ssl_channel_credentials(self._tls.ca, self._tls.key, self._tls.certificate)
-                self._channel = grpc.aio.secure_channel(self.address, credentials, options=_CHANNEL_OPTIONS)
+                self._channel = grpc.aio.secure_channel(self.address, credentials, options=options)
             else:
-                self._channel = grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
+                self._channel = grpc.aio.insecure_channel(self.address, options=options)
         return self._channel
 
 

@@ -202,14 +202,15 @@ async def running_etcd(
         EtcdNotInstalled: see `find_etcd`.
         Unavailable: it ended or did not become healthy; the message carries its last words.
     """
-    chosen = binary or await asyncio.to_thread(find_etcd)
+    if binary is None:
+        binary = await asyncio.to_thread(find_etcd)
     client_port, peer_port = free_ports(2)
     endpoint = f"http://{_HOST}:{client_port}"
     words_path = data_dir.with_name(f"{data_dir.name}.stderr")
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     with words_path.open("wb") as words:
         process = await asyncio.create_subprocess_exec(
-            *etcd_arguments(chosen, data_dir, client_port=client_port, peer_port=peer_port),
+            *etcd_arguments(binary, data_dir, client_port=client_port, peer_port=peer_port),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=words,
             stderr=words,

@@ -26,7 +26,7 @@ import structlog
 from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
 from sluiceway.kv._etcd_api import api
 from sluiceway.kv._etcd_errors import broken, lease_gone, translate, watch_ended
-from sluiceway.kv._etcd_member import EtcdTls, Member, Rpc, parse_endpoint
+from sluiceway.kv._etcd_member import EtcdTls, Member, Pings, Rpc, parse_endpoint
 from sluiceway.kv._etcd_messages import (
     alarm_name,
     compare_message,
@@ -51,7 +51,7 @@ from sluiceway.kv.port import (
     Write,
 )
 
-__all__ = ["EtcdStore", "EtcdTls", "parse_endpoint"]
+__all__ = ["EtcdStore", "EtcdTls", "Pings", "parse_endpoint"]
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ log = structlog.get_logger(__name__)
 _REQUIRE_LEADER = (("hasleader", "true"),)
 
 _LONGEST_CONNECT_SECONDS = 2.0
-_WATCH_CREATE_SECONDS = 10.0
+_WATCH_CREATE_SECONDS = 5.0
 
 
 class EtcdStore:
@@ -68,15 +68,22 @@ class EtcdStore:
     With several endpoints one is used until it fails; a call goes to the next one only when it was certainly not sent.
     """
 
-    def __init__(self, endpoints: Sequence[str], *, tls: EtcdTls | None = None) -> None:
-        """Take the endpoints; connect at the first call.
+    def __init__(self, endpoints: Sequence[str], *, tls: EtcdTls | None = None, pings: Pings | None = None) -> None:
+        """Take the endpoints (`http://`, `https://` or plain `host:port`); connect at the first call.
+
+        Args:
+            endpoints: members of one cluster.
+            tls: for `https://` endpoints; None is `EtcdTls()`.
+            pings: None is `Pings()`; one would change it where a proxy cuts silent connections early.
 
         Raises:
             InvalidInput: no endpoint, or one that cannot be read.
         """
         if not endpoints:
             raise InvalidInput("no etcd endpoint is given")
-        self._members = tuple(Member(*parse_endpoint(endpoint), tls or EtcdTls()) for endpoint in endpoints)
+        self._members = tuple(
+            Member(*parse_endpoint(endpoint), tls=tls or EtcdTls(), pings=pings or Pings()) for endpoint in endpoints
+        )
         self._current = 0
         self._closed = False
 
@@ -254,8 +261,7 @@ class EtcdStore:
 
     async def _reach(self, what: str, deadline: float) -> Member:
         """Find a member with a standing connection. Nothing is sent here, so failing is `Unavailable` for certain."""
-        if self._closed:
-            raise Unavailable(f"the connection to etcd is closed; the {what} was not sent")
+        self._check_open(what)
         count = len(self._members)
         for step in range(count):
             member = self._members[(self._current + step) % count]
@@ -266,10 +272,13 @@ class EtcdStore:
                     self._current = (self._current + step) % count
                     log.info("etcd_endpoint_changed", endpoint=member.address)
                 return member
-            if self._closed:
-                break
+            self._check_open(what)
         addresses = ", ".join(member.address for member in self._members)
         raise Unavailable(f"etcd at {addresses} does not answer; the {what} was not sent")
+
+    def _check_open(self, what: str) -> None:
+        if self._closed:
+            raise Unavailable(f"the connection to etcd is closed; the {what} was not sent")
 
     def _leave(self, member: Member) -> None:
         """Begin at the next member after this one failed us."""

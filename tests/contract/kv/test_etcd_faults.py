@@ -13,7 +13,7 @@ import pytest
 
 from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.embedded import free_ports
-from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.etcd import EtcdStore, Pings
 from sluiceway.kv.port import Compare, Get, OutcomeUnknown, PutKey
 from tests.support.conditions import eventually
 from tests.support.etcd import EtcdProcess, etcd_process
@@ -137,6 +137,32 @@ async def test_a_watch_whose_connection_broke_is_unavailable(proxy, proxied, etc
 
     with pytest.raises(Unavailable):
         await asyncio.wait_for(follow(), 10)
+
+
+async def test_a_watch_on_a_connection_that_went_dead_is_unavailable(proxy, etcd_prefix):
+    store = EtcdStore([proxy.address], pings=Pings(timedelta(seconds=0.5), timedelta(seconds=0.5)))
+    revision = await store.put(f"{etcd_prefix}a", b"1", timeout=T)
+
+    async def follow() -> None:
+        async for _ in store.watch(etcd_prefix, start_revision=revision):
+            proxy.mute_answers()
+
+    try:
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(follow(), 10)
+    finally:
+        await store.close()
+
+
+async def test_a_watch_that_etcd_does_not_begin_is_unavailable(proxy, proxied, etcd_prefix):
+    proxy.mute_answers()
+
+    async def follow() -> None:
+        async for _ in proxied.watch(etcd_prefix, start_revision=1):
+            raise AssertionError("a muted etcd spoke")
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(follow(), 25)
 
 
 @pytest.mark.parametrize("write", [True, False], ids=["write", "read"])

@@ -1,0 +1,95 @@
+"""The ways in which the fake store fails when told to; what it promises otherwise is in tests/contract/kv."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from sluiceway.foundation.errors import Unavailable
+from sluiceway.kv.port import Compare, OutcomeUnknown, PutKey
+from tests.fakes.kv import FakeKeyValueStore, Fate
+
+T = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("fate", "error", "applied"),
+    [
+        (Fate.APPLIED_BUT_TIMED_OUT, OutcomeUnknown, True),
+        (Fate.NOT_APPLIED_AND_TIMED_OUT, OutcomeUnknown, False),
+        (Fate.UNAVAILABLE, Unavailable, False),
+        (Fate.STORE_FULL, Unavailable, False),
+    ],
+)
+async def test_a_fate_strikes_the_next_write_only(fate, error, applied):
+    store = FakeKeyValueStore()
+    store.decide_next_writes(fate)
+
+    with pytest.raises(error):
+        await store.put("a", b"1", timeout=T)
+
+    assert ((await store.get("a", timeout=T))[0] is not None) is applied
+    await store.put("a", b"2", timeout=T)
+    assert (await store.get("a", timeout=T))[0].value == b"2"
+
+
+async def test_a_late_write_is_applied_to_the_state_it_finds():
+    store = FakeKeyValueStore()
+    store.decide_next_writes(Fate.APPLIED_LATE, Fate.APPLIED_LATE)
+    for value in (b"first", b"second"):
+        with pytest.raises(OutcomeUnknown):
+            await store.txn(compare=[Compare("head", None)], then=[PutKey("head", value)], timeout=T)
+    assert (await store.get("head", timeout=T))[0] is None
+
+    store.apply_late()
+
+    assert (await store.get("head", timeout=T))[0].value == b"first"
+
+
+async def test_a_store_that_went_away_breaks_watches_and_comes_back_with_its_data():
+    store = FakeKeyValueStore()
+    revision = await store.put("a", b"1", timeout=T)
+    watching = asyncio.Event()
+
+    async def follow() -> None:
+        async for _ in store.watch("a", start_revision=revision):
+            watching.set()
+
+    task = asyncio.create_task(follow())
+    await watching.wait()
+    store.go_away()
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(task, 5)
+    with pytest.raises(Unavailable):
+        await store.get("a", timeout=T)
+    store.come_back()
+    assert (await store.get("a", timeout=T))[0].value == b"1"
+
+
+async def test_a_wiped_store_is_empty_and_of_another_cluster():
+    store = FakeKeyValueStore(cluster_id=1)
+    await store.put("a", b"1", timeout=T)
+
+    store.wipe(cluster_id=2)
+
+    status = await store.status(timeout=T)
+    assert (status.cluster_id, status.revision) == (2, 1)
+    assert (await store.get("a", timeout=T))[0] is None
+
+
+async def test_a_restored_store_has_forgotten_what_came_after_the_snapshot():
+    store = FakeKeyValueStore()
+    before = await store.put("a", b"1", timeout=T)
+    snapshot = store.snapshot()
+    await store.put("a", b"2", timeout=T)
+
+    store.restore(snapshot)
+
+    found, revision = await store.get("a", timeout=T)
+    assert (found.value, revision) == (b"1", before)
+    await store.put("a", b"3", timeout=T)
+    store.restore(snapshot)
+    assert (await store.get("a", timeout=T))[0].value == b"1"
