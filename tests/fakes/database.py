@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
+
 from sluiceway.datamanager.checks import check_count, check_size, plain_transaction, topics_of
 from sluiceway.datamanager.model import (
     Action,
