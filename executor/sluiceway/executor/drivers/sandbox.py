@@ -335,7 +335,8 @@ def _machine_python() -> list[str]:
     triplet = getattr(sys.implementation, "_multiarch", "x86_64-linux-gnu")
     libraries = f"{_MACHINE_USR}/lib/{triplet}:{_MACHINE_USR}/lib"
     python = f"{_MACHINE_USR}/bin/python3"
-    inside = f"{_MACHINE_USR}/{loader.relative_to('/usr')}"
+    # Links in it are absolute, and would lead into the other root.
+    inside = f"{_MACHINE_USR}/{loader.resolve().relative_to('/usr')}"
     return [inside, "--library-path", libraries, "--argv0", python, python]
 
 

@@ -1,0 +1,413 @@
+"""What every driver promises (`sluiceway.executor.drivers.port`), against each that this machine can run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import shutil
+import sys
+import tarfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sluiceway.executor.drivers.host import HostDriver
+from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Limits, Pod, PodRequest, TmpfsMount
+from sluiceway.executor.drivers.sandbox import SandboxDriver
+from sluiceway.foundation.errors import FailedPrecondition
+
+pytestmark = pytest.mark.system
+
+REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=False, limits=Limits(memory_bytes=1 << 30))
+
+NewPod = Callable[..., Awaitable[Pod]]
+
+
+@pytest.fixture(params=["sandbox", "host"])
+async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
+    if request.param == "host":
+        return HostDriver(tmp_path)
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    return SandboxDriver(tmp_path)
+
+
+@pytest.fixture
+async def new_pod(driver: Driver) -> AsyncIterator[NewPod]:
+    pods: list[Pod] = []
+
+    async def make(**changes: object) -> Pod:
+        pod = await driver.create_pod(replace(REQUEST, **changes))  # type: ignore[arg-type]
+        pods.append(pod)
+        return pod
+
+    yield make
+    for pod in pods:
+        await pod.remove()
+
+
+async def run(pod: Pod, script: str, **options: object) -> tuple[ExitStatus, bytes]:
+    process = await pod.exec(Command(argv=("/bin/sh", "-e"), script=script, **options))  # type: ignore[arg-type]
+    output = b""
+    async with asyncio.timeout(60):
+        while data := await process.read():
+            output += data
+        return await process.wait(), output
+
+
+def marked(mark: str) -> list[int]:
+    """Find the processes whose command line or environment holds a word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                state = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0]
+                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if mark.encode() in text and state != b"Z":
+                    found.append(int(entry.name))
+    return found
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - processes tell nobody when they end
+            await asyncio.sleep(0.02)
+
+
+async def test_probe_says_that_it_works(driver: Driver) -> None:
+    await driver.probe()
+    assert driver.archs
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        pytest.param("exit 0", 0, id="success"),
+        pytest.param("exit 3", 3, id="failure"),
+        pytest.param("false; echo no", 1, id="the shell's -e"),
+        pytest.param("no-such-command", 127, id="unknown command"),
+        pytest.param("kill -9 $$", 137, id="a signal"),
+    ],
+)
+async def test_exit_status(new_pod: NewPod, script: str, code: int) -> None:
+    status, _ = await run(await new_pod(), script)
+    assert status == ExitStatus(code)
+
+
+async def test_a_program_that_is_not_there_says_so(new_pod: NewPod) -> None:
+    process = await (await new_pod()).exec(Command(argv=("/no/such/program",)))
+    output = b"".join([data async for data in _chunks(process)])
+    assert b"/no/such/program" in output
+    assert (await process.wait()).code == 127
+
+
+async def _chunks(process: object) -> AsyncIterator[bytes]:
+    while data := await process.read():  # type: ignore[attr-defined]
+        yield data
+
+
+async def test_output_is_exact_and_in_order(new_pod: NewPod) -> None:
+    script = r"printf 'a\000b\377\376'; printf 'err' >&2; printf '\r\nend'; head -c 200000 /dev/zero; printf tail >&2"
+    status, output = await run(await new_pod(), script)
+    assert status.code == 0
+    assert output == b"a\x00b\xff\xfeerr\r\nend" + bytes(200000) + b"tail"
+
+
+async def test_environment_is_what_was_given_and_nothing_of_the_executor_s(
+    new_pod: NewPod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXECUTOR_TOKEN", "very-secret")
+    pod = await new_pod(environment={"OF_POD": "p", "BOTH": "pod"})
+    _, output = await run(pod, "env -0", environment={"BOTH": "step", "BYTES": "ü\n'x"})
+    environment = dict(line.split(b"=", 1) for line in output.split(b"\0") if b"=" in line)
+    assert environment[b"OF_POD"] == b"p"
+    assert environment[b"BOTH"] == b"step"
+    assert environment[b"BYTES"] == "ü\n'x".encode()
+    assert environment[b"HOME"] == pod.home.encode()
+    assert b"very-secret" not in output
+
+
+async def test_a_large_environment_and_script_arrive(new_pod: NewPod) -> None:
+    value = "x" * 100_000
+    status, output = await run(await new_pod(), "#" * 300_000 + "\necho ${#BIG}", environment={"BIG": value})
+    assert (status.code, output) == (0, b"100000\n")
+
+
+async def test_the_folder_is_made_and_home_is_understood(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    for cwd, expected in (
+        ("~/project/deep", f"{pod.home}/project/deep"),
+        ("", pod.home),
+        ("relative", f"{pod.home}/relative"),
+    ):
+        _, output = await run(pod, "pwd; touch written", cwd=cwd)
+        assert output == f"{expected}\n".encode()
+
+
+async def test_a_terminal_when_it_is_asked_for(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    _, output = await run(pod, "test -t 0 && test -t 1 && test -t 2 && echo yes; echo tty > /dev/tty", tty=True)
+    assert output == b"yes\r\ntty\r\n"
+    _, output = await run(pod, "test -t 0 || test -t 1 || echo no")
+    assert output == b"no\n"
+
+
+async def test_another_user_is_refused(new_pod: NewPod) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        await new_pod(user="somebody-else")
+    assert caught.value.reason == "USER_UNSUPPORTED"
+    pod = await new_pod()
+    with pytest.raises(FailedPrecondition):
+        await run(pod, "true", user="somebody-else")
+
+
+@pytest.mark.parametrize("changes", [{"privileged": True}, {"services": 1}, {"arch": "riscv64"}], ids=str)
+async def test_what_it_cannot_do_is_refused(new_pod: NewPod, changes: dict[str, object]) -> None:
+    with pytest.raises(FailedPrecondition):
+        await new_pod(**changes)
+
+
+async def test_files_stay_from_command_to_command(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    await run(pod, "echo kept > file; mkdir -p /tmp/x; echo t > /tmp/${NAME}", environment={"NAME": "sluice-test-file"})
+    _, output = await run(pod, "cat file; rm -f /tmp/sluice-test-file")
+    assert output == b"kept\n"
+
+
+async def test_a_background_process_lives_on_and_does_not_hold_up_the_end(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    started = time.monotonic()
+    _, output = await run(pod, "(while :; do echo noise; sleep 0.01; done) & echo $! > pid; echo begun")
+    assert output.replace(b"noise\n", b"") == b"begun\n"
+    assert time.monotonic() - started < 5
+    status, _ = await run(pod, "sleep 0.2; kill -0 $(cat pid)")
+    assert status.code == 0
+
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        import signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open(sys.argv[1], "w").close()
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("how", ["stop", "remove"])
+async def test_nothing_of_a_pod_outlives_its_end_not_even_a_daemon(new_pod: NewPod, how: str) -> None:
+    pod = await new_pod()
+    mark = f"daemon-of-{how}-{os.getpid()}"
+    script = f"""
+cat > daemon.py <<'END'
+{DAEMON}
+END
+/usr/bin/python3 daemon.py ready {mark}
+setsid nohup sleep 601 >/dev/null 2>&1 &
+while [ ! -e ready ]; do sleep 0.02; done
+"""
+    status, output = await run(pod, script, environment={"MARK": mark})
+    assert status.code == 0, output
+    await until(lambda: len(marked(mark)) >= 2)
+    if how == "stop":
+        await pod.stop(0.2)
+        await until(lambda: not marked(f"MARK={mark}"))
+        status, output = await run(pod, "echo still usable")
+        assert output == b"still usable\n"
+    else:
+        await pod.remove()
+        await until(lambda: not marked(mark))
+
+
+async def test_stop_is_term_first_and_kill_after_the_grace(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    process = await pod.exec(
+        Command(argv=("/bin/sh",), script="trap 'echo bye; exit 5' TERM; echo on; while :; do sleep 0.02; done")
+    )
+    assert await process.read() == b"on\n"
+    await pod.stop(20)
+    assert (await process.read()).endswith(b"bye\n")
+    assert (await process.wait()).code == 5
+    process = await pod.exec(Command(argv=("/bin/sh",), script="trap '' TERM; echo on; while :; do sleep 0.02; done"))
+    assert await process.read() == b"on\n"
+    await pod.stop(0.2)
+    assert (await process.wait()).code == 137
+
+
+async def test_a_pod_that_is_not_fed_ends_itself(new_pod: NewPod) -> None:
+    mark = f"unfed-{os.getpid()}"
+    pod = await new_pod(fence_after=0.5, environment={"MARK": mark})
+    status, _ = await run(pod, "sleep 60")
+    assert status == ExitStatus(None, pod_ended="fenced")
+    await until(lambda: not marked(mark))
+    with pytest.raises(FailedPrecondition):
+        await run(pod, "true")
+
+
+async def test_a_pod_that_is_fed_lives(new_pod: NewPod) -> None:
+    pod = await new_pod(fence_after=0.5)
+    running = asyncio.create_task(run(pod, "sleep 1.5"))
+    while not running.done():
+        pod.feed(0.5)
+        await asyncio.sleep(0.1)
+    assert running.result()[0].code == 0
+
+
+async def test_archives_go_in_and_come_out(new_pod: NewPod) -> None:
+    source = io.BytesIO()
+    with tarfile.open(fileobj=source, mode="w") as archive:
+        for name, content in (("a.txt", b"one"), ("sub/big", os.urandom(300_000))):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    data = source.getvalue()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), 65536):
+            yield data[start : start + 65536]
+
+    pod = await new_pod()
+    await pod.copy_in("~/in", chunks())
+    out = b"".join([chunk async for chunk in pod.copy_out("~/in")])
+    with tarfile.open(fileobj=io.BytesIO(data)) as before, tarfile.open(fileobj=io.BytesIO(out)) as after:
+        contents = {
+            member.name.removeprefix("./"): after.extractfile(member).read()  # type: ignore[union-attr]
+            for member in after.getmembers()
+            if member.isfile()
+        }
+        assert contents == {m.name: before.extractfile(m).read() for m in before.getmembers()}  # type: ignore[union-attr]
+
+
+async def test_a_stream_that_is_no_archive_is_refused(new_pod: NewPod) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"not a tar" * 10_000
+
+    pod = await new_pod()
+    with pytest.raises(FailedPrecondition, match="cannot unpack"):
+        await pod.copy_in("~/in", chunks())
+
+
+async def test_pods_are_found_by_session_and_leave_nothing(driver: Driver, new_pod: NewPod, tmp_path: Path) -> None:
+    pod = await new_pod()
+    await new_pod(assignment_id="a2", session_id="s2")
+    assert list(await driver.list_pods("s1")) == ["a1"]
+    await run(pod, "mkdir -p deep/er; chmod 0 deep/er deep; ln -s / link")
+    await driver.remove_pod("s1", "a1")
+    await driver.remove_pod("s1", "a1")
+    assert list(await driver.list_pods("s1")) == []
+    assert [path.name for path in (tmp_path / "pods").iterdir()] == ["a2"]
+
+
+BOMB = """
+import os, time
+# Bounded by itself, so that a driver that fails this test harms no machine.
+for _ in range(9):
+    try:
+        os.fork()
+    except OSError:
+        pass
+time.sleep(30)
+"""
+
+
+async def test_a_fork_bomb_ends_its_task_and_nothing_else(new_pod: NewPod) -> None:
+    limits = replace(REQUEST.limits, processes=60)
+    bomb, other = await new_pod(limits=limits), await new_pod(assignment_id="a2")
+    process = await bomb.exec(Command(argv=("/usr/bin/python3",), script=BOMB, environment={"MARK": "bomb"}))
+    reading = asyncio.create_task(_drain(process))
+    # The kernel refuses further processes, or the pod's first process ends them all.
+    await until(lambda: 20 < len(marked("MARK=bomb")) <= 61 or reading.done(), 20)
+    status, output = await run(other, "echo fine")
+    assert (status.code, output) == (0, b"fine\n")
+    await bomb.remove()
+    await reading
+    await until(lambda: not marked("MARK=bomb"))
+
+
+async def _drain(process: object) -> None:
+    async for _ in _chunks(process):
+        pass
+
+
+HOG = "import time\nblocks = []\nwhile True:\n    blocks.append(bytearray(8 << 20)); time.sleep(0.002)\n"
+
+
+async def test_a_memory_hog_ends_its_task_and_nothing_else(new_pod: NewPod) -> None:
+    limits = replace(REQUEST.limits, memory_bytes=200 << 20)
+    hog, other = await new_pod(limits=limits), await new_pod(assignment_id="a2")
+    process = await hog.exec(Command(argv=("/usr/bin/python3",), script=HOG))
+    async with asyncio.timeout(30):
+        await _drain(process)
+        status = await process.wait()
+    assert status.code != 0
+    assert (await run(other, "echo fine"))[1] == b"fine\n"
+    assert (await run(hog, "echo next"))[1] == b"next\n"
+
+
+async def test_many_small_hogs_are_one_large_one(new_pod: NewPod) -> None:
+    limits = replace(REQUEST.limits, memory_bytes=200 << 20)
+    pod = await new_pod(limits=limits)
+    one = "import time; block = bytearray(60 << 20); time.sleep(60)"
+    status, _ = await run(pod, "for i in 1 2 3 4 5 6; do /usr/bin/python3 -c '" + one + "' & done; wait")
+    assert status == ExitStatus(137, limit="memory")
+
+
+async def test_a_repository_of_this_machine_is_seen_and_cannot_be_written(
+    new_pod: NewPod, driver: Driver, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "file").write_text("content")
+    pod = await new_pod(repository=repository)
+    _, output = await run(pod, f"cat {pod.repository}/file; touch {pod.repository}/new 2>/dev/null || echo refused")
+    assert output.startswith(b"content")
+    if driver.name == "sandbox":
+        assert pod.repository == "/mnt/repository"
+        assert output == b"contentrefused\n"
+        assert not (repository / "new").exists()
+
+
+async def test_pods_end_with_their_executor(driver: Driver, tmp_path: Path) -> None:
+    mark = f"orphan-{os.getpid()}-{driver.name}"
+    program = f"""
+import asyncio
+from pathlib import Path
+from sluiceway.executor.drivers.{driver.name} import {type(driver).__name__}
+from sluiceway.executor.drivers.port import Command, PodRequest
+async def main():
+    driver = {type(driver).__name__}(Path({str(tmp_path / "own")!r}))
+    pod = await driver.create_pod(PodRequest("a1", "s1", environment={{"MARK": {mark!r}}}))
+    process = await pod.exec(Command(("/bin/sh",), script="setsid sleep 600 & sleep 600"))
+    print("on", flush=True)
+    await process.wait()
+asyncio.run(main())
+"""
+    executor = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert executor.stdout is not None
+    assert await executor.stdout.readline()
+    await until(lambda: len(marked(f"MARK={mark}")) >= 2)
+    executor.kill()
+    await executor.wait()
+    await until(lambda: not marked(f"MARK={mark}"))
+
+
+async def test_tmpfs_is_there_with_its_size(new_pod: NewPod, driver: Driver) -> None:
+    mount = TmpfsMount("/scratch", 1 << 20)
+    if driver.name == "host":
+        with pytest.raises(FailedPrecondition):
+            await new_pod(tmpfs=(mount,))
+        return
+    pod = await new_pod(tmpfs=(mount,))
+    status, _ = await run(pod, "head -c 500000 /dev/zero > /scratch/a; head -c 2000000 /dev/zero > /scratch/b")
+    assert status.code != 0
