@@ -22,6 +22,7 @@ from sluiceway.gateway.settings import GatewaySettings
 __all__ = ["HttpListener", "bind"]
 
 _KEEP_ALIVE_SECONDS = 75
+_LINGER_SECONDS = 2.0
 _TOO_LARGE = 431
 _BAD_REQUEST = 400
 
@@ -113,9 +114,12 @@ class _JsonProtocol(H11Protocol):
     read_seconds: float = 30.0
     max_header_bytes: int = 32 * 1024
     _header_timer: asyncio.TimerHandle | None = None
+    _refused = False
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._refused:
+            return
         if self._header_timer is None and not self._is_answering():
             self._header_timer = self.loop.call_later(self.read_seconds, self._too_slow, self.cycle)
         super().data_received(data)
@@ -162,7 +166,18 @@ class _JsonProtocol(H11Protocol):
                 self.transport.write(data or b"")
         except h11.LocalProtocolError:
             pass  # an answer was under way already
-        self.transport.close()
+        # To close while the rest of the request is on its way would reset the connection, and the answer with it.
+        self._refused = True
+        self._unset_header_timer()
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn at the end."""
+        if self._refused:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Stop(Protocol):
-    async def wait(self) -> None: ...
+    async def wait(self) -> object: ...
 
 
 async def serve_gateway(

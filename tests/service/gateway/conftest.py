@@ -107,7 +107,7 @@ class House:
     """A server and a gateway, each of which can be stopped and started again."""
 
     def __init__(self) -> None:
-        self.runs = Runs()
+        self.runs = Runs()  # type: ignore[abstract]  # the rest is not offered
         self.server_port = 0
         self.port = 0
         self._server: RpcServer | None = None
@@ -136,10 +136,8 @@ class House:
                 grace=timedelta(seconds=1),
             )
         )
-        await asyncio.wait({self._gateway, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if self._gateway.done():
-            self._gateway.result()
-        self.port = listening.result()
+        self._gateway.add_done_callback(lambda _: listening.cancel())
+        self.port = await listening
 
     async def stop_gateway(self) -> None:
         self._stop.set()

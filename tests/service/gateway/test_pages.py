@@ -1,0 +1,61 @@
+"""What the gateway serves beside the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+async def test_the_first_page_says_what_this_is_and_its_links_lead_somewhere(house: Any) -> None:
+    async with house.client(None) as client:
+        page = await client.get("/")
+        assert "Sluiceway" in page.text
+        links = [part.split('"')[0] for part in page.text.split('href="')[1:]]
+        assert "/openapi.json" in links
+        for link in links:
+            assert (await client.get(link)).status_code == 200, link
+        docs = await client.get("/docs")
+        assert 'src="/docs.js"' in docs.text
+        assert (await client.get("/docs.js")).headers["content-type"].startswith("text/javascript")
+
+
+async def test_a_page_that_did_not_change_is_not_sent_again(house: Any) -> None:
+    async with house.client(None) as client:
+        first = await client.get("/")
+        again = await client.get("/", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_openapi_has_what_is_built_and_leaves_out_what_is_not(house: Any) -> None:
+    async with house.client(None) as client:
+        api = (await client.get("/openapi.json")).json()
+    assert api["openapi"] == "3.1.0"
+    assert set(api["paths"]) == {
+        "/api/v1/runs",
+        "/api/v1/runs/{run_id}",
+        "/api/v1/runs/{run_id}:stop",
+        "/api/v1/runs/{run_id}:watch",
+        "/api/v1/runs/{run_id}/tasks/{task_id}/log",
+        "/api/v1/version",
+    }
+    create = api["paths"]["/api/v1/runs"]["post"]
+    assert set(create["responses"]) == {"201", "default"}
+    assert create["responses"]["201"]["headers"]["Location"]
+    assert set(api["paths"]["/api/v1/runs/{run_id}/tasks/{task_id}/log"]) == {"get", "delete"}
+    assert api["paths"]["/api/v1/version"]["get"]["security"] == []
+
+
+async def test_openapi_of_a_server_that_is_away_is_503(house: Any) -> None:
+    await house.stop_server()
+    async with house.client(None) as client:
+        assert (await client.get("/openapi.json")).status_code == 503
+
+
+async def test_metrics_count_by_route_and_not_by_what_clients_write(house: Any) -> None:
+    async with house.client() as client:
+        await client.get("/api/v1/runs/r1")
+        await client.get("/api/v1/runs/r2")
+        await client.get("/made-up")
+        text = (await client.get("/metrics")).text
+    assert 'sluiceway_gateway_requests_total{code="200",method="GET",route="/api/v1/runs/{run_id}"} 2.0' in text
+    assert 'sluiceway_gateway_requests_total{code="404",method="GET",route="other"} 1.0' in text
+    assert "made-up" not in text

@@ -1,0 +1,114 @@
+"""How a process of ours begins and ends, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from asyncio.subprocess import PIPE, Process
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+HEAD = """
+import asyncio, sys
+from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.foundation.lifecycle import Stop, run_process
+"""
+
+
+async def start(body: str, *, fork_support: str = "0") -> Process:
+    code = HEAD + textwrap.dedent(body) + "\nsys.exit(run_process(main))\n"
+    environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": fork_support, "PYTHONUNBUFFERED": "1"}
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE, stderr=PIPE, env=environment)
+
+
+async def end(process: Process) -> tuple[int | None, str, str]:
+    async with asyncio.timeout(20):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def ready(process: Process) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        assert await process.stdout.readline() == b"ready\n"
+
+
+WAITING = """
+async def work():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        print("work ended")
+async def main(stop):
+    stop.spawn(work(), name="work")
+    await asyncio.sleep(0)
+    print("ready")
+    await stop.wait()
+    print("draining")
+    {drain}
+    print("drained")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_drains_and_ends_with_0(number: signal.Signals) -> None:
+    process = await start(WAITING.format(drain="await asyncio.sleep(0.05)"))
+    await ready(process)
+    process.send_signal(number)
+    assert await end(process) == (0, "draining\ndrained\nwork ended\n", "")
+
+
+async def test_the_second_signal_means_now() -> None:
+    process = await start(WAITING.format(drain="await asyncio.sleep(3600)"))
+    await ready(process)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"draining\n"
+    process.send_signal(signal.SIGTERM)
+    assert await end(process) == (130, "work ended\n", "")
+
+
+async def test_an_error_of_ours_is_one_sentence() -> None:
+    process = await start(
+        """
+        async def main(stop):
+            async with asyncio.TaskGroup() as group:
+                async def fail():
+                    raise FailedPrecondition("the port 7000 is taken; choose another")
+                group.create_task(fail())
+        """
+    )
+    assert await end(process) == (1, "", "error: the port 7000 is taken; choose another\n")
+
+
+async def test_background_work_that_fails_ends_the_process() -> None:
+    process = await start(
+        """
+        async def work():
+            raise FailedPrecondition("etcd is gone")
+        async def main(stop):
+            stop.spawn(work(), name="work")
+            await asyncio.sleep(3600)
+        """
+    )
+    assert await end(process) == (1, "", "error: etcd is gone\n")
+
+
+async def test_what_is_not_of_the_family_has_its_cause_in_the_log() -> None:
+    process = await start("async def main(stop):\n    raise ValueError('oh')")
+    code, out, err = await end(process)
+    assert code == 1
+    assert err == "error: oh\n"
+    assert "process_failed" in out  # structlog's default writes there; entry points set the log up first
+
+
+async def test_a_process_that_forgot_about_forks_is_told() -> None:
+    process = await start("async def main(stop):\n    pass", fork_support="1")
+    code, _, err = await end(process)
+    assert code == 1
+    assert "GRPC_ENABLE_FORK_SUPPORT=0" in err

@@ -1,0 +1,56 @@
+"""The log is JSON lines where no person looks, ours and the libraries' alike."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from sluiceway.foundation.logging import set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_events_are_json_with_their_context_and_their_cause() -> None:
+    out = io.StringIO()
+    set_up_logging(stream=out)
+    with structlog.contextvars.bound_contextvars(request_id="q1"):
+        structlog.get_logger("a.b").info("task_assigned", task="t1")
+        try:
+            raise ValueError("oh")
+        except ValueError:
+            structlog.get_logger("a.b").exception("failed")
+    logging.getLogger("library").warning("a %s", "message")
+    structlog.get_logger("a.b").debug("not shown")
+    first, second, third = map(json.loads, out.getvalue().splitlines())
+    assert (first["event"], first["task"], first["request_id"], first["level"]) == (
+        "task_assigned",
+        "t1",
+        "q1",
+        "info",
+    )
+    assert first["logger"] == "a.b"
+    assert first["timestamp"].endswith("Z")
+    assert second["exception"][0]["exc_value"] == "oh"
+    assert (third["event"], third["level"]) == ("a message", "warning")
+
+
+def test_a_person_gets_text() -> None:
+    out = io.StringIO()
+    set_up_logging(stream=out, json=False)
+    structlog.get_logger("a").info("hello", n=1)
+    assert "hello" in out.getvalue()
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(out.getvalue())
