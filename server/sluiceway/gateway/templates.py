@@ -119,6 +119,11 @@ class PathTemplate:
                         values[segment.variable] = _unescape(left, segment.variable)
         return values
 
+    def shape(self) -> str:
+        """Print the template without the names of its variables: two of one shape match the same paths."""
+        parts = ("**" if isinstance(s, _Rest) else "*" if isinstance(s, _One) else s.text for s in self.segments)
+        return "/" + "/".join(parts) + (f":{self.verb}" if self.verb else "")
+
     def specificity(self) -> tuple[int, ...]:
         """Sort templates by it, so that the first one that matches is the one that says most."""
         return tuple(0 if isinstance(s, _Literal) else 1 if isinstance(s, _One) else 2 for s in self.segments)
@@ -137,7 +142,7 @@ class RouteTable(Generic[R]):
         self._open_ended: list[tuple[PathTemplate, str, R]] = []
         seen: dict[tuple[str, str], str] = {}
         for method, template, leads_to in sorted(routes, key=lambda route: route[1].specificity()):
-            shape = re.sub(r"\{[^}]*\}", "{}", template.text)
+            shape = template.shape()
             if (method, shape) in seen:
                 raise ValueError(f"two routes are {method} {shape}: {seen[method, shape]} and {template.text}")
             seen[method, shape] = template.text

@@ -1,0 +1,276 @@
+"""JSON and query parameters to messages and back."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.foundation.errors import InvalidInput
+from sluiceway.gateway.routes import Rule, rules_of
+from sluiceway.gateway.transcoding import json_of, location_of, request_of, resume_from
+
+RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
+
+
+def call(rpc: str, body: Any = None, query: str = "", **path: str) -> Any:
+    """Make a request; `a__b` is the path's variable `a.b`."""
+    data = b"" if body is None else json.dumps(body).encode()
+    return request_of(RULES[rpc], {name.replace("__", "."): value for name, value in path.items()}, query, data)
+
+
+def faults(rpc: str, body: Any = None, query: str = "", **path: str) -> dict[str, str]:
+    with pytest.raises(InvalidInput) as caught:
+        call(rpc, body, query, **path)
+    return {violation.path: violation.message for violation in caught.value.violations}
+
+
+def test_a_body_of_one_field_with_its_id_in_the_path_and_the_rest_in_the_query() -> None:
+    message = call("UpdateProject", {"name": "api"}, "updateMask=name,etag", project__id="p1")
+    assert json_format.MessageToDict(message) == {
+        "project": {"id": "p1", "name": "api"},
+        "updateMask": "name,etag",
+    }
+
+
+def test_a_body_that_repeats_the_id_of_the_path_is_taken_and_another_one_is_not() -> None:
+    assert call("UpdateProject", {"id": "p1", "name": "x"}, project__id="p1").project.id == "p1"
+    assert faults("UpdateProject", {"id": "p2"}, project__id="p1") == {
+        "id": "is 'p2' in the body, but 'p1' in the path"
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "names"),
+    [
+        ({"nam": 1}, "nope=1", {"nam", "nope"}),
+        ({"concurrency": "x"}, "", {"concurrency"}),
+        ({"concurrency": {}}, "", {"concurrency"}),
+        ({}, "project.name=x", {"project.name"}),
+        ([], "", {""}),
+    ],
+    ids=str,
+)
+def test_faults_beside_a_body_of_one_field_are_named_as_the_caller_wrote_them(
+    body: Any, query: str, names: set[str]
+) -> None:
+    assert set(faults("UpdateProject", body, query, project__id="p")) == names
+
+
+def test_snake_case_names_are_taken_too_but_not_both() -> None:
+    assert call("CreateRun", {"request_id": "q"}).request_id == "q"
+    assert faults("CreateRun", {"request_id": "q", "requestId": "r"}) == {
+        "requestId": "is given twice, by two of its names"
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"run": 1}, "run"),
+        ({"tasks": {}}, "tasks"),
+        ({"tasks": [1]}, "tasks[0]"),
+        ({"tasks": [None]}, "tasks[0]"),
+        ({"tasks": [{}, {"naem": ""}]}, "tasks[1].naem"),
+        ({"environment": []}, "environment"),
+        ({"environment": {"A": 1}}, "environment[A]"),
+        ({"environment": {"A": {"valu": ""}}}, "environment[A].valu"),
+        ({"environment": {"A": {"value": 1}}}, "environment[A].value"),
+        ({"changeGroups": {"a": 1}}, "changeGroups[a]"),
+        ({"setupErrors": ["", 1]}, "setupErrors[1]"),
+        ({"run": {"timeout": "soon"}}, "run.timeout"),
+        ({"run": {"createTime": "2026"}}, "run.createTime"),
+        ({"run": {"phase": "DONE"}}, "run.phase"),
+        ({"run": {"priority": 1.5}}, "run.priority"),
+        ({"run": {"priority": 3_000_000_000}}, "run.priority"),
+        ({"run": {"number": "x"}}, "run.number"),
+    ],
+    ids=str,
+)
+def test_a_fault_is_named_by_its_path(body: Any, path: str) -> None:
+    assert list(faults("CreateRun", body)) == [path]
+
+
+def test_several_wrong_values_are_all_named() -> None:
+    body = {"run": {"priority": "x", "phase": "y"}, "setupErrors": [1]}
+    assert set(faults("CreateRun", body)) == {"run.priority", "run.phase", "setupErrors[0]"}
+
+
+def test_what_was_meant_is_said() -> None:
+    assert faults("CreateRun", {"RequestId": ""})["RequestId"] == "there is no such field; did you mean requestId?"
+
+
+def test_a_body_of_very_many_faults_is_answered_with_some_of_them() -> None:
+    assert 0 < len(faults("CreateRun", {"tasks": [{"x": 1}] * 10_000})) <= 100
+
+
+def test_bytes_must_be_base64() -> None:
+    assert call("CheckRunConfig", {"config": {"files": {"a": "aGk="}}}).config.files["a"] == b"hi"
+    assert list(faults("CheckRunConfig", {"config": {"files": {"a": "h i"}}})) == ["config.files[a]"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {}),
+        ("group=%2Fa%20b", {"group": "/a b"}),
+        ("group=a+b", {"group": "a b"}),
+        ("phase=QUEUED", {"phase": "RUN_PHASE_QUEUED"}),
+        ("phase=queued", {"phase": "RUN_PHASE_QUEUED"}),
+        ("phase=RUN_PHASE_QUEUED", {"phase": "RUN_PHASE_QUEUED"}),
+        ("phase=2", {"phase": "RUN_PHASE_QUEUED"}),
+        ("page_size=5&pageToken=x", {"pageSize": 5, "pageToken": "x"}),
+    ],
+)
+def test_query_parameters_of_a_list(query: str, expected: dict[str, Any]) -> None:
+    assert json_format.MessageToDict(call("ListRuns", query=query)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("phase=", "phase"),
+        ("phase=99", "phase"),
+        ("pageSize=1.0", "pageSize"),
+        ("pageSize=", "pageSize"),
+        ("pageSize=99999999999", "pageSize"),
+        ("group=a&group=b", "group"),
+        ("group.x=1", "group.x"),
+        ("=1", ""),
+    ],
+)
+def test_wrong_query_parameters_are_named(query: str, name: str) -> None:
+    assert list(faults("ListRuns", query=query)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False), ("yes", None), ("", None)]
+)
+def test_bools_in_queries(text: str, value: bool | None) -> None:
+    if value is None:
+        assert list(faults("ReadLogs", query=f"follow={text}", run_id="r", task_id="t")) == ["follow"]
+    else:
+        assert call("ReadLogs", query=f"follow={text}", run_id="r", task_id="t").follow is value
+
+
+def test_a_query_of_a_thousand_parameters_is_refused() -> None:
+    assert "" in faults("ListRuns", query="&".join(["group=a"] * 1001))
+
+
+def test_the_location_is_filled_in_and_escaped() -> None:
+    assert location_of(RULES["CreateRun"], pb.CreateRunResponse(run={"id": "a/b?"})) == "/api/v1/runs/a%2Fb%3F"
+    assert location_of(RULES["GetRun"], pb.GetRunResponse()) is None
+
+
+def test_last_event_id_sets_the_field_that_resumes() -> None:
+    message = call("ReadLogs", run_id="r", task_id="t")
+    resume_from(RULES["ReadLogs"], message, "17")
+    assert message.offset == 17
+    with pytest.raises(InvalidInput):
+        resume_from(RULES["ReadLogs"], message, "x")
+
+
+def test_an_answer_is_the_resource_itself_and_leaves_defaults_out() -> None:
+    assert json_of(pb.GetRunResponse(run={"id": "r", "number": 2**53 + 1}), "run") == {
+        "id": "r",
+        "number": "9007199254740993",
+    }
+    assert json_of(pb.GetRunResponse(), "run") == {}
+    assert json_of(pb.ListRunsResponse(), "runs") == []
+
+
+# The content of any message, made from its descriptor.
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+SCALARS: dict[int, st.SearchStrategy[Any]] = {
+    FieldDescriptor.CPPTYPE_STRING: TEXT,
+    FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
+    FieldDescriptor.CPPTYPE_INT32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_DOUBLE: st.floats(allow_nan=False, allow_infinity=False),
+}
+KNOWN: dict[str, st.SearchStrategy[Any]] = {
+    "google.protobuf.Timestamp": st.datetimes(min_value=datetime(1, 1, 1)).map(lambda time: f"{time.isoformat()}Z"),  # noqa: DTZ001 - the Z is added
+    "google.protobuf.Duration": st.integers(-(10**9), 10**9).map(lambda seconds: f"{seconds}s"),
+    "google.protobuf.FieldMask": st.just(""),
+}
+
+
+def values_of(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
+    if field.message_type is not None:
+        known = KNOWN.get(field.message_type.full_name)
+        return contents_of(field.message_type, depth + 1) if known is None else known
+    if field.enum_type is not None:
+        return st.sampled_from([value.name for value in field.enum_type.values])
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return st.binary(max_size=8).map(lambda data: base64.b64encode(data).decode())
+    return SCALARS[field.cpp_type]
+
+
+def contents_of(descriptor: Any, depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
+    if depth > 2:
+        return st.just({})
+    fields: dict[str, st.SearchStrategy[Any]] = {}
+    oneofs: set[str] = set()
+    for field in descriptor.fields:
+        if field.containing_oneof is not None:
+            if field.containing_oneof.name in oneofs:
+                continue
+            oneofs.add(field.containing_oneof.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            of = field.message_type.fields_by_name["value"]
+            fields[field.json_name] = st.dictionaries(TEXT, values_of(of, depth), max_size=2)
+        elif field.is_repeated:
+            fields[field.json_name] = st.lists(values_of(field, depth), max_size=2)
+        else:
+            fields[field.json_name] = values_of(field, depth)
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES.values() if rule.body == "*"], ids=lambda rule: rule.rpc)
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_a_message_survives_the_way_to_json_and_back(rule: Rule, data: st.DataObject) -> None:
+    path = dict.fromkeys(rule.template.variables, "p")
+    taken = {rule.takes.fields_by_name[name].json_name for name in path if "." not in name}
+    content = {name: v for name, v in data.draw(contents_of(rule.takes)).items() if name not in taken}
+    message = request_of(rule, path, "", json.dumps(content).encode())
+    again = request_of(rule, path, "", json.dumps(json_of(message)).encode())
+    assert again == message
+
+
+NAMES = st.sampled_from([field.json_name for field in RULES["CreateRun"].takes.fields]) | st.sampled_from(
+    ["name", "id", "steps", "needs", "image", "value", "secret", "phase", "timeout", "createTime", "x", ""]
+)
+JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(NAMES, JSON_VALUES, max_size=5))
+def test_any_json_is_taken_or_refused_with_a_named_fault(body: dict[str, Any]) -> None:
+    told: list[object] = []
+    try:
+        request_of(RULES["CreateRun"], {}, "", json.dumps(body).encode())
+    except InvalidInput as error:
+        told.append(error.violations)
+    assert all(told)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(codec="ascii"), max_size=40), st.binary(max_size=40))
+def test_any_query_and_any_body_is_taken_or_refused(query: str, body: bytes) -> None:
+    for rpc in ("CreateRun", "ListRuns", "UpdateProject"):
+        with contextlib.suppress(InvalidInput):
+            request_of(RULES[rpc], {}, query, body)
