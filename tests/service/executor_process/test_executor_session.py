@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 import json
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -445,6 +447,42 @@ async def test_two_processes_cannot_be_one_executor(server: FakeExecutorServer, 
     executor = await start()
     with pytest.raises(FailedPrecondition, match="another executor uses"):
         await run_executor(executor.settings, StopWish())
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+async def test_a_clone_in_a_sandbox_comes_from_this_machine(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repositories" / "r"
+    repository.mkdir(parents=True)
+    sha = _commit(repository)
+    await start(drivers=("sandbox",), local_repositories=repository.parent, network=False)
+    specification = script("", "cat file; git log --format=%s; id -u; ls /mnt/repository/file")
+    specification.source.repository = str(repository)
+    specification.source.ref = "refs/heads/main"
+    specification.source.branch = "main"
+    specification.source.commit_sha = sha
+    specification.steps[0].definition.clone.depth = 1
+    server.assign("a1", specification)
+    await server.until(lambda: server.final_of("a1"))
+    assert server.log_of("a1", 1) == b"content\nfirst\n1000\n/mnt/repository/file\n", server.log_of("a1", 0)
+    server.command(release=pb.Release(assignment_id="a1"))
+    specification.source.repository = "/etc"
+    server.assign("a2", specification)
+    await server.until(lambda: server.final_of("a2"))
+    final = server.final_of("a2")
+    assert final is not None
+    assert final.reason.code == "SETUP_FAILED"
+    assert b"/etc is no folder below" in server.log_of("a2", -1)
+
+
+def _commit(repository: Path) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    (repository / "file").write_text("content\n")
+    for arguments in (["init", "-q", "-b", "main"], ["add", "file"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _journal(executor: RunningExecutor) -> dict[str, object]:
