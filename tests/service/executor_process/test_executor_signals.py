@@ -1,0 +1,120 @@
+"""The executor as a process of its own, on the loop that it really uses: how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from tests.fakes.executor_server import FakeExecutorServer
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+]
+
+PROGRAM = """
+import os, sys
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+from pathlib import Path
+from sluiceway.executor.app import ExecutorSettings, run_executor
+from sluiceway.foundation.lifecycle import run_process
+settings = ExecutorSettings(server=sys.argv[1], work_dir=Path(sys.argv[2]), network=False, min_free_disk_bytes=0)
+sys.exit(run_process(lambda stop: run_executor(settings, stop)))
+"""
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeExecutorServer]:
+    fake = FakeExecutorServer()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+async def executor(server: FakeExecutorServer, tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, server.target, str(tmp_path / "work"), stderr=asyncio.subprocess.DEVNULL
+    )
+    await server.until(lambda: server.streams)
+    yield process
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def specification(command: str, mark: str) -> pb.Specification:
+    spec = pb.Specification(working_dir="~/project", shell="/bin/sh -e", environment={"MARK": mark})
+    spec.runtime.containers.add(image="host")
+    step = spec.steps.add().definition
+    step.name = "step"
+    step.run.command = command
+    return spec
+
+
+def living(mark: str) -> int:
+    count = 0
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            count += entry.name.isdigit() and f"MARK={mark}".encode() in (entry / "environ").read_bytes()
+    return count
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110 - processes tell nobody when they end
+            await asyncio.sleep(0.02)
+
+
+async def test_the_first_sigterm_drains(server: FakeExecutorServer, executor: asyncio.subprocess.Process) -> None:
+    mark = f"drain-{os.getpid()}"
+    server.assign("a1", specification("echo on; sleep 1; echo off", mark))
+    await server.until(lambda: server.log_of("a1", 0))
+    executor.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(executor.wait(), 15) == 0
+    final = server.final_of("a1")
+    assert final is not None
+    assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
+    assert server.log_of("a1", 0) == b"on\noff\n"
+
+
+async def test_the_second_sigterm_stops_and_leaves_no_process(
+    server: FakeExecutorServer, executor: asyncio.subprocess.Process, tmp_path: Path
+) -> None:
+    mark = f"second-{os.getpid()}"
+    server.assign("a1", specification("echo on; sleep 600", mark))
+    await server.until(lambda: server.log_of("a1", 0))
+    executor.send_signal(signal.SIGTERM)
+    for attempt in range(2, 100):
+        # The signal and the assignments travel on different ways.
+        number = server.assign(f"a{attempt}", specification("true", mark))
+        await server.until(lambda: server.stream.acknowledged.get(number))  # noqa: B023 - awaited in this round
+        if server.stream.acknowledged[number].refused.code == "DRAINING":
+            break
+    else:
+        raise AssertionError("a draining executor went on taking assignments")
+    executor.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(executor.wait(), 15) == 130
+    await until(lambda: not living(mark))
+    assert not list((tmp_path / "work" / "sandbox" / "pods").iterdir())
+
+
+async def test_a_killed_executor_leaves_no_process(
+    server: FakeExecutorServer, executor: asyncio.subprocess.Process
+) -> None:
+    mark = f"killed-{os.getpid()}"
+    server.assign("a1", specification("setsid sleep 600 & echo on; sleep 600", mark))
+    await server.until(lambda: server.log_of("a1", 0))
+    assert living(mark) >= 2
+    executor.kill()
+    await executor.wait()
+    await until(lambda: not living(mark))
