@@ -133,9 +133,9 @@ class Engine:
 
         def decide(work: Work) -> str:
             if key:
-                known = work.view.get(REQUEST, key)
-                if known is not None and now - codec.read_time(known.time) < self._settings.request_kept:
-                    return _repeated(known, checked)
+                known = self._known(work, key, checked.request_digest)
+                if known is not None:
+                    return known
             check_preconditions(work.view, checked.preconditions)
             _create(work, checked, config, key)
             return checked.created.run.id
@@ -144,18 +144,20 @@ class Engine:
         record = await self._db.get(RUN, committed.value, after=committed.position)
         return Committed(record, committed.position)
 
-    async def stop_run(self, run_id: str, *, by: str, force: bool = False) -> Position:
-        """Ask for the end of a running run (R7, R17).
+    async def stop_run(self, run_id: str, *, by: str, force: bool = False, request_id: str = "") -> Position:
+        """Ask for the end of a running run (R7, R17). The same `request_id` again has no further effect, as below.
 
         Raises:
             NotFound: there is no such run.
             FailedPrecondition: it is not running.
         """
-        return await self._change(
-            run_id, lambda state, work: rules.request_stop(state, by=by, now=work.now, forced=force)
-        )
 
-    async def cancel_run(self, run_id: str, *, by: str) -> Position:
+        def change(state: RunState, work: Work) -> Change:
+            return rules.request_stop(state, by=by, now=work.now, forced=force)
+
+        return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}")
+
+    async def cancel_run(self, run_id: str, *, by: str, request_id: str = "") -> Position:
         """Cancel a queued run (R17).
 
         Raises:
@@ -167,10 +169,17 @@ class Engine:
             work.freed_groups.add(state.run.group)
             return rules.cancel(state, by=by, now=work.now)
 
-        return await self._change(run_id, change)
+        return await self._change(run_id, change, by=by, request_id=request_id, what="cancel")
 
     async def approve_task(
-        self, run_id: str, task: str, *, by: str, commit_sha: str = "", config_digest: str = ""
+        self,
+        run_id: str,
+        task: str,
+        *,
+        by: str,
+        commit_sha: str = "",
+        config_digest: str = "",
+        request_id: str = "",
     ) -> Position:
         """Approve a task that waits (R18).
 
@@ -183,14 +192,24 @@ class Engine:
             given = ApprovalGiven(by=by, time=work.now, commit_sha=commit_sha, config_digest=config_digest)
             return rules.approve(state, task, given)
 
-        return await self._change(run_id, change)
+        what = f"approve {task} {commit_sha} {config_digest}"
+        return await self._change(run_id, change, by=by, request_id=request_id, what=what)
 
-    async def _change(self, run_id: str, change: Callable[[RunState, Work], Change]) -> Position:
+    async def _change(
+        self, run_id: str, change: Callable[[RunState, Work], Change], *, by: str, request_id: str, what: str
+    ) -> Position:
+        key = _request_key(by, request_id) if request_id else ""
+        digest = hashlib.sha256(f"{what} {run_id}".encode()).hexdigest()
+
         def decide(work: Work) -> None:
             state = work.run(run_id)
             if state is None:
                 raise _no_run(run_id)
+            if key and self._known(work, key, digest) is not None:
+                return
             work.apply(change(state, work))
+            if key:
+                work.put(_remembered(work, key, digest, run_id))
 
         return (await self._transact(decide)).position
 
@@ -289,6 +308,18 @@ class Engine:
         task = await self._db.get(TASK, task_id(assignment.run_id, assignment.task_id))
         return specify(run, config, task, self._settings)
 
+    def _known(self, work: Work, key: str, digest: str) -> str | None:
+        """The run that a call with this key was about, when there was one within `request_kept`."""
+        known = work.view.get(REQUEST, key)
+        if known is None or work.now - codec.read_time(known.time) >= self._settings.request_kept:
+            return None
+        if known.digest != digest:
+            raise InvalidInput(
+                [Violation("request_id", f"it was used for run {known.run_id}, with another body; use a new one")],
+                reason="REQUEST_ID_REUSED",
+            )
+        return known.run_id
+
     # --- one transaction ------------------------------------------------------------------------------------------
 
     async def _transact(self, decide: Callable[[Work], T]) -> Committed[T]:
@@ -322,10 +353,9 @@ def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key:
         Put(RUN_CONFIG, run.id, config),
     ]
     if key:
-        request = pb.RequestRecord(digest=checked.request_digest, run_id=run.id)
-        codec.put_time(request.time, work.now)
-        others.append(Put(REQUEST, key, request))
+        others.append(_remembered(work, key, checked.request_digest, run.id))
     work.create(RunState.of(run, created.tasks), intake.new_record(checked), others)
+    work.move_groups(condition.name for condition in checked.preconditions)
 
 
 def _request_key(created_by: str, request_id: str) -> str:
@@ -333,13 +363,10 @@ def _request_key(created_by: str, request_id: str) -> str:
     return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
 
 
-def _repeated(known: pb.RequestRecord, checked: intake.Intake) -> str:
-    if known.digest != checked.request_digest:
-        raise InvalidInput(
-            [Violation("request_id", f"it was used for run {known.run_id}, with another body; use a new one")],
-            reason="REQUEST_ID_REUSED",
-        )
-    return known.run_id
+def _remembered(work: Work, key: str, digest: str, run_id: str) -> Put:
+    request = pb.RequestRecord(digest=digest, run_id=run_id)
+    codec.put_time(request.time, work.now)
+    return Put(REQUEST, key, request)
 
 
 def _take_update(work: Work, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate) -> UpdateOutcome:

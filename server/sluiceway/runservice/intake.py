@@ -60,7 +60,7 @@ class Intake:
         created: the run and its tasks, with number 0: the number is given in the transaction.
         config: what it is made of, and `digest` of that.
         warnings: of the caller.
-        preconditions: the change groups that the caller expects unmoved.
+        preconditions: the change groups that the caller expects unmoved; the creation moves them.
         request_id, request_digest: the idempotency key, and what it stands for.
     """
 
@@ -154,7 +154,8 @@ def _preconditions(wanted: Mapping[str, str], found: list[Violation]) -> tuple[G
     for name in sorted(wanted):
         text = wanted[name]
         try:
-            made.append(GroupRevision(name, Position.parse(text) if text else None))
+            # A room of their own: a caller must not move or guess the groups that we use ourselves.
+            made.append(GroupRevision(f"caller/{name}", Position.parse(text) if text else None))
         except ValueError:
             found.append(Violation(f'change_groups["{name}"]', f"{text!r} is not a revision"))
     return tuple(made)

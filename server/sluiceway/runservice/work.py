@@ -117,6 +117,7 @@ class Work:
         self._parked: dict[tuple[str, str], bool] = {}
         self._actions: list[Action] = []
         self._stored: list[str] = []
+        self._groups: list[str] = []
         self.freed_groups: set[str] = set()
         self.woken_scopes: set[str] = set()
 
@@ -252,10 +253,14 @@ class Work:
         """Add actions on records that are not this module's."""
         self._actions.extend(actions)
 
+    def move_groups(self, names: Iterable[str]) -> None:
+        """Move change groups besides those of the runs."""
+        self._groups.extend(names)
+
     def decision(self, value: T, *, tell_placer: bool) -> Decision[T]:
         """Store all of it."""
         actions = list(self._actions)
-        groups = []
+        groups = list(self._groups)
         for run_id, touched in self._runs.items():
             stored = list(self._store(touched))
             if stored:

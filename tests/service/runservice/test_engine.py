@@ -145,9 +145,10 @@ async def test_creation_is_refused_when_a_change_group_has_moved() -> None:
     world = World()
     engine = await world.placing_engine()
     await engine.create_run(request(change_groups={"mine": ""}), created_by="admin")
-    with pytest.raises(Conflict, match="change group 'mine'"):
-        stale = request(change_groups={"mine": "00000001-0000000000000001.000000"})
-        await engine.create_run(stale, created_by="admin")
+    with pytest.raises(Conflict, match="change group 'caller/mine'") as caught:
+        await engine.create_run(request(change_groups={"mine": ""}), created_by="admin")
+    known = caught.value.metadata["revision"]
+    await engine.create_run(request(change_groups={"mine": known}), created_by="admin")
 
 
 async def test_runs_of_one_group_never_overlap_and_of_two_groups_do() -> None:

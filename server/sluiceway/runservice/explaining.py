@@ -1,0 +1,124 @@
+"""Why a run and its tasks wait, computed when somebody asks: the stored state and the executors as they are now.
+
+What is stored with a waiting task is of the moment when it began to wait. Here everything is looked at again, by the
+same functions that place and start, so that what people read is what the placer would say. Pure, over one view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.datamanager.model import Fields, Query, View
+from sluiceway.foundation.clock import Clock
+from sluiceway.runmodel import groups, queues
+from sluiceway.runmodel.explain import Explanation, explain_queued, explain_run, explain_task
+from sluiceway.runmodel.model import ExecutorView, Reason, RunPhase, TaskId
+from sluiceway.runmodel.placement import Candidate, Waiting, place
+from sluiceway.runmodel.queues import QueueSettings
+from sluiceway.runmodel.rules import advance
+from sluiceway.runmodel.state import RunState
+from sluiceway.runservice import codec
+from sluiceway.runservice.ports import ExecutorDirectory, ScopeSettings
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, lock_id
+from sluiceway.runservice.work import load_run
+
+__all__ = ["Explainer"]
+
+QUEUE_WINDOW = 1000
+
+
+class Explainer:
+    """See the module."""
+
+    def __init__(self, executors: ExecutorDirectory, clock: Clock, *, scopes: ScopeSettings | None = None) -> None:
+        self._executors = executors
+        self._clock = clock
+        self._scopes = scopes
+
+    def explain_run(self, view: View, run_id: str) -> service_api.RunExplanation | None:
+        """Explain a run and each of its tasks that has not started; None when there is no such run."""
+        state = load_run(view, run_id)
+        if state is None:
+            return None
+        queued = self._queued(view, state)
+        told = explain_run(state, placed=self._placed(view, state), queued=queued)
+        return service_api.RunExplanation(
+            run_id=run_id,
+            phase=codec.PHASES[state.run.phase],
+            reasons=[codec.encode_reason(reason) for reason in queued],
+            tasks=[_encode(each) for each in told],
+        )
+
+    def explain_task(self, view: View, run_id: str, task_id: TaskId) -> service_api.TaskExplanation | None:
+        """Explain a task; None when there is none."""
+        state = load_run(view, run_id)
+        if state is None or task_id not in state.tasks:
+            return None
+        placed = self._placed(view, state).get(task_id)
+        return _encode(explain_task(state, task_id, placed=placed, queued=self._queued(view, state)))
+
+    def _queued(self, view: View, state: RunState) -> tuple[Reason, ...]:
+        run = state.run
+        if run.phase is not RunPhase.QUEUED:
+            return ()
+        scope = groups.scope_of(run.group)
+        settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
+        wanted: list[Fields] = [
+            {"scope": scope, "phase": phase} for phase in (api.RUN_PHASE_QUEUED, api.RUN_PHASE_RUNNING)
+        ]
+        runs = {run.id: run}
+        for where in wanted:
+            page = view.select(RUN, Query(where=where, order=("created",), size=QUEUE_WINDOW))
+            runs |= {key: codec.decode_run(record) for key, record in page.records}
+        record = view.get(QUEUE, run.group)
+        holder = load_run(view, record.run_id) if record is not None else None
+        if holder is not None:
+            runs[holder.run.id] = holder.run
+        holders = {each: held.run_id for each in {r.group for r in runs.values()} if (held := view.get(QUEUE, each))}
+        decided = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=self._clock.now())
+        return explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
+
+    def _placed(self, view: View, state: RunState) -> dict[TaskId, Waiting]:
+        now = self._clock.now()
+        runnable = advance(state, now).runnable
+        if not runnable:
+            return {}
+        candidates = [Candidate(state.run, state.tasks[key]) for key in runnable]
+        locks = {}
+        for scope, name in {(state.run.scope, each.task.lock) for each in candidates if each.task.lock}:
+            record = view.get(LOCK, lock_id(scope, name))
+            if record is not None:
+                locks[scope, name] = _holder(view, record.run_id, record.assignment_id)
+        placement = place(candidates, self._fleet(view), now=now, locks=locks, running={}, with_passed_over=False)
+        return {waiting.task_id: waiting for waiting in placement.waiting}
+
+    def _fleet(self, view: View) -> list[ExecutorView]:
+        live = {each.id: each for each in self._executors.live()}
+        found = []
+        for record_id, record in view.scan(EXECUTOR):
+            if record.vanished or record.deleted:
+                continue
+            known = live.get(record_id)
+            if known is None:
+                gone = ExecutorView(record_id, record.group, record.slots, connected=False)
+                labels = dict(record.labels)
+                known = replace(gone, archs=frozenset(record.archs), labels=labels, drivers=frozenset(record.drivers))
+                known = replace(known, privileged_allowed=record.privileged_allowed)
+            where: Fields = {"executor_id": record_id, "live": 1}
+            used = len(view.select(ASSIGNMENT, Query(where=where, size=1000)).records)
+            found.append(replace(known, used=used, draining=known.draining or record.draining))
+        return found
+
+
+def _holder(view: View, run_id: str, assignment_id: str) -> str:
+    record = view.get(RUN, run_id)
+    return f"run {record.run.number} of {record.run.group}" if record is not None else f"assignment {assignment_id}"
+
+
+def _encode(told: Explanation) -> service_api.TaskExplanation:
+    reasons = [codec.encode_reason(reason) for reason in told.reasons]
+    return service_api.TaskExplanation(
+        task_id=told.task_id, task_name=told.name, status=codec.STATUSES[told.status], reasons=reasons
+    )

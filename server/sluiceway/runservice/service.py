@@ -1,0 +1,349 @@
+"""The skin of `RunService`: wire to engine and back. What it reads, it reads at or after the caller's position."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.datamanager.model import Applied, Emit, Position, Put, Query, View
+from sluiceway.datamanager.port import Database
+from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
+from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway.runmodel import groups
+from sluiceway.runservice import codec
+from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.records import RUN, TASK, TOPIC_RUNS, group_topic, run_topic, task_id
+from sluiceway.runservice.work import KIND_EVENT
+
+__all__ = ["LogBytes", "Logs", "RunServicer"]
+
+T = TypeVar("T")
+
+SETUP_STEP = -1
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+MAX_TASKS_PAGE = 2_000
+
+_TERMINAL = frozenset({api.RUN_PHASE_SETUP_ERROR, api.RUN_PHASE_CANCELLED, api.RUN_PHASE_FINISHED})
+
+
+class LogBytes(Protocol):
+    """Bytes of a log (`log_reader.LogChunk`)."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after `data`."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """At most 64 KiB."""
+        ...
+
+    @property
+    def time(self) -> datetime | None:
+        """When the server had them, where that is known."""
+        ...
+
+
+class Logs(Protocol):
+    """Where logs are read (`log_reader.LogReader`)."""
+
+    def read(
+        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogBytes]:
+        """Give the bytes of a log from an offset on. Raises `NotFound` and `OutOfRange`."""
+        ...
+
+
+class RunServicer(pb_grpc.RunServiceServicer):
+    """`RunService`, but for what is not offered yet: restarts and the deletion of logs."""
+
+    def __init__(self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs) -> None:
+        self._db = db
+        self._engine = engine
+        self._explainer = explainer
+        self._logs = logs
+
+    # --- runs are made and shown ----------------------------------------------------------------------------------
+
+    async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:  # noqa: N802 - the name that grpc calls
+        """See the proto."""
+        committed = await self._engine.create_run(request, created_by=current_caller().id)
+        answer_position(str(committed.position))
+        return pb.CreateRunResponse(run=committed.value.run)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:  # noqa: N802 - as above
+        """See the proto."""
+        return pb.GetRunResponse(run=await self._run(request.run_id))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:  # noqa: N802 - as above
+        """See the proto."""
+        where: dict[str, str | int | None] = {}
+        found = []
+        if request.group:
+            faults = groups.faults(request.group)
+            found += [Violation("group", fault) for fault in faults]
+            where["group"] = request.group if faults else groups.canonical(request.group)
+        if request.phase not in api.RunPhase.values():
+            found.append(Violation("phase", f"{request.phase} is not known"))
+        if request.result not in api.RunResult.values():
+            found.append(Violation("result", f"{request.result} is not known"))
+        found += _page_faults(request.page_size, MAX_PAGE)
+        if found:
+            raise InvalidInput(found)
+        if request.phase:
+            where["phase"] = request.phase
+        if request.result:
+            where["result"] = request.result
+        query = Query(where, ("-created",), request.page_size or DEFAULT_PAGE, request.page_token)
+        page = await self._db.list(RUN, query, after=_requested())
+        answer_position(str(self._db.position))
+        return pb.ListRunsResponse(runs=[record.run for _, record in page.records], next_page_token=page.next_token)
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:  # noqa: N802 - as above
+        """See the proto."""
+        found = _page_faults(request.page_size, MAX_TASKS_PAGE)
+        if found:
+            raise InvalidInput(found)
+        await self._run(request.run_id)
+        size = request.page_size or MAX_TASKS_PAGE
+
+        def read(view: View) -> tuple[list[api.Task], str]:
+            tasks: list[api.Task] = []
+            token = request.page_token
+            while True:
+                query = Query({"run_id": request.run_id}, ("level", "name"), min(MAX_PAGE, size - len(tasks)), token)
+                page = view.select(TASK, query)
+                tasks.extend(record.task for _, record in page.records)
+                token = page.next_token
+                if not token or len(tasks) >= size:
+                    return tasks, token
+
+        tasks, token = await self._db.read(read, after=_requested())
+        return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:  # noqa: N802 - as above
+        """See the proto."""
+        try:
+            record = await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
+        except NotFound as cause:
+            raise _no_task(request.run_id, request.task_id) from cause
+        answer_position(str(self._db.position))
+        return pb.GetTaskResponse(task=record.task)
+
+    async def _run(self, run_id: str) -> api.Run:
+        try:
+            record = await self._db.get(RUN, run_id, after=_requested())
+        except NotFound as cause:
+            raise _no_run(run_id) from cause
+        answer_position(str(self._db.position))
+        return record.run
+
+    # --- and followed ---------------------------------------------------------------------------------------------
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: object) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - as above
+        """See the proto."""
+        run_id = request.run_id
+        await self._run(run_id)
+        if request.after:
+            after = _parse("after", request.after)
+            is_over = await self._db.read(lambda view: _is_over(view, run_id, after), after=after)
+        else:
+            snapshot = await self._db.read(lambda view: _snapshot(view, run_id), after=_requested())
+            yield snapshot
+            after = Position.parse(snapshot.position)
+            is_over = snapshot.run.phase in _TERMINAL
+        if is_over:
+            return
+        async with aclosing(_subscription(self._db, after, run_topic(run_id))) as applied:
+            async for each in applied:
+                message = _changes(each, run_id)
+                yield message
+                if message.run.phase in _TERMINAL:
+                    return
+
+    async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:  # noqa: N802 - as above
+        """See the proto."""
+        topic = TOPIC_RUNS
+        if request.group:
+            faults = groups.faults(request.group)
+            if faults:
+                raise InvalidInput([Violation("group", fault) for fault in faults])
+            topic = group_topic(groups.canonical(request.group))
+        if request.after:
+            after = _parse("after", request.after)
+        else:
+            after = await self._db.linearize()
+            yield pb.WatchRunsResponse(position=str(after))
+        async with aclosing(_subscription(self._db, after, topic)) as applied:
+            async for each in applied:
+                events = [event for event in _events(each) if not request.group or topic == group_topic(event.group)]
+                if events:
+                    yield pb.WatchRunsResponse(position=str(each.position), events=events)
+
+    # --- and moved ------------------------------------------------------------------------------------------------
+
+    async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.StopRunResponse:  # noqa: N802 - as above
+        """See the proto."""
+        by = current_caller().id
+        position = await self._engine.stop_run(
+            request.run_id, by=by, force=request.force, request_id=request.request_id
+        )
+        answer_position(str(position))
+        return pb.StopRunResponse()
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:  # noqa: N802 - as above
+        """See the proto."""
+        by = current_caller().id
+        position = await self._engine.cancel_run(request.run_id, by=by, request_id=request.request_id)
+        answer_position(str(position))
+        return pb.CancelRunResponse()
+
+    async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:  # noqa: N802 - as above
+        """See the proto."""
+        position = await self._engine.approve_task(
+            request.run_id,
+            request.task_id,
+            by=current_caller().id,
+            commit_sha=request.commit_sha,
+            config_digest=request.config_digest,
+            request_id=request.request_id,
+        )
+        answer_position(str(position))
+        return pb.ApproveTaskResponse()
+
+    # --- and explained --------------------------------------------------------------------------------------------
+
+    async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:  # noqa: N802 - as above
+        """See the proto."""
+        run_id = request.run_id
+        await self._run(run_id)
+        told = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
+        if told is None:
+            raise _no_run(run_id)
+        return pb.ExplainRunResponse(explanation=told)
+
+    async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:  # noqa: N802 - as above
+        """See the proto."""
+        run_id, task = request.run_id, request.task_id
+        await self._run(run_id)
+        told = await self._db.read(lambda view: self._explainer.explain_task(view, run_id, task))
+        if told is None:
+            raise _no_task(run_id, task)
+        return pb.ExplainTaskResponse(explanation=told)
+
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:  # noqa: N802 - as above
+        """See the proto."""
+        found = [
+            Violation(name, "it must not be negative")
+            for name in ("step", "attempt", "offset")
+            if getattr(request, name) < 0
+        ]
+        if found:
+            raise InvalidInput(found)
+        try:
+            await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
+        except NotFound as cause:
+            raise _no_task(request.run_id, request.task_id) from cause
+        chunks = self._logs.read(
+            request.run_id,
+            request.task_id,
+            step=SETUP_STEP if request.setup else request.step,
+            attempt=request.attempt,
+            offset=request.offset,
+            follow=request.follow,
+        )
+        async for chunk in chunks:
+            response = pb.ReadLogsResponse(next_offset=chunk.next_offset, data=chunk.data)
+            if chunk.time is not None:
+                codec.put_time(response.time, chunk.time)
+            yield response
+
+
+# --- watching -----------------------------------------------------------------------------------------------------
+
+
+async def _subscription(db: Database, after: Position, topic: str) -> AsyncGenerator[Applied, None]:
+    # So that a watch that ends lets go of its subscription at once, and not when memory is collected.
+    applied = db.subscribe(after=after, topics=[topic])
+    try:
+        async for each in applied:
+            yield each
+    finally:
+        if isinstance(applied, AsyncGenerator):
+            await applied.aclose()
+
+
+def _snapshot(view: View, run_id: str) -> pb.WatchRunResponse:
+    record = view.get(RUN, run_id)
+    if record is None:
+        raise _no_run(run_id)
+    tasks = sorted((task.task for _, task in view.scan(TASK, f"{run_id}/")), key=lambda t: (t.level, t.name))
+    return pb.WatchRunResponse(position=str(view.position), run=record.run, tasks=tasks)
+
+
+def _is_over(view: View, run_id: str, after: Position) -> bool:
+    """Whether the run was over at a position; then nothing more will come."""
+    record = view.get(RUN, run_id)
+    revision = view.revision(RUN, run_id)
+    return record is not None and record.run.phase in _TERMINAL and revision is not None and revision <= after
+
+
+def _changes(applied: Applied, run_id: str) -> pb.WatchRunResponse:
+    message = pb.WatchRunResponse(position=str(applied.position))
+    for action in applied.actions:
+        if not isinstance(action, Put):
+            continue
+        if action.type.name == RUN.name and action.id == run_id:
+            message.run.CopyFrom(action.message.run)  # type: ignore[attr-defined]  # a RunRecord, by its type
+        elif action.type.name == TASK.name and action.id.startswith(f"{run_id}/"):
+            message.tasks.append(action.message.task)  # type: ignore[attr-defined]  # a TaskRecord, by its type
+    message.events.extend(event for event in _events(applied) if event.run_id == run_id)
+    return message
+
+
+def _events(applied: Applied) -> Sequence[api.RunEvent]:
+    """The events of a transaction. Each has a place of its own; a watch resumes after the whole transaction."""
+    found: list[api.RunEvent] = []
+    for action in applied.actions:
+        if isinstance(action, Emit) and action.kind == KIND_EVENT:
+            event = api.RunEvent.FromString(action.body)
+            event.position = f"{applied.position}:{len(found)}"
+            found.append(event)
+    return found
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def _requested() -> Position | None:
+    text = requested_position()
+    return _parse("sluice-position", text) if text else None
+
+
+def _parse(path: str, text: str) -> Position:
+    try:
+        return Position.parse(text.partition(":")[0])
+    except ValueError as cause:
+        raise InvalidInput([Violation(path, f"{text!r} is not a position")]) from cause
+
+
+def _page_faults(size: int, limit: int) -> list[Violation]:
+    if 0 <= size <= limit:
+        return []
+    return [Violation("page_size", f"it must be 1 to {limit}, or 0 for the default, not {size}")]
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)
+
+
+def _no_task(run_id: str, task: str) -> NotFound:
+    return NotFound(f"run {run_id!r} has no task {task!r}", resource_type="task", resource_name=task)

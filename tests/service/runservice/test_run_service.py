@@ -1,0 +1,255 @@
+"""`RunService` through a real server and a real channel, with the engine on a database in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import grpc
+import pytest
+
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.foundation.clock import UuidSource
+from sluiceway.foundation.errors import Code, InvalidInput, SluicewayError
+from sluiceway.foundation.rpc.caller import Caller, CallerKind
+from sluiceway.foundation.rpc.channel import open_channel
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.foundation.rpc.status import error_of
+from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.service import RunServicer
+from tests.fakes.executor_directory import executor
+from tests.support.run_engine import World, definition, request
+
+ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
+
+
+class Tokens:
+    async def authenticate(self, token: str) -> Caller | None:
+        return ADMIN if token == "good" else None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    next_offset: int
+    data: bytes
+    time: datetime | None = None
+
+
+class TwoChunks:
+    """Logs that say what was asked for."""
+
+    async def read(
+        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+    ) -> AsyncIterator[Chunk]:
+        yield Chunk(offset + 2, b"hi")
+        yield Chunk(offset + 10, f"step{step}at{attempt}".encode())
+
+
+@dataclass
+class Served:
+    world: World
+    engine: Engine
+    stub: pb_grpc.RunServiceAsyncStub
+
+
+@asynccontextmanager
+async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterator[Served]:
+    world = world or World()
+    engine = await world.placing_engine(slots=slots)
+    server = RpcServer(authenticator=Tokens(), ids=UuidSource())
+    explainer = Explainer(world.executors, world.clock)
+    server.add(
+        pb_grpc.add_RunServiceServicer_to_server,
+        RunServicer(world.db, engine, explainer=explainer, logs=TwoChunks()),
+    )
+    port = await server.start("127.0.0.1:0")
+    channel = open_channel(f"127.0.0.1:{port}", token="good")
+    try:
+        yield Served(world, engine, pb_grpc.RunServiceStub(channel))  # type: ignore[arg-type]  # one class for both
+    finally:
+        await channel.close()
+        await server.drain()
+
+
+async def refusal(call: object) -> SluicewayError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call  # type: ignore[misc]  # a call of any answer
+    return error_of(caught.value)
+
+
+async def test_run_is_created_shown_and_listed() -> None:
+    async with serving() as at:
+        made = (await at.stub.CreateRun(request())).run
+        shown = (await at.stub.GetRun(pb.GetRunRequest(run_id=made.id))).run
+        assert shown == made
+        assert made.created_by == "admin"
+        other = (await at.stub.CreateRun(request(group="/user/eve/x"))).run
+        listed = await at.stub.ListRuns(pb.ListRunsRequest())
+        assert [run.id for run in listed.runs] == [other.id, made.id]
+        listed = await at.stub.ListRuns(pb.ListRunsRequest(group="/user/eve/x", phase=api.RUN_PHASE_RUNNING))
+        assert [run.id for run in listed.runs] == [other.id]
+        listed = await at.stub.ListRuns(pb.ListRunsRequest(result=api.RUN_RESULT_FAILED))
+        assert not listed.runs
+
+
+async def test_pages_of_runs_join_without_gap_or_repeat() -> None:
+    async with serving() as at:
+        made = [(await at.stub.CreateRun(request())).run.id for _ in range(7)]
+        seen, token = [], ""
+        while True:
+            page = await at.stub.ListRuns(pb.ListRunsRequest(page_size=3, page_token=token))
+            seen += [run.id for run in page.runs]
+            token = page.next_page_token
+            if not token:
+                break
+        assert seen == made[::-1]
+
+
+async def test_tasks_are_listed_by_level_and_name() -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request(definition("z"), definition("b", "z"), definition("a", "z")))).run
+        listed = await at.stub.ListTasks(pb.ListTasksRequest(run_id=run.id))
+        assert [(task.name, task.level) for task in listed.tasks] == [("z", 0), ("a", 1), ("b", 1)]
+        first = await at.stub.ListTasks(pb.ListTasksRequest(run_id=run.id, page_size=2))
+        rest = await at.stub.ListTasks(pb.ListTasksRequest(run_id=run.id, page_token=first.next_page_token))
+        assert [task.name for task in (*first.tasks, *rest.tasks)] == ["z", "a", "b"]
+        one = await at.stub.GetTask(pb.GetTaskRequest(run_id=run.id, task_id=listed.tasks[1].id))
+        assert one.task.name == "a"
+
+
+async def test_faults_come_with_code_reason_and_all_paths() -> None:
+    async with serving() as at:
+        error = await refusal(at.stub.CreateRun(request(definition("a"), definition("a"), group="")))
+        assert isinstance(error, InvalidInput)
+        assert [violation.path for violation in error.violations] == ["run.group", "tasks[1].name"]
+        assert (await refusal(at.stub.GetRun(pb.GetRunRequest(run_id="nobody")))).code is Code.NOT_FOUND
+        assert (await refusal(at.stub.ListRuns(pb.ListRunsRequest(page_size=1001)))).code is Code.INVALID_ARGUMENT
+        assert (await refusal(at.stub.ListRuns(pb.ListRunsRequest(page_token="x")))).code is Code.INVALID_ARGUMENT
+        run = (await at.stub.CreateRun(request())).run
+        error = await refusal(at.stub.CancelRun(pb.CancelRunRequest(run_id=run.id)))
+        assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "RUN_NOT_QUEUED")
+        error = await refusal(at.stub.GetTask(pb.GetTaskRequest(run_id=run.id, task_id="nobody")))
+        assert error.code is Code.NOT_FOUND
+        error = await refusal(at.stub.RestartRun(pb.RestartRunRequest(run_id=run.id, from_start=True)))
+        assert error.code is Code.UNIMPLEMENTED
+
+
+async def test_stop_and_approve_move_the_run() -> None:
+    async with serving() as at:
+        gate = definition("gate", approval=definition_api.Approval())
+        run = (await at.stub.CreateRun(request(gate))).run
+        task_id = await at.world.task_id(run.id, "gate")
+        await at.stub.ApproveTask(pb.ApproveTaskRequest(run_id=run.id, task_id=task_id))
+        await at.stub.StopRun(pb.StopRunRequest(run_id=run.id))
+        await at.world.finish(at.engine, run.id, "gate", "stopped")
+        assert (await at.stub.GetRun(pb.GetRunRequest(run_id=run.id))).run.result == api.RUN_RESULT_STOPPED
+
+
+async def test_action_with_a_request_id_may_be_sent_again() -> None:
+    async with serving() as at:
+        await at.stub.CreateRun(request())
+        queued = (await at.stub.CreateRun(request())).run
+        cancel = pb.CancelRunRequest(run_id=queued.id, request_id="once")
+        await at.stub.CancelRun(cancel)
+        await at.stub.CancelRun(cancel)
+        error = await refusal(at.stub.CancelRun(pb.CancelRunRequest(run_id=queued.id, request_id="again")))
+        assert error.reason == "RUN_NOT_QUEUED"
+
+
+async def test_watch_gives_a_snapshot_then_each_change_with_its_state_and_ends_with_the_run() -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request())).run
+        watch = at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id))
+        snapshot = await watch.read()
+        assert isinstance(snapshot, pb.WatchRunResponse)
+        assert (snapshot.run.id, [task.name for task in snapshot.tasks], len(snapshot.events)) == (run.id, ["build"], 0)
+        assignment = await at.world.assignment_of(run.id)
+        step = {"step": 0, "phase": api.STEP_PHASE_RUNNING}
+        await at.world.report(at.engine, assignment, "running", steps=[step])
+        changed = await watch.read()
+        assert isinstance(changed, pb.WatchRunResponse)
+        assert [task.steps[0].phase for task in changed.tasks] == [api.STEP_PHASE_RUNNING]
+        await at.world.finish(at.engine, run.id)
+        last = [message async for message in watch]
+        assert len(last) == 1
+        assert last[0].run.phase == api.RUN_PHASE_FINISHED
+        assert [event.new_value for event in last[0].events] == [
+            "TASK_STATUS_SUCCESS",
+            "RUN_RESULT_SUCCESS",
+            "RUN_PHASE_FINISHED",
+        ]
+        resumed = [m async for m in at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id, after=changed.position))]
+        assert resumed == last
+        for position in (last[0].position, last[0].events[0].position):
+            nothing = [m async for m in at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id, after=position))]
+            assert nothing == []
+
+
+async def test_watch_from_a_forgotten_position_is_out_of_range() -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request())).run
+        old = str(at.world.db.position)
+        await at.stub.CreateRun(request(group="/user/eve/x"))
+        at.world.db.forget_history()
+        watch = at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id, after=old))
+        assert (await refusal(watch.read())).code is Code.OUT_OF_RANGE
+
+
+async def test_watch_of_all_runs_tells_the_events_of_one_group_when_asked() -> None:
+    async with serving() as at:
+        watch = at.stub.WatchRuns(pb.WatchRunsRequest(group="/user/eve/x"))
+        first = await watch.read()
+        assert isinstance(first, pb.WatchRunsResponse)
+        assert (bool(first.position), len(first.events)) == (True, 0)
+        await at.stub.CreateRun(request())
+        mine = (await at.stub.CreateRun(request(group="/user/eve/x"))).run
+        async with asyncio.timeout(5):
+            told = await watch.read()
+        assert isinstance(told, pb.WatchRunsResponse)
+        assert {event.run_id for event in told.events} == {mine.id}
+        watch.cancel()
+
+
+async def test_every_wait_is_explained() -> None:
+    async with serving(slots=1) as at:
+        await at.world.executors.connect(executor("arm", slots=0, archs=frozenset({"arm64"})))
+        gate = definition("gate", approval=definition_api.Approval())
+        wants = definition("wants", labels={"gpu": "yes"})
+        run = (
+            await at.stub.CreateRun(request(definition("a"), definition("b"), definition("c", "a"), gate, wants))
+        ).run
+        behind = (await at.stub.CreateRun(request())).run
+        told = (await at.stub.ExplainRun(pb.ExplainRunRequest(run_id=run.id))).explanation
+        why = {task.task_name: [reason.code for reason in task.reasons] for task in told.tasks}
+        assert why == {
+            "b": ["WAITS_FOR_EXECUTOR"],
+            "c": ["WAITS_FOR_PARENTS"],
+            "gate": ["WAITS_FOR_APPROVAL"],
+            "wants": ["WAITS_FOR_EXECUTOR"],
+        }
+        sentences = {task.task_name: task.reasons[0].message for task in told.tasks}
+        assert sentences["wants"] == "2 executors: label gpu=yes wanted, have none"
+        assert sentences["b"] == "1 full: 0 of 0; 1 full: 1 of 1"
+        told = (await at.stub.ExplainRun(pb.ExplainRunRequest(run_id=behind.id))).explanation
+        assert [r.code for r in told.reasons] == ["QUEUE_GROUP_HELD", "QUEUE_HOLDER_WAITS_FOR_APPROVAL"]
+        task_id = await at.world.task_id(run.id, "wants")
+        one = await at.stub.ExplainTask(pb.ExplainTaskRequest(run_id=run.id, task_id=task_id))
+        assert one.explanation.reasons[0].code == "WAITS_FOR_EXECUTOR"
+
+
+async def test_logs_are_read_from_the_offset_that_was_asked_for() -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request())).run
+        task_id = await at.world.task_id(run.id, "build")
+        read = pb.ReadLogsRequest(run_id=run.id, task_id=task_id, setup=True, attempt=1, offset=5)
+        chunks = [chunk async for chunk in at.stub.ReadLogs(read)]
+        assert [(chunk.next_offset, chunk.data) for chunk in chunks] == [(7, b"hi"), (15, b"step-1at1")]
+        error = await refusal(at.stub.ReadLogs(pb.ReadLogsRequest(run_id=run.id, task_id="nobody")).read())
+        assert error.code is Code.NOT_FOUND
