@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pool
@@ -47,7 +48,7 @@ def test_a_resource_field_is_a_field_of_the_request() -> None:
         if not access.resource_field:
             continue
         service, _, name = path[1:].partition("/")
-        at = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name].input_type
+        at: Any = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name].input_type
         for part in access.resource_field.split("."):
             assert at is not None, path
             assert part in at.fields_by_name, f"{path}: {access.resource_field}"
