@@ -11,7 +11,7 @@ import pytest
 
 from sluiceway.datamanager.model import Position
 from sluiceway.foundation.errors import NotFound, Unavailable
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
+from sluiceway.foundation.rpc.caller import Authenticator, Caller, CallerKind
 from sluiceway.projects.records import RECORD_TYPES, TOKEN
 from sluiceway.projects.tokens import (
     TokenAuthenticator,
@@ -58,7 +58,8 @@ def database() -> CountingDatabase:
 
 async def test_a_token_tells_whose_it_is_and_its_text_is_kept_nowhere(database: CountingDatabase) -> None:
     text = await make_token(database, USER)
-    caller = await TokenAuthenticator(database).authenticate(text)
+    authenticator: Authenticator = TokenAuthenticator(database)
+    caller = await authenticator.authenticate(text)
     assert caller == Caller(CallerKind.USER, "u1", frozenset({"runs:read"}), organization="acme")
     stored = await database.get(TOKEN, token_id(text))
     assert text.encode() not in stored.SerializeToString()
