@@ -50,6 +50,7 @@ class ExecutorSettings:
 
     Attributes:
         server: `host:port` of a server, or a gRPC target of several.
+        group: that the token should be of; None: any.
         work_dir: its own folder: journal, logs that wait, pods. One process at a time.
         token_file: a file with the token of its group; read anew at each connection. None: no token.
         ca_file: certificates by which the server is known; None: the connection is not encrypted.
@@ -76,6 +77,7 @@ class ExecutorSettings:
 
     server: str
     work_dir: Path
+    group: str | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
     executor_id: str = ""
@@ -238,6 +240,7 @@ def _identity(settings: ExecutorSettings, drivers: Sequence[Driver]) -> Identity
         drivers=tuple(settings.drivers),
         labels=settings.labels,
         dynamic=settings.dynamic,
+        expected_group=settings.group,
     )
 
 

@@ -280,6 +280,7 @@ class Assignments:
         worker, running = self._workers.get(assignment_id), self._running.get(assignment_id)
         if worker is not None:
             worker.discard()
+        await self._spools.refuse_all(assignment_id)
         if running is not None:
             await asyncio.wait([running])
         self._active.discard(assignment_id)

@@ -22,6 +22,8 @@ __all__ = ["DiskGuard"]
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 2.0
+MOST_HARMLESS_BYTES = 64 << 20
+"""A task that uses less is not to blame for a full disk."""
 
 
 class _Worker(Protocol):
@@ -59,7 +61,7 @@ class DiskGuard:
         worst = max(used, key=lambda name: used[name], default=None)
         worker = self._running.workers.get(worst) if worst is not None else None
         # One that uses little is not to blame, and ending it would not help.
-        if worst is None or worker is None or used[worst] < min(self._min_free_bytes, 64 << 20):
+        if worst is None or worker is None or used[worst] < min(self._min_free_bytes, MOST_HARMLESS_BYTES):
             log.warning("disk_nearly_full", free_bytes=free, work_dir=str(self._work_dir))
             return None
         log.warning("task_ended_for_disk", assignment=worst, used_bytes=used[worst], free_bytes=free)

@@ -30,7 +30,7 @@ from sluiceway.executor.journal import Journal
 from sluiceway.executor.outbox import Outbox
 from sluiceway.foundation.backoff import backoff_seconds
 from sluiceway.foundation.clock import Clock
-from sluiceway.foundation.errors import SluicewayError, Unavailable
+from sluiceway.foundation.errors import InvalidInput, PermissionDenied, SluicewayError, Unauthenticated, Unavailable
 from sluiceway.foundation.rpc.status import error_of
 
 __all__ = ["Commands", "Identity", "Session", "SessionTimes"]
@@ -41,6 +41,8 @@ Numbered = pb.Assign | pb.Stop | pb.Release | pb.Clean | pb.Drain
 
 _MOST_COMMANDS_WAITING = 1_000
 _DEFAULT_HEARTBEAT_SECONDS = 5.0
+# What no waiting mends.
+_HOPELESS = (Unauthenticated, PermissionDenied, InvalidInput)
 _DEFAULT_FENCE_SECONDS = 720.0
 
 
@@ -73,6 +75,8 @@ class Identity:
     labels: Mapping[str, str] = field(default_factory=dict)
     privileged_allowed: bool = False
     dynamic: bool = False
+    expected_group: str | None = None
+    """What the token should be of; another group is refused. None: any."""
 
 
 class Commands(Protocol):
@@ -143,18 +147,26 @@ class Session:
         self._times = times or SessionTimes()
         self._random = random
         self._failures = 0
+        self._was_taken = False
         self._fence_seconds = _DEFAULT_FENCE_SECONDS
         self.connected = asyncio.Event()
         """Set while a server acknowledges this executor."""
         self.siblings: tuple[str, ...] = ()
 
     async def run(self) -> None:
-        """Keep a stream up until cancelled. Never returns, never fails."""
+        """Keep a stream up until cancelled. Never returns; fails only before a server has ever taken this executor.
+
+        Raises:
+            SluicewayError: the first server that answered will not have it: a wrong token, another group, an impossible
+                hello. Once it was taken, such an answer is waited out, since a token may be replaced under our feet.
+        """
         while True:
             try:
                 await self._one_stream()
                 log.info("executor_stream_ended")
             except SluicewayError as error:
+                if not self._was_taken and isinstance(error, _HOPELESS):
+                    raise
                 await self._take_refusal(error)
             except Exception:
                 log.exception("executor_stream_failed")
@@ -239,6 +251,12 @@ class Session:
             raise _first(errors) from errors
 
     async def _take_welcome(self, welcome: pb.Welcome) -> None:
+        expected = self._identity.expected_group
+        if expected is not None and welcome.group != expected:
+            raise PermissionDenied(
+                f'the token is of the group "{welcome.group}", not of "{expected}"', reason="ANOTHER_GROUP"
+            )
+        self._was_taken = True
         same = welcome.session_id == self._journal.session_id
         await self._journal.set_session(welcome.session_id, welcome.session_secret)
         if welcome.HasField("fence_after"):

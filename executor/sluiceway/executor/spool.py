@@ -269,6 +269,11 @@ class Spools:
         async with self._room:
             self._room.notify_all()
 
+    async def refuse_all(self, assignment_id: str) -> None:
+        """Nobody wants the logs of an assignment any more: what waits for room to write goes on."""
+        for spool in [spool for spool in self if spool.name.assignment_id == assignment_id]:
+            await self.refused(spool)
+
     async def wait_complete(self, assignment_id: str) -> None:
         """Wait until all logs of an assignment are stored. Without limit of time: the caller has one."""
         async with self._room:

@@ -94,10 +94,14 @@ class PodStore:
 
     def remove(self, assignment_id: str) -> None:
         """Kill what still carries the pod's mark, then remove its folder. May be repeated."""
-        kill_marked(pod_mark(assignment_id))
+        kill_marked(self.mark(assignment_id))
         path = self._path(assignment_id)
         if path.exists():
             remove_tree(path)
+
+    def mark(self, assignment_id: str) -> str:
+        """Name a pod among those of all executors of this machine."""
+        return f"{hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]}.{pod_mark(assignment_id)}"
 
     def _path(self, assignment_id: str) -> Path:
         return self.folder / pod_mark(assignment_id)
@@ -257,6 +261,7 @@ class SupervisedPod:
         self._launch = launch
         self._store = store
         self._folder = folder
+        self._mark = store.mark(request.assignment_id)
         self._users = users
         self._loop = asyncio.get_running_loop()
         self._socket, self._remote = socket.socketpair()
@@ -300,7 +305,7 @@ class SupervisedPod:
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=stream,
-                    env={MARKER: self._folder.name, "PATH": _BASE_PATH},
+                    env={MARKER: self._mark, "PATH": _BASE_PATH},
                     cwd="/",
                     pass_fds=(self._remote.fileno(),),
                 )
@@ -356,7 +361,7 @@ class SupervisedPod:
                 **self._launch.environment,
                 **self._request.environment,
                 **command.environment,
-                MARKER: self._folder.name,
+                MARKER: self._mark,
             }
             if tty:
                 environment.setdefault("TERM", "xterm-256color")

@@ -1,0 +1,195 @@
+"""A real installation for system tests: `sluice standalone` with its children, repositories, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+SLUICE = [sys.executable, "-m", "sluiceway.cli.entry"]
+WAIT_SECONDS = 60.0
+HOST_TASK = {"containers": [{"image": "host"}]}
+
+
+def until(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECONDS) -> Any:
+    """Wait for a condition of another process; answers its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def make_repository(path: Path, files: Mapping[str, str]) -> str:
+    """Make a git repository with one commit; answers the commit."""
+    path.mkdir(parents=True)
+    for name, text in files.items():
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(path), *command], check=True)
+    done = subprocess.run(["git", "-C", str(path), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def config(*tasks: Mapping[str, Any], name: str = "run", **fields: Any) -> str:
+    """Write a configuration with one run; each task gets the sandbox's runtime."""
+    return json.dumps({"runs": [{"name": name, "tasks": [{"runtime": HOST_TASK, **task} for task in tasks], **fields}]})
+
+
+@dataclass
+class Installation:
+    """A running installation, and the ways in."""
+
+    data: Path
+    repositories: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `standalone.json` says now."""
+        state: dict[str, Any] = json.loads((self.data / "standalone.json").read_text())
+        return state
+
+    @property
+    def token(self) -> str:
+        """Of the first operator."""
+        return (self.data / "admin.token").read_text().strip()
+
+    @property
+    def executor_token(self) -> str:
+        """Of executors."""
+        return (self.data / "executor.token").read_text().strip()
+
+    def sluice(self, *arguments: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command of the command line against this installation."""
+        environment = {**os.environ, "SLUICE_SERVER": self.state["grpc"], "SLUICE_TOKEN": self.token}
+        done = subprocess.run(
+            [*SLUICE, *arguments], env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"sluice {' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}"
+            )
+        return done
+
+    def http(self, **headers: str) -> httpx.Client:
+        """A client of the gateway, as the first operator."""
+        return httpx.Client(
+            base_url=f"http://{self.state['http']}",
+            headers={"Authorization": f"Bearer {self.token}", **headers},
+            timeout=30,
+            trust_env=False,
+        )
+
+    def create(self, repository: Path, *arguments: str) -> str:
+        """Make a run with the command line; answers its id."""
+        return self.sluice("run", "create", "--repo", str(repository), "-o", "name", *arguments).stdout.split()[0]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The run as the gateway tells it."""
+        with self.http() as client:
+            answer = client.get(f"/api/v1/runs/{run_id}")
+        assert answer.status_code == 200, answer.text
+        run: dict[str, Any] = answer.json()
+        return run
+
+    def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """The tasks of a run by name, as the gateway tells them."""
+        with self.http() as client:
+            answer = client.get(f"/api/v1/runs/{run_id}/tasks")
+        assert answer.status_code == 200, answer.text
+        return {task["name"]: task for task in answer.json()["tasks"]}
+
+    def log(self, run_id: str, task: str, step: int) -> bytes:
+        """The stored log of a step, as the gateway gives it."""
+        task_id = self.tasks(run_id)[task]["id"]
+        with self.http(Accept="text/plain") as client:
+            answer = client.get(f"/api/v1/runs/{run_id}/tasks/{task_id}/log", params={"step": step})
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def wait_for(
+        self, run_id: str, phase: str = "RUN_PHASE_FINISHED", *, seconds: float = WAIT_SECONDS
+    ) -> dict[str, Any]:
+        """Wait until a run is in a phase."""
+
+        def reached() -> dict[str, Any] | None:
+            try:
+                run = self.run(run_id)
+            except (httpx.TransportError, AssertionError):
+                return None  # the gateway or the server is being restarted
+            return run if run["phase"] == phase else None
+
+        run: dict[str, Any] = until(reached, f"run {run_id} is in {phase}", seconds=seconds)
+        return run
+
+    def stop(self) -> int:
+        """End it in order; answers the parent's exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+@contextmanager
+def installation(folder: Path, *arguments: str) -> Iterator[Installation]:
+    """Start an installation below a folder, or go on with the one that is there; ends it after."""
+    data, repositories = folder / "data", folder / "repositories"
+    repositories.mkdir(parents=True, exist_ok=True)
+    data.mkdir(exist_ok=True)
+    with (folder / "standalone.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*SLUICE, "standalone", "--data-dir", str(data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+            + ["--local-repositories", str(repositories), *arguments],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+
+        def ready() -> bool:
+            if process.poll() is not None:
+                raise AssertionError((folder / "standalone.log").read_text())
+            return (data / "standalone.json").exists()
+
+        until(ready, "standalone is ready")
+        yield Installation(data, repositories, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def copy_example(name: str, target: Path) -> str:
+    """Make a git repository of an example."""
+    source = ROOT / "examples" / name
+    files = {str(p.relative_to(source)): p.read_text() for p in source.rglob("*") if p.is_file()}
+    shutil.rmtree(target, ignore_errors=True)
+    return make_repository(target, files)

@@ -1,0 +1,217 @@
+"""The main job on real parts: etcd, server, gateway, executor and sandbox, each a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import (
+    ROOT,
+    Installation,
+    config,
+    copy_example,
+    installation,
+    is_alive,
+    make_repository,
+    until,
+)
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installation(tmp_path_factory.mktemp("installation")) as running:
+        yield running
+
+
+def repository_of(here: Installation, name: str, *tasks: dict[str, object], **fields: object) -> Path:
+    path = here.repositories / name
+    make_repository(path, {".sluice/config.json": config(*tasks, **fields)})
+    return path
+
+
+def test_a_small_pipeline_runs_to_its_end(here: Installation) -> None:
+    copy_example("small", here.repositories / "small")
+    done = here.sluice("run", "create", "--repo", str(here.repositories / "small"), "--watch")
+    assert "result success" in done.stdout
+    (run,) = [r for r in list_runs(here) if r["name"] == "small"]
+    assert run["result"] == "RUN_RESULT_SUCCESS"
+    assert run["phase"] == "RUN_PHASE_FINISHED"
+    tasks = here.tasks(str(run["id"]))
+    assert {t["status"] for t in tasks.values()} == {"TASK_STATUS_SUCCESS"}
+
+
+def list_runs(here: Installation) -> list[dict[str, object]]:
+    with here.http() as client:
+        runs: list[dict[str, object]] = client.get("/api/v1/runs").json()["runs"]
+    return runs
+
+
+def test_a_failed_run_ends_its_watch_with_1_and_tells_the_step(here: Installation) -> None:
+    repository = repository_of(here, "failing", {"name": "breaks", "steps": [{"run": "echo before; exit 7"}]})
+    done = here.sluice("run", "create", "--repo", str(repository), "--watch", check=False)
+    assert done.returncode == 1
+    (run,) = [r for r in list_runs(here) if str(r["group"]).endswith("/failing/main")]
+    step = here.tasks(str(run["id"]))["breaks"]["steps"][0]
+    assert step["phase"] == "STEP_PHASE_FAILED"
+    assert step["exitStatus"] == 7
+    assert here.log(str(run["id"]), "breaks", 0) == b"before\n"
+
+
+def test_a_configuration_that_does_not_parse_makes_a_run_that_says_why(here: Installation) -> None:
+    path = here.repositories / "broken"
+    make_repository(path, {".sluice/config.yml": "runs:\n  - name: x\n    taskss: []\n"})
+    done = here.sluice("run", "create", "--repo", str(path), "--watch", check=False)
+    assert done.returncode == 3
+    assert "did you mean `tasks`" in done.stdout
+    assert "3:5" in done.stdout
+
+
+def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Installation) -> None:
+    repository = repository_of(here, "queueing", {"name": "holds", "steps": [{"run": "sleep 2"}]})
+    first = here.create(repository, "--group", "/user/me/one")
+    second = here.create(repository, "--group", "/user/me/one")
+    other = here.create(repository, "--group", "/user/me/two")
+    here.wait_for(other, "RUN_PHASE_RUNNING")
+    assert here.run(first)["phase"] == "RUN_PHASE_RUNNING"
+    assert here.run(second)["phase"] == "RUN_PHASE_QUEUED"
+    explained = here.sluice("run", "explain", second).stdout
+    assert first in explained or str(here.run(first)["number"]) in explained
+    runs = [here.wait_for(run_id) for run_id in (first, second, other)]
+    assert runs[1]["startTime"] >= runs[0]["endTime"]
+    assert runs[2]["startTime"] < runs[0]["endTime"]
+
+
+def test_a_stopped_run_ends_with_2_and_leaves_no_process(here: Installation) -> None:
+    mark = f"stopped-{os.getpid()}"
+    script = f"sh -c 'exec -a {mark} sleep 300' & setsid sleep 301 & echo up; sleep 302"
+    repository = repository_of(here, "stopping", {"name": "long", "shell": "/bin/bash -e", "steps": [{"run": script}]})
+    run_id = here.create(repository)
+    until(
+        lambda: b"up" in (here.log(run_id, "long", 0) if here.tasks(run_id)["long"].get("steps") else b""), "it is up"
+    )
+    here.sluice("run", "stop", run_id)
+    assert here.sluice("run", "watch", run_id, check=False).returncode == 2
+    assert here.run(run_id)["result"] == "RUN_RESULT_STOPPED"
+    until(lambda: not processes_with("sleep 30[012]"), "no process is left")
+
+
+def processes_with(pattern: str) -> str:
+    return subprocess.run(["pgrep", "-f", f"^{pattern}"], capture_output=True, text=True, check=False).stdout
+
+
+def test_an_approval_is_waited_for_explained_and_given(here: Installation) -> None:
+    repository = repository_of(
+        here, "approving", {"name": "deploy it", "approval": True, "steps": [{"run": "echo deployed"}]}
+    )
+    run_id = here.create(repository)
+    until(lambda: here.tasks(run_id)["deploy it"].get("approval", {}).get("waitingSince"), "it waits")
+    assert "approve" in here.sluice("run", "explain", run_id).stdout
+    here.sluice("run", "approve", run_id, "deploy it")
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    again = here.sluice("run", "approve", run_id, "deploy it", check=False)
+    assert again.returncode == 1
+    assert "Traceback" not in again.stderr
+
+
+NUMBERS = "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.1; done; printf 'no newline \\000\\377'"
+
+
+def numbers() -> bytes:
+    return b"".join(b"line %d\n" % i for i in range(60)) + b"no newline \x00\xff"
+
+
+@pytest.mark.parametrize("victim", ["server", "gateway"])
+def test_tasks_go_on_when_a_process_is_killed_and_no_log_byte_is_lost(here: Installation, victim: str) -> None:
+    tasks = [{"name": f"counts {n}", "steps": [{"run": NUMBERS}]} for n in range(3)]
+    repository = repository_of(here, f"killing-{victim}", *tasks)
+    run_id = here.create(repository)
+    until(lambda: b"line 5\n" in here.log(run_id, "counts 0", 0), "it counts")
+    pid = here.state["processes"][victim]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: here.state["processes"][victim] not in {pid, None}, f"{victim} is restarted")
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    for task in tasks:
+        name = str(task["name"])
+        assert here.log(run_id, name, 0) == numbers()
+        step = here.tasks(run_id)[name]["steps"][0]
+        assert step["logSha256"] == hashlib.sha256(numbers()).hexdigest()
+        assert here.tasks(run_id)[name]["attempt"] == 1
+
+
+def test_a_follower_sees_all_bytes_across_a_restart_of_the_server(here: Installation) -> None:
+    repository = repository_of(here, "following", {"name": "counts", "steps": [{"run": NUMBERS}]})
+    run_id = here.create(repository)
+    environment = {**os.environ, "SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token}
+    command = [sys.executable, "-m", "sluiceway.cli.entry", "run", "logs", run_id, "counts", "--step", "0", "--follow"]
+    follower = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"line 0\n"
+    os.kill(here.state["processes"]["server"], signal.SIGKILL)
+    rest = follower.stdout.read()
+    assert follower.wait(60) == 0
+    assert b"line 0\n" + rest == numbers()
+
+
+def test_events_come_as_server_sent_events_and_resume(here: Installation) -> None:
+    repository = repository_of(here, "events", {"name": "one", "steps": [{"run": "true"}]})
+    run_id = here.create(repository)
+    here.wait_for(run_id)
+    with here.http(Accept="text/event-stream") as client:
+        whole = client.get(f"/api/v1/runs/{run_id}:watch").text
+        ids = [line.removeprefix("id: ") for line in whole.splitlines() if line.startswith("id: ")]
+        assert ids
+        assert "event: end" in whole
+        resumed = client.get(f"/api/v1/runs/{run_id}:watch", headers={"Last-Event-ID": ids[-1]}).text
+    assert "event: end" in resumed
+    assert '"RUN_EVENT_KIND' not in resumed
+
+
+def test_two_followers_and_the_stored_log_agree(here: Installation) -> None:
+    script = "head -c 3000000 /dev/urandom | base64"
+    repository = repository_of(
+        here, "large", {"name": "much", "steps": [{"run": f"{script} | tee all; sha256sum all >&2"}]}
+    )
+    run_id = here.create(repository)
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    log = here.log(run_id, "much", 0)
+    body, _, line = log.rstrip(b"\n").rpartition(b"\n")
+    assert line.split()[0].decode() == hashlib.sha256(body + b"\n").hexdigest()
+
+
+def test_the_example_runs_with_one_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.demo", "--data-dir", str(tmp_path)]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "RUN_RESULT_SUCCESS" in done.stdout
+        assert "failed (ignored)" in done.stdout
+
+
+def test_everything_ends_with_its_parent_and_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    with installation(tmp_path) as first:
+        repository = repository_of(first, "before", {"name": "one", "steps": [{"run": "echo one"}]})
+        run_id = first.create(repository)
+        first.wait_for(run_id)
+        processes = first.state["processes"]
+        pids = [processes["etcd"], processes["server"], processes["gateway"], *processes["executors"]]
+        first.process.kill()
+        first.process.wait()
+        until(lambda: not any(is_alive(pid) for pid in pids), "all ended")
+    read_database = next(first.data.rglob("read.sqlite"))
+    read_database.unlink()
+    with installation(tmp_path) as second:
+        assert second.run(run_id)["result"] == "RUN_RESULT_SUCCESS"
+        assert second.log(run_id, "one", 0) == b"one\n"
+        next_run = second.create(repository)
+        assert second.wait_for(next_run)["number"] != second.run(run_id)["number"]
+        assert second.stop() == 0
+        assert not (second.data / "standalone.json").exists()
