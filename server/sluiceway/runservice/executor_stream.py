@@ -238,13 +238,14 @@ class ExecutorStreams:
                     is_settled=is_settled,
                 )
             else:
-                admitted = _Admitted(
-                    session_id, secret, same_journal=False, is_draining=record.draining, is_settled=False
-                )
+                admitted = _Admitted(session_id, secret, same_journal=False, is_draining=False, is_settled=False)
                 record.session_id = session_id
                 record.secret_digest = digest
                 codec.put_time(record.session_time, now)
                 record.settled_epoch = 0
+                # A drain is of the session: an executor that ended for it and is started anew takes work again.
+                record.draining = False
+                record.ClearField("drain_deadline")
                 record.vanished = record.deleted = record.pods_gone = False
             _describe(record, group, hello)
             codec.put_time(record.last_seen_time, now)

@@ -127,7 +127,8 @@ class _Pushed:
     reference: pb.LogReference
     live: LiveLog | None = None
     refused: SluicewayError | None = None
-    answered: bool = False
+    answered: tuple[int, bool] | None = None
+    is_asked: bool = True
     is_rewinding: bool = False
     rewind_due: bool = False
     moved: Callable[[], None] = field(default=lambda: None)
@@ -189,6 +190,7 @@ class _Stream:
             self._refuse(pushed, error)
             return
         if request.offset + len(request.data) <= live.stored:
+            pushed.is_asked = True  # its answer was lost, perhaps
             self._note(pushed)
 
     async def _open(self, pushed: _Pushed) -> None:
@@ -243,12 +245,13 @@ class _Stream:
         if pushed.refused is not None:
             response.refused.CopyFrom(run_pb2.Reason(code=pushed.refused.reason, message=str(pushed.refused)))
         elif pushed.live is not None:
-            response.stored_offset = pushed.live.stored
-            response.complete = pushed.live.complete
+            now = (pushed.live.stored, pushed.live.complete)
+            if now == pushed.answered and not pushed.rewind_due and not pushed.is_asked:
+                return
+            response.stored_offset, response.complete = pushed.answered = now
             response.rewind = pushed.rewind_due
-            pushed.rewind_due = False
+            pushed.rewind_due = pushed.is_asked = False
         await send(response)
-        pushed.answered = True
         if _is_settled(pushed):
             await pushed.hold.aclose()
 

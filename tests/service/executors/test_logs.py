@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from tests.fakes.clock import FakeClock
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.foundation.clock import SystemClock
@@ -16,6 +15,7 @@ from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
 from sluiceway.runservice.log_reader import LogReader, LogState
 from sluiceway.runservice.log_service import LogReceiver
 from sluiceway.runservice.log_store import LogKey, LogStore
+from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 
 KEY = LogKey("task", 1, 0)

@@ -1,0 +1,350 @@
+"""Servers as executors see them, over real gRPC: the real skins, engine and groups, with fakes behind; and a scripted
+executor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+
+from sluiceway.api.executor.v1 import (
+    executor_admin_service_pb2_grpc,
+    executor_service_pb2_grpc,
+)
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.foundation.clock import Clock, SystemClock, UuidSource
+from sluiceway.foundation.errors import SluicewayError, Unavailable
+from sluiceway.foundation.rpc.caller import Caller, CallerKind
+from sluiceway.foundation.rpc.channel import open_channel
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.foundation.rpc.status import error_of
+from sluiceway.runservice.connection import StreamSettings
+from sluiceway.runservice.delivery import DurableBarrier
+from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.executor_admin import ExecutorAdminServicer
+from sluiceway.runservice.executor_service import ExecutorServicer
+from sluiceway.runservice.executor_stream import ExecutorStreams
+from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
+from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
+from sluiceway.runservice.log_service import LogReader, LogReceiver, StoredLogOwners, StoredLogStates
+from sluiceway.runservice.log_store import LogStore
+from sluiceway.runservice.lost_executors import LostExecutors
+from sluiceway.runservice.ports import EngineSettings
+from sluiceway.runservice.records import RECORD_TYPES
+from tests.fakes.database import FakeDatabase
+from tests.fakes.kv import FakeKeyValueStore
+from tests.fakes.objectstorage import FakeObjectStorage
+
+__all__ = ["House", "ScriptedExecutor", "Server"]
+
+_TOKENS = {
+    "blue": Caller(CallerKind.EXECUTOR, "t1", group="blue"),
+    "green": Caller(CallerKind.EXECUTOR, "t2", group="green"),
+    "admin": Caller(CallerKind.OPERATOR, "admin", frozenset({"*"})),
+}
+
+
+class _Tokens:
+    async def authenticate(self, token: str) -> Caller | None:
+        return _TOKENS.get(token)
+
+
+@dataclass
+class Server:
+    """One server process, as far as executors are concerned."""
+
+    id: str
+    port: int
+    engine: Engine
+    directory: GroupDirectory
+    keys: GroupKeys
+    logs: LogReader
+    lost: LostExecutors
+    live_logs: LiveLogs
+    rpc: RpcServer
+    _tasks: list[asyncio.Task[Any]]
+
+    async def die(self) -> None:
+        """End as by kill -9: nothing is withdrawn, nothing in memory is stored."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self.live_logs._tasks:
+            task.cancel()
+        self.keys._kv = _Dead()  # type: ignore[assignment]  # a dead process writes no more
+        await self.rpc.drain(timedelta(0))
+
+
+class _Dead:
+    def __getattr__(self, name: str) -> Any:
+        async def never(*_: object, **__: object) -> None:
+            raise Unavailable("this server is dead")
+
+        return never
+
+
+@dataclass
+class House:
+    """What servers share: one database, one etcd, one object storage."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    heartbeat: timedelta = timedelta(milliseconds=500)
+    again_after: timedelta = timedelta(milliseconds=300)
+    lost_after: timedelta = timedelta(seconds=1)
+    lease: timedelta = timedelta(seconds=2)
+
+    def __post_init__(self) -> None:
+        self.db = FakeDatabase(RECORD_TYPES, clock=self.clock)
+        self.kv = FakeKeyValueStore(self.clock)
+        self.storage = FakeObjectStorage(self.clock)
+        self.ids = UuidSource(self.clock)
+        self._number = 0
+
+    @asynccontextmanager
+    async def server(self, *, placer: bool = True) -> AsyncIterator[Server]:
+        self._number += 1
+        name = f"s{self._number}"
+        groups = GroupSettings("p", name, lease=self.lease, renew=timedelta(milliseconds=100))
+        keys = GroupKeys(self.kv, self.clock, settings=groups)
+        directory = GroupDirectory(self.kv, self.clock, settings=groups)
+        engine = Engine(
+            self.db,
+            self.clock,
+            ids=self.ids,
+            settings=EngineSettings(
+                server_id=name, placer_beat=timedelta(milliseconds=100), placer_timeout=timedelta(milliseconds=400)
+            ),
+            executors=directory,
+        )
+        barrier = DurableBarrier(self.db)
+        store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=2))
+        cut = timedelta(milliseconds=30)
+        live = LiveLogs(store, self.clock, settings=LiveLogSettings(cut_after=cut, first_cut_after=cut))
+        streams = ExecutorStreams(
+            self.db,
+            engine,
+            keys=keys,
+            directory=directory,
+            barrier=barrier,
+            clock=self.clock,
+            ids=self.ids,
+            settings=StreamSettings(
+                server_id=name,
+                heartbeat=self.heartbeat,
+                again_after=self.again_after,
+                siblings_pause=timedelta(milliseconds=10),
+            ),
+        )
+        receiver = LogReceiver(live, StoredLogOwners(self.db))
+        lost = LostExecutors(
+            self.db,
+            engine,
+            directory=directory,
+            clock=self.clock,
+            lost_after=self.lost_after,
+            interval=timedelta(milliseconds=50),
+        )
+        rpc = RpcServer(_Tokens(), ids=self.ids)
+        rpc.add(
+            executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
+            ExecutorServicer(self.db, engine, streams=streams, logs=receiver),
+        )
+        rpc.add(
+            executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
+            ExecutorAdminServicer(self.db, directory),
+        )
+        works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if placer else [])]
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            async with asyncio.timeout(5):
+                await directory.ready()
+            port = await rpc.start("127.0.0.1:0")
+            reader = LogReader(store, live, StoredLogStates(self.db), poll=timedelta(milliseconds=20))
+            async with live:
+                yield Server(name, port, engine, directory, keys, reader, lost, live, rpc, tasks)
+                await rpc.drain(timedelta(0))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+@dataclass
+class ScriptedExecutor:
+    """An executor that does what a test says, and remembers what it was told."""
+
+    id: str = "e1"
+    token: str = "blue"
+    journal: str = "journal-1"
+    slots: int = 4
+    dynamic: bool = False
+    session_id: str = ""
+    session_secret: str = ""
+    held: list[pb.HeldAssignment] = field(default_factory=list)
+    heard: list[pb.ConnectResponse] = field(default_factory=list)
+    ended: SluicewayError | None = None
+    is_ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.changed = asyncio.Condition()
+        self._call: Any = None
+        self._channel: Any = None
+        self._reading: asyncio.Task[None] | None = None
+        self._number = 0
+
+    async def connect(self, server: Server, **more: Any) -> None:
+        """Say hello. `more` overrides fields of it."""
+        self.heard, self.ended, self.is_ended = [], None, False
+        self._channel = open_channel(f"127.0.0.1:{server.port}", token=self.token)
+        self._call = executor_service_pb2_grpc.ExecutorServiceStub(self._channel).Connect()
+        said: dict[str, Any] = {
+            "executor_id": self.id,
+            "session_id": self.session_id,
+            "session_secret": self.session_secret,
+            "journal_id": self.journal,
+            "version": "1",
+            "archs": ["amd64"],
+            "slots": self.slots,
+            "drivers": ["sandbox"],
+            "dynamic": self.dynamic,
+            "held": self.held,
+        }
+        hello = pb.Hello(**{**said, **more})
+        self._reading = asyncio.create_task(self._read())
+        await self._say(pb.ConnectRequest(hello=hello))
+
+    async def welcomed(self, server: Server, **more: Any) -> pb.Welcome:
+        await self.connect(server, **more)
+        welcome = (await self.until("welcome")).welcome
+        self.session_id, self.session_secret = welcome.session_id, welcome.session_secret
+        return welcome
+
+    async def refused(self, server: Server, **more: Any) -> SluicewayError:
+        await self.connect(server, **more)
+        return await self.end()
+
+    async def end(self) -> SluicewayError:
+        async with asyncio.timeout(10), self.changed:
+            await self.changed.wait_for(lambda: self.is_ended)
+        await self.leave()
+        assert self.ended is not None
+        return self.ended
+
+    async def until(
+        self, kind: str, holds: Callable[[Any], bool] = lambda _: True, *, after: int = 0
+    ) -> pb.ConnectResponse:
+        """The first message of a kind, after so many messages, for which something holds."""
+
+        def found() -> pb.ConnectResponse | None:
+            for message in self.heard[after:]:
+                if message.WhichOneof("message") == kind and holds(getattr(message, kind)):
+                    return message
+            if self.is_ended:
+                raise AssertionError(f"the stream ended: {self.ended!r}")
+            return None
+
+        async with asyncio.timeout(10), self.changed:
+            await self.changed.wait_for(lambda: found() is not None)
+        message = found()
+        assert message is not None
+        return message
+
+    def of(self, kind: str) -> list[Any]:
+        return [getattr(message, kind) for message in self.heard if message.WhichOneof("message") == kind]
+
+    async def heartbeat(self, number: int) -> None:
+        await self._say(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=number)))
+
+    async def confirm(self, number: int, *, refused: str = "") -> None:
+        acknowledgement = pb.CommandAcknowledgement(number=number)
+        if refused:
+            acknowledgement.refused.code = refused
+            acknowledgement.refused.message = "it cannot be done"
+        await self._say(pb.ConnectRequest(acknowledgement=acknowledgement))
+
+    async def report(self, assign: pb.Assign, phase: str, *, number: int = 0, attempt: int = 0) -> int:
+        """Send an update; answers its number."""
+        if not number:
+            self._number += 1
+        update = pb.AssignmentUpdate(
+            number=number or self._number,
+            assignment_id=assign.assignment_id,
+            epoch=pb.Epoch(database=assign.epoch.database, attempt=attempt or assign.epoch.attempt),
+            phase=pb.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{phase}"),
+        )
+        await self._say(pb.ConnectRequest(updates=pb.Updates(updates=[update])))
+        return update.number
+
+    async def reported(self, assign: pb.Assign, phase: str, **more: int) -> pb.UpdateAcknowledgement:
+        """Send an update and wait for its acknowledgement."""
+        after = len(self.heard)
+        number = await self.report(assign, phase, **more)
+        answer = await self.until("update_acknowledgement", lambda a: a.number == number, after=after)
+        return answer.update_acknowledgement
+
+    def hold(self, assign: pb.Assign, phase: str) -> None:
+        self.held.append(
+            pb.HeldAssignment(
+                assignment_id=assign.assignment_id,
+                epoch=assign.epoch,
+                phase=pb.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{phase}"),
+                run_id=assign.specification.run_id,
+                task_id=assign.specification.task_id,
+            )
+        )
+
+    async def leave(self) -> None:
+        """Break the stream."""
+        if self._call is not None:
+            self._call.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+        if self._channel is not None:
+            await self._channel.close()
+        self._call = self._reading = self._channel = None
+
+    async def _say(self, message: pb.ConnectRequest) -> None:
+        await self._call.write(message)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._call.read()
+                if message is grpc.aio.EOF:
+                    break
+                async with self.changed:
+                    self.heard.append(message)
+                    self.changed.notify_all()
+            await self._call.code()
+            self.ended = None if await self._call.code() == grpc.StatusCode.OK else await self._fault()
+        except grpc.aio.AioRpcError as error:
+            self.ended = error_of(error)
+        finally:
+            self.is_ended = True
+            with suppress(RuntimeError):
+                async with self.changed:
+                    self.changed.notify_all()
+
+    async def _fault(self) -> SluicewayError:
+        return error_of(
+            grpc.aio.AioRpcError(
+                await self._call.code(),
+                await self._call.initial_metadata(),
+                await self._call.trailing_metadata(),
+                await self._call.details(),
+            )
+        )
+
+
+@asynccontextmanager
+async def leaving(*executors: ScriptedExecutor) -> AsyncIterator[None]:
+    """Let go of executors at the end."""
+    async with AsyncExitStack() as stack:
+        for executor in executors:
+            stack.push_async_callback(executor.leave)
+        yield
