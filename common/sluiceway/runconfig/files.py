@@ -92,9 +92,7 @@ class FolderFiles:
         """See `RepositoryFiles.read`."""
         inside = join_inside("", path)
         try:
-            target = (self._root / inside).resolve(strict=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            target = (self._root / inside).resolve()
         except (OSError, RuntimeError) as cause:  # RuntimeError: links in a circle
             raise FileRefused(f"{quoted(path)} cannot be read: {cause}") from cause
         if not target.is_relative_to(self._root) or ".git" in target.relative_to(self._root).parts:
@@ -102,14 +100,21 @@ class FolderFiles:
         try:
             # What the path names may have been exchanged since: no link is followed, and no pipe is waited for.
             descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    raise FileRefused(f"{quoted(path)} is not a plain file")
-                _check_size(path, status.st_size)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as cause:
+            raise FileRefused(f"{quoted(path)} cannot be read: {cause.strerror}") from cause
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise FileRefused(f"{quoted(path)} is not a plain file")
+            _check_size(path, status.st_size)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except OSError as cause:
             raise FileRefused(f"{quoted(path)} cannot be read: {cause.strerror}") from cause
+        finally:
+            os.close(descriptor)
         _check_size(path, len(content))
         return content
 

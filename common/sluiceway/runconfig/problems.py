@@ -74,5 +74,5 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     # A word of a stranger may be a megabyte; nothing that long is near anything.
     if len(given) > 100:
         return ""
-    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.6)
     return f": did you mean `{near[0]}`?" if near else ""

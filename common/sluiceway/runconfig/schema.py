@@ -21,29 +21,28 @@ def json_schema() -> dict[str, Any]:
     """Make the schema (draft 2020-12)."""
     schema = Config.model_json_schema(ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = schema["$defs"]
-    for definition in (schema, *definitions.values()):
-        _simplify(definition)
-    definitions.pop("Condition", None)
-    definitions.pop("RetryCause", None)
     conditions = {"enum": [c.value for c in Condition]}
     definitions["Task"]["properties"]["steps"]["items"] = _any_step(definitions)
     definitions["Task"]["properties"]["depends"]["items"] = _any_depend(conditions)
-    definitions.pop("Depend", None)
     definitions["Task"]["properties"]["approval"] = _nullable({"type": "boolean"}, {"$ref": "#/$defs/Approval"})
     definitions["Retry"]["properties"]["on"]["items"] = {"enum": [c.value for c in RetryCause]}
     definitions["Container"]["properties"]["ready"] = _nullable(
         {"type": "string"}, {"type": "integer", "minimum": 1, "maximum": 65535}, {"$ref": "#/$defs/Ready"}
     )
-    rules = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    definitions["RefRules"]["properties"] = {"include": _nullable(rules), "exclude": _nullable(rules)}
+    rules = ({"type": "string"}, {"type": "array", "items": {"type": "string"}})
+    definitions["RefRules"]["properties"] = {"include": _nullable(*rules), "exclude": _nullable(*rules)}
     for name in ("branch", "tag", "ref", "paths"):
-        definitions["When"]["properties"][name] = _nullable(*rules["anyOf"], {"$ref": "#/$defs/RefRules"})
-    # `$schema` inside of a configuration is not a field of it; editors are told by the file's name.
+        definitions["When"]["properties"][name] = _nullable(*rules, {"$ref": "#/$defs/RefRules"})
+    for name in ("Condition", "RetryCause", "Depend"):
+        # The forms above have taken their place.
+        definitions.pop(name, None)
+    for definition in (schema, *definitions.values()):
+        _simplify(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_ID,
         "title": "Sluiceway run configuration",
-        **{key: value for key, value in schema.items() if key != "title"},
+        **schema,
     }
 
 

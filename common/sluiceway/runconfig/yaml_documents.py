@@ -91,7 +91,7 @@ class _YamlComposer:
         line, column = _place(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path, line, column)
-        if len(path) > MAX_DEPTH:
+        if len(path) >= MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
             fail(f"nested deeper than {MAX_DEPTH} levels", line, column)
         anchor: str | None = event.anchor
         if anchor is not None:
@@ -131,7 +131,7 @@ class _YamlComposer:
     def _sequence(self, events: Iterator[Any], path: DocumentPath, mark: Mark) -> _Node:
         values: list[Any] = []
         marks: list[Mark] = []
-        node = _Node(values, mark)
+        node = _Node(values, mark, height=1)
         for event in events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
@@ -145,7 +145,7 @@ class _YamlComposer:
     def _mapping(self, events: Iterator[Any], path: DocumentPath, mark: Mark) -> _Node:
         values: dict[str, Any] = {}
         marks: dict[str, Mark] = {}
-        node = _Node(values, mark)
+        node = _Node(values, mark, height=1)
         for event in events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
