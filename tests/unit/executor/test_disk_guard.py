@@ -1,0 +1,49 @@
+"""Which task is ended when the disk is nearly full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sluiceway.executor.disk import DiskGuard
+
+
+class Worker:
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def pass_limit(self, code: str, message: str) -> None:
+        self.codes.append(code)
+
+
+class Running:
+    def __init__(self) -> None:
+        self.workers = {"small": Worker(), "large": Worker()}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Running:
+    for name, size in (("small", 1000), ("large", 200_000)):
+        folder = tmp_path / "sandbox" / "pods" / name / "home"
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(b"x" * size)
+    return Running()
+
+
+async def test_the_one_that_uses_most_is_ended(
+    tmp_path: Path, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluiceway.executor.disk.MOST_HARMLESS_BYTES", 100_000)
+    assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).look() == "large"
+    assert running.workers["large"].codes == ["LIMIT_DISK"]
+    assert running.workers["small"].codes == []
+
+
+async def test_nobody_is_ended_who_is_not_to_blame(tmp_path: Path, running: Running) -> None:
+    assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).look() is None
+    assert not running.workers["large"].codes
+
+
+async def test_nothing_happens_while_there_is_room(tmp_path: Path, running: Running) -> None:
+    assert await DiskGuard(tmp_path, running, min_free_bytes=0).look() is None
