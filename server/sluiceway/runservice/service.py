@@ -65,6 +65,10 @@ class Logs(Protocol):
 class RunServicer(pb_grpc.RunServiceServicer):
     """`RunService`, but for what is not offered yet: restarts and the deletion of logs."""
 
+    # Not built here: the generated ones stay, and `RpcServer` does not offer those.
+    RestartRun = pb_grpc.RunServiceServicer.RestartRun
+    DeleteLogs = pb_grpc.RunServiceServicer.DeleteLogs
+
     def __init__(self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs) -> None:
         self._db = db
         self._engine = engine
