@@ -22,7 +22,7 @@ from datetime import timedelta
 import structlog
 
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.model import Decision, Put, Query, View
+from sluiceway.datamanager.model import Decision, Fields, Put, Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
@@ -435,27 +435,24 @@ class Placer:
     def _waiting(self, work: Work, free: int) -> list[Candidate]:
         """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
         window = min(1000, max(WINDOW, 2 * free))
-        found = self._ready(work, {"state": "ready"}, window)
-        if len(found) >= window:
-            owners = sorted(self._owners)
-            for owner in owners[:MAX_OWNERS]:
-                mine = self._ready(work, {"state": "ready", "scope": owner}, min(free, WINDOW))
-                if not mine:
+        found: dict[str, Candidate] = {}
+        if self._ready(work, {"state": "ready"}, window, found) >= window:
+            for owner in sorted(self._owners)[:MAX_OWNERS]:
+                if not self._ready(work, {"state": "ready", "scope": owner}, min(free, WINDOW), found):
                     self._owners.discard(owner)
-                found.update(mine)
         return list(found.values())
 
-    def _ready(self, work: Work, where: dict[str, str | int | None], size: int) -> dict[str, Candidate]:
+    def _ready(self, work: Work, where: Fields, size: int, found: dict[str, Candidate]) -> int:
+        """Add to `found`; answers how many are stored. Of runs that this transaction changed, all are known already."""
         page = work.view.select(TASK, Query(where=where, order=("rank",), size=size))
         touched = work.touched
-        found: dict[str, Candidate] = {}
         for key, record in page.records:
-            if record.task.run_id in touched:
+            if record.task.run_id in touched or key in found:
                 continue
             state = work.run(record.task.run_id)
             if state is not None:
                 found[key] = Candidate(state.run, state.tasks[record.task.id])
-        return found
+        return len(page.records)
 
     def _counted(self, work: Work) -> list[ExecutorView]:
         executors = self._standing(work.view)
