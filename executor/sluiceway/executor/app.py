@@ -42,6 +42,7 @@ __all__ = ["ExecutorSettings", "StopWish", "run_executor"]
 log = structlog.get_logger(__name__)
 
 _REPORT_SECONDS = 15.0
+_WITHDRAW_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,9 @@ async def run_executor(
                 await _first_of(session.connected.wait(), stop.wait())
                 connected.set()
             await _first_of(stop.wait(), assignments.draining.wait())
+            if not assignments.draining.is_set() and (session.connected.is_set() or not assignments.is_idle):
+                # What is assigned until the server knows is still taken: a refused assignment is a lost task.
+                await session.withdraw(_WITHDRAW_SECONDS)
             assignments.draining.set()
             log.info("executor_drains", running=len(assignments.running()))
             await assignments.wait_idle()

@@ -149,6 +149,8 @@ class Session:
         self._failures = 0
         self._was_taken = False
         self._fence_seconds = _DEFAULT_FENCE_SECONDS
+        self._withdrawing = asyncio.Event()
+        self._withdrawn = asyncio.Event()
         self.connected = asyncio.Event()
         """Set while a server acknowledges this executor."""
         self.siblings: tuple[str, ...] = ()
@@ -172,6 +174,9 @@ class Session:
                 log.exception("executor_stream_failed")
             finally:
                 self.connected.clear()
+            if self._withdrawing.is_set() and not self._withdrawn.is_set() and self._failures == 0:
+                self._failures += 1
+                continue
             self._failures += 1
             pause = backoff_seconds(
                 self._failures,
@@ -180,6 +185,16 @@ class Session:
                 random=self._random,
             )
             await asyncio.sleep(pause)
+
+    async def withdraw(self, seconds: float) -> None:
+        """Say hello anew, with no slots, so that a server assigns nothing any more; what runs goes on.
+
+        Returns when a server knows it, or after `seconds`: a server that cannot be reached assigns nothing either.
+        """
+        self._withdrawing.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._withdrawn.wait()
 
     async def _take_refusal(self, error: SluicewayError) -> None:
         if error.reason == "SESSION_FENCED":
@@ -202,11 +217,12 @@ class Session:
         """
         await self._journal.reserve_numbers()
         channel = self._open_channel()
-        stream = _Stream(self._hello(), self._outbox)
+        withdraws = self._withdrawing.is_set()
+        stream = _Stream(self._hello(slots=0 if withdraws else self._identity.slots), self._outbox)
         try:
             call = pb_grpc.ExecutorServiceStub(channel).Connect(stream.requests())
             try:
-                await self._serve(stream, call)
+                await self._serve(stream, call, withdraws=withdraws)
             finally:
                 call.cancel()
         except grpc.aio.AioRpcError as error:
@@ -222,7 +238,11 @@ class Session:
             await channel.close()
 
     async def _serve(
-        self, stream: _Stream, call: grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse]
+        self,
+        stream: _Stream,
+        call: grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse],
+        *,
+        withdraws: bool,
     ) -> None:
         responses = call.__aiter__()
         try:
@@ -237,9 +257,12 @@ class Session:
         await self._take_welcome(first.welcome)
         interval = first.welcome.heartbeat_interval.ToTimedelta().total_seconds() or _DEFAULT_HEARTBEAT_SECONDS
         stream.acknowledged_at = self._clock.monotonic()
+        if withdraws:
+            self._withdrawn.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 ending = [
+                    *([] if withdraws else [tasks.create_task(self._end_to_withdraw(), name="executor withdraws")]),
                     tasks.create_task(self._heartbeats(stream, interval), name="executor heartbeats"),
                     tasks.create_task(self._obey(stream), name="executor commands"),
                 ]
@@ -285,6 +308,10 @@ class Session:
                     await stream.commands.put(getattr(response, kind))
                 case other:
                     log.warning("server_says_nonsense", message=other)
+
+    async def _end_to_withdraw(self) -> None:
+        await self._withdrawing.wait()
+        raise Unavailable("the executor says hello anew, with no slots")
 
     async def _heartbeats(self, stream: _Stream, interval: float) -> None:
         number = 0
@@ -335,7 +362,7 @@ class Session:
         )
         then()
 
-    def _hello(self) -> pb.Hello:
+    def _hello(self, *, slots: int) -> pb.Hello:
         identity, journal = self._identity, self._journal
         return pb.Hello(
             executor_id=journal.executor_id,
@@ -345,7 +372,7 @@ class Session:
             version=identity.version,
             archs=identity.archs,
             labels=identity.labels,
-            slots=identity.slots,
+            slots=slots,
             privileged_allowed=identity.privileged_allowed,
             drivers=identity.drivers,
             dynamic=identity.dynamic,

@@ -78,7 +78,7 @@ def check_hello(hello: pb.Hello) -> None:
     faults = [
         Violation("executor_id", "1 to 100 of a-z A-Z 0-9 . _ -") if not _ID.fullmatch(hello.executor_id) else None,
         Violation("journal_id", "must be given") if not hello.journal_id else None,
-        Violation("slots", f"1 to {_MOST_SLOTS}") if not 1 <= hello.slots <= _MOST_SLOTS else None,
+        Violation("slots", f"0 to {_MOST_SLOTS}") if not 0 <= hello.slots <= _MOST_SLOTS else None,
         Violation("drivers", "at least one") if not hello.drivers else None,
         Violation("held", f"at most {_MOST_HELD}") if len(hello.held) > _MOST_HELD else None,
     ]

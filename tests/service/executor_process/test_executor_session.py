@@ -377,7 +377,10 @@ async def test_a_drained_executor_finishes_what_runs_and_takes_no_more(
     server.assign("a1", script(f"touch {tmp_path}/on; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"))
     await _exists(tmp_path / "on")
     executor.stop.event.set()
-    await asyncio.sleep(0)
+    await server.until(lambda: len(server.streams) == 2)
+    assert server.stream.hello.slots == 0
+    assert [held.assignment_id for held in server.stream.hello.held] == ["a1"]
+    await server.until(lambda: server.stream.heartbeats)
     number = server.assign("a2", script("true"))
     await server.until(lambda: number in server.stream.acknowledged)
     assert server.stream.acknowledged[number].refused.code == "DRAINING"

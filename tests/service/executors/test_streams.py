@@ -105,7 +105,7 @@ async def _is_gone(server: Server, executor_id: str) -> bool:
 
 async def test_first_message_must_be_a_possible_hello(house: House, executor: ScriptedExecutor) -> None:
     async with house.server() as server:
-        error = await executor.refused(server, executor_id="../x", slots=0, drivers=[], journal_id="")
+        error = await executor.refused(server, executor_id="../x", slots=-1, drivers=[], journal_id="")
         assert isinstance(error, InvalidInput)
         assert [v.path for v in error.violations] == ["executor_id", "journal_id", "slots", "drivers"]
 
