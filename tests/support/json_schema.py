@@ -18,7 +18,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _KNOWN = {
     "$defs", "$id", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description", "enum",
-    "exclusiveMinimum", "items", "maxItems", "maxLength", "maximum", "maxProperties", "minItems", "minLength", "minimum",
+    "exclusiveMinimum", "items", "maxItems", "maxLength", "maximum", "maxProperties", "minItems", "minLength",
+    "minimum",
     "minProperties", "pattern", "properties", "propertyNames", "required", "title", "type",
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ ERRORS = [
     ),
     ("name-missing", {"runs": [{"tasks": [task()]}]}, "runs[0].name", "`name` is required"),
     ("name-null", config({"name": None, "runtime": RUNTIME}), f"{T}.name", "`name` is required"),
-    ("name-number", config(task(5)), f"{T}.name", 'must be a string, not a number; quote it: "5"'),  # type: ignore[arg-type]
+    ("name-number", config(task() | {"name": 5}), f"{T}.name", 'must be a string, not a number; quote it: "5"'),
     ("name-long", config(task("x" * 101)), f"{T}.name", "can have at most 100 characters, not 101"),
     ("name-empty", config(task("")), f"{T}.name", "must not be empty"),
     ("name-blank", config(task("  ")), f"{T}.name", "must not be empty"),
@@ -440,7 +440,8 @@ def test_same_faults_have_the_same_paths_in_every_syntax() -> None:
 
 
 def test_yaml_fault_has_line_and_column() -> None:
-    text = b"runs:\n  - name: r\n    tasks:\n      - name: a\n        runtime: {containers: [{image: host}]}\n        nope: 1\n"
+    text = b"runs:\n  - name: r\n    tasks:\n      - name: a\n"
+    text += b"        runtime: {containers: [{image: host}]}\n        nope: 1\n"
     errors = load_source("c.yml", text, MappingFiles({}), BRANCH).errors
     assert [(e.path, e.line, e.column) for e in errors] == [("runs[0].tasks[0].nope", 6, 9)]
 

@@ -68,7 +68,8 @@ YAML_FAULTS = [
      ['1:4: the tag "tag:yaml.org,2002:python/object/apply:os.system" is not allowed here']),
     ("own-tag", "a: !secret x\n", ['1:4: the tag "!secret" is not allowed here']),
     ("wrong-tag", "a: !!int x\n", ['1:4: a: "x" is not what its tag !!int says']),
-    ("merge-key", "a: &x {b: 1}\nc:\n  <<: *x\n", ["3:3: c: merge keys (`<<`) are not YAML 1.2; use jsonnet to share parts"]),
+    ("merge-key", "a: &x {b: 1}\nc:\n  <<: *x\n",
+     ["3:3: c: merge keys (`<<`) are not YAML 1.2; use jsonnet to share parts"]),
     ("key-number", "1: a\n", ['1:1: a key must be a string; quote it: "1"']),
     ("key-list", "? [a]\n: b\n", ["1:3: a key must be a string, not a list or a map"]),
     ("nan", "a: .nan\n", ["1:4: a: .nan is not a number that a configuration can hold"]),
@@ -186,8 +187,12 @@ def test_rendered_document_has_no_positions() -> None:
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc ?", min_size=1, max_size=5), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text("abc ?", min_size=1, max_size=5), inner, max_size=4),
     max_leaves=15,
 )  # fmt: skip
 

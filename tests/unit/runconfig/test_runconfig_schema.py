@@ -38,7 +38,8 @@ ACCEPTED = [
     ("short-clone", step({"clone": {}})),
     ("null-clone", step({"clone": None})),
     ("long-clone", step({"type": "clone", "depth": 1})),
-    ("caches", task(steps=[{"save_cache": {"key": "k", "contents": [{"paths": ["x"]}]}}, {"restore_cache": {"keys": ["k"]}}])),
+    ("caches",
+     task(steps=[{"save_cache": {"key": "k", "contents": [{"paths": ["x"]}]}}, {"restore_cache": {"keys": ["k"]}}])),
     ("workspaces", task(steps=[{"save_to_workspace": {"contents": [{}]}}, {"restore_workspace": None}])),
     ("files", task(steps=[{"save_artifacts": {"name": "n", "paths": ["x"]}}, {"save_reports": {"paths": ["x"]}}])),
     ("depends-text", task(depends=["first"])),
@@ -53,7 +54,8 @@ ACCEPTED = [
     ("retry", task(retry={"max_attempts": 3, "on": ["lost"]})),
     ("resources", task(resources={"cpu": 0.5, "memory": "1Gi"})),
     ("registries", task(docker_registries_auth={"r": {"username": "u", "password": {"from_variable": "P"}}})),
-    ("arch", task(runtime={"type": "pod", "arch": "386", "containers": [{"image": "i", "ready": 80}, {"image": "j", "ready": "x"}]})),
+    ("arch", task(runtime={"type": "pod", "arch": "386",
+                           "containers": [{"image": "i", "ready": 80}, {"image": "j", "ready": "x"}]})),
     ("volumes", task(runtime={"containers": [{"image": "i", "volumes": [{"path": "/t", "tmpfs": {"size": "1Gi"}}]}]})),
 ]  # fmt: skip
 

@@ -81,7 +81,8 @@ EVERYTHING: dict[str, Any] = {
                         {"run": "make"},
                         {"run": {"name": "n", "command": "a\nb", "environment": {"D": "x"}, "working_dir": "/",
                                  "shell": "sh", "tty": True, "always": True, "when": {"branch": "other"}}},
-                        {"save_to_workspace": {"contents": [{"source_dir": ".", "dest_dir": "/bin/", "paths": ["**"]}]}},
+                        {"save_to_workspace":
+                            {"contents": [{"source_dir": ".", "dest_dir": "/bin/", "paths": ["**"]}]}},
                         {"restore_workspace": {"dest_dir": "d"}},
                         {"save_cache": {"key": "k-{{ arch }}", "contents": [{"source_dir": "/c"}]}},
                         {"restore_cache": {"keys": ["k-", "k"], "dest_dir": "/c"}},
