@@ -165,8 +165,10 @@ class House:
             port = await rpc.start("127.0.0.1:0")
             reader = LogReader(store, live, StoredLogStates(self.db), poll=timedelta(milliseconds=20))
             async with live:
-                yield Server(name, port, engine, directory, keys, reader, lost, live, rpc, tasks)
-                await rpc.drain(timedelta(0))
+                try:
+                    yield Server(name, port, engine, directory, keys, reader, lost, live, rpc, tasks)
+                finally:
+                    await rpc.drain(timedelta(0))
         finally:
             for task in tasks:
                 task.cancel()
