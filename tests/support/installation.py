@@ -173,7 +173,9 @@ def installation(folder: Path, *arguments: str) -> Iterator[Installation]:
         def ready() -> bool:
             if process.poll() is not None:
                 raise AssertionError((folder / "standalone.log").read_text())
-            return (data / "standalone.json").exists()
+            # The file of a parent that was killed is still there until the new one has removed it.
+            state = data / "standalone.json"
+            return state.exists() and json.loads(state.read_text())["pid"] == process.pid
 
         until(ready, "standalone is ready")
         yield Installation(data, repositories, process)

@@ -76,7 +76,7 @@ def test_a_configuration_that_does_not_parse_makes_a_run_that_says_why(here: Ins
 
 
 def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Installation) -> None:
-    repository = repository_of(here, "queueing", {"name": "holds", "steps": [{"run": "sleep 2"}]})
+    repository = repository_of(here, "queueing", {"name": "holds", "steps": [{"run": "sleep 6"}]})
     first = here.create(repository, "--group", "/user/me/one")
     second = here.create(repository, "--group", "/user/me/one")
     other = here.create(repository, "--group", "/user/me/two")
@@ -152,12 +152,12 @@ def test_a_follower_sees_all_bytes_across_a_restart_of_the_server(here: Installa
     run_id = here.create(repository)
     environment = {**os.environ, "SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token}
     command = [sys.executable, "-m", "sluiceway.cli.entry", "run", "logs", run_id, "counts", "--step", "0", "--follow"]
-    follower = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-    assert follower.stdout is not None
-    assert follower.stdout.readline() == b"line 0\n"
-    os.kill(here.state["processes"]["server"], signal.SIGKILL)
-    rest = follower.stdout.read()
-    assert follower.wait(60) == 0
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == b"line 0\n"
+        os.kill(here.state["processes"]["server"], signal.SIGKILL)
+        rest = follower.stdout.read()
+        assert follower.wait(60) == 0
     assert b"line 0\n" + rest == numbers()
 
 

@@ -30,6 +30,7 @@ DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 MAX_TASKS_PAGE = 2_000
 
+_OWN = "/user/me/"
 _TERMINAL = frozenset({api.RUN_PHASE_SETUP_ERROR, api.RUN_PHASE_CANCELLED, api.RUN_PHASE_FINISHED})
 
 
@@ -79,6 +80,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:  # noqa: N802 - the name that grpc calls
         """See the proto."""
+        request.run.group = _own_group(request.run.group)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
         answer_position(str(committed.position))
         return pb.CreateRunResponse(run=committed.value.run)
@@ -91,10 +93,11 @@ class RunServicer(pb_grpc.RunServiceServicer):
         """See the proto."""
         where: dict[str, str | int | None] = {}
         found = []
-        if request.group:
-            faults = groups.faults(request.group)
+        group = _own_group(request.group)
+        if group:
+            faults = groups.faults(group)
             found += [Violation("group", fault) for fault in faults]
-            where["group"] = request.group if faults else groups.canonical(request.group)
+            where["group"] = group if faults else groups.canonical(group)
         if request.phase not in api.RunPhase.values():
             found.append(Violation("phase", f"{request.phase} is not known"))
         if request.result not in api.RunResult.values():
@@ -176,11 +179,12 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:  # noqa: N802 - as above
         """See the proto."""
         topic = TOPIC_RUNS
-        if request.group:
-            faults = groups.faults(request.group)
+        group = _own_group(request.group)
+        if group:
+            faults = groups.faults(group)
             if faults:
                 raise InvalidInput([Violation("group", fault) for fault in faults])
-            topic = group_topic(groups.canonical(request.group))
+            topic = group_topic(groups.canonical(group))
         if request.after:
             after = _parse("after", request.after)
         else:
@@ -188,7 +192,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             yield pb.WatchRunsResponse(position=str(after))
         async with aclosing(_subscription(self._db, after, topic)) as applied:
             async for each in applied:
-                events = [event for event in _events(each) if not request.group or topic == group_topic(event.group)]
+                events = [event for event in _events(each) if not group or topic == group_topic(event.group)]
                 if events:
                     yield pb.WatchRunsResponse(position=str(each.position), events=events)
 
@@ -351,3 +355,10 @@ def _no_run(run_id: str) -> NotFound:
 
 def _no_task(run_id: str, task: str) -> NotFound:
     return NotFound(f"run {run_id!r} has no task {task!r}", resource_type="task", resource_name=task)
+
+
+def _own_group(group: str) -> str:
+    """Put the caller's id for `me`: the command line knows a token, not whose it is."""
+    if not group.startswith(_OWN):
+        return group
+    return f"{groups.join('user', current_caller().id)}/{group.removeprefix(_OWN)}"
