@@ -41,9 +41,9 @@ __all__ = ["Placer"]
 
 _log = structlog.get_logger(__name__)
 
-WINDOW = 64
+WINDOW = 16
 MAX_EXECUTORS_COUNTED = 64
-MAX_OWNERS = 32
+MAX_OWNERS = 8
 MAX_STARTS = 100
 QUEUE_WINDOW = 100
 SCOPE_WINDOW = 1000
@@ -86,8 +86,12 @@ class Placer:
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
         self._look_at_parked = False
-        self._owners: set[str] = set()
+        # Transaction functions run in the committer's thread. What they read here is replaced, never changed; what they
+        # find out goes through the work, and is taken over by `learn` in the event loop.
+        self._owners: frozenset[str] = frozenset()
+        self._live: tuple[ExecutorView, ...] = tuple(executors.live())
         self._load: dict[str, int] = {}
+        self._turn = 0
 
     # --- the election ---------------------------------------------------------------------------------------------
 
@@ -198,7 +202,8 @@ class Placer:
     # --- what wakes it --------------------------------------------------------------------------------------------
 
     def executors_changed(self) -> None:
-        """Look again at everything that waits for a place, parked tasks too."""
+        """Look again at everything that waits for a place, parked tasks too. In the event loop."""
+        self._live = tuple(self._executors.live())
         self._look_at_parked = True
         self._wake.set()
 
@@ -206,8 +211,12 @@ class Placer:
         """Hear what a transaction of this server did, now that it is committed."""
         for executor, used in work.counted.items():
             self._load[executor] = used
+        self._turn += MAX_OWNERS
         if self.term is not None:
-            self._owners |= work.woken_scopes - {""}
+            self._owners = (self._owners - work.idle_owners) | (work.woken_scopes - {""})
+            if work.late_groups:
+                self._groups |= work.late_groups
+                self._wake.set()
 
     async def _listen(self) -> None:
         while True:
@@ -217,7 +226,7 @@ class Placer:
                         if getattr(action, "kind", None) == KIND_PLACEMENT:
                             notice = pb.PlacementNotice.FromString(action.body)  # type: ignore[union-attr]  # an Emit
                             self._groups.update(notice.groups)
-                            self._owners.update(scope for scope in notice.scopes if scope)
+                            self._owners |= {scope for scope in notice.scopes if scope}
                             self._wake.set()
             except (OutOfRange, Exhausted, Conflict) as error:
                 # What was missed is found by looking at everything.
@@ -270,11 +279,15 @@ class Placer:
                 if not self.leads(view):
                     return Decision(0)
                 work.freed_groups.update(freed)
-                count = self.place(work)
+                count = self.place(work, all_that_waits=True)
                 last = work
                 return work.decision(count, tell_placer=False)
 
-            committed = await self._db.transact(function)
+            try:
+                committed = await self._db.transact(function)
+            except BaseException:
+                self._groups.update(freed)
+                raise
             if last is not None:
                 last.remember(committed.position, self._cache)
                 self.learn(last)
@@ -284,6 +297,7 @@ class Placer:
 
     async def _unpark(self) -> None:
         token = ""
+        owners: set[str] = set()
 
         def function(view: View) -> Decision[str]:
             if not self.leads(view):
@@ -300,23 +314,27 @@ class Placer:
                 needs = codec.decode_task(record).needs
                 if any(missing(codec.decode_run(run), needs, executor) is None for executor in executors):
                     work.park(record.task.run_id, record.task.id, parked=False)
-                    self._owners.add(record.scope)
+                    owners.add(record.scope)
             return work.decision(page.next_token, tell_placer=False)
 
         while True:
             token = (await self._db.transact(function)).value
+            self._owners |= owners
             if not token:
                 return
 
     # --- one placement --------------------------------------------------------------------------------------------
 
-    def place(self, work: Work) -> int:
+    def place(self, work: Work, *, all_that_waits: bool = False) -> int:
         """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
 
-        Called inside a transaction function, when `leads` says so.
+        Called inside a transaction function, when `leads` says so. When the transaction made nothing runnable and
+        freed no slot, what waits is not looked at, unless `all_that_waits`.
         """
         self._start_runs(work)
-        return self._assign(work) if self._may_assign(work.view) else 0
+        if not (work.woken_scopes or all_that_waits) or not self._may_assign(work.view):
+            return 0
+        return self._assign(work)
 
     def _may_assign(self, view: View) -> bool:
         record = view.get(PLACER, PLACER_ID)
@@ -331,8 +349,7 @@ class Placer:
             work.freed_groups.discard(group)
             self._start_next(work, group)
         # A chain of runs that end as soon as they start, longer than one transaction should be.
-        self._groups |= work.freed_groups
-        self._wake.set()
+        work.late_groups |= work.freed_groups
 
     def _start_next(self, work: Work, group: str) -> None:
         scope = groups.scope_of(group)
@@ -417,29 +434,31 @@ class Placer:
                     now=work.now,
                 )
             )
+        by_id = {(each.run.id, each.task.id): each for each in candidates}
         for waiting in placement.waiting:
-            self._keep_waiting(work, waiting, executors)
+            self._keep_waiting(work, waiting, by_id[waiting.run_id, waiting.task_id], executors)
         return len(placement.choices)
 
-    def _keep_waiting(self, work: Work, waiting: Waiting, executors: list[ExecutorView]) -> None:
-        state = work.run(waiting.run_id)
-        if state is None:
-            return
-        task = state.tasks[waiting.task_id]
-        never = all(missing(state.run, task.needs, executor) is not None for executor in executors)
-        work.park(state.run.id, task.id, parked=never)
+    def _keep_waiting(self, work: Work, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]) -> None:
+        run, task = candidate.run, candidate.task
+        never = all(missing(run, task.needs, executor) is not None for executor in executors)
+        if never:
+            work.park(run.id, task.id, parked=True)
         # Numbers in the sentence change all the time; what is stored changes with the kind of wait. `explain` counts.
-        if task.reason is None or task.reason.code != waiting.reason.code or never:
-            work.explain(state.run.id, task.id, waiting.reason)
+        if never or task.reason is None or task.reason.code != waiting.reason.code:
+            work.explain(run.id, task.id, waiting.reason)
 
     def _waiting(self, work: Work, free: int) -> list[Candidate]:
         """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
-        window = min(1000, max(WINDOW, 2 * free))
+        window = min(1000, WINDOW + 2 * free)
         found: dict[str, Candidate] = {}
         if self._ready(work, {"state": "ready"}, window, found) >= window:
-            for owner in sorted(self._owners)[:MAX_OWNERS]:
+            # Not of all owners at each placement, but of the next few each time.
+            owners = sorted(self._owners)
+            turn = self._turn % max(1, len(owners))
+            for owner in (owners[turn:] + owners[:turn])[:MAX_OWNERS]:
                 if not self._ready(work, {"state": "ready", "scope": owner}, min(free, WINDOW), found):
-                    self._owners.discard(owner)
+                    work.idle_owners.add(owner)
         return list(found.values())
 
     def _ready(self, work: Work, where: Fields, size: int, found: dict[str, Candidate]) -> int:
@@ -449,9 +468,10 @@ class Placer:
         for key, record in page.records:
             if record.task.run_id in touched or key in found:
                 continue
-            state = work.run(record.task.run_id)
-            if state is not None:
-                found[key] = Candidate(state.run, state.tasks[record.task.id])
+            run = work.view.get(RUN, record.task.run_id)
+            if run is not None:
+                # Of most candidates nothing more is needed: the run is read whole when its task was chosen.
+                found[key] = Candidate(codec.decode_run(run), codec.decode_task(record))
         return len(page.records)
 
     def _counted(self, work: Work) -> list[ExecutorView]:
@@ -465,7 +485,7 @@ class Placer:
     def _standing(self, view: View) -> list[ExecutorView]:
         """The executors that are live, and of which the log says nothing else."""
         found = []
-        for each in self._executors.live():
+        for each in self._live:
             record = view.get(EXECUTOR, each.id)
             if record is not None and record.session_id == each.session and not record.vanished and not record.deleted:
                 found.append(replace(each, draining=each.draining or record.draining))

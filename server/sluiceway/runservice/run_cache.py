@@ -7,6 +7,7 @@ server; so a picture is put in only after `transact` answered, and taken out onl
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 
 from sluiceway.datamanager.model import Position
@@ -16,34 +17,40 @@ __all__ = ["RunCache"]
 
 
 class RunCache:
-    """At most `limit_tasks` tasks of pictures; the ones that were used last stay."""
+    """At most `limit_tasks` tasks of pictures; the ones that were used last stay. Safe to use from any thread.
+
+    Transaction functions run in the committer's thread, and pictures are put in from the event loop.
+    """
 
     def __init__(self, *, limit_tasks: int = 50_000) -> None:
         self._limit = limit_tasks
         self._tasks = 0
+        self._lock = threading.Lock()
         self._pictures: OrderedDict[str, tuple[Position, RunState]] = OrderedDict()
 
     def get(self, run_id: str, revision: Position | None) -> RunState | None:
         """Give the picture of exactly that revision."""
-        found = self._pictures.get(run_id)
-        if found is None or found[0] != revision:
-            return None
-        self._pictures.move_to_end(run_id)
-        return found[1]
+        with self._lock:
+            found = self._pictures.get(run_id)
+            if found is None or found[0] != revision:
+                return None
+            self._pictures.move_to_end(run_id)
+            return found[1]
 
     def put(self, run_id: str, revision: Position, state: RunState) -> None:
         """Keep the picture of a committed revision; a newer one is not replaced. Runs that are over are let go."""
-        found = self._pictures.get(run_id)
-        if found is not None:
-            if found[0] > revision:
+        with self._lock:
+            found = self._pictures.get(run_id)
+            if found is not None:
+                if found[0] > revision:
+                    return
+                self._drop(run_id)
+            if state.run.phase.is_terminal:
                 return
-            self._drop(run_id)
-        if state.run.phase.is_terminal:
-            return
-        self._pictures[run_id] = (revision, state)
-        self._tasks += len(state.tasks) + 1
-        while self._tasks > self._limit and len(self._pictures) > 1:
-            self._drop(next(iter(self._pictures)))
+            self._pictures[run_id] = (revision, state)
+            self._tasks += len(state.tasks) + 1
+            while self._tasks > self._limit and len(self._pictures) > 1:
+                self._drop(next(iter(self._pictures)))
 
     def _drop(self, run_id: str) -> None:
         _, state = self._pictures.pop(run_id)

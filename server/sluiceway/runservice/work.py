@@ -119,6 +119,8 @@ class Work:
         self._stored: list[str] = []
         self._groups: list[str] = []
         self.freed_groups: set[str] = set()
+        self.late_groups: set[str] = set()
+        self.idle_owners: set[str] = set()
         self.woken_scopes: set[str] = set()
 
     # --- runs -----------------------------------------------------------------------------------------------------
