@@ -1,7 +1,8 @@
 """All figures of docs/design/quality.md that are measured so far.
 
 `make bench` measures small, `make bench-full` at the stated size. Each figure is a module of its own and runs in a
-process of its own, one after the other: two at a time would measure each other. What is printed goes to `bench/results/` too, with date, commit and machine.
+process of its own, one after the other: two at a time would measure each other. What is printed goes to
+`bench/results/` too, with date, commit and machine.
 """
 
 from __future__ import annotations

@@ -161,10 +161,10 @@ def installation(folder: Path, *arguments: str) -> Iterator[Installation]:
     data, repositories = folder / "data", folder / "repositories"
     repositories.mkdir(parents=True, exist_ok=True)
     data.mkdir(exist_ok=True)
+    places = ("--local-repositories", str(repositories), *arguments)
     with (folder / "standalone.log").open("ab") as log:
         process = subprocess.Popen(
-            [*SLUICE, "standalone", "--data-dir", str(data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-            + ["--local-repositories", str(repositories), *arguments],
+            [*SLUICE, "standalone", "--data-dir", str(data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", *places],
             stdout=log,
             stderr=log,
         )

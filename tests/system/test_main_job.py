@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield running
 
 
-def repository_of(here: Installation, name: str, *tasks: dict[str, object], **fields: object) -> Path:
+def repository_of(here: Installation, name: str, *tasks: dict[str, Any], **fields: Any) -> Path:
     path = here.repositories / name
     make_repository(path, {".sluice/config.json": config(*tasks, **fields)})
     return path
@@ -131,7 +132,7 @@ def numbers() -> bytes:
 
 @pytest.mark.parametrize("victim", ["server", "gateway"])
 def test_tasks_go_on_when_a_process_is_killed_and_no_log_byte_is_lost(here: Installation, victim: str) -> None:
-    tasks = [{"name": f"counts {n}", "steps": [{"run": NUMBERS}]} for n in range(3)]
+    tasks: list[dict[str, Any]] = [{"name": f"counts {n}", "steps": [{"run": NUMBERS}]} for n in range(3)]
     repository = repository_of(here, f"killing-{victim}", *tasks)
     run_id = here.create(repository)
     until(lambda: b"line 5\n" in here.log(run_id, "counts 0", 0), "it counts")

@@ -165,6 +165,7 @@ async def run_executor(
                 await _first_of(session.connected.wait(), stop.wait())
                 connected.set()
             await _first_of(stop.wait(), assignments.draining.wait())
+            drained_by_server = assignments.draining.is_set()
             if not assignments.draining.is_set() and (session.connected.is_set() or not assignments.is_idle):
                 # What is assigned until the server knows is still taken: a refused assignment is a lost task.
                 await session.withdraw(_WITHDRAW_SECONDS)
@@ -172,6 +173,9 @@ async def run_executor(
             log.info("executor_drains", running=len(assignments.running()))
             await assignments.wait_idle()
             await _reported(outbox, spools)
+        if drained_by_server:
+            # A drain belongs to the session: whoever starts this executor again wants it to work again.
+            await journal.set_session("", "")
         log.info("executor_ends", executor=journal.executor_id)
 
 

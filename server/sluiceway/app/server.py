@@ -157,6 +157,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
             ("group-directory", directory.run()),
             ("durable-barrier", barrier.run()),
             ("engine", engine.run()),
+            ("log-sweep", store.keep_swept()),
             ("lost-executors", lost.run()),
         ):
             stop.spawn(work, name=name)

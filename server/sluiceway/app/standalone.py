@@ -19,7 +19,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -168,7 +168,7 @@ class _Standalone:
                 "etcd": pids.get("etcd"),
                 "server": pids.get("server"),
                 "gateway": pids.get("gateway"),
-                "executors": [pid for name, pid in pids.items() if name.startswith("executor")],
+                "executors": [pid for name, pid in pids.items() if name.startswith("executor") and pid],
             },
         }
         path = self._data / "standalone.json"
@@ -196,11 +196,12 @@ class _Standalone:
         command += ["--work-dir", str(work)]
         if self._settings.local_repositories is not None:
             command += ["--local-repositories", str(self._settings.local_repositories)]
-        return self._spec(id_, _sluice(*command), stop=_EXECUTOR_STOP)
+        # One that an operator drained ends by itself, and stays away until the next start.
+        return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP, may_finish=True)
 
-    def _spec(self, name: str, argv: Sequence[str], *, stop: StopPlan | None = None) -> ChildSpec:
+    def _spec(self, name: str, argv: Sequence[str]) -> ChildSpec:
         environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}
-        return ChildSpec(name, argv, self._log_path(name), environment=environment, stop=stop or StopPlan())
+        return ChildSpec(name, argv, self._log_path(name), environment=environment)
 
     def _log_path(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"

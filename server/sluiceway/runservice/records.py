@@ -23,7 +23,6 @@ __all__ = [
     "ASSIGNMENT",
     "EXECUTOR",
     "LOCK",
-    "LOG",
     "PLACER",
     "PLACER_ID",
     "QUEUE",
@@ -38,7 +37,6 @@ __all__ = [
     "executor_topic",
     "group_topic",
     "lock_id",
-    "log_id",
     "run_group",
     "run_topic",
     "task_id",
@@ -147,12 +145,6 @@ EXECUTOR: RecordType[pb.ExecutorRecord] = RecordType(
     columns=(Column("group", lambda r: r.group), Column("vanished", lambda r: int(r.vanished))),
     indexes=(("group",), ("vanished",)),
 )
-LOG: RecordType[pb.LogRecord] = RecordType(
-    "log",
-    pb.LogRecord,
-    columns=(Column("assignment_id", lambda r: r.assignment_id),),
-    indexes=(("assignment_id",),),
-)
 PLACER: RecordType[pb.PlacerRecord] = RecordType("placer", pb.PlacerRecord)
 PLACER_ID = "placer"
 
@@ -166,7 +158,6 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     RUN_NUMBER,
     REQUEST,
     EXECUTOR,
-    LOG,
     PLACER,
 )
 
@@ -202,8 +193,3 @@ def task_id(run_id: str, task: str) -> str:
 def lock_id(scope: str, name: str) -> str:
     """Name the record of a lock. A scope is a path, so the blank cannot be part of it."""
     return f"{scope} {name}"
-
-
-def log_id(assignment_id: str, step: int) -> str:
-    """Name the record of a log; step -1 is the setup."""
-    return f"{assignment_id}/{step}"

@@ -261,22 +261,6 @@ class ExecutorRecord(_message.Message):
     deleted: bool
     def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
 
-class LogRecord(_message.Message):
-    __slots__ = ("assignment_id", "step", "stored_size", "complete", "sha256", "composed")
-    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
-    STEP_FIELD_NUMBER: _ClassVar[int]
-    STORED_SIZE_FIELD_NUMBER: _ClassVar[int]
-    COMPLETE_FIELD_NUMBER: _ClassVar[int]
-    SHA256_FIELD_NUMBER: _ClassVar[int]
-    COMPOSED_FIELD_NUMBER: _ClassVar[int]
-    assignment_id: str
-    step: int
-    stored_size: int
-    complete: bool
-    sha256: str
-    composed: bool
-    def __init__(self, assignment_id: _Optional[str] = ..., step: _Optional[int] = ..., stored_size: _Optional[int] = ..., complete: _Optional[bool] = ..., sha256: _Optional[str] = ..., composed: _Optional[bool] = ...) -> None: ...
-
 class PlacerRecord(_message.Message):
     __slots__ = ("server_id", "term", "beat", "open_epoch")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
