@@ -48,7 +48,7 @@ class Database(Protocol):
         Raises:
             SluicewayError: what the function raised; nothing was written.
             Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied. Read, then decide.
-            Exhausted: the transaction is over 1 MiB or 10,000 actions.
+            Exhausted: the transaction is over 4 MiB or 10,000 actions.
             DeadlineExceeded: only when `durable`: it is committed, and not in the object storage after a minute.
             Unavailable: nothing was written; the store is away, or too much waits to be flushed.
         """

@@ -18,11 +18,11 @@ import structlog
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
-from sluiceway.datamanager.checks import check_preconditions
+from sluiceway.datamanager.checks import MAX_BYTES, check_preconditions
 from sluiceway.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway.datamanager.port import Committed, Database
 from sluiceway.foundation.clock import Clock, IdSource
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway.foundation.errors import Exhausted, FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import rules, updates
 from sluiceway.runmodel.model import ApprovalGiven, Reason, ReasonCode
@@ -43,11 +43,22 @@ from sluiceway.runservice.specification import specify
 from sluiceway.runservice.sweep import Sweep
 from sluiceway.runservice.work import Work
 
-__all__ = ["AssignmentFinal", "Engine"]
+__all__ = ["AssignmentFinal", "Engine", "RunTooLarge"]
 
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
+
+
+MAX_CHANGE_BYTES = int(MAX_BYTES * 0.9)
+CHANGE_BYTES = 500
+"""What a change adds to a task's own record: its key, its reason, its times, and the event with its topics."""
+
+
+class RunTooLarge(Exhausted):
+    """Its tasks, all changed at once, would not fit into one transaction."""
+
+    reason = "RUN_TOO_LARGE"
 
 
 class AssignmentFinal(FailedPrecondition):
@@ -128,6 +139,7 @@ class Engine:
             from_fork=from_fork,
             now=now,
         )
+        _check_size(checked)
         config = await self._configs.prepare(checked.config, checked.digest)
         key = _request_key(created_by, checked.request_id) if checked.request_id else ""
 
@@ -356,6 +368,21 @@ def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key:
         others.append(_remembered(work, key, checked.request_digest, run.id))
     work.create(RunState.of(run, created.tasks), intake.new_record(checked), others)
     work.move_groups(condition.name for condition in checked.preconditions)
+
+
+def _check_size(checked: intake.Intake) -> None:
+    """Refuse a run whose tasks, all changed at once by a stop, would not fit into one transaction."""
+    names = {task.id: task.name for task in checked.created.tasks}
+    run = checked.created.run
+    size = 0
+    for task in checked.created.tasks:
+        record = codec.encode_task(task, run_id=run.id, scope=run.scope, names=names)
+        size += record.ByteSize() + len(run.group) + 3 * len(task.name) + CHANGE_BYTES
+    if size > MAX_CHANGE_BYTES:
+        raise RunTooLarge(
+            f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
+            f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
+        )
 
 
 def _request_key(created_by: str, request_id: str) -> str:

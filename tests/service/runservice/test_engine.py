@@ -11,9 +11,11 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.datamanager.model import Emit
 from sluiceway.foundation.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 from sluiceway.runmodel.model import Reason
+from sluiceway.runservice.engine import RunTooLarge
 from sluiceway.runservice.ports import AssignmentNotice
-from sluiceway.runservice.records import LOCK, QUEUE, lock_id
+from sluiceway.runservice.records import LOCK, QUEUE, RUN_CONFIG, lock_id
 from tests.fakes.executor_directory import executor
+from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.run_engine import GROUP, World, definition, request
 
 
@@ -316,7 +318,7 @@ async def test_lock_has_one_holder_over_all_groups_of_a_project() -> None:
     second = (await engine.create_run(other, created_by="a")).value.run.id
     assert await world.statuses(second) == {"build": "not_started"}
     assert (await world.tasks(second))["build"].reason.code == "WAITS_FOR_LOCK"
-    assert await world.db.get(LOCK, lock_id("/user/admin", "prod"))
+    assert (await world.db.get(LOCK, lock_id("/user/admin", "prod"))).run_id == first
     await world.finish(engine, first)
     assert await world.statuses(second) == {"build": "running"}
     await world.finish(engine, second)
@@ -384,3 +386,31 @@ async def test_engines_on_one_database_advance_any_run_and_cannot_disagree() -> 
         ends = [line for line in world.told(run_id) if line.startswith("build: RUNNING>")]
         assert ends == [f"build: RUNNING>{status.upper()}"]
         assert await world.result(run_id) == status
+
+
+async def test_run_of_two_thousand_tasks_can_be_made_and_stopped() -> None:
+    world = World(bodies=FakeObjectStorage())
+    engine = await world.placing_engine()
+    names = [f"a task with a name that says a little about what it does {n:04}" for n in range(2000)]
+    chains = [[names[n - 1]] if n % 20 else [] for n in range(2000)]
+    tasks = [definition(name, *parents) for name, parents in zip(names, chains, strict=True)]
+    run = (await engine.create_run(request(*tasks), created_by="a")).value.run
+    assert run.task_count == 2000
+    config = await world.db.get(RUN_CONFIG, run.id)
+    assert (config.stored_apart, config.HasField("config")) == (True, False)
+    specification = await engine.specification((await world.assignment_of(run.id, names[0])).id)
+    assert specification.task_name == names[0]
+    await engine.stop_run(run.id, by="a")
+    for task in [task for task in (await world.tasks(run.id)).values() if task.assignment_id]:
+        await world.finish(engine, run.id, task.name, "stopped")
+    assert (await world.phase(run.id), await world.result(run.id)) == ("finished", "stopped")
+
+
+async def test_run_that_could_not_be_changed_as_a_whole_is_refused() -> None:
+    world = World(bodies=FakeObjectStorage())
+    engine = await world.placing_engine()
+    names = [f"{n:0100}" for n in range(2000)]
+    tasks = [definition(name, *names[max(0, n - 10) : n]) for n, name in enumerate(names)]
+    with pytest.raises(RunTooLarge, match="2000 tasks"):
+        await engine.create_run(request(*tasks), created_by="a")
+    assert await world.db.read(lambda view: next(view.scan(RUN_CONFIG), None)) is None
