@@ -142,8 +142,11 @@ class Engine:
         _check_size(checked)
         config = await self._configs.prepare(checked.config, checked.digest)
         key = _request_key(created_by, checked.request_id) if checked.request_id else ""
+        last: Work | None = None
 
         def decide(work: Work) -> str:
+            nonlocal last
+            last = work
             if key:
                 known = self._known(work, key, checked.request_digest)
                 if known is not None:
@@ -153,7 +156,9 @@ class Engine:
             return checked.created.run.id
 
         committed = await self._transact(decide)
-        record = await self._db.get(RUN, committed.value, after=committed.position)
+        record = last.stored_run(committed.value) if last is not None else None
+        if record is None:  # it was made by an earlier call
+            record = await self._db.get(RUN, committed.value, after=committed.position)
         return Committed(record, committed.position)
 
     async def stop_run(self, run_id: str, *, by: str, force: bool = False, request_id: str = "") -> Position:
@@ -315,10 +320,16 @@ class Engine:
         assignment = await self._db.get(ASSIGNMENT, assignment_id, after=after)
         if codec.decode_assignment(assignment).phase.is_final:
             raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
-        config = await self._configs.of_run(assignment.run_id)
-        run = await self._db.get(RUN, assignment.run_id)
-        task = await self._db.get(TASK, task_id(assignment.run_id, assignment.task_id))
-        return specify(run, config, task, self._settings)
+        run_id = assignment.run_id
+        task_key = task_id(run_id, assignment.task_id)
+        # One read, as this is done for each assignment; what it does not find is looked for properly, below.
+        run, task, stored = await self._db.read(
+            lambda view: (view.get(RUN, run_id), view.get(TASK, task_key), view.get(RUN_CONFIG, run_id)), after=after
+        )
+        config = await self._configs.of_run(run_id, stored)
+        return specify(
+            run or await self._db.get(RUN, run_id), config, task or await self._db.get(TASK, task_key), self._settings
+        )
 
     def _known(self, work: Work, key: str, digest: str) -> str | None:
         """The run that a call with this key was about, when there was one within `request_kept`."""
@@ -335,24 +346,27 @@ class Engine:
     # --- one transaction ------------------------------------------------------------------------------------------
 
     async def _transact(self, decide: Callable[[Work], T]) -> Committed[T]:
+        committed, _ = await self._work(decide)
+        return committed
+
+    async def _work(self, decide: Callable[[Work], T]) -> tuple[Committed[T], Work]:
         now = self._clock.now()
-        last: Work | None = None
+        works: list[Work] = []
 
         def function(view: View) -> Decision[T]:
-            nonlocal last
             work = Work(view, now, cache=self._cache)
             value = decide(work)
             leads = self.placer.leads(view)
             if leads:
                 self.placer.place(work)
-            last = work
+            works.append(work)
             return work.decision(value, tell_placer=not leads)
 
         committed = await self._db.transact(function)
-        if last is not None:
-            last.remember(committed.position, self._cache)
-            self.placer.learn(last)
-        return committed
+        # Of several calls the last one is what was committed.
+        works[-1].remember(committed.position, self._cache)
+        self.placer.learn(works[-1])
+        return committed, works[-1]
 
 
 def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key: str) -> None:

@@ -114,9 +114,11 @@ class Work:
         self._queues: dict[str, str | None] = {}
         self._locks: dict[tuple[str, str], str | None] = {}
         self.counted: dict[str, int] = {}
+        self.made: dict[str, pb.RunRecord] = {}
         self._parked: dict[tuple[str, str], bool] = {}
         self._actions: list[Action] = []
         self._stored: list[str] = []
+        self._run_records: dict[str, pb.RunRecord] = {}
         self._groups: list[str] = []
         self.freed_groups: set[str] = set()
         self.late_groups: set[str] = set()
@@ -233,7 +235,7 @@ class Work:
         return self._count_live("scope", scope)
 
     def _count_live(self, column: str, value: str) -> int:
-        return len(self.view.select(ASSIGNMENT, Query(where={column: value, "live": 1}, size=1000)).records)
+        return self.view.count(ASSIGNMENT, {column: value, "live": 1}, limit=1000)
 
     def explain(self, run_id: str, task: str, reason: Reason) -> None:
         """Store why a task waits, where the rules have nothing to say about it."""
@@ -293,7 +295,9 @@ class Work:
             check(state, before=before)
         run = state.run
         if created is not None:
-            yield Put(RUN, run.id, codec.encode_run(run, task_count=len(state.tasks), before=created, new=True))
+            record = codec.encode_run(run, task_count=len(state.tasks), before=created, new=True)
+            self._run_records[run.id] = record
+            yield Put(RUN, run.id, record)
         elif run != before.run:
             stored = self.view.get(RUN, run.id)
             yield Put(RUN, run.id, codec.encode_run(run, task_count=len(state.tasks), before=stored))
@@ -361,6 +365,10 @@ class Work:
                 Event(run.id, EventKind.PHASE, "", "", run.phase, run.reason),
             )
         return (*events, *events_between(before, state, touched.tasks))
+
+    def stored_run(self, run_id: str) -> pb.RunRecord | None:
+        """The record of a run that this transaction made; None for any other. Shared: not to be changed."""
+        return self._run_records.get(run_id)
 
     def remember(self, position: Position, cache: RunCache) -> None:
         """Keep the pictures, now that they are committed."""
