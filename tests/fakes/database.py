@@ -15,6 +15,7 @@ from sluiceway.datamanager.model import (
     Applied,
     Delete,
     Emit,
+    Fields,
     Page,
     Position,
     Precondition,
@@ -199,6 +200,9 @@ class _View:
         page = rows[: plan.size]
         token = plan.token(page[-1][0]) if len(rows) > plan.size else ""
         return Page(tuple((place.id, message) for place, message in page), token)
+
+    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+        return len(self.select(type_, Query(where=where, size=limit)).records)
 
 
 def _sortable(place: Place) -> list[tuple[int, Any]]:

@@ -263,6 +263,10 @@ class View(Protocol):
         """Answer a page of a list."""
         ...
 
+    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+        """Count the records of a list, up to `limit` of at most 1,000. Reads an index only, and no record."""
+        ...
+
 
 TransactionFunction = Callable[[View], Decision[T]]
 """Pure, and quick.

@@ -125,6 +125,12 @@ class _Table:
         text = f"SELECT id, revision, body{columns} FROM {self.name} {condition}ORDER BY {order} LIMIT ?"  # noqa: S608 - as above
         return text, arguments
 
+    def count(self, plan: ListPlan) -> tuple[str, list[Any]]:
+        """Make the statement that counts the records of a list, up to the plan's size."""
+        conditions = " AND ".join(f"c_{name} IS ?" for name, _ in plan.where)
+        inner = f"SELECT 1 FROM {self.name} {f'WHERE {conditions} ' if conditions else ''}LIMIT ?"  # noqa: S608 - as above
+        return f"SELECT count(*) FROM ({inner})", [*(value for _, value in plan.where), plan.size]  # noqa: S608 - as above
+
 
 def _beyond(names: list[str], values: tuple[Any, ...], *, descending: bool) -> tuple[str, list[Any]]:
     """Say "after this place" for columns that may be NULL, which sorts first."""
@@ -341,6 +347,12 @@ class ReadDatabase:
         page = rows[: plan.size]
         token = plan.token(Place(tuple(page[-1][3:]), page[-1][0])) if len(rows) > plan.size else ""
         return [Row(row[0], unpack(row[1]), row[2]) for row in page], token
+
+    def count(self, type_: RecordType[Any], query: Query) -> int:
+        """Count the records of a list, up to the query's size."""
+        statement, arguments = self._tables.table(type_).count(plan_list(type_, query))
+        (count,) = self._connection.execute(statement, arguments).fetchone()
+        return int(count)
 
     def add_entries(self, entries: Iterable[LogEntry]) -> None:
         """Keep log entries for subscribers and the flusher."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.model import Page, Position, Query, RecordType, View
+from sluiceway.datamanager.model import Fields, Page, Position, Query, RecordType, View
 from sluiceway.datamanager.readdb import ReadDatabase, Row, Tables
 from sluiceway.datamanager.state import Lru
 from sluiceway.foundation.errors import Unavailable
@@ -72,6 +72,9 @@ class _SnapshotView:
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
         rows, token = self._database.select(type_, query)
         return Page(tuple((row.id, self._messages.of(type_, row)) for row in rows), token)
+
+    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+        return self._database.count(type_, Query(where=where, size=limit))
 
 
 class Readers:

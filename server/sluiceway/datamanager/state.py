@@ -33,7 +33,18 @@ from sluiceway.datamanager.entries import (
     encode_entry,
     from_micros,
 )
-from sluiceway.datamanager.model import Applied, Decision, Delete, Page, Position, Put, Query, RecordType, Sequence_
+from sluiceway.datamanager.model import (
+    Applied,
+    Decision,
+    Delete,
+    Fields,
+    Page,
+    Position,
+    Put,
+    Query,
+    RecordType,
+    Sequence_,
+)
 from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Row, Version
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.records.log.v1 import log_pb2
@@ -335,6 +346,11 @@ class State:
         rows, token = self._database.select(type_, query)
         return Page(tuple((row.id, self._message(type_, row)) for row in rows), token)
 
+    def count(self, type_: RecordType[Any], query: Query) -> int:
+        """Count records of the exact state."""
+        self._settle()
+        return self._database.count(type_, query)
+
     def _settle(self) -> None:
         self._write_committed()
         if self._unwritten:
@@ -406,3 +422,6 @@ class _BatchView:
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
         return self._state.select(type_, query)
+
+    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+        return self._state.count(type_, Query(where=where, size=limit))

@@ -56,8 +56,8 @@ class RunConfigs:
             raise Unavailable("the object storage does not answer; the run was not created") from cause
         return pb.RunConfigRecord(digest=digest, stored_apart=True)
 
-    async def of_run(self, run_id: str) -> pb.RunConfig:
-        """Read the configuration of a run. Shared: not to be changed.
+    async def of_run(self, run_id: str, record: pb.RunConfigRecord | None = None) -> pb.RunConfig:
+        """Read the configuration of a run, from its record if that was read already. Shared: not to be changed.
 
         Raises:
             NotFound: there is no such run.
@@ -68,8 +68,11 @@ class RunConfigs:
         if found is not None:
             self._kept.move_to_end(run_id)
             return found[0]
-        record = await self._db.get(RUN_CONFIG, run_id)
-        config = await self._fetch(record.digest) if record.stored_apart else record.config
+        if record is None:
+            record = await self._db.get(RUN_CONFIG, run_id)
+        if not record.stored_apart:
+            return record.config  # the database keeps what was read lately
+        config = await self._fetch(record.digest)
         size = config.ByteSize()
         if run_id not in self._kept:
             self._kept[run_id] = (config, size)

@@ -20,7 +20,7 @@ import structlog
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Decision, Emit, Position
+from sluiceway.datamanager.model import Applied, Decision, Emit, Position, Put
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import Exhausted, NotFound, SluicewayError, Unavailable
@@ -200,21 +200,21 @@ class Deliverer:
     barrier: DurableBarrier
     background: Callable[[Awaitable[None]], None]
 
-    async def heed(self, notice: Emit, position: Position) -> None:
-        """Act on a notice of the log to this executor; others are passed over.
+    async def heed(self, notice: Emit, applied: Applied) -> None:
+        """Act on a notice of the log to this executor, `applied` with it; others are passed over.
 
         Raises:
             SluicewayError: it could not be read what to tell; end the stream, and settle anew.
         """
         match notice.kind:
             case AssignmentNotice.ASSIGNED:
-                await self.assign(notice.body.decode(), position)
+                await self.assign(notice.body.decode(), applied.position)
             case AssignmentNotice.STOP:
-                assignment = await self.engine.assignment(notice.body.decode(), after=position)
+                assignment = await self.engine.assignment(notice.body.decode(), after=applied.position)
                 self.stop(assignment)
             case AssignmentNotice.ENDED:
-                assignment = await self.engine.assignment(notice.body.decode(), after=position)
-                self.end(assignment)
+                # What is over stays as it is, so the transaction itself says it: nothing is read.
+                self.end(_put_by(applied, notice.body.decode()))
 
     async def assign(self, assignment_id: str, position: Position) -> None:
         """Send an assignment, if it still is to be run, and is this session's."""
@@ -288,6 +288,17 @@ class Deliverer:
             # It never started there, and never will: its fate is known, and the task may go elsewhere (R14).
             reason = Reason(said.refused.code or ReasonCode.NOT_KNOWN_TO_EXECUTOR, said.refused.message)
             await self.engine.mark_lost([message.assign.assignment_id], reason, session_id=self.session_id)
+
+
+def _put_by(applied: Applied, assignment_id: str) -> records.AssignmentRecord:
+    for action in applied.actions:
+        if (
+            isinstance(action, Put)
+            and action.id == assignment_id
+            and isinstance(action.message, records.AssignmentRecord)
+        ):
+            return action.message
+    raise NotFound(f"the transaction {applied.position} does not say what became of assignment {assignment_id}")
 
 
 async def assignments_of(

@@ -371,7 +371,7 @@ class ExecutorStreams:
                         case StreamNotice.DRAIN:
                             await self._tell_drain(connection)
                         case _:
-                            await connection.deliverer.heed(action, applied.position)
+                            await connection.deliverer.heed(action, applied)
         except (OutOfRange, Exhausted) as error:
             raise Unavailable("this server could not keep up; connect again") from error
 

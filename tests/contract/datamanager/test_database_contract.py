@@ -165,6 +165,17 @@ async def test_functions_see_scans_and_lists_with_earlier_effects(database: Data
     assert sorted(answer.value for answer in answers) == [(n, n + (n > 5)) for n in range(20)]
 
 
+async def test_functions_and_reads_count_up_to_a_limit(database: Database) -> None:
+    def add(view: View) -> Decision[tuple[int, int, int]]:
+        counts = [view.count(NOTE, {"group": group}, limit=7) for group in ("g", "none")]
+        counts.append(view.count(NOTE, {"group": "g", "rank": 3}, limit=7))
+        return Decision((counts[0], counts[1], counts[2]), [put(f"n/{counts[0]}", "g", counts[0])])
+
+    answers = await asyncio.gather(*(database.transact(add) for _ in range(9)))
+    assert sorted(answer.value for answer in answers) == [(min(n, 7), 0, int(n > 3)) for n in range(9)]
+    assert await database.read(lambda view: view.count(NOTE, {"group": "g"}, limit=1000)) == 8
+
+
 async def test_functions_see_deletes_of_earlier_ones(database: Database) -> None:
     await database.commit([put(f"n/{n}", "g", n) for n in range(10)])
 
