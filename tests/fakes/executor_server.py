@@ -17,7 +17,7 @@ import grpc.aio
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.errors import SluicewayError
+from sluiceway.foundation.errors import NotFound, SluicewayError
 from sluiceway.foundation.rpc.limits import SERVER_OPTIONS
 from sluiceway.foundation.rpc.status import DETAILS_KEY, status_of
 
@@ -66,6 +66,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         self.log_streams = 0
         self.refused_logs: set[tuple[str, int]] = set()
         self.tokens: list[str] = []
+        self._assigned: dict[str, pb.Specification] = {}
         self._number = 0
         self._server: grpc.aio.Server | None = None
         self._port = 0
@@ -106,6 +107,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
     def assign(self, assignment_id: str, specification: pb.Specification, attempt: int = 1) -> int:
         number = self.next_number()
         epoch = pb.Epoch(database=1, attempt=attempt)
+        self._assigned[assignment_id] = specification
         assign = pb.Assign(number=number, assignment_id=assignment_id, epoch=epoch, specification=specification)
         self.stream.send(assign=assign)
         return number
@@ -209,6 +211,14 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
                 answered.add(key)
                 yield pb.PushLogsResponse(log=request.log, stored_offset=len(log.stored), complete=log.complete)
             await self._notify()
+
+    async def GetSpecification(  # noqa: N802
+        self, request: pb.GetSpecificationRequest, context: Any
+    ) -> pb.GetSpecificationResponse:
+        specification = self._assigned.get(request.assignment_id)
+        if specification is None:
+            await _abort(context, NotFound(f"there is no assignment {request.assignment_id!r}"))
+        return pb.GetSpecificationResponse(specification=specification)
 
     async def _notify(self) -> None:
         async with self._changed:

@@ -40,7 +40,7 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 
-__all__ = ["House", "ScriptedExecutor", "Server"]
+__all__ = ["House", "ScriptedExecutor", "Server", "log_answer"]
 
 _TOKENS = {
     "blue": Caller(CallerKind.EXECUTOR, "t1", group="blue"),
@@ -75,7 +75,7 @@ class Server:
             task.cancel()
         for task in self.live_logs._tasks:
             task.cancel()
-        self.keys._kv = _Dead()  # type: ignore[assignment]  # a dead process writes no more
+        self.keys._kv = _Dead()  # a dead process writes no more
         await self.rpc.drain(timedelta(0))
 
 
@@ -276,7 +276,7 @@ class ScriptedExecutor:
             number=number or self._number,
             assignment_id=assign.assignment_id,
             epoch=pb.Epoch(database=assign.epoch.database, attempt=attempt or assign.epoch.attempt),
-            phase=pb.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{phase}"),
+            phase=f"ASSIGNMENT_PHASE_{phase}",
         )
         await self._say(pb.ConnectRequest(updates=pb.Updates(updates=[update])))
         return update.number
@@ -293,7 +293,7 @@ class ScriptedExecutor:
             pb.HeldAssignment(
                 assignment_id=assign.assignment_id,
                 epoch=assign.epoch,
-                phase=pb.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{phase}"),
+                phase=f"ASSIGNMENT_PHASE_{phase}",
                 run_id=assign.specification.run_id,
                 task_id=assign.specification.task_id,
             )
@@ -350,3 +350,10 @@ async def leaving(*executors: ScriptedExecutor) -> AsyncIterator[None]:
         for executor in executors:
             stack.push_async_callback(executor.leave)
         yield
+
+
+async def log_answer(push: grpc.aio.StreamStreamCall[pb.PushLogsRequest, pb.PushLogsResponse]) -> pb.PushLogsResponse:
+    """The next answer of a stream of logs that goes on."""
+    answer = await push.read()
+    assert isinstance(answer, pb.PushLogsResponse), "the stream ended"
+    return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -50,7 +50,7 @@ class FaultyKeyValueStore:
         otherwise: Sequence[Write | Read] = (),
         timeout: timedelta,
     ) -> TxnResult:
-        def send() -> Any:
+        def send() -> Awaitable[TxnResult]:
             return self._store.txn(compare=compare, then=then, otherwise=otherwise, timeout=timeout)
 
         if not any(isinstance(item, PutKey) and "/db/log/" in item.key for item in then):
@@ -69,7 +69,7 @@ class FaultyKeyValueStore:
             self._late.add(task)
         raise OutcomeUnknown("etcd did not answer in time")
 
-    async def _apply_late(self, send: Any) -> None:
+    async def _apply_late(self, send: Callable[[], Awaitable[TxnResult]]) -> None:
         await asyncio.sleep(0.2)
         await send()
 

@@ -33,9 +33,7 @@ def definition(name: str = "build", *depends: str, **more: object) -> definition
     task.steps.add(name="true", run=definition_api.RunStep(command="true"))
     for depend in depends:
         parent, _, condition = depend.partition(":")
-        edge = task.depends.add(task=parent)
-        if condition:
-            edge.conditions.append(definition_api.DependCondition.Value(f"DEPEND_CONDITION_{condition.upper()}"))
+        task.depends.add(task=parent, conditions=[f"DEPEND_CONDITION_{condition.upper()}"] if condition else [])
     task.MergeFrom(definition_api.TaskDefinition(**more))  # type: ignore[arg-type]  # what a test adds
     return task
 
@@ -116,7 +114,7 @@ class World:
             number=self._numbers,
             assignment_id=assignment.id,
             epoch=assignment.epoch,
-            phase=executor_api.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{phase.upper()}"),
+            phase=f"ASSIGNMENT_PHASE_{phase.upper()}",
             **more,  # type: ignore[arg-type]  # what a test adds
         )
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Applied, Decision, Delete, Position, Put, View
+from sluiceway.datamanager.model import Applied, Decision, Delete, Position, Put, TransactionFunction, View
 from sluiceway.foundation.errors import AlreadyExists
 from sluiceway.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore, Fate
@@ -37,7 +37,7 @@ STEPS = st.lists(
 )
 
 
-def transaction(step: Step) -> object:
+def transaction(step: Step) -> TransactionFunction[int]:
     """Each one answers what it saw, so that the recorded history can be checked step by step."""
 
     def function(view: View) -> Decision[int]:
@@ -90,7 +90,7 @@ async def check(steps: list[Step], fates: list[Fate]) -> None:
 
             async def run(step: Step) -> None:
                 try:
-                    answer = await (one, two)[step.server].transact(transaction(step))  # type: ignore[arg-type]
+                    answer = await (one, two)[step.server].transact(transaction(step))
                 except AlreadyExists:
                     return
                 if step.kind != "look":

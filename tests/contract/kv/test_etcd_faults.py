@@ -98,7 +98,7 @@ async def test_a_transaction_of_reads_only_that_got_no_answer_is_unavailable(pro
         await proxied.txn(then=[Get(etcd_prefix)], timeout=SHORT)
 
 
-async def test_a_write_that_its_caller_cancels_ends_as_cancelled(proxy, proxied, etcd_prefix):
+async def test_a_write_that_its_caller_cancels_ends_as_cancelled(proxy: TcpProxy, proxied, etcd_prefix):
     proxy.mute_answers()
     write = asyncio.create_task(proxied.put(f"{etcd_prefix}a", b"1", timeout=T))
     seen = proxy.requests_seen
@@ -113,7 +113,9 @@ async def test_a_write_that_its_caller_cancels_ends_as_cancelled(proxy, proxied,
         await write
 
 
-async def test_a_write_in_flight_when_the_store_is_closed_is_unknown_not_cancelled(proxy, proxied, etcd_prefix):
+async def test_a_write_in_flight_when_the_store_is_closed_is_unknown_not_cancelled(
+    proxy: TcpProxy, proxied, etcd_prefix
+):
     proxy.mute_answers()
     seen = proxy.requests_seen
     write = asyncio.create_task(proxied.put(f"{etcd_prefix}a", b"1", timeout=T))
@@ -272,7 +274,9 @@ async def test_after_an_endpoint_failed_a_call_the_next_call_goes_to_another(pro
 
         await store.put(f"{etcd_prefix}a", b"3", timeout=T)
 
-        assert (await store.get(f"{etcd_prefix}a", timeout=T))[0].value == b"3"
+        found, _ = await store.get(f"{etcd_prefix}a", timeout=T)
+        assert found is not None
+        assert found.value == b"3"
     finally:
         await store.close()
 

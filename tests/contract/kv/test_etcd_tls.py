@@ -77,7 +77,9 @@ async def test_a_client_with_a_certificate_is_served(secure_endpoint, certificat
 
     try:
         await eventually(is_served, seconds=20)
-        assert (await store.get("a", timeout=T))[0].value == b"1"
+        found, _ = await store.get("a", timeout=T)
+        assert found is not None
+        assert found.value == b"1"
     finally:
         await store.close()
 

@@ -19,6 +19,7 @@ from sluiceway.kv.port import (
     PutKey,
     Range,
     Read,
+    TxnResult,
     WatchBatch,
     WatchEvent,
     Write,
@@ -225,7 +226,7 @@ async def test_of_racing_transactions_on_one_value_exactly_one_wins_each_round(k
     await kv.store.put(kv.key("head"), b"0", timeout=T)
 
     async def advance(expected: bytes) -> bool:
-        result = await kv.store.txn(
+        result: TxnResult = await kv.store.txn(
             compare=[Compare(kv.key("head"), expected)],
             then=[PutKey(kv.key("head"), str(int(expected) + 1).encode())],
             timeout=T,
@@ -243,7 +244,8 @@ async def test_a_watch_gives_what_was_and_what_comes_in_order_and_none_twice(kv)
 
     async def write_more() -> int:
         await kv.store.put("elsewhere/" + kv.key("c"), b"not in the prefix", timeout=T)
-        return await kv.store.put(kv.key("c"), b"3", timeout=T)
+        revision: int = await kv.store.put(kv.key("c"), b"3", timeout=T)
+        return revision
 
     events, third = await asyncio.gather(kv.collect(4, start_revision=first), write_more())
 
@@ -268,7 +270,8 @@ async def test_a_watch_may_begin_at_a_revision_to_come(kv):
     before = await kv.store.put(kv.key("a"), b"1", timeout=T)
 
     async def write() -> int:
-        return await kv.store.put(kv.key("a"), b"2", timeout=T)
+        revision: int = await kv.store.put(kv.key("a"), b"2", timeout=T)
+        return revision
 
     events, after = await asyncio.gather(kv.collect(1, start_revision=before + 1), write())
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -488,10 +489,10 @@ def _commit(repository: Path) -> str:
     return done.stdout.strip()
 
 
-def _journal(executor: RunningExecutor) -> dict[str, object]:
+def _journal(executor: RunningExecutor) -> dict[str, Any]:
     path = executor.settings.work_dir / "journal.json"
     assert path.stat().st_mode & 0o777 == 0o600
-    content: dict[str, object] = json.loads(path.read_text())
+    content: dict[str, Any] = json.loads(path.read_text())
     return content
 
 

@@ -24,7 +24,7 @@ def house() -> House:
 
 
 @asynccontextmanager
-async def _admin(server: Server) -> AsyncIterator[pb_grpc.ExecutorAdminServiceStub]:
+async def _admin(server: Server) -> AsyncIterator[pb_grpc.ExecutorAdminServiceAsyncStub]:
     async with open_channel(f"127.0.0.1:{server.port}", token="admin") as channel:
         yield pb_grpc.ExecutorAdminServiceStub(channel)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
@@ -26,10 +27,12 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runservice.log_store import LogKey, LogStore
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, RUN, TASK
 from tests.support.conditions import eventually
-from tests.support.executor_side import House, ScriptedExecutor, Server, leaving
+from tests.support.executor_side import House, ScriptedExecutor, Server, leaving, log_answer
 from tests.support.run_engine import request
 
 import grpc.aio  # isort: skip
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -472,7 +475,7 @@ async def test_specification_is_built_again_for_its_holder_only(house: House, ex
             ):
                 wrong = pb.GetSpecificationRequest()
                 wrong.CopyFrom(asked)
-                wrong.MergeFrom(pb.GetSpecificationRequest(**change))  # type: ignore[arg-type]
+                wrong.MergeFrom(pb.GetSpecificationRequest(**change))
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await stub.GetSpecification(wrong)
                 assert error_of(caught.value).reason == reason
@@ -513,9 +516,9 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
         async with open_channel(f"127.0.0.1:{first.port}", token="blue") as channel:
             push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
             await push.write(chunk(0, b"stored "))
-            answer = await push.read()
+            answer = await log_answer(push)
             while answer.stored_offset < 7:
-                answer = await push.read()
+                answer = await log_answer(push)
             house.storage.hold()
             await push.write(chunk(7, b"only in memory "))
             seen = [c async for c in _take(first.logs.read(run_id, task_id, step=0, offset=7, follow=True), 1)]
@@ -525,14 +528,14 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
         async with open_channel(f"127.0.0.1:{second.port}", token="blue") as channel:
             push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
             await push.write(chunk(22, b"and the end"))
-            answer = await push.read()
+            answer = await log_answer(push)
             assert answer.stored_offset == 7
             while not answer.rewind:
-                answer = await push.read()
+                answer = await log_answer(push)
             await push.write(chunk(7, b"only in memory "))
             await push.write(chunk(22, b"and the end", end=True))
             while not answer.complete:
-                answer = await push.read()
+                answer = await log_answer(push)
             await push.done_writing()
             assert await push.read() is grpc.aio.EOF
         async with asyncio.timeout(10):
@@ -541,7 +544,7 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
         assert index.size == 33
 
 
-async def _take(chunks: AsyncIterator[object], count: int) -> AsyncIterator[object]:
+async def _take(chunks: AsyncIterator[T], count: int) -> AsyncIterator[T]:
     async for chunk in chunks:
         yield chunk
         count -= 1
@@ -582,9 +585,9 @@ async def test_storage_that_hangs_does_not_delay_heartbeats(house: House, execut
                 await executor.heartbeat(number)
                 await executor.until("heartbeat_acknowledgement", lambda a, n=number: a.number == n)  # type: ignore[misc]
             house.storage.release()
-            answer = await push.read()
+            answer = await log_answer(push)
             while answer.stored_offset < 5:
-                answer = await push.read()
+                answer = await log_answer(push)
 
 
 async def test_no_assignment_is_left_live(house: House, executor: ScriptedExecutor) -> None:

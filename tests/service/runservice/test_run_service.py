@@ -72,7 +72,7 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
     port = await server.start("127.0.0.1:0")
     channel = open_channel(f"127.0.0.1:{port}", token="good")
     try:
-        yield Served(world, engine, pb_grpc.RunServiceStub(channel))  # type: ignore[arg-type]  # one class for both
+        yield Served(world, engine, pb_grpc.RunServiceStub(channel))
     finally:
         await channel.close()
         await server.drain()

@@ -17,7 +17,7 @@ from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.runservice.records import RECORD_TYPES, TASK
 from tests.support.databases import open_database
-from tests.support.executor_side import House, ScriptedExecutor, leaving
+from tests.support.executor_side import House, ScriptedExecutor, leaving, log_answer
 from tests.support.run_engine import request
 
 
@@ -61,7 +61,7 @@ async def test_run_goes_through_a_restart_of_the_server_and_its_log_is_whole(
                                 )
                             )
                         async with asyncio.timeout(10):
-                            while not (await push.read()).complete:
+                            while not (await log_answer(push)).complete:
                                 pass
                     assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
                     assert (await executor.until("release")).release.assignment_id == assign.assignment_id

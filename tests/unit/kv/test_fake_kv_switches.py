@@ -14,6 +14,12 @@ from tests.fakes.kv import FakeKeyValueStore, Fate
 T = timedelta(seconds=1)
 
 
+async def value_of(store: FakeKeyValueStore, key: str) -> bytes:
+    found, _ = await store.get(key, timeout=T)
+    assert found is not None, f"there is no {key}"
+    return found.value
+
+
 @pytest.mark.parametrize(
     ("fate", "error", "applied"),
     [
@@ -32,7 +38,7 @@ async def test_a_fate_strikes_the_next_write_only(fate, error, applied):
 
     assert ((await store.get("a", timeout=T))[0] is not None) is applied
     await store.put("a", b"2", timeout=T)
-    assert (await store.get("a", timeout=T))[0].value == b"2"
+    assert await value_of(store, "a") == b"2"
 
 
 async def test_a_late_write_is_applied_to_the_state_it_finds():
@@ -45,7 +51,7 @@ async def test_a_late_write_is_applied_to_the_state_it_finds():
 
     store.apply_late()
 
-    assert (await store.get("head", timeout=T))[0].value == b"first"
+    assert await value_of(store, "head") == b"first"
 
 
 async def test_a_store_that_went_away_breaks_watches_and_comes_back_with_its_data():
@@ -66,7 +72,7 @@ async def test_a_store_that_went_away_breaks_watches_and_comes_back_with_its_dat
     with pytest.raises(Unavailable):
         await store.get("a", timeout=T)
     store.come_back()
-    assert (await store.get("a", timeout=T))[0].value == b"1"
+    assert await value_of(store, "a") == b"1"
 
 
 async def test_a_wiped_store_is_empty_and_of_another_cluster():
@@ -89,7 +95,8 @@ async def test_a_restored_store_has_forgotten_what_came_after_the_snapshot():
     store.restore(snapshot)
 
     found, revision = await store.get("a", timeout=T)
+    assert found is not None
     assert (found.value, revision) == (b"1", before)
     await store.put("a", b"3", timeout=T)
     store.restore(snapshot)
-    assert (await store.get("a", timeout=T))[0].value == b"1"
+    assert await value_of(store, "a") == b"1"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from sluiceway.datamanager.model import Position
+from sluiceway.datamanager.model import Position, View
 from sluiceway.foundation.errors import NotFound, Unavailable
 from sluiceway.foundation.rpc.caller import Authenticator, Caller, CallerKind
 from sluiceway.projects.records import RECORD_TYPES, TOKEN
@@ -24,6 +26,7 @@ from sluiceway.projects.tokens import (
 )
 from tests.fakes.database import FakeDatabase
 
+T = TypeVar("T")
 USER = TokenSpec(CallerKind.USER, "laptop", user_id="u1", scopes=frozenset({"runs:read"}), organization="acme")
 
 
@@ -42,7 +45,7 @@ class CountingDatabase(FakeDatabase):
     reads = 0
     rounds = 0
 
-    async def read(self, function, *, after=None):  # type: ignore[no-untyped-def]  # counts only
+    async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
         self.reads += 1
         return await super().read(function, after=after)
 

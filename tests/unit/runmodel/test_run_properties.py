@@ -172,7 +172,7 @@ def test_no_decision_depends_on_the_order_of_tasks_or_edges(
     state = RunState.of(
         run.state.run,
         [replace(t, depends=tuple(shuffler.sample(t.depends, len(t.depends)))) for t in shuffled],
-        reversed(run.state.assignments.values()),
+        reversed(list(run.state.assignments.values())),
     )
     for here, there in _both(run, state):
         assert (here.run, here.events, here.runnable) == (there.run, there.events, there.runnable)
@@ -183,14 +183,12 @@ def _both(run: Simulator, other: RunState) -> list[tuple[rules.Advanced, rules.A
     now = run.now
     pairs = [(rules.advance(run.state, now), rules.advance(other, now))]
     if not run.state.run.phase.is_terminal:
-        pairs.append(
-            tuple(rules.settle(rules.request_stop(state, by="ann", now=now), now) for state in (run.state, other))
-        )
+        stops = [rules.settle(rules.request_stop(state, by="ann", now=now), now) for state in (run.state, other)]
+        pairs.append((stops[0], stops[1]))
     for live in run.state.assignments.values():
         said = updates.Report(live.id, live.epoch, live.session, AssignmentPhase.FAILED)
-        pairs.append(
-            tuple(rules.settle(updates.report(state, live, said, now).change, now) for state in (run.state, other))
-        )
+        reports = [rules.settle(updates.report(state, live, said, now).change, now) for state in (run.state, other)]
+        pairs.append((reports[0], reports[1]))
     return pairs
 
 

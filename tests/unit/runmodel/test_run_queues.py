@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluiceway.runmodel import explain, updates
-from sluiceway.runmodel.model import ReasonCode, Run, RunPhase, StopRequest
+from sluiceway.runmodel.model import Reason, ReasonCode, Run, RunPhase, StopRequest
 from sluiceway.runmodel.placement import Waiting
 from sluiceway.runmodel.queues import QueueDecision, QueueSettings, decide
 from tests.fakes.run_simulator import START, Simulator
@@ -153,7 +153,7 @@ def test_a_task_that_waits_for_approval_says_how_to_give_it() -> None:
 
 def test_a_runnable_task_says_what_placement_said() -> None:
     run = Simulator("a; b")
-    waiting = Waiting("run-1", "run-1/a", explain.Reason(ReasonCode.WAITS_FOR_EXECUTOR, "1 draining"), ("1 draining",))
+    waiting = Waiting("run-1", "run-1/a", Reason(ReasonCode.WAITS_FOR_EXECUTOR, "1 draining"), ("1 draining",))
     found = explain.explain_run(run.state, placed={"run-1/a": waiting})
     assert [(e.name, e.reasons[0].code, e.lines) for e in found] == [
         ("a", "waits_for_executor", ("1 draining",)),
@@ -193,7 +193,7 @@ def test_a_run_that_may_start_says_so_and_one_that_runs_says_nothing() -> None:
 
 def test_a_runnable_task_keeps_what_placement_said_until_it_is_assigned() -> None:
     run = Simulator("a; b: a")
-    full = explain.Reason(ReasonCode.WAITS_FOR_EXECUTOR, "3 full: 4 of 4")
+    full = Reason(ReasonCode.WAITS_FOR_EXECUTOR, "3 full: 4 of 4")
     after = run.settle(updates.keep_reasons(run.state, {"run-1/a": full, "run-1/b": full, "nothing": full}))
     assert [task.name for task in after.tasks] == ["a"]
     assert sentences(run, "a") == [("waits_for_executor", "3 full: 4 of 4")]
