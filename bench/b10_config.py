@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sluiceway.runconfig import Context, MappingFiles, load_source
+from sluiceway.runconfig.compile import load_source
 from sluiceway.runconfig.evaluation import evaluate
+from sluiceway.runconfig.files import MappingFiles
+from sluiceway.runconfig.when import Context
 
 CONTEXT = Context(ref_type="branch", ref="refs/heads/main", branch="main")
 NOTHING = MappingFiles({})

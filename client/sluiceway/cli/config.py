@@ -20,20 +20,13 @@ import typer
 
 from sluiceway.cli.repository import open_commit
 from sluiceway.foundation.errors import InvalidInput, NotFound
-from sluiceway.runconfig import (
-    Context,
-    FolderFiles,
-    GraphFormat,
-    LoadResult,
-    Problem,
-    RepositoryFiles,
-    find_run,
-    json_schema,
-    load,
-    load_source,
-    render_graph,
-)
-from sluiceway.runconfig.files import MAX_FILE_BYTES
+from sluiceway.runconfig.compile import LoadResult, load, load_source
+from sluiceway.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
+from sluiceway.runconfig.graphs import GraphFormat, render_graph
+from sluiceway.runconfig.problems import Problem
+from sluiceway.runconfig.schema import json_schema
+from sluiceway.runconfig.tasks import find_run
+from sluiceway.runconfig.when import Context
 
 __all__ = ["config_app"]
 

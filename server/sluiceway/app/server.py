@@ -19,7 +19,7 @@ from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import SystemClock, UuidSource
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
 from sluiceway.foundation.lifecycle import Stop, run_process
 from sluiceway.foundation.logging import set_up_logging
 from sluiceway.foundation.rpc.caller import CallerKind
@@ -51,6 +51,9 @@ __all__ = ["ServerSettings", "main"]
 log = structlog.get_logger(__name__)
 
 _GRACE = timedelta(seconds=5)
+_ETCD_WITHIN = timedelta(seconds=15)
+_ETCD_ONCE = timedelta(seconds=2)
+_ETCD_PAUSE = timedelta(milliseconds=50)
 _PORTS: Mapping[str, CallerKind] = MappingProxyType(
     {"executor_grpc": CallerKind.EXECUTOR, "operator_grpc": CallerKind.OPERATOR, "peer_grpc": CallerKind.PEER}
 )
@@ -105,6 +108,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     async with AsyncExitStack() as stack:
         kv = EtcdStore(settings.etcd)
         stack.push_async_callback(kv.close)
+        await _reach(kv, settings.etcd)
         storage = await asyncio.to_thread(open_storage, settings.object_storage)
         stack.push_async_callback(storage.close)
         database = await stack.enter_async_context(
@@ -184,6 +188,22 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
             await stop.wait()
         finally:
             await rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+
+
+async def _reach(kv: EtcdStore, endpoints: tuple[str, ...]) -> None:
+    """Wait for etcd: it may be starting beside us."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _ETCD_WITHIN.total_seconds()
+    while True:
+        try:
+            await kv.status(timeout=_ETCD_ONCE)
+        except Unavailable as error:
+            if loop.time() > end:
+                where = ", ".join(endpoints)
+                raise Unavailable(f"{error.message}; is etcd running, and is it at {where} (--etcd)?") from error
+            await asyncio.sleep(_ETCD_PAUSE.total_seconds())
+        else:
+            return
 
 
 async def _listen(rpc: RpcServer, settings: ServerSettings) -> None:

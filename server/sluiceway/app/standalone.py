@@ -116,14 +116,13 @@ class _Standalone:
         endpoints = self._settings.etcd
         try:
             async with asyncio.timeout(_READY_WITHIN.total_seconds()):
-                # The gateway waits for its server by itself, so it may load while etcd starts.
-                self._start(group, self._gateway())
+                # Each waits for the one before it by itself, so they load at the same time.
                 if not endpoints:
                     client, peer = free_ports(2)
                     endpoints = (f"http://127.0.0.1:{client}",)
                     self._start(group, self._etcd(client, peer))
-                    await _until(lambda: _answers("127.0.0.1", client, "/health"))
                 self._start(group, self._server(endpoints))
+                self._start(group, self._gateway())
                 token = self._data / "executor.token"
                 await _until(token.exists)
                 await _until(lambda: _answers(*_split(self._http), "/readyz"))

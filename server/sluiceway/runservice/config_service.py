@@ -1,7 +1,8 @@
 """The skins of `ConfigService` and `VersionService`: what the command line does offline, for those without one.
 
 Faults of a configuration are answers here, never errors; the evaluation runs in its limited child, off the event loop,
-and few at a time, since each may take 512 MiB and 5 s of a processor.
+and few at a time, since each may take 512 MiB and 5 s of a processor. The language itself is imported at the first
+call, so that a server starts without it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sluiceway.api.config.v1 import config_service_pb2 as pb
 from sluiceway.api.config.v1 import config_service_pb2_grpc as pb_grpc
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
 from sluiceway.foundation.errors import Exhausted, InvalidInput, Violation
 from sluiceway.foundation.version import VERSION
-from sluiceway.runconfig.compile import LoadResult, load_async
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.graphs import GraphFormat, render_graph
-from sluiceway.runconfig.problems import Problem
-from sluiceway.runconfig.when import Context
+
+if TYPE_CHECKING:
+    from sluiceway.runconfig.compile import LoadResult
+    from sluiceway.runconfig.problems import Problem
 
 __all__ = ["ConfigServicer", "VersionServicer"]
 
@@ -54,6 +55,8 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         self, request: pb.GraphRunConfigRequest, context: object
     ) -> pb.GraphRunConfigResponse:
         """See the proto."""
+        from sluiceway.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - see the module
+
         try:
             form = GraphFormat(request.format or "text")
         except ValueError:
@@ -64,6 +67,10 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         return pb.GraphRunConfigResponse(graph=drawn, errors=_problems(loaded.errors))
 
     async def _load(self, config: pb.ConfigFiles, context: pb.ConfigContext) -> LoadResult:
+        from sluiceway.runconfig.compile import load_async  # noqa: PLC0415 - see the module
+        from sluiceway.runconfig.files import MappingFiles  # noqa: PLC0415 - see the module
+        from sluiceway.runconfig.when import Context  # noqa: PLC0415 - see the module
+
         files = dict(config.files)
         if not files:
             raise InvalidInput([Violation("config.files", "name at least the configuration's own file")])

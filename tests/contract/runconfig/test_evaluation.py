@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sluiceway.foundation.errors import Unavailable
-from sluiceway.runconfig import Context, FolderFiles, MappingFiles, load, load_async, load_source
+from sluiceway.runconfig.compile import load, load_async, load_source
 from sluiceway.runconfig.evaluation import Evaluation, EvaluationError, evaluate, evaluate_async
+from sluiceway.runconfig.files import FolderFiles, MappingFiles
+from sluiceway.runconfig.when import Context
 from tests.support.conditions import eventually
 
 NOWHERE = MappingFiles({})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.foundation.errors import InvalidInput, Unavailable
-from sluiceway.runconfig import FileRefused, FolderFiles, GitFiles, MappingFiles, RepositoryFiles
+from sluiceway.runconfig.files import FileRefused, FolderFiles, GitFiles, MappingFiles, RepositoryFiles
 
 Maker = Callable[[dict[str, bytes], dict[str, str]], RepositoryFiles]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sluiceway.runconfig import Context, LoadResult, MappingFiles, load, load_source
-from sluiceway.runconfig.compile import MAX_PROBLEMS
+from sluiceway.runconfig.compile import MAX_PROBLEMS, LoadResult, load, load_source
+from sluiceway.runconfig.files import MappingFiles
+from sluiceway.runconfig.when import Context
 
 RUNTIME = {"containers": [{"image": "host"}]}
 BRANCH = Context(ref_type="branch", ref="refs/heads/main", branch="main")

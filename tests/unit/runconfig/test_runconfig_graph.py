@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.runconfig import GraphFormat, render_graph
 from sluiceway.runconfig.compile import check_document
 from sluiceway.runconfig.documents import Document
 from sluiceway.runconfig.graph import MAX_CYCLES, ancestors, cycles, levels, topological_order
+from sluiceway.runconfig.graphs import GraphFormat, render_graph
 from sluiceway.runconfig.model import Config
 
 Graph = list[list[int]]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sluiceway.runconfig import json_schema
 from sluiceway.runconfig.compile import check_document
 from sluiceway.runconfig.documents import Document
+from sluiceway.runconfig.schema import json_schema
 from tests.support.json_schema import holds
 
 SCHEMA = json_schema()

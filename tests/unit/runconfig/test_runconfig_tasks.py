@@ -9,19 +9,12 @@ from google.protobuf import json_format
 
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.foundation.errors import NotFound
-from sluiceway.runconfig import (
-    Config,
-    Context,
-    layered,
-    run_environment,
-    runs_that_apply,
-    skips_ci,
-    static_environment,
-    tasks_of_run,
-    variables_of_run,
-)
 from sluiceway.runconfig.compile import check_document
 from sluiceway.runconfig.documents import Document
+from sluiceway.runconfig.environment import layered, run_environment, skips_ci, static_environment
+from sluiceway.runconfig.model import Config
+from sluiceway.runconfig.tasks import runs_that_apply, tasks_of_run, variables_of_run
+from sluiceway.runconfig.when import Context
 
 RUNTIME = {"containers": [{"image": "host"}]}
 MAIN = Context(ref_type="branch", ref="refs/heads/main", branch="main", commit_sha="c" * 40)

@@ -1,0 +1,113 @@
+"""Child processes of one parent: restarted, ended in order, never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.app.supervision import Child, ChildSpec, StopPlan
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import Unavailable
+from tests.support.conditions import eventually
+from tests.support.installation import is_alive, until
+
+pytestmark = pytest.mark.system
+
+MakeChild = Callable[..., Child]
+
+
+@pytest.fixture
+def make_child(tmp_path: Path) -> MakeChild:
+    def make(script: str, *, stop: StopPlan | None = None, may_finish: bool = False) -> Child:
+        spec = ChildSpec(
+            "child",
+            ["/bin/sh", "-c", script],
+            tmp_path / "child.log",
+            environment=dict(os.environ),
+            stop=stop or StopPlan(),
+            may_finish=may_finish,
+        )
+        return Child(spec, clock=SystemClock(), on_start=lambda: None)
+
+    return make
+
+
+async def pid_of(child: Child, *, other_than: int | None = None) -> int:
+    async def there() -> bool:
+        return child.pid not in {None, other_than}
+
+    await eventually(there)
+    assert child.pid is not None
+    return child.pid
+
+
+async def test_a_child_that_dies_is_started_again(make_child: MakeChild) -> None:
+    child = make_child("exec sleep 60")
+    child.settle()
+    running = asyncio.create_task(child.run())
+    first = await pid_of(child)
+    os.kill(first, signal.SIGKILL)
+    second = await pid_of(child, other_than=first)
+    await child.stop()
+    await running
+    assert not is_alive(second)
+
+
+async def test_a_child_that_dies_before_it_was_ready_tells_its_last_words(make_child: MakeChild) -> None:
+    child = make_child("echo starting; echo 'the port is taken' >&2; exit 3")
+    with pytest.raises(Unavailable, match="child ended at its start: the port is taken"):
+        await child.run()
+
+
+async def test_a_child_that_may_finish_is_not_started_again(make_child: MakeChild, tmp_path: Path) -> None:
+    child = make_child(f"echo once >> {tmp_path}/runs", may_finish=True)
+    child.settle()
+    async with asyncio.timeout(10):
+        await child.run()
+    assert (tmp_path / "runs").read_text() == "once\n"
+
+
+async def test_a_child_that_ignores_its_signals_is_killed(make_child: MakeChild, tmp_path: Path) -> None:
+    plan = StopPlan(((signal.SIGTERM, timedelta(milliseconds=100)), (signal.SIGTERM, timedelta(milliseconds=100))))
+    child = make_child(
+        f"trap 'echo term >> {tmp_path}/seen' TERM; touch {tmp_path}/up; while :; do sleep 0.02; done", stop=plan
+    )
+    child.settle()
+    running = asyncio.create_task(child.run())
+    pid = await pid_of(child)
+
+    async def up() -> bool:
+        return (tmp_path / "up").exists()
+
+    await eventually(up)
+    await child.stop()
+    await running
+    assert not is_alive(pid)
+    assert (tmp_path / "seen").read_text().startswith("term\n")
+
+
+def test_a_child_dies_with_its_parent_however_that_ends(tmp_path: Path) -> None:
+    parent_code = f"""
+import asyncio, os
+from pathlib import Path
+from sluiceway.app.supervision import Child, ChildSpec
+from sluiceway.foundation.clock import SystemClock
+argv = ["/bin/sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 60"]
+spec = ChildSpec("child", argv, Path("{tmp_path}/log"), environment=dict(os.environ))
+asyncio.run(Child(spec, clock=SystemClock(), on_start=lambda: None).run())
+"""
+    pid_file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", parent_code]) as parent:
+        until(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), "the child is started")
+        pid = int(pid_file.read_text())
+        assert is_alive(pid)
+        parent.kill()
+    until(lambda: not is_alive(pid), "the child is gone")
