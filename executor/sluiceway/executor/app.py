@@ -119,7 +119,10 @@ async def run_executor(
 
     Raises:
         InvalidInput: the settings name something impossible.
-        FailedPrecondition: another process uses the work folder, or a driver does not work on this machine.
+        Unauthenticated, PermissionDenied: the first server that answered does not take this token, or it is of another
+            group than `group`.
+        FailedPrecondition: the work folder cannot be used or another process uses it, or a driver does not work on this
+            machine.
         DataLoss: the journal in the work folder is damaged.
     """
     clock = clock or SystemClock()
@@ -201,8 +204,13 @@ def _check(settings: ExecutorSettings) -> None:
 @contextlib.contextmanager
 def _own(work_dir: Path) -> Iterator[None]:
     """Hold the work folder: two processes with one journal would be one executor twice."""
-    work_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
-    descriptor = os.open(work_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+        descriptor = os.open(work_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the work folder {work_dir} cannot be used: {error.strerror}", reason="WORK_DIR_UNUSABLE"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -265,13 +273,22 @@ def _dialler(settings: ExecutorSettings) -> Callable[[], grpc.aio.Channel]:
 
 @asynccontextmanager
 async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(work) for work in works]
+    """Run works beside the body; one that fails ends the body, and its error is what is raised."""
     try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from errors
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner: BaseException = errors
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner
 
 
 async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -92,12 +92,16 @@ def local_repository(repository: str, allowed: Path | None) -> Path:
     if allowed is None:
         raise FailedPrecondition(
             f"this executor clones no repositories of its own machine, so not {repository}; "
-            "start one with --local-repositories DIR",
+            "name a URL instead, or start an executor with --local-repositories DIR",
             reason="LOCAL_REPOSITORY",
         )
     path, root = Path(repository).resolve(), allowed.resolve()
     if not path.is_relative_to(root) or not path.is_dir():
-        raise FailedPrecondition(f"{repository} is no folder below {allowed}", reason="LOCAL_REPOSITORY")
+        raise FailedPrecondition(
+            f"{repository} is no folder below {allowed}, this executor's --local-repositories; "
+            "name a URL instead, or move the repository there",
+            reason="LOCAL_REPOSITORY",
+        )
     return path
 
 

@@ -282,6 +282,9 @@ def _try_value(content: dict[str, Any], descriptor: Descriptor, path: str, viola
 def _plain_words(error: Exception) -> str:
     text = re.sub(r"^(Failed to parse \S+ field: )+", "", str(error))
     text = re.sub(r" at [A-Za-z0-9_.\[\]]+\.*$", "", text).rstrip(".")
+    # What Python says of `int("x")` and `float("x")` inside the JSON mapping.
+    text = re.sub(r"^invalid literal for int\(\) with base 10: (.*)$", r"\1 is not a whole number", text)
+    text = re.sub(r"^could not convert string to float: (.*)$", r"\1 is not a number", text)
     return text or type(error).__name__
 
 

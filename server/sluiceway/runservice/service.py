@@ -141,6 +141,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         try:
             record = await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
         except NotFound as cause:
+            await self._run(request.run_id)  # says so itself when it is the run that is not there
             raise _no_task(request.run_id, request.task_id) from cause
         answer_position(str(self._db.position))
         return pb.GetTaskResponse(task=record.task)
