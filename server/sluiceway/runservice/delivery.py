@@ -11,8 +11,9 @@ servers its streams were on, and nobody has to keep a counter.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -35,6 +36,7 @@ __all__ = ["Commands", "Deliverer", "DurableBarrier", "ExecutorEngine", "first_n
 log = structlog.get_logger(__name__)
 
 _MOST_PENDING = 20_000
+_MOST_HEEDED = 20_000
 
 Command = pb.Assign | pb.Stop | pb.Release | pb.Clean | pb.Drain
 
@@ -199,22 +201,43 @@ class Deliverer:
     commands: Commands
     barrier: DurableBarrier
     background: Callable[[Awaitable[None]], None]
+    _heeded: deque[tuple[str, str, Position]] = field(default_factory=deque)
+    _has_heeded: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def heed(self, notice: Emit, applied: Applied) -> None:
-        """Act on a notice of the log to this executor, `applied` with it; others are passed over.
+    def heed(self, notice: Emit, applied: Applied) -> None:
+        """Take a notice of the log to this executor, `applied` with it; others are passed over.
+
+        Waits for nothing: who reads the log must not be held up by reads of records, or it is cut off. `deliver` does
+        the rest.
+
+        Raises:
+            Exhausted: too many notices wait.
+        """
+        match notice.kind:
+            case AssignmentNotice.ASSIGNED | AssignmentNotice.STOP:
+                if len(self._heeded) >= _MOST_HEEDED:
+                    raise Exhausted(f"{_MOST_HEEDED} notices to the executor {self.executor_id} wait")
+                self._heeded.append((notice.kind, notice.body.decode(), applied.position))
+                self._has_heeded.set()
+            case AssignmentNotice.ENDED:
+                # What is over stays as it is, so the transaction itself says it: nothing is read.
+                self.end(_put_by(applied, notice.body.decode()))
+
+    async def deliver(self) -> None:
+        """Tell the executor what was heeded, in the order of the log, until cancelled.
 
         Raises:
             SluicewayError: it could not be read what to tell; end the stream, and settle anew.
         """
-        match notice.kind:
-            case AssignmentNotice.ASSIGNED:
-                await self.assign(notice.body.decode(), applied.position)
-            case AssignmentNotice.STOP:
-                assignment = await self.engine.assignment(notice.body.decode(), after=applied.position)
-                self.stop(assignment)
-            case AssignmentNotice.ENDED:
-                # What is over stays as it is, so the transaction itself says it: nothing is read.
-                self.end(_put_by(applied, notice.body.decode()))
+        while True:
+            await self._has_heeded.wait()
+            self._has_heeded.clear()
+            while self._heeded:
+                kind, assignment_id, position = self._heeded.popleft()
+                if kind == AssignmentNotice.ASSIGNED:
+                    await self.assign(assignment_id, position)
+                else:
+                    self.stop(await self.engine.assignment(assignment_id, after=position))
 
     async def assign(self, assignment_id: str, position: Position) -> None:
         """Send an assignment, if it still is to be run, and is this session's."""

@@ -317,19 +317,29 @@ class Engine:
             AssignmentFinal: it is over.
             SecretsNotAvailable: its task needs a secret.
         """
-        assignment = await self._db.get(ASSIGNMENT, assignment_id, after=after)
-        if codec.decode_assignment(assignment).phase.is_final:
-            raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
-        run_id = assignment.run_id
-        task_key = task_id(run_id, assignment.task_id)
-        # One read, as this is done for each assignment; what it does not find is looked for properly, below.
-        run, task, stored = await self._db.read(
-            lambda view: (view.get(RUN, run_id), view.get(TASK, task_key), view.get(RUN_CONFIG, run_id)), after=after
-        )
-        config = await self._configs.of_run(run_id, stored)
-        return specify(
-            run or await self._db.get(RUN, run_id), config, task or await self._db.get(TASK, task_key), self._settings
-        )
+
+        def read(view: View) -> tuple[pb.RunRecord, pb.TaskRecord, pb.RunConfigRecord | None] | None:
+            assignment = view.get(ASSIGNMENT, assignment_id)
+            if assignment is None:
+                return None
+            if codec.decode_assignment(assignment).phase.is_final:
+                raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
+            run = view.get(RUN, assignment.run_id)
+            task = view.get(TASK, task_id(assignment.run_id, assignment.task_id))
+            if run is None or task is None:
+                raise NotFound(f"assignment {assignment_id} is of a run or a task that is not there")
+            return run, task, view.get(RUN_CONFIG, assignment.run_id)
+
+        # One read, as this is done for each assignment.
+        found = await self._db.read(read, after=after)
+        if found is None:
+            # This server may be behind; then `get` catches up, or raises.
+            await self._db.get(ASSIGNMENT, assignment_id)
+            found = await self._db.read(read)
+        if found is None:
+            raise NotFound(f"there is no assignment {assignment_id!r}")
+        run, task, config = found
+        return specify(run, await self._configs.of_run(run.run.id, config), task, self._settings)
 
     def _known(self, work: Work, key: str, digest: str) -> str | None:
         """The run that a call with this key was about, when there was one within `request_kept`."""

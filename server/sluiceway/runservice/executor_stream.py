@@ -2,9 +2,10 @@
 
     hello -> admitted in the log -> key in etcd -> welcome -> settled, and told what that asks for -> the work below
 
-Then five hands, each with one concern, until one of them fails: one reads what the executor says, one takes its updates
-to the engine, one tells it what the log says, one tells it of its siblings, one writes. Heartbeats are answered by the
-hand that reads and wait for nothing else: not for the engine, and not for an object storage.
+Then six hands, each with one concern, until one of them fails: one reads what the executor says, one takes its updates
+to the engine, one heeds the log, one tells what that asks for, one tells of its siblings, one writes. Heartbeats are
+answered by the hand that reads and wait for nothing else: not for the engine, and not for an object storage. Nor does
+the one that heeds the log: the database cuts off who falls behind.
 
 A stream that is in doubt ends itself. The executor comes back within a second, proves its session, and both sides
 settle; its tasks do not notice.
@@ -270,6 +271,7 @@ class ExecutorStreams:
             tasks.create_task(connection.take_updates(), name="updates")
             tasks.create_task(connection.send_again(), name="send again")
             tasks.create_task(self._tell_siblings(connection), name="siblings")
+            tasks.create_task(connection.deliverer.deliver(), name="deliver")
             await self._heed(connection, Position.parse(presence.since))
 
         try:
@@ -371,7 +373,7 @@ class ExecutorStreams:
                         case StreamNotice.DRAIN:
                             await self._tell_drain(connection)
                         case _:
-                            await connection.deliverer.heed(action, applied)
+                            connection.deliverer.heed(action, applied)
         except (OutOfRange, Exhausted) as error:
             raise Unavailable("this server could not keep up; connect again") from error
 

@@ -1,0 +1,70 @@
+"""Notices of the log become commands in their order, and nobody who reads the log waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.datamanager.model import Applied, Emit, Position, Sequence_
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
+from sluiceway.runservice.ports import AssignmentNotice
+
+
+class SlowEngine:
+    """Answers what it is asked for only when the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def assignment(self, assignment_id: str, *, after: Position | None = None) -> records.AssignmentRecord:
+        await self.gate.wait()
+        return records.AssignmentRecord(
+            id=assignment_id, executor_id="e", session_id="s", phase=pb.ASSIGNMENT_PHASE_ASSIGNED
+        )
+
+    async def specification(self, assignment_id: str, *, after: Position | None = None) -> pb.Specification:
+        return pb.Specification(task_id=assignment_id)
+
+
+def _never(_: Awaitable[None]) -> None:
+    raise AssertionError("nothing is to be done beside")
+
+
+async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> None:
+    engine = SlowEngine()
+    sent: list[pb.ConnectResponse] = []
+    everything = asyncio.Event()
+
+    def send(message: pb.ConnectResponse) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            everything.set()
+
+    at = Position(Sequence_(1, 1), 0)
+    commands = Commands(send, SystemClock(), hello=at)
+    barrier = DurableBarrier(cast(Any, None))
+    deliverer = Deliverer("e", "s", cast(ExecutorEngine, engine), commands, barrier, _never)
+    delivering = asyncio.create_task(deliverer.deliver())
+    said = (
+        (AssignmentNotice.ASSIGNED, "one"),
+        (AssignmentNotice.ASSIGNED, "two"),
+        (AssignmentNotice.STOP, "one"),
+        (AssignmentNotice.ASSIGNED, "three"),
+    )
+    for kind, assignment_id in said:
+        notice = Emit(kind, ("topic",), assignment_id.encode())
+        deliverer.heed(notice, Applied(at, datetime.now(UTC), (notice,), ()))
+        await asyncio.sleep(0)
+    assert not sent
+    engine.gate.set()
+    async with asyncio.timeout(5):
+        await everything.wait()
+    delivering.cancel()
+    await asyncio.wait([delivering])
+    found = [(m.WhichOneof("message"), (m.assign if m.HasField("assign") else m.stop).assignment_id) for m in sent]
+    assert found == [("assign", "one"), ("assign", "two"), ("stop", "one"), ("assign", "three")]
