@@ -10,14 +10,14 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from sluiceway.foundation.errors import InvalidInput, Unauthenticated
+from sluiceway.foundation.errors import DeadlineExceeded, InvalidInput, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from sluiceway.client import Client
@@ -51,32 +51,54 @@ class Token(str):
         return "***"
 
 
-def find_server(server: str | None, token: str | None) -> Server:
+def find_server(server: str | None, token: str | None, *, environment: Mapping[str, str] = os.environ) -> Server:
     """Decide where to call, and as whom.
 
+    Args:
+        server: of the option or `SLUICE_SERVER`, if any.
+        token: of the option or `SLUICE_TOKEN`, if any.
+        environment: says where the login file is.
+
     Raises:
-        InvalidInput: no address is known, or the login file cannot be read.
+        InvalidInput: no address is known, or it is a URL, or the login file cannot be read.
         Unauthenticated: no token is known.
     """
-    login: dict[str, str] = {}
-    path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sluice" / "login.json"
-    if (server is None or token is None) and path.exists():
-        try:
-            login = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"the login file {path} cannot be read: {error}") from error
+    login = {} if server and token else _read_login(environment)
     address = server or login.get("server")
     if not address:
         raise InvalidInput("no server is known; name it with --server HOST:PORT or SLUICE_SERVER")
+    if address.startswith(("http://", "https://")):
+        raise InvalidInput(f'"{address}" is a URL; the server is named by its gRPC address, HOST:PORT')
     # A token of one server is never sent to another one.
     known = token or (login.get("token") if address == login.get("server") else None)
     if not known:
         raise Unauthenticated(f"no token for {address} is known; give it with --token or SLUICE_TOKEN")
+    known = known.strip()
+    if not (known.isascii() and known.isprintable()):
+        raise InvalidInput("the token holds characters that no token has; copy it again")
     return Server(address, Token(known))
 
 
+def _read_login(environment: Mapping[str, str]) -> dict[str, str]:
+    path = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sluice" / "login.json"
+    try:
+        login = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"the login file {path} cannot be read: {error}") from error
+    if not isinstance(login, dict) or not all(isinstance(value, str) for value in login.values()):
+        raise InvalidInput(f"the login file {path} does not hold an object with server and token; write it anew")
+    return login
+
+
 def with_client(server: str | None, token: str | None, use: Callable[[Client], Awaitable[T]]) -> T:
-    """Run a command's conversation with the server."""
+    """Run a command's conversation with the server.
+
+    Raises:
+        SluicewayError: what ended it; of one that could not be reached, with its address.
+        typer.Exit: 130, it was interrupted.
+    """
     where = find_server(server, token)
 
     async def conversation() -> T:
@@ -87,6 +109,9 @@ def with_client(server: str | None, token: str | None, use: Callable[[Client], A
 
     try:
         return asyncio.run(conversation())
+    except (Unavailable, DeadlineExceeded) as error:
+        error.message = f"{where.address}: {error.message}"
+        raise
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -16,6 +17,9 @@ from sluiceway.runconfig.tasks import RunTasks, find_run, runs_that_apply, tasks
 from sluiceway.runmodel import groups
 
 __all__ = ["requests_for"]
+
+_MAX_NAME = 100
+_MAX_REQUEST_ID = 100
 
 
 def requests_for(
@@ -39,7 +43,7 @@ def requests_for(
     base = _Base(checkout, group or groups.join("user", "me", checkout.name, ref_name(checkout.context)))
     if loaded.config is None:
         errors = [str(problem) for problem in loaded.errors]
-        return [base.request(name or checkout.name, loaded, request_id, setup_errors=errors)]
+        return [base.request(name or checkout.name[:_MAX_NAME], loaded, request_id, setup_errors=errors)]
     if name is not None:
         find_run(loaded.config, name)
         names: tuple[str, ...] = (name,)
@@ -53,9 +57,15 @@ def requests_for(
     requests = []
     for run_name in names:
         tasks = tasks_of_run(loaded.config, run_name, checkout.context)
-        own_id = None if request_id is None else request_id if len(names) == 1 else f"{request_id}/{run_name}"
+        own_id = request_id if request_id is None or len(names) == 1 else _request_id_of(request_id, run_name)
         requests.append(base.request(run_name, loaded, own_id, tasks=tasks))
     return requests
+
+
+def _request_id_of(request_id: str, run_name: str) -> str:
+    """Make one run's request id of the one that was given for all."""
+    whole = f"{request_id}/{run_name}"
+    return whole if len(whole) <= _MAX_REQUEST_ID else hashlib.sha256(whole.encode()).hexdigest()
 
 
 class _Base:

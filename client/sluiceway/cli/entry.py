@@ -2,7 +2,7 @@
 
 Nothing heavy is imported before it is known what is asked: `version` answers without typer (quality.md B9). No command
 prints a traceback: what is of our family is one sentence and exit code 1; what is not is one sentence and exit code 70,
-and `SLUICE_DEBUG=1` shows where it came from.
+and `SLUICE_DEBUG=1` shows where it came from. Ctrl-C is 130, a reader that went away (`| head`) 141, as shells have it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 
 __all__ = ["main"]
 
+INTERRUPTED = 130  # 128 + SIGINT
+READER_GONE = 141  # 128 + SIGPIPE
 INTERNAL_FAULT = 70  # EX_SOFTWARE of sysexits.h
 
 
@@ -27,31 +29,41 @@ def main() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # grpc's C core writes its own lines to stderr; what goes wrong comes as our errors.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    sys.exit(_run(arguments))
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = READER_GONE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == READER_GONE:
+        # What is still in the buffer has no reader; the interpreter would complain when it cannot write it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> int | str | None:
     from sluiceway.cli.main import app
+    from sluiceway.cli.terminal import clean, clean_lines
     from sluiceway.foundation.errors import InvalidInput, SluicewayError
 
     try:
         # Typer itself answers what is wrong with the command line (exit code 2) and `typer.Exit`.
         app(arguments, prog_name="sluice")
+    except SystemExit as ending:
+        # Typer makes exit code 1 of a reader that went away; 1 says that a watched run failed.
+        return READER_GONE if isinstance(ending.__context__, BrokenPipeError) else ending.code
     except SluicewayError as error:
-        print(f"sluice: {error.message}", file=sys.stderr)
+        print(f"sluice: {clean_lines(error.message)}", file=sys.stderr)
         if isinstance(error, InvalidInput) and len(error.violations) > 1:
             for violation in error.violations:
-                print(f"  {violation.path}: {violation.message}", file=sys.stderr)
+                print(f"  {clean(violation.path)}: {clean(violation.message)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:
         if os.environ.get("SLUICE_DEBUG"):
             raise
-        print(
-            f"sluice: this should not have happened ({type(error).__name__}: {error}); SLUICE_DEBUG=1 shows where",
-            file=sys.stderr,
-        )
+        text = clean(f"{type(error).__name__}: {error}")
+        print(f"sluice: this should not have happened ({text}); SLUICE_DEBUG=1 shows where", file=sys.stderr)
         return INTERNAL_FAULT
     return 0
 

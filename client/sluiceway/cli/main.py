@@ -1,14 +1,37 @@
-"""The `sluice` command: which commands there are. What each does is in its own module."""
+"""The `sluice` command: which commands there are. What each does is in its own module.
+
+Configurations take the libraries of the whole compiler; they are loaded when `config` is what is asked for.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
-from sluiceway.cli.config import config_app
+from typer.core import TyperGroup
 
 from sluiceway.cli import executors, processes, runs
 from sluiceway.foundation.version import VERSION
 
 __all__ = ["app"]
+
+
+class _ConfigCommands(TyperGroup):
+    """The commands of `sluice config`, loaded when one is looked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See the base class."""
+        return self._loaded().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See the base class."""
+        return self._loaded().get_command(ctx, cmd_name)
+
+    def _loaded(self) -> TyperGroup:
+        from sluiceway.cli.config import config_app
+
+        return typer.main.get_group(config_app)
+
 
 app = typer.Typer(
     name="sluice",
@@ -18,7 +41,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(runs.app, name="run", help="Make, see and move runs.")
-app.add_typer(config_app, name="config", help="Check, render and draw run configurations, offline.")
+app.add_typer(
+    typer.Typer(cls=_ConfigCommands, no_args_is_help=True, rich_markup_mode=None),
+    name="config",
+    help="Check, render and draw run configurations, offline.",
+)
 app.add_typer(executors.app, name="executor", help="Run an executor, or see and steer those of a server.")
 app.command("standalone")(processes.standalone)
 app.command("server")(processes.server)

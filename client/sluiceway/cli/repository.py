@@ -1,7 +1,8 @@
 """From a repository and a ref to a commit, and the files of that commit.
 
 A repository is a URL (`https`, `http`, `ssh`, or `user@host:path`) or a folder on this machine; never `file:`, `ext:`
-or anything that git would take for an option. Of a URL, only the commit is fetched, into a folder that goes away.
+or anything that git would take for an option, nor a URL with a password in it: the URL is stored with the run, for all
+to see who see the run. Of a URL, only the commit is fetched, into a folder that goes away.
 """
 
 from __future__ import annotations
@@ -25,6 +26,28 @@ _URL = re.compile(r"(https?|ssh)://[^\s-][^\s]*")
 _SCP = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s:-][^\s]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_USER_IN_URL = re.compile(r"https?://[^/?#]*@|ssh://[^/?#@]*:[^/?#]*@")
+_NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f:?*\[\\^~]|\.\.|@\{")
+_ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
+# `git rev-parse --local-env-vars`, less the configuration, which is the caller's will.
+_OF_A_REPOSITORY = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
 _LOCAL_SECONDS = 30
 _FETCH_SECONDS = 120
 
@@ -34,7 +57,7 @@ class Checkout:
     """A commit that was found.
 
     Attributes:
-        repository: the URL, or the absolute path.
+        repository: the URL, or the absolute path of the working tree or bare repository.
         name: its last segment, without `.git`.
         context: ref and commit, as configurations see them.
         message: of the commit.
@@ -66,23 +89,42 @@ def open_commit(repository: str, ref: str | None) -> Iterator[Checkout]:
         NotFound: there is no repository, no such ref, or no commit yet.
         Unavailable: the repository could not be read.
     """
-    if ref is not None and (ref.startswith("-") or not ref or any(c in ref for c in "\0\n :?*[\\^~")):
+    if ref is not None and (ref.startswith("-") or not ref or _NOT_IN_REFS.search(ref)):
         raise InvalidInput(f'"{ref}" is not a ref')
+    if ref == "HEAD":
+        ref = None
+    if _USER_IN_URL.match(repository):
+        raise InvalidInput(
+            "a URL with a password or token in it would be stored with the run, for all to see; "
+            "leave it out, and let git's credential helper or ssh know it"
+        )
     if _URL.fullmatch(repository) or _SCP.fullmatch(repository):
         with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
             yield _fetch(repository, ref, Path(folder))
         return
-    if repository.startswith("-") or (_SCHEME.match(repository) and not Path(repository).exists()):
+    if not repository or "\0" in repository or repository.startswith("-"):
+        raise InvalidInput(f'"{repository}" is not taken: name a folder, or a URL of https, http or ssh')
+    if _SCHEME.match(repository) and not Path(repository).exists():
         raise InvalidInput(f'"{repository}" is not taken: name a folder, or a URL of https, http or ssh')
     path = Path(repository).expanduser().resolve()
     if not path.is_dir():
         raise NotFound(f"there is no folder {path}")
-    yield _open_folder(path, ref)
+    yield _open_folder(_root_of(path), ref)
+
+
+def _root_of(folder: Path) -> Path:
+    """Find the repository that a folder is in: an executor clones the whole of it."""
+    top = _git(folder, "rev-parse", "--show-toplevel", check=False)
+    if top.returncode == 0 and top.stdout.strip():
+        return Path(top.stdout.removesuffix("\n"))
+    bare = _git(folder, "rev-parse", "--absolute-git-dir", check=False)
+    if bare.returncode != 0:
+        raise NotFound(f"{folder} is not a git repository")
+    found = Path(bare.stdout.removesuffix("\n"))
+    return found.parent if found.name == ".git" else found
 
 
 def _open_folder(path: Path, ref: str | None) -> Checkout:
-    if _git(path, "rev-parse", "--git-dir", check=False).returncode != 0:
-        raise NotFound(f"{path} is not a git repository")
     if ref is None:
         head = _git(path, "symbolic-ref", "--quiet", "HEAD", check=False).stdout.strip()
         full = head or "HEAD"
@@ -93,25 +135,40 @@ def _open_folder(path: Path, ref: str | None) -> Checkout:
             ref if _COMMIT.fullmatch(ref) else "",
         )
         if not full:
-            raise NotFound(f'{path} has no branch or tag "{ref}"')
-    found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{full}^{{commit}}", check=False)
-    commit = found.stdout.strip()
-    if found.returncode != 0 or not _COMMIT.fullmatch(commit):
-        raise NotFound(f"{path} has no commit at {full}")
-    return _checkout(str(path), path, "" if full in {"HEAD", commit} else full, commit)
+            raise NotFound(f'{path} has no branch or tag "{ref}"{_hint(ref)}')
+    return _checkout(str(path), path, "" if full in {"HEAD", ref} and not full.startswith("refs/") else full, full)
 
 
 def _fetch(url: str, ref: str | None, folder: Path) -> Checkout:
-    _git(folder, "init", "--quiet", "--bare", ".")
+    _git(folder, "init", "--quiet", "--bare", "--template=", ".")
     if ref is not None and _COMMIT.fullmatch(ref):
-        full, commit = "", ref
+        full, wanted = "", ref
     else:
-        full, commit = _find_remote_ref(url, ref, folder)
-    _git(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", url, commit, seconds=_FETCH_SECONDS, url=url)
-    return _checkout(url, folder, full, commit)
+        full, wanted = _find_remote_ref(url, ref, folder)
+    fetched = _git(
+        folder,
+        "fetch",
+        "--quiet",
+        "--depth=1",
+        "--no-tags",
+        "--",
+        url,
+        wanted,
+        check=False,
+        seconds=_FETCH_SECONDS,
+        url=url,
+    )
+    if fetched.returncode != 0:
+        if "not our ref" in fetched.stderr:
+            raise NotFound(
+                f"{url} has no commit {wanted}, or does not give it away by its id alone; name a branch or tag"
+            )
+        raise _unreadable(url, fetched.stderr)
+    return _checkout(url, folder, full, wanted)
 
 
 def _find_remote_ref(url: str, ref: str | None, folder: Path) -> tuple[str, str]:
+    """Find what a server has under a name: the full ref (empty: a HEAD on no branch), and the object's id."""
     listed = _git(folder, "ls-remote", "--symref", "--", url, seconds=_FETCH_SECONDS, url=url).stdout
     refs: dict[str, str] = {}
     default = ""
@@ -122,6 +179,8 @@ def _find_remote_ref(url: str, ref: str | None, folder: Path) -> tuple[str, str]
         elif _COMMIT.fullmatch(value):
             refs[name] = value
     if ref is None:
+        if not default and "HEAD" in refs:
+            return "", refs["HEAD"]
         candidates = [default]
     elif ref.startswith("refs/"):
         candidates = [ref]
@@ -129,13 +188,31 @@ def _find_remote_ref(url: str, ref: str | None, folder: Path) -> tuple[str, str]
         candidates = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
     for name in candidates:
         if name in refs:
-            # An annotated tag points to its commit under this second name.
-            return name, refs.get(f"{name}^{{}}", refs[name])
-    raise NotFound(f'{url} has no branch or tag "{ref}"' if ref else f"{url} has no default branch")
+            # Of an annotated tag, the tag itself: older servers give away only what they list.
+            return name, refs[name]
+    raise NotFound(f'{url} has no branch or tag "{ref}"{_hint(ref)}' if ref else f"{url} has no default branch")
 
 
-def _checkout(repository: str, path: Path, full: str, commit: str) -> Checkout:
-    message = _git(path, "show", "--no-patch", "--format=%B", "--end-of-options", commit).stdout.strip()
+def _hint(ref: str) -> str:
+    return "; name a commit by all its 40 digits" if _ABBREVIATED.fullmatch(ref) else ""
+
+
+def _checkout(repository: str, path: Path, full: str, revision: str) -> Checkout:
+    """Read what a revision leads to.
+
+    Args:
+        repository: as people name it.
+        path: where its objects are.
+        full: the ref; empty: none.
+        revision: a ref or the id of a commit or tag.
+    """
+    peeled = f"{revision}^{{commit}}"
+    found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", peeled, check=False)
+    commit = found.stdout.strip()
+    if found.returncode != 0 or not _COMMIT.fullmatch(commit):
+        raise NotFound(f"{repository} has no commit at {revision}")
+    # Not `show` or `log`: those look at the configuration of the repository, which may name programs to run.
+    message = _git(path, "rev-list", "--max-count=1", "--format=%B", commit).stdout.partition("\n")[2].strip()
     branch = full.removeprefix("refs/heads/") if full.startswith("refs/heads/") else ""
     tag = full.removeprefix("refs/tags/") if full.startswith("refs/tags/") else ""
     context = Context(
@@ -149,27 +226,39 @@ def _checkout(repository: str, path: Path, full: str, commit: str) -> Checkout:
     return Checkout(repository, name, context, message, GitFiles(path, commit))
 
 
+def _unreadable(where: str, said: str) -> Unavailable:
+    return Unavailable(f"git could not read {where}: {said.strip()[-500:]}")
+
+
+def _environment() -> dict[str, str]:
+    """Give git the caller's environment, less what would lead it to another repository (as inside a hook)."""
+    environment = {key: value for key, value in os.environ.items() if key not in _OF_A_REPOSITORY}
+    given = environment.get("GIT_CONFIG_COUNT", "0")
+    count = int(given) if given.isdecimal() else 0
+    return {
+        **environment,
+        "GIT_ALLOW_PROTOCOL": "https:http:ssh",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": "safe.directory",
+        f"GIT_CONFIG_VALUE_{count}": "*",
+        "LC_ALL": "C",
+    }
+
+
 def _git(
     folder: Path, *arguments: str, check: bool = True, seconds: int = _LOCAL_SECONDS, url: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "GIT_ALLOW_PROTOCOL": "https:http:ssh",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-        "LC_ALL": "C",
-    }
     where = url or str(folder)
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), "--no-replace-objects", *arguments],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=seconds,
-            env=environment,
+            env=_environment(),
             check=False,
         )
     except FileNotFoundError as error:
@@ -177,5 +266,5 @@ def _git(
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"git could not read {where}: {error}") from error
     if check and done.returncode != 0:
-        raise Unavailable(f"git could not read {where}: {done.stderr.strip()[-500:]}")
+        raise _unreadable(where, done.stderr)
     return done

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sluiceway.cli.connecting import ServerOption, TokenOption, with_client
 from sluiceway.cli.showing import Format
+from sluiceway.cli.terminal import clean
 from sluiceway.foundation.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The task's name or id.")]
+_NOT_STARTED = 1  # StepPhase; the generated module takes longer to load than a help text should
+
 Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
 
 
@@ -43,19 +47,34 @@ def create(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Make the runs of a commit."""
+    """Make the runs of a commit.
+
+    With --watch the exit code tells how they ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error; of
+    several runs the worst, in the order setup error, failed, stopped. With -o json or -o name, what happens to them is
+    told on stderr.
+    """
+    from sluiceway.cli.connecting import find_server
     from sluiceway.cli.creating import requests_for
     from sluiceway.cli.repository import open_commit
+    from sluiceway.cli.terminal import waiting
 
-    with open_commit(repo, ref) as checkout:
+    find_server(server, token)  # said now, and not after a long fetch
+    with waiting(f"reading {repo}"), open_commit(repo, ref) as checkout:
         requests = requests_for(checkout, name=name, group=group, request_id=request_id)
 
     async def conversation(client: Client) -> int:
-        runs = [await client.runs.create(request) for request in requests]
-        _show_runs(runs, output)
+        runs: list[run_pb2.Run] = []
+        try:
+            for request in requests:
+                runs.append(await client.runs.create(request))
+        finally:
+            # Those that were made are there, even when a later one was refused.
+            if runs:
+                _show_runs(runs, output)
+                sys.stdout.flush()
         if not watch:
             return 0
-        return max([await _follow(client, run.id) for run in runs])
+        return await _follow(client, [run.id for run in runs], to_stderr=output is not Format.TABLE)
 
     raise typer.Exit(with_client(server, token, conversation))
 
@@ -101,20 +120,22 @@ def get(run_id: RunId, output: Output = Format.TABLE, server: ServerOption = Non
         show_messages([run], output, single=True)
         return
     _show_runs([run], output)
-    for error in run.setup_errors:
-        print(f"  error: {error}")
-    for warning in run.warnings:
-        print(f"  warning: {warning}")
-    print()
+    _show_details(run)
+    if tasks:
+        print()
     show_graph(tasks)
 
 
 @app.command()
 def watch(run_id: RunId, server: ServerOption = None, token: TokenOption = None) -> None:
-    """Follow a run to its end; the exit code tells how it ended: 0 success, 1 failed, 2 stopped, 3 setup error."""
+    """Follow a run to its end.
+
+    The exit code tells how it ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error. Ctrl-C ends the
+    watching, not the run, with 130.
+    """
 
     async def conversation(client: Client) -> int:
-        return await _follow(client, run_id)
+        return await _follow(client, [run_id])
 
     raise typer.Exit(with_client(server, token, conversation))
 
@@ -138,14 +159,15 @@ def logs(
     async def conversation(client: Client) -> None:
         tasks = await client.runs.tasks(run_id)
         chosen = tasks if task is None else [_find_task(tasks, run_id, task)]
+        if follow and task is not None and attempt == 0 and chosen[0].attempt == 0:
+            chosen = [await _first_attempt(client, chosen[0])]
         single = task is not None and (step is not None or setup)
         for each in chosen:
-            if each.attempt == 0 and task is None:
+            if each.attempt == 0 and attempt == 0:
                 continue  # it never ran, so it has no log
-            for heading, number in _steps(each, step, only_setup=setup):
+            for heading, number in _steps(each, step, only_setup=setup, coming=follow and task is not None):
                 if not single:
-                    sys.stdout.flush()
-                    print(f"--- {each.name}: {heading}", file=sys.stderr, flush=True)
+                    print(f"--- {clean(each.name)}: {clean(heading)}", file=sys.stderr, flush=True)
                 await _copy_log(client, each, number, attempt=attempt, offset=offset, follow=follow)
 
     with_client(server, token, conversation)
@@ -193,37 +215,68 @@ def explain(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Say why a run and its tasks wait."""
-    from sluiceway.cli.showing import phase_name, show_messages, status_name
+    """Say why a run and its tasks wait; of one task, also why it is as it is."""
+    from sluiceway.cli.showing import phase_name, show_messages
 
-    async def conversation(client: Client) -> run_service_pb2.RunExplanation:
+    async def of_run(client: Client) -> run_service_pb2.RunExplanation:
         return await client.runs.explain(run_id)
 
-    explanation = with_client(server, token, conversation)
-    tasks = [t for t in explanation.tasks if task is None or task in {t.task_id, t.task_name}]
-    if task is not None and not tasks:
-        print(f'task "{task}" does not wait')
+    async def of_task(client: Client) -> run_service_pb2.TaskExplanation:
+        found = _find_task(await client.runs.tasks(run_id), run_id, str(task))
+        return await client.runs.explain_task(run_id, found.id)
+
+    if task is not None:
+        explained = with_client(server, token, of_task)
+        if output is Format.JSON:
+            show_messages([explained], output, single=True)
+        else:
+            _show_explained([explained], output)
         return
-    if output is not Format.TABLE:
+    explanation = with_client(server, token, of_run)
+    if output is Format.JSON:
         show_messages([explanation], output, single=True)
         return
-    if task is None:
+    if output is Format.TABLE:
         print(f"run is {phase_name(explanation.phase)}")
         for reason in explanation.reasons:
-            print(f"  {reason.message}")
-    for each in tasks:
-        print(f"{each.task_name} is {status_name(each.status)}")
-        for reason in each.reasons:
-            print(f"  {reason.message}")
+            print(f"  {clean(reason.message)}")
+    _show_explained(explanation.tasks, output)
 
 
-async def _follow(client: Client, run_id: str) -> int:
-    from sluiceway.cli.watching import exit_code, follow_run, show_graph
+def _show_explained(tasks: Sequence[run_service_pb2.TaskExplanation], output: Format) -> None:
+    from sluiceway.cli.showing import status_name
 
-    run = await follow_run(client, run_id)
-    print()
-    show_graph(await client.runs.tasks(run_id))
-    return exit_code(run)
+    for task in tasks:
+        if output is Format.NAME:
+            print(task.task_id)
+            continue
+        print(f"{clean(task.task_name)} is {status_name(task.status)}")
+        for reason in task.reasons:
+            print(f"  {clean(reason.message)}")
+
+
+async def _follow(client: Client, run_ids: Sequence[str], *, to_stderr: bool = False) -> int:
+    from sluiceway.cli.watching import exit_code, follow_runs, show_graph, worst
+
+    ended = await follow_runs(client, run_ids, to_stderr=to_stderr)
+    if not to_stderr:
+        for run, tasks in ended:
+            if tasks:
+                print(f"\n{clean(run.name)}" if len(ended) > 1 else "")
+            show_graph(tasks)
+    return worst(exit_code(run) for run, _ in ended)
+
+
+async def _first_attempt(client: Client, task: run_pb2.Task) -> run_pb2.Task:
+    """Wait until a task begins, or it is plain that it never will; answers how it stands then."""
+    async with aclosing(client.runs.watch(task.run_id)) as messages:
+        async for message in messages:
+            for each in message.tasks:
+                if each.id == task.id:
+                    task = each
+            if task.attempt or task.HasField("end_time"):
+                break
+    return task
 
 
 async def _copy_log(
@@ -238,24 +291,22 @@ async def _copy_log(
         offset=offset,
         follow=follow,
     )
-    try:
+    async with aclosing(chunks):
         async for chunk in chunks:
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # The reader went away (`... | head`): that is not a fault, and nothing more can be said to it.
-        sys.stderr.close()
-        raise typer.Exit(0) from None
 
 
-def _steps(task: run_pb2.Task, step: int | None, *, only_setup: bool) -> list[tuple[str, int | None]]:
+def _steps(task: run_pb2.Task, step: int | None, *, only_setup: bool, coming: bool) -> list[tuple[str, int | None]]:
+    """Choose the logs of a task: what people call it, and the step's number or None for the pod's preparation."""
     if only_setup:
         return [("setup", None)]
     if step is not None:
         if step >= len(task.steps):
             raise NotFound(f'task "{task.name}" has {len(task.steps)} steps, counted from 0')
         return [(task.steps[step].name, step)]
-    return [("setup", None), *((each.name, number) for number, each in enumerate(task.steps) if each.phase > 1)]
+    begun = [n for n, each in enumerate(task.steps) if coming or each.phase > _NOT_STARTED]
+    return [("setup", None), *((task.steps[n].name, n) for n in begun)]
 
 
 def _find_task(tasks: Sequence[run_pb2.Task], run_id: str, wanted: str) -> run_pb2.Task:
@@ -284,6 +335,26 @@ def _show_runs(runs: Sequence[run_pb2.Run], output: Format) -> None:
         for run in runs
     ]
     table(("ID", "NUMBER", "NAME", "PHASE", "RESULT", "TOOK", "GROUP"), rows)
+
+
+def _show_details(run: run_pb2.Run) -> None:
+    from sluiceway.cli.terminal import clean_lines
+
+    source = run.source
+    details = {
+        "reason": run.reason.message,
+        "stop asked for by": run.stop_request.by,
+        "commit": f"{source.commit_sha} {source.message.partition(chr(10))[0]}".strip(),
+        "ref": source.ref if source.ref != source.commit_sha else "",
+        "repository": source.repository,
+        "made by": run.created_by,
+    }
+    for name, value in details.items():
+        if value:
+            print(f"  {name}: {clean(value)}")
+    for kind, texts in (("error", run.setup_errors), ("warning", run.warnings)):
+        for text in texts:
+            print(f"  {kind}: {clean_lines(text)}")
 
 
 def _enum_name(names: Sequence[str], prefix: str, text: str, option: str) -> str:

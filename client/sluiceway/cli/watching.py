@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.cli.showing import duration, phase_name, result_name, status_name, table
+from sluiceway.cli.terminal import clean, paint, says_colour, width
 
 if TYPE_CHECKING:
     from sluiceway.api.run.v1.run_service_pb2 import WatchRunResponse
     from sluiceway.client import Client
+    from sluiceway.foundation.errors import SluicewayError
 
-__all__ = ["exit_code", "follow_run", "show_graph"]
+__all__ = ["exit_code", "follow_runs", "show_graph", "worst"]
 
 _FINISHED = frozenset(
     {
@@ -25,6 +29,12 @@ _FINISHED = frozenset(
         run_pb2.TASK_STATUS_LOST,
     }
 )
+_GOING_ON = frozenset({run_pb2.RUN_PHASE_QUEUED, run_pb2.RUN_PHASE_RUNNING})
+# From what is best to what needs a person most: what was stopped was stopped on purpose, a failure says something of
+# the commit, and a run that could not be set up says that nothing was tested at all.
+_FROM_BEST = (0, 2, 1, 3)
+
+Print = Callable[[str], None]
 
 
 def exit_code(run: run_pb2.Run) -> int:
@@ -39,53 +49,120 @@ def exit_code(run: run_pb2.Run) -> int:
     return 0 if run.result == run_pb2.RUN_RESULT_SUCCESS else 1
 
 
-async def follow_run(client: Client, run_id: str) -> run_pb2.Run:
-    """Print what happens to a run until it is over; answers its last state."""
-    return await _Following().follow(client.runs.watch(run_id))
+def worst(codes: Iterable[int]) -> int:
+    """Choose the exit code for several runs: setup error before failed before stopped before success."""
+    return max(codes, key=_FROM_BEST.index)
 
 
-class _Following:
-    def __init__(self) -> None:
+async def follow_runs(
+    client: Client, run_ids: Sequence[str], *, to_stderr: bool = False
+) -> Sequence[tuple[run_pb2.Run, Sequence[run_pb2.Task]]]:
+    """Print what happens to runs until all are over; answers their last states.
+
+    Of several, each line begins with its run's name.
+    """
+    stream = sys.stderr if to_stderr else sys.stdout
+
+    def say(line: str) -> None:
+        print(line, file=stream, flush=True)
+
+    def on_break(error: SluicewayError) -> None:
+        print(f"sluice: the connection broke, trying again ({clean(error.message)})", file=sys.stderr, flush=True)
+
+    async def follow(run_id: str) -> tuple[run_pb2.Run, Sequence[run_pb2.Task]]:
+        follower = Following(say, colour=says_colour(stream), with_run_name=len(run_ids) > 1)
+        return await follower.follow(client.runs.watch(run_id, on_break=on_break))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            following = [group.create_task(follow(run_id), name=f"follow {run_id}") for run_id in run_ids]
+    except BaseExceptionGroup as errors:
+        # One is enough for a person; the others were ended because of it, or say the same.
+        raise errors.exceptions[0] from None
+    return [task.result() for task in following]
+
+
+class Following:
+    """One run that is followed."""
+
+    def __init__(self, say: Print, *, colour: bool = False, with_run_name: bool = False) -> None:
+        self._say = say
+        self._colour = colour
+        self._with_run_name = with_run_name
         self._run = run_pb2.Run()
         self._tasks: dict[str, run_pb2.Task] = {}
+        self._width = 20
 
-    async def follow(self, messages: AsyncIterator[WatchRunResponse]) -> run_pb2.Run:
+    async def follow(self, messages: AsyncIterator[WatchRunResponse]) -> tuple[run_pb2.Run, Sequence[run_pb2.Task]]:
+        """Print what changes until the run is over; answers how it stands then."""
         async for message in messages:
+            begins = message.HasField("run") and message.run.phase in _GOING_ON
+            if not self._run.id and message.HasField("run"):
+                names = [self._title(message.run), *(task.name for task in message.tasks)]
+                self._width = min(48, max(width(clean(name)) for name in names))
+            # A run begins before its tasks do, and ends after them.
+            if begins:
+                self._see_run(message.run)
             for task in message.tasks:
                 self._see_task(task)
-            if message.HasField("run"):
+            if message.HasField("run") and not begins:
                 self._see_run(message.run)
-        return self._run
+        return self._run, tuple(self._tasks.values())
+
+    def _title(self, run: run_pb2.Run) -> str:
+        return f"run {run.number}" if self._with_run_name else f"run {run.number} {run.name}"
 
     def _see_run(self, run: run_pb2.Run) -> None:
         before, self._run = self._run, run
         if run.phase != before.phase:
-            _say(f"run {run.number} {run.name}", phase_name(run.phase), "")
+            waits = run.phase == run_pb2.RUN_PHASE_QUEUED
+            self._line(self._title(run), phase_name(run.phase), f"why: sluice run explain {run.id}" if waits else "")
             for error in run.setup_errors:
-                print(f"  {error}")
+                for line in error.splitlines():
+                    self._note(clean(line))
+        if run.HasField("stop_request") and not before.HasField("stop_request") and run.phase in _GOING_ON:
+            self._line(self._title(run), "stops", f"asked for by {run.stop_request.by}" if run.stop_request.by else "")
         if run.result != before.result:
-            _say(f"run {run.number} {run.name}", f"result {result_name(run.result)}", run.reason.message)
+            self._line(self._title(run), f"result {result_name(run.result)}", run.reason.message)
         for warning in run.warnings[len(before.warnings) :]:
-            print(f"  warning: {warning}")
+            self._note(f"warning: {clean(warning)}")
 
     def _see_task(self, task: run_pb2.Task) -> None:
         before = self._tasks.get(task.id)
         self._tasks[task.id] = task
-        waits_before = before is not None and before.approval.HasField("waiting_since")
-        if task.approval.HasField("waiting_since") and not waits_before:
-            _say(task.name, "waits for approval", f"sluice run approve {task.run_id} {shlex.quote(task.name)}")
+        waited = before is not None and before.approval.HasField("waiting_since")
+        if task.approval.HasField("waiting_since") and not waited:
+            command = f"sluice run approve {task.run_id} {_argument(task)}"
+            self._line(task.name, "waits for approval", f"somebody must say yes: {command}")
+        if before is not None and before.attempt and task.attempt > before.attempt:
+            self._line(task.name, f"attempt {task.attempt}", task.reason.message)
         if (before is None or before.status != task.status) and task.status != run_pb2.TASK_STATUS_NOT_STARTED:
             took = duration(task.start_time, task.end_time) if task.status in _FINISHED else task.executor_id
             note = task.reason.message
-            _say(task.name, status_name(task.status), f"{took}  {note}".strip() if note else took)
+            self._line(task.name, status_name(task.status), f"{took}  {note}".strip() if note else took)
+
+    def _line(self, what: str, state: str, note: str) -> None:
+        what = clean(what)
+        padding = " " * (self._width - width(what))
+        shown = paint(state, state, colour=self._colour) + " " * (18 - width(state))
+        self._print(f"{what}{padding}  {shown}  {clean(note)}" if note else f"{what}{padding}  {shown}".rstrip())
+
+    def _note(self, text: str) -> None:
+        self._print(f"  {text}")
+
+    def _print(self, line: str) -> None:
+        self._say(f"{clean(self._run.name)}: {line}" if self._with_run_name else line)
 
 
-def _say(what: str, state: str, note: str) -> None:
-    print(f"{what:<28} {state:<20} {note}".rstrip(), flush=True)
+def _argument(task: run_pb2.Task) -> str:
+    # A name that cannot be shown as it is would not be the one that is typed.
+    return shlex.quote(task.name) if task.name.isprintable() else task.id
 
 
 def show_graph(tasks: Sequence[run_pb2.Task]) -> None:
     """Print a run's graph: one line a task, by level, with its parents, its status and how long it took."""
+    if not tasks:
+        return
     rows = []
     for task in sorted(tasks, key=lambda t: (t.level, t.name)):
         edges = ", ".join(_edge(depend) for depend in task.depends)

@@ -33,7 +33,7 @@ class BlockingClient:
 
     def call(self, use: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """Run one call to its end and answer its value. Raises what the call raises."""
-        return asyncio.run_coroutine_threadsafe(use(self._client), self._loop).result()
+        return _wait(use(self._client), self._loop)
 
     def stream(self, use: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
         """Walk a stream; leaving the loop early ends it."""
@@ -47,30 +47,54 @@ class BlockingClient:
 
         try:
             while True:
-                more, value = asyncio.run_coroutine_threadsafe(following(), self._loop).result()
+                more, value = _wait(following(), self._loop)
                 if not more:
                     return
                 yield value  # type: ignore[misc]  # a value is there whenever `more` is true
         finally:
             close = getattr(stream, "aclose", None)
-            if close is not None:
-                asyncio.run_coroutine_threadsafe(close(), self._loop).result()
+            # A generator that outlives the connection was closed with it.
+            if close is not None and not self._loop.is_closed():
+                _wait(close(), self._loop)
 
 
 @contextmanager
 def connect(server: str, *, token: str | None = None) -> Iterator[BlockingClient]:
-    """Open a connection; see `sluiceway.client.connect`."""
+    """Open a connection; see `sluiceway.client.connect`. When it is left, the thread has ended."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="sluiceway-client", daemon=True)
+    thread = threading.Thread(target=_run, args=(loop,), name="sluiceway-client", daemon=True)
     thread.start()
     manager = connect_async(server, token=token)
     try:
-        client = asyncio.run_coroutine_threadsafe(manager.__aenter__(), loop).result()
+        client = _wait(manager.__aenter__(), loop)
         try:
             yield BlockingClient(client, loop)
         finally:
-            asyncio.run_coroutine_threadsafe(manager.__aexit__(None, None, None), loop).result()
+            _wait(manager.__aexit__(None, None, None), loop)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        # Streams that were not walked to their end.
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
         loop.close()
+
+
+def _wait(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    except BaseException:
+        # The waiting was interrupted (Ctrl-C): nobody wants the answer any more. Without effect when it is there.
+        future.cancel()
+        raise

@@ -6,7 +6,7 @@ another server waits until it has applied it (datamanager.md, "Read").
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -16,13 +16,14 @@ import grpc
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
 from sluiceway.client.executors import Executors
 from sluiceway.client.runs import Runs
+from sluiceway.foundation.rpc.caller import POSITION_KEY
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
 
 __all__ = ["Client", "Connection", "connect"]
 
-POSITION_KEY = "sluice-position"
 DEFAULT_TIMEOUT = timedelta(seconds=30)
+DEFAULT_PATIENCE = timedelta(minutes=15)
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -31,9 +32,16 @@ R = TypeVar("R")
 class Connection:
     """A channel with what every call needs. Made by `connect`; closed with it."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, timeout: timedelta = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        timeout: timedelta = DEFAULT_TIMEOUT,
+        patience: timedelta = DEFAULT_PATIENCE,
+    ) -> None:
         self.channel = channel
         self.timeout = timeout
+        self.patience = patience
         self._position = ""
 
     @property
@@ -63,12 +71,16 @@ class Connection:
         try:
             response = await call
         except grpc.aio.AioRpcError as error:
+            # A refusal may rest on what was written just before; who reads on must not see less.
+            self._see_metadata(error.initial_metadata(), error.trailing_metadata())
             raise error_of(error) from error
-        await self._see_metadata(call)
+        self._see_metadata(await call.initial_metadata(), await call.trailing_metadata())
         return response
 
-    async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncIterator[R]:
+    async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R]:
         """Make a call that answers with a stream. It has no deadline: it ends when the server or the caller ends it.
+
+        Close the generator (`contextlib.aclosing`) where it may be left early: that ends the call at once.
 
         Raises:
             SluicewayError: what ended it, when it was not its end.
@@ -82,9 +94,9 @@ class Connection:
         finally:
             call.cancel()
 
-    async def _see_metadata(self, call: Any) -> None:
-        for source in (call.initial_metadata, call.trailing_metadata):
-            for key, value in await source() or ():
+    def _see_metadata(self, *sources: Any) -> None:
+        for source in sources:
+            for key, value in source or ():
                 if key == POSITION_KEY:
                     self.see(value if isinstance(value, str) else value.decode())
 
@@ -106,7 +118,11 @@ class Client:
 
 @asynccontextmanager
 async def connect(
-    server: str, *, token: str | None = None, timeout: timedelta = DEFAULT_TIMEOUT
+    server: str,
+    *,
+    token: str | None = None,
+    timeout: timedelta = DEFAULT_TIMEOUT,
+    patience: timedelta = DEFAULT_PATIENCE,
 ) -> AsyncIterator[Client]:
     """Open a connection to a server's gRPC port.
 
@@ -116,9 +132,10 @@ async def connect(
         server: `HOST:PORT`, or a gRPC target such as `dns:///sluice.example.org:443`.
         token: of a user; None for what is public.
         timeout: of each unary call.
+        patience: how long a stream that broke tries to come back before it raises what broke it.
     """
     channel = open_channel(server, token=token)
     try:
-        yield Client(Connection(channel, timeout=timeout))
+        yield Client(Connection(channel, timeout=timeout, patience=patience))
     finally:
         await channel.close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from sluiceway.api.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
-from sluiceway.foundation.backoff import backoff_seconds
+from sluiceway.client.breaks import Breaks, OnBreak
 from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
 
 if TYPE_CHECKING:
@@ -93,24 +93,39 @@ class Runs:
         answer = await self._connection.call(self._stub.ExplainRun, request)
         return answer.explanation
 
-    async def watch(self, run_id: str, *, after: str = "") -> AsyncIterator[run_service_pb2.WatchRunResponse]:
+    async def explain_task(self, run_id: str, task_id: str) -> run_service_pb2.TaskExplanation:
+        """Say why a task waits, or is as it is."""
+        request = run_service_pb2.ExplainTaskRequest(run_id=run_id, task_id=task_id)
+        answer = await self._connection.call(self._stub.ExplainTask, request)
+        return answer.explanation
+
+    async def watch(
+        self, run_id: str, *, after: str = "", on_break: OnBreak | None = None
+    ) -> AsyncGenerator[run_service_pb2.WatchRunResponse]:
         """Follow a run to its end: a snapshot, then what changes. Resumes by itself; none comes twice.
 
         When the position to resume from is no longer kept, it begins anew with a snapshot.
+
+        Args:
+            run_id: the run.
+            after: the position of the last message that is known; empty: begin with a snapshot.
+            on_break: told of each break that is mended.
         """
-        failures = 0
+        breaks = Breaks(self._connection.patience, on_break)
         while True:
             request = run_service_pb2.WatchRunRequest(run_id=run_id, after=after)
             try:
-                async for message in self._connection.stream(self._stub.WatchRun, request):
-                    failures = 0
-                    after = message.position or after
-                    self._connection.see(after)
-                    yield message
-            except (Unavailable, Exhausted):
-                failures += 1
-                await asyncio.sleep(backoff_seconds(failures))
+                async with aclosing(self._connection.stream(self._stub.WatchRun, request)) as messages:
+                    async for message in messages:
+                        breaks.came_back()
+                        after = message.position or after
+                        self._connection.see(after)
+                        yield message
+            except (Unavailable, Exhausted) as error:
+                await breaks.wait(error)
             except OutOfRange:
+                if not after:
+                    raise
                 after = ""
             else:
                 return
@@ -125,9 +140,21 @@ class Runs:
         attempt: int = 0,
         offset: int = 0,
         follow: bool = False,
-    ) -> AsyncIterator[bytes]:
-        """Read the log of a step from an offset, in chunks. Resumes by itself at the byte where it broke."""
-        failures = 0
+        on_break: OnBreak | None = None,
+    ) -> AsyncGenerator[bytes]:
+        """Read the log of a step from an offset, in chunks. Resumes by itself at the byte where it broke.
+
+        Args:
+            run_id: the run.
+            task_id: the task.
+            step: from 0; not used with `setup`.
+            setup: the log of the pod's preparation.
+            attempt: from 1; 0: the latest.
+            offset: the first byte wanted.
+            follow: wait for more until the step is over.
+            on_break: told of each break that is mended.
+        """
+        breaks = Breaks(self._connection.patience, on_break)
         while True:
             request = run_service_pb2.ReadLogsRequest(
                 run_id=run_id,
@@ -139,13 +166,13 @@ class Runs:
                 follow=follow,
             )
             try:
-                async for message in self._connection.stream(self._stub.ReadLogs, request):
-                    failures = 0
-                    offset = message.next_offset
-                    if message.data:
-                        yield message.data
-            except Unavailable:
-                failures += 1
-                await asyncio.sleep(backoff_seconds(failures))
+                async with aclosing(self._connection.stream(self._stub.ReadLogs, request)) as messages:
+                    async for message in messages:
+                        breaks.came_back()
+                        offset = message.next_offset
+                        if message.data:
+                            yield message.data
+            except Unavailable as error:
+                await breaks.wait(error)
             else:
                 return

@@ -1,0 +1,52 @@
+"""What a stream does when it breaks: it comes back, for as long as there is patience.
+
+One that has given something goes on through the restart of a server, and raises what broke it when that takes too long.
+One that never gave anything has little patience: most likely nobody is there, and the caller should learn that soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from sluiceway.foundation.backoff import backoff_seconds
+from sluiceway.foundation.errors import Exhausted, SluicewayError, Unavailable
+
+__all__ = ["Breaks", "OnBreak"]
+
+FIRST_PATIENCE = timedelta(seconds=10)
+
+OnBreak = Callable[[SluicewayError], None]
+
+
+class Breaks:
+    """The breaks of one stream."""
+
+    def __init__(self, patience: timedelta, on_break: OnBreak | None = None) -> None:
+        self._patience = patience
+        self._patience_now = min(patience, FIRST_PATIENCE)
+        self._on_break = on_break
+        self._failures = 0
+        self._since = 0.0
+
+    def came_back(self) -> None:
+        """Take note that the stream gives something."""
+        self._patience_now = self._patience
+        self._failures = 0
+
+    async def wait(self, error: Unavailable | Exhausted) -> None:
+        """Return when the stream is to be opened again.
+
+        Raises:
+            SluicewayError: `error`, when it is not.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._failures == 0:
+            self._since = now
+        if now - self._since >= self._patience_now.total_seconds():
+            raise error
+        self._failures += 1
+        if self._on_break is not None and self._failures == 1:
+            self._on_break(error)
+        await asyncio.sleep(backoff_seconds(self._failures))
