@@ -221,7 +221,7 @@ async def test_a_function_without_actions_writes_nothing_and_its_position_can_be
 
 
 async def test_a_transaction_over_the_size_limit_is_refused(database: Database) -> None:
-    text = os.urandom(300_000).hex()
+    text = os.urandom(1_100_000).hex()
     with pytest.raises(Exhausted, match="bytes"):
         await database.commit([put("a", text=text), put("b", text=text)])
     with pytest.raises(NotFound):
@@ -229,7 +229,8 @@ async def test_a_transaction_over_the_size_limit_is_refused(database: Database) 
 
 
 async def test_a_transaction_just_under_the_size_limit_is_stored(database: Database) -> None:
-    text = os.urandom(1_000_000 // 2).hex()
+    # As records are: larger than one request to etcd may be, and smaller once compressed.
+    text = os.urandom(50_000).hex() * 40
     await database.commit([put("a", text=text)])
     assert (await database.get(NOTE, "a")).database_id == text
 
