@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -92,21 +93,25 @@ def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Install
 
 
 def test_a_stopped_run_ends_with_2_and_leaves_no_process(here: Installation) -> None:
-    mark = f"stopped-{os.getpid()}"
-    script = f"sh -c 'exec -a {mark} sleep 300' & setsid sleep 301 & echo up; sleep 302"
+    # Lengths of sleep that nobody else on this machine asks for: by them the processes are known.
+    mark = f".{os.getpid()}"
+    script = f"bash -c 'exec -a renamed sleep 300{mark}' & setsid sleep 301{mark} & echo up; sleep 302{mark}"
     repository = repository_of(here, "stopping", {"name": "long", "shell": "/bin/bash -e", "steps": [{"run": script}]})
     run_id = here.create(repository)
-    until(
-        lambda: b"up" in (here.log(run_id, "long", 0) if here.tasks(run_id)["long"].get("steps") else b""), "it is up"
-    )
+    until(lambda: sleepers(mark) == {f"300{mark}", f"301{mark}", f"302{mark}"}, "it is up")
     here.sluice("run", "stop", run_id)
     assert here.sluice("run", "watch", run_id, check=False).returncode == 2
     assert here.run(run_id)["result"] == "RUN_RESULT_STOPPED"
-    until(lambda: not processes_with("sleep 30[012]"), "no process is left")
+    until(lambda: not sleepers(mark), "no process is left")
 
 
-def processes_with(pattern: str) -> str:
-    return subprocess.run(["pgrep", "-f", f"^{pattern}"], capture_output=True, text=True, check=False).stdout
+def sleepers(mark: str) -> set[str]:
+    """The last arguments that end with the mark, of all processes of the machine."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # a process that has ended since
+            found.add(path.read_bytes().rstrip(b"\0").split(b"\0")[-1].decode(errors="replace"))
+    return {argument for argument in found if argument.endswith(mark) and " " not in argument}
 
 
 def test_an_approval_is_waited_for_explained_and_given(here: Installation) -> None:
