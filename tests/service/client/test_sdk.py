@@ -1,0 +1,375 @@
+"""The SDK against a real server over a real channel: a scripted `RunService`, and the real one over a fake database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sluiceway.api.run.v1 import definition_pb2
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.client import Client, blocking, connect
+from sluiceway.foundation.clock import UuidSource
+from sluiceway.foundation.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    OutOfRange,
+    SluicewayError,
+    Unauthenticated,
+    Unavailable,
+    Violation,
+)
+from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.service import RunServicer
+from tests.support.run_engine import World, definition, request
+
+ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
+
+
+class Tokens:
+    async def authenticate(self, token: str) -> Caller | None:
+        return ADMIN if token == "good" else None
+
+
+class Scripted(pb_grpc.RunServiceServicer):
+    """Plays each call of a stream by the next script; notes what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.positions: list[str | None] = []
+        self.answer = ""
+        self.fault: SluicewayError | None = None
+        self.scripts: list[Iterable[Any]] = []
+        self.left = asyncio.Event()
+
+    def _note(self, request: Any) -> None:
+        self.asked.append(request)
+        self.positions.append(requested_position())
+        if self.answer:
+            answer_position(self.answer)
+        if self.fault is not None:
+            raise self.fault
+
+    async def GetRun(self, request: Any, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
+        self._note(request)
+        return pb.GetRunResponse(run={"id": request.run_id})
+
+    async def CreateRun(self, request: Any, context: Any) -> pb.CreateRunResponse:  # noqa: N802 - as above
+        self._note(request)
+        return pb.CreateRunResponse(run={"id": "r1"})
+
+    async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - as above
+        async for message in self._play(request):
+            yield message
+
+    async def ReadLogs(self, request: Any, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:  # noqa: N802 - as above
+        async for message in self._play(request):
+            yield message
+
+    async def _play(self, request: Any) -> AsyncIterator[Any]:
+        self._note(request)
+        try:
+            for message in self.scripts.pop(0):
+                if isinstance(message, SluicewayError):
+                    raise message
+                yield message
+            if not self.scripts and request.run_id == "endless":
+                await asyncio.Event().wait()
+        finally:
+            self.left.set()
+
+
+@asynccontextmanager
+async def serving(servicer: pb_grpc.RunServiceServicer) -> AsyncIterator[str]:
+    server = RpcServer(authenticator=Tokens(), ids=UuidSource())
+    server.add(pb_grpc.add_RunServiceServicer_to_server, servicer)
+    port = await server.start("127.0.0.1:0")
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.drain(timedelta(0))
+
+
+@asynccontextmanager
+async def scripted(*, patience: timedelta = timedelta(seconds=30)) -> AsyncIterator[tuple[Scripted, Client]]:
+    servicer = Scripted()  # type: ignore[abstract]  # the rest is not offered
+    async with serving(servicer) as address, connect(address, token="good", patience=patience) as client:
+        yield servicer, client
+
+
+class NoLogs:
+    """There is no log at all."""
+
+    async def read(
+        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+    ) -> AsyncIterator[Any]:
+        raise NotFound("no log")
+        yield
+
+
+@asynccontextmanager
+async def real() -> AsyncIterator[tuple[World, Client]]:
+    world = World()
+    engine = await world.placing_engine()
+    explainer = Explainer(world.executors, world.clock)
+    servicer = RunServicer(world.db, engine, explainer=explainer, logs=NoLogs())
+    async with serving(servicer) as address, connect(address, token="good") as client:
+        yield world, client
+
+
+def change(position: str, phase: api.RunPhase = api.RUN_PHASE_RUNNING) -> pb.WatchRunResponse:
+    return pb.WatchRunResponse(position=position, run=api.Run(id="r1", phase=phase))
+
+
+def chunk(next_offset: int, data: bytes) -> pb.ReadLogsResponse:
+    return pb.ReadLogsResponse(next_offset=next_offset, data=data)
+
+
+# --- one reads what one wrote -------------------------------------------------------------------------------------
+
+
+async def test_highest_position_seen_goes_out_with_the_next_call() -> None:
+    async with scripted() as (server, client):
+        for answer in ("1-5", "1-9", "1-7", ""):
+            server.answer = answer
+            await client.runs.get("r1")
+        assert server.positions == [None, "1-5", "1-9", "1-9"]
+        assert client.connection.position == "1-9"
+
+
+async def test_position_of_a_refusal_counts_as_well() -> None:
+    async with scripted() as (server, client):
+        server.answer, server.fault = "1-5", FailedPrecondition("not now")
+        with pytest.raises(FailedPrecondition):
+            await client.runs.get("r1")
+        server.fault = None
+        await client.runs.get("r1")
+        assert server.positions == [None, "1-5"]
+
+
+async def test_position_of_a_watch_counts_as_well() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [[change("1-8")]]
+        assert [m.position async for m in client.runs.watch("r1")] == ["1-8"]
+        await client.runs.get("r1")
+        assert server.positions[-1] == "1-8"
+
+
+# --- streams come back --------------------------------------------------------------------------------------------
+
+
+async def test_watch_resumes_after_the_last_position_and_gives_nothing_twice() -> None:
+    breaks: list[SluicewayError] = []
+    async with scripted() as (server, client):
+        server.scripts = [
+            [change("1"), change("2"), Unavailable("it restarts")],
+            [Unavailable("it still restarts")],
+            [change("3"), change("4", api.RUN_PHASE_FINISHED)],
+        ]
+        seen = [m.position async for m in client.runs.watch("r1", on_break=breaks.append)]
+        assert seen == ["1", "2", "3", "4"]
+        # Whoever repeats it, we or gRPC (a stream that gave nothing): it is the same request.
+        assert [asked.after for asked in server.asked] == ["", "2", "2"]
+    assert [error.message for error in breaks] == ["it restarts"]
+
+
+async def test_watch_begins_anew_when_its_position_is_no_longer_kept() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [
+            [change("1"), Unavailable("it restarts")],
+            [OutOfRange("that is too long ago")],
+            [change("9", api.RUN_PHASE_FINISHED)],
+        ]
+        assert [m.position async for m in client.runs.watch("r1")] == ["1", "9"]
+        assert [asked.after for asked in server.asked] == ["", "1", ""]
+
+
+async def test_watch_that_is_out_of_range_from_the_start_is_not_repeated_for_ever() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [[OutOfRange("never")]]
+        with pytest.raises(OutOfRange):
+            await anext(client.runs.watch("r1"))
+        assert len(server.asked) == 1
+
+
+async def test_stream_that_cannot_come_back_raises_what_broke_it() -> None:
+    async with scripted(patience=timedelta(0)) as (server, client):
+        server.scripts = [[change("1"), Unavailable("gone for good")]]
+        messages = client.runs.watch("r1")
+        assert (await anext(messages)).position == "1"
+        with pytest.raises(Unavailable, match="gone for good"):
+            await anext(messages)
+
+
+async def test_refusal_ends_a_watch_at_once() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [[NotFound("there is no such run")]]
+        with pytest.raises(NotFound):
+            await anext(client.runs.watch("r1"))
+        assert len(server.asked) == 1
+
+
+async def test_log_resumes_at_the_byte_where_it_broke() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [
+            [chunk(13, b"abc"), Unavailable("it restarts")],
+            [chunk(13, b""), chunk(15, b"de")],
+        ]
+        got = [data async for data in client.runs.logs("r1", "t1", step=2, attempt=3, offset=10)]
+        assert got == [b"abc", b"de"]
+        assert [(asked.offset, asked.step, asked.attempt) for asked in server.asked] == [(10, 2, 3), (13, 2, 3)]
+
+
+async def test_stream_that_is_left_early_ends_at_the_server() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [[change("1")]]
+        async with aclosing(client.runs.watch("endless")) as messages:
+            assert (await anext(messages)).position == "1"
+            assert not server.left.is_set()
+        async with asyncio.timeout(5):
+            await server.left.wait()
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+FAULTS = {
+    "violations": InvalidInput([Violation("tasks[1].name", "twice"), Violation("run.group", "empty")]),
+    "reason": FailedPrecondition("not now", reason="RUN_NOT_QUEUED", metadata={"phase": "running"}),
+    "resource": NotFound("there is none", resource_type="run", resource_name="r1"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_error_arrives_as_it_was_raised(fault: SluicewayError) -> None:
+    async with scripted() as (server, client):
+        server.fault = fault
+        with pytest.raises(type(fault)) as caught:
+            await client.runs.get("r1")
+        got = caught.value
+        assert (got.message, got.reason, got.metadata) == (fault.message, fault.reason, fault.metadata)
+        if isinstance(fault, InvalidInput) and isinstance(got, InvalidInput):
+            assert got.violations == fault.violations
+
+
+async def test_unknown_token_is_unauthenticated() -> None:
+    async with serving(Scripted()) as address, connect(address, token="bad") as client:  # type: ignore[abstract]
+        with pytest.raises(Unauthenticated):
+            await client.runs.get("r1")
+
+
+async def test_server_that_is_away_is_unavailable() -> None:
+    async with serving(Scripted()) as address:  # type: ignore[abstract]  # the rest is not offered
+        pass
+    async with connect(address, token="good") as client:
+        with pytest.raises(Unavailable):
+            await client.runs.get("r1")
+
+
+async def test_channel_is_closed_when_the_connection_is_left() -> None:
+    async with scripted() as (_, client):
+        await client.runs.get("r1")
+    with pytest.raises(Exception, match=r"(?i)closed"):
+        await client.runs.get("r1")
+
+
+# --- the real service ---------------------------------------------------------------------------------------------
+
+
+async def test_lists_are_walked_over_all_their_pages() -> None:
+    async with real() as (_, client):
+        made = [(await client.runs.create(request(name=f"n{number}"))).id for number in range(5)]
+        assert [run.id for run in await client.runs.list(limit=3)] == made[:1:-1]
+        assert [run.id for run in await client.runs.list()] == made[::-1]
+        assert [run.id for run in await client.runs.list(phase="RUN_PHASE_QUEUED")] == made[:0:-1]
+
+
+async def test_write_without_a_request_id_is_one_run_and_with_one_stays_one() -> None:
+    async with real() as (_, client):
+        first = await client.runs.create(request(request_id="once"))
+        again = await client.runs.create(request(request_id="once"))
+        assert again.id == first.id
+        assert (await client.runs.create(request())).id != first.id
+
+
+async def test_run_is_followed_explained_approved_and_stopped() -> None:
+    async with real() as (_, client):
+        run = await client.runs.create(request(definition("gate", approval=definition_pb2.Approval())))
+        task = (await client.runs.tasks(run.id))[0]
+        assert (await client.runs.task(run.id, task.id)).name == "gate"
+        assert [t.task_name for t in (await client.runs.explain(run.id)).tasks] == ["gate"]
+        assert (await client.runs.explain_task(run.id, task.id)).reasons[0].code == "WAITS_FOR_APPROVAL"
+        async with asyncio.timeout(10), aclosing(client.runs.watch(run.id)) as messages:
+            assert (await anext(messages)).run.id == run.id
+            await client.runs.stop(run.id)
+            phases = [m.run.phase async for m in messages if m.HasField("run")]
+        assert phases[-1] == api.RUN_PHASE_FINISHED
+        with pytest.raises(FailedPrecondition) as caught:
+            await client.runs.cancel(run.id)
+        assert caught.value.reason == "RUN_NOT_QUEUED"
+
+
+# --- without await ------------------------------------------------------------------------------------------------
+
+
+async def in_thread(work: Callable[[str], Any], servicer: pb_grpc.RunServiceServicer) -> Any:
+    async with serving(servicer) as address, asyncio.timeout(10):
+        return await asyncio.to_thread(work, address)
+
+
+async def test_blocking_face_calls_and_raises() -> None:
+    def work(address: str) -> None:
+        with blocking.connect(address, token="good") as client:
+            assert client.call(lambda c: c.runs.get("r1")).id == "r1"
+        with blocking.connect(address, token="bad") as client, pytest.raises(Unauthenticated):
+            client.call(lambda c: c.runs.get("r1"))
+
+    await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
+
+
+async def test_blocking_stream_is_walked_to_its_end() -> None:
+    def work(address: str) -> bytes:
+        with blocking.connect(address, token="good") as client:
+            return b"".join(client.stream(lambda c: c.runs.logs("r1", "t1")))
+
+    server = Scripted()  # type: ignore[abstract]  # the rest is not offered
+    server.scripts = [[chunk(3, b"abc"), chunk(5, b"de")]]
+    assert await in_thread(work, server) == b"abcde"
+
+
+async def test_blocking_stream_that_is_left_early_ends_at_the_server_and_lets_the_connection_go_on() -> None:
+    def work(address: str) -> str:
+        with blocking.connect(address, token="good") as client:
+            for message in client.stream(lambda c: c.runs.watch("endless")):
+                assert message.position == "1"
+                break
+            return client.call(lambda c: c.runs.get("r1")).id
+
+    server = Scripted()  # type: ignore[abstract]  # the rest is not offered
+    server.scripts = [[change("1")]]
+    assert await in_thread(work, server) == "r1"
+    async with asyncio.timeout(5):
+        await server.left.wait()
+
+
+async def test_blocking_stream_that_outlives_its_connection_ends_quietly() -> None:
+    def work(address: str) -> None:
+        with blocking.connect(address, token="good") as client:
+            stream = client.stream(lambda c: c.runs.watch("endless"))
+            assert next(stream).position == "1"
+        del stream
+
+    server = Scripted()  # type: ignore[abstract]  # the rest is not offered
+    server.scripts = [[change("1")]]
+    await in_thread(work, server)
+    async with asyncio.timeout(5):
+        await server.left.wait()
