@@ -114,8 +114,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="150 runs")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    busy = os.getloadavg()[0]
     results = uvloop.run(run(150 if arguments.quick else arguments.runs))
     print("B1: dispatch, milliseconds; in raw etcd commits (median of the same round)")
+    print(f"load average of the machine before it began: {busy:.1f}, of {os.cpu_count()} cores")
     print("runs before    runs  raw p50  answer p50  dispatch p50  commits     p99  commits")
     for item in results:
         raw, answered = statistics.median(item.raw), statistics.median(item.answered)
@@ -134,11 +136,11 @@ def main() -> int:
     met = all(ratios[name] <= goal for name, goal in GOALS.items())
     shown = ", ".join(f"{name} {ratios[name]:.1f} of at most {goal:.0f} commits" for name, goal in GOALS.items())
     print(f"goals, all rounds together: {shown}: {'met' if met else 'NOT met'}")
-    record(results, ratios, exponent)
+    record(results, ratios, exponent=exponent, busy=busy)
     return 0 if met else 1
 
 
-def record(results: list[Measured], ratios: dict[str, float], exponent: float) -> None:
+def record(results: list[Measured], ratios: dict[str, float], *, exponent: float, busy: float) -> None:
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
@@ -147,6 +149,7 @@ def record(results: list[Measured], ratios: dict[str, float], exponent: float) -
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "load_average_before": round(busy, 1),
         "exponent": round(exponent, 3),
         "commits": {name: round(ratio, 2) for name, ratio in ratios.items()},
         "sizes": {

@@ -148,8 +148,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="600 runs")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    busy = os.getloadavg()[0]
     results = uvloop.run(run(600 if arguments.quick else arguments.runs, arguments.in_flight))
     print("B2: runs of one task, null driver, created to finished; ratio: runs/s to raw puts/s")
+    print(f"load average of the machine before it began: {busy:.1f}, of {os.cpu_count()} cores")
     print(
         "  runs  at a time  runs/s  raw puts/s  ratio  etcd txns/run  p50 ms  p99 ms"
         "  server cpu ms/run  generator cpu ms/run  server MB"
@@ -180,11 +182,11 @@ def main() -> int:
     }
     for goal, met in goals.items():
         print(f"goal: {goal}: {'met' if met else 'NOT met'}")
-    record(results, exponent)
+    record(results, exponent=exponent, busy=busy)
     return 0 if all(goals.values()) else 1
 
 
-def record(results: list[Measured], exponent: float) -> None:
+def record(results: list[Measured], *, exponent: float, busy: float) -> None:
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
@@ -193,6 +195,7 @@ def record(results: list[Measured], exponent: float) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "load_average_before": round(busy, 1),
         "exponent": round(exponent, 3),
         "loads": [
             {
