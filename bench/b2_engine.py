@@ -17,6 +17,7 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import structlog
 import uvloop
@@ -24,7 +25,7 @@ import uvloop
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Put, Query
+from sluiceway.datamanager.model import Emit, Put, Query
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
@@ -46,10 +47,11 @@ async def execute(database: DataManager, engine: Engine) -> None:
 
     async def hear() -> None:
         async for applied in database.subscribe(after=database.position, topics=[executor_topic("e1")]):
-            assigned = {a.body.decode() for a in applied.actions if getattr(a, "kind", "") == AssignmentNotice.ASSIGNED}
+            notices = [a for a in applied.actions if isinstance(a, Emit)]
+            assigned = {notice.body.decode() for notice in notices if notice.kind == AssignmentNotice.ASSIGNED}
             for action in applied.actions:
                 if isinstance(action, Put) and action.type.name == ASSIGNMENT.name and action.id in assigned:
-                    waiting.put_nowait((action.message, 0))
+                    waiting.put_nowait((cast("pb.AssignmentRecord", action.message), 0))
 
     async def tell() -> None:
         number = 0
@@ -65,7 +67,7 @@ async def execute(database: DataManager, engine: Engine) -> None:
                         number=number,
                         assignment_id=assignment.id,
                         epoch=assignment.epoch,
-                        phase=executor_api.AssignmentPhase.Value(f"ASSIGNMENT_PHASE_{PHASES[step]}"),
+                        phase=f"ASSIGNMENT_PHASE_{PHASES[step]}",
                         steps=[{"step": 0, "phase": api.STEP_PHASE_SUCCESS}] if step == 2 else [],
                     )
                 )

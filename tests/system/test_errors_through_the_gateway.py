@@ -125,7 +125,7 @@ def test_what_is_not_there_is_404(
     here: Installation, method: str, path: str, reason: str, resource: str | None
 ) -> None:
     with here.http() as client:
-        answer = client.request(method, path, **({"json": {}} if method == "POST" else {}))
+        answer = client.request(method, path, json={} if method == "POST" else None)
     error = error_of(answer, "NOT_FOUND")
     assert reason_of(error) == reason
     if resource is not None:
