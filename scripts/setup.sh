@@ -22,12 +22,13 @@ command -v etcd >/dev/null || want+=(etcd-server)
 if [ "${#need[@]}" -gt 0 ] || { [ "${#want[@]}" -gt 0 ] && [ "$(id -u)" = 0 ]; }; then
   line="apt-get install -y --no-install-recommends ${need[*]} ${want[*]}"
   if [ "$(id -u)" != 0 ]; then
-    echo "setup: these packages are missing; as root, run:  $line" >&2
+    echo "setup: these packages are missing; as root, run:  apt-get update && $line" >&2
     exit 1
   fi
   export DEBIAN_FRONTEND=noninteractive
   echo "setup: $line"
-  apt-get update -qq
+  # A source that does not answer, of something else, is no reason to stop: what is missing is said by the next line.
+  apt-get update -qq || echo "setup: apt-get update failed; going on with the lists that are here" >&2
   if [ "${#need[@]}" -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
   fi
