@@ -1,0 +1,133 @@
+"""From a commit to the requests that make its runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sluiceway.cli.creating import requests_for
+from sluiceway.cli.repository import Checkout
+from sluiceway.foundation.errors import NotFound
+from sluiceway.runconfig.files import MappingFiles
+from sluiceway.runconfig.when import Context
+
+SHA = "0123456789" * 4
+TASK = {"name": "build", "runtime": {"containers": [{"image": "alpine"}]}, "steps": [{"run": "true"}]}
+
+
+def run(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "tasks": [TASK], **more}
+
+
+def checkout(
+    *runs: dict[str, Any], branch: str = "main", message: str = "first", name: str = "app", text: str | None = None
+) -> Checkout:
+    context = Context(
+        ref_type="branch" if branch else "",
+        ref=f"refs/heads/{branch}" if branch else SHA,
+        branch=branch,
+        commit_sha=SHA,
+    )
+    config = json.dumps({"runs": list(runs)}) if text is None else text
+    files = MappingFiles({".sluice/config.json": config})
+    return Checkout(f"/srv/{name}", name, context, message, files)  # type: ignore[arg-type]  # read as files of git are
+
+
+def test_each_run_whose_when_matches_is_made() -> None:
+    made = requests_for(
+        checkout(run("one"), run("two"), run("other", when={"branch": "release"})),
+        name=None,
+        group=None,
+        request_id=None,
+    )
+    assert [request.run.name for request in made] == ["one", "two"]
+    assert all([task.name for task in request.tasks] == ["build"] for request in made)
+    assert len({request.request_id for request in made}) == 2
+
+
+def test_run_that_is_named_is_made_whether_it_applies_or_not() -> None:
+    commit = checkout(run("one"), run("other", when={"branch": "release"}))
+    made = requests_for(commit, name="other", group=None, request_id=None)
+    assert [request.run.name for request in made] == ["other"]
+
+
+def test_run_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(NotFound, match="nobody"):
+        requests_for(checkout(run("one")), name="nobody", group=None, request_id=None)
+
+
+def test_commit_to_which_no_run_applies_says_what_to_do() -> None:
+    with pytest.raises(NotFound, match="--name") as caught:
+        requests_for(checkout(run("one", when={"branch": "release"})), name=None, group=None, request_id=None)
+    assert caught.value.reason == "NO_RUN_APPLIES"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [(None, "app"), ("ci", "ci")], ids=["after the repository", "as it was named"]
+)
+def test_configuration_that_cannot_be_used_makes_one_run_with_all_its_errors(name: str | None, expected: str) -> None:
+    broken = checkout({"name": "one", "tasks": [{"name": "a"}, {"name": "b"}], "odd": 1})
+    (made,) = requests_for(broken, name=name, group=None, request_id="x")
+    assert (made.run.name, len(made.tasks), made.request_id) == (expected, 0, "x")
+    assert len(made.setup_errors) > 1
+
+
+def test_name_of_a_repository_is_cut_to_what_a_run_may_be_called() -> None:
+    (made,) = requests_for(checkout(text="{", name="n" * 200), name=None, group=None, request_id=None)
+    assert made.run.name == "n" * 100
+
+
+GROUPS = {
+    "a branch": ("main", None, "/user/me/app/main"),
+    "a branch with a slash": ("feature/x", None, "/user/me/app/feature%2Fx"),
+    "no branch": ("", None, f"/user/me/app/{SHA}"),
+    "as it was named": ("main", "/user/me/nightly", "/user/me/nightly"),
+}
+
+
+@pytest.mark.parametrize(("branch", "group", "expected"), GROUPS.values(), ids=GROUPS.keys())
+def test_group_is_the_callers_with_repository_and_ref(branch: str, group: str | None, expected: str) -> None:
+    (made,) = requests_for(checkout(run("one"), branch=branch), name=None, group=group, request_id=None)
+    assert made.run.group == expected
+
+
+def test_request_id_of_one_run_is_as_it_was_given() -> None:
+    (made,) = requests_for(checkout(run("one")), name=None, group=None, request_id="once")
+    assert made.request_id == "once"
+
+
+@pytest.mark.parametrize("given", ["once", "o" * 100], ids=["short", "as long as it may be"])
+def test_request_ids_of_several_runs_differ_and_come_again(given: str) -> None:
+    commit = checkout(run("one"), run("two"))
+    first, again = (
+        [r.request_id for r in requests_for(commit, name=None, group=None, request_id=given)] for _ in range(2)
+    )
+    assert first == again
+    assert len(set(first)) == 2
+    assert all(len(request_id) <= 100 for request_id in first)
+
+
+def test_run_tells_where_it_came_from_and_its_tasks_see_it() -> None:
+    (made,) = requests_for(checkout(run("one")), name=None, group=None, request_id=None)
+    source = made.source
+    assert (source.repository, source.ref, source.branch, source.commit_sha, source.message) == (
+        "/srv/app",
+        "refs/heads/main",
+        "main",
+        SHA,
+        "first",
+    )
+    assert made.static_environment["SLUICE_GIT_COMMIT_SHA"].value == SHA
+    assert made.static_environment["CI"].value == "true"
+
+
+def test_commit_that_asks_for_no_run_is_run_with_a_warning() -> None:
+    (made,) = requests_for(checkout(run("one"), message="typo [ci skip]"), name=None, group=None, request_id=None)
+    assert any("asks for no run" in warning for warning in made.warnings)
+
+
+def test_priority_and_timeout_of_a_run_go_along() -> None:
+    (made,) = requests_for(checkout(run("one", priority=3, timeout="90m")), name=None, group=None, request_id=None)
+    assert (made.run.priority, made.run.timeout.seconds) == (3, 5400)
