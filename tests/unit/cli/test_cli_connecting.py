@@ -1,0 +1,76 @@
+"""How commands find the server and the token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sluiceway.cli.connecting import Server, Token, find_server
+from sluiceway.foundation.errors import InvalidInput, Unauthenticated
+
+
+def login(folder: Path, content: object) -> dict[str, str]:
+    path = folder / "sluice" / "login.json"
+    path.parent.mkdir()
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return {"XDG_CONFIG_HOME": str(folder)}
+
+
+LOGIN = {"server": "login:1", "token": "of-login"}
+FOUND = {
+    "all from the login file": (None, None, ("login:1", "of-login")),
+    "a token of one's own for the server of the login": (None, "own", ("login:1", "own")),
+    "the server of the login by name": ("login:1", None, ("login:1", "of-login")),
+    "nothing from the login file": ("other:2", "own", ("other:2", "own")),
+    "empty counts as none": ("", "", ("login:1", "of-login")),
+}
+
+
+@pytest.mark.parametrize(("server", "token", "expected"), FOUND.values(), ids=FOUND.keys())
+def test_what_is_given_goes_before_the_login_file(
+    tmp_path: Path, server: str | None, token: str | None, expected: tuple[str, str]
+) -> None:
+    found = find_server(server, token, environment=login(tmp_path, LOGIN))
+    assert (found.address, str(found.token)) == expected
+
+
+def test_token_of_the_login_is_never_sent_to_another_server(tmp_path: Path) -> None:
+    with pytest.raises(Unauthenticated, match="other:2"):
+        find_server("other:2", None, environment=login(tmp_path, LOGIN))
+
+
+def test_without_any_server_it_is_said_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="--server"):
+        find_server(None, "own", environment={"XDG_CONFIG_HOME": str(tmp_path)})
+
+
+def test_url_is_no_server() -> None:
+    with pytest.raises(InvalidInput, match="HOST:PORT"):
+        find_server("http://localhost:7070", "own")
+
+
+@pytest.mark.parametrize("token", ["a\nb", "größer", "a\x1bb"])
+def test_token_that_cannot_be_one_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        find_server("server:1", token)
+    assert token not in caught.value.message
+
+
+def test_line_break_after_a_token_is_forgiven() -> None:
+    assert find_server("server:1", "own\n").token == "own"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", {"server": 5}], ids=["no JSON", "no object", "no text"])
+def test_login_file_that_is_broken_is_named(tmp_path: Path, content: object) -> None:
+    with pytest.raises(InvalidInput, match=r"login\.json"):
+        find_server(None, None, environment=login(tmp_path, content))
+
+
+def test_broken_login_file_does_not_matter_when_all_is_given(tmp_path: Path) -> None:
+    assert find_server("server:1", "own", environment=login(tmp_path, "{")).address == "server:1"
+
+
+def test_token_is_not_shown_by_accident() -> None:
+    assert "secret" not in repr(Server("server:1", Token("secret")))
