@@ -68,7 +68,7 @@ class World:
             self.db,
             self.clock,
             ids=self.ids,
-            settings=EngineSettings(server_id=server_id, api_url="http://sluice"),
+            settings=EngineSettings(server_id=server_id, api_url="http://sluice", sweep_patience=timedelta(0)),
             executors=self.executors,
             scopes=self.scopes,
             bodies=self.bodies,

@@ -360,11 +360,12 @@ class Engine:
         return committed
 
     async def _work(self, decide: Callable[[Work], T]) -> tuple[Committed[T], Work]:
-        now = self._clock.now()
         works: list[Work] = []
 
         def function(view: View) -> Decision[T]:
-            work = Work(view, now, cache=self._cache)
+            # The time of its place in the log, not of the moment when it began to wait for it: what follows from
+            # another commit must not seem to have begun before it.
+            work = Work(view, self._clock.now(), cache=self._cache)
             value = decide(work)
             leads = self.placer.leads(view)
             if leads:

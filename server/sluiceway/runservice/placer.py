@@ -270,12 +270,11 @@ class Placer:
         while True:
             freed = sorted(self._groups)[:MAX_STARTS]
             self._groups.difference_update(freed)
-            now = self._clock.now()
             last: Work | None = None
 
             def function(view: View, freed: list[str] = freed) -> Decision[int]:
                 nonlocal last
-                work = Work(view, now, cache=self._cache)  # noqa: B023 - called before the next turn
+                work = Work(view, self._clock.now(), cache=self._cache)
                 if not self.leads(view):
                     return Decision(0)
                 work.freed_groups.update(freed)

@@ -34,6 +34,7 @@ class EngineSettings:
         server_id: of this server process; another one after each start.
         api_url: what tasks get as `SLUICE_API_URL`; empty: they do not get it.
         sweep_interval: between sweeps, the safety net.
+        sweep_patience: a run that could have started for so long was forgotten. More than a notice takes to the placer.
         placer_beat: how often the placer gives a sign of life, and others look for it.
         placer_timeout: without a sign for so long, another server takes over.
         lost_after: see executors.md; in a new epoch of the database, executors have so long to settle.
@@ -46,6 +47,7 @@ class EngineSettings:
     server_id: str
     api_url: str = ""
     sweep_interval: timedelta = timedelta(seconds=30)
+    sweep_patience: timedelta = timedelta(seconds=2)
     placer_beat: timedelta = timedelta(seconds=2)
     placer_timeout: timedelta = timedelta(seconds=6)
     lost_after: timedelta = timedelta(minutes=15)

@@ -127,20 +127,25 @@ class Sweep:
         return int((await self._transact(decide)).value)
 
     async def _start_forgotten(self) -> int:
-        def read(view: View) -> list[str]:
-            groups: dict[str, None] = {}
+        def read(view: View) -> dict[str, str]:
+            groups: dict[str, str] = {}
             token = ""
             while True:
                 query = Query(where={"phase": api.RUN_PHASE_QUEUED}, order=("created",), size=1000, token=token)
                 page = view.select(RUN, query)
-                for _, record in page.records:
+                for key, record in page.records:
                     if record.run.group not in groups and view.get(QUEUE, record.run.group) is None:
-                        groups[record.run.group] = None
+                        groups[record.run.group] = key
                 if not page.next_token:
-                    return list(groups)
+                    return groups
                 token = page.next_token
 
-        groups = await self._db.read(read)
+        seen = await self._db.read(read)
+        if not seen:
+            return 0
+        # Another server's commit made them just now, perhaps, and this one is about to start them: that is no defect.
+        await asyncio.sleep(self._settings.sweep_patience.total_seconds())
+        groups = [group for group, head in (await self._db.read(read)).items() if seen.get(group) == head]
         started = 0
         for group in groups:
 

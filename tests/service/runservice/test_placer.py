@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -314,6 +315,50 @@ async def test_run_that_nobody_started_is_started_and_counted() -> None:
     assert await engine.sweep() == 1
     assert MOVED_BY_SWEEP._value.get() == counted + 1
     assert await world.phase(run_id) == "running"
+
+
+async def test_run_that_the_placer_is_about_to_start_is_no_defect() -> None:
+    world = World()
+    lonely = world.engine("s2")
+    engine = world.engine("s1")
+    await engine.placer.stand()
+    await engine.placer.place_now()
+    run_id = (await lonely.create_run(request(), created_by="a")).value.run.id
+    counted = MOVED_BY_SWEEP._value.get()
+    read = world.db.read
+
+    async def then_the_placer_hears_of_it(function: Any, **more: Any) -> Any:
+        found = await read(function, **more)
+        if isinstance(found, dict | list) and GROUP in found:
+            world.db.read = read  # type: ignore[method-assign]  # once
+            engine.placer._groups.add(GROUP)
+            await engine.placer.place_now()
+        return found
+
+    world.db.read = then_the_placer_hears_of_it  # type: ignore[method-assign]  # between two looks of the sweep
+    assert await engine.sweep() == 0
+    assert await world.phase(run_id) == "running"
+    assert MOVED_BY_SWEEP._value.get() == counted
+
+
+async def test_run_starts_after_the_end_of_the_one_before_it_however_long_a_transaction_waits() -> None:
+    world = World()
+    engine = await world.placing_engine()
+    first = (await engine.create_run(request(), created_by="a")).value.run.id
+    second = (await engine.create_run(request(), created_by="a")).value.run.id
+    assignment = await world.assignment_of(first)
+    transact = world.db.transact
+
+    async def waits(function: Any, *, durable: bool = False) -> Any:
+        world.later(seconds=1)
+        return await transact(function, durable=durable)
+
+    world.db.transact = waits  # type: ignore[method-assign]  # a committer with a queue
+    before = world.clock.now()
+    await world.report(engine, assignment, "success")
+    ended, started = (await world.run(first)).end_time, (await world.run(second)).start_time
+    assert started.ToMicroseconds() >= ended.ToMicroseconds()
+    assert (ended.ToDatetime(UTC) - before) == timedelta(seconds=1)
 
 
 async def test_sweep_of_a_quiet_system_changes_nothing() -> None:
