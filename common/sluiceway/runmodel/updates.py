@@ -249,9 +249,11 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
     if not end.is_final:
         return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
     cause = _cause(assignment, end, said)
+    # Of an attempt that was told to stop the executor knows no more than that; the timeout is why.
+    reason = _why(task, end, cause, said.reason if end is said.phase else None)
     return Reported(
         ReportOutcome.APPLIED,
-        _finish(state, task, assignment, end, cause=cause, reason=_why(task, end, cause, said.reason), now=now),
+        _finish(state, task, assignment, end, cause=cause, reason=reason, now=now),
     )
 
 

@@ -364,7 +364,7 @@ class Worker:
         update = pb.AssignmentUpdate(
             assignment_id=self.assignment_id,
             epoch=self._assign.epoch,
-            phase=_phase(life) if final else pb.ASSIGNMENT_PHASE_RUNNING,
+            phase=_phase(life) if final else self._live_phase,
         )
         if self._pod_started is not None:
             update.pod_start_time.FromDatetime(self._pod_started)
@@ -377,6 +377,11 @@ class Worker:
             update.timed_out = life.ending.timed_out
         if update.steps or final:
             self._report(update)
+
+    @property
+    def _live_phase(self) -> pb.AssignmentPhase:
+        # The server counts the timeout from the first report of `running`, and a setup may be long.
+        return pb.ASSIGNMENT_PHASE_ACCEPTED if self._pod_started is None else pb.ASSIGNMENT_PHASE_RUNNING
 
     def _step_update(self, step: int, state: plan.StepState) -> pb.StepUpdate:
         update = pb.StepUpdate(step=step, phase=_STEP_PHASES[state.phase])

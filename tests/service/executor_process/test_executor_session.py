@@ -144,6 +144,16 @@ async def test_a_task_runs_and_its_log_is_stored_before_its_end_is_reported(
     assert all(server.logs["a1", step].complete for step in (-1, 0, 1, 3))
 
 
+async def test_a_task_is_called_running_from_the_start_of_its_pod(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.assign("a1", script("true"))
+    await server.until(lambda: server.final_of("a1"))
+    phases = [(update.phase, update.HasField("pod_start_time")) for update in server.updates_of("a1")]
+    assert phases[0] == (pb.ASSIGNMENT_PHASE_ACCEPTED, False)
+    assert {started for phase, started in phases if phase == pb.ASSIGNMENT_PHASE_RUNNING} <= {True}
+    assert {started for phase, started in phases if phase == pb.ASSIGNMENT_PHASE_ACCEPTED} == {False}
+
+
 async def test_secrets_do_not_leave_the_executor(server: FakeExecutorServer, start: Start) -> None:
     secret = b"correct horse battery"
     command = f"printf 'correct ho'; sleep 0.1; echo 'rse battery'; echo {base64.b64encode(secret).decode()}"

@@ -186,6 +186,12 @@ def test_a_stop_for_a_timeout_that_is_said_twice_is_acknowledged_and_another_end
     assert run.report("a", P.SUCCESS, assignment=live).outcome is REFUSED
 
 
+def test_a_stop_for_a_timeout_has_the_timeout_as_its_reason_whatever_the_executor_calls_it() -> None:
+    run = Simulator("a @1h; b").does("a runs; wait 1h")
+    run.report("a", P.STOPPED, reason=Reason(ReasonCode.STOPPED, "stopped on request"))
+    assert run.task("a").reason == Reason(ReasonCode.TIMEOUT, "it took longer than its timeout of 1h")
+
+
 def test_steps_of_an_attempt_that_is_over_do_not_run() -> None:
     run = Simulator("a").does("a runs")
     run.report("a", P.RUNNING, steps={0: Step("build", phase=StepPhase.RUNNING)})
