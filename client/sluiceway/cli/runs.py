@@ -143,7 +143,7 @@ def watch(run_id: RunId, server: ServerOption = None, token: TokenOption = None)
 @app.command()
 def logs(
     run_id: RunId,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="The task's name or id; all if none.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="The task's name or id; all if none.")] = None,
     step: Annotated[int | None, typer.Option(min=0, help="Only this step, from 0.")] = None,
     setup: Annotated[bool, typer.Option("--setup", help="Only the pod's preparation.")] = False,
     attempt: Annotated[int, typer.Option(min=0, help="From 1; the latest if none.")] = 0,
@@ -210,7 +210,7 @@ def approve(
 @app.command()
 def explain(
     run_id: RunId,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task, by name or id.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only this task, by name or id.")] = None,
     output: Output = Format.TABLE,
     server: ServerOption = None,
     token: TokenOption = None,

@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code", "follow_runs", "show_graph", "worst"]
 
-_FINISHED = frozenset(
-    {
-        run_pb2.TASK_STATUS_SKIPPED,
-        run_pb2.TASK_STATUS_CANCELLED,
-        run_pb2.TASK_STATUS_STOPPED,
-        run_pb2.TASK_STATUS_SUCCESS,
-        run_pb2.TASK_STATUS_FAILED,
-        run_pb2.TASK_STATUS_LOST,
-    }
-)
+_UNFINISHED = frozenset({run_pb2.TASK_STATUS_UNSPECIFIED, run_pb2.TASK_STATUS_NOT_STARTED, run_pb2.TASK_STATUS_RUNNING})
 _GOING_ON = frozenset({run_pb2.RUN_PHASE_QUEUED, run_pb2.RUN_PHASE_RUNNING})
 # From what is best to what needs a person most: what was stopped was stopped on purpose, a failure says something of
 # the commit, and a run that could not be set up says that nothing was tested at all.
@@ -137,7 +128,7 @@ class Following:
         if before is not None and before.attempt and task.attempt > before.attempt:
             self._line(task.name, f"attempt {task.attempt}", task.reason.message)
         if (before is None or before.status != task.status) and task.status != run_pb2.TASK_STATUS_NOT_STARTED:
-            took = duration(task.start_time, task.end_time) if task.status in _FINISHED else task.executor_id
+            took = task.executor_id if task.status in _UNFINISHED else duration(task.start_time, task.end_time)
             note = task.reason.message
             self._line(task.name, status_name(task.status), f"{took}  {note}".strip() if note else took)
 
