@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from sluiceway.foundation.errors import DeadlineExceeded, InvalidInput, Unauthenticated, Unavailable
+from sluiceway.foundation.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from sluiceway.client import Client
 
-__all__ = ["Server", "ServerOption", "Token", "TokenOption", "find_server", "with_client"]
+__all__ = ["Server", "ServerOption", "Token", "TokenOption", "find_server", "with_client", "write_login"]
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def find_server(server: str | None, token: str | None, *, environment: Mapping[s
 
 
 def _read_login(environment: Mapping[str, str]) -> dict[str, str]:
-    path = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sluice" / "login.json"
+    path = _login_file(environment)
     try:
         login = json.loads(path.read_text())
     except FileNotFoundError:
@@ -90,6 +91,33 @@ def _read_login(environment: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(login, dict) or not all(isinstance(value, str) for value in login.values()):
         raise InvalidInput(f"the login file {path} does not hold an object with server and token; write it anew")
     return login
+
+
+def write_login(where: Server, *, environment: Mapping[str, str] = os.environ) -> Path:
+    """Remember where to call, and as whom; replaces what was remembered. Answers the file, which only its owner reads.
+
+    Raises:
+        FailedPrecondition: the file cannot be written.
+    """
+    path = _login_file(environment)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A new file with a mode of its own, put in place at once: never half written, never readable for others.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".login-")
+        try:
+            with os.fdopen(handle, "w") as file:
+                json.dump({"server": where.address, "token": where.token}, file)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FailedPrecondition(f"the login file {path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _login_file(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sluice" / "login.json"
 
 
 def with_client(server: str | None, token: str | None, use: Callable[[Client], Awaitable[T]]) -> T:

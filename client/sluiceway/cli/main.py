@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from sluiceway.cli import executors, processes, runs
+from sluiceway.cli import executors, login, processes, runs
 from sluiceway.foundation.version import VERSION
 
 __all__ = ["app"]
@@ -47,6 +47,7 @@ app.add_typer(
     help="Check, render and draw run configurations, offline.",
 )
 app.add_typer(executors.app, name="executor", help="Run an executor, or see and steer those of a server.")
+app.command("login")(login.login)
 app.command("standalone")(processes.standalone)
 app.command("server")(processes.server)
 app.command("gateway")(processes.gateway)

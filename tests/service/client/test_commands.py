@@ -307,6 +307,27 @@ async def test_help_lists_the_commands(place: Place, arguments: tuple[str, ...])
     assert b"Commands:" in result.out
 
 
+async def test_login_remembers_a_token_that_the_server_takes_and_no_other(place: Place) -> None:
+    async def sluice(*arguments: str, typed: bytes = b"") -> Ended:
+        environment = {k: v for k, v in place.environment().items() if k not in {"SLUICE_SERVER", "SLUICE_TOKEN"}}
+        process = await asyncio.create_subprocess_exec(
+            *SLUICE,
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(30):
+            out, err = await process.communicate(typed)
+        return Ended(process.returncode or 0, out, err.decode())
+
+    assert (await sluice("login", "--server", place.address, typed=b"bad\n")).code == 1
+    assert (await sluice("run", "list")).code == 1
+    assert (await sluice("login", "--server", place.address, typed=b"good\n")).code == 0
+    assert (await sluice("run", "list")).code == 0
+
+
 async def test_wrong_command_line_ends_with_2(place: Place) -> None:
     assert (await place.sluice("run", "get")).code == 2
     assert (await place.sluice("config", "nobody")).code == 2

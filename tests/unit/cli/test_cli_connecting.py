@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.cli.connecting import Server, Token, find_server
-from sluiceway.foundation.errors import InvalidInput, Unauthenticated
+from sluiceway.cli.connecting import Server, Token, find_server, write_login
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unauthenticated
 
 
 def login(folder: Path, content: object) -> dict[str, str]:
@@ -74,3 +74,18 @@ def test_broken_login_file_does_not_matter_when_all_is_given(tmp_path: Path) -> 
 
 def test_token_is_not_shown_by_accident() -> None:
     assert "secret" not in repr(Server("server:1", Token("secret")))
+
+
+def test_login_is_found_again_replaces_the_one_before_and_is_for_its_owner_only(tmp_path: Path) -> None:
+    environment = {"XDG_CONFIG_HOME": str(tmp_path / "new")}
+    for token in ("first", "second"):
+        path = write_login(Server("server:1", Token(token)), environment=environment)
+        assert find_server(None, None, environment=environment).token == token
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert [entry.name for entry in path.parent.iterdir()] == ["login.json"]
+
+
+def test_login_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FailedPrecondition, match=r"login\.json"):
+        write_login(Server("server:1", Token("own")), environment={"XDG_CONFIG_HOME": str(tmp_path / "file")})

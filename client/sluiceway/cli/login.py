@@ -1,0 +1,32 @@
+"""`sluice login`: remember a server and a token, once the server took the token."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from sluiceway.cli.connecting import ServerOption, TokenOption, find_server, with_client, write_login
+
+if TYPE_CHECKING:
+    from sluiceway.client import Client
+
+__all__ = ["login"]
+
+
+def login(server: ServerOption = None, token: TokenOption = None) -> None:
+    """Remember a server and a token of yours.
+
+    Without --token or SLUICE_TOKEN the token is asked for, or read from stdin when that is no terminal.
+    """
+    if not token:
+        # Not as an argument: that is in the history of the shell, and in the list of processes.
+        token = typer.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    where = find_server(server, token)
+
+    async def try_it(client: Client) -> None:
+        await client.runs.list(limit=1)
+
+    with_client(where.address, where.token, try_it)
+    print(f"logged in to {where.address}; the token is in {write_login(where)}")
