@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluiceway.foundation.errors import InvalidInput
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
 
 if TYPE_CHECKING:
     from sluiceway.foundation.lifecycle import Stop
@@ -112,6 +112,7 @@ def executor(
     local_repositories: Path | None,
 ) -> None:
     """Run an executor, until SIGTERM drains it."""
+    import errno
     import socket
 
     from sluiceway.executor.app import ExecutorSettings, run_executor
@@ -135,7 +136,14 @@ def executor(
     )
 
     async def work(stop: Stop) -> None:
-        await run_executor(settings, stop)
+        try:
+            await run_executor(settings, stop)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+                raise
+            raise FailedPrecondition(
+                f"the disk of the work folder {settings.work_dir} takes nothing more: {error.strerror}"
+            ) from error
 
     set_up_logging()
     raise typer.Exit(run_process(work))

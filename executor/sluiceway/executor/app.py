@@ -197,8 +197,21 @@ def _check(settings: ExecutorSettings) -> None:
         violations.append(Violation("local_repositories", f"{settings.local_repositories} is no folder"))
     if settings.token_file is not None and not settings.token_file.is_file():
         violations.append(Violation("token_file", f"{settings.token_file} is no file"))
+    elif settings.token_file is not None and (fault := _token_fault(settings.token_file)):
+        violations.append(Violation("token_file", f"{settings.token_file} {fault}"))
     if violations:
         raise InvalidInput(violations)
+
+
+def _token_fault(file: Path) -> str:
+    try:
+        token = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+    if not token:
+        return "is empty"
+    # gRPC takes no other bytes in a header, and would say so anew at every connection.
+    return "" if token.isascii() and token.isprintable() else "holds characters that no token has; copy it again"
 
 
 @contextlib.contextmanager

@@ -108,9 +108,10 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     async with AsyncExitStack() as stack:
         kv = EtcdStore(settings.etcd)
         stack.push_async_callback(kv.close)
-        await _reach(kv, settings.etcd)
+        # Before etcd is waited for: a setting that is wrong is told at once.
         storage = await asyncio.to_thread(open_storage, settings.object_storage)
         stack.push_async_callback(storage.close)
+        await _reach(kv, settings.etcd)
         database = await stack.enter_async_context(
             DataManager.open(
                 kv=kv,

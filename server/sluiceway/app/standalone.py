@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ __all__ = ["StandaloneSettings", "run_standalone"]
 log = structlog.get_logger(__name__)
 
 _READY_WITHIN = timedelta(seconds=60)
+_PROBE_BYTES = 1 << 20
 _POLL = timedelta(milliseconds=50)
 # TERM drains an executor; a second one stops what still runs.
 _EXECUTOR_STOP = StopPlan(((signal.SIGTERM, timedelta(seconds=5)), (signal.SIGTERM, timedelta(seconds=15))))
@@ -80,9 +82,13 @@ async def run_standalone(
         ready: called once, when `standalone.json` is written.
 
     Raises:
+        InvalidInput: an address or a folder of the settings is none.
         FailedPrecondition: a port is taken, or the folder is in use by another one.
         Unavailable: a child could not be started, or was not ready in time; the message holds its last words.
     """
+    repositories = settings.local_repositories
+    if repositories is not None and not repositories.is_dir():
+        raise InvalidInput(f"--local-repositories {repositories} is no folder; make it, or leave the option out")
     with _folder(settings.data_dir):
         await _Standalone(settings, clock or SystemClock()).run(stop, ready)
 
@@ -233,6 +239,9 @@ def _folder(data_dir: Path) -> Iterator[None]:
         data_dir.mkdir(parents=True, exist_ok=True)
         for name in ("logs", "executors"):
             (data_dir / name).mkdir(exist_ok=True)
+        # On a full disk the children could not even log what is wrong.
+        with tempfile.TemporaryFile(dir=data_dir) as probe:
+            probe.write(b"\0" * _PROBE_BYTES)
         lock = os.open(data_dir / "standalone.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise FailedPrecondition(f"the data folder {data_dir} cannot be used: {error.strerror}") from error

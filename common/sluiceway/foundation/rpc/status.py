@@ -8,6 +8,7 @@ the reason says which it was) with the same content.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar
@@ -44,6 +45,12 @@ __all__ = ["DETAILS_KEY", "DOMAIN", "error_of", "error_of_status", "status_of"]
 DOMAIN = "sluiceway"
 DETAILS_KEY = "grpc-status-details-bin"
 
+# What gRPC's core says of an address (1.60 and later); of several addresses it names the last one's error.
+_NOBODY_THERE = re.compile(
+    r"(connections to all backends failing|failed to connect to all addresses); last error: .*: (?P<why>[^:]+)"
+)
+_NO_SUCH_HOST = re.compile(r"errors resolving (?P<host>[^:]+): .*(Domain name not found|NXDOMAIN).*")
+
 D = TypeVar("D", bound=Message)
 
 
@@ -79,7 +86,17 @@ def error_of(rpc_error: grpc.aio.AioRpcError) -> SluicewayError:
                 break
             if status.code == code.value[0]:
                 return error_of_status(status)
-    return error_of_status(status_pb2.Status(code=code.value[0], message=message or f"the call ended with {code.name}"))
+    told = _in_plain_words(message) or f"the call ended with {code.name}"
+    return error_of_status(status_pb2.Status(code=code.value[0], message=told))
+
+
+def _in_plain_words(message: str) -> str:
+    """Say for people what gRPC says of an address where nobody is; anything else stays as it is."""
+    if (found := _NOBODY_THERE.fullmatch(message)) is not None:
+        return f"the server cannot be reached: {found['why']}; is it running, and is this its address?"
+    if (found := _NO_SUCH_HOST.fullmatch(message)) is not None:
+        return f'the host name "{found["host"]}" is not known'
+    return message
 
 
 def error_of_status(status: status_pb2.Status) -> SluicewayError:
