@@ -31,6 +31,7 @@ from sluiceway.foundation.clock import Clock, SystemClock
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
 from sluiceway.foundation.lifecycle import Stop, run_process
 from sluiceway.foundation.logging import set_up_logging
+from sluiceway.foundation.tasks import one_error
 from sluiceway.foundation.version import VERSION
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
 
@@ -106,17 +107,22 @@ class _Standalone:
     async def run(self, stop: Stop, ready: Callable[[], None]) -> None:
         (self._data / "standalone.json").unlink(missing_ok=True)
         try:
+            with one_error():
+                await self._run(stop, ready)
+        finally:
+            (self._data / "standalone.json").unlink(missing_ok=True)
+
+    async def _run(self, stop: Stop, ready: Callable[[], None]) -> None:
+        try:
             async with asyncio.TaskGroup() as group:
                 stopped = group.create_task(stop.wait())
                 work = group.create_task(self._work(group, ready))
                 await stopped
                 work.cancel()
                 await self._stop()
-        except* (Unavailable, FailedPrecondition) as failures:
+        except BaseExceptionGroup:
             await self._stop()
-            raise _first(failures) from failures
-        finally:
-            (self._data / "standalone.json").unlink(missing_ok=True)
+            raise
 
     async def _work(self, group: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
         endpoints = self._settings.etcd
@@ -223,13 +229,6 @@ class _Standalone:
 
 def _sluice(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sluiceway.cli.entry", *arguments]
-
-
-def _first(failures: BaseExceptionGroup[Unavailable | FailedPrecondition]) -> BaseException:
-    inner: BaseException = failures
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    return inner
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from sluiceway.foundation.errors import (
     Unavailable,
     Violation,
 )
+from sluiceway.foundation.tasks import one_error
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import AssignmentPhase, Epoch, Reason, ReasonCode
 from sluiceway.runservice import codec
@@ -274,18 +275,17 @@ class ExecutorStreams:
             tasks.create_task(connection.deliverer.deliver(), name="deliver")
             await self._heed(connection, Position.parse(presence.since))
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                connection.start = lambda work: tasks.create_task(_awaited(work))
-                tasks.create_task(connection.write(say), name="write")
-                # Heartbeats are confirmed from the first moment, however long settling takes.
-                tasks.create_task(tell(tasks), name="tell")
-                await connection.read(messages, lambda: self._keys.is_well(presence.group))
-                raise _Ended  # ends the other hands
-        except* _Ended:
-            pass
-        except* SluicewayError as errors:
-            raise _first(errors) from errors
+        with one_error():
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    connection.start = lambda work: tasks.create_task(_awaited(work))
+                    tasks.create_task(connection.write(say), name="write")
+                    # Heartbeats are confirmed from the first moment, however long settling takes.
+                    tasks.create_task(tell(tasks), name="tell")
+                    await connection.read(messages, lambda: self._keys.is_well(presence.group))
+                    raise _Ended  # ends the other hands
+            except* _Ended:
+                pass
 
     async def _settle(
         self,
@@ -420,14 +420,6 @@ class _Ended(Exception):
 
 async def _awaited(work: Awaitable[None]) -> None:
     await work
-
-
-def _first(errors: BaseExceptionGroup[SluicewayError]) -> SluicewayError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, SluicewayError)  # noqa: S101 - `except*` chose it by this class
-    return error
 
 
 def _phase(phase: int) -> AssignmentPhase:

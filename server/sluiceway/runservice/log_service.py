@@ -28,6 +28,7 @@ from sluiceway.foundation.errors import (
     SluicewayError,
     Violation,
 )
+from sluiceway.foundation.tasks import one_error
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_reader import CHUNK_BYTES, LogChunk, LogReader, StoredLogStates
 from sluiceway.runservice.log_store import SETUP_STEP, LogKey
@@ -103,23 +104,14 @@ class LogReceiver:
         """
         stream = _Stream(executor_id, session_id, self._live, self._owners, self._limit_bytes)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(stream.read(requests), name=f"logs of {executor_id}")
-                reading.add_done_callback(stream.reading_ended)
-                await stream.answer(send)
-        except* SluicewayError as errors:
-            # One hand failed and the other was ended for it; a stream has one status.
-            raise _first(errors) from errors
+            # One hand fails and the other is ended for it; a stream has one status.
+            with one_error():
+                async with asyncio.TaskGroup() as tasks:
+                    reading = tasks.create_task(stream.read(requests), name=f"logs of {executor_id}")
+                    reading.add_done_callback(stream.reading_ended)
+                    await stream.answer(send)
         finally:
             await stream.close()
-
-
-def _first(errors: BaseExceptionGroup[SluicewayError]) -> SluicewayError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, SluicewayError)  # noqa: S101 - `except*` chose it by this class
-    return error
 
 
 @dataclass(slots=True, eq=False)
