@@ -78,7 +78,7 @@ def test_a_configuration_that_does_not_parse_makes_a_run_that_says_why(here: Ins
 
 
 def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Installation) -> None:
-    repository = repository_of(here, "queueing", {"name": "holds", "steps": [{"run": "sleep 6"}]})
+    repository = repository_of(here, "queueing", {"name": "holds", "steps": [{"run": "sleep 600"}]})
     first = here.create(repository, "--group", "/user/me/one")
     second = here.create(repository, "--group", "/user/me/one")
     other = here.create(repository, "--group", "/user/me/two")
@@ -87,9 +87,15 @@ def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Install
     assert here.run(second)["phase"] == "RUN_PHASE_QUEUED"
     explained = here.sluice("run", "explain", second).stdout
     assert first in explained or str(here.run(first)["number"]) in explained
-    runs = [here.wait_for(run_id) for run_id in (first, second, other)]
-    assert runs[1]["startTime"] >= runs[0]["endTime"]
-    assert runs[2]["startTime"] < runs[0]["endTime"]
+    here.sluice("run", "stop", first)
+    ended = here.wait_for(first)
+    started = here.wait_for(second, "RUN_PHASE_RUNNING")
+    assert started["startTime"] >= ended["endTime"]
+    assert here.run(other)["phase"] == "RUN_PHASE_RUNNING"
+    assert here.run(other)["startTime"] < ended["endTime"]
+    for run_id in (second, other):
+        here.sluice("run", "stop", run_id)
+        here.wait_for(run_id)
 
 
 def test_a_stopped_run_ends_with_2_and_leaves_no_process(here: Installation) -> None:
