@@ -36,24 +36,18 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         self._places = asyncio.Semaphore(_AT_A_TIME)
         self._waiting = 0
 
-    async def CheckRunConfig(  # noqa: N802 - the name that grpc calls
-        self, request: pb.CheckRunConfigRequest, context: object
-    ) -> pb.CheckRunConfigResponse:
+    async def CheckRunConfig(self, request: pb.CheckRunConfigRequest, context: object) -> pb.CheckRunConfigResponse:
         """See the proto."""
         loaded = await self._load(request.config, request.context)
         return pb.CheckRunConfigResponse(errors=_problems(loaded.errors), warnings=_problems(loaded.warnings))
 
-    async def RenderRunConfig(  # noqa: N802 - as above
-        self, request: pb.RenderRunConfigRequest, context: object
-    ) -> pb.RenderRunConfigResponse:
+    async def RenderRunConfig(self, request: pb.RenderRunConfigRequest, context: object) -> pb.RenderRunConfigResponse:
         """See the proto."""
         loaded = await self._load(request.config, request.context)
         rendered = "" if loaded.document is None else json.dumps(loaded.document, indent=2, ensure_ascii=False)
         return pb.RenderRunConfigResponse(json=rendered, errors=_problems(loaded.errors))
 
-    async def GraphRunConfig(  # noqa: N802 - as above
-        self, request: pb.GraphRunConfigRequest, context: object
-    ) -> pb.GraphRunConfigResponse:
+    async def GraphRunConfig(self, request: pb.GraphRunConfigRequest, context: object) -> pb.GraphRunConfigResponse:
         """See the proto."""
         from sluiceway.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - see the module
 
@@ -100,7 +94,7 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
 class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
     """Says what this build is."""
 
-    async def GetVersion(  # noqa: N802 - the name that grpc calls
+    async def GetVersion(
         self, request: version_service_pb2.GetVersionRequest, context: object
     ) -> version_service_pb2.GetVersionResponse:
         """See the proto."""

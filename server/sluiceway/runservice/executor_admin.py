@@ -32,7 +32,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         self._database = database
         self._directory = directory
 
-    async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:  # noqa: N802 - the name that grpc calls
+    async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
         """See the proto."""
         size = _page_size(request.page_size)
         order = () if request.group else ("group",)
@@ -46,7 +46,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
         return await self._database.read(read, after=_after())
 
-    async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:  # noqa: N802 - as above
+    async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:
         """See the proto."""
         record = await self._database.get(EXECUTOR, request.executor_id, after=_after())
         if record.deleted:
@@ -54,7 +54,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         executor = await self._database.read(lambda view: self._show(view, request.executor_id, record))
         return pb.GetExecutorResponse(executor=executor)
 
-    async def ListExecutorGroups(  # noqa: N802 - as above
+    async def ListExecutorGroups(
         self, request: pb.ListExecutorGroupsRequest, context: Context
     ) -> pb.ListExecutorGroupsResponse:
         """See the proto."""
@@ -69,7 +69,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             next_page_token=_TOKEN + page[-1] if len(names) > size else "",
         )
 
-    async def GetExecutorGroup(  # noqa: N802 - as above
+    async def GetExecutorGroup(
         self, request: pb.GetExecutorGroupRequest, context: Context
     ) -> pb.GetExecutorGroupResponse:
         """See the proto."""
@@ -81,7 +81,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             )
         return pb.GetExecutorGroupResponse(executor_group=self._group(request.name))
 
-    async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:  # noqa: N802 - as above
+    async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
         """See the proto."""
         executor_id = request.executor_id
 
@@ -100,7 +100,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         answer_position(str((await self._database.transact(function)).position))
         return pb.DrainExecutorResponse()
 
-    async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:  # noqa: N802 - as above
+    async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:
         """See the proto."""
         executor_id = request.executor_id
 

@@ -42,13 +42,13 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         self._streams = streams
         self._logs = logs
 
-    async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only  # noqa: N802 - the name that grpc calls
+    async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only
         self, request_iterator: AsyncIterator[pb.ConnectRequest], context: Context
     ) -> None:
         """See the proto."""
         await self._streams.serve(_group(), request_iterator, context.write)
 
-    async def PushLogs(  # type: ignore[override]  # as above  # noqa: N802 - as above
+    async def PushLogs(  # type: ignore[override]  # as above
         self, request_iterator: AsyncIterator[pb.PushLogsRequest], context: Context
     ) -> None:
         """See the proto."""
@@ -64,7 +64,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
 
         await self._logs.receive(first.executor_id, first.session_id, requests(), context.write)
 
-    async def GetSpecification(  # noqa: N802 - as above
+    async def GetSpecification(
         self, request: pb.GetSpecificationRequest, context: Context
     ) -> pb.GetSpecificationResponse:
         """See the proto."""

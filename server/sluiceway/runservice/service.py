@@ -78,18 +78,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     # --- runs are made and shown ----------------------------------------------------------------------------------
 
-    async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:  # noqa: N802 - the name that grpc calls
+    async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
         """See the proto."""
         request.run.group = _own_group(request.run.group)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
         answer_position(str(committed.position))
         return pb.CreateRunResponse(run=committed.value.run)
 
-    async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:  # noqa: N802 - as above
+    async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
         """See the proto."""
         return pb.GetRunResponse(run=await self._run(request.run_id))
 
-    async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:  # noqa: N802 - as above
+    async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
         """See the proto."""
         where: dict[str, str | int | None] = {}
         found = []
@@ -114,7 +114,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         answer_position(str(self._db.position))
         return pb.ListRunsResponse(runs=[record.run for _, record in page.records], next_page_token=page.next_token)
 
-    async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:  # noqa: N802 - as above
+    async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
         """See the proto."""
         found = _page_faults(request.page_size, MAX_TASKS_PAGE)
         if found:
@@ -136,7 +136,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         tasks, token = await self._db.read(read, after=_requested())
         return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
 
-    async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:  # noqa: N802 - as above
+    async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:
         """See the proto."""
         try:
             record = await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
@@ -156,7 +156,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     # --- and followed ---------------------------------------------------------------------------------------------
 
-    async def WatchRun(self, request: pb.WatchRunRequest, context: object) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - as above
+    async def WatchRun(self, request: pb.WatchRunRequest, context: object) -> AsyncIterator[pb.WatchRunResponse]:
         """See the proto."""
         run_id = request.run_id
         await self._run(run_id)
@@ -177,7 +177,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
                 if message.run.phase in _TERMINAL:
                     return
 
-    async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:  # noqa: N802 - as above
+    async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
         """See the proto."""
         topic = TOPIC_RUNS
         group = _own_group(request.group)
@@ -199,7 +199,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     # --- and moved ------------------------------------------------------------------------------------------------
 
-    async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.StopRunResponse:  # noqa: N802 - as above
+    async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.StopRunResponse:
         """See the proto."""
         by = current_caller().id
         position = await self._engine.stop_run(
@@ -208,14 +208,14 @@ class RunServicer(pb_grpc.RunServiceServicer):
         answer_position(str(position))
         return pb.StopRunResponse()
 
-    async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:  # noqa: N802 - as above
+    async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:
         """See the proto."""
         by = current_caller().id
         position = await self._engine.cancel_run(request.run_id, by=by, request_id=request.request_id)
         answer_position(str(position))
         return pb.CancelRunResponse()
 
-    async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:  # noqa: N802 - as above
+    async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:
         """See the proto."""
         position = await self._engine.approve_task(
             request.run_id,
@@ -230,7 +230,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     # --- and explained --------------------------------------------------------------------------------------------
 
-    async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:  # noqa: N802 - as above
+    async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:
         """See the proto."""
         run_id = request.run_id
         await self._run(run_id)
@@ -239,7 +239,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             raise _no_run(run_id)
         return pb.ExplainRunResponse(explanation=told)
 
-    async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:  # noqa: N802 - as above
+    async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
         """See the proto."""
         run_id, task = request.run_id, request.task_id
         await self._run(run_id)
@@ -248,7 +248,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             raise _no_task(run_id, task)
         return pb.ExplainTaskResponse(explanation=told)
 
-    async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:  # noqa: N802 - as above
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:
         """See the proto."""
         found = [
             Violation(name, "it must not be negative")
