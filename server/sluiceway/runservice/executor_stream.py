@@ -53,6 +53,7 @@ from sluiceway.runservice.sessions import (
     admit,
     secret_digest,
     settle,
+    why_deleted,
 )
 
 __all__ = ["ExecutorStreams", "StreamNotice", "check_hello", "stored_session"]
@@ -109,6 +110,7 @@ class _Admitted:
     same_journal: bool
     is_draining: bool
     is_settled: bool
+    was_deleted: bool = False
 
 
 class ExecutorStreams:
@@ -240,7 +242,14 @@ class ExecutorStreams:
                     is_settled=is_settled,
                 )
             else:
-                admitted = _Admitted(session_id, secret, same_journal=False, is_draining=False, is_settled=False)
+                admitted = _Admitted(
+                    session_id,
+                    secret,
+                    same_journal=False,
+                    is_draining=False,
+                    is_settled=False,
+                    was_deleted=record.deleted,
+                )
                 record.session_id = session_id
                 record.secret_digest = digest
                 codec.put_time(record.session_time, now)
@@ -332,9 +341,13 @@ class ExecutorStreams:
                     lost.append(row.assignment_id)
         if lost:
             log.warning("assignments_lost_by_executor", assignments=lost)
-            reason = Reason(
-                ReasonCode.NOT_KNOWN_TO_EXECUTOR,
-                f"the executor {hello.executor_id} no longer has it: it was started anew, or its disk was",
+            reason = (
+                why_deleted(hello.executor_id)
+                if admitted.was_deleted
+                else Reason(
+                    ReasonCode.NOT_KNOWN_TO_EXECUTOR,
+                    f"the executor {hello.executor_id} no longer has it: it was started anew, or its disk was",
+                )
             )
             await self._engine.mark_lost(lost, reason)
         if not admitted.is_settled:

@@ -27,6 +27,7 @@ from sluiceway.runservice.delivery import ExecutorEngine
 from sluiceway.runservice.executor_stream import StreamNotice
 from sluiceway.runservice.groups import GroupDirectory
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, executor_topic
+from sluiceway.runservice.sessions import why_deleted
 
 __all__ = ["LostExecutors", "fence"]
 
@@ -153,9 +154,13 @@ class LostExecutors:
         owned = [record.id for record in assignments if record.session_id == session]
         if owned:
             log.warning("executor_lost", executor=executor_id, session=session, assignments=owned)
-            reason = Reason(
-                ReasonCode.EXECUTOR_VANISHED,
-                f"the executor {executor_id} was not heard of for {timedelta(seconds=self._lost_after)}",
+            reason = (
+                why_deleted(executor_id)
+                if known.record.deleted
+                else Reason(
+                    ReasonCode.EXECUTOR_VANISHED,
+                    f"the executor {executor_id} was not heard of for {timedelta(seconds=self._lost_after)}",
+                )
             )
             await self._engine.mark_lost(owned, reason, session_id=session)
         await self._forget(executor_id, session)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition, PermissionDenied, SluicewayError
-from sluiceway.runmodel.model import Assignment, AssignmentId, AssignmentPhase, Epoch
+from sluiceway.runmodel.model import Assignment, AssignmentId, AssignmentPhase, Epoch, Reason, ReasonCode
 
 __all__ = [
     "Admission",
@@ -39,6 +39,7 @@ __all__ = [
     "check_proof",
     "secret_digest",
     "settle",
+    "why_deleted",
 ]
 
 
@@ -251,3 +252,8 @@ def _settle_held(known: Assignment | None, item: Held, session_id: str, database
     if known.session != session_id:
         return Verdict.REMOVE_AND_LOSE
     return Verdict.GO_ON
+
+
+def why_deleted(executor_id: str) -> Reason:
+    """Why an attempt is lost whose executor an operator deleted (R16)."""
+    return Reason(ReasonCode.OPERATOR, f"an operator deleted the executor {executor_id} while it ran this")

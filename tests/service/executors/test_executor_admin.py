@@ -136,3 +136,28 @@ async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_i
 
         await eventually(is_lost)
         await eventually(is_forgotten)
+        assert await _why_lost(house, run_id) == "OPERATOR"
+
+
+async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_operator_deleted_it(house: House) -> None:
+    executor = ScriptedExecutor()
+    async with house.server() as server, leaving(executor), _admin(server) as admin:
+        await executor.welcomed(server)
+        run_id = (await server.engine.create_run(request(), created_by="admin")).value.run.id
+        await executor.until("assign")
+        await admin.DeleteExecutor(pb.DeleteExecutorRequest(executor_id="e1"))
+        assert (await executor.end()).reason == "SESSION_FENCED"
+        executor.session_id = executor.session_secret = ""
+        await executor.welcomed(server)
+
+        async def is_lost() -> bool:
+            return bool(await _why_lost(house, run_id))
+
+        await eventually(is_lost)
+        assert await _why_lost(house, run_id) == "OPERATOR"
+
+
+async def _why_lost(house: House, run_id: str) -> str:
+    tasks = await house.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
+    task = tasks.records[0][1].task
+    return task.reason.code if task.status == run_pb2.TASK_STATUS_LOST else ""
