@@ -1,0 +1,239 @@
+"""Several servers on one etcd and one object storage, each with a gateway and an executor: real processes, one by one.
+
+`standalone` restarts what dies; here nothing does, so that a test decides what is dead and for how long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+from sluiceway.runconfig.compile import load_source
+from sluiceway.runconfig.tasks import tasks_of_run
+from sluiceway.runconfig.when import Context
+from tests.support.installation import SLUICE, config, until
+
+__all__ = ["Process", "Servers", "definitions", "several_servers"]
+
+
+@dataclass
+class Process:
+    """One process that a test may kill, pause and start again, on the same folder and ports."""
+
+    name: str
+    command: list[str]
+    log: Path
+    environment: Mapping[str, str] | None = None
+    running: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self.running is not None
+        return self.running.pid
+
+    def start(self) -> None:
+        """Start it (again)."""
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.environment)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        if self.running is not None:
+            self.running.kill()
+            self.running.wait()
+            self.running = None
+
+    def end(self, seconds: float = 30) -> int:
+        """End it in order; answers its exit code."""
+        if self.running is None:
+            return 0
+        self.running.send_signal(signal.SIGCONT)
+        self.running.send_signal(signal.SIGTERM)
+        try:
+            return self.running.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return -9
+
+
+class _NoFiles:
+    def read(self, path: str) -> bytes | None:
+        return None
+
+
+def definitions(*tasks: Mapping[str, Any], **fields: Any) -> list[Any]:
+    """Render tasks as a creation over HTTP carries them."""
+    context = Context()
+    text = config(*tasks, **fields)
+    loaded = load_source("config.json", text.encode(), _NoFiles(), context)
+    assert loaded.config is not None, loaded.errors
+    return list(tasks_of_run(loaded.config, "run", context).tasks)
+
+
+@dataclass
+class Servers:
+    """The running processes, and the ways in: through one server or another."""
+
+    folder: Path
+    etcd: Process
+    servers: list[Process] = field(default_factory=list)
+    gateways: list[Process] = field(default_factory=list)
+    executors: list[Process] = field(default_factory=list)
+    grpc: list[str] = field(default_factory=list)
+    http: list[str] = field(default_factory=list)
+    token: str = ""
+
+    def client(self, server: int = 0, **headers: str) -> httpx.Client:
+        """A client of the gateway of one server, as the first operator."""
+        return httpx.Client(
+            base_url=f"http://{self.http[server]}",
+            headers={"Authorization": f"Bearer {self.token}", **headers},
+            timeout=60,
+            trust_env=False,
+        )
+
+    def create(self, *tasks: Mapping[str, Any], server: int = 0, group: str = "/user/me/test", **body: Any) -> str:
+        """Make a run through one server; answers its id."""
+        run = {"name": "run", "group": group, **body.pop("run", {})}
+        with self.client(server) as client:
+            answer = client.post("/api/v1/runs", json={"run": run, "tasks": definitions(*tasks), **body})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def get(self, path: str, server: int = 0, **parameters: Any) -> Any:
+        """Read through one server."""
+        with self.client(server) as client:
+            answer = client.get(path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def run(self, run_id: str, server: int = 0) -> dict[str, Any]:
+        """The run as one server tells it."""
+        run: dict[str, Any] = self.get(f"/api/v1/runs/{run_id}", server)
+        return run
+
+    def tasks(self, run_id: str, server: int = 0) -> dict[str, dict[str, Any]]:
+        """The tasks by name, as one server tells them."""
+        return {task["name"]: task for task in self.get(f"/api/v1/runs/{run_id}/tasks", server, pageSize=1000)["tasks"]}
+
+    def log(self, run_id: str, task: str, server: int = 0, **parameters: Any) -> bytes:
+        """A step's log through one server."""
+        task_id = self.tasks(run_id, server)[task]["id"]
+        with self.client(server, Accept="text/plain") as client:
+            answer = client.get(
+                f"/api/v1/runs/{run_id}/tasks/{task_id}/log", params={"step": 0, **parameters}, timeout=120
+            )
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def wait_for(
+        self, run_id: str, phase: str = "RUN_PHASE_FINISHED", *, server: int = 0, seconds: float = 60
+    ) -> dict[str, Any]:
+        """Wait until a run is in a phase, as one server tells it."""
+
+        def reached() -> dict[str, Any] | None:
+            try:
+                run = self.run(run_id, server)
+            except (httpx.TransportError, AssertionError):
+                return None
+            return run if run["phase"] == phase else None
+
+        run: dict[str, Any] = until(reached, f"run {run_id} is in {phase}", seconds=seconds)
+        return run
+
+    def is_ready(self, server: int = 0) -> bool:
+        """Whether a gateway finds its server ready."""
+        try:
+            return httpx.get(f"http://{self.http[server]}/readyz", timeout=2, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def sluice(self, *arguments: str, server: int = 0, seconds: float = 60) -> subprocess.CompletedProcess[bytes]:
+        """Run a command of the command line against one server."""
+        environment = {**os.environ, "SLUICE_SERVER": self.grpc[server], "SLUICE_TOKEN": self.token}
+        return subprocess.run([*SLUICE, *arguments], env=environment, capture_output=True, timeout=seconds, check=False)
+
+    def log_of(self, process: Process) -> list[dict[str, Any]]:
+        """What a process told, as events."""
+        events = []
+        for line in process.log.read_text().splitlines():
+            if line.startswith("{"):
+                events.append(json.loads(line))
+        return events
+
+
+@contextmanager
+def several_servers(
+    folder: Path,
+    *,
+    count: int = 2,
+    slots: int = 4,
+    executors: bool = True,
+    ids: tuple[str, ...] = ("one", "two", "three"),
+) -> Iterator[Servers]:
+    """Start etcd, and `count` servers with a gateway and an executor each; ends all after."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = free_ports(2 + 2 * count)
+    etcd = Process(
+        "etcd",
+        list(etcd_arguments(find_etcd(), folder / "etcd", client_port=ports[0], peer_port=ports[1])),
+        folder / "etcd.log",
+        etcd_environment({"PATH": os.environ["PATH"]}),
+    )
+    here = Servers(folder, etcd)
+    with ExitStack() as stack:
+
+        def start(process: Process) -> Process:
+            process.start()
+            stack.callback(process.end)
+            return process
+
+        start(etcd)
+        for number in range(count):
+            grpc, http = (f"127.0.0.1:{port}" for port in ports[2 + 2 * number : 4 + 2 * number])
+            data = folder / f"server-{number}"
+            command = ["server", "--data-dir", str(data), "--etcd", f"http://127.0.0.1:{ports[0]}"]
+            command += ["--object-storage", f"posix:{folder / 'storage'}", "--grpc", grpc]
+            here.grpc.append(grpc)
+            here.http.append(http)
+            here.servers.append(
+                start(Process(f"server-{number}", [*SLUICE, *command], folder / f"server-{number}.log"))
+            )
+            gateway = ["gateway", "--http", http, "--server", grpc]
+            here.gateways.append(
+                start(Process(f"gateway-{number}", [*SLUICE, *gateway], folder / f"gateway-{number}.log"))
+            )
+            until(lambda number=number: here.is_ready(number), f"server {number} is ready")
+        here.token = (folder / "server-0" / "admin.token").read_text().strip()
+        for number in range(count):
+            work = folder / f"executor-{number}"
+            command = ["executor", "--server", here.grpc[number], "--id", ids[number], "--slots", str(slots)]
+            command += ["--token-file", str(folder / "server-0" / "executor.token"), "--work-dir", str(work)]
+            process = Process(f"executor-{number}", [*SLUICE, *command], folder / f"executor-{number}.log")
+            here.executors.append(process)
+            if executors:
+                start(process)
+        if executors:
+            until(lambda: len(online(here)) == count, "the executors are online")
+        yield here
+
+
+def online(here: Servers, server: int = 0) -> list[str]:
+    """The executors that a server sees online."""
+    executors = here.get("/api/v1/executors", server).get("executors", [])
+    return [executor["id"] for executor in executors if executor.get("online")]
