@@ -235,6 +235,7 @@ class ReasonCode(StrEnum):
     WAITS_FOR_LOCK = "waits_for_lock"
     WAITS_FOR_EXECUTOR = "waits_for_executor"
     WAITS_FOR_PLACEMENT = "waits_for_placement"
+    EXECUTOR_OFFLINE = "executor_offline"
     # why a run waits
     QUEUE_GROUP_HELD = "queue_group_held"
     QUEUE_HOLDER_WAITS_FOR_APPROVAL = "queue_holder_waits_for_approval"

@@ -14,7 +14,7 @@ from sluiceway.datamanager.model import Fields, Query, View
 from sluiceway.foundation.clock import Clock
 from sluiceway.runmodel import groups, queues
 from sluiceway.runmodel.explain import Explanation, explain_queued, explain_run, explain_task
-from sluiceway.runmodel.model import ExecutorView, Reason, RunPhase, TaskId
+from sluiceway.runmodel.model import ExecutorView, Reason, ReasonCode, RunPhase, TaskId
 from sluiceway.runmodel.placement import Candidate, Waiting, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runmodel.rules import advance
@@ -38,7 +38,7 @@ class Explainer:
         self._scopes = scopes
 
     def explain_run(self, view: View, run_id: str) -> service_api.RunExplanation | None:
-        """Explain a run and each of its tasks that has not started; None when there is no such run."""
+        """Explain a run and each of its tasks that does not run or stands still; None when there is no such run."""
         state = load_run(view, run_id)
         if state is None:
             return None
@@ -48,7 +48,7 @@ class Explainer:
             run_id=run_id,
             phase=codec.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued],
-            tasks=[_encode(each) for each in told],
+            tasks=[_encode(each) for each in (*told, *self._stranded(state).values())],
         )
 
     def explain_task(self, view: View, run_id: str, task_id: TaskId) -> service_api.TaskExplanation | None:
@@ -56,6 +56,9 @@ class Explainer:
         state = load_run(view, run_id)
         if state is None or task_id not in state.tasks:
             return None
+        stranded = self._stranded(state).get(task_id)
+        if stranded is not None:
+            return _encode(stranded)
         placed = self._placed(view, state).get(task_id)
         return _encode(explain_task(state, task_id, placed=placed, queued=self._queued(view, state)))
 
@@ -79,6 +82,26 @@ class Explainer:
         holders = {each: held.run_id for each in {r.group for r in runs.values()} if (held := view.get(QUEUE, each))}
         decided = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=self._clock.now())
         return explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
+
+    def _stranded(self, state: RunState) -> dict[TaskId, Explanation]:
+        """Tasks that are called running and of which nothing is heard: their executor is away."""
+        live = {each.id for each in self._executors.live()}
+        away = {each.task_id: each.executor for each in state.assignments.values() if each.executor not in live}
+        return {
+            key: Explanation(
+                key,
+                state.tasks[key].name,
+                state.tasks[key].status,
+                (
+                    Reason(
+                        ReasonCode.EXECUTOR_OFFLINE,
+                        f"its executor {away[key]} is offline: this goes on, or ends, when that comes back,"
+                        " and is lost when that stays away",
+                    ),
+                ),
+            )
+            for key in state.in_order(away)
+        }
 
     def _placed(self, view: View, state: RunState) -> dict[TaskId, Waiting]:
         now = self._clock.now()

@@ -244,6 +244,19 @@ async def test_every_wait_is_explained() -> None:
         assert one.explanation.reasons[0].code == "WAITS_FOR_EXECUTOR"
 
 
+async def test_running_task_whose_executor_is_away_is_explained() -> None:
+    async with serving(slots=1) as at:
+        run = (await at.stub.CreateRun(request())).run
+        explain = pb.ExplainRunRequest(run_id=run.id)
+        assert not (await at.stub.ExplainRun(explain)).explanation.tasks
+        at.world.executors.disconnect("e1")
+        (told,) = (await at.stub.ExplainRun(explain)).explanation.tasks
+        assert (told.task_name, [reason.code for reason in told.reasons]) == ("build", ["EXECUTOR_OFFLINE"])
+        assert "executor e1 is offline" in told.reasons[0].message
+        one = await at.stub.ExplainTask(pb.ExplainTaskRequest(run_id=run.id, task_id=told.task_id))
+        assert one.explanation == told
+
+
 async def test_logs_are_read_from_the_offset_that_was_asked_for() -> None:
     async with serving() as at:
         run = (await at.stub.CreateRun(request())).run
