@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from sluiceway.datamanager.caches import WRITER_PAGE_BYTES
 from sluiceway.datamanager.entries import Catalogue, LogEntry
 from sluiceway.datamanager.model import Position, Query, RecordType, Sequence_
 from sluiceway.datamanager.queries import ListPlan, Place, plan_list
@@ -198,14 +199,19 @@ class ReadDatabase:
 
     Damaged = sqlite3.DatabaseError
 
-    def __init__(self, path: Path, tables: Tables, *, writes: bool) -> None:
+    def __init__(self, path: Path, tables: Tables, *, writes: bool, page_bytes: int = WRITER_PAGE_BYTES) -> None:
         self._tables = tables
         self.path = path
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10
         )
         # NORMAL: a crash of the machine may lose the newest changes, never the file; the log has them.
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "temp_store = MEMORY", "cache_size = -32768"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "temp_store = MEMORY",
+            f"cache_size = -{page_bytes // 1024}",
+        ):
             self._connection.execute(f"PRAGMA {pragma}")
         if not writes:
             self._connection.execute("PRAGMA query_only = ON")
@@ -244,6 +250,12 @@ class ReadDatabase:
         if row is None or tuple(row[:2]) != (database_id, self._tables.fingerprint):
             return False
         return unpack(row[2]).sequence.epoch == epoch
+
+    @property
+    def page_bytes(self) -> int:
+        """The most that SQLite keeps of the file in memory for this connection."""
+        (value,) = self._connection.execute("PRAGMA cache_size").fetchone()
+        return -int(value) * 1024
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,9 +12,15 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 
+from sluiceway.datamanager.caches import (
+    MESSAGE_CACHE_BYTES,
+    READER_PAGE_BYTES,
+    WEIGHT_OF_KEY,
+    Lru,
+    weight_of_message,
+)
 from sluiceway.datamanager.model import Fields, Page, Position, Query, RecordType, View
 from sluiceway.datamanager.readdb import ReadDatabase, Row, Tables
-from sluiceway.datamanager.state import Lru
 from sluiceway.foundation.errors import Unavailable
 
 __all__ = ["Readers"]
@@ -22,15 +28,17 @@ __all__ = ["Readers"]
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
-_CACHE_BYTES = 32 * 1024 * 1024
-
 
 class _Messages:
     """Messages that were decoded before, so that hot records are not parsed at every read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages: Lru[tuple[str, str], tuple[Position, Message]] = Lru(_CACHE_BYTES)
+        self._messages: Lru[tuple[str, str], tuple[Position, Message]] = Lru(MESSAGE_CACHE_BYTES)
+
+    @property
+    def weight(self) -> int:
+        return self._messages.weight
 
     def of(self, type_: RecordType[M], row: Row) -> M:
         key = (type_.name, row.id)
@@ -40,7 +48,7 @@ class _Messages:
             return cast(M, found[1])
         message = type_.message.FromString(row.body)
         with self._lock:
-            self._messages.put(key, (row.revision, message), 256 + 3 * len(row.body))
+            self._messages.put(key, (row.revision, message), WEIGHT_OF_KEY + weight_of_message(len(row.body)))
         return message
 
 
@@ -90,6 +98,11 @@ class Readers:
         self._connections: list[ReadDatabase] = []
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
+    @property
+    def message_weight(self) -> int:
+        """What the decoded messages that are kept weigh."""
+        return self._messages.weight
+
     async def view(self, function: Callable[[View], T]) -> T:
         """Run a function over a snapshot."""
         return await self.raw(lambda database: function(_SnapshotView(database, self._messages)))
@@ -114,7 +127,7 @@ class Readers:
     def _connection(self) -> ReadDatabase:
         found: ReadDatabase | None = getattr(self._local, "database", None)
         if found is None:
-            found = ReadDatabase(self._path, self._tables, writes=False)
+            found = ReadDatabase(self._path, self._tables, writes=False, page_bytes=READER_PAGE_BYTES)
             self._local.database = found
             with self._lock:
                 self._connections.append(found)

@@ -31,7 +31,7 @@ class DataManagerSettings:
         read_timeout: of one read of the read database.
         read_threads: for reads of the read database.
         history: how far back `subscribe` reaches. Costs disk in each server's read database.
-        ring_bytes: of the newest transactions that are kept in memory for subscribers.
+        ring_bytes: of memory for the newest transactions, for subscribers (eight times their encoding).
         subscriber_bytes: as much waiting for one subscriber cuts it.
         check_interval: between two looks at etcd when nothing else talks to it.
         stop_timeout: for finishing and flushing at the end.

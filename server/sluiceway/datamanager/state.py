@@ -15,14 +15,21 @@ rolled back when the batch is ready.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import zstandard
 from google.protobuf.message import Message
 
+from sluiceway.datamanager.caches import (
+    GROUP_CACHE_BYTES,
+    RECORD_CACHE_BYTES,
+    WEIGHT_OF_KEY,
+    Lru,
+    weight_of_version,
+)
 from sluiceway.datamanager.checks import check_count, check_size
 from sluiceway.datamanager.entries import (
     Catalogue,
@@ -52,41 +59,11 @@ from sluiceway.records.log.v1 import log_pb2
 __all__ = ["Outcome", "Prepared", "State"]
 
 M = TypeVar("M", bound=Message)
-K = TypeVar("K")
-V = TypeVar("V")
 
-_CACHE_BYTES = 48 * 1024 * 1024
-_ABSENT_COST = 256
 _DROP_EVERY = 50
 _DROP_AT_ONCE = 1000
 
 Records = dict[tuple[str, str], Version | None]
-
-
-class Lru(Generic[K, V]):
-    """The most recently used values, up to a total cost."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._cost = 0
-        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        """Find a value and mark it as used."""
-        found = self._values.get(key)
-        if found is None:
-            return None
-        self._values.move_to_end(key)
-        return found[0]
-
-    def put(self, key: K, value: V, cost: int) -> None:
-        """Keep a value, and drop the least recently used ones that are too many now."""
-        old = self._values.pop(key, None)
-        self._cost += cost - (old[1] if old else 0)
-        self._values[key] = (value, cost)
-        while self._cost > self._limit:
-            _, (_, freed) = self._values.popitem(last=False)
-            self._cost -= freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +124,8 @@ class State:
         self._writer = writer
         self._max_batch_bytes = max_batch_bytes
         self._compressor = zstandard.ZstdCompressor(level=1)
-        self._cache: Lru[tuple[str, str], _Known] = Lru(_CACHE_BYTES)
-        self._group_cache: Lru[str, _KnownGroup] = Lru(_CACHE_BYTES // 8)
+        self._cache: Lru[tuple[str, str], _Known] = Lru(RECORD_CACHE_BYTES)
+        self._group_cache: Lru[str, _KnownGroup] = Lru(GROUP_CACHE_BYTES)
         self.inbox: deque[Prepared] = deque()
         self._committed: Records = {}
         self._committed_groups: dict[str, Position] = {}
@@ -162,6 +139,11 @@ class State:
         self._writes = 0
         self.keep_after_us = 0
         self.flushed = Sequence_(0, 0)
+
+    @property
+    def cached_weight(self) -> int:
+        """What the caches of records and change groups weigh."""
+        return self._cache.weight + self._group_cache.weight
 
     # -- preparing
 
@@ -277,7 +259,7 @@ class State:
             for key, version in item.records.items():
                 self._remember(key, version)
             for name, revision in item.groups.items():
-                self._group_cache.put(name, _KnownGroup(revision), _ABSENT_COST)
+                self._group_cache.put(name, _KnownGroup(revision), WEIGHT_OF_KEY)
 
     def _write_committed(self) -> None:
         if not self._unapplied:
@@ -331,7 +313,7 @@ class State:
         known = self._group_cache.get(name)
         if known is None:
             known = _KnownGroup(self._database.group(name))
-            self._group_cache.put(name, known, _ABSENT_COST)
+            self._group_cache.put(name, known, WEIGHT_OF_KEY)
         return known.revision
 
     def scan(self, type_: RecordType[M], prefix: str, after: str) -> Iterator[tuple[str, M]]:
@@ -371,8 +353,8 @@ class State:
         return cast(M, version.message)
 
     def _remember(self, key: tuple[str, str], version: Version | None) -> None:
-        cost = _ABSENT_COST if version is None else _ABSENT_COST + 4 * len(version.body)
-        self._cache.put(key, _Known(version), cost)
+        weight = WEIGHT_OF_KEY if version is None else weight_of_version(len(version.body))
+        self._cache.put(key, _Known(version), weight)
 
 
 def effects_of(transaction: LoggedTransaction) -> Records:

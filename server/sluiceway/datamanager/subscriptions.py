@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
+from sluiceway.datamanager.caches import weight_of_transaction
 from sluiceway.datamanager.checks import topics_of
 from sluiceway.datamanager.entries import Catalogue, LoggedTransaction, decode_entry, decode_transactions
 from sluiceway.datamanager.model import Applied, Position, Sequence_
@@ -86,6 +87,11 @@ class Subscriptions:
         self._closed = False
         self._wait_applied: Callable[[Position], Awaitable[None]] | None = None
 
+    @property
+    def ring_weight(self) -> int:
+        """What the transactions that are kept in memory weigh."""
+        return self._ring_bytes
+
     def read_after(self, wait_applied: Callable[[Position], Awaitable[None]]) -> None:
         """Take what waits until the read database has a position."""
         self._wait_applied = wait_applied
@@ -95,10 +101,10 @@ class Subscriptions:
         for item in transactions:
             self._position = item.applied.position
             self._ring.append(item)
-            self._ring_bytes += item.size
+            self._ring_bytes += weight_of_transaction(item.size)
             while self._ring_bytes > self._ring_limit and len(self._ring) > 1:
                 dropped = self._ring.popleft()
-                self._ring_bytes -= dropped.size
+                self._ring_bytes -= weight_of_transaction(dropped.size)
                 self._ring_start = dropped.applied.position
             for live in self._all:
                 live.push(item)

@@ -13,20 +13,38 @@ from collections import OrderedDict
 from sluiceway.datamanager.model import Position
 from sluiceway.runmodel.state import RunState
 
-__all__ = ["RunCache"]
+__all__ = ["KEPT_BYTES", "RunCache", "weight_of_picture"]
+
+KEPT_BYTES = 24 * 1024 * 1024
+
+_RUN = 2000
+_TASK = 2300
+_ASSIGNMENT = 2000
+
+
+def weight_of_picture(state: RunState) -> int:
+    """Estimate the memory of a picture: measured with tasks of one step and few edges."""
+    return _RUN + _TASK * len(state.tasks) + _ASSIGNMENT * len(state.assignments)
 
 
 class RunCache:
-    """At most `limit_tasks` tasks of pictures; the ones that were used last stay. Safe to use from any thread.
+    """Pictures up to `limit_bytes` of memory; the ones that were used last stay. Safe to use from any thread.
+
+    The limit also bounds the pictures of runs that went on, and ended, through other servers: nobody takes those out.
 
     Transaction functions run in the committer's thread, and pictures are put in from the event loop.
     """
 
-    def __init__(self, *, limit_tasks: int = 50_000) -> None:
-        self._limit = limit_tasks
-        self._tasks = 0
+    def __init__(self, *, limit_bytes: int = KEPT_BYTES) -> None:
+        self._limit = limit_bytes
+        self._weight = 0
         self._lock = threading.Lock()
         self._pictures: OrderedDict[str, tuple[Position, RunState]] = OrderedDict()
+
+    @property
+    def weight(self) -> int:
+        """What the pictures weigh."""
+        return self._weight
 
     def get(self, run_id: str, revision: Position | None) -> RunState | None:
         """Give the picture of exactly that revision."""
@@ -48,10 +66,10 @@ class RunCache:
             if state.run.phase.is_terminal:
                 return
             self._pictures[run_id] = (revision, state)
-            self._tasks += len(state.tasks) + 1
-            while self._tasks > self._limit and len(self._pictures) > 1:
+            self._weight += weight_of_picture(state)
+            while self._weight > self._limit and len(self._pictures) > 1:
                 self._drop(next(iter(self._pictures)))
 
     def _drop(self, run_id: str) -> None:
         _, state = self._pictures.pop(run_id)
-        self._tasks -= len(state.tasks) + 1
+        self._weight -= weight_of_picture(state)

@@ -1,0 +1,151 @@
+"""Whatever the number of records, the caches of a server stay below what they may weigh."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluiceway.datamanager.caches import (
+    GROUP_CACHE_BYTES,
+    MESSAGE_CACHE_BYTES,
+    READER_PAGE_BYTES,
+    RECORD_CACHE_BYTES,
+    WRITER_PAGE_BYTES,
+    Lru,
+)
+from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue
+from sluiceway.datamanager.model import Decision, Position, Put, Sequence_
+from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Tables
+from sluiceway.datamanager.readers import Readers
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.state import Prepared, State
+from sluiceway.datamanager.subscriptions import Subscriptions
+from sluiceway.runservice import configs, run_cache
+from tests.support.databases import NOTE, TYPES, put
+
+START = Position(Sequence_(1, 0), 0)
+
+
+@pytest.fixture
+def tables() -> Tables:
+    return Tables(Catalogue(TYPES))
+
+
+@pytest.fixture
+def database(tmp_path: Path, tables: Tables) -> Iterator[ReadDatabase]:
+    database = ReadDatabase(tmp_path / "read.sqlite", tables, writes=True)
+    database.create("database", AppliedUpTo(START, GENESIS_DIGEST, 0, 0))
+    yield database
+    database.close()
+
+
+def commit(state: State, last: AppliedUpTo, action: Put, group: str) -> tuple[Prepared, AppliedUpTo]:
+    decision: Decision[Any] = Decision(None, [action], [group])
+    prepared = state.prepare([lambda _: decision], last=last, time_us=1)
+    assert prepared.entry is not None
+    state.inbox.append(prepared)
+    state.apply()
+    return prepared, AppliedUpTo(prepared.outcomes[-1].position, prepared.entry.digest, 1, 0)
+
+
+def test_a_cache_keeps_what_was_used_last_up_to_its_limit() -> None:
+    cache: Lru[str, int] = Lru(30)
+    for number in range(3):
+        cache.put(f"k{number}", number, 10)
+    assert cache.get("k0") == 0
+    cache.put("k3", 3, 10)
+    assert [cache.get(f"k{number}") for number in range(4)] == [0, None, 2, 3]
+    cache.put("k3", 33, 5)
+    assert (len(cache), cache.weight) == (3, 25)
+
+
+def test_a_value_that_outweighs_a_cache_stays_until_the_next_one_comes() -> None:
+    cache: Lru[str, int] = Lru(30)
+    cache.put("small", 1, 10)
+    cache.put("huge", 2, 1000)
+    assert (cache.get("small"), cache.get("huge"), cache.weight) == (None, 2, 1000)
+    cache.put("small", 1, 10)
+    assert (cache.get("huge"), cache.weight) == (None, 10)
+
+
+def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
+    database: ReadDatabase, tables: Tables
+) -> None:
+    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
+    heaviest = 0
+    for number in range(60):
+        _, last = commit(state, last, put(f"n{number}", text="x" * 100_000), f"g{number}")
+        heaviest = max(heaviest, state.cached_weight)
+    assert RECORD_CACHE_BYTES // 2 < heaviest <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
+    oldest = state.find(NOTE, "n0")
+    assert oldest is not None
+    assert len(oldest.body) > 100_000
+    assert state.cached_weight <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
+
+
+def test_change_groups_of_finished_runs_are_let_go(database: ReadDatabase, tables: Tables) -> None:
+    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    for number in range(20_000):
+        assert state.find_group(f"run/{number}") is None
+    assert GROUP_CACHE_BYTES // 2 < state.cached_weight <= GROUP_CACHE_BYTES
+
+
+async def test_readers_keep_no_more_messages_than_their_limit(
+    tmp_path: Path, database: ReadDatabase, tables: Tables
+) -> None:
+    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
+    for number in range(40):
+        _, last = commit(state, last, put(f"n{number}", text="x" * 100_000), "g")
+    settings = DataManagerSettings()
+    readers = Readers(tmp_path / "read.sqlite", tables, threads=1, timeout=settings.read_timeout)
+    try:
+        for number in range(40):
+            found = await readers.view(lambda view, id_=f"n{number}": view.get(NOTE, id_))  # type: ignore[misc]  # bound
+            assert found is not None
+        assert MESSAGE_CACHE_BYTES // 2 < readers.message_weight <= MESSAGE_CACHE_BYTES
+        assert await readers.raw(lambda connection: connection.page_bytes) == READER_PAGE_BYTES
+        assert database.page_bytes == WRITER_PAGE_BYTES
+    finally:
+        await asyncio.to_thread(readers.close)
+
+
+async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
+    tmp_path: Path, database: ReadDatabase, tables: Tables
+) -> None:
+    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    settings = DataManagerSettings()
+    readers = Readers(tmp_path / "read.sqlite", tables, threads=1, timeout=settings.read_timeout)
+    subscriptions = Subscriptions(
+        readers,
+        tables.catalogue,
+        position=START,
+        ring_bytes=settings.ring_bytes,
+        subscriber_bytes=settings.subscriber_bytes,
+    )
+    last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
+    try:
+        for number in range(40):
+            prepared, last = commit(state, last, put(f"n{number}", text="x" * 100_000), "g")
+            subscriptions.publish(prepared.transactions)
+            assert subscriptions.ring_weight <= settings.ring_bytes
+        assert subscriptions.ring_weight > settings.ring_bytes // 2
+        after = Position(Sequence_(1, 5), 0)
+        stream = subscriptions.subscribe(after=after, topics=[])
+        seen = [(await anext(stream)).position.sequence.counter for _ in range(35)]
+        await stream.aclose()
+        assert seen == list(range(6, 41))
+    finally:
+        await asyncio.to_thread(readers.close)
+
+
+def test_all_caches_of_a_server_together_may_take_less_than_a_hundred_megabytes() -> None:
+    settings = DataManagerSettings()
+    of_the_database = RECORD_CACHE_BYTES + GROUP_CACHE_BYTES + MESSAGE_CACHE_BYTES + settings.ring_bytes
+    of_sqlite = WRITER_PAGE_BYTES + settings.read_threads * READER_PAGE_BYTES
+    assert of_the_database + of_sqlite + configs.KEPT_BYTES + run_cache.KEPT_BYTES < 100_000_000
