@@ -274,11 +274,6 @@ class Session:
             raise _first(errors) from errors
 
     async def _take_welcome(self, welcome: pb.Welcome) -> None:
-        expected = self._identity.expected_group
-        if expected is not None and welcome.group != expected:
-            raise PermissionDenied(
-                f'the token is of the group "{welcome.group}", not of "{expected}"', reason="ANOTHER_GROUP"
-            )
         self._was_taken = True
         same = welcome.session_id == self._journal.session_id
         await self._journal.set_session(welcome.session_id, welcome.session_secret)
@@ -375,6 +370,7 @@ class Session:
             slots=slots,
             privileged_allowed=identity.privileged_allowed,
             drivers=identity.drivers,
+            expected_group=identity.expected_group or "",
             dynamic=identity.dynamic,
             held=self._commands.held(),
         )

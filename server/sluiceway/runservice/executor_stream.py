@@ -30,6 +30,7 @@ from sluiceway.foundation.errors import (
     Exhausted,
     InvalidInput,
     OutOfRange,
+    PermissionDenied,
     SluicewayError,
     Unavailable,
     Violation,
@@ -147,6 +148,7 @@ class ExecutorStreams:
 
         Raises:
             InvalidInput: the first message is no hello, or says something impossible.
+            PermissionDenied: the executor expects another group.
             SessionLives: another one with this id is connected, and this one proved nothing.
             SessionTakenOver: a newer stream has the session.
             SessionFenced: the executor was declared vanished.
@@ -154,6 +156,10 @@ class ExecutorStreams:
         """
         hello = await self._hello(messages)
         check_hello(hello)
+        if hello.expected_group and hello.expected_group != group:
+            raise PermissionDenied(
+                f'the token is of the group "{group}", not of "{hello.expected_group}"', reason="ANOTHER_GROUP"
+            )
         stream_id = self._ids.new_id()
         with structlog.contextvars.bound_contextvars(executor=hello.executor_id, stream=stream_id):
             admitted, position = await self._admit(group, hello, stream_id)

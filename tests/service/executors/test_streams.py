@@ -148,6 +148,18 @@ async def test_id_of_another_group_is_refused(house: House, executor: ScriptedEx
         assert isinstance(await stranger.refused(server), PermissionDenied)
 
 
+async def test_an_executor_that_expects_another_group_is_refused_before_it_is_known(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        error = await executor.refused(server, expected_group="green")
+        assert isinstance(error, PermissionDenied)
+        assert error.reason == "ANOTHER_GROUP"
+        assert error.message == 'the token is of the group "blue", not of "green"'
+        assert (await house.db.list(EXECUTOR, Query())).records == ()
+        assert (await executor.welcomed(server, expected_group="blue")).group == "blue"
+
+
 async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
     house: House, executor: ScriptedExecutor
 ) -> None:

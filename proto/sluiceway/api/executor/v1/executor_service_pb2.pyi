@@ -58,7 +58,7 @@ class HeldAssignment(_message.Message):
     def __init__(self, assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("executor_id", "session_id", "session_secret", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "held")
+    __slots__ = ("executor_id", "session_id", "session_secret", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "held", "expected_group")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class Hello(_message.Message):
     DRIVERS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_GROUP_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     session_id: str
     session_secret: str
@@ -90,7 +91,8 @@ class Hello(_message.Message):
     drivers: _containers.RepeatedScalarFieldContainer[str]
     dynamic: bool
     held: _containers.RepeatedCompositeFieldContainer[HeldAssignment]
-    def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., held: _Optional[_Iterable[_Union[HeldAssignment, _Mapping]]] = ...) -> None: ...
+    expected_group: str
+    def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., held: _Optional[_Iterable[_Union[HeldAssignment, _Mapping]]] = ..., expected_group: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("number", "load", "free_disk_bytes", "running_assignment_ids")

@@ -58,7 +58,8 @@ class ExecutorServiceServicer:
 
     def Connect(self, request_iterator, context):
         """The stream of one executor. Its first message is a hello; the answer is a welcome, then what the settling of both sides asks for.
-        The executor's group is that of its token. UNAUTHENTICATED: no token of a group. INVALID_ARGUMENT: the first message is no hello, or
+        The executor's group is that of its token. UNAUTHENTICATED: no token of a group. PERMISSION_DENIED
+        `ANOTHER_GROUP`: the token is not of the group that the hello expects. INVALID_ARGUMENT: the first message is no hello, or
         says something impossible. ALREADY_EXISTS `SESSION_LIVES`: another one with this id is connected and this one proved nothing; try
         again. ABORTED `SESSION_TAKEN_OVER`: a newer stream proved the same session. FAILED_PRECONDITION `SESSION_FENCED`: the executor was
         declared vanished; it removes its pods and says hello without a session. UNAVAILABLE: this server goes; connect again.
