@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def several_servers(
             here.gateways.append(
                 start(Process(f"gateway-{number}", [*SLUICE, *gateway], folder / f"gateway-{number}.log"))
             )
-            until(lambda number=number: here.is_ready(number), f"server {number} is ready")
+            until(partial(here.is_ready, number), f"server {number} is ready")
         here.token = (folder / "server-0" / "admin.token").read_text().strip()
         for number in range(count):
             work = folder / f"executor-{number}"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield running
 
 
+def sees_both(here: Servers, number: int) -> bool:
+    return len(online(here, number)) == 2
+
+
+def is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
 @pytest.fixture(autouse=True)
 def both_are_there(here: Servers) -> None:
     """Each test begins with everything up, whatever the one before it broke."""
@@ -37,8 +46,8 @@ def both_are_there(here: Servers) -> None:
         if process.running is None:
             process.start()
     for number in range(2):
-        until(lambda number=number: here.is_ready(number), f"server {number} is ready")
-        until(lambda number=number: len(online(here, number)) == 2, f"server {number} sees both executors")
+        until(partial(here.is_ready, number), f"server {number} is ready")
+        until(partial(sees_both, here, number), f"server {number} sees both executors")
 
 
 def time_of(text: str) -> datetime:
@@ -197,8 +206,8 @@ def test_many_runs_have_numbers_without_gaps_and_never_overlap_in_their_group(he
         assert all(start >= end for (_, end), (start, _) in pairwise(times))
     for number in range(2):
         work = here.folder / f"executor-{number}"
-        until(lambda work=work: not list((work / "sandbox" / "pods").iterdir()), "no pod is left")
-        until(lambda work=work: not list((work / "spool").iterdir()), "no spooled log is left")
+        until(partial(is_empty, work / "sandbox" / "pods"), "no pod is left")
+        until(partial(is_empty, work / "spool"), "no spooled log is left")
     assert str(here.folder) not in Path("/proc/mounts").read_text()
 
 
