@@ -16,13 +16,13 @@ from sluiceway.datamanager.model import (
     Delete,
     Emit,
     Fields,
+    LogSequence,
     Page,
     Position,
     Precondition,
     Put,
     Query,
     RecordType,
-    Sequence_,
     TransactionFunction,
     View,
 )
@@ -54,7 +54,7 @@ class FakeDatabase:
         self._clock = clock or SystemClock()
         self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._types}
         self._groups: dict[str, Position] = {}
-        self._position = Position(Sequence_(epoch, 0), 0)
+        self._position = Position(LogSequence(epoch, 0), 0)
         self._oldest = self._position
         self._changed = asyncio.Event()
         self.history: list[tuple[Applied, frozenset[str], int]] = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import structlog
 
@@ -157,38 +158,45 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
             settings=StreamSettings(server_id=server_id),
         )
         lost = LostExecutors(database, engine, directory=directory, clock=clock)
-        for name, work in (
-            ("group-keys", keys.run()),
-            ("group-directory", directory.run()),
-            ("durable-barrier", barrier.run()),
-            ("engine", engine.run()),
-            ("log-sweep", store.keep_swept()),
-            ("lost-executors", lost.run()),
+        # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
+        async with _background(
+            keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run()
         ):
-            stop.spawn(work, name=name)
-        await directory.ready()
+            await directory.ready()
 
-        rpc = RpcServer(TokenAuthenticator(database, clock=clock), ids=ids)
-        reader = LogReader(store, live, StoredLogStates(database))
-        rpc.add(
-            run_service_pb2_grpc.add_RunServiceServicer_to_server,
-            RunServicer(database, engine, explainer=Explainer(directory, clock), logs=reader),
-        )
-        rpc.add(
-            executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
-            ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, StoredLogOwners(database))),
-        )
-        rpc.add(
-            executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-            ExecutorAdminServicer(database, directory),
-        )
-        rpc.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
-        rpc.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+            rpc = RpcServer(TokenAuthenticator(database, clock=clock), ids=ids)
+            reader = LogReader(store, live, StoredLogStates(database))
+            rpc.add(
+                run_service_pb2_grpc.add_RunServiceServicer_to_server,
+                RunServicer(database, engine, explainer=Explainer(directory, clock), logs=reader),
+            )
+            rpc.add(
+                executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
+                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, StoredLogOwners(database))),
+            )
+            rpc.add(
+                executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
+                ExecutorAdminServicer(database, directory),
+            )
+            rpc.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
+            rpc.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+            try:
+                await _listen(rpc, settings)
+                await stop.wait()
+            finally:
+                await rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run work beside the body: cancelled at its end, and waited for; when one fails, the body is cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
         try:
-            await _listen(rpc, settings)
-            await stop.wait()
+            yield
         finally:
-            await rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+            for task in tasks:
+                task.cancel()
 
 
 async def _reach(kv: EtcdStore, endpoints: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ import structlog
 
 from sluiceway.datamanager.entries import LogEntry, from_micros, micros
 from sluiceway.datamanager.log import FlushMark, HeadMark, Log, LogLook
-from sluiceway.datamanager.model import Position, Sequence_
+from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.readdb import AppliedUpTo
 from sluiceway.datamanager.segments import SegmentStore
 from sluiceway.datamanager.settings import DataManagerSettings
@@ -78,7 +78,7 @@ class Core:
         self.head = head
         self.flushed = flushed
         self.applied: Mark[Position] = Mark(applied.position)
-        self.flushed_up_to: Mark[Sequence_] = Mark(flushed.sequence)
+        self.flushed_up_to: Mark[LogSequence] = Mark(flushed.sequence)
         self._apply_due = asyncio.Event()
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()

@@ -33,12 +33,12 @@ from sluiceway.datamanager.log import HeadMark, Log
 from sluiceway.datamanager.model import (
     Action,
     Applied,
+    LogSequence,
     Page,
     Position,
     Precondition,
     Query,
     RecordType,
-    Sequence_,
     TransactionFunction,
     View,
 )
@@ -84,7 +84,7 @@ class DataManagerStatus:
     epoch: int
     committed: Position
     applied: Position
-    flushed: Sequence_
+    flushed: LogSequence
     unflushed_bytes: int
     silent_for: timedelta
 
@@ -361,7 +361,7 @@ class _Parts:
             log.warning("read_database_damaged", error=str(error))
         ReadDatabase.delete(self.path)
         database = ReadDatabase(self.path, self.tables, writes=True)
-        start = Position(Sequence_(self.foundation.epoch.number, 0), 0)
+        start = Position(LogSequence(self.foundation.epoch.number, 0), 0)
         database.create(database_id, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
         log.info("read_database_made", path=str(self.path))
         return database

@@ -21,10 +21,10 @@ from sluiceway.datamanager.model import (
     Applied,
     Delete,
     Emit,
+    LogSequence,
     Position,
     Put,
     RecordType,
-    Sequence_,
 )
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.log.v1 import log_pb2
@@ -55,7 +55,7 @@ _MICROSECOND = timedelta(microseconds=1)
 class LogEntry:
     """An entry of the log: what its header says, and its bytes as they are stored."""
 
-    sequence: Sequence_
+    sequence: LogSequence
     batch_id: bytes
     writer: str
     time_us: int
@@ -113,20 +113,20 @@ def from_micros(value: int) -> datetime:
     return _EPOCH_START + timedelta(microseconds=value)
 
 
-def sequence_proto(sequence: Sequence_) -> log_pb2.Sequence:
+def sequence_proto(sequence: LogSequence) -> log_pb2.Sequence:
     """Turn a sequence into its message."""
     return log_pb2.Sequence(epoch=sequence.epoch, counter=sequence.counter)
 
 
-def from_sequence_proto(message: log_pb2.Sequence) -> Sequence_:
+def from_sequence_proto(message: log_pb2.Sequence) -> LogSequence:
     """Read a sequence from its message."""
-    return Sequence_(message.epoch, message.counter)
+    return LogSequence(message.epoch, message.counter)
 
 
 def encode_entry(
     batch: log_pb2.Batch,
     *,
-    sequence: Sequence_,
+    sequence: LogSequence,
     batch_id: bytes,
     writer: str,
     time_us: int,

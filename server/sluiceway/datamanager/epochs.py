@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from sluiceway.datamanager.entries import GENESIS_DIGEST, from_micros, micros, sequence_proto
 from sluiceway.datamanager.log import FlushMark, HeadMark, Log
-from sluiceway.datamanager.model import Sequence_
+from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.segments import Segment, SegmentStore
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway.objectstorage.port import ObjectStorage
@@ -117,7 +117,7 @@ class Epochs:
                 f"etcd at {etcd_name} (cluster {cluster_id:x}) is in epoch {look.head.sequence.epoch}, and the object"
                 f" storage in epoch {epoch.number} of cluster {epoch.cluster_id:x}"
             )
-        stored = last.last if last is not None else Sequence_(epoch.number, 0)
+        stored = last.last if last is not None else LogSequence(epoch.number, 0)
         if stored < look.flushed.sequence:
             raise DataLoss(
                 f"etcd says that the object storage has the log up to {look.flushed.sequence}, and it ends at {stored}:"
@@ -146,7 +146,7 @@ def _etcd_is_empty(etcd_name: str, epoch: EpochInfo, last: Segment | None, now: 
 
 
 def _first_marks() -> tuple[HeadMark, FlushMark]:
-    start = sequence_proto(Sequence_(_FIRST, 0))
+    start = sequence_proto(LogSequence(_FIRST, 0))
     head = log_pb2.Head(sequence=start, digest=GENESIS_DIGEST)
     flushed = log_pb2.Flushed(sequence=start, digest=GENESIS_DIGEST, first_kept_counter=1)
     return HeadMark.parse(head.SerializeToString()), FlushMark.parse(flushed.SerializeToString())

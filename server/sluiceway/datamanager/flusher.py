@@ -17,7 +17,7 @@ import structlog
 from sluiceway.datamanager.core import Core, Diverged
 from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
 from sluiceway.datamanager.log import FlushMark
-from sluiceway.datamanager.model import Sequence_
+from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.readers import Readers
 from sluiceway.datamanager.segments import encode_segment
 from sluiceway.datamanager.waiting import Backoff
@@ -42,7 +42,7 @@ class Flusher:
         core = self._core
         interval = core.settings.flush_interval.total_seconds()
         backoff = Backoff()
-        behind_since: tuple[Sequence_, float] | None = None
+        behind_since: tuple[LogSequence, float] | None = None
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
@@ -131,7 +131,7 @@ class Flusher:
             )
         return self._mark(known, from_sequence_proto(header.last), header.total_bytes, header.digest)
 
-    def _mark(self, known: FlushMark, last: Sequence_, total: int, digest: bytes) -> FlushMark:
+    def _mark(self, known: FlushMark, last: LogSequence, total: int, digest: bytes) -> FlushMark:
         keep_from = max(last.counter - self._core.settings.keep_log_entries + 1, known.first_kept.counter)
         mark = log_pb2.Flushed(
             sequence=sequence_proto(last), total_bytes=total, digest=digest, first_kept_counter=keep_from

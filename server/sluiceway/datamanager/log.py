@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto
-from sluiceway.datamanager.model import Position, Sequence_
+from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway.kv.port import Compare, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
 from sluiceway.records.log.v1 import log_pb2
@@ -29,7 +29,7 @@ class HeadMark:
     """The value of `head`, as bytes and read."""
 
     raw: bytes
-    sequence: Sequence_
+    sequence: LogSequence
     batch_id: bytes
     writer: str
     total_bytes: int
@@ -75,10 +75,10 @@ class FlushMark:
     """The value of `flushed`, as bytes and read."""
 
     raw: bytes
-    sequence: Sequence_
+    sequence: LogSequence
     total_bytes: int
     digest: bytes
-    first_kept: Sequence_
+    first_kept: LogSequence
 
     @staticmethod
     def parse(raw: bytes) -> FlushMark:
@@ -86,7 +86,7 @@ class FlushMark:
         mark = log_pb2.Flushed.FromString(raw)
         sequence = from_sequence_proto(mark.sequence)
         return FlushMark(
-            raw, sequence, mark.total_bytes, mark.digest, Sequence_(sequence.epoch, mark.first_kept_counter)
+            raw, sequence, mark.total_bytes, mark.digest, LogSequence(sequence.epoch, mark.first_kept_counter)
         )
 
 
@@ -135,7 +135,7 @@ class Log:
             then=(PutKey(self.head_key, head.raw), PutKey(self.flushed_key, flushed.raw)),
         )
 
-    async def look(self, after: Sequence_ | None = None) -> LogLook:
+    async def look(self, after: LogSequence | None = None) -> LogLook:
         """Read head, flushed and (with `after`) some entries after one. Linearizable."""
         reads: list[Read] = [Get(self.head_key), Get(self.flushed_key)]
         if after is not None:
@@ -174,9 +174,9 @@ class Log:
             )
         return FlushMark.parse(result.reads[0][0].value)
 
-    def _entries(self, after: Sequence_) -> Range:
+    def _entries(self, after: LogSequence) -> Range:
         return Range(
-            f"{self._folder}{after.next()}", f"{self._folder}{Sequence_(after.epoch + 1, 0)}", _ENTRIES_AT_ONCE
+            f"{self._folder}{after.next()}", f"{self._folder}{LogSequence(after.epoch + 1, 0)}", _ENTRIES_AT_ONCE
         )
 
     async def _txn(

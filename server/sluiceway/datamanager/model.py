@@ -25,6 +25,7 @@ __all__ = [
     "Emit",
     "Fields",
     "GroupRevision",
+    "LogSequence",
     "Page",
     "Position",
     "Precondition",
@@ -33,7 +34,6 @@ __all__ = [
     "RecordAbsent",
     "RecordRevision",
     "RecordType",
-    "Sequence_",
     "TransactionFunction",
     "View",
 ]
@@ -47,7 +47,7 @@ Fields = Mapping[str, str | int | None]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Sequence_:  # noqa: N801 - `Sequence` is taken by collections.abc in every module that uses both
+class LogSequence:
     """The number of a log entry.
 
     The epoch grows when etcd was lost or went back, the counter has no gaps inside one.
@@ -61,22 +61,22 @@ class Sequence_:  # noqa: N801 - `Sequence` is taken by collections.abc in every
         return f"{self.epoch:08x}-{self.counter:016x}"
 
     @staticmethod
-    def parse(text: str) -> Sequence_:
+    def parse(text: str) -> LogSequence:
         """Read what `str` printed. Raises ValueError for anything else."""
         if len(text) != 25 or text[8] != "-":
             raise ValueError(f"not a sequence: {text!r}")
-        return Sequence_(int(text[:8], 16), int(text[9:], 16))
+        return LogSequence(int(text[:8], 16), int(text[9:], 16))
 
-    def next(self) -> Sequence_:
+    def next(self) -> LogSequence:
         """The one after it, in the same epoch."""
-        return Sequence_(self.epoch, self.counter + 1)
+        return LogSequence(self.epoch, self.counter + 1)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
     """A place in the log, and a revision: an entry's sequence and the index of the transaction in it."""
 
-    sequence: Sequence_
+    sequence: LogSequence
     index: int
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ class Position:
         sequence, dot, index = text.partition(".")
         if not dot or len(index) != 6:
             raise ValueError(f"not a position: {text!r}")
-        return Position(Sequence_.parse(sequence), int(index, 16))
+        return Position(LogSequence.parse(sequence), int(index, 16))
 
 
 class Bodies(StrEnum):

@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 
 from sluiceway.datamanager.caches import WRITER_PAGE_BYTES
 from sluiceway.datamanager.entries import Catalogue, LogEntry
-from sluiceway.datamanager.model import Position, Query, RecordType, Sequence_
+from sluiceway.datamanager.model import LogSequence, Position, Query, RecordType
 from sluiceway.datamanager.queries import ListPlan, Place, plan_list
 from sluiceway.foundation.errors import InvalidInput
 
@@ -70,10 +70,10 @@ def pack(position: Position) -> bytes:
 def unpack(value: bytes) -> Position:
     """Read what `pack` made."""
     epoch, counter, index = _REVISION.unpack(value)
-    return Position(Sequence_(epoch, counter), index)
+    return Position(LogSequence(epoch, counter), index)
 
 
-def entry_key(sequence: Sequence_) -> int:
+def entry_key(sequence: LogSequence) -> int:
     """Make an integer whose order is that of sequences."""
     return sequence.epoch << _COUNTER_BITS | sequence.counter
 
@@ -373,7 +373,7 @@ class ReadDatabase:
             [(entry_key(entry.sequence), entry.time_us, entry.raw) for entry in entries],
         )
 
-    def entries_after(self, sequence: Sequence_, *, limit: int, max_bytes: int) -> list[bytes]:
+    def entries_after(self, sequence: LogSequence, *, limit: int, max_bytes: int) -> list[bytes]:
         """Read the entries after one, oldest first: at most `limit`, and about `max_bytes` (at least one)."""
         found: list[bytes] = []
         size = 0
@@ -388,12 +388,12 @@ class ReadDatabase:
         cursor.close()
         return found
 
-    def oldest_entry(self) -> Sequence_ | None:
+    def oldest_entry(self) -> LogSequence | None:
         """Tell the oldest entry that is kept."""
         (key,) = self._connection.execute("SELECT min(key) FROM entries").fetchone()
-        return None if key is None else Sequence_(key >> _COUNTER_BITS, key & ((1 << _COUNTER_BITS) - 1))
+        return None if key is None else LogSequence(key >> _COUNTER_BITS, key & ((1 << _COUNTER_BITS) - 1))
 
-    def drop_entries(self, *, before_us: int, flushed: Sequence_, limit: int) -> int:
+    def drop_entries(self, *, before_us: int, flushed: LogSequence, limit: int) -> int:
         """Forget entries that are older than a time and in the object storage; answers how many."""
         return self._connection.execute(
             "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE time_us < ? AND key <= ? ORDER BY time_us"

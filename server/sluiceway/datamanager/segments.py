@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
-from sluiceway.datamanager.model import Sequence_
+from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
@@ -39,12 +39,12 @@ class Segment:
     entries: tuple[LogEntry, ...]
 
     @property
-    def first(self) -> Sequence_:
+    def first(self) -> LogSequence:
         """The sequence of its first entry."""
         return from_sequence_proto(self.header.first)
 
     @property
-    def last(self) -> Sequence_:
+    def last(self) -> LogSequence:
         """The sequence of its last entry."""
         return from_sequence_proto(self.header.last)
 
@@ -122,17 +122,17 @@ class SegmentStore:
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
         self._folder = f"{prefix}/wal/"
-        self._firsts: list[Sequence_] = []
+        self._firsts: list[LogSequence] = []
 
-    def key(self, first: Sequence_) -> str:
+    def key(self, first: LogSequence) -> str:
         """The key of the segment that begins with an entry."""
         return f"{self._folder}{first}"
 
-    async def put(self, first: Sequence_, body: bytes) -> bool:
+    async def put(self, first: LogSequence, body: bytes) -> bool:
         """Store a segment unless there is one that begins there. Tells whether it was stored."""
         return await self._storage.put_if_absent(self.key(first), body)
 
-    async def read(self, first: Sequence_) -> Segment:
+    async def read(self, first: LogSequence) -> Segment:
         """Read one. Raises `NotFound`, `DataLoss`."""
         key = self.key(first)
         return decode_segment(key, await self._storage.get(key))
@@ -142,7 +142,7 @@ class SegmentStore:
         await self._refresh(self._firsts[-1] if self._firsts else None)
         return await self.read(self._firsts[-1]) if self._firsts else None
 
-    async def after(self, sequence: Sequence_) -> AsyncIterator[Segment]:
+    async def after(self, sequence: LogSequence) -> AsyncIterator[Segment]:
         """Give the segments with entries after a sequence, oldest first, as long as they are contiguous."""
         wanted = sequence.next()
         at = bisect.bisect_right(self._firsts, wanted) - 1
@@ -158,13 +158,13 @@ class SegmentStore:
                 wanted = segment.last.next()
             at += 1
 
-    async def _refresh(self, start_after: Sequence_ | None) -> None:
+    async def _refresh(self, start_after: LogSequence | None) -> None:
         if start_after is None:
             self._firsts = []
         start = self.key(start_after) if start_after else ""
         async for info in self._storage.list(self._folder, start_after=start):
             try:
-                self._firsts.append(Sequence_.parse(info.key.removeprefix(self._folder)))
+                self._firsts.append(LogSequence.parse(info.key.removeprefix(self._folder)))
             except ValueError as cause:
                 raise DataLoss(
                     f"the object storage has {info.key}, which is not the name of a segment; move it away"

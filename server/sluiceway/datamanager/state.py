@@ -45,12 +45,12 @@ from sluiceway.datamanager.model import (
     Decision,
     Delete,
     Fields,
+    LogSequence,
     Page,
     Position,
     Put,
     Query,
     RecordType,
-    Sequence_,
 )
 from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Row, Version
 from sluiceway.foundation.errors import InvalidInput
@@ -138,7 +138,7 @@ class State:
         self._total_bytes = applied.total_bytes
         self._writes = 0
         self.keep_after_us = 0
-        self.flushed = Sequence_(0, 0)
+        self.flushed = LogSequence(0, 0)
 
     @property
     def cached_weight(self) -> int:

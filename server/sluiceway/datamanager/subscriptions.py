@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from sluiceway.datamanager.caches import weight_of_transaction
 from sluiceway.datamanager.checks import topics_of
 from sluiceway.datamanager.entries import Catalogue, LoggedTransaction, decode_entry, decode_transactions
-from sluiceway.datamanager.model import Applied, Position, Sequence_
+from sluiceway.datamanager.model import Applied, LogSequence, Position
 from sluiceway.datamanager.readdb import ReadDatabase
 from sluiceway.datamanager.readers import Readers
 from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
@@ -180,9 +180,9 @@ class Subscriptions:
 
     async def _from_database(self, after: Position) -> list[LoggedTransaction]:
         # The rest of an entry of which some transactions were seen, then the ones after it.
-        start = Sequence_(after.sequence.epoch, max(after.sequence.counter - 1, 0))
+        start = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
 
-        def read(database: ReadDatabase) -> tuple[Sequence_ | None, list[LoggedTransaction]]:
+        def read(database: ReadDatabase) -> tuple[LogSequence | None, list[LoggedTransaction]]:
             items: list[LoggedTransaction] = []
             for raw in database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE):
                 items += decode_transactions(decode_entry(raw), self._catalogue)

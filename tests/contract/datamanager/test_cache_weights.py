@@ -26,7 +26,7 @@ from sluiceway.datamanager.caches import (
     weight_of_version,
 )
 from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue, add_transaction, decode_transactions, encode_entry
-from sluiceway.datamanager.model import Emit, Position, Put, Sequence_
+from sluiceway.datamanager.model import Emit, LogSequence, Position, Put
 from sluiceway.datamanager.readdb import Version
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
@@ -82,7 +82,7 @@ def take_versions(name: str) -> tuple[int, int]:
     before = resident()
     for number in range(count):
         own = bytes(bytearray(body))
-        version = Version(Position(Sequence_(1, 10_000 + number), 0), kind.FromString(own), own)
+        version = Version(Position(LogSequence(1, 10_000 + number), 0), kind.FromString(own), own)
         cache.put((name, f"01a20f52-3342-707a-8550-{number:012}"), version, weight_of_version(len(own)))
     return resident() - before, cache.weight
 
@@ -94,7 +94,7 @@ def take_messages(name: str) -> tuple[int, int]:
     cache: Lru[tuple[str, str], tuple[Position, Message]] = Lru(1 << 40)
     before = resident()
     for number in range(count):
-        found = (Position(Sequence_(1, 10_000 + number), 0), type(message).FromString(body))
+        found = (Position(LogSequence(1, 10_000 + number), 0), type(message).FromString(body))
         key = (name, f"01a20f52-3342-707a-8550-{number:012}")
         cache.put(key, found, WEIGHT_OF_KEY + weight_of_message(len(body)))
     return resident() - before, cache.weight
@@ -111,7 +111,7 @@ def take_transactions(_: str) -> tuple[int, int]:
         )
     entry = encode_entry(
         batch,
-        sequence=Sequence_(1, 1),
+        sequence=LogSequence(1, 1),
         batch_id=b"id",
         writer="server",
         time_us=int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1_000_000),

@@ -15,11 +15,11 @@ from sluiceway.datamanager.model import (
     Delete,
     Emit,
     GroupRevision,
+    LogSequence,
     Position,
     Query,
     RecordAbsent,
     RecordRevision,
-    Sequence_,
     View,
 )
 from sluiceway.datamanager.port import Database
@@ -344,7 +344,7 @@ async def test_scans_of_many_records_are_whole(database: Database) -> None:
 
 async def test_a_read_after_a_position_that_nobody_has_is_unavailable(database: Database) -> None:
     committed = await database.commit([put("a")])
-    far = Position(Sequence_(committed.position.sequence.epoch, committed.position.sequence.counter + 5), 0)
+    far = Position(LogSequence(committed.position.sequence.epoch, committed.position.sequence.counter + 5), 0)
     with pytest.raises(Unavailable):
         await database.read(lambda view: view.position, after=far)
 

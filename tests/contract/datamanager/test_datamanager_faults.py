@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Applied, Decision, Delete, Position, Put, Query, Sequence_, View
+from sluiceway.datamanager.model import Applied, Decision, Delete, LogSequence, Position, Put, Query, View
 from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition, OutOfRange, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
@@ -263,7 +263,7 @@ async def test_the_log_in_etcd_keeps_only_the_newest_flushed_entries(
             await database.commit([put(f"a{n}")])
         await flushed(database)
         keys, _ = await etcd.list_prefix(f"{etcd_prefix.strip('/')}/db/log/", timeout=timedelta(seconds=5))
-        assert [Sequence_.parse(key.key.rsplit("/", 1)[1]).counter for key in keys] == [18, 19, 20]
+        assert [LogSequence.parse(key.key.rsplit("/", 1)[1]).counter for key in keys] == [18, 19, 20]
 
 
 async def test_a_deleted_read_database_is_built_again_from_segments_and_log(

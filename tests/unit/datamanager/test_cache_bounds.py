@@ -18,7 +18,7 @@ from sluiceway.datamanager.caches import (
     Lru,
 )
 from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue
-from sluiceway.datamanager.model import Decision, Position, Put, Sequence_
+from sluiceway.datamanager.model import Decision, LogSequence, Position, Put
 from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Tables
 from sluiceway.datamanager.readers import Readers
 from sluiceway.datamanager.settings import DataManagerSettings
@@ -27,7 +27,7 @@ from sluiceway.datamanager.subscriptions import Subscriptions
 from sluiceway.runservice import configs, run_cache
 from tests.support.databases import NOTE, TYPES, put
 
-START = Position(Sequence_(1, 0), 0)
+START = Position(LogSequence(1, 0), 0)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
             subscriptions.publish(prepared.transactions)
             assert subscriptions.ring_weight <= settings.ring_bytes
         assert subscriptions.ring_weight > settings.ring_bytes // 2
-        after = Position(Sequence_(1, 5), 0)
+        after = Position(LogSequence(1, 5), 0)
         stream = subscriptions.subscribe(after=after, topics=[])
         seen = [(await anext(stream)).position.sequence.counter for _ in range(35)]
         await stream.aclose()

@@ -14,7 +14,7 @@ from sluiceway.datamanager.entries import (
     decode_transactions,
     encode_entry,
 )
-from sluiceway.datamanager.model import Action, Delete, Emit, Position, Put, RecordType, Sequence_
+from sluiceway.datamanager.model import Action, Delete, Emit, LogSequence, Position, Put, RecordType
 from sluiceway.datamanager.segments import decode_segment, encode_segment
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.log.v1 import log_pb2
@@ -40,7 +40,7 @@ def entry_of(
         add_transaction(batch, actions, groups)
     return encode_entry(
         batch,
-        sequence=Sequence_(1, counter),
+        sequence=LogSequence(1, counter),
         batch_id=b"id",
         writer="server",
         time_us=1_700_000_000_000_000,
@@ -63,7 +63,7 @@ def test_an_entry_gives_back_what_was_put_into_it(transactions: list[tuple[list[
     decoded = decode_transactions(entry, Catalogue([NOTE]))
     assert [(list(item.applied.actions), list(item.applied.groups)) for item in decoded] == transactions
     assert [item.applied.position for item in decoded] == [
-        Position(Sequence_(1, 1), index) for index in range(len(transactions))
+        Position(LogSequence(1, 1), index) for index in range(len(transactions))
     ]
 
 
@@ -96,7 +96,7 @@ def test_a_segment_gives_back_its_entries() -> None:
     entries = chain(5)
     segment = decode_segment("wal/x", encode_segment(entries, total_bytes=99, writer="server"))
     assert list(segment.entries) == entries
-    assert (segment.first, segment.last) == (Sequence_(1, 1), Sequence_(1, 5))
+    assert (segment.first, segment.last) == (LogSequence(1, 1), LogSequence(1, 5))
     assert segment.header.total_bytes == 99
 
 
@@ -119,7 +119,7 @@ def test_a_segment_with_a_gap_is_refused() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**24 - 1))
 def test_positions_print_in_their_order(epoch: int, counter: int, index: int) -> None:
-    position = Position(Sequence_(epoch, counter), index)
+    position = Position(LogSequence(epoch, counter), index)
     assert Position.parse(str(position)) == position
-    other = Position(Sequence_(1, 2), 3)
+    other = Position(LogSequence(1, 2), 3)
     assert (str(position) < str(other)) == (position < other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from sluiceway.datamanager.model import Position, Sequence_
+from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.creation import create
 from sluiceway.runmodel.model import RunPhase, RunResult
@@ -25,7 +25,7 @@ def picture(run_id: str, text: str = "a; b: a") -> RunState:
 
 
 def at(counter: int) -> Position:
-    return Position(Sequence_(1, counter), 0)
+    return Position(LogSequence(1, counter), 0)
 
 
 def test_pictures_of_runs_that_ended_through_other_servers_are_let_go_at_the_limit() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.datamanager.model import Applied, Emit, Position, Sequence_
+from sluiceway.datamanager.model import Applied, Emit, LogSequence, Position
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
@@ -45,7 +45,7 @@ async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> N
         if len(sent) == 4:
             everything.set()
 
-    at = Position(Sequence_(1, 1), 0)
+    at = Position(LogSequence(1, 1), 0)
     commands = Commands(send, SystemClock(), hello=at)
     barrier = DurableBarrier(cast(Any, None))
     deliverer = Deliverer("e", "s", cast(ExecutorEngine, engine), commands, barrier, _never)
