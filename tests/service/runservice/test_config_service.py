@@ -1,0 +1,66 @@
+"""Configurations over the API: the answers of the command line, for those without one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sluiceway.api.config.v1 import config_service_pb2 as pb
+from sluiceway.api.config.v1 import version_service_pb2
+from sluiceway.foundation.errors import Exhausted, InvalidInput
+from sluiceway.foundation.version import VERSION
+from sluiceway.runservice.config_service import ConfigServicer, VersionServicer
+
+JSONNET = b"""
+local task(name, after) = {
+  name: name, runtime: { containers: [{ image: 'host' }] }, steps: [{ run: 'true' }], depends: after,
+};
+function(ctx) { runs: [{ name: ctx.branch, tasks: [task('build', []), task('test', ['build'])] }] }
+"""
+GOOD = pb.ConfigFiles(files={".sluice/config.jsonnet": JSONNET})
+BAD = pb.ConfigFiles(files={".sluice/config.yml": b"runs:\n  - name: x\n    taskss: []\n"})
+CONTEXT = pb.ConfigContext(ref_type="branch", branch="main")
+
+
+async def test_check_answers_every_fault_with_its_place_and_no_error() -> None:
+    answer = await ConfigServicer().CheckRunConfig(pb.CheckRunConfigRequest(config=BAD), None)
+    by_path = {problem.path: problem for problem in answer.errors}
+    assert "did you mean `tasks`" in by_path["runs[0].taskss"].message
+    assert (by_path["runs[0].taskss"].line, by_path["runs[0].taskss"].column) == (3, 5)
+    good = await ConfigServicer().CheckRunConfig(pb.CheckRunConfigRequest(config=GOOD, context=CONTEXT), None)
+    assert not good.errors
+
+
+async def test_render_answers_the_json_that_the_context_gives() -> None:
+    answer = await ConfigServicer().RenderRunConfig(pb.RenderRunConfigRequest(config=GOOD, context=CONTEXT), None)
+    assert json.loads(answer.json)["runs"][0]["name"] == "main"
+    assert not answer.errors
+
+
+@pytest.mark.parametrize(("form", "sign"), [("", "test  <- build"), ("mermaid", "-->"), ("dot", "->")])
+async def test_graph_is_drawn_in_each_format(form: str, sign: str) -> None:
+    request = pb.GraphRunConfigRequest(config=GOOD, context=CONTEXT, format=form)
+    assert sign in (await ConfigServicer().GraphRunConfig(request, None)).graph
+
+
+async def test_graph_of_a_faulty_configuration_is_its_faults() -> None:
+    answer = await ConfigServicer().GraphRunConfig(pb.GraphRunConfigRequest(config=BAD), None)
+    assert answer.errors
+    assert not answer.graph
+
+
+async def test_requests_that_cannot_be_answered_say_why() -> None:
+    service = ConfigServicer()
+    with pytest.raises(InvalidInput, match=r"config\.files"):
+        await service.CheckRunConfig(pb.CheckRunConfigRequest(), None)
+    with pytest.raises(InvalidInput, match='"png" is not one of: text, mermaid, dot'):
+        await service.GraphRunConfig(pb.GraphRunConfigRequest(config=GOOD, format="png"), None)
+    large = pb.ConfigFiles(files={"x": b" " * 1024 * 1024})
+    with pytest.raises(Exhausted, match="at most 1048576 are taken"):
+        await service.CheckRunConfig(pb.CheckRunConfigRequest(config=large), None)
+
+
+async def test_version_is_that_of_this_build() -> None:
+    answer = await VersionServicer().GetVersion(version_service_pb2.GetVersionRequest(), None)
+    assert answer.version == VERSION
