@@ -194,6 +194,7 @@ class Placer:
         try:
             async with asyncio.timeout(RESIGN_TIMEOUT.total_seconds()):
                 await self._db.transact(function)
+                _log.info("placer_resigned", server=self._settings.server_id)
         except (SluicewayError, TimeoutError) as error:
             # Then another takes over when it misses the signs of life.
             _log.warning("placer_did_not_resign", error=str(error))
