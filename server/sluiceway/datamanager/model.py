@@ -121,6 +121,8 @@ class RecordType(Generic[M]):
         indexes: tuples of column names, each followed by id; every `Query` must be served by one: its first columns
             are those of `where` (in any order), the rest is exactly `order`.
         bodies: where they are.
+        settled: of a type with remote bodies: whether a record has come to rest, such as a run that ended. The bodies
+            of those that have not are local everywhere.
         version: raise it when a column's `of` answers differently for the same message: every server then builds its
             read database anew.
     """
@@ -130,6 +132,7 @@ class RecordType(Generic[M]):
     columns: tuple[Column[M], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
     bodies: Bodies = Bodies.LOCAL
+    settled: Callable[[M], bool] | None = None
     version: int = 1
 
 

@@ -1,0 +1,74 @@
+"""Named crash points: places where a process may be made to die, before and after every effect on the outside.
+
+They are part of the code and off by default: `crash_point(name)` looks at one empty table. Tests switch one on through
+the environment, for a real process:
+
+    SLUICE_CRASH_AT=flush.segment-put          dies the first time, as by kill -9
+    SLUICE_CRASH_AT=commit.before-append:20    dies the 20th time
+
+or through `crashing`, inside a test's own process, where the "process" is a task that ends with `Crashed`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["CRASH_POINTS", "Crashed", "crash_point", "crashing", "declare_crash_points"]
+
+CRASH_POINTS: set[str] = set()
+"""Every name that was declared; the tests walk through them."""
+
+_VARIABLE = "SLUICE_CRASH_AT"
+
+
+class Crashed(BaseException):
+    """A simulated process died here. Not an Exception: nothing may handle it and go on."""
+
+
+def _from_environment() -> dict[str, Callable[[], None]]:
+    setting = os.environ.get(_VARIABLE, "")
+    if not setting:
+        return {}
+    name, _, times = setting.partition(":")
+    left = int(times or "1")
+
+    def die() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return {name: die}
+
+
+_armed: dict[str, Callable[[], None]] = _from_environment()
+
+
+def declare_crash_points(*names: str) -> None:
+    """Say at import which points a module has, so that tests can walk through all of them."""
+    CRASH_POINTS.update(names)
+
+
+def crash_point(name: str) -> None:
+    """Die here, if this point is armed."""
+    if _armed and (hit := _armed.get(name)) is not None:
+        hit()
+
+
+@contextmanager
+def crashing(hit: Callable[[str], None], *names: str) -> Iterator[None]:
+    """Call `hit` with the name at each of these points, in this process; it raises `Crashed` where it wants to."""
+
+    def armed(name: str) -> Callable[[], None]:
+        return lambda: hit(name)
+
+    before = dict(_armed)
+    _armed.update({name: armed(name) for name in names})
+    try:
+        yield
+    finally:
+        _armed.clear()
+        _armed.update(before)
