@@ -16,7 +16,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -26,85 +26,55 @@ import structlog
 from sluiceway.foundation.clock import IdSource
 from sluiceway.foundation.errors import Internal, SluicewayError, Unauthenticated, Unavailable, Unimplemented
 from sluiceway.foundation.rpc.access import Access, check_access
-from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Authenticator, Caller, CallerKind, as_caller
+from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Caller, CallerKind, as_caller
+from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
 from sluiceway.foundation.rpc.status import DETAILS_KEY, status_of
 
-__all__ = ["REQUEST_ID_KEY", "Edge", "InFlight"]
+__all__ = ["REQUEST_ID_KEY", "Edge", "Face"]
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_KEY = "x-request-id"
+# The methods that are served through every change of what is offered.
+_STANDING = "/grpc.health.v1.Health/"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 # Generic for the type checker only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class InFlight:
-    """The calls that are being served."""
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What a server shows at one time.
 
-    def __init__(self) -> None:
-        self._calls: dict[asyncio.Task[Any], tuple[str, bool]] = {}
-        self._interrupted: set[asyncio.Task[Any]] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+    Attributes:
+        handlers: of the methods that are served, the standard ones among them.
+        access: what each of them needs of its caller.
+        in_flight: the calls of this time; who takes the offer back ends them.
+        standing: the calls that outlast it: of health, which tells of nothing but the change itself.
+        offer: whose services these are; None: nothing is offered.
+        refusal: what every call is answered but those of health; None: they are served.
+    """
 
-    def enter(self, task: asyncio.Task[Any], method: str, *, stream: bool) -> None:
-        """Note that a call began. `stream`: the server's side is one, the client's is not."""
-        self._calls[task] = (method, stream)
-        self._empty.clear()
-
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """Note that a call is over, with all of its cleaning up."""
-        self._calls.pop(task, None)
-        self._interrupted.discard(task)
-        if not self._calls:
-            self._empty.set()
-
-    def interrupt(self, *, streams_only: bool = False) -> None:
-        """End calls with UNAVAILABLE, through a cancellation that their `finally` blocks see."""
-        for task, (_, stream) in self._calls.items():
-            if (stream or not streams_only) and task not in self._interrupted:
-                self._interrupted.add(task)
-                task.cancel()
-
-    def was_interrupted(self, task: asyncio.Task[Any]) -> bool:
-        """Tell whether it is us, and not the client, who cancelled a call."""
-        return task in self._interrupted
-
-    async def wait_empty(self, limit: timedelta) -> bool:
-        """Wait until no call is left; False when some are after `limit`."""
-        try:
-            async with asyncio.timeout(limit.total_seconds()):
-                await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    def methods(self) -> list[str]:
-        """Name the methods of the calls, for a message."""
-        return sorted({method for method, _ in self._calls.values()})
+    handlers: Handlers
+    access: Mapping[str, Access]
+    in_flight: InFlight
+    standing: InFlight
+    offer: Offer | None = None
+    refusal: SluicewayError | None = None
 
 
 class Edge(grpc.aio.ServerInterceptor):
     """The one interceptor of a port."""
 
     def __init__(
-        self,
-        *,
-        access: Mapping[str, Access],
-        authenticator: Authenticator,
-        ids: IdSource,
-        in_flight: InFlight,
-        offered_to: frozenset[CallerKind] | None = None,
+        self, current: Callable[[], Face], *, ids: IdSource, offered_to: frozenset[CallerKind] | None = None
     ) -> None:
-        self._access = access
-        self._authenticator = authenticator
+        self._current = current
         self._ids = ids
-        self._in_flight = in_flight
         self._offered_to = offered_to
+        self._face = current()
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -114,17 +84,21 @@ class Edge(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """See grpc.aio.ServerInterceptor."""
         method = handler_call_details.method
+        face = self._current()
+        if face is not self._face:
+            self._face, self._wrapped = face, {}
         wrapped = self._wrapped.get(method)
         if wrapped is not None:
             return wrapped
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return self._not_offered(method)  # not kept: its name is the client's
-        made = self._wrap(method, handler)
+        if handler is None or self._current() is not face:
+            # Not kept: its name is the client's, or its time is over.
+            return self._refuse(face, method)
+        made = self._wrap(face, method, handler)
         self._wrapped[method] = made
         return made
 
-    def _wrap(self, method: str, handler: Handler) -> Handler:
+    def _wrap(self, face: Face, method: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         streams = handler.response_streaming
         kind = {
@@ -140,23 +114,31 @@ class Edge(grpc.aio.ServerInterceptor):
                     return await _write_all(cast(Any, behaviour)(request, context), context)
                 return await cast(Any, behaviour)(request, context)
 
-            return await self._around(
-                method, context, run, stream=streams and not handler.request_streaming, checked=True
-            )
+            stream = streams and not handler.request_streaming
+            return await self._around(face, method, context, run, stream=stream, checked=True)
 
         return cast("Handler", cast(Any, kind)(serve, handler.request_deserializer, handler.response_serializer))
 
-    def _not_offered(self, method: str) -> Handler:
+    def _refuse(self, face: Face, method: str) -> Handler:
         async def refuse(request_iterator: AsyncIterator[bytes], context: Context) -> None:
             async def run() -> None:
+                if face.refusal is not None:
+                    raise face.refusal
                 raise Unimplemented(f"this server does not offer {method}", reason="METHOD_NOT_OFFERED")
 
-            await self._around(method, context, run, stream=False, checked=False)
+            await self._around(face, method, context, run, stream=False, checked=False)
 
         return grpc.stream_stream_rpc_method_handler(cast(Any, refuse))
 
     async def _around(
-        self, method: str, context: Context, run: Callable[[], Awaitable[Any]], *, stream: bool, checked: bool
+        self,
+        face: Face,
+        method: str,
+        context: Context,
+        run: Callable[[], Awaitable[Any]],
+        *,
+        stream: bool,
+        checked: bool,
     ) -> Any:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         metadata = dict(context.invocation_metadata() or ())
@@ -165,11 +147,14 @@ class Edge(grpc.aio.ServerInterceptor):
             request_id = self._ids.new_id()
         error: SluicewayError
         position: str | None = None
-        self._in_flight.enter(task, method, stream=stream)
+        in_flight = face.standing if method.startswith(_STANDING) else face.in_flight
+        in_flight.enter(task, method, stream=stream)
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id, rpc=method):
                 try:
-                    caller = await self._admit(method, metadata) if checked else PUBLIC
+                    if in_flight is face.in_flight:
+                        self._check_current(face)
+                    caller = await self._admit(face, method, metadata) if checked else PUBLIC
                     with as_caller(caller, position=_text(metadata.get(POSITION_KEY))) as positions:
                         try:
                             answer = await run()
@@ -180,9 +165,10 @@ class Edge(grpc.aio.ServerInterceptor):
                 except SluicewayError as raised:
                     error = raised
                 except asyncio.CancelledError as raised:
-                    if self._in_flight.was_interrupted(task):
+                    why = in_flight.interruption(task)
+                    if why is not None:
                         task.uncancel()
-                        error = Unavailable("this server is going away; call again", reason="SERVER_DRAINING")
+                        error = why
                     elif task.cancelling():
                         raise
                     else:
@@ -201,14 +187,20 @@ class Edge(grpc.aio.ServerInterceptor):
                 (*_trailers(request_id, position), (DETAILS_KEY, status.SerializeToString())),
             )
         finally:
-            self._in_flight.leave(task)
+            in_flight.leave(task)
 
-    async def _admit(self, method: str, metadata: Mapping[str, str | bytes]) -> Caller:
-        access = self._access.get(method)
+    def _check_current(self, face: Face) -> None:
+        """Refuse a call that was on its way in while the offer changed: nobody would end it."""
+        now = self._current()
+        if now is not face:
+            raise now.refusal or Unavailable("this server was just changing what it offers; call again")
+
+    async def _admit(self, face: Face, method: str, metadata: Mapping[str, str | bytes]) -> Caller:
+        access = face.access.get(method)
         caller = PUBLIC
         token = _bearer(metadata.get("authorization"))
-        if token and (access is None or access.kind is not CallerKind.PUBLIC):
-            found = await self._authenticator.authenticate(token)
+        if token and face.offer is not None and (access is None or access.kind is not CallerKind.PUBLIC):
+            found = await face.offer.authenticator.authenticate(token)
             if found is None:
                 raise Unauthenticated(
                     "the token is not known, has expired or was revoked; get another one", reason="CREDENTIALS_INVALID"

@@ -3,6 +3,9 @@
 One `RpcServer` offers its services on one or several ports (api.md: executors, operators and peers can be given ports
 of their own). What happens around each call is in `edge`; here is what happens around all of them: the start, the
 standard health and reflection services, and the end in the order of style.md, "Time, tasks and endings".
+
+A server whose database is away stays up: `refuse` answers every call with what is wrong, and `serve` begins anew with
+other services behind the same ports.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from sluiceway.foundation.clock import IdSource, UuidSource
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.foundation.errors import FailedPrecondition, SluicewayError, Unavailable
 from sluiceway.foundation.rpc.access import access_of_services
 from sluiceway.foundation.rpc.caller import Authenticator, CallerKind
-from sluiceway.foundation.rpc.edge import Edge, InFlight
+from sluiceway.foundation.rpc.edge import Edge, Face
 from sluiceway.foundation.rpc.limits import SERVER_OPTIONS
+from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer, Registry
 
 __all__ = ["RpcServer"]
 
@@ -31,39 +35,45 @@ log = structlog.get_logger(__name__)
 
 # What handlers get, after they were told to end, for their `finally` blocks.
 _CLEANUP = timedelta(seconds=5)
+_GOING = "this server is going away; call again"
 
 
 class RpcServer:
-    """A gRPC server. Register services with `add`, then `start` once for each port, then `drain` once."""
+    """A gRPC server. Register services with `add`, then `start` once for each port, then `drain` once.
+
+    Or, for services that come and go: `serve` an offer and `refuse` calls in turn, before and after `start`.
+    """
 
     def __init__(
         self,
-        authenticator: Authenticator,
+        authenticator: Authenticator | None = None,
         *,
         ids: IdSource | None = None,
         tls: grpc.ServerCredentials | None = None,
     ) -> None:
-        self._authenticator = authenticator
+        """Without an authenticator there is nothing to `add` to: it refuses until `serve` is called."""
         self._ids = ids or UuidSource()
         self._tls = tls
-        self._handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
         self._servers: list[grpc.aio.Server] = []
         self._health = health.aio.HealthServicer()
-        self._in_flight = InFlight()
+        self._health_handlers: Handlers = {}
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, Registry(self._health_handlers))  # type: ignore[arg-type]  # only registers
+        self._standing = InFlight()
+        self._known: set[str] = {""}
         self._draining = False
+        self._offer = None if authenticator is None else Offer(authenticator)
+        self._face = self._refusing(Unavailable("this server has only just begun", reason="SERVER_STARTING"))
 
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
-        """Register a service: `server.add(add_RunServiceServicer_to_server, servicer)`. Before `start` only.
-
-        A method that the servicer does not define is not offered: it answers UNIMPLEMENTED, and reflection does not
-        name it.
-        """
-        register(servicer, _Registry(self._handlers))
+        """Register a service: see `Offer.add`. Before `start` only."""
+        if self._offer is None:
+            raise RuntimeError("a server without an authenticator takes whole offers: see serve")
+        self._offer.add(register, servicer)
 
     @property
     def methods(self) -> frozenset[str]:
         """The paths (`/package.Service/Method`) that are offered."""
-        return frozenset(f"/{service}/{name}" for service, handlers in self._handlers.items() for name in handlers)
+        return frozenset() if self._offer is None else self._offer.methods
 
     async def start(self, address: str, *, offered_to: Collection[CallerKind] | None = None) -> int:
         """Listen on an address, and serve at once; answers the port.
@@ -75,18 +85,15 @@ class RpcServer:
         Raises:
             FailedPrecondition: reason `ADDRESS_IN_USE`: the port is taken, or the address is not of this machine.
         """
-        if not self._servers:
-            await self._add_standard_services()
+        if not self._servers and self._offer is not None and self._face.offer is None:
+            await self.serve(self._offer)
         edge = Edge(
-            access=access_of_services(self._handlers),
-            authenticator=self._authenticator,
+            lambda: self._face,
             ids=self._ids,
-            in_flight=self._in_flight,
             offered_to=None if offered_to is None else frozenset(offered_to),
         )
         server = grpc.aio.server(interceptors=[edge], options=list(SERVER_OPTIONS))
-        for service, handlers in self._handlers.items():
-            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        server.add_generic_rpc_handlers((_Current(lambda: self._face),))
         try:
             port = (
                 server.add_insecure_port(address) if self._tls is None else server.add_secure_port(address, self._tls)
@@ -99,6 +106,31 @@ class RpcServer:
         self._servers.append(server)
         log.info("rpc_listening", address=address, port=port)
         return port
+
+    async def serve(self, offer: Offer) -> None:
+        """Serve these services from now on; health says SERVING. One offer is served once only."""
+        self._offer = offer
+        handlers = {**offer.handlers, **self._health_handlers}
+        names = (*handlers, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # ships no types
+            _Reflection(names, offer.methods), Registry(handlers)
+        )
+        self._face = Face(handlers, access_of_services(handlers), offer.in_flight, self._standing, offer)
+        self._known.update(handlers)
+        for service in self._known:
+            served = service == "" or service in handlers
+            await self._health.set(service, _SERVING if served else _NOT_SERVING)
+
+    async def refuse(self, why: SluicewayError, *, grace: timedelta = timedelta(0)) -> None:
+        """Answer every call but health with an error from now on, until `serve`. Health says NOT_SERVING.
+
+        Calls that are being served end with the same error: server streams at once, the others after `grace`. Returns
+        when every handler's `finally` has run, or 5 s later, with a warning. May be called again with another error.
+        """
+        before, self._face = self._face, self._refusing(why)
+        for service in self._known:
+            await self._health.set(service, _NOT_SERVING)
+        await _end(before.in_flight, why, grace)
 
     async def drain(self, grace: timedelta = timedelta(seconds=10)) -> None:
         """End well. May be called twice; the second call returns at once.
@@ -115,24 +147,39 @@ class RpcServer:
             asyncio.create_task(server.stop((grace + _CLEANUP).total_seconds()), name="rpc-stop")
             for server in self._servers
         ]
-        self._in_flight.interrupt(streams_only=True)
-        if not await self._in_flight.wait_empty(grace):
-            self._in_flight.interrupt()
-            if not await self._in_flight.wait_empty(_CLEANUP):
-                log.warning("rpc_handlers_left", methods=self._in_flight.methods())
+        why = Unavailable(_GOING, reason="SERVER_DRAINING")
+        await asyncio.gather(_end(self._face.in_flight, why, grace), _end(self._standing, why, grace))
         for server in self._servers:
             await server.stop(0)
         await asyncio.gather(*stops)
 
-    async def _add_standard_services(self) -> None:
-        offered = self.methods
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, _Registry(self._handlers))  # type: ignore[arg-type]  # only registers
-        names = (*self._handlers, reflection.SERVICE_NAME)
-        for service in ("", *self._handlers):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # ships no types
-            _Reflection(names, offered), _Registry(self._handlers)
-        )
+    def _refusing(self, why: SluicewayError) -> Face:
+        access = access_of_services(self._health_handlers)
+        return Face(self._health_handlers, access, InFlight(), self._standing, refusal=why)
+
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def _end(in_flight: InFlight, why: SluicewayError, grace: timedelta) -> None:
+    in_flight.interrupt(why, streams_only=True)
+    if not await in_flight.wait_empty(grace):
+        in_flight.interrupt(why)
+        if not await in_flight.wait_empty(_CLEANUP):
+            log.warning("rpc_handlers_left", methods=in_flight.methods())
+
+
+class _Current(grpc.GenericRpcHandler):
+    """Finds the handler of a call among what is offered when it comes."""
+
+    def __init__(self, face: Callable[[], Face]) -> None:
+        self._face = face
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """See grpc.GenericRpcHandler."""
+        service, _, method = handler_call_details.method[1:].partition("/")
+        return self._face().handlers.get(service, {}).get(method)
 
 
 def _cannot_listen(address: str) -> FailedPrecondition:
@@ -142,30 +189,6 @@ def _cannot_listen(address: str) -> FailedPrecondition:
         reason="ADDRESS_IN_USE",
         subject=address,
     )
-
-
-class _Registry:
-    """What generated code takes for a server when it registers a service."""
-
-    def __init__(self, handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]) -> None:
-        self._handlers = handlers
-
-    def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
-        """Not needed: generated code gives the same handlers by name."""
-
-    def add_registered_method_handlers(
-        self, service: str, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
-    ) -> None:
-        """Keep the handlers of the methods that the servicer defines itself."""
-        self._handlers[service] = {name: handler for name, handler in handlers.items() if _is_built(handler)}
-
-
-def _is_built(handler: grpc.RpcMethodHandler[Any, Any]) -> bool:
-    behaviour: Any = (
-        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    )  # bound to the servicer; inherited from the generated base class when the servicer does not define it
-    function = getattr(behaviour, "__func__", behaviour)
-    return not getattr(function, "__module__", "").endswith("_pb2_grpc")
 
 
 class _Reflection(reflection.aio.ReflectionServicer):

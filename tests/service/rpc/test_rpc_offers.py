@@ -1,0 +1,153 @@
+"""A server whose services come and go behind the same ports: what its callers see meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.foundation.errors import SluicewayError, Unavailable
+from sluiceway.foundation.rpc.caller import Caller, CallerKind
+from sluiceway.foundation.rpc.channel import open_channel
+from sluiceway.foundation.rpc.offer import Offer
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.foundation.rpc.status import error_of
+
+EMPTY = Unavailable("etcd at X is empty", reason="ETCD_EMPTY")
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Tokens:
+    def __init__(self, known: str) -> None:
+        self._known = known
+
+    async def authenticate(self, token: str) -> Caller | None:
+        return Caller(CallerKind.OPERATOR, "admin", frozenset({"*"})) if token == self._known else None
+
+
+class Runs(pb_grpc.RunServiceServicer):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entered = asyncio.Event()
+        self.cleaned = asyncio.Event()
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
+        return pb.GetRunResponse(run={"id": self.name})
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Any) -> pb.CancelRunResponse:  # noqa: N802 - named by the proto
+        await self._stand()
+        return pb.CancelRunResponse()
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - named by the proto
+        yield pb.WatchRunResponse(position="1")
+        await self._stand()
+
+    async def _stand(self) -> None:
+        self.entered.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.02)
+            self.cleaned.set()
+
+
+def offer(runs: Runs, token: str) -> Offer:
+    made = Offer(Tokens(token))
+    made.add(pb_grpc.add_RunServiceServicer_to_server, runs)
+    return made
+
+
+class House:
+    def __init__(self, server: RpcServer, port: int, channel: grpc.aio.Channel) -> None:
+        self.server, self.port = server, port
+        self.runs: pb_grpc.RunServiceAsyncStub = pb_grpc.RunServiceStub(channel)
+        self.health_stub: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[arg-type]  # typed for the blocking one
+
+    async def health(self, service: str = "") -> int:
+        answer = await self.health_stub.Check(health_pb2.HealthCheckRequest(service=service))
+        return int(answer.status)
+
+    async def refusal(self, call: Any) -> SluicewayError:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        return error_of(caught.value)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    server = RpcServer()
+    port = await server.start("127.0.0.1:0")
+    # The channel repeats what is UNAVAILABLE until its deadline; here the first answer is what counts.
+    channel = open_channel(f"127.0.0.1:{port}", token="one", deadline=timedelta(seconds=10))
+    yield House(server, port, channel)
+    await channel.close()
+    await server.drain(timedelta(0))
+
+
+async def test_a_server_with_nothing_to_offer_says_why_and_is_not_ready(house: House) -> None:
+    await house.server.refuse(EMPTY)
+    assert await house.health() == _NOT_SERVING
+    error = await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))
+    assert (type(error), error.reason, error.message) == (Unavailable, "ETCD_EMPTY", "etcd at X is empty")
+    await house.server.refuse(Unavailable("etcd at X is away", reason="ETCD_AWAY"))
+    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest()))).reason == "ETCD_AWAY"
+
+
+async def test_services_and_tokens_change_behind_the_same_port(house: House) -> None:
+    first, second = Runs("first"), Runs("second")
+    await house.server.serve(offer(first, "one"))
+    assert await house.health() == _SERVING
+    assert await house.health("sluiceway.api.run.v1.RunService") == _SERVING
+    assert (await house.runs.GetRun(pb.GetRunRequest())).run.id == "first"
+    await house.server.refuse(EMPTY)
+    assert await house.health("sluiceway.api.run.v1.RunService") == _NOT_SERVING
+    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest()))).reason == "ETCD_EMPTY"
+    await house.server.serve(offer(second, "one"))
+    assert await house.health() == _SERVING
+    assert (await house.runs.GetRun(pb.GetRunRequest())).run.id == "second"
+    await house.server.refuse(EMPTY)
+    await house.server.serve(offer(first, "another"))
+    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest()))).reason == "CREDENTIALS_INVALID"
+
+
+async def test_calls_of_an_offer_that_is_taken_back_end_with_the_reason_and_are_waited_for(house: House) -> None:
+    watched, waited = Runs("a"), Runs("b")
+    for runs, call in (
+        (watched, lambda: house.runs.WatchRun(pb.WatchRunRequest())),
+        (waited, lambda: house.runs.CancelRun(pb.CancelRunRequest())),
+    ):
+        await house.server.serve(offer(runs, "one"))
+
+        async def finish(call: Any = call) -> None:
+            answer = call()
+            if hasattr(answer, "__aiter__"):
+                async for _ in answer:
+                    pass
+            else:
+                await answer
+
+        standing = asyncio.create_task(finish())
+        await runs.entered.wait()
+        await house.server.refuse(EMPTY)
+        assert runs.cleaned.is_set()
+        assert (await house.refusal(standing)).reason == "ETCD_EMPTY"
+
+
+async def test_who_watches_health_sees_the_server_go_and_come_back(house: House) -> None:
+    await house.server.serve(offer(Runs("a"), "one"))
+    watch = house.health_stub.Watch(health_pb2.HealthCheckRequest())
+    seen = [(await watch.read()).status]
+    await house.server.refuse(EMPTY)
+    seen.append((await watch.read()).status)
+    await house.server.serve(offer(Runs("b"), "one"))
+    seen.append((await watch.read()).status)
+    assert seen == [_SERVING, _NOT_SERVING, _SERVING]
+    watch.cancel()
