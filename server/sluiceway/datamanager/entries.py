@@ -35,6 +35,7 @@ __all__ = [
     "LogEntry",
     "LoggedTransaction",
     "add_transaction",
+    "decode_batch",
     "decode_entry",
     "decode_transactions",
     "encode_entry",
@@ -161,8 +162,8 @@ def decode_entry(raw: bytes) -> LogEntry:
     return _log_entry(entry, raw)
 
 
-def decode_transactions(entry: LogEntry, catalogue: Catalogue) -> tuple[LoggedTransaction, ...]:
-    """Read the transactions of an entry. Raises `DataLoss`."""
+def decode_batch(entry: LogEntry) -> log_pb2.Batch:
+    """Read the batch of an entry; the bodies in it stay bytes. Raises `DataLoss`."""
     message = _parse(entry.raw)
     try:
         if message.encoding == log_pb2.ENCODING_ZSTD:
@@ -171,13 +172,21 @@ def decode_transactions(entry: LogEntry, catalogue: Catalogue) -> tuple[LoggedTr
             body = message.batch
         else:
             raise DataLoss(f"the log entry {entry.sequence} is stored in a form that this version cannot read")
-        batch = log_pb2.Batch.FromString(body)
-        time = from_micros(entry.time_us)
+        return log_pb2.Batch.FromString(body)
+    except (zstandard.ZstdError, DecodeError) as cause:
+        raise DataLoss(f"the log entry {entry.sequence} cannot be read: {cause}") from cause
+
+
+def decode_transactions(entry: LogEntry, catalogue: Catalogue) -> tuple[LoggedTransaction, ...]:
+    """Read the transactions of an entry. Raises `DataLoss`."""
+    batch = decode_batch(entry)
+    time = from_micros(entry.time_us)
+    try:
         return tuple(
             _transaction(item, Position(entry.sequence, index), time, catalogue)
             for index, item in enumerate(batch.transactions)
         )
-    except (zstandard.ZstdError, DecodeError) as cause:
+    except DecodeError as cause:
         raise DataLoss(f"the log entry {entry.sequence} cannot be read: {cause}") from cause
 
 
