@@ -59,6 +59,10 @@ class Runs(pb_grpc.RunServiceServicer):
             self.cleaned.set()
 
 
+def make_runs(name: str) -> Runs:
+    return Runs(name)  # type: ignore[abstract]  # the rest is not offered
+
+
 def offer(runs: Runs, token: str) -> Offer:
     made = Offer(Tokens(token))
     made.add(pb_grpc.add_RunServiceServicer_to_server, runs)
@@ -69,7 +73,7 @@ class House:
     def __init__(self, server: RpcServer, port: int, channel: grpc.aio.Channel) -> None:
         self.server, self.port = server, port
         self.runs: pb_grpc.RunServiceAsyncStub = pb_grpc.RunServiceStub(channel)
-        self.health_stub: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[arg-type]  # typed for the blocking one
+        self.health_stub: Any = health_pb2_grpc.HealthStub(channel)
 
     async def health(self, service: str = "") -> int:
         answer = await self.health_stub.Check(health_pb2.HealthCheckRequest(service=service))
@@ -102,7 +106,7 @@ async def test_a_server_with_nothing_to_offer_says_why_and_is_not_ready(house: H
 
 
 async def test_services_and_tokens_change_behind_the_same_port(house: House) -> None:
-    first, second = Runs("first"), Runs("second")
+    first, second = make_runs("first"), make_runs("second")
     await house.server.serve(offer(first, "one"))
     assert await house.health() == _SERVING
     assert await house.health("sluiceway.api.run.v1.RunService") == _SERVING
@@ -119,7 +123,7 @@ async def test_services_and_tokens_change_behind_the_same_port(house: House) -> 
 
 
 async def test_calls_of_an_offer_that_is_taken_back_end_with_the_reason_and_are_waited_for(house: House) -> None:
-    watched, waited = Runs("a"), Runs("b")
+    watched, waited = make_runs("a"), make_runs("b")
     for runs, call in (
         (watched, lambda: house.runs.WatchRun(pb.WatchRunRequest())),
         (waited, lambda: house.runs.CancelRun(pb.CancelRunRequest())),
@@ -142,12 +146,12 @@ async def test_calls_of_an_offer_that_is_taken_back_end_with_the_reason_and_are_
 
 
 async def test_who_watches_health_sees_the_server_go_and_come_back(house: House) -> None:
-    await house.server.serve(offer(Runs("a"), "one"))
+    await house.server.serve(offer(make_runs("a"), "one"))
     watch = house.health_stub.Watch(health_pb2.HealthCheckRequest())
     seen = [(await watch.read()).status]
     await house.server.refuse(EMPTY)
     seen.append((await watch.read()).status)
-    await house.server.serve(offer(Runs("b"), "one"))
+    await house.server.serve(offer(make_runs("b"), "one"))
     seen.append((await watch.read()).status)
     assert seen == [_SERVING, _NOT_SERVING, _SERVING]
     watch.cancel()

@@ -27,6 +27,8 @@ if _version_not_supported:
 
 class DatabaseServiceStub:
     """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
+    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
+    call: `sluice db`.
     """
 
     def __init__(self, channel):
@@ -50,29 +52,21 @@ class DatabaseServiceStub:
                 request_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.VerifyDatabaseRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.VerifyDatabaseResponse.FromString,
                 _registered_method=True)
-        self.RecoverDatabase = channel.unary_unary(
-                '/sluiceway.api.database.v1.DatabaseService/RecoverDatabase',
-                request_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RecoverDatabaseRequest.SerializeToString,
-                response_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RecoverDatabaseResponse.FromString,
-                _registered_method=True)
         self.ExportDatabase = channel.unary_stream(
                 '/sluiceway.api.database.v1.DatabaseService/ExportDatabase',
                 request_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseResponse.FromString,
                 _registered_method=True)
-        self.ImportDatabase = channel.stream_unary(
-                '/sluiceway.api.database.v1.DatabaseService/ImportDatabase',
-                request_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ImportDatabaseRequest.SerializeToString,
-                response_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ImportDatabaseResponse.FromString,
-                _registered_method=True)
 
 
 class DatabaseServiceServicer:
     """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
+    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
+    call: `sluice db`.
     """
 
     def GetDatabaseStatus(self, request, context):
-        """Shows how the database stands, as this server sees it. May be repeated.
+        """Shows how both stores stand, also where they disagree or one of them is away. May be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,23 +86,8 @@ class DatabaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RecoverDatabase(self, request, context):
-        """Recovers into a new epoch. FAILED_PRECONDITION: there is nothing to recover, or the storage is still written and `force` is not set.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def ExportDatabase(self, request, context):
-        """Streams one consistent file. May be repeated.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ImportDatabase(self, request_iterator, context):
-        """Takes such a file into an empty database; everything is checked before the first write. FAILED_PRECONDITION: it is not empty.
-        DATA_LOSS: the file was changed or cut. gRPC only, since a browser cannot stream up.
+        """Makes a checkpoint and streams all records as they were at it, in one file. May be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,20 +111,10 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
                     request_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.VerifyDatabaseRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.VerifyDatabaseResponse.SerializeToString,
             ),
-            'RecoverDatabase': grpc.unary_unary_rpc_method_handler(
-                    servicer.RecoverDatabase,
-                    request_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RecoverDatabaseRequest.FromString,
-                    response_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RecoverDatabaseResponse.SerializeToString,
-            ),
             'ExportDatabase': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportDatabase,
                     request_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseResponse.SerializeToString,
-            ),
-            'ImportDatabase': grpc.stream_unary_rpc_method_handler(
-                    servicer.ImportDatabase,
-                    request_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ImportDatabaseRequest.FromString,
-                    response_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ImportDatabaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -157,6 +126,8 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class DatabaseService:
     """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
+    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
+    call: `sluice db`.
     """
 
     @staticmethod
@@ -241,33 +212,6 @@ class DatabaseService:
             _registered_method=True)
 
     @staticmethod
-    def RecoverDatabase(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/sluiceway.api.database.v1.DatabaseService/RecoverDatabase',
-            sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RecoverDatabaseRequest.SerializeToString,
-            sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RecoverDatabaseResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
     def ExportDatabase(request,
             target,
             options=(),
@@ -284,33 +228,6 @@ class DatabaseService:
             '/sluiceway.api.database.v1.DatabaseService/ExportDatabase',
             sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseRequest.SerializeToString,
             sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ImportDatabase(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_unary(
-            request_iterator,
-            target,
-            '/sluiceway.api.database.v1.DatabaseService/ImportDatabase',
-            sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ImportDatabaseRequest.SerializeToString,
-            sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ImportDatabaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

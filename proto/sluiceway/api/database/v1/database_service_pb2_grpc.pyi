@@ -27,49 +27,46 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DatabaseServiceStub:
-    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away."""
+    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
+    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
+    call: `sluice db`.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DatabaseServiceAsyncStub: ...
     GetDatabaseStatus: _grpc.UnaryUnaryMultiCallable[_database_service_pb2.GetDatabaseStatusRequest, _database_service_pb2.GetDatabaseStatusResponse]
-    """Shows how the database stands, as this server sees it. May be repeated."""
+    """Shows how both stores stand, also where they disagree or one of them is away. May be repeated."""
     CheckpointDatabase: _grpc.UnaryUnaryMultiCallable[_database_service_pb2.CheckpointDatabaseRequest, _database_service_pb2.CheckpointDatabaseResponse]
     """Makes a checkpoint now. A second call makes another, or finds nothing to do."""
     VerifyDatabase: _grpc.UnaryStreamMultiCallable[_database_service_pb2.VerifyDatabaseRequest, _database_service_pb2.VerifyDatabaseResponse]
     """Reads every object and every checksum. May be repeated. DATA_LOSS is never an error here: faults are the answer."""
-    RecoverDatabase: _grpc.UnaryUnaryMultiCallable[_database_service_pb2.RecoverDatabaseRequest, _database_service_pb2.RecoverDatabaseResponse]
-    """Recovers into a new epoch. FAILED_PRECONDITION: there is nothing to recover, or the storage is still written and `force` is not set."""
     ExportDatabase: _grpc.UnaryStreamMultiCallable[_database_service_pb2.ExportDatabaseRequest, _database_service_pb2.ExportDatabaseResponse]
-    """Streams one consistent file. May be repeated."""
-    ImportDatabase: _grpc.StreamUnaryMultiCallable[_database_service_pb2.ImportDatabaseRequest, _database_service_pb2.ImportDatabaseResponse]
-    """Takes such a file into an empty database; everything is checked before the first write. FAILED_PRECONDITION: it is not empty.
-    DATA_LOSS: the file was changed or cut. gRPC only, since a browser cannot stream up.
-    """
+    """Makes a checkpoint and streams all records as they were at it, in one file. May be repeated."""
 
 @_typing.type_check_only
 class DatabaseServiceAsyncStub(DatabaseServiceStub):
-    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away."""
+    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
+    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
+    call: `sluice db`.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDatabaseStatus: _aio.UnaryUnaryMultiCallable[_database_service_pb2.GetDatabaseStatusRequest, _database_service_pb2.GetDatabaseStatusResponse]  # type: ignore[assignment]
-    """Shows how the database stands, as this server sees it. May be repeated."""
+    """Shows how both stores stand, also where they disagree or one of them is away. May be repeated."""
     CheckpointDatabase: _aio.UnaryUnaryMultiCallable[_database_service_pb2.CheckpointDatabaseRequest, _database_service_pb2.CheckpointDatabaseResponse]  # type: ignore[assignment]
     """Makes a checkpoint now. A second call makes another, or finds nothing to do."""
     VerifyDatabase: _aio.UnaryStreamMultiCallable[_database_service_pb2.VerifyDatabaseRequest, _database_service_pb2.VerifyDatabaseResponse]  # type: ignore[assignment]
     """Reads every object and every checksum. May be repeated. DATA_LOSS is never an error here: faults are the answer."""
-    RecoverDatabase: _aio.UnaryUnaryMultiCallable[_database_service_pb2.RecoverDatabaseRequest, _database_service_pb2.RecoverDatabaseResponse]  # type: ignore[assignment]
-    """Recovers into a new epoch. FAILED_PRECONDITION: there is nothing to recover, or the storage is still written and `force` is not set."""
     ExportDatabase: _aio.UnaryStreamMultiCallable[_database_service_pb2.ExportDatabaseRequest, _database_service_pb2.ExportDatabaseResponse]  # type: ignore[assignment]
-    """Streams one consistent file. May be repeated."""
-    ImportDatabase: _aio.StreamUnaryMultiCallable[_database_service_pb2.ImportDatabaseRequest, _database_service_pb2.ImportDatabaseResponse]  # type: ignore[assignment]
-    """Takes such a file into an empty database; everything is checked before the first write. FAILED_PRECONDITION: it is not empty.
-    DATA_LOSS: the file was changed or cut. gRPC only, since a browser cannot stream up.
-    """
+    """Makes a checkpoint and streams all records as they were at it, in one file. May be repeated."""
 
 class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away."""
+    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
+    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
+    call: `sluice db`.
+    """
 
     @_abc_1.abstractmethod
     def GetDatabaseStatus(
@@ -77,7 +74,7 @@ class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _database_service_pb2.GetDatabaseStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_database_service_pb2.GetDatabaseStatusResponse, _abc.Awaitable[_database_service_pb2.GetDatabaseStatusResponse]]:
-        """Shows how the database stands, as this server sees it. May be repeated."""
+        """Shows how both stores stand, also where they disagree or one of them is away. May be repeated."""
 
     @_abc_1.abstractmethod
     def CheckpointDatabase(
@@ -96,29 +93,11 @@ class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads every object and every checksum. May be repeated. DATA_LOSS is never an error here: faults are the answer."""
 
     @_abc_1.abstractmethod
-    def RecoverDatabase(
-        self,
-        request: _database_service_pb2.RecoverDatabaseRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_database_service_pb2.RecoverDatabaseResponse, _abc.Awaitable[_database_service_pb2.RecoverDatabaseResponse]]:
-        """Recovers into a new epoch. FAILED_PRECONDITION: there is nothing to recover, or the storage is still written and `force` is not set."""
-
-    @_abc_1.abstractmethod
     def ExportDatabase(
         self,
         request: _database_service_pb2.ExportDatabaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_database_service_pb2.ExportDatabaseResponse], _abc.AsyncIterator[_database_service_pb2.ExportDatabaseResponse]]:
-        """Streams one consistent file. May be repeated."""
-
-    @_abc_1.abstractmethod
-    def ImportDatabase(
-        self,
-        request_iterator: _MaybeAsyncIterator[_database_service_pb2.ImportDatabaseRequest],
-        context: _ServicerContext,
-    ) -> _typing.Union[_database_service_pb2.ImportDatabaseResponse, _abc.Awaitable[_database_service_pb2.ImportDatabaseResponse]]:
-        """Takes such a file into an empty database; everything is checked before the first write. FAILED_PRECONDITION: it is not empty.
-        DATA_LOSS: the file was changed or cut. gRPC only, since a browser cannot stream up.
-        """
+        """Makes a checkpoint and streams all records as they were at it, in one file. May be repeated."""
 
 def add_DatabaseServiceServicer_to_server(servicer: DatabaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
