@@ -217,7 +217,7 @@ class Committer:
 
     async def _confirm(self) -> bool:
         """Whether the head that a batch was computed against is the newest. If not, catch up."""
-        look = await self._core.log.look(self._core.tip.position.sequence)
+        look = await self._core.log.look(self._core.following)
         if look.head is not None and look.head.raw == self._core.head.raw:
             return True
         await self._core.catch_up(look)
@@ -277,7 +277,7 @@ class Committer:
             try:
                 if look.entries and look.entries[0].sequence == entry.sequence:
                     return look.entries[0].batch_id
-                async for segment in self._core.segments.after(self._core.tip.position.sequence):
+                async for segment in self._core.segments.after(self._core.tip.position.sequence, self._core.lineage):
                     found = [other.batch_id for other in segment.entries if other.sequence == entry.sequence]
                     return found[0] if found else None
             except Unavailable as error:

@@ -22,6 +22,7 @@ from typing import TypeVar
 import structlog
 
 from sluiceway.datamanager.entries import LogEntry, from_micros, micros
+from sluiceway.datamanager.lineage import Lineage
 from sluiceway.datamanager.log import FlushMark, HeadMark, Log, LogLook
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.readdb import AppliedUpTo
@@ -57,6 +58,7 @@ class Core:
         *,
         log_: Log,
         segments: SegmentStore,
+        lineage: Lineage,
         state: State,
         writer: ThreadPoolExecutor,
         subscriptions: Subscriptions,
@@ -68,6 +70,7 @@ class Core:
     ) -> None:
         self.log = log_
         self.segments = segments
+        self.lineage = lineage
         self.state = state
         self.settings = settings
         self.clock = clock
@@ -91,6 +94,11 @@ class Core:
     def unflushed_bytes(self) -> int:
         """Bytes of the log that the object storage does not have."""
         return max(self.head.total_bytes - self.flushed.total_bytes, 0)
+
+    @property
+    def following(self) -> LogSequence:
+        """The sequence of the entry after the tip."""
+        return self.lineage.following(self.tip.position.sequence)
 
     async def in_writer(self, function: Callable[[], T]) -> T:
         """Run something in the writer's thread, after what was given to it before."""
@@ -121,13 +129,13 @@ class Core:
         """
         while True:
             if look is None:
-                look = await self.log.look(self.tip.position.sequence)
+                look = await self.log.look(self.following)
             head = self._checked_head(look)
             if look.flushed is not None:
                 self.note_flushed(look.flushed)
             if head.sequence > self.tip.position.sequence:
                 following = [entry for entry in look.entries if entry.sequence > self.tip.position.sequence]
-                if following and following[0].sequence == self.tip.position.sequence.next():
+                if following and following[0].sequence == self.following:
                     await self._accept(following)
                 else:
                     await self._accept_segments(head)
@@ -146,9 +154,10 @@ class Core:
                 "etcd lost the head of this database while this server was running: it was wiped or restored",
                 reason="ETCD_CHANGED",
             )
-        if look.head.sequence.epoch != tip.epoch:
+        if look.head.sequence.epoch != self.lineage.present:
             raise FailedPrecondition(
-                f"the database is in epoch {look.head.sequence.epoch} now, and this server in {tip.epoch}; start again",
+                f"the database is in epoch {look.head.sequence.epoch} now, and this server in {self.lineage.present};"
+                " start again",
                 reason="EPOCH_CHANGED",
             )
         if look.head.sequence < tip:
@@ -159,13 +168,13 @@ class Core:
         return look.head
 
     async def _accept(self, entries: Sequence[LogEntry]) -> None:
-        expected, digest = self.tip.position.sequence.next(), self.tip.digest
+        expected, digest = self.following, self.tip.digest
         for entry in entries:
             if entry.sequence != expected:
                 raise DataLoss(f"the log has {entry.sequence} where {expected} should be; `sluice db verify` says more")
             if entry.previous_digest != digest:
                 raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
-            expected, digest = expected.next(), entry.digest
+            expected, digest = self.lineage.following(entry.sequence), entry.digest
         for prepared in await self.in_writer(lambda: self.state.decode(entries)):
             if prepared.entry is not None:
                 self._take(prepared.entry, prepared)
@@ -174,8 +183,8 @@ class Core:
 
     async def _accept_segments(self, head: HeadMark) -> None:
         before = self.tip.position.sequence
-        async for segment in self.segments.after(before):
-            await self._accept([entry for entry in segment.entries if entry.sequence > self.tip.position.sequence])
+        async for segment in self.segments.after(before, self.lineage):
+            await self._accept(segment.entries)
         if self.tip.position.sequence == before:
             # The log may have been trimmed after it was read and before the segment was looked for, not the reverse.
             raise DataLoss(
@@ -186,7 +195,8 @@ class Core:
 
     def _take(self, entry: LogEntry, prepared: Prepared) -> None:
         self.state.inbox.append(prepared)
-        total = self.tip.total_bytes + len(entry.raw)
+        same = entry.sequence.epoch == self.tip.position.sequence.epoch
+        total = (self.tip.total_bytes if same else 0) + len(entry.raw)
         self.tip = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
         self._subscriptions.publish(prepared.transactions)
         self._apply_due.set()

@@ -323,6 +323,7 @@ class _Parts:
             core = Core(
                 log_=self.log_,
                 segments=self.segments,
+                lineage=self.foundation.lineage,
                 state=State(
                     database,
                     self.tables.catalogue,

@@ -135,11 +135,11 @@ class Log:
             then=(PutKey(self.head_key, head.raw), PutKey(self.flushed_key, flushed.raw)),
         )
 
-    async def look(self, after: LogSequence | None = None) -> LogLook:
-        """Read head, flushed and (with `after`) some entries after one. Linearizable."""
+    async def look(self, first: LogSequence | None = None) -> LogLook:
+        """Read head, flushed and (with `first`) some entries from one on, of its epoch. Linearizable."""
         reads: list[Read] = [Get(self.head_key), Get(self.flushed_key)]
-        if after is not None:
-            reads.append(self._entries(after))
+        if first is not None:
+            reads.append(self._entries(first))
         result = await self._txn(then=reads)
         return _look(result)
 
@@ -148,7 +148,7 @@ class Log:
         result = await self._txn(
             compare=(Compare(self.head_key, known.raw),),
             then=(PutKey(f"{self._folder}{entry.sequence}", entry.raw), PutKey(self.head_key, head.raw)),
-            otherwise=(Get(self.head_key), Get(self.flushed_key), self._entries(known.sequence)),
+            otherwise=(Get(self.head_key), Get(self.flushed_key), self._entries(known.sequence.next())),
         )
         if result.succeeded:
             return LogLook(succeeded=True, revision=result.revision)
@@ -174,10 +174,8 @@ class Log:
             )
         return FlushMark.parse(result.reads[0][0].value)
 
-    def _entries(self, after: LogSequence) -> Range:
-        return Range(
-            f"{self._folder}{after.next()}", f"{self._folder}{LogSequence(after.epoch + 1, 0)}", _ENTRIES_AT_ONCE
-        )
+    def _entries(self, first: LogSequence) -> Range:
+        return Range(f"{self._folder}{first}", f"{self._folder}{LogSequence(first.epoch + 1, 0)}", _ENTRIES_AT_ONCE)
 
     async def _txn(
         self,

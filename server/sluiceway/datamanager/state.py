@@ -265,7 +265,11 @@ class State:
         if not self._unapplied:
             return
         last = self._unapplied[-1]
-        total = self._total_bytes + sum(len(entry.raw) for entry in self._unapplied)
+        # Counted from 0 in every epoch.
+        epoch = last.sequence.epoch
+        total = sum(len(entry.raw) for entry in self._unapplied if entry.sequence.epoch == epoch)
+        if self._written.sequence.epoch == epoch:
+            total += self._total_bytes
         self._writes += 1
         self._database.begin()
         try:

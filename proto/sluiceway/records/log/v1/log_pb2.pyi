@@ -115,19 +115,21 @@ class Head(_message.Message):
     def __init__(self, sequence: _Optional[_Union[Sequence, _Mapping]] = ..., batch_id: _Optional[bytes] = ..., writer: _Optional[str] = ..., total_bytes: _Optional[int] = ..., digest: _Optional[bytes] = ..., transactions: _Optional[int] = ...) -> None: ...
 
 class Flushed(_message.Message):
-    __slots__ = ("sequence", "total_bytes", "digest", "first_kept_counter")
+    __slots__ = ("sequence", "total_bytes", "digest", "first_kept_counter", "database_id")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     FIRST_KEPT_COUNTER_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_ID_FIELD_NUMBER: _ClassVar[int]
     sequence: Sequence
     total_bytes: int
     digest: bytes
     first_kept_counter: int
-    def __init__(self, sequence: _Optional[_Union[Sequence, _Mapping]] = ..., total_bytes: _Optional[int] = ..., digest: _Optional[bytes] = ..., first_kept_counter: _Optional[int] = ...) -> None: ...
+    database_id: str
+    def __init__(self, sequence: _Optional[_Union[Sequence, _Mapping]] = ..., total_bytes: _Optional[int] = ..., digest: _Optional[bytes] = ..., first_kept_counter: _Optional[int] = ..., database_id: _Optional[str] = ...) -> None: ...
 
 class SegmentHeader(_message.Message):
-    __slots__ = ("first", "last", "previous_digest", "digest", "total_bytes", "writer", "time_us")
+    __slots__ = ("first", "last", "previous_digest", "digest", "total_bytes", "writer", "time_us", "database_id")
     FIRST_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +137,7 @@ class SegmentHeader(_message.Message):
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     TIME_US_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_ID_FIELD_NUMBER: _ClassVar[int]
     first: Sequence
     last: Sequence
     previous_digest: bytes
@@ -142,10 +145,11 @@ class SegmentHeader(_message.Message):
     total_bytes: int
     writer: str
     time_us: int
-    def __init__(self, first: _Optional[_Union[Sequence, _Mapping]] = ..., last: _Optional[_Union[Sequence, _Mapping]] = ..., previous_digest: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., total_bytes: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ...) -> None: ...
+    database_id: str
+    def __init__(self, first: _Optional[_Union[Sequence, _Mapping]] = ..., last: _Optional[_Union[Sequence, _Mapping]] = ..., previous_digest: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., total_bytes: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ..., database_id: _Optional[str] = ...) -> None: ...
 
 class Epoch(_message.Message):
-    __slots__ = ("number", "accepted", "accepted_digest", "cluster_id", "writer", "time_us", "database_id")
+    __slots__ = ("number", "accepted", "accepted_digest", "cluster_id", "writer", "time_us", "database_id", "cause")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +157,7 @@ class Epoch(_message.Message):
     WRITER_FIELD_NUMBER: _ClassVar[int]
     TIME_US_FIELD_NUMBER: _ClassVar[int]
     DATABASE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
     number: int
     accepted: Sequence
     accepted_digest: bytes
@@ -160,7 +165,8 @@ class Epoch(_message.Message):
     writer: str
     time_us: int
     database_id: str
-    def __init__(self, number: _Optional[int] = ..., accepted: _Optional[_Union[Sequence, _Mapping]] = ..., accepted_digest: _Optional[bytes] = ..., cluster_id: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ..., database_id: _Optional[str] = ...) -> None: ...
+    cause: str
+    def __init__(self, number: _Optional[int] = ..., accepted: _Optional[_Union[Sequence, _Mapping]] = ..., accepted_digest: _Optional[bytes] = ..., cluster_id: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ..., database_id: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
 
 class Opaque(_message.Message):
     __slots__ = ()
