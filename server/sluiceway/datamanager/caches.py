@@ -5,10 +5,11 @@ body, key, revision and place in a cache. So caches are not bounded by encoded b
 of resident memory, which `tests/contract/datamanager/test_cache_weights.py` measures. The limits of all caches of one
 server together are below 100 MB, whatever the number of records:
 
-    records of the writer       20 MiB    RECORD_CACHE_BYTES
+    records of the writer       15 MiB    RECORD_CACHE_BYTES
     change groups                2 MiB    GROUP_CACHE_BYTES
     messages of the readers      8 MiB    MESSAGE_CACHE_BYTES
     newest transactions          8 MiB    `DataManagerSettings.ring_bytes`
+    blocks of data files         6 MiB    FILE_CACHE_BYTES
     SQLite, writer              12 MiB    WRITER_PAGE_BYTES
     SQLite, each of 4 readers    2 MiB    READER_PAGE_BYTES
     pictures of running runs    24 MiB    `sluiceway.runservice.run_cache`
@@ -24,6 +25,7 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 
 __all__ = [
+    "FILE_CACHE_BYTES",
     "GROUP_CACHE_BYTES",
     "MESSAGE_CACHE_BYTES",
     "READER_PAGE_BYTES",
@@ -31,6 +33,8 @@ __all__ = [
     "WEIGHT_OF_KEY",
     "WRITER_PAGE_BYTES",
     "Lru",
+    "weight_of_block",
+    "weight_of_footer",
     "weight_of_message",
     "weight_of_transaction",
     "weight_of_version",
@@ -38,9 +42,10 @@ __all__ = [
 
 _MIB = 1024 * 1024
 
-RECORD_CACHE_BYTES = 20 * _MIB
+RECORD_CACHE_BYTES = 15 * _MIB
 GROUP_CACHE_BYTES = 2 * _MIB
 MESSAGE_CACHE_BYTES = 8 * _MIB
+FILE_CACHE_BYTES = 6 * _MIB
 WRITER_PAGE_BYTES = 12 * _MIB
 READER_PAGE_BYTES = 2 * _MIB
 
@@ -51,6 +56,9 @@ _MESSAGE_PER_BYTE = 9
 _VERSION = 150
 _TRANSACTION = 1000
 _TRANSACTION_PER_BYTE = 8
+_BLOCK = 1000
+_BLOCK_PER_RECORD = 180
+_FOOTER_PER_BLOCK = 220
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -69,6 +77,16 @@ def weight_of_version(size: int) -> int:
 def weight_of_transaction(size: int) -> int:
     """Weigh a transaction with its actions, messages and their encodings; `size` is that of the transaction's."""
     return _TRANSACTION + _TRANSACTION_PER_BYTE * size
+
+
+def weight_of_block(size: int, records: int) -> int:
+    """Weigh a block of a data file, read and in its place in an `Lru`; `size` is that before compression."""
+    return WEIGHT_OF_KEY + _BLOCK + size + _BLOCK_PER_RECORD * records
+
+
+def weight_of_footer(blocks: int, text: int) -> int:
+    """Weigh the footer of a data file, read and in its place in an `Lru`; `text` is the length of all ids in it."""
+    return WEIGHT_OF_KEY + _BLOCK + text + _FOOTER_PER_BLOCK * blocks
 
 
 class Lru(Generic[K, V]):

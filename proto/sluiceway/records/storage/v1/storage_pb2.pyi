@@ -7,85 +7,57 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Position(_message.Message):
-    __slots__ = ("sequence", "index")
-    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    INDEX_FIELD_NUMBER: _ClassVar[int]
-    sequence: _log_pb2.Sequence
-    index: int
-    def __init__(self, sequence: _Optional[_Union[_log_pb2.Sequence, _Mapping]] = ..., index: _Optional[int] = ...) -> None: ...
-
-class Record(_message.Message):
-    __slots__ = ("id", "revision", "body")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    REVISION_FIELD_NUMBER: _ClassVar[int]
-    BODY_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    revision: Position
-    body: bytes
-    def __init__(self, id: _Optional[str] = ..., revision: _Optional[_Union[Position, _Mapping]] = ..., body: _Optional[bytes] = ...) -> None: ...
-
 class RecordBlock(_message.Message):
-    __slots__ = ("records",)
-    RECORDS_FIELD_NUMBER: _ClassVar[int]
-    records: _containers.RepeatedCompositeFieldContainer[Record]
-    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...
-
-class Value(_message.Message):
-    __slots__ = ("text", "number")
-    TEXT_FIELD_NUMBER: _ClassVar[int]
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
-    text: str
-    number: int
-    def __init__(self, text: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
-
-class IndexRow(_message.Message):
-    __slots__ = ("id", "revision", "values", "body")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    REVISION_FIELD_NUMBER: _ClassVar[int]
-    VALUES_FIELD_NUMBER: _ClassVar[int]
-    BODY_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    revision: Position
-    values: _containers.RepeatedCompositeFieldContainer[Value]
-    body: bytes
-    def __init__(self, id: _Optional[str] = ..., revision: _Optional[_Union[Position, _Mapping]] = ..., values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., body: _Optional[bytes] = ...) -> None: ...
+    __slots__ = ("ids", "revisions", "bodies")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    BODIES_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    revisions: bytes
+    bodies: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., bodies: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class IndexBlock(_message.Message):
-    __slots__ = ("rows",)
-    ROWS_FIELD_NUMBER: _ClassVar[int]
-    rows: _containers.RepeatedCompositeFieldContainer[IndexRow]
-    def __init__(self, rows: _Optional[_Iterable[_Union[IndexRow, _Mapping]]] = ...) -> None: ...
-
-class BlockRef(_message.Message):
-    __slots__ = ("offset", "length", "first", "last", "records", "checksum")
-    OFFSET_FIELD_NUMBER: _ClassVar[int]
-    LENGTH_FIELD_NUMBER: _ClassVar[int]
-    FIRST_FIELD_NUMBER: _ClassVar[int]
-    LAST_FIELD_NUMBER: _ClassVar[int]
-    RECORDS_FIELD_NUMBER: _ClassVar[int]
-    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
-    offset: int
-    length: int
-    first: str
-    last: str
-    records: int
-    checksum: bytes
-    def __init__(self, offset: _Optional[int] = ..., length: _Optional[int] = ..., first: _Optional[str] = ..., last: _Optional[str] = ..., records: _Optional[int] = ..., checksum: _Optional[bytes] = ...) -> None: ...
+    __slots__ = ("ids", "revisions", "kinds", "texts", "numbers", "local_rows", "local_bodies")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ROWS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_BODIES_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    revisions: bytes
+    kinds: bytes
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    numbers: _containers.RepeatedScalarFieldContainer[int]
+    local_rows: _containers.RepeatedScalarFieldContainer[int]
+    local_bodies: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., kinds: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., numbers: _Optional[_Iterable[int]] = ..., local_rows: _Optional[_Iterable[int]] = ..., local_bodies: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class FileFooter(_message.Message):
-    __slots__ = ("type", "blocks", "records", "columns", "type_version")
+    __slots__ = ("type", "records", "columns", "type_version", "firsts", "lasts", "lengths", "sizes", "counts", "checksums")
     TYPE_FIELD_NUMBER: _ClassVar[int]
-    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     TYPE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FIRSTS_FIELD_NUMBER: _ClassVar[int]
+    LASTS_FIELD_NUMBER: _ClassVar[int]
+    LENGTHS_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUMS_FIELD_NUMBER: _ClassVar[int]
     type: str
-    blocks: _containers.RepeatedCompositeFieldContainer[BlockRef]
     records: int
     columns: _containers.RepeatedScalarFieldContainer[str]
     type_version: int
-    def __init__(self, type: _Optional[str] = ..., blocks: _Optional[_Iterable[_Union[BlockRef, _Mapping]]] = ..., records: _Optional[int] = ..., columns: _Optional[_Iterable[str]] = ..., type_version: _Optional[int] = ...) -> None: ...
+    firsts: _containers.RepeatedScalarFieldContainer[str]
+    lasts: _containers.RepeatedScalarFieldContainer[str]
+    lengths: _containers.RepeatedScalarFieldContainer[int]
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    checksums: bytes
+    def __init__(self, type: _Optional[str] = ..., records: _Optional[int] = ..., columns: _Optional[_Iterable[str]] = ..., type_version: _Optional[int] = ..., firsts: _Optional[_Iterable[str]] = ..., lasts: _Optional[_Iterable[str]] = ..., lengths: _Optional[_Iterable[int]] = ..., sizes: _Optional[_Iterable[int]] = ..., counts: _Optional[_Iterable[int]] = ..., checksums: _Optional[bytes] = ...) -> None: ...
 
 class FileRef(_message.Message):
     __slots__ = ("key", "size", "digest", "first", "last", "records", "footer_offset")
