@@ -1,53 +1,49 @@
-"""The server's composition root: which class is behind which port, and in which order all begins and ends."""
+"""The server's composition root: settings, the two stores, and the database that is opened again when it was lost.
+
+
+
+
+
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import structlog
 
-from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
-from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
-from sluiceway.api.run.v1 import run_service_pb2_grpc
+from sluiceway.app.record_types import RECORD_TYPES
+from sluiceway.app.serving import Ground, services
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import SystemClock, UuidSource
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
+from sluiceway.foundation.backoff import backoff_seconds
+from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
+from sluiceway.foundation.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    PermissionDenied,
+    SluicewayError,
+    Unavailable,
+    Unimplemented,
+)
 from sluiceway.foundation.lifecycle import Stop, run_process
 from sluiceway.foundation.logging import set_up_logging
 from sluiceway.foundation.rpc.caller import CallerKind
 from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.foundation.tasks import one_error
 from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.locate import open_storage
-from sluiceway.projects import records as project_records
-from sluiceway.projects.tokens import ADMIN_TOKEN_FILE, TokenAuthenticator, ensure_first_tokens
-from sluiceway.runservice import records as run_records
-from sluiceway.runservice.config_service import ConfigServicer, VersionServicer
-from sluiceway.runservice.connection import StreamSettings
-from sluiceway.runservice.delivery import DurableBarrier
-from sluiceway.runservice.engine import Engine
-from sluiceway.runservice.executor_admin import ExecutorAdminServicer
-from sluiceway.runservice.executor_service import ExecutorServicer
-from sluiceway.runservice.executor_stream import ExecutorStreams
-from sluiceway.runservice.explaining import Explainer
-from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
-from sluiceway.runservice.live_logs import LiveLogs
-from sluiceway.runservice.log_reader import LogReader, StoredLogStates
-from sluiceway.runservice.log_service import LogReceiver, StoredLogOwners
-from sluiceway.runservice.log_store import LogStore
-from sluiceway.runservice.lost_executors import LostExecutors
-from sluiceway.runservice.ports import EngineSettings
-from sluiceway.runservice.service import RunServicer
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.projects.tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
 
-__all__ = ["ServerSettings", "main"]
+__all__ = ["ServerSettings", "main", "reach_etcd"]
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +51,17 @@ _GRACE = timedelta(seconds=5)
 _ETCD_WITHIN = timedelta(seconds=15)
 _ETCD_ONCE = timedelta(seconds=2)
 _ETCD_PAUSE = timedelta(milliseconds=50)
+# Between two looks at stores that do not fit together: quick at first, since a lost database is often back at once.
+_LOOK_FIRST_SECONDS = 0.5
+_LOOK_LIMIT_SECONDS = 5.0
+# A term that held for so long was well: its end counts as a first failure.
+_HEALTHY_AFTER = timedelta(seconds=60)
+_SAY_AGAIN_AFTER = timedelta(minutes=10)
 _PORTS: Mapping[str, CallerKind] = MappingProxyType(
     {"executor_grpc": CallerKind.EXECUTOR, "operator_grpc": CallerKind.OPERATOR, "peer_grpc": CallerKind.PEER}
 )
+# What no waiting mends: somebody wrote the settings wrong.
+_WRONG_SETTINGS = (InvalidInput, PermissionDenied, Unimplemented)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,14 @@ class ServerSettings:
     Attributes:
         data_dir: its read database, and the files of the first tokens.
         etcd: endpoints.
-        object_storage: `posix:DIR`.
+        object_storage: `posix:DIR` or `s3://...`.
         grpc: `HOST:PORT`; port 0 picks one.
         executor_grpc: the same for executors; None: on `grpc`.
         operator_grpc: the same for operators; None: on `grpc`.
         peer_grpc: the same for other servers; None: on `grpc`.
         prefix: of all keys in etcd and of all objects.
         api_url: the gateway's, as tasks see it; empty: they do not.
+        own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
     """
 
     data_dir: Path
@@ -85,6 +90,7 @@ class ServerSettings:
     peer_grpc: str | None = None
     prefix: str = "sluiceway"
     api_url: str = ""
+    own_etcd: bool = False
 
 
 def main(settings: ServerSettings) -> int:
@@ -105,104 +111,154 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     except OSError as error:
         raise FailedPrecondition(f"the data folder {settings.data_dir} cannot be used: {error.strerror}") from error
     clock, ids = SystemClock(), UuidSource()
-    server_id = f"server-{ids.new_id()}"
     async with AsyncExitStack() as stack:
         kv = EtcdStore(settings.etcd)
         stack.push_async_callback(kv.close)
         # Before etcd is waited for: a setting that is wrong is told at once.
         storage = await asyncio.to_thread(open_storage, settings.object_storage)
         stack.push_async_callback(storage.close)
-        await _reach(kv, settings.etcd)
-        database = await stack.enter_async_context(
-            DataManager.open(
-                kv=kv,
-                storage=storage,
+        await reach_etcd(kv, settings.etcd)
+        await _Server(settings, kv, storage, clock, ids).run(stop)
+
+
+class _Server:
+    """Terms, one after the other, behind the same ports."""
+
+    def __init__(
+        self, settings: ServerSettings, kv: KeyValueStore, storage: ObjectStorage, clock: Clock, ids: IdSource
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ground = Ground(
+            kv=kv,
+            storage=storage,
+            prefix=settings.prefix,
+            server_id=f"server-{ids.new_id()}",
+            api_url=settings.api_url,
+            clock=clock,
+            ids=ids,
+        )
+        self._rpc = RpcServer(ids=ids)
+        self._listening = False
+        self._serving = False
+        self._said: tuple[str, float] | None = None
+
+    async def run(self, stop: Stop) -> None:
+        """Serve until `stop`. Raises what no waiting mends: a wrong setting, a port that is taken, a fault of ours."""
+        stopped = asyncio.create_task(stop.wait(), name="server-stop")
+        failures = 0
+        try:
+            while not stopped.done():
+                began = self._clock.monotonic()
+                error = await self._term(stop, stopped)
+                if error is None:
+                    return
+                failures = 1 if self._clock.monotonic() - began > _HEALTHY_AFTER.total_seconds() else failures + 1
+                await self._refuse(error)
+                pause = backoff_seconds(failures, first=_LOOK_FIRST_SECONDS, limit=_LOOK_LIMIT_SECONDS)
+                await asyncio.wait({stopped}, timeout=pause)
+        finally:
+            stopped.cancel()
+            await self._rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+
+    async def _term(self, stop: Stop, stopped: asyncio.Task[None]) -> SluicewayError | None:
+        """Open the database and serve; answers what ended it before `stop` did."""
+        self._serving = False
+        term = asyncio.create_task(self._open_and_serve(stop), name="server-term")
+        try:
+            # A server that is only opening its database has nothing to end in order.
+            await asyncio.wait({term, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._serving and not term.done():
+                term.cancel()
+                await asyncio.wait({term})
+                return None
+            await term
+        except SluicewayError as error:
+            if not self._listening and isinstance(error, _WRONG_SETTINGS):
+                raise
+            if error.reason == "ADDRESS_IN_USE":
+                raise
+            return error
+        finally:
+            if not term.done():
+                term.cancel()
+                await asyncio.wait({term})
+        return None
+
+    async def _open_and_serve(self, stop: Stop) -> None:
+        settings, ground = self._settings, self._ground
+        with one_error():
+            async with DataManager.open(
+                kv=ground.kv,
+                storage=ground.storage,
                 prefix=settings.prefix,
                 path=settings.data_dir / "server",
-                types=(*run_records.RECORD_TYPES, *project_records.RECORD_TYPES),
-                clock=clock,
-                ids=ids,
-                settings=DataManagerSettings(server_id=server_id, etcd_name=", ".join(settings.etcd)),
-            )
-        )
-        tokens = await ensure_first_tokens(database, settings.data_dir, clock=clock)
+                types=RECORD_TYPES,
+                clock=ground.clock,
+                ids=ground.ids,
+                settings=DataManagerSettings(server_id=ground.server_id, etcd_name=", ".join(settings.etcd)),
+            ) as database:
+                await self._first_tokens(database)
+                async with services(ground, database) as offer:
+                    await self._rpc.serve(offer)
+                    self._said = None
+                    try:
+                        await self._listen()
+                        self._serving = True
+                        log.info("server_ready", epoch=database.epoch, position=str(database.position))
+                        await stop.wait()
+                        # In order: while what the calls work on is still there.
+                        await self._rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+                    finally:
+                        if not stop.is_requested:
+                            lost = "this server lost its database and opens it again; call again"
+                            await self._rpc.refuse(Unavailable(lost, reason="DATABASE_LOST"))
+
+    async def _first_tokens(self, database: DataManager) -> None:
+        tokens = await ensure_first_tokens(database, self._settings.data_dir, clock=self._clock)
         if tokens.admin_is_new:
             # Once, and to the terminal only; the file is what stays.
-            where = settings.data_dir / ADMIN_TOKEN_FILE
+            where = self._settings.data_dir / ADMIN_TOKEN_FILE
             print(f"the first operator's token is in {where}", file=sys.stderr, flush=True)
             if sys.stderr.isatty():
                 print(tokens.admin, file=sys.stderr, flush=True)
 
-        groups = GroupSettings(prefix=settings.prefix, server_id=server_id)
-        keys = GroupKeys(kv, clock, settings=groups)
-        directory = GroupDirectory(kv, clock, settings=groups)
-        engine = Engine(
-            database,
-            clock,
-            ids=ids,
-            settings=EngineSettings(server_id=server_id, api_url=settings.api_url),
-            executors=directory,
-            bodies=storage,
+    async def _refuse(self, error: SluicewayError) -> None:
+        """Say what is wrong: to every caller, and to the log once and then rarely."""
+        why = Unavailable(
+            f"this server is not ready: {error.message}",
+            reason=error.reason,
+            retry_after=timedelta(seconds=_LOOK_LIMIT_SECONDS),
+            metadata=error.metadata,
         )
-        store = LogStore(storage, clock)
-        live = await stack.enter_async_context(LiveLogs(store, clock))
-        barrier = DurableBarrier(database)
-        streams = ExecutorStreams(
-            database,
-            engine,
-            keys=keys,
-            directory=directory,
-            barrier=barrier,
-            clock=clock,
-            ids=ids,
-            settings=StreamSettings(server_id=server_id),
-        )
-        lost = LostExecutors(database, engine, directory=directory, clock=clock)
-        # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
-        async with _background(
-            keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run()
+        await self._rpc.refuse(why)
+        await self._listen()
+        now = self._clock.monotonic()
+        # The sentence may hold an age, which is another one each time; the reason is the same.
+        if (
+            self._said is None
+            or self._said[0] != error.reason
+            or now - self._said[1] > _SAY_AGAIN_AFTER.total_seconds()
         ):
-            await directory.ready()
+            self._said = (error.reason, now)
+            log.error("server_not_ready", reason=error.reason, error=error.message)
 
-            rpc = RpcServer(TokenAuthenticator(database, clock=clock), ids=ids)
-            reader = LogReader(store, live, StoredLogStates(database))
-            rpc.add(
-                run_service_pb2_grpc.add_RunServiceServicer_to_server,
-                RunServicer(database, engine, explainer=Explainer(directory, clock), logs=reader),
-            )
-            rpc.add(
-                executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
-                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, StoredLogOwners(database))),
-            )
-            rpc.add(
-                executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-                ExecutorAdminServicer(database, directory),
-            )
-            rpc.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
-            rpc.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
-            try:
-                await _listen(rpc, settings)
-                await stop.wait()
-            finally:
-                await rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+    async def _listen(self) -> None:
+        if self._listening:
+            return
+        self._listening = True
+        settings = self._settings
+        own = {address: kind for name, kind in _PORTS.items() if (address := getattr(settings, name)) is not None}
+        rest = frozenset(CallerKind) - frozenset(own.values())
+        await self._rpc.start(settings.grpc, offered_to=rest if own else None)
+        for address, kind in own.items():
+            await self._rpc.start(address, offered_to={kind})
 
 
-@asynccontextmanager
-async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run work beside the body: cancelled at its end, and waited for; when one fails, the body is cancelled."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _reach(kv: EtcdStore, endpoints: tuple[str, ...]) -> None:
-    """Wait for etcd: it may be starting beside us."""
+async def reach_etcd(kv: EtcdStore, endpoints: tuple[str, ...], *, within: timedelta = _ETCD_WITHIN) -> None:
+    """Wait for etcd: it may be starting beside us. Raises `Unavailable` when it did not answer `within`."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + _ETCD_WITHIN.total_seconds()
+    end = loop.time() + within.total_seconds()
     while True:
         try:
             await kv.status(timeout=_ETCD_ONCE)
@@ -213,11 +269,3 @@ async def _reach(kv: EtcdStore, endpoints: tuple[str, ...]) -> None:
             await asyncio.sleep(_ETCD_PAUSE.total_seconds())
         else:
             return
-
-
-async def _listen(rpc: RpcServer, settings: ServerSettings) -> None:
-    own = {address: kind for name, kind in _PORTS.items() if (address := getattr(settings, name)) is not None}
-    rest = frozenset(CallerKind) - frozenset(own.values())
-    await rpc.start(settings.grpc, offered_to=rest if own else None)
-    for address, kind in own.items():
-        await rpc.start(address, offered_to={kind})

@@ -1,0 +1,133 @@
+"""The services of one open database, wired together: what a server offers while it has one.
+
+A server may lose its database and open it again (`server.py`); all of this is made anew then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
+from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
+from sluiceway.api.run.v1 import run_service_pb2_grpc
+from sluiceway.datamanager.database import DataManager
+from sluiceway.foundation.clock import Clock, IdSource
+from sluiceway.foundation.rpc.offer import Offer
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.projects.tokens import TokenAuthenticator
+from sluiceway.runservice.config_service import ConfigServicer, VersionServicer
+from sluiceway.runservice.connection import StreamSettings
+from sluiceway.runservice.delivery import DurableBarrier
+from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.executor_admin import ExecutorAdminServicer
+from sluiceway.runservice.executor_service import ExecutorServicer
+from sluiceway.runservice.executor_stream import ExecutorStreams
+from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
+from sluiceway.runservice.live_logs import LiveLogs
+from sluiceway.runservice.log_reader import LogReader, StoredLogStates
+from sluiceway.runservice.log_service import LogReceiver, StoredLogOwners
+from sluiceway.runservice.log_store import LogStore
+from sluiceway.runservice.lost_executors import LostExecutors
+from sluiceway.runservice.ports import EngineSettings
+from sluiceway.runservice.service import RunServicer
+
+__all__ = ["Ground", "services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What services stand on beside the database.
+
+    Attributes:
+        kv: etcd.
+        storage: the object storage.
+        prefix: of all keys in both.
+        server_id: of this process.
+        api_url: the gateway's, as tasks see it; empty: they do not.
+        clock: for all of them.
+        ids: for all of them.
+    """
+
+    kv: KeyValueStore
+    storage: ObjectStorage
+    prefix: str
+    server_id: str
+    api_url: str
+    clock: Clock
+    ids: IdSource
+
+
+@asynccontextmanager
+async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer]:
+    """Run everything that works on a database, and give the services that are offered on it.
+
+    Raises:
+        ExceptionGroup: some of it failed while the body ran; the body was cancelled.
+    """
+    clock, ids, server_id = ground.clock, ground.ids, ground.server_id
+    async with AsyncExitStack() as stack:
+        groups = GroupSettings(prefix=ground.prefix, server_id=server_id)
+        keys = GroupKeys(ground.kv, clock, settings=groups)
+        directory = GroupDirectory(ground.kv, clock, settings=groups)
+        engine = Engine(
+            database,
+            clock,
+            ids=ids,
+            settings=EngineSettings(server_id=server_id, api_url=ground.api_url),
+            executors=directory,
+            bodies=ground.storage,
+        )
+        store = LogStore(ground.storage, clock)
+        live = await stack.enter_async_context(LiveLogs(store, clock))
+        barrier = DurableBarrier(database)
+        streams = ExecutorStreams(
+            database,
+            engine,
+            keys=keys,
+            directory=directory,
+            barrier=barrier,
+            clock=clock,
+            ids=ids,
+            settings=StreamSettings(server_id=server_id),
+        )
+        lost = LostExecutors(database, engine, directory=directory, clock=clock)
+        # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
+        async with _background(
+            keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run()
+        ):
+            await directory.ready()
+            offer = Offer(TokenAuthenticator(database, clock=clock))
+            reader = LogReader(store, live, StoredLogStates(database))
+            offer.add(
+                run_service_pb2_grpc.add_RunServiceServicer_to_server,
+                RunServicer(database, engine, explainer=Explainer(directory, clock), logs=reader),
+            )
+            offer.add(
+                executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
+                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, StoredLogOwners(database))),
+            )
+            offer.add(
+                executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
+                ExecutorAdminServicer(database, directory),
+            )
+            offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
+            offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+            yield offer
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run work beside the body: cancelled at its end, and waited for; when one fails, the body is cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
