@@ -1,9 +1,10 @@
 """The server's composition root: settings, the two stores, and the database that is opened again when it was lost.
 
-
-
-
-
+A process has one set of ports and, one after the other, *terms*: a database that is open, with the services on it
+(`serving.py`). Between two terms the ports stay and every call is answered with what is wrong: a server that was
+pointed at an empty etcd says so for as long as it takes somebody to see it, and goes on by itself after
+`sluice db recover`.
+"""
 
 from __future__ import annotations
 
