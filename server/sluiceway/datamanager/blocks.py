@@ -13,7 +13,7 @@ import hashlib
 import operator
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import NamedTuple
@@ -52,11 +52,12 @@ LARGEST_RECORD = 16 * _MIB
 LARGEST_BLOCK = LARGEST_RECORD + _MIB
 """Before compression. A block that claims more is damaged, whatever its checksum says."""
 CHECKSUM_BYTES = 16
+_LARGEST_WINDOW = 32 * _MIB
 
 _REVISION = struct.Struct(">IQI")
-_NULL, _TEXT, _NUMBER = 0, 1, 2
+_NULL, _TEXT, _NUMBER, _BLOB = 0, 1, 2, 3
 
-Value = str | int | None
+Value = str | int | bytes | None
 """Of a column."""
 
 
@@ -181,9 +182,10 @@ def encode_index(rows: Sequence[StoredRow]) -> bytes:
     return storage_pb2.IndexBlock(
         ids=[row.id for row in rows],
         revisions=_pack(rows),
-        kinds=bytes(_NULL if value is None else _TEXT if isinstance(value, str) else _NUMBER for value in by_column),
+        kinds=bytes(map(_kind, by_column)),
         texts=[value for value in by_column if isinstance(value, str)],
         numbers=[value for value in by_column if isinstance(value, int)],
+        blobs=[value for value in by_column if isinstance(value, bytes)],
         local_rows=[at for at, _ in local],
         local_bodies=[body for _, body in local],
     ).SerializeToString()
@@ -215,14 +217,14 @@ def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     """Read a block of an index dump with so many columns. Otherwise as `decode_records`."""
     message = storage_pb2.IndexBlock()
     _parse(key, raw, message)
-    kinds, texts, numbers = message.kinds, message.texts, message.numbers
+    kinds = message.kinds
+    values: dict[int, Sequence[Value]] = {_TEXT: message.texts, _NUMBER: message.numbers, _BLOB: message.blobs}
     if (
         len(message.ids) != count
         or len(message.revisions) != count * _REVISION.size
         or len(kinds) != count * columns
-        or len(texts) != kinds.count(_TEXT)
-        or len(numbers) != kinds.count(_NUMBER)
-        or len(texts) + len(numbers) + kinds.count(_NULL) != len(kinds)
+        or any(len(of_kind) != kinds.count(kind) for kind, of_kind in values.items())
+        or sum(map(len, values.values())) + kinds.count(_NULL) != len(kinds)
         or len(message.local_rows) != len(message.local_bodies)
     ):
         raise FileDamaged(key, f"one of its blocks does not have the {count} rows that its footer names")
@@ -234,7 +236,7 @@ def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     bodies: list[bytes | None] = [None] * count
     for at, body in zip(local, message.local_bodies, strict=True):
         bodies[at] = body
-    return IndexBlock(ids, message.revisions, _columns(kinds, list(texts), list(numbers), count, columns), bodies)
+    return IndexBlock(ids, message.revisions, _columns(kinds, values, count, columns), bodies)
 
 
 def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
@@ -248,7 +250,8 @@ def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
     try:
         if zstandard.frame_content_size(data) != size:
             raise FileDamaged(key, f"{what} claims another size than it should have")
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+        return decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as cause:
         raise FileDamaged(key, f"{what} cannot be decompressed ({cause})") from cause
 
@@ -279,26 +282,28 @@ def _positions(revisions: bytes) -> list[Position]:
     return found
 
 
-def _columns(
-    kinds: bytes, texts: Sequence[str], numbers: Sequence[int], count: int, columns: int
-) -> list[Sequence[Value]]:
+def _kind(value: Value) -> int:
+    if value is None:
+        return _NULL
+    return _TEXT if isinstance(value, str) else _BLOB if isinstance(value, bytes) else _NUMBER
+
+
+def _columns(kinds: bytes, values: Mapping[int, Sequence[Value]], count: int, columns: int) -> list[Sequence[Value]]:
     """Cut the values into columns. Those of one kind, which are nearly all, are not looked at one by one."""
     found: list[Sequence[Value]] = []
-    text = number = 0
+    taken = dict.fromkeys(values, 0)
     for column in range(columns):
         own = kinds[column * count : (column + 1) * count]
-        own_texts, own_numbers = own.count(_TEXT), own.count(_NUMBER)
-        if own_texts == count:
-            found.append(texts[text : text + count])
-        elif own_numbers == count:
-            found.append(numbers[number : number + count])
+        parts: dict[int, Sequence[Value]] = {}
+        for kind, of_kind in values.items():
+            if number := own.count(kind):
+                parts[kind] = of_kind[taken[kind] : taken[kind] + number]
+                taken[kind] += number
+        if not parts:
+            found.append([None] * count)
+        elif all(len(part) == count for part in parts.values()):
+            found.extend(parts.values())
         else:
-            left: dict[int, Iterator[Value]] = {
-                _NULL: repeat(None),
-                _TEXT: iter(texts[text : text + own_texts]),
-                _NUMBER: iter(numbers[number : number + own_numbers]),
-            }
+            left = {_NULL: repeat(None), **{kind: iter(part) for kind, part in parts.items()}}
             found.append([next(left[kind]) for kind in own])
-        text += own_texts
-        number += own_numbers
     return found

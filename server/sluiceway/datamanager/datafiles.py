@@ -18,22 +18,12 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from sluiceway.datamanager.blocks import (
-    Block,
-    FileDamaged,
-    IndexBlock,
-    RecordBlock,
-    StoredRecord,
-    StoredRow,
-    checksum,
-    decode_index,
-    decode_records,
-    decompress,
-)
+from sluiceway.datamanager.blocks import FileDamaged, IndexBlock, RecordBlock, StoredRecord, StoredRow
 from sluiceway.datamanager.caches import FILE_CACHE_BYTES, Lru, weight_of_block, weight_of_footer
+from sluiceway.datamanager.filereads import BlockRange, decode_range, index_block, ranges, record_block
 from sluiceway.datamanager.filewriters import BLOCK_BYTES, COMPRESSION_LEVEL, DataWriter, IndexWriter
 from sluiceway.datamanager.footers import (
     LARGEST_FOOTER,
@@ -54,21 +44,9 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile
 __all__ = ["DataWriter", "FileDamaged", "FileStore", "IndexWriter", "StoredRecord", "StoredRow"]
 
 T = TypeVar("T")
-B = TypeVar("B", RecordBlock, IndexBlock)
-
-_RANGE_BYTES = 1024 * 1024
-"""Of blocks that lie together, read at once; as much again is read ahead."""
 _PARALLEL_READS = 8
 _LARGEST_SHARE = 4
 """A block above this part of the cache is not kept: it would push out all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """Blocks of a file that lie together: from `begin` to before `end`."""
-
-    begin: int
-    end: int
 
 
 class FileStore:
@@ -97,7 +75,7 @@ class FileStore:
         self._level = level
         self._cache_bytes = cache_bytes
         # A footer is at block -1 of its file.
-        self._cache: Lru[tuple[str, int], Footer | Block] = Lru(cache_bytes)
+        self._cache: Lru[tuple[str, int], Footer | RecordBlock] = Lru(cache_bytes)
 
     @property
     def cached_weight(self) -> int:
@@ -163,22 +141,32 @@ class FileStore:
         """
         footer = await self._footer(ref, FileKind.DATA)
         begin = bisect_left(footer.lasts, first)
-        end = len(footer) if last is None else bisect_left(footer.lasts, last) + 1
-        async with aclosing(self._blocks(ref, footer, begin, min(end, len(footer)), _decode_records)) as blocks:
-            async for block in blocks:
-                if found := await asyncio.to_thread(block.between, first, last):
+        end = len(footer) if last is None else min(bisect_left(footer.lasts, last) + 1, len(footer))
+
+        def decode(block: int, data: bytes) -> list[StoredRecord]:
+            return record_block(ref.key, footer, block, data).between(first, last)
+
+        async with aclosing(self._blocks(ref, footer, begin, end, decode)) as blocks:
+            async for found in blocks:
+                if found:
                     yield found
 
     async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
         """Give the rows of an index dump by id, some at a time and never none. Otherwise as `records`."""
-        async with aclosing(self.index_blocks(ref)) as blocks:
-            async for block in blocks:
-                yield await asyncio.to_thread(block.rows)
+        footer = await self._footer(ref, FileKind.INDEX)
+
+        def decode(block: int, data: bytes) -> list[StoredRow]:
+            return index_block(ref.key, footer, block, data).rows()
+
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as blocks:
+            async for found in blocks:
+                yield found
 
     async def index_blocks(self, ref: FileRef) -> AsyncGenerator[IndexBlock, None]:
         """Give the blocks of an index dump as they are, in columns: for reading millions of rows. As `rows`."""
         footer = await self._footer(ref, FileKind.INDEX)
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), _decode_index)) as blocks:
+        decode = partial(index_block, ref.key, footer)
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as blocks:
             async for block in blocks:
                 yield block
 
@@ -238,10 +226,10 @@ class FileStore:
             NotFound: it is gone.
             FileDamaged: it is not what was written.
         """
-        found = await self.describe(ref.key)
-        if found.size != ref.size:
-            raise FileDamaged(ref.key, f"it has {found.size} bytes, and the manifest says {ref.size}")
-        if found != ref:
+        size = await self._size(ref.key)
+        if size != ref.size:
+            raise FileDamaged(ref.key, f"it has {size} bytes, and the manifest says {ref.size}")
+        if await self.describe(ref.key) != ref:
             raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
 
     async def describe(self, key: str) -> FileRef:
@@ -253,10 +241,7 @@ class FileStore:
         """
         kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
         type_of_key(key, kind)
-        info = await self._storage.head(self._object(key))
-        if info is None:
-            raise NotFound(f"there is no object {self._object(key)}", resource_type="object", resource_name=key)
-        size = info.size_bytes
+        size = await self._size(key)
         trailer = await self._range(key, max(size - TRAILER_BYTES, 0), min(size, TRAILER_BYTES))
         length, _, _ = decode_trailer(key, kind, trailer)
         footer_offset = size - TRAILER_BYTES - length
@@ -268,13 +253,14 @@ class FileStore:
         magic = await self._range(key, 0, MAGIC_BYTES)
         check_magic(key, kind, magic, where="beginning")
         digest.update(magic)
-        decode = _decode_records if kind is FileKind.DATA else _decode_index
-        for part in _ranges(footer, 0, len(footer)):
-            data = await self._range(
-                key, footer.offsets[part.begin], footer.offsets[part.end] - footer.offsets[part.begin]
-            )
-            await asyncio.to_thread(digest.update, data)
-            await asyncio.to_thread(_check_range, key, footer, part, data, decode)
+        decode = partial(record_block if kind is FileKind.DATA else index_block, key, footer)
+
+        def check(part: BlockRange, data: bytes) -> None:
+            digest.update(data)
+            decode_range(part, footer, data, decode)
+
+        for part in ranges(footer, 0, len(footer)):
+            await asyncio.to_thread(check, part, await self._range(key, part.offset, part.length))
         await asyncio.to_thread(digest.update, end)
         return FileRef(
             key=key,
@@ -290,6 +276,12 @@ class FileStore:
 
     def _object(self, key: str) -> str:
         return f"{self._prefix}/{key}"
+
+    async def _size(self, key: str) -> int:
+        info = await self._storage.head(self._object(key))
+        if info is None:
+            raise NotFound(f"there is no object {self._object(key)}", resource_type="object", resource_name=key)
+        return info.size_bytes
 
     async def _range(self, key: str, start: int, length: int) -> bytes:
         data = await self._storage.get_range(self._object(key), start, length)
@@ -316,27 +308,26 @@ class FileStore:
         if isinstance(found, RecordBlock):
             return found
         data = await self._range(ref.key, footer.offsets[block], footer.length(block))
-        made = await asyncio.to_thread(_decode_records, ref.key, footer, block, data)
+        made = await asyncio.to_thread(record_block, ref.key, footer, block, data)
         self._keep(ref.key, block, made, weight_of_block(footer.sizes[block], footer.counts[block]))
         return made
 
-    def _keep(self, key: str, block: int, value: Footer | Block, weight: int) -> None:
+    def _keep(self, key: str, block: int, value: Footer | RecordBlock, weight: int) -> None:
         if weight <= self._cache_bytes // _LARGEST_SHARE:
             self._cache.put((key, block), value, weight)
 
     async def _blocks(
-        self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[str, Footer, int, bytes], B]
-    ) -> AsyncGenerator[B, None]:
-        """Give blocks in order; while one range of them is used, the next one is read."""
+        self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[int, bytes], T]
+    ) -> AsyncGenerator[T, None]:
+        """Give what `decode` makes of blocks, in order; while one range of them is used, the next one is read."""
 
-        async def read(part: _Range) -> list[B]:
-            start = footer.offsets[part.begin]
-            data = await self._range(ref.key, start, footer.offsets[part.end] - start)
-            return await asyncio.to_thread(_decode_range, ref.key, footer, part, data, decode)
+        async def read(part: BlockRange) -> Sequence[T]:
+            data = await self._range(ref.key, part.offset, part.length)
+            return await asyncio.to_thread(decode_range, part, footer, data, decode)
 
-        ahead: asyncio.Task[list[B]] | None = None
+        ahead: asyncio.Task[Sequence[T]] | None = None
         try:
-            for part in _ranges(footer, begin, end):
+            for part in ranges(footer, begin, end):
                 reading, ahead = ahead, asyncio.create_task(read(part))
                 if reading is not None:
                     for block in await reading:
@@ -348,61 +339,6 @@ class FileStore:
             if ahead is not None:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
-
-
-def _decode_records(key: str, footer: Footer, block: int, data: bytes) -> RecordBlock:
-    made = decode_records(key, _checked(key, footer, block, data), footer.counts[block])
-    _check_place(key, footer, block, made)
-    return made
-
-
-def _decode_index(key: str, footer: Footer, block: int, data: bytes) -> IndexBlock:
-    made = decode_index(key, _checked(key, footer, block, data), footer.counts[block], len(footer.columns))
-    _check_place(key, footer, block, made)
-    return made
-
-
-def _checked(key: str, footer: Footer, block: int, data: bytes) -> bytes:
-    if checksum(data) != footer.checksum(block):
-        raise FileDamaged(key, f"the checksum of its block at {footer.offsets[block]} does not hold")
-    return decompress(key, data, footer.sizes[block], what=f"its block at {footer.offsets[block]}")
-
-
-def _check_place(key: str, footer: Footer, block: int, made: Block) -> None:
-    if (made.ids[0], made.ids[-1]) != (footer.firsts[block], footer.lasts[block]):
-        raise FileDamaged(key, f"its block at {footer.offsets[block]} does not hold what its footer says")
-
-
-def _decode_range(
-    key: str, footer: Footer, part: _Range, data: bytes, decode: Callable[[str, Footer, int, bytes], B]
-) -> list[B]:
-    start = footer.offsets[part.begin]
-    return [
-        decode(key, footer, block, data[footer.offsets[block] - start : footer.offsets[block + 1] - start])
-        for block in range(part.begin, part.end)
-    ]
-
-
-def _check_range(
-    key: str, footer: Footer, part: _Range, data: bytes, decode: Callable[[str, Footer, int, bytes], Block]
-) -> None:
-    start = footer.offsets[part.begin]
-    for block in range(part.begin, part.end):
-        decode(key, footer, block, data[footer.offsets[block] - start : footer.offsets[block + 1] - start])
-
-
-def _ranges(footer: Footer, begin: int, end: int) -> list[_Range]:
-    """Cut blocks into ranges that are read at once; each has one block at least, and little before compression too."""
-    ranges: list[_Range] = []
-    at, size = begin, 0
-    for block in range(begin, end):
-        size += footer.sizes[block]
-        if size > _RANGE_BYTES and block > at:
-            ranges.append(_Range(at, block))
-            at, size = block, footer.sizes[block]
-    if at < end:
-        ranges.append(_Range(at, end))
-    return ranges
 
 
 def _key(kind: FileKind, type_name: str, name: str) -> str:

@@ -243,7 +243,7 @@ class IndexWriter(_FileWriter[StoredRow]):
         if len(row.values) != self._columns:
             raise ValueError(f"{self._key}: {row.id!r} has {len(row.values)} values for {self._columns} columns")
         size = _RECORD_OVERHEAD + len(row.id) + (len(row.body) if row.body is not None else 0)
-        size += sum(len(value) if isinstance(value, str) else _VALUE_BYTES for value in row.values)
+        size += sum(len(value) if isinstance(value, str | bytes) else _VALUE_BYTES for value in row.values)
         await self._add(row, size)
 
     async def add_all(self, rows: Iterable[StoredRow]) -> None:

@@ -42,6 +42,7 @@ LARGEST_FOOTER = 16 * 1024 * 1024
 """Before and after compression; that of a file of gigabytes."""
 
 _VERSION = 1
+_MOST_COLUMNS = 1000
 _TRAILER = struct.Struct(">II16s8s")
 TRAILER_BYTES = _TRAILER.size
 MAGIC_BYTES = 8
@@ -197,6 +198,8 @@ def _footer(key: str, kind: FileKind, message: storage_pb2.FileFooter, footer_of
     firsts, lasts = list(message.firsts), list(message.lasts)
     if not _in_order(firsts, lasts):
         raise FileDamaged(key, "its blocks are out of order, or overlap")
+    if len(message.columns) > _MOST_COLUMNS:
+        raise FileDamaged(key, f"its footer names {len(message.columns)} columns")
     columns = tuple(message.columns)
     if kind is FileKind.DATA and columns:
         raise FileDamaged(key, "its footer names columns, and it is a data file")

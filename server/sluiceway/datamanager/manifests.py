@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 from google.protobuf.message import DecodeError
@@ -115,6 +116,14 @@ def _faults_of_file(ref: FileRef, folder: str) -> Iterator[str]:
         yield f"it does not say which records are in {ref.key}"
 
 
+def _sequence_of(name: str) -> LogSequence | None:
+    with suppress(ValueError):
+        sequence = LogSequence.parse(name)
+        # Numbers can be written in more ways than one, names cannot.
+        return sequence if str(sequence) == name else None
+    return None
+
+
 class ManifestStore:
     """The manifests of one database in its object storage."""
 
@@ -156,14 +165,14 @@ class ManifestStore:
         """
         found = []
         async for info in self._storage.list(self._folder):
-            try:
-                found.append(LogSequence.parse(info.key.removeprefix(self._folder)))
-            except ValueError as cause:
+            sequence = _sequence_of(info.key.removeprefix(self._folder))
+            if sequence is None:
                 raise DataLoss(
                     f"the object storage has {info.key}, which is not the name of a manifest; move it away",
                     reason="FOREIGN_OBJECT",
                     metadata={"object": info.key},
-                ) from cause
+                )
+            found.append(sequence)
         return found
 
     async def newest(self, lineage: Lineage) -> Manifest | None:

@@ -18,7 +18,7 @@ class RecordBlock(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., bodies: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class IndexBlock(_message.Message):
-    __slots__ = ("ids", "revisions", "kinds", "texts", "numbers", "local_rows", "local_bodies")
+    __slots__ = ("ids", "revisions", "kinds", "texts", "numbers", "local_rows", "local_bodies", "blobs")
     IDS_FIELD_NUMBER: _ClassVar[int]
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class IndexBlock(_message.Message):
     NUMBERS_FIELD_NUMBER: _ClassVar[int]
     LOCAL_ROWS_FIELD_NUMBER: _ClassVar[int]
     LOCAL_BODIES_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[str]
     revisions: bytes
     kinds: bytes
@@ -33,7 +34,8 @@ class IndexBlock(_message.Message):
     numbers: _containers.RepeatedScalarFieldContainer[int]
     local_rows: _containers.RepeatedScalarFieldContainer[int]
     local_bodies: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., kinds: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., numbers: _Optional[_Iterable[int]] = ..., local_rows: _Optional[_Iterable[int]] = ..., local_bodies: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    blobs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., kinds: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., numbers: _Optional[_Iterable[int]] = ..., local_rows: _Optional[_Iterable[int]] = ..., local_bodies: _Optional[_Iterable[bytes]] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class FileFooter(_message.Message):
     __slots__ = ("type", "records", "columns", "type_version", "firsts", "lasts", "lengths", "sizes", "counts", "checksums")
