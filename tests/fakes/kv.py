@@ -86,7 +86,7 @@ class FakeKeyValueStore:
 
     Attributes:
         alarms: what `status` tells.
-        size_bytes: what `status` tells.
+        size_bytes, in_use_bytes, quota_bytes: what `status` tells.
         writes: how many transactions and puts were asked for, also those that failed.
     """
 
@@ -101,7 +101,8 @@ class FakeKeyValueStore:
         self._generation = 0
         self._changed = asyncio.Event()
         self.alarms: tuple[str, ...] = ()
-        self.size_bytes = 20480
+        self.size_bytes = self.in_use_bytes = 20480
+        self.quota_bytes = 0
         self.writes = 0
 
     # The switches.
@@ -239,9 +240,22 @@ class FakeKeyValueStore:
             self._state.compacted = revision
             self._state.history = [item for item in self._state.history if item[0] >= revision]
 
+    async def keeps(self, revision: int, *, timeout: timedelta) -> bool:
+        await self._arrive(timeout)
+        return revision >= self._state.compacted
+
     async def status(self, *, timeout: timedelta) -> StoreStatus:
         await self._arrive(timeout)
-        return StoreStatus("fake", self.size_bytes, self.alarms, self._state.cluster_id, self._state.revision)
+        state = self._state
+        return StoreStatus(
+            "fake",
+            self.size_bytes,
+            self.alarms,
+            state.cluster_id,
+            state.revision,
+            in_use_bytes=self.in_use_bytes,
+            quota_bytes=self.quota_bytes,
+        )
 
     async def close(self) -> None:
         self._closed = True

@@ -17,6 +17,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
+
+from sluiceway.kv._etcd_api import api
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
 
 __all__ = ["EtcdProcess", "etcd_process"]
@@ -78,6 +81,17 @@ class EtcdProcess:
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def make_room(self) -> None:
+        """Do what an operator does with a full etcd: compact, defragment, disarm the alarm."""
+        with grpc.insecure_channel(self.endpoint.removeprefix("http://")) as channel:
+            kv, maintenance = api.KVStub(channel), api.MaintenanceStub(channel)
+            status = maintenance.Status(api.StatusRequest(), timeout=10)
+            kv.Compact(api.CompactionRequest(revision=status.header.revision, physical=True), timeout=30)
+            maintenance.Defragment(api.DefragmentRequest(), timeout=30)
+            for alarm in maintenance.Alarm(api.AlarmRequest(), timeout=10).alarms:
+                disarm = api.AlarmRequest(action="DEACTIVATE", memberID=alarm.memberID, alarm=alarm.alarm)
+                maintenance.Alarm(disarm, timeout=10)
 
     def wipe(self) -> None:
         """Kill it and lose its data; `start` brings up an empty one with another cluster id."""

@@ -28,7 +28,7 @@ class FaultyKeyValueStore:
     """A key-value store whose next writes of log entries end as `plan` says.
 
     `lost_answer`: applied, and nobody is told. `lost_request`: not applied, nobody is told. `late`: nobody is told, and
-    it is applied 200 ms later. `away`: certainly not sent. `well`: as usual.
+    it is applied 200 ms later. `away`: certainly not sent. `full`: refused for want of space. `well`: as usual.
     """
 
     def __init__(self, store: KeyValueStore) -> None:
@@ -62,6 +62,8 @@ class FaultyKeyValueStore:
             return await send()
         if fate == "away":
             raise Unavailable("etcd is away")
+        if fate == "full":
+            raise Unavailable("etcd is full", reason="STORE_FULL")
         if fate == "lost_answer":
             await send()
         elif fate == "late":

@@ -26,6 +26,7 @@ from sluiceway.datamanager.log import HeadMark, LogLook
 from sluiceway.datamanager.model import TransactionFunction
 from sluiceway.datamanager.port import Committed
 from sluiceway.datamanager.state import Outcome, Prepared
+from sluiceway.datamanager.store_watch import StoreWatch
 from sluiceway.datamanager.waiting import Backoff
 from sluiceway.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
 from sluiceway.kv.port import OutcomeUnknown
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _LONGEST_SLOWDOWN_SECONDS = 1.0
+_STORE_FULL = "STORE_FULL"
 
 
 @dataclass(slots=True)
@@ -57,8 +59,9 @@ class _Request:
 class Committer:
     """See the module. `run` is its loop; `transact` may be called from any task."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, store: StoreWatch) -> None:
         self._core = core
+        self._store = store
         self._queue: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._taken: list[_Request] = []
@@ -117,6 +120,7 @@ class Committer:
             while True:
                 await self._wake.wait()
                 await self._slow_down()
+                await self._store.slow_down()
                 self._wake.clear()
                 async with self._core.advance:
                     if await self._commit_once():
@@ -172,10 +176,18 @@ class Committer:
         try:
             if prepared.entry is None:
                 confirmed = await self._confirm()
+            elif (refusal := self._store.refusal) is not None:
+                raise refusal
             else:
                 confirmed = await self._append(prepared, prepared.entry)
         except Unavailable as error:
-            self._put_back(settled, error)
+            if error.reason == _STORE_FULL:
+                # Patience does not help: an operator has to act.
+                refusal = self._store.refused()
+                for request in settled:
+                    request.fail(refusal)
+            else:
+                self._put_back(settled, error)
             self._taken = []
             return False
         except InvalidInput as error:
@@ -259,11 +271,24 @@ class Committer:
             except OutcomeUnknown as error:
                 sent = True
                 log.warning("commit_in_doubt", sequence=str(entry.sequence), error=str(error))
-            except (Unavailable, InvalidInput):
+            except (Unavailable, InvalidInput) as error:
                 if not sent:
                     self._in_doubt = False
                     raise
+                if error.reason == _STORE_FULL:
+                    # Nothing is applied any more; what was sent before is there, or it waits for room.
+                    look = await self._look_past(known)
+                    if look is not None:
+                        return look
             await backoff.wait()
+
+    async def _look_past(self, known: HeadMark) -> LogLook | None:
+        """Look at the log; None when its head is still the known one, or cannot be read."""
+        try:
+            look = await self._core.log.look(known.sequence.next())
+        except Unavailable:
+            return None
+        return None if look.head is not None and look.head.raw == known.raw else look
 
     async def _occupant(self, entry: LogEntry, look: LogLook) -> bytes | None:
         """Tell the batch id of what stands in the log at an entry's place; None when it is trimmed everywhere."""

@@ -49,6 +49,7 @@ from sluiceway.datamanager.readers import Readers
 from sluiceway.datamanager.segments import SegmentStore
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.state import State
+from sluiceway.datamanager.store_watch import StoreHealth, StoreWatch
 from sluiceway.datamanager.subscriptions import Subscriptions
 from sluiceway.datamanager.waiting import SharedCall
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
@@ -78,6 +79,7 @@ class DataManagerStatus:
         flushed: the last entry in the object storage.
         unflushed_bytes: of the log after that.
         silent_for: since etcd was heard last.
+        store: how full etcd is, as it was seen last.
     """
 
     ready: bool
@@ -87,14 +89,24 @@ class DataManagerStatus:
     flushed: LogSequence
     unflushed_bytes: int
     silent_for: timedelta
+    store: StoreHealth
 
 
 class DataManager:
     """A `Database`: see the module, and `port` for what each method promises."""
 
-    def __init__(self, core: Core, readers: Readers, committer: Committer, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self,
+        core: Core,
+        readers: Readers,
+        committer: Committer,
+        subscriptions: Subscriptions,
+        *,
+        store: StoreWatch,
+    ) -> None:
         """Put together by `open`."""
         self._core = core
+        self._store = store
         self._readers = readers
         self._committer = committer
         self._subscriptions = subscriptions
@@ -154,8 +166,9 @@ class DataManager:
             stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
             parts = _Parts(log_, segments, tables, writer, settings, clock, foundation, path / _FILE)
             core, readers, subscriptions = await parts.assemble(stack)
-            committer = Committer(core)
-            database = cls(core, readers, committer, subscriptions)
+            store = StoreWatch(kv, settings=settings, clock=clock)
+            committer = Committer(core, store)
+            database = cls(core, readers, committer, subscriptions, store=store)
             async with database._running(Follower(core, kv, committer), Flusher(core, readers)):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
                 yield database
@@ -172,6 +185,7 @@ class DataManager:
                     group.create_task(follower.follow_flushed(), name="datamanager-follow-flushed"),
                     group.create_task(follower.check(asyncio.sleep), name="datamanager-check"),
                     group.create_task(flusher.run(), name="datamanager-flush"),
+                    group.create_task(self._store.run(), name="datamanager-store-watch"),
                 ]
                 try:
                     yield
@@ -281,6 +295,7 @@ class DataManager:
             flushed=core.flushed.sequence,
             unflushed_bytes=core.unflushed_bytes,
             silent_for=timedelta(seconds=silent),
+            store=self._store.health,
         )
 
 

@@ -35,6 +35,9 @@ class DataManagerSettings:
         subscriber_bytes: as much waiting for one subscriber cuts it.
         check_interval: between two looks at etcd when nothing else talks to it.
         stop_timeout: for finishing and flushing at the end.
+        etcd_quota_bytes: etcd's --quota-backend-bytes, where etcd does not tell it (before 3.6: in its metrics only).
+        etcd_check_interval: between two looks at etcd's size and alarms; a fifth of it while it is nearly full.
+        etcd_history: a healthy etcd has forgotten by then what was overwritten.
     """
 
     server_id: str = "server"
@@ -57,3 +60,6 @@ class DataManagerSettings:
     subscriber_bytes: int = _MIB
     check_interval: timedelta = timedelta(seconds=5)
     stop_timeout: timedelta = timedelta(seconds=5)
+    etcd_quota_bytes: int = 8 * 1024 * _MIB
+    etcd_check_interval: timedelta = timedelta(seconds=30)
+    etcd_history: timedelta = timedelta(hours=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ import grpc.aio
 
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.kv._etcd_api import api
+from sluiceway.kv._etcd_metrics import quota_of
 
 __all__ = ["EtcdTls", "Member", "Pings", "Rpc", "parse_endpoint"]
 
@@ -38,6 +40,10 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # No retries below us either; with no service config only transparent ones existed, now none do.
     ("grpc.enable_retries", 0),
 )
+
+
+_QUOTA_KNOWN_SECONDS = 600.0
+_QUOTA_WITHIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Member:
         self._pings = pings
         self._channel: grpc.aio.Channel | None = None
         self._calls: Mapping[Rpc, Callable[..., Any]] = {}
+        self._quota = (0, -math.inf)
 
     @property
     def calls(self) -> Mapping[Rpc, Callable[..., Any]]:
@@ -118,6 +125,16 @@ class Member:
             # The channel was closed while we waited.
             return False
         return True
+
+    async def quota_bytes(self, seconds: float) -> int:
+        """Tell the quota from the metrics; 0: not told. Asked for again after ten minutes, with a second to answer."""
+        now = asyncio.get_running_loop().time()
+        quota, until = self._quota
+        if now >= until:
+            within = min(seconds, _QUOTA_WITHIN_SECONDS)
+            quota = await quota_of(self.address, secure=self._secure, ca=self._tls.ca, seconds=within)
+            self._quota = (quota, now + _QUOTA_KNOWN_SECONDS)
+        return quota
 
     async def close(self) -> None:
         """Cancel what runs and let go of the connection."""

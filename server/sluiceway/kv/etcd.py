@@ -213,19 +213,34 @@ class EtcdStore:
         except Compacted:
             return
 
+    async def keeps(self, revision: int, *, timeout: timedelta) -> bool:
+        """See `KeyValueStore.keeps`: a read of no key at that revision."""
+        request = api.RangeRequest(key=b"\0", count_only=True, revision=revision)
+        try:
+            await self._call(f"read at revision {revision}", "range", request, timeout, may_write=False)
+        except Compacted:
+            return False
+        return True
+
     async def status(self, *, timeout: timedelta) -> StoreStatus:
-        """See `KeyValueStore.status`. The alarms are the cluster's, the rest is of the member that answered."""
+        """See `KeyValueStore.status`. The alarms are the cluster's, the rest is of the member that answered.
+
+        The quota is in the answer from etcd 3.6 on; older ones show it among their metrics only, at the same address.
+        """
         deadline = _now() + timeout.total_seconds()
         answer = await self._call("status", "status", api.StatusRequest(), timeout, may_write=False)
         left = timedelta(seconds=deadline - _now())
         alarms = await self._call("alarms", "alarm", api.AlarmRequest(), left, may_write=False)
         names = {alarm_name(item.alarm) for item in alarms.alarms}
+        quota = answer.dbSizeQuota or await self._members[self._current].quota_bytes(deadline - _now())
         return StoreStatus(
             version=answer.version,
             size_bytes=answer.dbSize,
             alarms=tuple(sorted(names)),
             cluster_id=answer.header.cluster_id,
             revision=answer.header.revision,
+            in_use_bytes=answer.dbSizeInUse,
+            quota_bytes=quota,
         )
 
     async def close(self) -> None:

@@ -164,13 +164,25 @@ class WatchBatch:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What the store says of itself: `size_bytes` of its database, active alarms by name (`NOSPACE`)."""
+    """What the store says of itself.
+
+    Attributes:
+        version: of the member that answered.
+        size_bytes: of its file. It never shrinks by itself, and the store refuses writes when it reaches the quota.
+        alarms: those that are raised, by name (`NOSPACE`, `CORRUPT`); the whole cluster's.
+        cluster_id: of the cluster that answered.
+        revision: the newest.
+        in_use_bytes: of the file; the rest is free pages that the next writes fill. 0: not told (etcd before 3.4).
+        quota_bytes: above it the store refuses writes. 0: not told.
+    """
 
     version: str
     size_bytes: int
     alarms: tuple[str, ...]
     cluster_id: int
     revision: int
+    in_use_bytes: int = 0
+    quota_bytes: int = 0
 
 
 class KeyValueStore(Protocol):
@@ -250,6 +262,13 @@ class KeyValueStore(Protocol):
 
     async def compact(self, revision: int, *, timeout: timedelta) -> None:
         """Forget history before `revision`: watches from there raise `Compacted`. Done already is not an error."""
+        ...
+
+    async def keeps(self, revision: int, *, timeout: timedelta) -> bool:
+        """Tell whether the store still has the history of a revision; False: it is compacted away.
+
+        The oldest revision that it has cannot be asked for.
+        """
         ...
 
     async def status(self, *, timeout: timedelta) -> StoreStatus:

@@ -311,7 +311,9 @@ async def test_a_full_store_refuses_writes_with_its_reason_and_shows_its_alarm(t
                 await fill()
 
             assert caught.value.reason == "STORE_FULL"
-            assert (await store.status(timeout=T)).alarms == ("NOSPACE",)
+            status = await store.status(timeout=T)
+            assert status.alarms == ("NOSPACE",)
+            assert status.quota_bytes == 4 * 1024**2
             assert (await store.get("fill/0", timeout=T))[0] is not None
         finally:
             await store.close()

@@ -328,6 +328,16 @@ async def test_a_watch_from_before_a_compaction_ends_with_where_history_begins(k
     assert (await kv.store.get(kv.key("a"), timeout=T))[0].value == b"2"
 
 
+async def test_history_is_kept_until_it_is_compacted(kv):
+    first = await kv.store.put(kv.key("a"), b"1", timeout=T)
+    last = await kv.store.put(kv.key("a"), b"2", timeout=T)
+
+    assert await kv.store.keeps(first, timeout=T)
+    await kv.store.compact(last, timeout=T)
+    assert not await kv.store.keeps(first, timeout=T)
+    assert await kv.store.keeps(last, timeout=T)
+
+
 async def test_the_future_cannot_be_compacted(kv):
     with pytest.raises(InvalidInput):
         await kv.store.compact(1 << 40, timeout=T)
@@ -404,7 +414,7 @@ async def test_the_status_names_version_size_cluster_and_revision(kv):
     status = await kv.store.status(timeout=T)
 
     assert status.version
-    assert status.size_bytes > 0
+    assert 0 < status.in_use_bytes <= status.size_bytes
     assert status.alarms == ()
     assert status.revision >= revision
 
