@@ -42,6 +42,7 @@ __all__ = [
     "decompress",
     "encode_index",
     "encode_records",
+    "parse_bounded",
     "rising",
 ]
 
@@ -53,6 +54,7 @@ LARGEST_BLOCK = LARGEST_RECORD + _MIB
 """Before compression. A block that claims more is damaged, whatever its checksum says."""
 CHECKSUM_BYTES = 16
 _LARGEST_WINDOW = 32 * _MIB
+_SMALL_MESSAGE = _MIB
 
 _REVISION = struct.Struct(">IQI")
 _NULL, _TEXT, _NUMBER, _BLOB = 0, 1, 2, 3
@@ -203,7 +205,7 @@ def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
         FileDamaged: it is not a block, or not one of sorted records.
     """
     message = storage_pb2.RecordBlock()
-    _parse(key, raw, message)
+    parse_bounded(key, raw, message, most_fields=_fields(count, 1), what="one of its blocks")
     # Compared before anything is copied: what a crafted block claims must not be made first.
     if not len(message.ids) == len(message.bodies) == count or len(message.revisions) != count * _REVISION.size:
         raise FileDamaged(key, f"one of its blocks does not have the {count} records that its footer names")
@@ -216,7 +218,7 @@ def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
 def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     """Read a block of an index dump with so many columns. Otherwise as `decode_records`."""
     message = storage_pb2.IndexBlock()
-    _parse(key, raw, message)
+    parse_bounded(key, raw, message, most_fields=_fields(count, columns + 1), what="one of its blocks")
     kinds = message.kinds
     values: dict[int, Sequence[Value]] = {_TEXT: message.texts, _NUMBER: message.numbers, _BLOB: message.blobs}
     if (
@@ -256,11 +258,62 @@ def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
         raise FileDamaged(key, f"{what} cannot be decompressed ({cause})") from cause
 
 
-def _parse(key: str, raw: bytes, message: Message) -> None:
+def parse_bounded(key: str, raw: bytes, message: Message, *, most_fields: int, what: str) -> None:
+    """Parse a message that may have been crafted.
+
+    A field of two bytes takes up to fifty when it is parsed. So of a message that is not small the fields are counted
+    before: honest ones that are large have few and long ones.
+
+    Raises:
+        FileDamaged: it cannot be parsed, or has more fields than it can have.
+    """
+    if len(raw) > _SMALL_MESSAGE and not _has_at_most(raw, most_fields):
+        raise FileDamaged(key, f"{what} has more parts than it can have")
     try:
         message.ParseFromString(raw)
     except DecodeError as cause:
-        raise FileDamaged(key, "one of its blocks cannot be read") from cause
+        raise FileDamaged(key, f"{what} cannot be read") from cause
+
+
+def _fields(count: int, for_each: int) -> int:
+    # Twice, and some: a newer version may have more.
+    return 2 * count * (for_each + 1) + 100
+
+
+def _has_at_most(raw: bytes, most: int) -> bool:
+    """Count the fields of a serialised message, up to the first that is too many or that none of ours could have."""
+    at = 0
+    for _ in range(most):
+        if at >= len(raw):
+            return True
+        tag, at = _varint(raw, at)
+        match tag & 7:
+            case 0:
+                _, at = _varint(raw, at)
+            case 1:
+                at += 8
+            case 2:
+                length, at = _varint(raw, at)
+                at += length
+            case 5:
+                at += 4
+            case _:
+                return False
+    return at >= len(raw)
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """Read a varint; answers it and where it ends. One that has no end ends the message."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(raw):
+            break
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    return value, len(raw)
 
 
 def _pack(records: Sequence[StoredRecord] | Sequence[StoredRow]) -> bytes:

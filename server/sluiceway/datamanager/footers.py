@@ -19,9 +19,15 @@ from enum import StrEnum
 from itertools import accumulate
 
 import zstandard
-from google.protobuf.message import DecodeError
 
-from sluiceway.datamanager.blocks import CHECKSUM_BYTES, LARGEST_BLOCK, FileDamaged, checksum, decompress
+from sluiceway.datamanager.blocks import (
+    CHECKSUM_BYTES,
+    LARGEST_BLOCK,
+    FileDamaged,
+    checksum,
+    decompress,
+    parse_bounded,
+)
 from sluiceway.records.storage.v1 import storage_pb2
 
 __all__ = [
@@ -43,6 +49,7 @@ LARGEST_FOOTER = 16 * 1024 * 1024
 
 _VERSION = 1
 _MOST_COLUMNS = 1000
+_MOST_BLOCKS = 100_000
 _TRAILER = struct.Struct(">II16s8s")
 TRAILER_BYTES = _TRAILER.size
 MAGIC_BYTES = 8
@@ -118,8 +125,11 @@ def encode_end(kind: FileKind, message: storage_pb2.FileFooter) -> bytes:
     """
     raw = message.SerializeToString()
     data = zstandard.ZstdCompressor().compress(raw)
-    if max(len(raw), len(data)) > LARGEST_FOOTER:
-        raise ValueError(f"a file of {message.type} records has a footer of {len(raw)} bytes: split it earlier")
+    if max(len(raw), len(data)) > LARGEST_FOOTER or len(message.lengths) > _MOST_BLOCKS:
+        raise ValueError(
+            f"a file of {message.type} records has {len(message.lengths)} blocks and a footer of {len(raw)} bytes: no"
+            " reader would take it; split it earlier"
+        )
     return data + _TRAILER.pack(len(data), len(raw), checksum(data), kind.magic)
 
 
@@ -173,10 +183,8 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
     if checksum(data) != check:
         raise FileDamaged(key, "the checksum of its footer does not hold")
     message = storage_pb2.FileFooter()
-    try:
-        message.ParseFromString(decompress(key, data, size, what="its footer"))
-    except DecodeError as cause:
-        raise FileDamaged(key, "its footer cannot be read") from cause
+    raw = decompress(key, data, size, what="its footer")
+    parse_bounded(key, raw, message, most_fields=4 * _MOST_BLOCKS, what="its footer")
     return _footer(key, kind, message, footer_offset)
 
 

@@ -18,18 +18,23 @@ import zstandard
 from google.protobuf.message import Message
 
 from sluiceway.api.run.v1 import definition_pb2 as api
+from sluiceway.datamanager.blocks import RecordBlock, StoredRecord, decode_records, encode_records
 from sluiceway.datamanager.caches import (
     WEIGHT_OF_KEY,
     Lru,
+    weight_of_block,
+    weight_of_footer,
     weight_of_message,
     weight_of_transaction,
     weight_of_version,
 )
 from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue, add_transaction, decode_transactions, encode_entry
+from sluiceway.datamanager.footers import MAGIC_BYTES, FileKind, Footer, decode_end, encode_end
 from sluiceway.datamanager.model import Emit, LogSequence, Position, Put
-from sluiceway.datamanager.readdb import Version
+from sluiceway.datamanager.tables import Version
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway.runmodel.creation import create
 from sluiceway.runservice import codec
 from sluiceway.runservice.records import RECORD_TYPES, RUN_CONFIG, TASK
@@ -125,10 +130,47 @@ def take_transactions(_: str) -> tuple[int, int]:
     return resident() - before, sum(weight_of_transaction(item.size) for item in kept)
 
 
+def take_blocks(id_: str) -> tuple[int, int]:
+    """The same for blocks of data files, of 64 KiB before compression."""
+    made = [StoredRecord(id_.format(number), Position(LogSequence(1, number), 0), bytes(300)) for number in range(170)]
+    raw = encode_records(made)
+    cache: Lru[tuple[str, int], RecordBlock] = Lru(1 << 40)
+    before = resident()
+    for number in range(200):
+        cache.put(("data/run/x", number), decode_records("x", raw, 170), weight_of_block(len(raw), 170))
+    return resident() - before, cache.weight
+
+
+def take_footers(id_: str) -> tuple[int, int]:
+    """The same for footers of a thousand blocks."""
+    ids = [id_.format(number) for number in range(2000)]
+    footer = storage_pb2.FileFooter(
+        type="run",
+        records=1000,
+        firsts=ids[::2],
+        lasts=ids[1::2],
+        lengths=[20_000] * 1000,
+        sizes=[65_000] * 1000,
+        counts=[1] * 1000,
+        checksums=bytes(16_000),
+    )
+    end = encode_end(FileKind.DATA, footer)
+    cache: Lru[tuple[str, int], Footer] = Lru(1 << 40)
+    before = resident()
+    for number in range(100):
+        decoded = decode_end("data/run/x", FileKind.DATA, end, footer_offset=MAGIC_BYTES + 20_000_000)
+        cache.put(("data/run/x", number), decoded, weight_of_footer(1000, sum(map(len, ids))))
+    return resident() - before, cache.weight
+
+
+IDS = {"short": "{:08}", "of-runs": "01a20f52-3342-707a-8550-{:012}", "long": "/project/p1/" + "branch-" * 20 + "{:08}"}
+
 CASES = [
     *(pytest.param(take_versions, name, id=f"record-{name}") for name in MESSAGES),
     *(pytest.param(take_messages, name, id=f"message-{name}") for name in MESSAGES),
     pytest.param(take_transactions, "", id="transactions"),
+    *(pytest.param(take_blocks, id_, id=f"blocks-ids-{name}") for name, id_ in IDS.items()),
+    *(pytest.param(take_footers, id_, id=f"footers-ids-{name}") for name, id_ in IDS.items()),
 ]
 
 
