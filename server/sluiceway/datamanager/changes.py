@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ CHANGE_GROUP = "change_group"
 
 _CACHE_KIB = 4096
 _SIZES_AT_ONCE = 2000
+_CHANGE_BYTES = 50
 
 _SCHEMA = (
     "CREATE TABLE changes (type TEXT NOT NULL, id TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,"
@@ -96,17 +97,17 @@ class Changes:
         """See `ChangeScratch.changed_bytes`."""
         return await self._run(self._scratch.changed_bytes)
 
-    def sizes(self, type_: str) -> AsyncIterator[list[ChangeSize]]:
+    def sizes(self, type_: str) -> AsyncGenerator[list[ChangeSize], None]:
         """See `ChangeScratch.sizes`."""
         return self._pieces(lambda: self._scratch.sizes(type_))
 
     def pages(
         self, type_: str, *, after: str | None, before: str | None, page_bytes: int
-    ) -> AsyncIterator[list[Change]]:
+    ) -> AsyncGenerator[list[Change], None]:
         """See `ChangeScratch.pages`."""
         return self._pieces(lambda: self._scratch.pages(type_, after=after, before=before, page_bytes=page_bytes))
 
-    async def _pieces(self, begin: Callable[[], Iterator[list[T]]]) -> AsyncIterator[list[T]]:
+    async def _pieces(self, begin: Callable[[], Iterator[list[T]]]) -> AsyncGenerator[list[T], None]:
         pieces = await self._run(begin)
         while (piece := await self._run(lambda: next(pieces, None))) is not None:
             yield piece
@@ -172,7 +173,7 @@ class ChangeScratch:
             type_: the type's name.
             after: only ids that are greater; None: from the first.
             before: only ids that are less; None: to the last.
-            page_bytes: a page ends when it has reached as much.
+            page_bytes: a page ends when it weighs as much, with something added for each change.
         """
         conditions, arguments = ["type = ?"], [type_]
         if after is not None:
@@ -187,7 +188,7 @@ class ChangeScratch:
             Change(id_, Position(LogSequence(epoch, counter), number), body)
             for id_, epoch, counter, number, body in self._each(text, tuple(arguments))
         )
-        return _chunks(changes, lambda change: len(change.id) + len(change.body or b""), page_bytes)
+        return _chunks(changes, _weight, page_bytes)
 
     def close(self) -> None:
         """Close and delete the file. May be called twice."""
@@ -222,6 +223,10 @@ def _rows(entry: LogEntry) -> list[tuple[str, str, int, int, int, int | None, by
         (type_, id_, epoch, counter, number, None if body is None else len(id_.encode()) + len(body), body)
         for (type_, id_), (number, body) in last.items()
     ]
+
+
+def _weight(change: Change) -> int:
+    return _CHANGE_BYTES + len(change.id) + len(change.body or b"")
 
 
 def _chunks(items: Iterator[T], weight: Callable[[T], int], limit: int) -> Iterator[list[T]]:

@@ -1,8 +1,9 @@
-"""The log in etcd: `head`, `flushed` and `log/<sequence>`, and nothing else.
+"""The log in etcd: `head`, `flushed`, `log/<sequence>` and `checkpoint`, and nothing else.
 
     <prefix>/db/head            the newest entry; compared by value by whoever writes the next one
     <prefix>/db/log/<sequence>  the entries that are not trimmed yet
     <prefix>/db/flushed         up to where the object storage has them
+    <prefix>/db/checkpoint      the newest manifest; a hint for whoever would list them otherwise
 
 Every answer is checked: it comes from the etcd cluster that the epoch object names, and etcd's revision never falls.
 """
@@ -13,11 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto
+from google.protobuf.message import DecodeError
+
+from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway.kv.port import Compare, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.storage.v1 import storage_pb2
 
 __all__ = ["FlushMark", "HeadMark", "Log", "LogLook"]
 
@@ -117,6 +121,7 @@ class Log:
         self._cluster_id: int | None = None
         self.head_key = f"{prefix}/db/head"
         self.flushed_key = f"{prefix}/db/flushed"
+        self.checkpoint_key = f"{prefix}/db/checkpoint"
         self._folder = f"{prefix}/db/log/"
 
     def expect_cluster(self, cluster_id: int) -> None:
@@ -173,6 +178,33 @@ class Log:
                 reason="ETCD_CHANGED",
             )
         return FlushMark.parse(result.reads[0][0].value)
+
+    async def checkpoint(self) -> LogSequence | None:
+        """Read which manifest is the newest. A hint: it may be behind, or absent, or of a history that is void."""
+        return (await self._checkpoint())[1]
+
+    async def advance_checkpoint(self, sequence: LogSequence) -> LogSequence:
+        """Say that there is a manifest of a sequence, unless a newer one is named; answers which one is now."""
+        new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
+        while True:
+            raw, known = await self._checkpoint()
+            if known is not None and known >= sequence:
+                return known
+            result = await self._txn(
+                compare=(Compare(self.checkpoint_key, raw),), then=(PutKey(self.checkpoint_key, new),)
+            )
+            if result.succeeded:
+                return sequence
+
+    async def _checkpoint(self) -> tuple[bytes | None, LogSequence | None]:
+        (found,) = (await self._txn(then=(Get(self.checkpoint_key),))).reads
+        if not found:
+            return None, None
+        try:
+            value = storage_pb2.Checkpoint.FromString(found[0].value)
+        except DecodeError:
+            return found[0].value, None  # what is not understood gives no hint, and is overwritten
+        return found[0].value, from_sequence_proto(value.sequence)
 
     def _entries(self, first: LogSequence) -> Range:
         return Range(f"{self._folder}{first}", f"{self._folder}{LogSequence(first.epoch + 1, 0)}", _ENTRIES_AT_ONCE)

@@ -34,6 +34,19 @@ class DataManagerSettings:
         ring_bytes: of memory for the newest transactions, for subscribers (eight times their encoding).
         subscriber_bytes: as much waiting for one subscriber cuts it.
         check_interval: between two looks at etcd when nothing else talks to it.
+        checkpoint_entries: as many log entries in the object storage since the newest manifest make a checkpoint due.
+            Fewer: new servers start sooner, and more is written.
+        checkpoint_bytes: as many bytes of them do.
+        checkpoint_interval: so does this time since the newest manifest, when anything has changed.
+        checkpoint_gives_up: a checkpoint that takes longer is of no use. Shorter than `orphans_after` by far: its files
+            are nobody's until it ends.
+        file_bytes: of a data file; one that would be larger is split. Larger: fewer objects, more to write anew for a
+            change in the middle.
+        duty_interval: between two looks whether a checkpoint or a clean is due, and for a newer manifest.
+        clean_interval: between two cleans of the server that made the newest manifest.
+        manifests_kept_for: a manifest, all that it names, and the log after it stay as long.
+        manifests_kept: so do as many of the newest, however old they are.
+        orphans_after: an object that nothing names goes after this time. Longer than any clock is wrong.
         stop_timeout: for finishing and flushing at the end.
         etcd_quota_bytes: etcd's --quota-backend-bytes, where etcd does not tell it (before 3.6: in its metrics only).
         etcd_check_interval: between two looks at etcd's size and alarms; a fifth of it while it is nearly full.
@@ -59,6 +72,16 @@ class DataManagerSettings:
     ring_bytes: int = 8 * _MIB
     subscriber_bytes: int = _MIB
     check_interval: timedelta = timedelta(seconds=5)
+    checkpoint_entries: int = 10_000
+    checkpoint_bytes: int = 64 * _MIB
+    checkpoint_interval: timedelta = timedelta(minutes=10)
+    checkpoint_gives_up: timedelta = timedelta(hours=6)
+    file_bytes: int = 16 * _MIB
+    duty_interval: timedelta = timedelta(seconds=10)
+    clean_interval: timedelta = timedelta(hours=1)
+    manifests_kept_for: timedelta = timedelta(hours=24)
+    manifests_kept: int = 3
+    orphans_after: timedelta = timedelta(hours=24)
     stop_timeout: timedelta = timedelta(seconds=5)
     etcd_quota_bytes: int = 8 * 1024 * _MIB
     etcd_check_interval: timedelta = timedelta(seconds=30)

@@ -92,7 +92,7 @@ def test_pages_are_sorted_by_code_point_and_bounded(scratch: ChangeScratch) -> N
     ids = ["", "A", "a", "a\0b", "ab", "z", "é", "\uffff", "\U0001f600"]
     scratch.add([entry(1, transaction(*(put(id_, b"123456789") for id_ in reversed(ids))))])
     assert [change.id for page in changes(scratch) for change in page] == sorted(ids)
-    assert [len(page) for page in changes(scratch, page=25)] == [3, 3, 3]
+    assert [len(page) for page in changes(scratch, page=170)] == [3, 3, 3]
     assert [change.id for page in changes(scratch, after="a", before="é") for change in page] == ["a\0b", "ab", "z"]
     assert changes(scratch, after="\U0001f600") == []
 

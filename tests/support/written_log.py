@@ -1,0 +1,212 @@
+"""A log in an object storage, written without a server, with the plain model of what it means.
+
+    log = WrittenLog(storage, "prefix")
+    log.commit(put("a", rank=1), groups=["g"])
+    flushed = await log.flush()
+    log.begin_epoch(accepted=LogSequence(1, 3))
+
+`checkpointer` makes a real one over it, `contents` reads back what a manifest names.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from sluiceway.datamanager.blocks import StoredRecord, StoredRow
+from sluiceway.datamanager.changes import CHANGE_GROUP
+from sluiceway.datamanager.checkpointer import Checkpointer
+from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.entries import (
+    GENESIS_DIGEST,
+    Catalogue,
+    LogEntry,
+    add_transaction,
+    encode_entry,
+    sequence_proto,
+)
+from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log import FlushMark, Log
+from sluiceway.datamanager.manifests import ManifestStore
+from sluiceway.datamanager.model import Action, Bodies, Column, Delete, LogSequence, Position, Put, RecordType
+from sluiceway.datamanager.segments import SegmentStore, encode_segment
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.foundation.clock import Clock, SystemClock
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+
+__all__ = ["JOB", "LOCAL", "SMALL", "WrittenLog", "checkpointer", "contents", "job", "rows", "stores"]
+
+LOCAL: RecordType[log_pb2.Epoch] = RecordType("local", log_pb2.Epoch)
+
+JOB: RecordType[log_pb2.Epoch] = RecordType(
+    "job",
+    log_pb2.Epoch,
+    columns=(Column("group", lambda m: m.writer or None), Column("rank", lambda m: m.number)),
+    indexes=(("group", "rank"),),
+    bodies=Bodies.REMOTE,
+    settled=lambda m: m.cluster_id == 1,
+)
+"""Settled when `cluster_id` is 1."""
+
+SMALL = DataManagerSettings(server_id="one", file_bytes=64 * 1024)
+
+Contents = dict[tuple[str, str], tuple[Position, bytes]]
+
+
+def job(id_: str, *, group: str = "", rank: int = 0, done: bool = False, text: str = "") -> Put:
+    return Put(JOB, id_, log_pb2.Epoch(writer=group, number=rank, cluster_id=int(done), database_id=text))
+
+
+class WrittenLog:
+    """See the module.
+
+    Attributes:
+        model: what the history says, by type and id.
+        marks: of each flush, the model as it was then.
+        lineage: the history.
+    """
+
+    def __init__(self, storage: ObjectStorage, prefix: str) -> None:
+        self.segments = SegmentStore(storage, prefix=prefix)
+        self.model: Contents = {}
+        self.states: dict[LogSequence, Contents] = {}
+        self._accepted: dict[int, LogSequence | None] = {1: None}
+        self._entries: dict[LogSequence, LogEntry] = {}
+        self._pending: list[LogEntry] = []
+        self._last = LogSequence(1, 0)
+        self._digest = GENESIS_DIGEST
+        self._total = 0
+        self._compressor = zstandard.ZstdCompressor()
+        self._numbers = itertools.count(1)
+
+    @property
+    def lineage(self) -> Lineage:
+        return Lineage.of(self._accepted, self._last.epoch)
+
+    def commit(self, *actions: Action, groups: Sequence[str] = ()) -> Position:
+        """Add an entry of one transaction."""
+        return self.commit_batch((actions, groups))
+
+    def commit_batch(self, *transactions: tuple[Sequence[Action], Sequence[str]]) -> Position:
+        """Add an entry of several."""
+        batch = log_pb2.Batch()
+        sequence = self._last.next()
+        for index, (actions, groups) in enumerate(transactions):
+            add_transaction(batch, actions, groups)
+            for action in actions:
+                if isinstance(action, Put):
+                    body = action.message.SerializeToString()
+                    self.model[action.type.name, action.id] = (Position(sequence, index), body)
+                elif isinstance(action, Delete):
+                    self.model.pop((action.type.name, action.id), None)
+            for group in groups:
+                self.model[CHANGE_GROUP, group] = (Position(sequence, index), b"")
+        entry = encode_entry(
+            batch,
+            sequence=sequence,
+            batch_id=secrets.token_bytes(8),
+            writer="test",
+            time_us=next(self._numbers),
+            previous_digest=self._digest,
+            compressor=self._compressor,
+        )
+        self._entries[sequence] = entry
+        self._pending.append(entry)
+        self._last, self._digest = sequence, entry.digest
+        self._total += len(entry.raw)
+        self.states[sequence] = dict(self.model)
+        return entry.position
+
+    async def flush(self) -> FlushMark:
+        """Put what is pending as one segment; answers what `flushed` says then."""
+        if self._pending:
+            body = encode_segment(self._pending, total_bytes=self._total, writer="test")
+            assert await self.segments.put(self._pending[0].sequence, body)
+            self._pending = []
+        return self.mark()
+
+    def mark(self) -> FlushMark:
+        flushed = log_pb2.Flushed(sequence=sequence_proto(self._last), total_bytes=self._total, digest=self._digest)
+        return FlushMark.parse(flushed.SerializeToString())
+
+    def begin_epoch(self, accepted: LogSequence, *, number: int | None = None) -> FlushMark:
+        """Go on in a new epoch from an entry; answers the first `flushed` there. Its first entry is pending."""
+        number = number or self._last.epoch + 1
+        self._accepted[number] = accepted
+        self._pending = []
+        self._last, self._total = LogSequence(number, 0), 0
+        self._digest = self._entries[accepted].digest if accepted.counter else GENESIS_DIGEST
+        self.model = dict(self.states.get(accepted, {}))
+        mark = self.mark()
+        self.commit_batch(((), ()))
+        return mark
+
+
+def stores(storage: ObjectStorage, prefix: str) -> tuple[ManifestStore, FileStore]:
+    return ManifestStore(storage, prefix=prefix), FileStore(storage, prefix=prefix)
+
+
+def checkpointer(
+    storage: ObjectStorage,
+    kv: KeyValueStore,
+    folder: Path,
+    *,
+    prefix: str,
+    server_id: str = "one",
+    settings: DataManagerSettings = SMALL,
+    clock: Clock | None = None,
+    types: Sequence[RecordType[Any]] = (LOCAL, JOB),
+) -> Checkpointer:
+    manifests, files = stores(storage, prefix)
+    return Checkpointer(
+        storage=storage,
+        prefix=prefix,
+        log_=Log(kv, prefix=prefix, timeout=timedelta(seconds=5)),
+        segments=SegmentStore(storage, prefix=prefix),
+        manifests=manifests,
+        files=files,
+        catalogue=Catalogue(types),
+        database_id="database",
+        folder=folder / server_id,
+        settings=replace(settings, server_id=server_id),
+        clock=clock or SystemClock(),
+    )
+
+
+async def contents(storage: ObjectStorage, prefix: str, manifest: Manifest | None) -> Contents:
+    """Read all that a manifest names, each object checked whole."""
+    _, files = stores(storage, prefix)
+    found: Contents = {}
+    for type_ in manifest.types if manifest is not None else ():
+        for live in type_.files:
+            await files.verify(live.data)
+            records = [record async for piece in files.records(live.data) for record in piece]
+            found |= {(type_.type, record.id): (record.revision, record.body) for record in records}
+            if live.HasField("index"):
+                await files.verify(live.index)
+                dump = [row async for piece in files.rows(live.index) for row in piece]
+                assert [(row.id, row.revision) for row in dump] == [(record.id, record.revision) for record in records]
+    return found
+
+
+async def rows(storage: ObjectStorage, prefix: str, manifest: Manifest, type_name: str) -> Mapping[str, StoredRow]:
+    """Read the index dumps of a type."""
+    _, files = stores(storage, prefix)
+    return {
+        row.id: row
+        for type_ in manifest.types
+        if type_.type == type_name
+        for live in type_.files
+        async for piece in files.rows(live.index)
+        for row in piece
+    }
