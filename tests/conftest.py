@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.s3_servers import S3Server
 
 _numbers = itertools.count(1)
 
@@ -26,3 +30,42 @@ def etcd_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def etcd_prefix() -> str:
     """Keys of this test only, ending in a slash; no prefix of a test begins with another's."""
     return f"test-{next(_numbers)}/"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real, durable S3 server (SeaweedFS) that all tests of the session share: never end or pause it."""
+    from tests.support.s3_servers import Seaweed, started
+
+    with started(Seaweed(tmp_path_factory.mktemp("s3"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A second implementation of S3 (moto), in the memory of its own process, shared by all tests of the session."""
+    from tests.support.s3_servers import Moto, started
+
+    with started(Moto(tmp_path_factory.mktemp("s3-memory"))) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment, also of processes that the test starts, has the credentials of the owner of S3 buckets."""
+    from tests.support.s3_servers import OWNER
+
+    for name, value in OWNER.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, s3_owner: None) -> str:
+    """The address of an empty object storage on the durable S3 server, for `open_storage` or `--object-storage`."""
+    return s3_server.url()
+
+
+@pytest.fixture
+def s3_memory_url(s3_memory_server: S3Server, s3_owner: None) -> str:
+    """The address of an empty object storage on the S3 server in memory."""
+    return s3_memory_server.url()

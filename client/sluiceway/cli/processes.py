@@ -31,7 +31,7 @@ def standalone(
     grpc: Annotated[str, typer.Option(metavar="HOST:PORT", help="Of the server; port 0 picks one.")] = "127.0.0.1:7070",
     etcd: Etcd = None,
     object_storage: Annotated[
-        str | None, typer.Option(help="posix:DIR or s3://BUCKET/PREFIX; a folder if none.")
+        str | None, typer.Option(help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION; a folder if none.")
     ] = None,
     executors: Annotated[int, typer.Option(min=0, max=100, help="How many executors.")] = 1,
     slots: Annotated[int, typer.Option(min=1, max=1000, help="Tasks at a time, of each executor.")] = 4,
@@ -56,7 +56,7 @@ def standalone(
 def server(
     data_dir: Annotated[Path, typer.Option(help="Its read database and the first tokens.")],
     etcd: Annotated[str, typer.Option(metavar="URL,...", help="Endpoints of etcd, with commas.")],
-    object_storage: Annotated[str, typer.Option(help="posix:DIR or s3://BUCKET/PREFIX.")],
+    object_storage: Annotated[str, typer.Option(help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION.")],
     grpc: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where it listens; port 0 picks one.")
     ] = "127.0.0.1:7070",

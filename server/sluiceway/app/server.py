@@ -116,7 +116,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         kv = EtcdStore(settings.etcd)
         stack.push_async_callback(kv.close)
         # Before etcd is waited for: a setting that is wrong is told at once.
-        storage = await asyncio.to_thread(open_storage, settings.object_storage)
+        storage = await open_storage(settings.object_storage)
         stack.push_async_callback(storage.close)
         await reach_etcd(kv, settings.etcd)
         await _Server(settings, kv, storage, clock, ids).run(stop)

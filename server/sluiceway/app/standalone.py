@@ -211,7 +211,9 @@ class _Standalone:
         return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP, may_finish=True)
 
     def _spec(self, name: str, argv: Sequence[str]) -> ChildSpec:
-        environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}
+        # Only the server speaks to the object storage: what runs tasks does not hold its credentials.
+        kept = {each: value for each, value in os.environ.items() if name == "server" or not each.startswith("AWS_")}
+        environment = {**kept, "GRPC_ENABLE_FORK_SUPPORT": "0"}
         return ChildSpec(name, argv, self._log_path(name), environment=environment)
 
     def _log_path(self, name: str) -> Path:

@@ -6,7 +6,8 @@ from sluiceway.foundation.errors import InvalidInput
 
 __all__ = ["LONGEST_KEY_BYTES", "encode_key", "encode_prefix"]
 
-LONGEST_KEY_BYTES = 1024
+LONGEST_KEY_BYTES = 300
+"""What fits into the 1,024 bytes of an S3 object's name, whatever the key's characters (decision 0100)."""
 
 
 def encode_key(key: str, storage: str) -> bytes:
@@ -17,7 +18,7 @@ def encode_key(key: str, storage: str) -> bytes:
         storage: how to name the storage in an error.
 
     Raises:
-        InvalidInput: empty, longer than 1,024 bytes, or not UTF-8.
+        InvalidInput: empty, longer than 300 bytes, or not UTF-8.
     """
     if not key:
         raise InvalidInput(f"{storage}: an object's key cannot be empty")

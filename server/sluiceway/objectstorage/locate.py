@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway.objectstorage.s3_address import parse_address
+
+if TYPE_CHECKING:
+    from sluiceway.objectstorage.s3 import S3Storage
 
 __all__ = ["open_storage"]
 
 
-def open_storage(url: str) -> ObjectStorage:
-    """Open the storage that `url` names: `posix:DIR`. Blocks shortly (makes the folder).
+async def open_storage(url: str) -> ObjectStorage:
+    """Open the storage that `url` names, in the running event loop; the caller closes it.
+
+    Args:
+        url: `posix:DIR` (made if it is not there), or `s3://BUCKET[/PREFIX][?endpoint=URL][&region=REGION]`.
 
     Raises:
-        InvalidInput: it names none, or one that this build does not offer (reason `STORAGE_NOT_OFFERED`).
-        PermissionDenied, Unavailable: see `PosixStorage`.
+        InvalidInput: it names none, or holds credentials (reason `CREDENTIALS_IN_ADDRESS`).
+        FailedPrecondition: see `S3Storage.open`.
+        PermissionDenied, Unavailable: see `PosixStorage` and `S3Storage.open`.
     """
     scheme, colon, place = url.partition(":")
     if scheme == "posix" and colon and place.strip("/"):
         # posix:///srv/data is what people used to URLs write.
-        return PosixStorage(Path("/" + place.lstrip("/") if place.startswith("//") else place))
+        path = Path("/" + place.lstrip("/") if place.startswith("//") else place)
+        return await asyncio.to_thread(PosixStorage, path)
     if scheme == "s3" and place.startswith("//"):
-        raise InvalidInput(
-            f"{url}: an S3 object storage is not offered by this build yet; use posix:DIR",
-            reason="STORAGE_NOT_OFFERED",
-        )
-    raise InvalidInput(f'"{url}" names no object storage; write posix:DIR, such as posix:/var/lib/sluiceway/objects')
+        address = parse_address(url)
+        # In a thread: importing botocore takes a second and a half, which only those pay who use it.
+        return await (await asyncio.to_thread(_s3_storage)).open(address)
+    raise InvalidInput(
+        f'"{url}" names no object storage; write posix:DIR, such as posix:/var/lib/sluiceway/objects, or'
+        " s3://BUCKET/PREFIX?endpoint=URL"
+    )
+
+
+def _s3_storage() -> type[S3Storage]:
+    from sluiceway.objectstorage.s3 import S3Storage  # noqa: PLC0415
+
+    return S3Storage

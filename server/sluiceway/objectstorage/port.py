@@ -1,6 +1,6 @@
 """The small face of an object storage (`ost`): datamanager.md, "Object storage".
 
-Keys are non-empty text of at most 1,024 UTF-8 bytes, with `/` as the delimiter; any other character is allowed, and
+Keys are non-empty text of at most 300 UTF-8 bytes, with `/` as the delimiter; any other character is allowed, and
 lists are in byte order of the UTF-8 form. Objects are written whole
 or not at all: a reader never sees a part of one.
 """

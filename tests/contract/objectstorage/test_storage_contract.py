@@ -43,11 +43,30 @@ STRANGE_KEYS = [
     "x" * 80 + "/",
     "x" * 80 + "/y",
     "x" * 81,
-    "x" * 300 + "/y/" + "z" * 300,
-    "\0" * 1024,
-    "/" * 1024,
-    "ä" * 512,
-    "z/" * 512,
+    "x" * 270 + "/y/" + "z" * 27,
+    "\0" * 300,
+    "/" * 300,
+    "ä" * 150,
+    "z/" * 150,
+    "%2F",
+    "a%20b",
+    "a\\b",
+    " a",
+    "a ",
+    "b c",
+    "b/c",
+    "b-c",
+    "b.c",
+    "<&>\"'`|{}",
+    "\x01",
+    "\x7f",
+    "\uffff",
+    "\U0010ffff",
+    "x" * 60,
+    "x" * 59 + "/",
+    "x" * 60 + "/",
+    "x" * 60 + "!",
+    "x" * 120,
 ]
 
 
@@ -93,7 +112,7 @@ async def test_any_key_holds_its_own_object(storage):
 
 
 @pytest.mark.parametrize(
-    "key", ["", "x" * 1025, "ä" * 513, "\ud800"], ids=["empty", "long", "long in UTF-8", "no UTF-8"]
+    "key", ["", "x" * 301, "ä" * 151, "\ud800"], ids=["empty", "long", "long in UTF-8", "no UTF-8"]
 )
 async def test_a_key_that_no_object_can_have_is_invalid_everywhere(storage, key):
     for call in (storage.get, storage.head, storage.delete, storage.upload):
@@ -157,9 +176,9 @@ async def test_a_put_if_absent_keeps_what_is_there(storage):
 
 
 async def test_of_racing_puts_if_absent_exactly_one_wins_and_its_body_stays(storage):
-    for round_number in range(5):
+    for round_number in range(3):
         key = f"epoch/{round_number}"
-        won = await asyncio.gather(*(storage.put_if_absent(key, str(n).encode()) for n in range(16)))
+        won = await asyncio.gather(*(storage.put_if_absent(key, str(n).encode()) for n in range(8)))
         assert sum(won) == 1
         assert await storage.get(key) == str(won.index(True)).encode()
 

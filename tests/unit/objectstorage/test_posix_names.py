@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.objectstorage.posix_names import EntryKind, parse_name, path_of
 
 # Short alphabets make prefixes, marks and long equal beginnings meet.
@@ -118,24 +113,3 @@ def test_walking_sorted_folders_meets_keys_in_byte_order(keys):
 )
 def test_names_that_are_not_ours_are_passed_over(name, is_folder):
     assert parse_name(name, is_folder=is_folder) is None
-
-
-@pytest.mark.parametrize("form", ["posix:{}", "posix://{}"])
-def test_a_posix_address_opens_its_folder(tmp_path, form):
-    storage = open_storage(form.format(tmp_path / "new" / "root"))
-
-    assert isinstance(storage, PosixStorage)
-    assert Path(tmp_path / "new" / "root").is_dir()
-
-
-def test_an_s3_address_is_refused_as_not_offered_yet():
-    with pytest.raises(InvalidInput, match="not offered by this build yet") as caught:
-        open_storage("s3://bucket/prefix")
-
-    assert caught.value.reason == "STORAGE_NOT_OFFERED"
-
-
-@pytest.mark.parametrize("url", ["", "posix", "posix:", "posix:/", "posix:///", "/var/lib", "s3:bucket", "gs://bucket"])
-def test_an_address_that_names_no_storage_is_refused(url):
-    with pytest.raises(InvalidInput, match="names no object storage"):
-        open_storage(url)

@@ -1,0 +1,111 @@
+"""Keys and the names of S3 objects: one to one, in one order, and nothing that an endpoint stumbles over."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluiceway.objectstorage.keys import LONGEST_KEY_BYTES
+from sluiceway.objectstorage.s3_names import AFTER_ALL, LONGEST_NAME_BYTES, key_of, name_of, prefix_name
+
+# Short alphabets and lengths about the cuts make neighbours, prefixes and marks meet.
+KEYS = st.one_of(
+    st.binary(min_size=1, max_size=LONGEST_KEY_BYTES),
+    st.text("-./_`az0!A~", min_size=1, max_size=8).map(str.encode),
+    st.builds(
+        lambda start, n, tail: (start + "x" * n + tail).encode(),
+        st.sampled_from(["", "/", "a/"]),
+        st.one_of(st.integers(58, 62), st.integers(118, 122)),
+        st.text("-./_`az0x", max_size=4),
+    ),
+)
+
+
+def folder_by_folder(name: str) -> list[str]:
+    """How a storage sorts that keeps folders."""
+    return name.split("/")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (b"wal/0001-000000000042", "wal.d/0001-000000000042"),
+        (b"data/run/0001-3-ab", "data.d/run.d/0001-3-ab"),
+        (b"a.b", "a-zzb"),
+        (b"A z", "A41!20z7A"),
+        (b"a/", "a.d/!"),
+        (b"/", ".d/!"),
+        (b"//a", ".d/.d/a"),
+        (b"..", "-zz-zz"),
+        (b"_`", "__zz"),
+        (b"x" * 60, "x" * 60 + "/!"),
+        (b"x" * 60 + b"y", "x" * 60 + "/y"),
+        (b"x" * 60 + b"/y", "x" * 60 + "/.d/y"),
+    ],
+    ids=repr,
+)
+def test_names_are_as_documented(key, name):
+    assert name_of(key) == name
+
+
+@given(KEYS)
+def test_a_name_reads_back_as_its_key(key):
+    assert key_of(name_of(key)) == key
+
+
+@given(st.lists(KEYS, unique=True, max_size=30))
+def test_names_sort_as_their_keys_do_byte_by_byte_and_folder_by_folder(keys):
+    names = [name_of(key) for key in sorted(keys)]
+
+    assert names == sorted(names)
+    assert names == sorted(names, key=folder_by_folder)
+
+
+@given(KEYS)
+def test_no_name_is_one_that_an_endpoint_cannot_have(key):
+    name = name_of(key)
+
+    assert len(name) <= LONGEST_NAME_BYTES
+    assert re.fullmatch(r"[0-9A-Fa-z_!./-]+", name)
+    for segment in name.split("/"):
+        assert 0 < len(segment) <= 255
+        assert segment not in (".", "..")
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_the_longest_key_has_a_name_whatever_its_bytes(byte):
+    assert len(name_of(bytes([byte]) * LONGEST_KEY_BYTES)) <= LONGEST_NAME_BYTES
+
+
+@given(KEYS, KEYS)
+def test_an_object_is_never_where_another_needs_a_folder(one, other):
+    assert not name_of(other).startswith(name_of(one) + "/")
+
+
+@given(KEYS, KEYS, st.data())
+def test_prefixes_hold_their_keys_and_what_is_behind_them_sorts_after_all(one, other, data):
+    prefix = one[: data.draw(st.integers(0, len(one)))]
+    end = prefix_name(prefix) + AFTER_ALL
+
+    for key in (one, other):
+        name = name_of(key)
+        if key.startswith(prefix):
+            assert name.startswith(prefix_name(prefix))
+        is_before = key.startswith(prefix) or key < prefix
+        assert (name < end) is is_before
+        assert (folder_by_folder(name) < folder_by_folder(end)) is is_before
+
+
+@given(st.text("abz!-._/0A4~", min_size=1, max_size=8))
+def test_what_is_no_name_of_a_key_is_somebody_elses(name):
+    key = key_of(name)
+
+    assert key is None or name_of(key) == name
+
+
+@pytest.mark.parametrize("name", ["", "!", "README.md", "a/b", "a.d", "a.d/", "z", "a!", "A7a", "x" * 61, "probe.x"])
+def test_names_of_others_are_passed_over(name):
+    assert key_of(name) is None
