@@ -1,7 +1,7 @@
 """The blocks of data files and index dumps: records to bytes and back, each way checked. Pure.
 
-A block is some 64 KiB of records sorted by id, kept in columns (`RecordBlock`, `IndexBlock`) because ids, revisions and
-equal values compress better beside each other, and because a million rows are then read without a message for each.
+A block is some 64 KiB of records sorted by id, kept in columns (`RecordBlock`, `IndexBlock`): a million rows are then
+read without a message for each (decision 0106).
 
 What comes from a storage is not trusted: no length that an object names is allocated before it was compared with a
 limit, and a block that was made to be damaged is told as such (`DataLoss`) and never half read.
