@@ -1,0 +1,167 @@
+"""Runs random histories of the database, many of them: `python -m tests.properties.run --count 10000`.
+
+Each seed is one history. One that fails is made short, and printed with its seed, its problems and its steps; keep it
+as a regression (`regressions.py`, with a line in BUGS.md). `--show SEED` prints what happens in one history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tests.properties.checker import check
+from tests.properties.plan import Plan, draw_plan
+from tests.properties.shrinking import shrink
+from tests.properties.world import happen
+
+__all__ = ["Failure", "describe", "fast_folder", "quiet", "run_plan", "run_seed", "shrunk"]
+
+_SHARED_MEMORY = Path("/dev/shm")
+"""Memory, where SQLite's files cost nothing."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A history that was not right."""
+
+    plan: Plan
+    problems: tuple[str, ...]
+
+
+def fast_folder() -> Path:
+    """Make a folder for read databases; in memory where there is some."""
+    where = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="sluice-histories-", dir=where))
+
+
+def quiet() -> None:
+    """Let the servers of histories log nothing."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+
+
+def run_plan(plan: Plan, folder: Path, reached: set[str] | None = None) -> tuple[str, ...]:
+    """Let one history happen, and judge it."""
+    return tuple(check(happen(plan, folder / f"{plan.seed}", reached)))
+
+
+def run_seed(seed: int, folder: Path, reached: set[str] | None = None) -> Failure | None:
+    """The same from a seed."""
+    plan = draw_plan(seed)
+    problems = run_plan(plan, folder, reached)
+    return Failure(plan, problems) if problems else None
+
+
+def shrunk(failure: Failure, folder: Path) -> Failure:
+    """Make it short."""
+    plan = shrink(failure.plan, failure.problems, lambda candidate: run_plan(candidate, folder))
+    return Failure(plan, run_plan(plan, folder) or failure.problems)
+
+
+def describe(failure: Failure) -> str:
+    """Print it for a person."""
+    lines = [f"seed {failure.plan.seed}, {failure.plan.servers} servers, {len(failure.plan.steps)} steps:"]
+    lines += [f"  {number:3} {step}" for number, step in enumerate(failure.plan.steps)]
+    lines += [f"  -> {problem[:2000]}" for problem in failure.problems[:8]]
+    return "\n".join(lines)
+
+
+# -- many
+
+
+def _work(seeds: range) -> tuple[list[Failure], set[str], int, float]:
+    quiet()
+    folder, reached, began = fast_folder(), set[str](), time.process_time()
+    try:
+        failures = [failure for seed in seeds if (failure := run_seed(seed, folder, reached)) is not None]
+        gc.collect()
+        return failures, reached, len(seeds), time.process_time() - began
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pieces(start: int, count: int) -> Iterator[range]:
+    for first in range(start, start + count, 20):
+        yield range(first, min(first + 20, start + count))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Random histories of the database, checked against a dictionary.")
+    parser.add_argument("--count", type=int, default=10_000, help="how many histories")
+    parser.add_argument("--start", type=int, default=1, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--shrink", type=int, default=3, help="how many failures are made short")
+    parser.add_argument("--show", type=int, help="show one history")
+    options = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of a set of texts must not differ from one process to the next.
+        os.execve(
+            sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
+        )
+    if options.show is not None:
+        return _show(options.show)
+    began, done = time.monotonic(), 0
+    failures: list[Failure] = []
+    reached: set[str] = set()
+    spent = 0.0
+    with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=50) as pool:
+        for found, points, number, seconds in pool.imap_unordered(_work, _pieces(options.start, options.count)):
+            done += number
+            reached |= points
+            failures += found
+            for failure in found:
+                print(f"\nseed {failure.plan.seed} failed: {failure.problems[0][:300]}", flush=True)
+            spent += seconds
+            pace = f"{done / (time.monotonic() - began):.1f} a second, {spent / done * 1000:.0f} ms each"
+            print(f"\r{done} of {options.count} histories, {pace}, {len(failures)} failed ", end="", flush=True)
+    print()
+    _report(failures, options.shrink)
+    from sluiceway.foundation.crashpoints import CRASH_POINTS
+
+    if CRASH_POINTS - reached:
+        print(f"no history came to: {', '.join(sorted(CRASH_POINTS - reached))}")
+    return 1 if failures else 0
+
+
+def _report(failures: list[Failure], most: int) -> None:
+    quiet()
+    folder = fast_folder()
+    for failure in failures[:most]:
+        print(describe(shrunk(failure, folder)), flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    if failures:
+        print(f"failed: {' '.join(str(failure.plan.seed) for failure in failures)}")
+
+
+def _show(seed: int) -> int:
+    from tests.properties.simulation import CURRENT, virtual_time
+
+    def say(_logger: object, _name: str, event: MutableMapping[str, Any]) -> str:
+        process = CURRENT.get()
+        return f"{virtual_time():9.4f} {process.name if process else '-':5} {event}"
+
+    structlog.configure(processors=[say], wrapper_class=structlog.make_filtering_bound_logger(10))
+    folder = fast_folder()
+    try:
+        failure = run_seed(seed, folder)
+        quiet()
+        if failure is not None:
+            print(describe(shrunk(failure, folder)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if failure is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
