@@ -25,6 +25,7 @@ from sluiceway.datamanager.model import (
     RecordType,
     TransactionFunction,
     View,
+    Where,
 )
 from sluiceway.datamanager.port import Committed
 from sluiceway.datamanager.queries import Place, plan_list
@@ -188,11 +189,11 @@ class _View:
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
         plan = plan_list(type_, query)
-        of = {column.name: column.of for column in type_.columns}
         rows: list[tuple[Place, M]] = []
         for id_, message in self.scan(type_):
-            if all(of[name](message) == value for name, value in plan.where):
-                rows.append((Place(tuple(of[name](message) for name in plan.order), id_), message))
+            fields = _fields(type_, message)
+            if plan.holds(fields):
+                rows.append((Place(tuple(fields[name] for name in plan.order), id_), message))
         rows.sort(key=lambda row: _sortable(row[0]), reverse=plan.descending)
         if plan.after is not None:
             last = _sortable(plan.after)
@@ -201,8 +202,16 @@ class _View:
         token = plan.token(page[-1][0]) if len(rows) > plan.size else ""
         return Page(tuple((place.id, message) for place, message in page), token)
 
-    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
+        page = self.select(type_, query)
+        return Page(tuple((id_, _fields(type_, message)) for id_, message in page.records), page.next_token)
+
+    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
         return len(self.select(type_, Query(where=where, size=limit)).records)
+
+
+def _fields(type_: RecordType[M], message: M) -> Fields:
+    return {column.name: column.of(message) for column in type_.columns}
 
 
 def _sortable(place: Place) -> list[tuple[int, Any]]:

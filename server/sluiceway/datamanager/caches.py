@@ -15,6 +15,9 @@ server together are below 100 MB, whatever the number of records:
     pictures of running runs    24 MiB    `sluiceway.runservice.run_cache`
     large configurations        12 MiB    `sluiceway.runservice.configs`
 
+Beside them, while it runs, each read of old records has up to 8 MiB of their bodies (`AT_HAND_BYTES`); at most four do
+at one time (`READS_OF_OLD_RECORDS`).
+
 None of them needs more: what a run at work touches was touched a moment ago, and the pages of the read database are
 also in the cache of the operating system.
 """
@@ -25,10 +28,12 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 
 __all__ = [
+    "AT_HAND_BYTES",
     "FILE_CACHE_BYTES",
     "GROUP_CACHE_BYTES",
     "MESSAGE_CACHE_BYTES",
     "READER_PAGE_BYTES",
+    "READS_OF_OLD_RECORDS",
     "RECORD_CACHE_BYTES",
     "WEIGHT_OF_KEY",
     "WRITER_PAGE_BYTES",
@@ -46,6 +51,8 @@ RECORD_CACHE_BYTES = 15 * _MIB
 GROUP_CACHE_BYTES = 2 * _MIB
 MESSAGE_CACHE_BYTES = 8 * _MIB
 FILE_CACHE_BYTES = 6 * _MIB
+AT_HAND_BYTES = 8 * _MIB
+READS_OF_OLD_RECORDS = 4
 WRITER_PAGE_BYTES = 12 * _MIB
 READER_PAGE_BYTES = 2 * _MIB
 

@@ -20,20 +20,25 @@ from typing import Any, TypeVar
 
 import structlog
 
+from sluiceway.datamanager.bodies import NO_BODIES, AtHand, BodiesNeeded, RemoteBodies
+from sluiceway.datamanager.caches import READS_OF_OLD_RECORDS
 from sluiceway.datamanager.core import Core
 from sluiceway.datamanager.entries import LogEntry, micros
 from sluiceway.datamanager.log import HeadMark, LogLook
 from sluiceway.datamanager.model import TransactionFunction
 from sluiceway.datamanager.port import Committed
-from sluiceway.datamanager.state import Outcome, Prepared
+from sluiceway.datamanager.state import Call, Outcome, Prepared
 from sluiceway.datamanager.store_watch import StoreWatch
 from sluiceway.datamanager.waiting import Backoff
+from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
 from sluiceway.kv.port import OutcomeUnknown
 
 __all__ = ["Committer"]
 
 log = structlog.get_logger(__name__)
+
+declare_crash_points("commit.before-append", "commit.after-append")
 
 T = TypeVar("T")
 
@@ -46,6 +51,7 @@ class _Request:
     function: TransactionFunction[Any]
     answer: asyncio.Future[Committed[Any]]
     deadline: float
+    at_hand: AtHand = NO_BODIES
 
     def succeed(self, outcome: Outcome) -> None:
         if not self.answer.done():
@@ -59,9 +65,12 @@ class _Request:
 class Committer:
     """See the module. `run` is its loop; `transact` may be called from any task."""
 
-    def __init__(self, core: Core, store: StoreWatch) -> None:
+    def __init__(self, core: Core, store: StoreWatch, bodies: RemoteBodies) -> None:
         self._core = core
         self._store = store
+        self._bodies = bodies
+        self._set_aside: dict[asyncio.Task[None], _Request] = {}
+        self._turns = asyncio.Semaphore(READS_OF_OLD_RECORDS)
         self._queue: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._taken: list[_Request] = []
@@ -109,7 +118,8 @@ class Committer:
     async def drain(self) -> None:
         """Refuse new transactions and wait until those that wait are answered."""
         self._closed = True
-        waiting = {request.answer for request in (*self._queue, *self._taken) if not request.answer.done()}
+        everybody = (*self._queue, *self._taken, *self._set_aside.values())
+        waiting = {request.answer for request in everybody if not request.answer.done()}
         if waiting:
             await asyncio.wait(waiting)
 
@@ -133,13 +143,15 @@ class Committer:
                     self._wake.set()
         finally:
             self._closed = True
+            for task in self._set_aside:
+                task.cancel()
             self._fail_everybody()
 
     def _fail_everybody(self) -> None:
         stopping = Unavailable("this server stops; nothing was written", reason="STOPPING")
         for request in self._taken:
             request.fail(_unknown("the server stopped before etcd had answered") if self._in_doubt else stopping)
-        for request in self._queue:
+        for request in (*self._queue, *self._set_aside.values()):
             request.fail(stopping)
         self._taken = []
         self._queue.clear()
@@ -167,11 +179,20 @@ class Committer:
             return True
         self._taken, self._in_doubt = requests, False
         last, now = core.tip, micros(core.clock.now())
-        functions = [request.function for request in requests]
-        prepared = await core.in_writer(lambda: core.state.prepare(functions, last=last, time_us=now))
-        settled = requests[: len(prepared.outcomes)]
-        self._queue.extendleft(reversed(requests[len(settled) :]))
+        calls = [Call(request.function, request.at_hand) for request in requests]
+        prepared = await core.in_writer(lambda: core.state.prepare(calls, last=last, time_us=now))
+        self._queue.extendleft(reversed(requests[len(prepared.outcomes) :]))
+        settled: list[_Request] = []
+        outcomes: list[Outcome] = []
+        for request, outcome in zip(requests, prepared.outcomes, strict=False):
+            if outcome.needed is not None:
+                self._fetch_for(request, outcome.needed)
+            else:
+                settled.append(request)
+                outcomes.append(outcome)
         self._taken = settled
+        if not settled:
+            return True
         confirmed: bool | None
         try:
             if prepared.entry is None:
@@ -201,7 +222,7 @@ class Committer:
             # Finds out what is missing, and ends this server if it cannot go on.
             await core.catch_up()
         elif confirmed:
-            for request, outcome in zip(settled, prepared.outcomes, strict=True):
+            for request, outcome in zip(settled, outcomes, strict=True):
                 if outcome.error is not None:
                     request.fail(outcome.error)
                 else:
@@ -209,6 +230,35 @@ class Committer:
         else:
             self._queue.extendleft(reversed(settled))
         return True
+
+    def _fetch_for(self, request: _Request, needed: BodiesNeeded) -> None:
+        """Set a request aside until the old records that it needs are here; the others go on."""
+        task = asyncio.create_task(self._fetch(request, needed), name="datamanager-fetch-bodies")
+        self._set_aside[task] = request
+        task.add_done_callback(lambda done: self._set_aside.pop(done, None))
+
+    async def _fetch(self, request: _Request, needed: BodiesNeeded) -> None:
+        core = self._core
+        at_hand = AtHand() if request.at_hand is NO_BODIES else request.at_hand
+        try:
+            async with asyncio.timeout(request.deadline - core.clock.monotonic()), self._turns:
+                await self._bodies.fetch(needed, at_hand)
+                if at_hand.after is not None:
+                    await core.wait_applied(at_hand.after)
+        except TimeoutError:
+            patience = core.settings.commit_patience.total_seconds()
+            request.fail(
+                Unavailable(
+                    f"nothing was written: the old records that it needs did not come within {patience:g} s",
+                    reason="OLD_RECORDS_UNAVAILABLE",
+                )
+            )
+        except Exception as error:
+            request.fail(error)
+        else:
+            request.at_hand = at_hand
+            self._queue.append(request)
+            self._wake.set()
 
     def _put_back(self, requests: list[_Request], error: Unavailable) -> None:
         now = self._core.clock.monotonic()
@@ -267,7 +317,8 @@ class Committer:
         while True:
             try:
                 self._in_doubt = True
-                return await self._core.log.append(known, entry, head)
+                crash_point("commit.before-append")
+                answer = await self._core.log.append(known, entry, head)
             except OutcomeUnknown as error:
                 sent = True
                 log.warning("commit_in_doubt", sequence=str(entry.sequence), error=str(error))
@@ -280,6 +331,9 @@ class Committer:
                     look = await self._look_past(known)
                     if look is not None:
                         return look
+            else:
+                crash_point("commit.after-append")
+                return answer
             await backoff.wait()
 
     async def _look_past(self, known: HeadMark) -> LogLook | None:

@@ -35,15 +35,21 @@ __all__ = [
     "RecordRevision",
     "RecordType",
     "TransactionFunction",
+    "Value",
     "View",
+    "Where",
 ]
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Fields = Mapping[str, str | int | None]
+Value = str | int | bytes | None
+"""The value of a column."""
+Fields = Mapping[str, Value]
 """The values of a record's columns, by column name."""
+Where = Mapping[str, Value | tuple[Value, ...]]
+"""What columns must equal; a tuple: one of these values."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -104,10 +110,13 @@ class Bodies(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[M]):
-    """A column of a type's read model: what lists filter and order by. `of` is pure."""
+    """A column of a type's read model: what lists filter and order by, and what `View.rows` answers. `of` is pure.
+
+    A column of bytes is there to be read by `View.rows` only; no index has it.
+    """
 
     name: str
-    of: Callable[[M], str | int | None]
+    of: Callable[[M], Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +129,11 @@ class RecordType(Generic[M]):
         columns: of its read model.
         indexes: tuples of column names, each followed by id; every `Query` must be served by one: its first columns
             are those of `where` (in any order), the rest is exactly `order`.
+        sparse: columns whose indexes leave out the records that have no value there: a list of the few that are live
+            costs nothing for the many that are not. A `Query` must give such a column a value.
         bodies: where they are.
         settled: of a type with remote bodies: whether a record has come to rest, such as a run that ended. The bodies
-            of those that have not are local everywhere.
+            of those that have not are local everywhere. None: all have, from the beginning.
         version: raise it when a column's `of` answers differently for the same message: every server then builds its
             read database anew.
     """
@@ -131,6 +142,7 @@ class RecordType(Generic[M]):
     message: type[M]
     columns: tuple[Column[M], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
+    sparse: tuple[str, ...] = ()
     bodies: Bodies = Bodies.LOCAL
     settled: Callable[[M], bool] | None = None
     version: int = 1
@@ -217,29 +229,33 @@ class Query:
     """A page of a list.
 
     Attributes:
-        where: columns that must equal a value.
+        where: columns that must equal a value, or one of a few: at most 32 combinations.
         order: column names, `-` in front of all of them for descending; the id decides ties, in the same direction.
             Empty: by id.
         size: 1 to 1,000.
         token: opaque, from the page before; one made for another query is refused.
     """
 
-    where: Fields = field(default_factory=dict)
+    where: Where = field(default_factory=dict)
     order: tuple[str, ...] = ()
     size: int = 100
     token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[M]):
-    """Records of a list with the token of the next page; empty when this is the last."""
+class Page(Generic[T_co]):
+    """Records of a list (messages, or columns) with the token of the next page; empty when this is the last."""
 
-    records: tuple[tuple[str, M], ...]
+    records: tuple[tuple[str, T_co], ...]
     next_token: str
 
 
 class View(Protocol):
-    """The database at one position. Messages that it hands out are shared: copy before you change one."""
+    """The database at one position. Messages that it hands out are shared: copy before you change one.
+
+    Bodies of old records may be in the object storage (`Bodies.REMOTE`). A function that asks for one is called again
+    when it is here, so it sees nothing of that but the time. `rows`, `revision`, `group` and `count` never need one.
+    """
 
     @property
     def position(self) -> Position:
@@ -266,7 +282,11 @@ class View(Protocol):
         """Answer a page of a list."""
         ...
 
-    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
+        """Answer a page of a list with the columns alone: what a list of a million old records needs."""
+        ...
+
+    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
         """Count the records of a list, up to `limit` of at most 1,000. Reads an index only, and no record."""
         ...
 

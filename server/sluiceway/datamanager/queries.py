@@ -3,6 +3,8 @@
 Every list is answered from an index (datamanager.md, "Read"), so a query that none serves is refused where it is made
 and not when the table has grown. A token holds the place of the last record of a page, not a number of records, so
 that a page never repeats or loses one because of what was written in between.
+
+A filter that allows several values is several lists, each from one index, that are merged by their order.
 """
 
 from __future__ import annotations
@@ -11,18 +13,18 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product, takewhile
+from math import prod
 from typing import Any
 
-from sluiceway.datamanager.model import Query, RecordType
+from sluiceway.datamanager.model import Fields, Query, RecordType, Value, Where
 from sluiceway.foundation.errors import InvalidInput, Violation
 
-__all__ = ["ListPlan", "Place", "plan_list"]
+__all__ = ["ListPlan", "Place", "check_indexes", "plan_list"]
 
 MAX_PAGE_SIZE = 1000
-
-Value = str | int | None
+MAX_MERGED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class ListPlan:
     """A query that was checked.
 
     Attributes:
-        where: pairs of column and value.
+        wheres: the lists that are merged, at least one, and none has a record of another: each pairs of column and
+            value.
         order: the ordering columns; the id comes after them.
         descending: the direction of all of them.
         size: of the page.
@@ -46,12 +49,16 @@ class ListPlan:
         fingerprint: of type, filter and order; tokens carry it.
     """
 
-    where: tuple[tuple[str, Value], ...]
+    wheres: tuple[tuple[tuple[str, Value], ...], ...]
     order: tuple[str, ...]
     descending: bool
     size: int
     after: Place | None
     fingerprint: str
+
+    def holds(self, fields: Fields) -> bool:
+        """Whether a record is of the list, by its columns."""
+        return any(all(fields[name] == value for name, value in where) for where in self.wheres)
 
     def token(self, place: Place) -> str:
         """Print the token of the page that begins after `place`."""
@@ -63,8 +70,8 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
     """Check a query against the indexes of its type.
 
     Raises:
-        InvalidInput: the size is not 1 to 1,000, a column does not exist, no index serves it, or the token is damaged
-            or of another query.
+        InvalidInput: the size is not 1 to 1,000, a column does not exist, no index serves it, it allows too many
+            values, or the token is damaged or of another query.
     """
     columns = {column.name for column in type_.columns}
     order = tuple(name.removeprefix("-") for name in query.order)
@@ -79,23 +86,40 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
         violations.append(
             Violation("filter", f"no index of type {type_.name} serves {sorted(query.where)} ordered by {query.order}")
         )
+    choices = [
+        [(name, value) for value in dict.fromkeys(wanted if isinstance(wanted, tuple) else (wanted,))]
+        for name, wanted in query.where.items()
+    ]
+    if not 1 <= (merged := prod(map(len, choices))) <= MAX_MERGED:
+        violations.append(Violation("filter", f"allows {merged} combinations of values, not 1 to {MAX_MERGED}"))
     if violations:
         raise InvalidInput(violations)
     fingerprint = _fingerprint(type_.name, query.where, query.order)
     after = _read_token(query.token, fingerprint, len(order)) if query.token else None
-    return ListPlan(tuple(query.where.items()), order, descending, query.size, after, fingerprint)
+    return ListPlan(tuple(product(*choices)), order, descending, query.size, after, fingerprint)
+
+
+def check_indexes(type_: RecordType[Any]) -> None:
+    """Find faults of a declaration when the database is opened, and not at the first list. Raises `InvalidInput`."""
+    for index in type_.indexes:
+        filters = tuple(takewhile(type_.sparse.__contains__, index))
+        plan_list(type_, Query(dict.fromkeys(filters, ""), index[len(filters) :]))
 
 
 def _served(type_: RecordType[Any], query: Query, order: tuple[str, ...]) -> bool:
     if len({name.startswith("-") for name in query.order}) > 1:
         return False  # an index walks one way
+    for name in type_.sparse:
+        wanted = query.where.get(name, "")
+        if name in order or None in (wanted if isinstance(wanted, tuple) else (wanted,)):
+            return False  # its indexes do not have the records without a value
     if not query.where and not order:
         return True  # by id
     filters = len(query.where)
     return any(set(index[:filters]) == set(query.where) and index[filters:] == order for index in type_.indexes)
 
 
-def _fingerprint(type_name: str, where: Mapping[str, Value], order: tuple[str, ...]) -> str:
+def _fingerprint(type_name: str, where: Where, order: tuple[str, ...]) -> str:
     text = json.dumps([type_name, sorted(where.items()), order])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

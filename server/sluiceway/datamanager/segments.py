@@ -18,7 +18,7 @@ import asyncio
 import bisect
 import hashlib
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -169,6 +169,10 @@ class SegmentStore:
         """Store a segment unless there is one that begins there. Tells whether it was stored."""
         return await self._storage.put_if_absent(self.key(first), body)
 
+    async def exists(self, first: LogSequence) -> bool:
+        """Whether there is a segment that begins with an entry."""
+        return await self._storage.head(self.key(first)) is not None
+
     async def read(self, first: LogSequence) -> Segment:
         """Read one, whole. Raises `NotFound`, `DataLoss`."""
         key = self.key(first)
@@ -202,7 +206,7 @@ class SegmentStore:
                 return (await self.read(first)).within(first, lineage)
         return None
 
-    async def after(self, sequence: LogSequence, lineage: Lineage) -> AsyncIterator[Segment]:
+    async def after(self, sequence: LogSequence, lineage: Lineage) -> AsyncGenerator[Segment, None]:
         """Give what follows an entry of the history, oldest first, as long as it is contiguous.
 
         The entry itself and void entries are left out of the segments. Where the history passes from one epoch to the
@@ -219,7 +223,7 @@ class SegmentStore:
             DataLoss: a segment is damaged, or does not follow from the one before.
         """
         wanted, before = lineage.following(sequence), None
-        while (found := await self._with(wanted)) is not None:
+        while lineage.contains(wanted) and (found := await self._with(wanted)) is not None:
             segment = found.within(wanted, lineage)
             if segment is None or segment.first != wanted:
                 return

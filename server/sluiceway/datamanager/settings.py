@@ -31,6 +31,11 @@ class DataManagerSettings:
         read_timeout: of one read of the read database.
         read_threads: for reads of the read database.
         history: how far back `subscribe` reaches. Costs disk in each server's read database.
+        body_retention: the bodies of records that came to rest, such as ended runs, stay in each server's read database
+            for so long after their last change; then they are read from the object storage. Shorter: less disk, and
+            more reads of the object storage.
+        body_interval: between two looks for such bodies.
+        body_timeout: of one read of them from the object storage.
         ring_bytes: of memory for the newest transactions, for subscribers (eight times their encoding).
         subscriber_bytes: as much waiting for one subscriber cuts it.
         check_interval: between two looks at etcd when nothing else talks to it.
@@ -48,6 +53,8 @@ class DataManagerSettings:
         manifests_kept: so do as many of the newest, however old they are.
         orphans_after: an object that nothing names goes after this time. Longer than any clock is wrong.
         stop_timeout: for finishing and flushing at the end.
+        rescue_timeout: for storing what only this server knows, when its database is lost.
+        recovery_wait: how long a recovery waits for etcd to answer, and for another recoverer to get on.
         etcd_quota_bytes: etcd's --quota-backend-bytes, where etcd does not tell it (before 3.6: in its metrics only).
         etcd_check_interval: between two looks at etcd's size and alarms; a fifth of it while it is nearly full.
         etcd_history: a healthy etcd has forgotten by then what was overwritten.
@@ -69,6 +76,9 @@ class DataManagerSettings:
     read_timeout: timedelta = timedelta(seconds=30)
     read_threads: int = 4
     history: timedelta = timedelta(hours=24)
+    body_retention: timedelta = timedelta(hours=24)
+    body_interval: timedelta = timedelta(seconds=1)
+    body_timeout: timedelta = timedelta(seconds=10)
     ring_bytes: int = 8 * _MIB
     subscriber_bytes: int = _MIB
     check_interval: timedelta = timedelta(seconds=5)
@@ -83,6 +93,8 @@ class DataManagerSettings:
     manifests_kept: int = 3
     orphans_after: timedelta = timedelta(hours=24)
     stop_timeout: timedelta = timedelta(seconds=5)
+    rescue_timeout: timedelta = timedelta(seconds=30)
+    recovery_wait: timedelta = timedelta(seconds=10)
     etcd_quota_bytes: int = 8 * 1024 * _MIB
     etcd_check_interval: timedelta = timedelta(seconds=30)
     etcd_history: timedelta = timedelta(hours=1)

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import zstandard
 from google.protobuf.message import Message
 
+from sluiceway.datamanager.bodies import NO_BODIES, AtHand, BodiesNeeded, Missing
 from sluiceway.datamanager.caches import (
     GROUP_CACHE_BYTES,
     RECORD_CACHE_BYTES,
@@ -51,12 +53,14 @@ from sluiceway.datamanager.model import (
     Put,
     Query,
     RecordType,
+    Where,
 )
-from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Row, Version
+from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Row
+from sluiceway.datamanager.tables import Version
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.records.log.v1 import log_pb2
 
-__all__ = ["Outcome", "Prepared", "State"]
+__all__ = ["Call", "Outcome", "Prepared", "State"]
 
 M = TypeVar("M", bound=Message)
 
@@ -67,12 +71,21 @@ Records = dict[tuple[str, str], Version | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
+
+    function: Callable[[Any], Decision[Any]]
+    at_hand: AtHand = NO_BODIES
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one transaction of a batch: a value with its position, or an error."""
+    """What became of one transaction of a batch: a value with its position, an error, or that it needs bodies first."""
 
     value: Any
     position: Position
-    error: BaseException | None = None
+    error: Exception | None = None
+    needed: BodiesNeeded | None = None
 
 
 @dataclass(slots=True)
@@ -147,13 +160,13 @@ class State:
 
     # -- preparing
 
-    def prepare(
-        self, functions: Sequence[Callable[[Any], Decision[Any]]], *, last: AppliedUpTo, time_us: int
-    ) -> Prepared:
+    def prepare(self, calls: Sequence[Call], *, last: AppliedUpTo, time_us: int) -> Prepared:
         """Call transaction functions, in order, each with the effects of those before it.
 
+        One that needs bodies which are not at hand has no effect on the others.
+
         Args:
-            functions: at least one.
+            calls: at least one.
             last: the entry after which the batch will stand.
             time_us: now; the entry's time is never before the last one's.
         """
@@ -167,10 +180,10 @@ class State:
         size = 0
         before = last.position
         try:
-            for function in functions:
+            for call in calls:
                 position = Position(sequence, len(logged))
                 try:
-                    decision = function(_BatchView(self, position))
+                    decision = call.function(_BatchView(self, position, call.at_hand))
                     if not decision.actions:
                         outcomes.append(Outcome(decision.value, before))
                         continue
@@ -178,6 +191,9 @@ class State:
                     self._check_types(decision)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
                     check_size(cost)
+                except BodiesNeeded as needed:
+                    outcomes.append(Outcome(None, before, needed=needed))
+                    continue
                 except Exception as error:
                     del batch.transactions[len(logged) :]
                     outcomes.append(Outcome(None, before, error))
@@ -273,7 +289,8 @@ class State:
         self._writes += 1
         self._database.begin()
         try:
-            self._database.write(self._committed, self._committed_groups)
+            times_us = {entry.sequence: entry.time_us for entry in self._unapplied}
+            self._database.write(self._committed, self._committed_groups, times_us=times_us)
             self._database.add_entries(
                 entry
                 for entry in self._unapplied
@@ -293,20 +310,48 @@ class State:
 
     # -- reading, for `_BatchView`
 
-    def find(self, type_: RecordType[Any], id_: str) -> Version | None:
-        """Read a record's exact state."""
+    def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
+        """See `ReadDatabase.drop_bodies`. What is committed and not written yet is written first."""
+        self.apply()
+        self._database.begin()
+        try:
+            looked_at = self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)
+            self._database.commit()
+        except BaseException:
+            self._database.rollback()
+            raise
+        return looked_at
+
+    def find(self, type_: RecordType[Any], id_: str, at_hand: AtHand = NO_BODIES) -> Version | None:
+        """Read a record's exact state. Raises `BodiesNeeded`."""
         key = (type_.name, id_)
         if key in self._batch:
             return self._batch[key]
         if key in self._committed:
             return self._committed[key]
         known = self._cache.get(key)
-        if known is None:
-            row = self._database.find(type_, id_)
-            version = None if row is None else _version(type_, row)
-            self._remember(key, version)
-            return version
-        return known.version
+        if known is not None:
+            return known.version
+        row = self._database.find(type_, id_)
+        version = None
+        if row is not None:
+            version = self._version(type_, row, at_hand)
+            if version is None:
+                raise BodiesNeeded([Missing(type_, id_, row.revision)])
+        self._remember(key, version)
+        return version
+
+    def find_revision(self, type_: RecordType[Any], id_: str) -> Position | None:
+        """Read a record's exact revision; needs no body."""
+        key = (type_.name, id_)
+        for layer in (self._batch, self._committed):
+            if key in layer:
+                version = layer[key]
+                return None if version is None else version.revision
+        known = self._cache.get(key)
+        if known is not None:
+            return None if known.version is None else known.version.revision
+        return self._database.revision(type_, id_)
 
     def find_group(self, name: str) -> Position | None:
         """Read a change group's exact revision."""
@@ -320,17 +365,31 @@ class State:
             self._group_cache.put(name, known, WEIGHT_OF_KEY)
         return known.revision
 
-    def scan(self, type_: RecordType[M], prefix: str, after: str) -> Iterator[tuple[str, M]]:
-        """Walk the exact state by id."""
+    def scan(self, type_: RecordType[M], prefix: str, after: str, at_hand: AtHand) -> Iterator[tuple[str, M]]:
+        """Walk the exact state by id. Raises `BodiesNeeded`."""
         self._settle()
-        for row in self._database.scan(type_, prefix, after):
-            yield row.id, self._message(type_, row)
+        rows = self._database.scan(type_, prefix, after)
+        for row in rows:
+            message = self._message(type_, row, at_hand)
+            if message is None:
+                ahead = (row, *islice(rows, at_hand.look_ahead() - 1))
+                raise BodiesNeeded(self._missing(type_, ahead, at_hand))
+            yield row.id, message
 
-    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        """Answer a page of the exact state."""
+    def select(self, type_: RecordType[M], query: Query, at_hand: AtHand) -> Page[M]:
+        """Answer a page of the exact state. Raises `BodiesNeeded`."""
         self._settle()
         rows, token = self._database.select(type_, query)
-        return Page(tuple((row.id, self._message(type_, row)) for row in rows), token)
+        messages = [self._message(type_, row, at_hand) for row in rows]
+        if None in messages:
+            raise BodiesNeeded(self._missing(type_, rows, at_hand))
+        return Page(tuple(zip((row.id for row in rows), cast(list[M], messages), strict=True)), token)
+
+    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
+        """Answer the columns of a page of the exact state."""
+        self._settle()
+        rows, token = self._database.select_rows(type_, query)
+        return Page(tuple(rows), token)
 
     def count(self, type_: RecordType[Any], query: Query) -> int:
         """Count records of the exact state."""
@@ -345,16 +404,28 @@ class State:
             self._database.write(self._unwritten, {})
             self._unwritten = {}
 
-    def _message(self, type_: RecordType[M], row: Row) -> M:
+    def _message(self, type_: RecordType[M], row: Row, at_hand: AtHand) -> M | None:
         key = (type_.name, row.id)
         version = self._batch.get(key)
         if version is None:
             known = self._cache.get(key)
             version = None if known is None else known.version
         if version is None or version.revision != row.revision:
-            version = _version(type_, row)
+            version = self._version(type_, row, at_hand)
+            if version is None:
+                return None
             self._remember(key, version)
         return cast(M, version.message)
+
+    def _version(self, type_: RecordType[Any], row: Row, at_hand: AtHand) -> Version | None:
+        body = row.body if row.body is not None else at_hand.find(type_.name, row.id, row.revision)
+        return None if body is None else Version(row.revision, type_.message.FromString(body), body)
+
+    def _missing(self, type_: RecordType[Any], rows: Iterable[Row], at_hand: AtHand) -> Iterator[Missing]:
+        # Those that are in the cache too: they may have left it at the next call.
+        for row in rows:
+            if row.body is None and at_hand.find(type_.name, row.id, row.revision) is None:
+                yield Missing(type_, row.id, row.revision)
 
     def _remember(self, key: tuple[str, str], version: Version | None) -> None:
         weight = WEIGHT_OF_KEY if version is None else weight_of_version(len(version.body))
@@ -377,37 +448,36 @@ def effects_of(transaction: LoggedTransaction) -> Records:
     return records
 
 
-def _version(type_: RecordType[Any], row: Row) -> Version:
-    return Version(row.revision, type_.message.FromString(row.body), row.body)
-
-
 class _BatchView:
     """The `View` of one transaction function: see `State`."""
 
-    def __init__(self, state: State, position: Position) -> None:
+    def __init__(self, state: State, position: Position, at_hand: AtHand) -> None:
         self._state = state
         self._position = position
+        self._at_hand = at_hand
 
     @property
     def position(self) -> Position:
         return self._position
 
     def get(self, type_: RecordType[M], id_: str) -> M | None:
-        version = self._state.find(type_, id_)
+        version = self._state.find(type_, id_, self._at_hand)
         return None if version is None else cast(M, version.message)
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        version = self._state.find(type_, id_)
-        return None if version is None else version.revision
+        return self._state.find_revision(type_, id_)
 
     def group(self, name: str) -> Position | None:
         return self._state.find_group(name)
 
     def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        return self._state.scan(type_, prefix, after)
+        return self._state.scan(type_, prefix, after, self._at_hand)
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        return self._state.select(type_, query)
+        return self._state.select(type_, query, self._at_hand)
 
-    def count(self, type_: RecordType[Any], where: Fields, *, limit: int) -> int:
+    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
+        return self._state.rows(type_, query)
+
+    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
         return self._state.count(type_, Query(where=where, size=limit))

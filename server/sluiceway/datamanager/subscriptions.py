@@ -1,6 +1,7 @@
 """Subscribers: every committed transaction from a position on, in order, none twice.
 
-A subscriber first pulls what is past: from the read database, then from a ring in memory. When it has all of it, it
+A subscriber first pulls what is past: from the segments in the object storage where the read database begins later
+(it has a day, and less on a new server), from the read database, then from a ring in memory. When it has all of it, it
 becomes *live*: transactions that touch its topics are pushed into its queue. Becoming live happens between two steps
 of the event loop, so nothing is missed or doubled. A live subscriber for which too much waits is cut; one that still
 pulls costs nothing but its place.
@@ -11,13 +12,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 
 from sluiceway.datamanager.caches import weight_of_transaction
 from sluiceway.datamanager.checks import topics_of
-from sluiceway.datamanager.entries import Catalogue, LoggedTransaction, decode_entry, decode_transactions
+from sluiceway.datamanager.entries import Catalogue, LogEntry, LoggedTransaction, decode_entry, decode_transactions
+from sluiceway.datamanager.lineage import Lineage
 from sluiceway.datamanager.model import Applied, LogSequence, Position
 from sluiceway.datamanager.readdb import ReadDatabase
 from sluiceway.datamanager.readers import Readers
+from sluiceway.datamanager.segments import Segment, SegmentStore
 from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
 
 __all__ = ["Subscriptions"]
@@ -25,6 +29,10 @@ __all__ = ["Subscriptions"]
 _ENTRIES_AT_ONCE = 64
 # More than the largest entry, so that a piece always has an entry after the one that was seen.
 _BYTES_AT_ONCE = 2 * 1024 * 1024
+_SEGMENT_SECONDS = 30
+
+_Piece = tuple[list[LoggedTransaction], Position]
+"""Transactions that follow a position, and the position that all up to is in them now."""
 
 
 class _Live:
@@ -70,12 +78,28 @@ class Subscriptions:
         readers: Readers,
         catalogue: Catalogue,
         *,
+        segments: SegmentStore,
+        lineage: Lineage,
         position: Position,
         ring_bytes: int,
         subscriber_bytes: int,
     ) -> None:
+        """Make them.
+
+        Args:
+            readers: of the read database.
+            catalogue: of the types.
+            segments: the log in the object storage.
+            lineage: the history of the present epoch.
+            position: the last one in the read database, which is the end of an entry.
+            ring_bytes: the weight of the transactions that are kept in memory.
+            subscriber_bytes: as much waits for one subscriber at most.
+        """
         self._readers = readers
         self._catalogue = catalogue
+        self._segments = segments
+        self._lineage = lineage
+        self._start = position
         self._position = position
         self._ring: deque[LoggedTransaction] = deque()
         self._ring_start = position
@@ -123,16 +147,18 @@ class Subscriptions:
 
     async def subscribe(self, *, after: Position, topics: Sequence[str]) -> AsyncGenerator[Applied, None]:
         """See `Database.subscribe`."""
+        self._check_history(after)
         wanted = frozenset(topics)
         at = after
         while at < self._position:
-            items = self._from_ring(at) if at >= self._ring_start else await self._from_database(at)
-            for item in items:
-                at = item.applied.position
-                if not wanted or wanted & topics_of(item.applied.actions):
-                    yield item.applied
-                if self._closed:
-                    raise _stopping()
+            async with aclosing(self._past(at)) as pieces:
+                async for items, reached in pieces:
+                    for item in items:
+                        if not wanted or wanted & topics_of(item.applied.actions):
+                            yield item.applied
+                        if self._closed:
+                            raise _stopping()
+                    at = reached
         live = self._go_live(wanted)
         try:
             while (pushed := await live.next()) is not None:
@@ -168,6 +194,35 @@ class Subscriptions:
             if not lives:
                 del self._by_topic[topic]
 
+    def _check_history(self, after: Position) -> None:
+        if after.sequence.epoch > self._lineage.present:
+            raise Unavailable(
+                f"this server is in epoch {self._lineage.present} still, and {after} is of a later one; ask again"
+            )
+        if not self._lineage.contains(after.sequence):
+            raise OutOfRange(
+                f"{after} is not part of this database's history any more (it went on from an earlier place in a new"
+                " epoch); start from a snapshot and its position"
+            )
+
+    async def _past(self, after: Position) -> AsyncGenerator[_Piece, None]:
+        """Give some of what follows a position, at least one piece, each beyond the one before."""
+        if after >= self._ring_start:
+            items = self._from_ring(after)
+            yield items, items[-1].applied.position
+            return
+        piece = await self._from_database(after)
+        if piece is not None:
+            yield piece
+            return
+        found = False
+        async with aclosing(self._from_segments(after)) as pieces:
+            async for piece in pieces:
+                found = True
+                yield piece
+        if not found:
+            raise OutOfRange(f"the history after {after} is not kept any more; start from a snapshot and its position")
+
     def _from_ring(self, after: Position) -> list[LoggedTransaction]:
         # From the newest backwards: a subscriber that is nearly up to date must not walk all of the ring.
         found: list[LoggedTransaction] = []
@@ -178,24 +233,70 @@ class Subscriptions:
         found.reverse()
         return found
 
-    async def _from_database(self, after: Position) -> list[LoggedTransaction]:
+    async def _from_database(self, after: Position) -> _Piece | None:
+        """Give what the read database has; None when it begins later."""
         # The rest of an entry of which some transactions were seen, then the ones after it.
         start = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
 
-        def read(database: ReadDatabase) -> tuple[LogSequence | None, list[LoggedTransaction]]:
-            items: list[LoggedTransaction] = []
-            for raw in database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE):
-                items += decode_transactions(decode_entry(raw), self._catalogue)
-            return database.oldest_entry(), items
+        def read(database: ReadDatabase) -> list[LogEntry]:
+            raw = database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE)
+            return [decode_entry(each) for each in raw]
 
         if self._wait_applied is not None:
             await self._wait_applied(self._position)
-        oldest, items = await self._readers.raw(read)
-        from_start = after.sequence.counter == 0 and oldest == after.sequence.next()
-        if oldest is None or (after.sequence < oldest and not from_start):
-            kept = "all history" if oldest is None else f"the history before {oldest}"
-            raise OutOfRange(f"{kept} is gone, and {after} is older; start from a snapshot and its position")
-        return [item for item in items if item.applied.position > after]
+        entries = self._contiguous(await self._readers.raw(read), after)
+        return await self._decoded(entries, after) if entries and entries[-1].position > after else None
+
+    def _contiguous(self, entries: Sequence[LogEntry], after: Position) -> list[LogEntry]:
+        # A server that was away for more than a day keeps none of what it caught up with, but what it had before.
+        found: list[LogEntry] = []
+        expected = after.sequence
+        if self._is_end(after) and entries and entries[0].sequence != expected:
+            expected = self._lineage.following(expected)
+        for entry in entries:
+            if entry.sequence != expected:
+                break
+            found.append(entry)
+            expected = self._lineage.following(expected)
+        return found
+
+    def _is_end(self, position: Position) -> bool:
+        """Whether nothing of the position's own entry follows it, as far as that is known without the entry."""
+        return position == self._start or position.sequence.counter == 0
+
+    async def _from_segments(self, after: Position) -> AsyncGenerator[_Piece, None]:
+        """Give what the next segment in the object storage has, if there is one."""
+        before = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
+        segment = await self._segment_after(after.sequence if self._is_end(after) else before)
+        if segment is not None and segment.entries[-1].position <= after:
+            segment = await self._segment_after(after.sequence)
+        if segment is None:
+            return
+        entries: list[LogEntry] = []
+        size = 0
+        for entry in segment.entries:
+            entries.append(entry)
+            size += len(entry.raw)
+            if (size >= _BYTES_AT_ONCE or entry is segment.entries[-1]) and entry.position > after:
+                yield await self._decoded(entries, after)
+                entries, size = [], 0
+
+    async def _segment_after(self, sequence: LogSequence) -> Segment | None:
+        try:
+            async with asyncio.timeout(_SEGMENT_SECONDS):
+                async with aclosing(self._segments.after(sequence, self._lineage)) as segments:
+                    return await anext(segments, None)
+        except TimeoutError as cause:
+            raise Unavailable(
+                f"the object storage, which has the log after {sequence}, did not answer within {_SEGMENT_SECONDS} s"
+            ) from cause
+
+    async def _decoded(self, entries: Sequence[LogEntry], after: Position) -> _Piece:
+        def decode() -> list[LoggedTransaction]:
+            return [item for entry in entries for item in decode_transactions(entry, self._catalogue)]
+
+        items = await asyncio.to_thread(decode)
+        return [item for item in items if item.applied.position > after], entries[-1].position
 
 
 def _stopping() -> Unavailable:

@@ -19,14 +19,17 @@ from sluiceway.datamanager.caches import (
     Lru,
 )
 from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue
+from sluiceway.datamanager.lineage import Lineage
 from sluiceway.datamanager.model import Decision, LogSequence, Position, Put
 from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase
 from sluiceway.datamanager.readers import Readers
+from sluiceway.datamanager.segments import SegmentStore
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.state import Call, Prepared, State
 from sluiceway.datamanager.subscriptions import Subscriptions
 from sluiceway.datamanager.tables import Tables
 from sluiceway.runservice import configs, run_cache
+from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import NOTE, TYPES, put
 
 START = Position(LogSequence(1, 0), 0)
@@ -126,6 +129,8 @@ async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
     subscriptions = Subscriptions(
         readers,
         tables.catalogue,
+        segments=SegmentStore(FakeObjectStorage(), prefix="p"),
+        lineage=Lineage((1,), {}),
         position=START,
         ring_bytes=settings.ring_bytes,
         subscriber_bytes=settings.subscriber_bytes,
