@@ -25,7 +25,7 @@ from sluiceway.datamanager.blocks import (
     encode_index,
     encode_records,
 )
-from sluiceway.datamanager.footers import FileKind, encode_end
+from sluiceway.datamanager.footers import LARGEST_FOOTER, FileKind, encode_end
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.objectstorage.port import ObjectUpload
 from sluiceway.records.storage.v1 import storage_pb2
@@ -40,6 +40,8 @@ COMPRESSION_LEVEL = 3
 _HOP_BYTES = 512 * 1024
 _RECORD_OVERHEAD = 24
 _VALUE_BYTES = 8
+# Of a block in the footer, without its ids.
+_BLOCK_INDEX = 40
 # Of files that nothing was compressed of yet.
 _USUAL_RATIO = 0.3
 
@@ -73,6 +75,7 @@ class _FileWriter(Generic[R]):
         self._digest = hashlib.sha256()
         self._written = 0
         self._raw = 0
+        self._indexed = 0
         self._records = 0
         self._last: str | None = None
         self._blocks: list[list[R]] = []
@@ -92,6 +95,14 @@ class _FileWriter(Generic[R]):
         """The bytes of the object so far; what is not compressed yet is estimated."""
         ratio = self._written / self._raw if self._raw else _USUAL_RATIO
         return self._written + round((self._waiting + self._block_size) * ratio)
+
+    @property
+    def full(self) -> bool:
+        """Whether it has so many blocks that it should be finished whatever its size: readers bound what they index.
+
+        That is a file of gigabytes before compression, or of very long ids.
+        """
+        return self._indexed >= LARGEST_FOOTER // 2
 
     async def _add(self, record: R, size: int) -> None:
         if not self._usable:
@@ -129,6 +140,7 @@ class _FileWriter(Generic[R]):
             data = self._compressor.compress(raw)
             parts.append(data)
             self._raw += len(raw)
+            self._indexed += len(block[0].id.encode()) + len(block[-1].id.encode()) + _BLOCK_INDEX
             self._footer.firsts.append(block[0].id)
             self._footer.lasts.append(block[-1].id)
             self._footer.checksums += checksum(data)

@@ -44,12 +44,13 @@ __all__ = [
     "type_of_key",
 ]
 
-LARGEST_FOOTER = 16 * 1024 * 1024
+LARGEST_FOOTER = 8 * 1024 * 1024
 """Before and after compression; that of a file of gigabytes."""
 
 _VERSION = 1
 _MOST_COLUMNS = 1000
-_MOST_BLOCKS = 100_000
+# Each takes 28 bytes at least.
+_MOST_BLOCKS = LARGEST_FOOTER // 28
 _TRAILER = struct.Struct(">II16s8s")
 TRAILER_BYTES = _TRAILER.size
 MAGIC_BYTES = 8
@@ -184,7 +185,7 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
         raise FileDamaged(key, "the checksum of its footer does not hold")
     message = storage_pb2.FileFooter()
     raw = decompress(key, data, size, what="its footer")
-    parse_bounded(key, raw, message, most_fields=4 * _MOST_BLOCKS, what="its footer")
+    parse_bounded(key, raw, message, most_fields=2 * _MOST_BLOCKS + 2 * _MOST_COLUMNS, what="its footer")
     return _footer(key, kind, message, footer_offset)
 
 

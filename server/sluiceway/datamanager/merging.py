@@ -148,7 +148,7 @@ class FilesOfType:
             await data.add(record)
             if self._index is not None:
                 await self._index.add(rows[at])
-            if data.size >= self._cut:
+            if data.size >= self._cut or data.full:
                 await self.finish()
 
     async def _begin(self) -> DataWriter:

@@ -257,6 +257,19 @@ async def test_the_size_of_a_file_is_known_while_it_grows(storage: AskedStorage)
     assert abs(ref.size - before) < 0.05 * ref.size
 
 
+async def test_a_file_that_is_full_has_a_footer_that_readers_take(storage: AskedStorage) -> None:
+    # Long ids, nothing else, and all alike: the index of the blocks is larger than the blocks.
+    store = FileStore(storage, prefix=PREFIX, block_bytes=1000)
+    writer = await store.data_writer(TYPE, "x")
+    number = 0
+    while not writer.full:
+        await writer.add(StoredRecord(f"{'x' * 700}{number:08}", record(1).revision, b""))
+        number += 1
+    assert writer.size < 1024 * 1024
+    ref = await writer.finish()
+    assert len(await store.find([LiveFile(data=ref)], [ref.first, ref.last])) == 2
+
+
 async def test_records_are_found_with_one_range_read_for_each_block_and_none_the_next_time(
     storage: AskedStorage, store: FileStore
 ) -> None:
