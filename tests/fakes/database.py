@@ -46,7 +46,11 @@ class _Stored:
 
 
 class FakeDatabase:
-    """See the module. Each transaction is an entry of its own; `history` keeps them all for the test to look at."""
+    """See the module. Each transaction is an entry of its own; `history` keeps them all for the test to look at.
+
+    Attributes:
+        storage_is_there: while it is clear, nothing becomes durable.
+    """
 
     def __init__(self, types: Sequence[RecordType[Any]], *, clock: Clock | None = None, epoch: int = 1) -> None:
         self._types = {type_.name: type_ for type_ in types}
@@ -60,6 +64,8 @@ class FakeDatabase:
         self._changed = asyncio.Event()
         self.history: list[tuple[Applied, frozenset[str], int]] = []
         self.fail_with: Exception | None = None
+        self.storage_is_there = asyncio.Event()
+        self.storage_is_there.set()
 
     @property
     def position(self) -> Position:
@@ -76,25 +82,42 @@ class FakeDatabase:
         position = Position(self._position.sequence.next(), 0)
         decision = function(_View(self, position))
         if not decision.actions:
+            if durable:
+                await self.storage_is_there.wait()
             return Committed(decision.value, self._position)
         size = self._check(decision.actions)
-        for action in decision.actions:
+        self._position = position
+        applied = Applied(position, self._clock.now(), tuple(decision.actions), tuple(decision.groups))
+        self._apply(applied)
+        self.history.append((applied, topics_of(applied.actions), size))
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if durable:
+            await self.storage_is_there.wait()
+        return Committed(decision.value, position)
+
+    def recover(self, to: Position) -> None:
+        """Lose all after a position and go on in the next epoch, as a database does that was recovered."""
+        self._records = {name: {} for name in self._types}
+        self._groups = {}
+        for applied, _, _ in self.history:
+            if applied.position <= to:
+                self._apply(applied)
+        self._position = self._oldest = Position(LogSequence(self.epoch + 1, 1), 0)
+        self.history.clear()
+
+    def _apply(self, applied: Applied) -> None:
+        for action in applied.actions:
             match action:
                 case Put():
                     body = action.message.SerializeToString(deterministic=True)
-                    self._records[action.type.name][action.id] = _Stored(body, position)
+                    self._records[action.type.name][action.id] = _Stored(body, applied.position)
                 case Delete():
                     self._records[action.type.name].pop(action.id, None)
                 case Emit():
                     pass
-        for name in decision.groups:
-            self._groups[name] = position
-        self._position = position
-        applied = Applied(position, self._clock.now(), tuple(decision.actions), tuple(decision.groups))
-        self.history.append((applied, topics_of(applied.actions), size))
-        self._changed.set()
-        self._changed = asyncio.Event()
-        return Committed(decision.value, position)
+        for name in applied.groups:
+            self._groups[name] = applied.position
 
     def _check(self, actions: Sequence[Action]) -> int:
         check_count(actions)

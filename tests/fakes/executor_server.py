@@ -62,6 +62,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         self.session_secret = "secret-1"
         self.heartbeat_seconds = 0.2
         self.fence_seconds = 30.0
+        self.database_epoch = 1
         self.logs: dict[tuple[str, int], FakeLog] = {}
         self.log_streams = 0
         self.refused_logs: set[tuple[str, int]] = set()
@@ -146,7 +147,12 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         if self.refusals:
             await _abort(context, self.refusals.pop(0))
         stream = FakeStream(first.hello)
-        welcome = pb.Welcome(session_id=self.session_id, session_secret=self.session_secret, group="group")
+        welcome = pb.Welcome(
+            session_id=self.session_id,
+            session_secret=self.session_secret,
+            group="group",
+            database_epoch=self.database_epoch,
+        )
         welcome.heartbeat_interval.FromMilliseconds(int(self.heartbeat_seconds * 1000))
         welcome.fence_after.FromMilliseconds(int(self.fence_seconds * 1000))
         stream.send(welcome=welcome)

@@ -116,7 +116,10 @@ class House:
             self.clock,
             ids=self.ids,
             settings=EngineSettings(
-                server_id=name, placer_beat=timedelta(milliseconds=100), placer_timeout=timedelta(milliseconds=400)
+                server_id=name,
+                placer_beat=timedelta(milliseconds=100),
+                placer_timeout=timedelta(milliseconds=400),
+                lost_after=self.lost_after,
             ),
             executors=directory,
         )

@@ -235,6 +235,7 @@ class ReasonCode(StrEnum):
     WAITS_FOR_LOCK = "waits_for_lock"
     WAITS_FOR_EXECUTOR = "waits_for_executor"
     WAITS_FOR_PLACEMENT = "waits_for_placement"
+    WAITS_FOR_RECOVERY = "waits_for_recovery"
     EXECUTOR_OFFLINE = "executor_offline"
     # why a run waits
     QUEUE_GROUP_HELD = "queue_group_held"

@@ -225,6 +225,15 @@ class Assignments:
             self._fence_seconds = fence_seconds
         await self._journal.reserve_numbers()
 
+    def report_again(self) -> None:
+        """See `session.Commands.report_again`."""
+        for held in self._journal.held.values():
+            worker = self._workers.get(held.assignment_id)
+            if held.final:
+                self._outbox.update(pb.AssignmentUpdate.FromString(base64.b64decode(held.final)))
+            elif worker is not None:
+                worker.report_again()
+
     async def fenced(self) -> None:
         """See `session.Commands.fenced`."""
         for assignment_id in list(self._journal.held):

@@ -118,6 +118,10 @@ class Commands(Protocol):
         """A server took the executor; from now on pods live so long unfed."""
         ...
 
+    def report_again(self) -> None:
+        """Report anew where all that is held stands: what was acknowledged may have been lost."""
+        ...
+
     async def fenced(self) -> None:
         """The session was declared vanished: end and remove everything of it."""
         ...
@@ -149,6 +153,8 @@ class Session:
         self._failures = 0
         self._was_taken = False
         self._fence_seconds = _DEFAULT_FENCE_SECONDS
+        # Of this process only: what an earlier one left is reported anew in any case.
+        self._database_epoch: int | None = None
         self._withdrawing = asyncio.Event()
         self._withdrawn = asyncio.Event()
         self.connected = asyncio.Event()
@@ -281,6 +287,10 @@ class Session:
             self._fence_seconds = welcome.fence_after.ToTimedelta().total_seconds()
         self._outbox.begin_stream(same_session=same)
         await self._commands.welcomed(fence_seconds=self._fence_seconds)
+        known, self._database_epoch = self._database_epoch, welcome.database_epoch
+        if known is not None and welcome.database_epoch > known:
+            log.warning("database_was_recovered", epoch=welcome.database_epoch)
+            self._commands.report_again()
         self._commands.feed(self._fence_seconds)
         self._failures = 0
         self.connected.set()

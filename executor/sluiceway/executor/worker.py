@@ -96,6 +96,7 @@ class Worker:
         self._log_facts: dict[int, tuple[int, str]] = {}
         self._reported: dict[int, plan.StepState] = {}
         self._discarded = False
+        self._life: plan.Life | None = None
 
     def feed(self, seconds: float) -> None:
         """Let its pod live for so long from now."""
@@ -126,6 +127,12 @@ class Worker:
         self._discarded = True
         self._grace_seconds = 0.0
         self._events.put_nowait(plan.StopRequested(force=True, code="DISCARDED", message="nobody wants its outcome"))
+
+    def report_again(self) -> None:
+        """Report anew how far it is, every step: the server may have lost what it had acknowledged."""
+        self._reported.clear()
+        if self._life is not None:
+            self._report_changes(self._life)
 
     async def run(self) -> None:
         """Run it to its end. When cancelled, the pod is removed and nothing more is reported."""
@@ -359,6 +366,7 @@ class Worker:
             self._times[step] = (self._times[step][0], self._clock.now())
 
     def _report_changes(self, life: plan.Life, *, final: bool = False) -> None:
+        self._life = life
         if self._discarded:
             return
         update = pb.AssignmentUpdate(

@@ -102,6 +102,9 @@ class Committer:
         limit = self._core.settings.durable_wait.total_seconds()
         try:
             async with asyncio.timeout(limit):
+                with suppress(Unavailable):
+                    await self._core.wait_applied(committed.position)
+                self._core.flush_soon()
                 await self._core.flushed_up_to.reach(committed.position.sequence)
         except TimeoutError as cause:
             raise DeadlineExceeded(

@@ -86,6 +86,7 @@ class Core:
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
+        self._flushed_at = clock.monotonic()
         self.last_heard = clock.monotonic()
         self.state.flushed = flushed.sequence
         subscriptions.read_after(self.wait_applied)
@@ -209,6 +210,7 @@ class Core:
         """Take over where the object storage is."""
         self.last_heard = self.clock.monotonic()
         if mark.sequence > self.flushed.sequence:
+            self._flushed_at = self.last_heard
             self.flushed = mark
             self.state.flushed = mark.sequence
             self.flushed_up_to.move(mark.sequence)
@@ -216,6 +218,14 @@ class Core:
     def _look_at_backlog(self) -> None:
         self.last_heard = self.clock.monotonic()
         if self.unflushed_bytes >= self.settings.flush_bytes:
+            self.flush_due.set()
+
+    def flush_soon(self) -> None:
+        """Have what is applied flushed now, unless something was flushed within the interval.
+
+        So who waits for the object storage waits for one put and not for the interval, and there are no more segments.
+        """
+        if self.clock.monotonic() - self._flushed_at >= self.settings.flush_interval.total_seconds():
             self.flush_due.set()
 
     async def apply_once(self) -> None:

@@ -588,10 +588,16 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
 def decode_held(
     held: executor_api.HeldAssignment, *, executor: str, session: str, now: datetime
 ) -> model.Assignment | None:
-    """Read an assignment that an executor holds and the database does not know; None when it is not understood."""
+    """Read an assignment that an executor holds and the database does not know; None when it is not understood.
+
+    One that is over there is read as it was before its end: the end comes as a report, with all that belongs to it.
+    """
     phase = _ASSIGNMENT_PHASES.get(held.phase)
-    if phase is None or phase.is_final:
+    if phase is None:
         return None
+    if phase.is_final:
+        never_ran = phase in (model.AssignmentPhase.CANCELLED, model.AssignmentPhase.LOST)
+        phase = model.AssignmentPhase.ACCEPTED if never_ran else model.AssignmentPhase.RUNNING
     return model.Assignment(
         id=held.assignment_id,
         run_id=held.run_id,

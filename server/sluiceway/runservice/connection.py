@@ -48,6 +48,8 @@ class StreamSettings:
             need not hear of each.
         retry_pause: between two attempts to hand updates to a database that is away.
         max_message_bytes: told to executors.
+        announce_timeout: for a new session's record to be in the object storage. Less than executors wait for their
+            welcome (20 s).
     """
 
     server_id: str
@@ -59,6 +61,7 @@ class StreamSettings:
     siblings_pause: timedelta = timedelta(seconds=1)
     retry_pause: timedelta = timedelta(seconds=1)
     max_message_bytes: int = 4 * 1024 * 1024
+    announce_timeout: timedelta = timedelta(seconds=15)
 
 
 class Connection:
@@ -88,13 +91,14 @@ class Connection:
             presence.id, presence.session, engine, self._commands, barrier, lambda work: _ignore(self.start(work))
         )
 
-    def welcome(self, secret: str) -> None:
+    def welcome(self, secret: str, *, database_epoch: int) -> None:
         """Answer the hello."""
         welcome = pb.Welcome(
             session_id=self.presence.session,
             session_secret=secret,
             max_message_bytes=self._settings.max_message_bytes,
             group=self.presence.group,
+            database_epoch=database_epoch,
         )
         welcome.heartbeat_interval.FromTimedelta(self._settings.heartbeat)
         welcome.fence_after.FromTimedelta(self._settings.fence_after)

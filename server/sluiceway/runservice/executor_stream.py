@@ -111,6 +111,7 @@ class _Admitted:
     same_journal: bool
     is_draining: bool
     is_settled: bool
+    is_new: bool = False
     was_deleted: bool = False
 
 
@@ -163,6 +164,8 @@ class ExecutorStreams:
         stream_id = self._ids.new_id()
         with structlog.contextvars.bound_contextvars(executor=hello.executor_id, stream=stream_id):
             admitted, position = await self._admit(group, hello, stream_id)
+            if admitted.is_new:
+                await self._until_durable(hello.executor_id)
             presence = Presence(
                 group=group,
                 id=hello.executor_id,
@@ -191,7 +194,7 @@ class ExecutorStreams:
                 barrier=self._barrier,
                 hello=position,
             )
-            connection.welcome(admitted.secret)
+            connection.welcome(admitted.secret, database_epoch=position.sequence.epoch)
             try:
                 await self._work(connection, messages, say, lambda: self._settle(hello, admitted, connection, stored))
             except SessionTakenOver:
@@ -254,6 +257,7 @@ class ExecutorStreams:
                     same_journal=False,
                     is_draining=False,
                     is_settled=False,
+                    is_new=True,
                     was_deleted=record.deleted,
                 )
                 record.session_id = session_id
@@ -272,6 +276,25 @@ class ExecutorStreams:
 
         committed = await self._database.transact(function)
         return committed.value, committed.position
+
+    async def _until_durable(self, executor_id: str) -> None:
+        """Wait until a new session is in the object storage: only then may tasks be given to it.
+
+        Else a recovery of the database might not know whom it has to wait for (`holding`).
+
+        Raises:
+            Unavailable: the object storage is away.
+        """
+        limit = self._settings.announce_timeout.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                await self._barrier.wait()
+        except TimeoutError as cause:
+            raise Unavailable(
+                f"the new session of the executor {executor_id} was not in the object storage within {limit:g} s, which"
+                " is away or slow: it is given no tasks before that; connect again",
+                reason="NOT_FLUSHED",
+            ) from cause
 
     async def _work(
         self,

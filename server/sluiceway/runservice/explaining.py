@@ -19,7 +19,7 @@ from sluiceway.runmodel.placement import Candidate, Waiting, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runmodel.rules import advance
 from sluiceway.runmodel.state import RunState
-from sluiceway.runservice import codec
+from sluiceway.runservice import codec, holding
 from sluiceway.runservice.ports import ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, lock_id
 from sluiceway.runservice.work import load_run
@@ -108,6 +108,9 @@ class Explainer:
         runnable = advance(state, now).runnable
         if not runnable:
             return {}
+        held = holding.why_held(view)
+        if held is not None:
+            return {key: Waiting(state.run.id, key, held) for key in runnable}
         candidates = [Candidate(state.run, state.tasks[key]) for key in runnable]
         locks = {}
         for scope, name in {(state.run.scope, each.task.lock) for each in candidates if each.task.lock}:

@@ -18,11 +18,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.model import Query
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import DataLoss, NotFound, OutOfRange
+from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_store import SETUP_STEP, Cover, LogKey, LogStore
-from sluiceway.runservice.records import TASK, task_id
+from sluiceway.runservice.records import ASSIGNMENT, TASK, task_id
 
 __all__ = ["CHUNK_BYTES", "LogChunk", "LogReader", "LogState", "LogStates", "StoredLogStates"]
 
@@ -116,7 +118,13 @@ class StoredLogStates:
             shown = found.setup_step if step == SETUP_STEP else found.steps[step]
             if shown.phase in _STEP_FINAL:
                 size = shown.log_size_bytes
-        return LogState(LogKey(found.id, attempt, step), is_over, size)
+        return LogState(LogKey(found.id, await self._epoch(found.id, attempt), step), is_over, size)
+
+    async def _epoch(self, task: str, attempt: int) -> Epoch:
+        """Find the database epoch that an attempt was assigned in; one that is to come gets the present one."""
+        query = Query(where={"task_id": task, "attempt": attempt}, size=10)
+        found = (await self._database.list(ASSIGNMENT, query)).records
+        return Epoch(max((record.epoch.database for _, record in found), default=self._database.epoch), attempt)
 
 
 class LogReader:
@@ -168,7 +176,7 @@ class LogReader:
                     return
                 if not await self._changed(live, position):
                     # Nothing for a while: the attempt may be over without an end of this log (it was lost).
-                    state = await self._states.find(run_id, task, attempt=key.attempt, step=step)
+                    state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
                     if state.is_over and position >= live.received:
                         return
                 continue
@@ -189,7 +197,7 @@ class LogReader:
                     async with asyncio.timeout(self._poll):
                         await appearance.wait()
             # Asked before the storage is looked at again, so that what was stored before the end is seen.
-            state = await self._states.find(run_id, task, attempt=key.attempt, step=step)
+            state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
 
     async def _changed(self, live: LiveLog, position: int) -> bool:
         """Wait until a live log has more than `position`, has ended or has gone; False: nothing for a while."""

@@ -18,6 +18,7 @@ import structlog
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.model import View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import (
     DataLoss,
@@ -26,13 +27,15 @@ from sluiceway.foundation.errors import (
     InvalidInput,
     NotFound,
     SluicewayError,
+    Unavailable,
     Violation,
 )
 from sluiceway.foundation.tasks import one_error
+from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_reader import CHUNK_BYTES, LogChunk, LogReader, StoredLogStates
 from sluiceway.runservice.log_store import SETUP_STEP, LogKey
-from sluiceway.runservice.records import ASSIGNMENT, TASK, task_id
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, TASK, task_id
 
 __all__ = ["LogChunk", "LogOwners", "LogReader", "LogReceiver", "StoredLogOwners", "StoredLogStates"]
 
@@ -52,6 +55,7 @@ class LogOwners(Protocol):
         Raises:
             NotFound: there is no such assignment or step.
             FailedPrecondition: it is another session's.
+            Unavailable: the executor has not settled in this epoch of the database.
         """
         ...
 
@@ -64,7 +68,15 @@ class StoredLogOwners:
 
     async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
         """See `LogOwners.key_of`."""
-        assignment = await self._database.get(ASSIGNMENT, assignment_id)
+        try:
+            assignment = await self._database.get(ASSIGNMENT, assignment_id)
+        except NotFound as error:
+            if await self._database.read(lambda view: _has_settled(view, executor_id)):
+                raise
+            # The database may have lost it with its last moments: then the executor is about to bring it back.
+            raise Unavailable(
+                f"the executor {executor_id} has not settled yet; push again", reason="NOT_SETTLED"
+            ) from error
         if (assignment.executor_id, assignment.session_id) != (executor_id, session_id):
             raise FailedPrecondition(
                 f"the assignment {assignment_id} is not of this session", reason="STALE_SESSION", subject=assignment_id
@@ -72,7 +84,13 @@ class StoredLogOwners:
         task = (await self._database.get(TASK, task_id(assignment.run_id, assignment.task_id))).task
         if step != SETUP_STEP and not 0 <= step < len(task.steps):
             raise NotFound(f"the task {task.name} has no step {step}", reason="STEP_UNKNOWN")
-        return LogKey(assignment.task_id, assignment.epoch.attempt, step)
+        epoch = Epoch(assignment.epoch.database, assignment.epoch.attempt)
+        return LogKey(assignment.task_id, epoch, step)
+
+
+def _has_settled(view: View, executor_id: str) -> bool:
+    record = view.get(EXECUTOR, executor_id)
+    return record is not None and record.settled_epoch == view.position.sequence.epoch
 
 
 class LogReceiver:

@@ -1,6 +1,6 @@
 """Logs in the object storage: segments while a step runs, one object with an index when it is over.
 
-Under `logs/<task>/<attempt>/<step>/` (the step is its index, or `setup`) there are
+Under `logs/<task>/<epoch>.<attempt>/<step>/` (the step is its index, or `setup`) there are
 
 - segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
 - `end`: the size of the log; there once every byte of it is stored and no more will come;
@@ -12,8 +12,8 @@ of a log at an offset are the same whoever holds them, so overlaps are equal by 
 another. A log of one segment (most are) needs no copy: its index names the segment.
 
 Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
-`log-work/<due>/<task>/<attempt>/<step>`, in order of time, so that a sweeper reads only what is due. All of it may be
-done twice, and by anyone.
+`log-work/<due>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is due. All of it
+may be done twice, and by anyone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import structlog
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway.objectstorage.port import ObjectStorage, ObjectUpload
+from sluiceway.runmodel.model import Epoch
 
 __all__ = [
     "LINE_BLOCK",
@@ -59,22 +60,27 @@ _COMPOSE_READ = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LogKey:
-    """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup)."""
+    """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup).
+
+    The attempt with its database epoch: one that a recovery of the database made void may have left bytes here, and
+    the attempt that takes its number must not go on with them.
+    """
 
     task: str
-    attempt: int
+    epoch: Epoch
     step: int
 
     @property
     def path(self) -> str:
         """Where its objects are."""
         step = "setup" if self.step == SETUP_STEP else str(self.step)
-        return f"logs/{self.task}/{self.attempt}/{step}/"
+        return f"logs/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
 
     @staticmethod
-    def parse(task: str, attempt: str, step: str) -> LogKey:
+    def parse(task: str, epoch: str, step: str) -> LogKey:
         """Read the parts of a path back. Raises ValueError for what no key printed."""
-        return LogKey(task, int(attempt), SETUP_STEP if step == "setup" else int(step))
+        database, attempt = map(int, epoch.split("."))
+        return LogKey(task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
 
 
 @dataclass(frozen=True, slots=True)

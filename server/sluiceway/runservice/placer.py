@@ -31,7 +31,7 @@ from sluiceway.runmodel import groups, queues, rules, updates
 from sluiceway.runmodel.model import ExecutorView, Run, RunPhase
 from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway.runmodel.queues import QueueSettings
-from sluiceway.runservice import codec
+from sluiceway.runservice import codec, holding
 from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import EXECUTOR, PLACER, PLACER_ID, RUN, TASK, TOPIC_PLACEMENT
 from sluiceway.runservice.run_cache import RunCache
@@ -138,47 +138,63 @@ class Placer:
         await self._take_over(record)
 
     async def _take_over(self, seen: pb.PlacerRecord | None) -> None:
-        def function(view: View) -> Decision[int | None]:
+        def function(view: View) -> Decision[pb.PlacerRecord | None]:
             record = view.get(PLACER, PLACER_ID)
             if (record is None) != (seen is None) or (record is not None and record != seen):
                 return Decision(None)
             term = (record.term if record is not None else 0) + 1
-            taken = pb.PlacerRecord(server_id=self._settings.server_id, term=term, beat=1)
-            taken.open_epoch = record.open_epoch if record is not None else 0
-            return Decision(term, [Put(PLACER, PLACER_ID, self._opened(view, taken))])
+            taken = pb.PlacerRecord()
+            if record is not None:
+                taken.CopyFrom(record)
+            taken.server_id, taken.term, taken.beat = self._settings.server_id, term, 1
+            self._advance(view, taken)
+            return Decision(taken, [Put(PLACER, PLACER_ID, taken)])
 
-        self.term = (await self._db.transact(function)).value
-        if self.term is not None:
+        taken = (await self._db.transact(function)).value
+        if taken is not None:
+            self.term = taken.term
             _log.info("placer_elected", term=self.term, server=self._settings.server_id)
+            await self._tell_of_hold(seen, taken)
             self._look_at_parked = True
             await self._look_at_everything()
 
     async def _beat(self) -> None:
-        def function(view: View) -> Decision[bool]:
+        def function(view: View) -> Decision[tuple[pb.PlacerRecord, pb.PlacerRecord] | None]:
             record = view.get(PLACER, PLACER_ID)
             if record is None or not self.leads(view):
-                return Decision(False)
+                return Decision(None)
             beat = pb.PlacerRecord()
             beat.CopyFrom(record)
             beat.beat += 1
-            beat = self._opened(view, beat)
-            return Decision(beat.open_epoch != record.open_epoch, [Put(PLACER, PLACER_ID, beat)])
+            self._advance(view, beat)
+            return Decision((record, beat), [Put(PLACER, PLACER_ID, beat)])
 
-        if (await self._db.transact(function)).value:
-            await self._look_at_everything()
+        moved = (await self._db.transact(function)).value
+        if moved is not None:
+            before, after = moved
+            await self._tell_of_hold(before, after)
+            if after.open_epoch != before.open_epoch:
+                await self._look_at_everything()
 
-    def _opened(self, view: View, record: pb.PlacerRecord) -> pb.PlacerRecord:
-        # In a new epoch of the database executors may hold assignments that it no longer knows. Until each known one
-        # has settled, or `lost_after` has passed, nothing is assigned.
-        epoch = view.position.sequence.epoch
-        if record.open_epoch == epoch:
-            return record
+    def _advance(self, view: View, record: pb.PlacerRecord) -> None:
+        # Each placer waits by its own clock, from the moment when it first sees the epoch.
+        epoch, now = view.position.sequence.epoch, self._clock.monotonic()
         if self._closed_since is None or self._closed_since[0] != epoch:
-            self._closed_since = (epoch, self._clock.monotonic())
-        waited = self._clock.monotonic() - self._closed_since[1]
-        if waited >= self._settings.lost_after.total_seconds() or _all_settled(view, epoch):
-            record.open_epoch = epoch
-        return record
+            self._closed_since = (epoch, now)
+        holding.advance(
+            record,
+            view,
+            now=self._clock.now(),
+            waited=timedelta(seconds=now - self._closed_since[1]),
+            lost_after=self._settings.lost_after,
+        )
+
+    async def _tell_of_hold(self, before: pb.PlacerRecord | None, after: pb.PlacerRecord) -> None:
+        if after.held_epoch and (before is None or before.held_epoch != after.held_epoch):
+            reason = await self._db.read(holding.why_held)
+            _log.warning("assignments_held", epoch=after.held_epoch, why=reason.sentence if reason else "")
+        if before is not None and before.held_epoch and not after.held_epoch:
+            _log.info("assignments_open", epoch=after.open_epoch)
 
     async def _resign(self) -> None:
         if self.term is None:
@@ -188,7 +204,9 @@ class Placer:
             record = view.get(PLACER, PLACER_ID)
             if record is None or not self.leads(view):
                 return Decision(None)
-            left = pb.PlacerRecord(term=record.term, beat=record.beat, open_epoch=record.open_epoch)
+            left = pb.PlacerRecord()
+            left.CopyFrom(record)
+            left.server_id = ""
             return Decision(None, [Put(PLACER, PLACER_ID, left)])
 
         try:
@@ -332,13 +350,9 @@ class Placer:
         freed no slot, what waits is not looked at, unless `all_that_waits`.
         """
         self._start_runs(work)
-        if not (work.woken_scopes or all_that_waits) or not self._may_assign(work.view):
+        if not (work.woken_scopes or all_that_waits) or not holding.may_assign(work.view):
             return 0
         return self._assign(work)
-
-    def _may_assign(self, view: View) -> bool:
-        record = view.get(PLACER, PLACER_ID)
-        return record is not None and record.open_epoch == view.position.sequence.epoch
 
     def _start_runs(self, work: Work) -> None:
         """R0, for the groups that this transaction freed or that got a run."""
@@ -490,7 +504,3 @@ class Placer:
             if record is not None and record.session_id == each.session and not record.vanished and not record.deleted:
                 found.append(replace(each, draining=each.draining or record.draining))
         return found
-
-
-def _all_settled(view: View, epoch: int) -> bool:
-    return all(record.settled_epoch >= epoch for record in walk(view, EXECUTOR, {"vanished": 0}, ""))

@@ -221,6 +221,42 @@ async def test_updates_are_sent_again_until_they_are_acknowledged(server: FakeEx
     assert not server.stream.updates
 
 
+async def test_in_a_new_epoch_of_the_database_all_that_is_held_is_reported_anew(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    await start()
+    server.assign("over", script("echo over"))
+    await server.until(lambda: server.final_of("over"))
+    go_on = tmp_path / "go on"
+    server.assign("runs", script("echo first", f"until [ -e '{go_on}' ]; do sleep 0.02; done"))
+    await server.until(lambda: any(s.step == 1 for u in server.updates_of("runs") for s in u.steps))
+    # Once all of it is acknowledged, a stream that breaks brings nothing again.
+    for _ in range(10):
+        known = server.stream
+        server.break_streams()
+        await server.until(lambda: server.stream is not known and len(server.stream.heartbeats) >= 2)  # noqa: B023
+        if not server.stream.updates:
+            break
+    assert not server.stream.updates
+
+    server.database_epoch = 2
+    streams = len(server.streams)
+    server.break_streams()
+    await server.until(lambda: len(server.streams) > streams and len(server.stream.updates) >= 2)
+    again = {update.assignment_id: update for update in server.stream.updates}
+    assert again["over"].phase == pb.ASSIGNMENT_PHASE_SUCCESS
+    assert [step.step for step in again["over"].steps] == [-1, 0]
+    assert again["over"].steps[1].log_size_bytes == len(b"over\n")
+    assert again["runs"].phase == pb.ASSIGNMENT_PHASE_RUNNING
+    assert [(step.step, step.phase) for step in again["runs"].steps] == [
+        (-1, run_pb2.STEP_PHASE_SUCCESS),
+        (0, run_pb2.STEP_PHASE_SUCCESS),
+        (1, run_pb2.STEP_PHASE_RUNNING),
+    ]
+    go_on.touch()
+    await server.until(lambda: server.final_of("runs"))
+
+
 async def test_an_assignment_that_comes_twice_runs_once(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import InvalidInput, NotFound, OutOfRange, Unavailable
+from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
 from sluiceway.runservice.log_reader import LogReader, LogState
 from sluiceway.runservice.log_service import LogReceiver
@@ -18,7 +19,7 @@ from sluiceway.runservice.log_store import LogKey, LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 
-KEY = LogKey("task", 1, 0)
+KEY = LogKey("task", Epoch(1, 1), 0)
 QUICK = LiveLogSettings(cut_after=timedelta(milliseconds=20), first_cut_after=timedelta(milliseconds=20))
 NEVER = LiveLogSettings(cut_after=timedelta(hours=1), first_cut_after=timedelta(hours=1))
 
@@ -27,7 +28,7 @@ class _Owners:
     async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
         if assignment_id != "assignment":
             raise NotFound("no such assignment")
-        return LogKey("task", 1, step)
+        return LogKey("task", Epoch(1, 1), step)
 
 
 @dataclass
@@ -36,7 +37,7 @@ class _States:
     size: int | None = None
 
     async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
-        return LogState(LogKey(task, 1, step), self.is_over, self.size)
+        return LogState(LogKey(task, Epoch(1, 1), step), self.is_over, self.size)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from sluiceway.foundation.errors import (
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
 from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.log_store import LogKey, LogStore
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, RUN, TASK
 from tests.support.conditions import eventually
@@ -552,7 +553,7 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
             assert await push.read() is grpc.aio.EOF
         async with asyncio.timeout(10):
             assert await following == b"stored only in memory and the end"
-        index = await LogStore(house.storage, house.clock).compose(LogKey(task_id, 1, 0))
+        index = await LogStore(house.storage, house.clock).compose(LogKey(task_id, Epoch(1, 1), 0))
         assert index.size == 33
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.log_store import LINE_BLOCK, SETUP_STEP, LineIndex, LogKey, Segment, cover_of
 
 
@@ -37,7 +38,7 @@ def test_cover_is_what_segments_hold_without_a_gap(pairs: tuple[tuple[int, int],
 
 
 def test_paths_of_logs_are_read_back() -> None:
-    for key in (LogKey("t", 3, 12), LogKey("t", 1, SETUP_STEP)):
+    for key in (LogKey("t", Epoch(2, 3), 12), LogKey("t", Epoch(1, 1), SETUP_STEP)):
         _, task, attempt, step, rest = key.path.split("/")
         assert rest == ""
         assert LogKey.parse(task, attempt, step) == key

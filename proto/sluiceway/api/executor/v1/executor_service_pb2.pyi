@@ -183,20 +183,22 @@ class ConnectRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., updates: _Optional[_Union[Updates, _Mapping]] = ..., pods_gone: _Optional[_Union[PodsGone, _Mapping]] = ..., acknowledgement: _Optional[_Union[CommandAcknowledgement, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session_id", "session_secret", "heartbeat_interval", "max_message_bytes", "group", "fence_after")
+    __slots__ = ("session_id", "session_secret", "heartbeat_interval", "max_message_bytes", "group", "fence_after", "database_epoch")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     FENCE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_EPOCH_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     session_secret: str
     heartbeat_interval: _duration_pb2.Duration
     max_message_bytes: int
     group: str
     fence_after: _duration_pb2.Duration
-    def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., group: _Optional[str] = ..., fence_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    database_epoch: int
+    def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., group: _Optional[str] = ..., fence_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., database_epoch: _Optional[int] = ...) -> None: ...
 
 class HeartbeatAcknowledgement(_message.Message):
     __slots__ = ("number",)

@@ -262,16 +262,22 @@ class ExecutorRecord(_message.Message):
     def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
 
 class PlacerRecord(_message.Message):
-    __slots__ = ("server_id", "term", "beat", "open_epoch")
+    __slots__ = ("server_id", "term", "beat", "open_epoch", "held_epoch", "held_since", "held_until")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
     OPEN_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HELD_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HELD_SINCE_FIELD_NUMBER: _ClassVar[int]
+    HELD_UNTIL_FIELD_NUMBER: _ClassVar[int]
     server_id: str
     term: int
     beat: int
     open_epoch: int
-    def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., beat: _Optional[int] = ..., open_epoch: _Optional[int] = ...) -> None: ...
+    held_epoch: int
+    held_since: _timestamp_pb2.Timestamp
+    held_until: _timestamp_pb2.Timestamp
+    def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., beat: _Optional[int] = ..., open_epoch: _Optional[int] = ..., held_epoch: _Optional[int] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PlacementNotice(_message.Message):
     __slots__ = ("groups", "scopes")
