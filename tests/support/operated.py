@@ -1,0 +1,186 @@
+"""A database as operators meet it: records of two types, remote bodies among them, with checkpoints made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from sluiceway.datamanager.checkpointer import Checkpointer
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.entries import Catalogue
+from sluiceway.datamanager.exporter import export_stores
+from sluiceway.datamanager.importer import Importer, Place
+from sluiceway.datamanager.model import RecordType, View
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.verify import Finding, Progress, Verifier
+from sluiceway.foundation.clock import SystemClock, UuidSource
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from tests.support.databases import FAST, NOTE, flushed, open_database, put
+from tests.support.sites import PREFIX, Site
+from tests.support.written_log import JOB, job
+
+__all__ = [
+    "MIXED",
+    "SETTINGS",
+    "check",
+    "checkpoint",
+    "everything",
+    "export",
+    "faults",
+    "fill",
+    "importer",
+    "opened",
+    "unflushed",
+    "written",
+]
+
+MIXED: tuple[RecordType[log_pb2.Epoch], ...] = (NOTE, JOB)
+SETTINGS = replace(FAST, file_bytes=8 * 1024)
+_SECONDS = timedelta(seconds=5)
+_ids = UuidSource()
+
+
+@asynccontextmanager
+async def opened(
+    site: Site, server_id: str = "one", *, prefix: str = PREFIX, settings: DataManagerSettings = SETTINGS
+) -> AsyncIterator[DataManager]:
+    async with open_database(
+        site.kv, site.storage, site.folder, prefix=prefix, server_id=server_id, settings=settings, types=MIXED
+    ) as database:
+        yield database
+
+
+@asynccontextmanager
+async def unflushed(site: Site) -> AsyncIterator[DataManager]:
+    """A server that leaves all that it writes in etcd, until it ends."""
+    async with opened(site, settings=replace(SETTINGS, flush_interval=timedelta(hours=1))) as database:
+        yield database
+
+
+async def fill(database: DataManager, round_: int, *, records: int = 30) -> None:
+    """Write, change and delete some records, in a few entries; what is there depends on all rounds."""
+    for n in range(records):
+        text = f"{round_}-{n}" * 20
+        id_ = f"{n:03}" if n % 3 else f"{round_}-{n:03}"
+        await database.commit(
+            [put(f"note-{id_}", "g", n, text), job(f"job-{id_}", group="g", rank=round_, done=n % 2 == 0, text=text)],
+            groups=[f"group-{n % 4}"],
+        )
+
+
+async def everything(database: DataManager) -> dict[tuple[str, str], bytes]:
+    """All records, by type and id, as bytes."""
+
+    def read(view: View) -> dict[tuple[str, str], bytes]:
+        return {
+            (type_.name, id_): message.SerializeToString(deterministic=True)
+            for type_ in MIXED
+            for id_, message in view.scan(type_)
+        }
+
+    return await database.read(read)
+
+
+async def checkpoint(site: Site, *, prefix: str = PREFIX) -> Manifest:
+    """Make a checkpoint of what is flushed, as a server does."""
+    stores = site.stores(prefix=prefix)
+    look = await stores.log.look()
+    assert look.flushed is not None
+    epochs = await stores.epochs.all()
+    made = await Checkpointer(
+        storage=site.storage,
+        prefix=prefix,
+        log_=stores.log,
+        segments=stores.segments,
+        manifests=stores.manifests,
+        files=FileStore(site.storage, prefix=prefix),
+        catalogue=Catalogue(MIXED),
+        database_id=epochs[0].database_id,
+        folder=site.folder / "checkpoints",
+        settings=SETTINGS,
+        clock=SystemClock(),
+    ).run(look.flushed, stores.epochs.lineage_of(epochs, look.flushed.sequence.epoch))
+    assert made is not None
+    return made
+
+
+async def check(site: Site, *, kv: bool = True, prefix: str = PREFIX) -> tuple[list[Finding], Progress]:
+    """Verify; answers what was found and how much was read."""
+    verifier = Verifier(
+        site.kv if kv else None,
+        site.storage,
+        prefix=prefix,
+        types=MIXED,
+        scratch=site.folder / f"verify-{_ids.new_id()}",
+        etcd_name="etcd",
+        now=SystemClock().now,
+        timeout=_SECONDS,
+    )
+    findings: list[Finding] = []
+    progress = Progress(0, 0, 0)
+    async with aclosing(verifier.run()) as found:
+        async for item in found:
+            if isinstance(item, Finding):
+                findings.append(item)
+            else:
+                progress = item
+    return findings, progress
+
+
+async def faults(site: Site, **how: bool) -> list[Finding]:
+    """Verify; answers the faults."""
+    findings, _ = await check(site, **how)  # type: ignore[arg-type]  # of its two options one is given
+    return [finding for finding in findings if finding.is_fault]
+
+
+async def export(kv: KeyValueStore | None, storage: ObjectStorage, path: Path, *, prefix: str = PREFIX) -> Path:
+    """Export into a file."""
+    pieces = export_stores(
+        kv,
+        storage,
+        prefix=prefix,
+        scratch=path.with_suffix(".scratch"),
+        etcd_name="etcd",
+        now=SystemClock().now,
+        timeout=_SECONDS,
+    )
+    with path.open("wb") as file:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                assert len(piece) <= 64 * 1024
+                file.write(piece)
+    return path
+
+
+def importer(
+    site: Site, file: Path, *, prefix: str = PREFIX, types: Sequence[RecordType[log_pb2.Epoch]] = MIXED
+) -> Importer:
+    return Importer(
+        Place(site.kv, site.storage, prefix, "etcd"),
+        file,
+        types=types,
+        writer="operator",
+        now=SystemClock().now,
+        new_id=_ids.new_id,
+        file_bytes=8 * 1024,
+    )
+
+
+async def written(site: Site, rounds: int = 2) -> dict[tuple[str, str], bytes]:
+    """A database with a checkpoint after each round but the last, all of it flushed; answers what is in it."""
+    found: dict[tuple[str, str], bytes] = {}
+    for round_ in range(rounds):
+        async with opened(site) as database:
+            await fill(database, round_)
+            await flushed(database)
+            found = await everything(database)
+        if round_ < rounds - 1:
+            await checkpoint(site)
+    return found
