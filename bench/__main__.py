@@ -31,6 +31,7 @@ FIGURES = (
     Figure("b1_dispatch", ("--quick",)),
     Figure("b2_runs", ("--quick",)),
     Figure("b3_commits", ("--quick",)),
+    Figure("b4_finished", ("--quick",)),
     Figure("b8_pass"),
     Figure("b9_start", ("--repeat", "3"), ("--repeat", "10")),
     Figure("b10_config"),

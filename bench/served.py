@@ -46,6 +46,7 @@ class Served:
     """A running server, its etcd, and ways into both."""
 
     runs: run_service_pb2_grpc.RunServiceAsyncStub
+    admin_channel: grpc.aio.Channel
     executor_channel: grpc.aio.Channel
     kv: EtcdStore
     server_pid: int
@@ -64,6 +65,12 @@ class Served:
         """Its resident memory."""
         pages = int(Path(f"/proc/{self.server_pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def server_peak_megabytes(self) -> float:
+        """The most that was resident so far."""
+        lines = Path(f"/proc/{self.server_pid}/status").read_text().splitlines()
+        (peak,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+        return int(peak) * 1024 / 1e6
 
     async def raw_puts(self, seconds: float) -> list[float]:
         """Put values one after the other for a while; answers the seconds that each took."""
@@ -84,14 +91,22 @@ class Served:
 @asynccontextmanager
 async def serve(folder: Path) -> AsyncIterator[Served]:
     """Start an etcd and a server in a folder; both end with the block."""
+    with etcd_process(folder / "etcd") as etcd:
+        async with serve_on(folder, etcd.endpoint) as served:
+            yield served
+
+
+@asynccontextmanager
+async def serve_on(folder: Path, endpoint: str, *, ready_seconds: float = READY_SECONDS) -> AsyncIterator[Served]:
+    """Start a server in a folder on an etcd that is there, and wait until it answers; it ends with the block."""
     data = folder / "server"
     (port,) = free_ports(1)
-    with etcd_process(folder / "etcd") as etcd, (folder / "server.log").open("wb") as log:
-        command = [*SLUICE, "server", "--data-dir", str(data), "--etcd", etcd.endpoint]
+    with (folder / "server.log").open("wb") as log:
+        command = [*SLUICE, "server", "--data-dir", str(data), "--etcd", endpoint]
         command += ["--object-storage", f"posix:{folder / 'objects'}", "--grpc", f"127.0.0.1:{port}"]
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - it takes a millisecond, once
         try:
-            await _answers(port, process, folder / "server.log")
+            await _answers(port, process, folder / "server.log", ready_seconds)
             async with AsyncExitStack() as stack:
                 channels = [
                     open_channel(f"127.0.0.1:{port}", token=(data / name).read_text().strip(), deadline=TIMEOUT)
@@ -99,10 +114,10 @@ async def serve(folder: Path) -> AsyncIterator[Served]:
                 ]
                 for channel in channels:
                     stack.push_async_callback(channel.close)
-                kv = EtcdStore([etcd.endpoint])
+                kv = EtcdStore([endpoint])
                 stack.push_async_callback(kv.close)
                 stub: run_service_pb2_grpc.RunServiceAsyncStub = run_service_pb2_grpc.RunServiceStub(channels[0])
-                yield Served(stub, channels[1], kv, process.pid)
+                yield Served(stub, channels[0], channels[1], kv, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -112,8 +127,8 @@ async def serve(folder: Path) -> AsyncIterator[Served]:
                 process.wait()
 
 
-async def _answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + READY_SECONDS
+async def _answers(port: int, process: subprocess.Popen[bytes], log: Path, ready_seconds: float) -> None:
+    end = time.monotonic() + ready_seconds
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
