@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Column, Put, RecordType
+from sluiceway.datamanager.model import Applied, Column, Decision, Position, Put, RecordType, View
+from sluiceway.datamanager.opening import RecoverPolicy
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import Clock
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
+from tests.support.conditions import eventually
 
-__all__ = ["FAST", "NOTE", "TYPES", "note", "open_database", "put"]
+__all__ = [
+    "FAST",
+    "NOTE",
+    "OTHER",
+    "SHORT_LOG",
+    "TYPES",
+    "contents",
+    "count",
+    "flushed",
+    "note",
+    "open_database",
+    "put",
+    "take",
+]
 
 Note = log_pb2.Epoch
 """Any message with a text and a number does: `writer` is the group, `number` the rank."""
@@ -34,6 +50,7 @@ OTHER: RecordType[log_pb2.Emit] = RecordType("other", log_pb2.Emit)
 TYPES = (NOTE, OTHER)
 
 FAST = DataManagerSettings(flush_interval=timedelta(milliseconds=50), check_interval=timedelta(milliseconds=500))
+SHORT_LOG = replace(FAST, keep_log_entries=3)
 
 
 def note(group: str = "", rank: int = 0, text: str = "") -> log_pb2.Epoch:
@@ -55,6 +72,7 @@ async def open_database(
     settings: DataManagerSettings = FAST,
     clock: Clock | None = None,
     types: tuple[RecordType[log_pb2.Epoch] | RecordType[log_pb2.Emit], ...] = TYPES,
+    recover: RecoverPolicy | None = None,
 ) -> AsyncIterator[DataManager]:
     async with DataManager.open(
         kv=kv,
@@ -64,5 +82,37 @@ async def open_database(
         types=types,
         clock=clock,
         settings=replace(settings, server_id=server_id),
+        recover=recover,
     ) as database:
         yield database
+
+
+def count(view: View) -> Decision[int]:
+    """Add one to a counter: a transaction that must be applied once."""
+    old = view.get(NOTE, "counter")
+    value = (old.number if old else 0) + 1
+    return Decision(value, [put("counter", rank=value)])
+
+
+async def contents(database: DataManager) -> dict[str, tuple[str, int]]:
+    return await database.read(lambda view: {id_: (m.writer, m.number) for id_, m in view.scan(NOTE)})
+
+
+async def flushed(database: DataManager) -> None:
+    """Wait until the object storage has all that is committed."""
+
+    async def holds() -> bool:
+        status = database.status()
+        return status.flushed == status.committed.sequence
+
+    await eventually(holds)
+
+
+async def take(database: DataManager, number: int, after: Position) -> list[Applied]:
+    found = []
+    async with asyncio.timeout(10), aclosing(database.subscribe(after=after)) as applied:
+        async for item in applied:
+            found.append(item)
+            if len(found) == number:
+                break
+    return found

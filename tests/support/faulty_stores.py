@@ -28,7 +28,8 @@ class FaultyKeyValueStore:
     """A key-value store whose next writes of log entries end as `plan` says.
 
     `lost_answer`: applied, and nobody is told. `lost_request`: not applied, nobody is told. `late`: nobody is told, and
-    it is applied 200 ms later. `away`: certainly not sent. `full`: refused for want of space. `well`: as usual.
+    it is applied 200 ms later, or when `apply_late` is set. `away`: certainly not sent. `full`: refused for want of
+    space. `well`: as usual.
     """
 
     def __init__(self, store: KeyValueStore) -> None:
@@ -38,6 +39,7 @@ class FaultyKeyValueStore:
         self.watch_from: deque[int] = deque()
         self.watches = 0
         self.hold: asyncio.Event | None = None
+        self.apply_late: asyncio.Event | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -72,7 +74,10 @@ class FaultyKeyValueStore:
         raise OutcomeUnknown("etcd did not answer in time")
 
     async def _apply_late(self, send: Callable[[], Awaitable[TxnResult]]) -> None:
-        await asyncio.sleep(0.2)
+        if self.apply_late is not None:
+            await self.apply_late.wait()
+        else:
+            await asyncio.sleep(0.2)
         await send()
 
     async def late_ones_ended(self) -> None:

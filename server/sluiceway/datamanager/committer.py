@@ -106,6 +106,11 @@ class Committer:
                     await self._core.wait_applied(committed.position)
                 self._core.flush_soon()
                 await self._core.flushed_up_to.reach(committed.position.sequence)
+        except Unavailable as cause:
+            raise _unknown(
+                f"it was committed at {committed.position}, and the server stopped, or lost its database, before the"
+                " object storage was known to have it"
+            ) from cause
         except TimeoutError as cause:
             raise DeadlineExceeded(
                 f"the transaction is committed at {committed.position}, and the object storage does not have it after"

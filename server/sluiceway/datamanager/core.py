@@ -22,17 +22,17 @@ from typing import TypeVar
 import structlog
 
 from sluiceway.datamanager.entries import LogEntry, from_micros, micros
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import FlushMark, HeadMark, Log, LogLook
+from sluiceway.datamanager.log import FlushMark, HeadMark, LogLook
 from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.port import DatabaseLost, Seen
 from sluiceway.datamanager.readdb import AppliedUpTo
-from sluiceway.datamanager.segments import SegmentStore
 from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.standing import Foundation, Stores
 from sluiceway.datamanager.state import Prepared, State
 from sluiceway.datamanager.subscriptions import Subscriptions
 from sluiceway.datamanager.waiting import Mark
 from sluiceway.foundation.clock import Clock
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition, Unavailable
+from sluiceway.foundation.errors import DataLoss, Unavailable
 
 __all__ = ["Core", "Diverged"]
 
@@ -56,21 +56,20 @@ class Core:
     def __init__(
         self,
         *,
-        log_: Log,
-        segments: SegmentStore,
-        lineage: Lineage,
+        stores: Stores,
+        foundation: Foundation,
         state: State,
         writer: ThreadPoolExecutor,
         subscriptions: Subscriptions,
         settings: DataManagerSettings,
         clock: Clock,
         applied: AppliedUpTo,
-        head: HeadMark,
-        flushed: FlushMark,
     ) -> None:
-        self.log = log_
-        self.segments = segments
-        self.lineage = lineage
+        self.stores = stores
+        self.log = stores.log
+        self.segments = stores.segments
+        self.lineage = foundation.lineage
+        self.database_id = foundation.epoch.database_id
         self.state = state
         self.settings = settings
         self.clock = clock
@@ -78,17 +77,19 @@ class Core:
         self._subscriptions = subscriptions
         self.advance = asyncio.Lock()
         self.tip = applied
-        self.head = head
-        self.flushed = flushed
+        self.head = foundation.head
+        self.flushed = foundation.flushed
         self.applied: Mark[Position] = Mark(applied.position)
-        self.flushed_up_to: Mark[LogSequence] = Mark(flushed.sequence)
+        self.flushed_up_to: Mark[LogSequence] = Mark(foundation.flushed.sequence)
         self._apply_due = asyncio.Event()
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
         self._flushed_at = clock.monotonic()
         self.last_heard = clock.monotonic()
-        self.state.flushed = flushed.sequence
+        self.state.flushed = foundation.flushed.sequence
+        self._lost: DatabaseLost | DataLoss | None = None
+        self._is_lost = asyncio.Event()
         subscriptions.read_after(self.wait_applied)
 
     @property
@@ -100,6 +101,29 @@ class Core:
     def following(self) -> LogSequence:
         """The sequence of the entry after the tip."""
         return self.lineage.following(self.tip.position.sequence)
+
+    @property
+    def seen(self) -> Seen:
+        """The newest entry that this server knows to be committed."""
+        return Seen(self.tip.position.sequence, self.tip.digest)
+
+    def end(self) -> None:
+        """Tell whoever waits for something of this database that it does not come any more."""
+        ended = Unavailable("this server stops, or lost its database; ask again, or another server", reason="STOPPING")
+        self.applied.end(ended)
+        self.flushed_up_to.end(ended)
+
+    def lose(self, error: DatabaseLost | DataLoss) -> None:
+        """End this database: a call found out that it cannot go on."""
+        if self._lost is None:
+            self._lost = error
+            self._is_lost.set()
+
+    async def until_lost(self) -> None:
+        """Wait for `lose`, and raise what it was told."""
+        await self._is_lost.wait()
+        if self._lost is not None:
+            raise self._lost
 
     async def in_writer(self, function: Callable[[], T]) -> T:
         """Run something in the writer's thread, after what was given to it before."""
@@ -123,7 +147,7 @@ class Core:
             look: what etcd said of what follows the tip, if it has been asked already.
 
         Raises:
-            FailedPrecondition: etcd is not in the state it was in; reason `ETCD_CHANGED` or `EPOCH_CHANGED`.
+            DatabaseLost: etcd is not in the state it was in; reason `ETCD_CHANGED` or `EPOCH_CHANGED`.
             Diverged: an entry does not follow from the ones applied here.
             DataLoss: entries are missing.
             Unavailable: etcd or the object storage is away.
@@ -151,18 +175,18 @@ class Core:
     def _checked_head(self, look: LogLook) -> HeadMark:
         tip = self.tip.position.sequence
         if look.head is None:
-            raise FailedPrecondition(
+            raise DatabaseLost(
                 "etcd lost the head of this database while this server was running: it was wiped or restored",
                 reason="ETCD_CHANGED",
             )
         if look.head.sequence.epoch != self.lineage.present:
-            raise FailedPrecondition(
+            raise DatabaseLost(
                 f"the database is in epoch {look.head.sequence.epoch} now, and this server in {self.lineage.present};"
                 " start again",
                 reason="EPOCH_CHANGED",
             )
         if look.head.sequence < tip:
-            raise FailedPrecondition(
+            raise DatabaseLost(
                 f"etcd's log ends at {look.head.sequence}, and this server has seen {tip}: etcd went back",
                 reason="ETCD_CHANGED",
             )
@@ -207,8 +231,17 @@ class Core:
     # -- the rest
 
     def note_flushed(self, mark: FlushMark) -> None:
-        """Take over where the object storage is."""
+        """Take over where the object storage is.
+
+        Raises:
+            DatabaseLost: it is of another epoch, so that nothing is known of what this server committed.
+        """
         self.last_heard = self.clock.monotonic()
+        if mark.sequence.epoch != self.lineage.present:
+            raise DatabaseLost(
+                f"the database is in epoch {mark.sequence.epoch} now, and this server in {self.lineage.present}",
+                reason="EPOCH_CHANGED",
+            )
         if mark.sequence > self.flushed.sequence:
             self._flushed_at = self.last_heard
             self.flushed = mark

@@ -11,7 +11,7 @@ cannot go on with its database must not look alive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,14 +22,22 @@ from typing import Any, TypeVar
 import structlog
 from google.protobuf.message import Message
 
+from sluiceway.datamanager.bodies import RemoteBodies
+from sluiceway.datamanager.body_keeper import BodyKeeper
+from sluiceway.datamanager.checkpointer import Checkpointer
 from sluiceway.datamanager.checks import plain_transaction
+from sluiceway.datamanager.cleaner import Cleaner
 from sluiceway.datamanager.committer import Committer
-from sluiceway.datamanager.core import Core, Diverged
-from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue
-from sluiceway.datamanager.epochs import Epochs, Foundation
+from sluiceway.datamanager.core import Core
+from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.duties import Duties, DutyStatus
+from sluiceway.datamanager.entries import Catalogue
 from sluiceway.datamanager.flusher import Flusher
 from sluiceway.datamanager.follower import Follower
-from sluiceway.datamanager.log import HeadMark, Log
+from sluiceway.datamanager.loading import FileOfThisServer
+from sluiceway.datamanager.log import HeadMark
+from sluiceway.datamanager.losing import give_up, loss_in
+from sluiceway.datamanager.manifests import ManifestStore
 from sluiceway.datamanager.model import (
     Action,
     Applied,
@@ -42,20 +50,22 @@ from sluiceway.datamanager.model import (
     TransactionFunction,
     View,
 )
-from sluiceway.datamanager.port import Committed
-from sluiceway.datamanager.queries import plan_list
-from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Tables
+from sluiceway.datamanager.opening import Never, RecoverPolicy, find_foundation
+from sluiceway.datamanager.port import Committed, DatabaseLost
+from sluiceway.datamanager.queries import check_indexes, plan_list
 from sluiceway.datamanager.readers import Readers
-from sluiceway.datamanager.segments import SegmentStore
 from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.standing import Foundation, Stores
 from sluiceway.datamanager.state import State
 from sluiceway.datamanager.store_watch import StoreHealth, StoreWatch
 from sluiceway.datamanager.subscriptions import Subscriptions
+from sluiceway.datamanager.tables import Tables
 from sluiceway.datamanager.waiting import SharedCall
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
-from sluiceway.foundation.errors import FailedPrecondition, NotFound, SluicewayError
+from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
 
 __all__ = ["DataManager", "DataManagerStatus"]
 
@@ -80,6 +90,9 @@ class DataManagerStatus:
         unflushed_bytes: of the log after that.
         silent_for: since etcd was heard last.
         store: how full etcd is, as it was seen last.
+        manifest: the newest manifest that this server knows; None when there is none yet.
+        remote: of each type, how many records have their body in the object storage only.
+        duties: how checkpoints and cleans go.
     """
 
     ready: bool
@@ -90,6 +103,9 @@ class DataManagerStatus:
     unflushed_bytes: int
     silent_for: timedelta
     store: StoreHealth
+    manifest: LogSequence | None
+    remote: Mapping[str, int]
+    duties: DutyStatus
 
 
 class DataManager:
@@ -103,10 +119,15 @@ class DataManager:
         subscriptions: Subscriptions,
         *,
         store: StoreWatch,
+        bodies: RemoteBodies,
+        duties: Duties,
     ) -> None:
         """Put together by `open`."""
         self._core = core
         self._store = store
+        self._bodies = bodies
+        self._duties = duties
+        self._keeper = BodyKeeper(core, bodies)
         self._readers = readers
         self._committer = committer
         self._subscriptions = subscriptions
@@ -126,8 +147,11 @@ class DataManager:
         clock: Clock | None = None,
         ids: IdSource | None = None,
         settings: DataManagerSettings | None = None,
+        recover: RecoverPolicy | None = None,
     ) -> AsyncIterator[DataManager]:
         """Open the database and keep it until the body ends.
+
+        It may be opened again after any of these errors. After `DatabaseLost`, do so with `SeenItGoBack(error.seen)`.
 
         Args:
             kv: etcd.
@@ -138,38 +162,49 @@ class DataManager:
             clock: for times of entries, ages and waits.
             ids: for the id of a new database.
             settings: see there.
+            recover: when to recover the database unasked (`opening`); None is `Never()`.
 
         Raises:
-            FailedPrecondition: see `Epochs.establish`; nothing was changed.
+            FailedPrecondition: etcd and storage do not fit together; the reason is a `standing.Kind`.
             DataLoss: parts of the log are missing or damaged.
             Unavailable: etcd or the object storage is away.
-            ExceptionGroup: a loop failed while the body ran; the body was cancelled.
+            DatabaseLost: it was open, or nearly, and cannot be gone on with; the body was cancelled.
+            ExceptionGroup: a loop failed otherwise while the body ran; the body was cancelled.
         """
         clock = clock or SystemClock()
         ids = ids or UuidSource(clock)
         settings = settings or DataManagerSettings()
         prefix = prefix.strip("/")
         tables = Tables(Catalogue(types))
-        _check_lists(types)
-        log_ = Log(kv, prefix=prefix, timeout=settings.etcd_timeout)
-        segments = SegmentStore(storage, prefix=prefix)
-        foundation = await Epochs(storage, prefix=prefix).establish(
-            log_,
-            segments,
-            writer=settings.server_id,
-            etcd_name=settings.etcd_name,
-            now=clock.now(),
-            new_id=ids.new_id,
+        for type_ in types:
+            check_indexes(type_)
+        stores, foundation = await find_foundation(
+            lambda: Stores.of(kv, storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
+            file=path / _FILE,
+            tables=tables,
+            policy=recover or Never(),
+            settings=settings,
+            clock=clock,
+            ids=ids,
         )
         async with AsyncExitStack() as stack:
             writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
             stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
-            parts = _Parts(log_, segments, tables, writer, settings, clock, foundation, path / _FILE)
+            files, manifests = FileStore(storage, prefix=prefix), ManifestStore(storage, prefix=prefix)
+            bodies = RemoteBodies(files, manifests, lineage=lambda: foundation.lineage, timeout=settings.body_timeout)
+            file = FileOfThisServer(
+                path / _FILE, tables, writer, files, manifests, foundation.epoch.database_id, foundation.lineage
+            )
+            parts = _Parts(stores, tables, writer, settings, clock, foundation, file, bodies)
             core, readers, subscriptions = await parts.assemble(stack)
             store = StoreWatch(kv, settings=settings, clock=clock)
-            committer = Committer(core, store)
-            database = cls(core, readers, committer, subscriptions, store=store)
-            async with database._running(Follower(core, kv, committer), Flusher(core, readers)):
+            committer = Committer(core, store, bodies)
+            flusher = Flusher(core, readers)
+            duties = _duties(
+                core, flusher, files, storage=storage, prefix=prefix, folder=path, tables=tables, use=bodies.use
+            )
+            database = cls(core, readers, committer, subscriptions, store=store, bodies=bodies, duties=duties)
+            async with database._running(Follower(core, kv, committer), flusher):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
                 yield database
 
@@ -186,6 +221,9 @@ class DataManager:
                     group.create_task(follower.check(asyncio.sleep), name="datamanager-check"),
                     group.create_task(flusher.run(), name="datamanager-flush"),
                     group.create_task(self._store.run(), name="datamanager-store-watch"),
+                    group.create_task(self._core.until_lost(), name="datamanager-lost"),
+                    group.create_task(self._duties.run(), name="datamanager-duties"),
+                    group.create_task(self._keeper.run(), name="datamanager-bodies"),
                 ]
                 try:
                     yield
@@ -196,11 +234,40 @@ class DataManager:
                     await self._stop(flusher)
                     for loop in loops:
                         loop.cancel()
+        except BaseExceptionGroup as errors:
+            loss = loss_in(errors)
+            if loss is None:
+                raise
+            raise await self._give_up(loss) from errors
         finally:
             self._open = False
             self._subscriptions.close()
+            self._core.end()
         if failure is not None:
             raise failure
+
+    async def _give_up(self, loss: DatabaseLost | DataLoss) -> DatabaseLost:
+        """Save what only this server knows; answers the error that ends the database."""
+        core = self._core
+        log.error("database_lost", reason=loss.reason, error=loss.message)
+        try:
+            await core.apply_once()
+        except Exception as error:  # SQLite's; then what it has is saved
+            log.warning("database_lost_unapplied", error=str(error))
+
+        async def read(after: LogSequence) -> list[bytes]:
+            limit, size = core.settings.flush_entries, core.settings.flush_bytes
+            return await self._readers.raw(lambda database: database.entries_after(after, limit=limit, max_bytes=size))
+
+        return await give_up(
+            loss,
+            read,
+            core.seen,
+            stores=core.stores,
+            lineage=core.lineage,
+            database_id=core.database_id,
+            settings=core.settings,
+        )
 
     async def _stop(self, flusher: Flusher) -> None:
         self._open = False
@@ -256,13 +323,25 @@ class DataManager:
         return (await self._newest_head.ask()).position
 
     async def _read_head(self) -> HeadMark:
-        look = await self._core.log.look()
-        if look.head is None or look.head.sequence != self._core.tip.position.sequence:
-            async with self._core.advance:
-                look = await self._core.catch_up()
-        if look.head is None:
-            raise FailedPrecondition("etcd lost the head of this database", reason="ETCD_CHANGED")
-        return look.head
+        try:
+            look = await self._core.log.look()
+            if look.head is None or look.head.sequence != self._core.tip.position.sequence:
+                async with self._core.advance:
+                    look = await self._core.catch_up()
+        except (DatabaseLost, DataLoss) as error:
+            loss = loss_in(error)
+            if loss is None:
+                raise
+            self._core.lose(loss)
+            raise Unavailable(
+                "this server lost its database and opens it again; ask again, or another server",
+                reason="DATABASE_LOST",
+            ) from error
+        return self._core.head if look.head is None else look.head
+
+    async def checkpoint(self) -> Manifest | None:
+        """Make a checkpoint of all that is committed now; None when the database has no entry. See `Duties`."""
+        return await self._duties.checkpoint()
 
     def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncGenerator[Applied, None]:
         """See `Database.subscribe`."""
@@ -277,6 +356,11 @@ class DataManager:
     def epoch(self) -> int:
         """See `Database.epoch`."""
         return self._core.tip.position.sequence.epoch
+
+    @property
+    def bodies(self) -> RemoteBodies:
+        """Where newer manifests are told, and found."""
+        return self._bodies
 
     @property
     def ready(self) -> bool:
@@ -296,49 +380,99 @@ class DataManager:
             unflushed_bytes=core.unflushed_bytes,
             silent_for=timedelta(seconds=silent),
             store=self._store.health,
+            manifest=self._bodies.covered,
+            remote=self._keeper.remote,
+            duties=self._duties.status,
         )
+
+
+def _duties(
+    core: Core,
+    flusher: Flusher,
+    files: FileStore,
+    *,
+    storage: ObjectStorage,
+    prefix: str,
+    folder: Path,
+    tables: Tables,
+    use: Callable[[Manifest], None],
+) -> Duties:
+    stores, settings, clock = core.stores, core.settings, core.clock
+    checkpointer = Checkpointer(
+        storage=storage,
+        prefix=prefix,
+        log_=stores.log,
+        segments=stores.segments,
+        manifests=stores.manifests,
+        files=files,
+        catalogue=tables.catalogue,
+        database_id=core.database_id,
+        folder=folder,
+        settings=settings,
+        clock=clock,
+    )
+    cleaner = Cleaner(
+        storage=storage,
+        prefix=prefix,
+        log_=stores.log,
+        segments=stores.segments,
+        manifests=stores.manifests,
+        settings=settings,
+        clock=clock,
+    )
+    return Duties(core, flusher, checkpointer, cleaner, stores.manifests, use=use)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What `open` puts together before anything runs."""
 
-    log_: Log
-    segments: SegmentStore
+    stores: Stores
     tables: Tables
     writer: ThreadPoolExecutor
     settings: DataManagerSettings
     clock: Clock
     foundation: Foundation
-    path: Path
+    file: FileOfThisServer
+    bodies: RemoteBodies
 
     async def assemble(self, stack: AsyncExitStack) -> tuple[Core, Readers, Subscriptions]:
         """Open the read database and catch up; one that does not fit the log is made anew, once."""
         try:
             return await self._assemble(stack, anew=False)
-        except Diverged as error:
-            log.warning("read_database_diverged", error=str(error))
+        except DataLoss as error:
+            # Of another history, or so far behind that the log after it is cleaned away: the newest manifest may help.
+            if error.reason not in ("LOG_DIVERGED", "LOG_GAP"):
+                raise
+            log.warning("read_database_does_not_fit", error=str(error))
         return await self._assemble(stack, anew=True)
 
     async def _assemble(self, stack: AsyncExitStack, *, anew: bool) -> tuple[Core, Readers, Subscriptions]:
         loop = asyncio.get_running_loop()
-        database = await loop.run_in_executor(self.writer, lambda: self._open_file(anew=anew))
+        database, manifest = await self.file.open(anew=anew)
+        if manifest is not None:
+            self.bodies.use(manifest)
         try:
             applied = await loop.run_in_executor(self.writer, database.applied_up_to)
             readers = Readers(
-                self.path, self.tables, threads=self.settings.read_threads, timeout=self.settings.read_timeout
+                self.file.path,
+                self.tables,
+                threads=self.settings.read_threads,
+                timeout=self.settings.read_timeout,
+                bodies=self.bodies,
             )
             subscriptions = Subscriptions(
                 readers,
                 self.tables.catalogue,
+                segments=self.stores.segments,
+                lineage=self.foundation.lineage,
                 position=applied.position,
                 ring_bytes=self.settings.ring_bytes,
                 subscriber_bytes=self.settings.subscriber_bytes,
             )
             core = Core(
-                log_=self.log_,
-                segments=self.segments,
-                lineage=self.foundation.lineage,
+                stores=self.stores,
+                foundation=self.foundation,
                 state=State(
                     database,
                     self.tables.catalogue,
@@ -350,9 +484,8 @@ class _Parts:
                 settings=self.settings,
                 clock=self.clock,
                 applied=applied,
-                head=self.foundation.head,
-                flushed=self.foundation.flushed,
             )
+            readers.read_after(core.wait_applied)
             async with core.advance:
                 await core.catch_up()
             await core.apply_once()
@@ -362,29 +495,3 @@ class _Parts:
         stack.push_async_callback(loop.run_in_executor, self.writer, database.close)
         stack.push_async_callback(asyncio.to_thread, readers.close)
         return core, readers, subscriptions
-
-    def _open_file(self, *, anew: bool) -> ReadDatabase:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if anew:
-            ReadDatabase.delete(self.path)
-        database_id = self.foundation.epoch.database_id
-        try:
-            database = ReadDatabase(self.path, self.tables, writes=True)
-            if database.belongs_to(database_id, self.foundation.epoch.number):
-                return database
-            database.close()
-        except ReadDatabase.Damaged as error:
-            log.warning("read_database_damaged", error=str(error))
-        ReadDatabase.delete(self.path)
-        database = ReadDatabase(self.path, self.tables, writes=True)
-        start = Position(LogSequence(self.foundation.epoch.number, 0), 0)
-        database.create(database_id, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
-        log.info("read_database_made", path=str(self.path))
-        return database
-
-
-def _check_lists(types: Sequence[RecordType[Any]]) -> None:
-    """Find faults of declarations at the start and not at the first list."""
-    for type_ in types:
-        for index in type_.indexes:
-            plan_list(type_, Query(order=index))

@@ -1,37 +1,34 @@
-"""Epoch objects, and what etcd and object storage must agree on before a server may start.
+"""Epoch objects: where each part of the log began, and what it went on from.
 
-`epoch/<n>` is put, if absent, when epoch n begins: it ties the database to one etcd cluster. The first start makes
-`epoch/<1>`, then the head in etcd; a crash in between starts over. Anything else that does not fit together stops the
-start with what was found, because a mistyped endpoint must not fork the database (datamanager.md, "Recovery").
+`epoch/<n>` is put, if absent, before anything else of epoch n: it ties the database to one etcd cluster and says which
+entry of an earlier epoch is the last one that counts. All of them together give the `Lineage`. One that nothing goes on
+from is left by a recovery that crashed or was overtaken, and means nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from sluiceway.datamanager.entries import GENESIS_DIGEST, from_micros, from_sequence_proto, micros, sequence_proto
 from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import FlushMark, HeadMark, Log
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.segments import Segment, SegmentStore
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway.foundation.errors import DataLoss
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 
-__all__ = ["EpochInfo", "Epochs", "Foundation"]
+__all__ = ["EpochInfo", "Epochs"]
 
 log = structlog.get_logger(__name__)
 
 _NAME = re.compile("[0-9a-f]{8}")
 _MAGIC = b"SLEPO\x00\x00\x01"
-_FIRST = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,7 @@ class EpochInfo:
         accepted: the last entry that it goes on from, of an earlier epoch; None: it began with nothing.
         accepted_digest: of that entry.
         cause: why it was begun, for people.
+        from_manifest: of a first epoch: it begins with the records of the manifest at its counter 0, by an import.
     """
 
     number: int
@@ -57,16 +55,7 @@ class EpochInfo:
     accepted: LogSequence | None = None
     accepted_digest: bytes = GENESIS_DIGEST
     cause: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Foundation:
-    """What a server starts from."""
-
-    epoch: EpochInfo
-    lineage: Lineage
-    head: HeadMark
-    flushed: FlushMark
+    from_manifest: bool = False
 
 
 class Epochs:
@@ -135,88 +124,10 @@ class Epochs:
             time_us=micros(info.began),
             database_id=info.database_id,
             cause=info.cause,
+            from_manifest=info.from_manifest,
         ).SerializeToString()
         body = b"".join((_MAGIC, hashlib.sha256(content).digest(), content))
         return await self._storage.put_if_absent(self.key(info.number), body)
-
-    async def establish(
-        self, log: Log, segments: SegmentStore, *, writer: str, etcd_name: str, now: datetime, new_id: Callable[[], str]
-    ) -> Foundation:
-        """Check that etcd and the object storage belong together, and begin the first epoch where both are empty.
-
-        Raises:
-            FailedPrecondition: etcd is empty and the storage is not (reason `ETCD_EMPTY`), or the other way round
-                (`STORAGE_EMPTY`), or they are of different epochs or clusters (`STORES_DISAGREE`).
-            DataLoss: the storage lacks what `flushed` says it has, or has more than etcd.
-        """
-        # Storage, etcd, storage: other servers may be writing. What the storage had before etcd was asked is in etcd,
-        # and what etcd says is in the storage can be found there afterwards.
-        epoch = await self.newest()
-        before = None if epoch is None else await segments.last(await self.lineage(epoch.number))
-        look, cluster_id = await log.identify()
-        if look.head is None:
-            if epoch is not None and (before is not None or epoch.number > _FIRST or epoch.cluster_id != cluster_id):
-                raise _etcd_is_empty(etcd_name, epoch, before, now)
-            if epoch is None:
-                if await segments.firsts():
-                    raise _disagree("the object storage has segments and no epoch object")
-                await self.put(EpochInfo(_FIRST, cluster_id, writer, now, new_id()))
-                epoch = await self.newest()
-            if epoch is None or epoch.number != _FIRST or epoch.cluster_id != cluster_id:
-                raise _disagree(f"another server began {epoch} while this one began epoch {_FIRST} at {etcd_name}")
-            log.expect_cluster(cluster_id)
-            await log.begin(*_first_marks())
-            look = await log.look()
-        elif epoch is None:
-            epoch = await self.newest()
-        if look.head is None or look.flushed is None:
-            raise _disagree(f"etcd at {etcd_name} lost the head that was just written")
-        if epoch is None:
-            raise FailedPrecondition(
-                f"etcd at {etcd_name} holds epoch {look.head.sequence.epoch} of this database, and the object storage"
-                " is empty: is it the right bucket or folder?",
-                reason="STORAGE_EMPTY",
-            )
-        if epoch.number != look.head.sequence.epoch or epoch.cluster_id != cluster_id:
-            raise _disagree(
-                f"etcd at {etcd_name} (cluster {cluster_id:x}) is in epoch {look.head.sequence.epoch}, and the object"
-                f" storage in epoch {epoch.number} of cluster {epoch.cluster_id:x}"
-            )
-        lineage = await self.lineage(epoch.number)
-        last = await segments.last(lineage)
-        stored = last.last if last is not None else LogSequence(epoch.number, 0)
-        if stored < look.flushed.sequence:
-            raise DataLoss(
-                f"etcd says that the object storage has the log up to {look.flushed.sequence}, and it ends at {stored}:"
-                " segments are missing; restore them, or run `sluice db recover`"
-            )
-        if before is not None and before.last > look.head.sequence:
-            raise DataLoss(
-                f"the object storage has the log up to {before.last}, and etcd at {etcd_name} only up to"
-                f" {look.head.sequence}: etcd went back; run `sluice db recover`"
-            )
-        if last is not None and stored == look.flushed.sequence and last.digest != look.flushed.digest:
-            raise _disagree(f"etcd and the object storage hold different entries at {stored}")
-        log.expect_cluster(cluster_id)
-        return Foundation(epoch, lineage, look.head, look.flushed)
-
-
-def _etcd_is_empty(etcd_name: str, epoch: EpochInfo, last: Segment | None, now: datetime) -> FailedPrecondition:
-    written = from_micros(last.header.time_us) if last else epoch.began
-    writer = last.header.writer if last else epoch.writer
-    age = timedelta(seconds=round(max((now - written).total_seconds(), 0)))
-    return FailedPrecondition(
-        f"etcd at {etcd_name} is empty, storage holds epoch {epoch.number}, last written {age} ago by {writer};"
-        " run `sluice db recover`",
-        reason="ETCD_EMPTY",
-    )
-
-
-def _first_marks() -> tuple[HeadMark, FlushMark]:
-    start = sequence_proto(LogSequence(_FIRST, 0))
-    head = log_pb2.Head(sequence=start, digest=GENESIS_DIGEST)
-    flushed = log_pb2.Flushed(sequence=start, digest=GENESIS_DIGEST, first_kept_counter=1)
-    return HeadMark.parse(head.SerializeToString()), FlushMark.parse(flushed.SerializeToString())
 
 
 def _decode(key: str, body: bytes) -> EpochInfo:
@@ -238,6 +149,7 @@ def _decode(key: str, body: bytes) -> EpochInfo:
         accepted=from_sequence_proto(epoch.accepted) if epoch.HasField("accepted") else None,
         accepted_digest=epoch.accepted_digest or GENESIS_DIGEST,
         cause=epoch.cause,
+        from_manifest=epoch.from_manifest,
     )
 
 
@@ -245,11 +157,4 @@ def _damaged(key: str, why: str) -> DataLoss:
     return DataLoss(
         f"the epoch object {key} is damaged: {why}. Restore it from a copy of the object storage",
         reason="EPOCH_DAMAGED",
-    )
-
-
-def _disagree(what: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"etcd and the object storage disagree: {what}. Nothing was changed; `sluice db status` shows both",
-        reason="STORES_DISAGREE",
     )

@@ -18,15 +18,20 @@ from sluiceway.datamanager.core import Core, Diverged
 from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
 from sluiceway.datamanager.log import FlushMark
 from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.datamanager.readers import Readers
 from sluiceway.datamanager.segments import encode_segment
+from sluiceway.datamanager.standing import stored_end
 from sluiceway.datamanager.waiting import Backoff
+from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway.foundation.errors import DataLoss, DeadlineExceeded, NotFound, Unavailable
 from sluiceway.records.log.v1 import log_pb2
 
 __all__ = ["Flusher"]
 
 log = structlog.get_logger(__name__)
+
+declare_crash_points("flush.before-segment", "flush.after-segment", "flush.before-advance", "flush.after-advance")
 
 
 class Flusher:
@@ -36,6 +41,8 @@ class Flusher:
         self._core = core
         self._readers = readers
         self._lock = asyncio.Lock()
+        self._checked = LogSequence(0, 0)  # up to here, and with the segment below, the storage was seen to have it
+        self._newest: LogSequence | None = None
 
     async def run(self) -> None:
         """Flush whenever it is due and ours to do. An object storage that is away is asked again and again."""
@@ -76,14 +83,21 @@ class Flusher:
         Raises:
             Unavailable: the object storage or etcd is away. Nothing is lost; do it again.
             DataLoss: the storage holds a segment that is damaged or of another history.
+            DatabaseLost: etcd, or the end of the log in the storage, is not what it was.
         """
         async with self._lock:
             known = self._core.flushed
             entries = await self._entries_after(known)
             if not entries:
                 return False
+            await self._check_storage(known)
             mark = await self._store(known, entries)
-            self._core.note_flushed(await self._core.log.advance_flushed(known, mark))
+            crash_point("flush.before-advance")
+            now = await self._core.log.advance_flushed(known, mark)
+            crash_point("flush.after-advance")
+            self._core.note_flushed(now)
+            if now.raw == mark.raw:
+                self._checked, self._newest = mark.sequence, entries[0].sequence
             log.debug("flushed", first=str(entries[0].sequence), last=str(mark.sequence), bytes=mark.total_bytes)
             settings = self._core.settings
             size = mark.total_bytes - known.total_bytes
@@ -109,13 +123,40 @@ class Flusher:
             raise Diverged(f"the log entry {entries[0].sequence} does not follow from what the object storage has")
         return entries
 
+    async def _check_storage(self, known: FlushMark) -> None:
+        """Check that the storage ends where `flushed` says: what is put now has to follow from what is there.
+
+        The whole check reads the newest segment, so it is made when somebody else has flushed. In between, one look at
+        the name of our own last segment tells whether the storage was exchanged or went back.
+        """
+        core = self._core
+        mine = self._newest is not None and self._checked == known.sequence
+        if mine and self._newest is not None and await core.segments.exists(self._newest):
+            return
+        end = await stored_end(core.stores, core.lineage)
+        stored = end.sequence if end is not None else LogSequence(core.lineage.epochs[0], 0)
+        if end is not None and stored == known.sequence and end.digest != known.digest:
+            raise Diverged(f"the object storage has another entry {stored} than etcd; nothing is flushed any more")
+        if stored < known.sequence and known.sequence.counter > 0:
+            raise DatabaseLost(
+                f"the object storage ends at {stored}, and had the log up to {known.sequence}: segments are gone, or it"
+                " is another folder or bucket; restore them, or run `sluice db recover`",
+                reason="LOG_GAP",
+            )
+        self._checked, self._newest = known.sequence, None
+
     async def _store(self, known: FlushMark, entries: list[LogEntry]) -> FlushMark:
         core = self._core
         first, last = entries[0].sequence, entries[-1]
         total = known.total_bytes + sum(len(entry.raw) for entry in entries)
         writer = core.settings.server_id
-        body = await asyncio.to_thread(encode_segment, entries, total_bytes=total, writer=writer)
-        if await core.segments.put(first, body):
+        body = await asyncio.to_thread(
+            encode_segment, entries, total_bytes=total, writer=writer, database_id=core.database_id
+        )
+        crash_point("flush.before-segment")
+        stored = await core.segments.put(first, body)
+        crash_point("flush.after-segment")
+        if stored:
             return self._mark(known, last.sequence, total, last.digest)
         try:
             found = await core.segments.read(first)
@@ -134,6 +175,10 @@ class Flusher:
     def _mark(self, known: FlushMark, last: LogSequence, total: int, digest: bytes) -> FlushMark:
         keep_from = max(last.counter - self._core.settings.keep_log_entries + 1, known.first_kept.counter)
         mark = log_pb2.Flushed(
-            sequence=sequence_proto(last), total_bytes=total, digest=digest, first_kept_counter=keep_from
+            sequence=sequence_proto(last),
+            total_bytes=total,
+            digest=digest,
+            first_kept_counter=keep_from,
+            database_id=self._core.database_id,
         )
         return FlushMark.parse(mark.SerializeToString())

@@ -14,7 +14,7 @@ applied, and a manifest that ends at one is not used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sluiceway.datamanager.model import LogSequence
@@ -28,7 +28,8 @@ class Lineage:
 
     Attributes:
         epochs: those of the history, oldest first; the last one is the present one.
-        ends: the last entry that counts, of each of them but the present one. The counter may be 0: none counts.
+        ends: the last entry that counts, of each of them but the present one (of that too, in a history that was
+            ended by `until`). The counter may be 0: none counts.
     """
 
     epochs: tuple[int, ...]
@@ -77,7 +78,27 @@ class Lineage:
         """
         if not self.contains(sequence):
             raise ValueError(f"{sequence} is not part of this history")
-        if sequence == self.ends.get(sequence.epoch):
+        if sequence == self.ends.get(sequence.epoch) and sequence.epoch != self.present:
             later = self.epochs[self.epochs.index(sequence.epoch) + 1]
             return LogSequence(later, 1)
         return sequence.next()
+
+    def until(self, sequence: LogSequence) -> Lineage:
+        """Tell the same history as it was when it ended at one of its entries.
+
+        Raises:
+            ValueError: the sequence is not part of the history.
+        """
+        if not self.contains(sequence):
+            raise ValueError(f"{sequence} is not part of this history")
+        epochs = self.epochs[: self.epochs.index(sequence.epoch) + 1]
+        ends = {epoch: end for epoch, end in self.ends.items() if epoch < sequence.epoch}
+        return Lineage(epochs, {**ends, sequence.epoch: sequence})
+
+    def between(self, after: LogSequence, last: LogSequence) -> Iterator[tuple[LogSequence, LogSequence]]:
+        """Give what is after one entry of the history up to another one, as a first and a last entry for each epoch."""
+        while after < last:
+            first = self.following(after)
+            after = min(self.ends.get(first.epoch, last), last)
+            if first <= after:
+                yield first, after

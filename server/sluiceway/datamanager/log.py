@@ -10,7 +10,7 @@ Every answer is checked: it comes from the etcd cluster that the epoch object na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,8 +18,8 @@ from google.protobuf.message import DecodeError
 
 from sluiceway.datamanager.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
 from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition
-from sluiceway.kv.port import Compare, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
+from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.kv.port import Compare, DeleteKey, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1 import storage_pb2
 
@@ -83,6 +83,7 @@ class FlushMark:
     total_bytes: int
     digest: bytes
     first_kept: LogSequence
+    database_id: str
 
     @staticmethod
     def parse(raw: bytes) -> FlushMark:
@@ -90,7 +91,12 @@ class FlushMark:
         mark = log_pb2.Flushed.FromString(raw)
         sequence = from_sequence_proto(mark.sequence)
         return FlushMark(
-            raw, sequence, mark.total_bytes, mark.digest, LogSequence(sequence.epoch, mark.first_kept_counter)
+            raw=raw,
+            sequence=sequence,
+            total_bytes=mark.total_bytes,
+            digest=mark.digest,
+            first_kept=LogSequence(sequence.epoch, mark.first_kept_counter),
+            database_id=mark.database_id,
         )
 
 
@@ -112,7 +118,7 @@ class LogLook:
 
 
 class Log:
-    """See the module. Raises what `KeyValueStore` raises, and `FailedPrecondition` when etcd is not the one it was."""
+    """See the module. Raises what `KeyValueStore` raises, and `DatabaseLost` when etcd is not the one it was."""
 
     def __init__(self, kv: KeyValueStore, *, prefix: str, timeout: timedelta) -> None:
         self._kv = kv
@@ -129,9 +135,55 @@ class Log:
         self._cluster_id = cluster_id
 
     async def identify(self) -> tuple[LogLook, int]:
-        """Look for the first time; answers the cluster id too."""
+        """Look for the first time; answers the cluster id too. One of the two keys may be missing."""
         result = await self._txn(then=(Get(self.head_key), Get(self.flushed_key)))
         return _look(result), result.cluster_id
+
+    async def entry(self, sequence: LogSequence) -> LogEntry | None:
+        """Read one entry; None when it is not there: trimmed, or not written."""
+        result = await self._txn(then=(Get(f"{self._folder}{sequence}"),))
+        return decode_entry(result.reads[0][0].value) if result.reads[0] else None
+
+    async def entries(self, first: LogSequence) -> AsyncIterator[LogEntry]:
+        """Read the entries of an epoch from one on, in their order, as many as there are. Gaps are not looked for."""
+        while True:
+            result = await self._txn(then=(self._entries(first),))
+            found = [decode_entry(item.value) for item in result.reads[0]]
+            for entry in found:
+                yield entry
+            if len(found) < _ENTRIES_AT_ONCE:
+                return
+            first = found[-1].sequence.next()
+
+    async def begin_epoch(
+        self,
+        known: HeadMark | None,
+        entry: LogEntry,
+        head: HeadMark,
+        flushed: FlushMark,
+        checkpoint: LogSequence | None,
+    ) -> bool:
+        """Begin an epoch with its first entry, if the head is still the known one. Tells whether it was done.
+
+        In one transaction: head, flushed, the entry, the newest checkpoint of the history, and no entry of any other
+        epoch any more. Sending it again after an unknown outcome is safe: it can succeed once only.
+        """
+        first = entry.sequence
+        newest = storage_pb2.Checkpoint(sequence=sequence_proto(checkpoint)) if checkpoint is not None else None
+        result = await self._txn(
+            compare=(Compare(self.head_key, None if known is None else known.raw),),
+            then=(
+                DeleteRange(self._folder, f"{self._folder}{first}"),
+                DeleteRange(f"{self._folder}{first.next()}", f"{self._folder[:-1]}0"),
+                PutKey(f"{self._folder}{first}", entry.raw),
+                PutKey(self.flushed_key, flushed.raw),
+                DeleteKey(self.checkpoint_key)
+                if newest is None
+                else PutKey(self.checkpoint_key, newest.SerializeToString()),
+                PutKey(self.head_key, head.raw),
+            ),
+        )
+        return result.succeeded
 
     async def begin(self, head: HeadMark, flushed: FlushMark) -> None:
         """Write the first head of an epoch, unless there is one."""
@@ -146,7 +198,7 @@ class Log:
         if first is not None:
             reads.append(self._entries(first))
         result = await self._txn(then=reads)
-        return _look(result)
+        return _whole(_look(result))
 
     async def append(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
         """Put an entry, if the head is still the known one; answers what moved if it is not."""
@@ -157,7 +209,7 @@ class Log:
         )
         if result.succeeded:
             return LogLook(succeeded=True, revision=result.revision)
-        return _look(result)
+        return _whole(_look(result))
 
     async def advance_flushed(self, known: FlushMark, new: FlushMark) -> FlushMark:
         """Move `flushed` and delete the entries before its `first_kept`, if it is still the known one.
@@ -173,7 +225,7 @@ class Log:
         if result.succeeded:
             return new
         if not result.reads[0]:
-            raise FailedPrecondition(
+            raise DatabaseLost(
                 f"etcd lost {self.flushed_key} while this server was running: it was wiped or restored",
                 reason="ETCD_CHANGED",
             )
@@ -219,14 +271,14 @@ class Log:
         before = self._revision
         result = await self._kv.txn(compare=compare, then=then, otherwise=otherwise, timeout=self._timeout)
         if self._cluster_id is not None and result.cluster_id != self._cluster_id:
-            raise FailedPrecondition(
+            raise DatabaseLost(
                 f"etcd cluster {result.cluster_id:x} answered, and this database is in cluster {self._cluster_id:x}:"
                 " an endpoint is wrong, or etcd was made anew",
                 reason="ETCD_CHANGED",
             )
         # Answers may overtake each other; an answer may not be older than what was known when it was asked for.
         if result.revision < before:
-            raise FailedPrecondition(
+            raise DatabaseLost(
                 f"etcd went back from revision {before} to {result.revision}: it was wiped or restored from a snapshot",
                 reason="ETCD_CHANGED",
             )
@@ -236,11 +288,6 @@ class Log:
 
 def _look(result: TxnResult) -> LogLook:
     head, flushed, *more = result.reads
-    if bool(head) != bool(flushed):
-        raise DataLoss(
-            "etcd has only one of the keys head and flushed of this database; somebody else changed them."
-            " Restore etcd, or recover from the object storage with `sluice db recover`"
-        )
     found = tuple(decode_entry(item.value) for item in more[0]) if more else ()
     return LogLook(
         succeeded=False,
@@ -249,3 +296,13 @@ def _look(result: TxnResult) -> LogLook:
         flushed=FlushMark.parse(flushed[0].value) if flushed else None,
         entries=found,
     )
+
+
+def _whole(look: LogLook) -> LogLook:
+    if (look.head is None) != (look.flushed is None):
+        raise DatabaseLost(
+            "etcd has only one of the keys head and flushed of this database; somebody else changed them."
+            " Restore etcd, or recover from the object storage with `sluice db recover`",
+            reason="ETCD_CHANGED",
+        )
+    return look

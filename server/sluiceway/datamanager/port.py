@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from sluiceway.datamanager.model import (
     Action,
     Applied,
+    LogSequence,
     Page,
     Position,
     Precondition,
@@ -19,8 +20,9 @@ from sluiceway.datamanager.model import (
     TransactionFunction,
     View,
 )
+from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["Committed", "Database"]
+__all__ = ["Committed", "Database", "DatabaseLost", "Seen"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -35,6 +37,34 @@ class Committed(Generic[T_co]):
     position: Position
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server saw of its database: an entry that is committed, in an epoch that was."""
+
+    sequence: LogSequence
+    digest: bytes
+
+
+class DatabaseLost(FailedPrecondition):
+    """This server cannot go on with the database as it has it open; it may be opened again.
+
+    `DataManager.open` ends its body with it. Before, what this server knows and the object storage lacked was put
+    there, if that was possible; the message says when it was not. The reason says what was seen:
+
+        ETCD_CHANGED    etcd was wiped, restored, or is another one
+        EPOCH_CHANGED   others recovered the database into a newer epoch
+        LOG_GAP         the log goes on, and entries in between are nowhere
+        LOG_DIVERGED    the log is not a continuation of what this server has applied
+
+    Attributes:
+        seen: the last entry that this server knew to be committed; for `SeenItGoBack` when it is opened again. None
+            when it had not come so far.
+    """
+
+    reason = "DATABASE_LOST"
+    seen: Seen | None = None
+
+
 class Database(Protocol):
     """One database, through this server. Safe to use from any task of the event loop."""
 
@@ -47,7 +77,8 @@ class Database(Protocol):
 
         Raises:
             SluicewayError: what the function raised; nothing was written.
-            Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied. Read, then decide.
+            Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied, or (`durable`) it was, and may be given up
+                by a recovery. Read, then decide.
             Exhausted: the transaction is over 4 MiB or 10,000 actions.
             DeadlineExceeded: only when `durable`: it is committed, and not in the object storage after a minute.
             Unavailable: nothing was written; the store is away, or too much waits to be flushed.

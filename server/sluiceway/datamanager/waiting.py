@@ -22,6 +22,7 @@ class Mark(Generic[K]):
         self._value = value
         self._order = itertools.count()
         self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []
+        self._ended: Exception | None = None
 
     @property
     def value(self) -> K:
@@ -38,10 +39,20 @@ class Mark(Generic[K]):
             if not future.done():
                 future.set_result(None)
 
+    def end(self, error: Exception) -> None:
+        """Say that it moves no more: whoever waits, now or later, gets this error."""
+        self._ended = error
+        waiting, self._waiting = self._waiting, []
+        for _, _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
     async def reach(self, value: K) -> None:
-        """Wait until it is there."""
+        """Wait until it is there. Raises what `end` was told."""
         if not _less(self._value, value):
             return
+        if self._ended is not None:
+            raise self._ended
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (value, next(self._order), future))
         await future

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from sluiceway.datamanager.port import Database
 from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway.objectstorage.locate import open_storage
+from sluiceway.objectstorage.port import ObjectStorage
 from tests.fakes.database import FakeDatabase
 from tests.support.databases import TYPES, open_database
+from tests.support.etcd import EtcdProcess, etcd_process
+from tests.support.sites import Site
 
 
 @pytest.fixture
@@ -19,21 +22,43 @@ async def etcd(etcd_endpoint: str) -> AsyncIterator[EtcdStore]:
     await store.close()
 
 
-@pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[PosixStorage]:
-    storage = PosixStorage(tmp_path / "objects")
+async def _open(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStorage:
+    return await open_storage(f"posix:{tmp_path / 'objects'}" if kind == "posix" else request.getfixturevalue("s3_url"))
+
+
+@pytest.fixture(params=["posix", "s3"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
+    """An object storage of the test's own: a folder, and a prefix on a real S3 server."""
+    storage = await _open(request.param, request, tmp_path)
     yield storage
     await storage.close()
 
 
-@pytest.fixture(params=["real", "fake"])
+@pytest.fixture(params=["posix", "s3", "fake"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path, etcd_prefix: str) -> AsyncIterator[Database]:
+    """A database: over a real etcd with either storage, and the fake."""
     if request.param == "fake":
         yield FakeDatabase(TYPES)
         return
     kv = EtcdStore([request.getfixturevalue("etcd_endpoint")])
-    storage = PosixStorage(tmp_path / "objects")
+    storage = await _open(request.param, request, tmp_path)
     async with open_database(kv, storage, tmp_path, prefix=etcd_prefix) as real:
         yield real
     await storage.close()
     await kv.close()
+
+
+@pytest.fixture(scope="module")
+def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    """An etcd of this module's own, which its tests may wipe; each test finds it empty."""
+    with etcd_process(tmp_path_factory.mktemp("own-etcd") / "data") as process:
+        yield process
+
+
+@pytest.fixture
+async def site(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[Site]:
+    """A database of its own, with that etcd and a folder."""
+    site = Site(own_etcd, tmp_path)
+    await site.lose_keys()
+    yield site
+    await site.close()

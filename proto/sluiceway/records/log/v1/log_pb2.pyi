@@ -149,7 +149,7 @@ class SegmentHeader(_message.Message):
     def __init__(self, first: _Optional[_Union[Sequence, _Mapping]] = ..., last: _Optional[_Union[Sequence, _Mapping]] = ..., previous_digest: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., total_bytes: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ..., database_id: _Optional[str] = ...) -> None: ...
 
 class Epoch(_message.Message):
-    __slots__ = ("number", "accepted", "accepted_digest", "cluster_id", "writer", "time_us", "database_id", "cause")
+    __slots__ = ("number", "accepted", "accepted_digest", "cluster_id", "writer", "time_us", "database_id", "cause", "from_manifest")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +158,7 @@ class Epoch(_message.Message):
     TIME_US_FIELD_NUMBER: _ClassVar[int]
     DATABASE_ID_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
+    FROM_MANIFEST_FIELD_NUMBER: _ClassVar[int]
     number: int
     accepted: Sequence
     accepted_digest: bytes
@@ -166,7 +167,8 @@ class Epoch(_message.Message):
     time_us: int
     database_id: str
     cause: str
-    def __init__(self, number: _Optional[int] = ..., accepted: _Optional[_Union[Sequence, _Mapping]] = ..., accepted_digest: _Optional[bytes] = ..., cluster_id: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ..., database_id: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
+    from_manifest: bool
+    def __init__(self, number: _Optional[int] = ..., accepted: _Optional[_Union[Sequence, _Mapping]] = ..., accepted_digest: _Optional[bytes] = ..., cluster_id: _Optional[int] = ..., writer: _Optional[str] = ..., time_us: _Optional[int] = ..., database_id: _Optional[str] = ..., cause: _Optional[str] = ..., from_manifest: _Optional[bool] = ...) -> None: ...
 
 class Opaque(_message.Message):
     __slots__ = ()

@@ -1,0 +1,264 @@
+"""Recovery into a new epoch, over a real etcd that is wiped or set back, and a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+
+import pytest
+
+from sluiceway.datamanager.entries import sequence_proto
+from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.datamanager.recovery import Recovered
+from sluiceway.datamanager.standing import Kind
+from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition
+from sluiceway.records.storage.v1 import storage_pb2
+from tests.support.conditions import eventually
+from tests.support.databases import contents, count, take
+from tests.support.faulty_stores import FaultyKeyValueStore, FaultyStorage
+from tests.support.sites import PREFIX, Site, crash_once
+
+pytestmark = pytest.mark.xdist_group("recovery")
+
+
+def seq(epoch: int, counter: int) -> LogSequence:
+    return LogSequence(epoch, counter)
+
+
+async def unflushed(site: Site, times: int) -> LogSequence:
+    """Write what etcd has and the object storage does not; answers the last entry."""
+    storage = FaultyStorage(site.storage)
+    storage.away = True
+    async with site.database("cut off", storage=storage) as database:
+        for _ in range(times):
+            await database.transact(count)
+        last = database.position.sequence
+    shutil.rmtree(site.folder / "cut off")
+    return last
+
+
+# -- etcd was wiped
+
+
+async def test_a_wiped_etcd_is_recovered_whole_when_an_operator_says_so(site: Site) -> None:
+    before = await site.written(10, rounds=3)
+    site.wipe()
+    with pytest.raises(FailedPrecondition) as caught:
+        async with site.database():
+            pass
+    assert caught.value.reason == "ETCD_EMPTY"
+
+    recovered = await site.recover()
+
+    assert recovered == Recovered(2, seq(1, 30), won=True)
+    assert (await site.standing()).is_healthy
+    async with site.database("one") as one, site.database("two") as two:
+        assert one.epoch == 2
+        assert one.position.sequence == seq(2, 1)
+        assert await contents(one) == await contents(two) == before
+        assert (await one.transact(count, durable=True)).value == 31
+        assert (await two.transact(count)).value == 32
+    assert await site.contents() == {"counter": ("", 32)}
+
+
+async def test_a_healthy_database_is_not_recovered(site: Site) -> None:
+    await site.written(3)
+    with pytest.raises(FailedPrecondition) as caught:
+        await site.recover()
+    assert caught.value.reason == "NOTHING_TO_RECOVER"
+    assert await site.keys("epoch/") == [f"{PREFIX}/epoch/00000001"]
+
+
+async def test_a_database_whose_storage_is_empty_is_not_recovered(site: Site) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        await site.recover()
+    assert caught.value.reason == "NOTHING_TO_RECOVER"
+
+
+async def test_a_gap_stops_and_names_both_sides_and_one_may_go_back_to_before_it(site: Site) -> None:
+    await site.written(10, rounds=3)
+    site.wipe()
+    segments = await site.keys("wal/")
+    lost = segments[len(segments) // 2]
+    await site.storage.delete(lost)
+    before_gap = LogSequence.parse(lost.rsplit("/", 1)[1]).counter - 1
+    after_gap = segments[segments.index(lost) + 1]
+
+    with pytest.raises(DataLoss) as caught:
+        await site.recover()
+
+    assert caught.value.reason == "LOG_GAP"
+    message = str(caught.value)
+    assert segments[segments.index(lost) - 1] in message
+    assert after_gap in message
+    assert f"sluice db restore --to {seq(1, before_gap)}" in message
+    assert await site.keys("epoch/") == [f"{PREFIX}/epoch/00000001"]
+    restored = await site.restore(seq(1, before_gap))
+    assert restored.accepted == seq(1, before_gap)
+    assert await site.contents() == {"counter": ("", before_gap)}
+
+
+async def test_what_only_etcd_has_is_kept(site: Site) -> None:
+    await site.written(5)
+    last = await unflushed(site, 7)
+    recovered = await site.recover(leaving=1)
+    assert (recovered.accepted, recovered.from_etcd, recovered.void) == (last, 7, ())
+    assert await site.contents() == {"counter": ("", 12)}
+
+
+async def test_segments_that_are_lost_are_made_again_from_etcd(site: Site) -> None:
+    await site.written(5, rounds=2)
+    for key in await site.keys("wal/"):
+        await site.storage.delete(key)
+    assert (await site.standing()).kind is Kind.STORAGE_BEHIND
+    recovered = await site.recover()
+    assert (recovered.accepted, recovered.from_etcd) == (seq(1, 10), 10)
+    site.wipe()
+    assert (await site.recover()).accepted == seq(2, 1)
+    assert await site.contents() == {"counter": ("", 10)}
+
+
+async def test_one_recovery_after_the_other_keeps_all_epochs(site: Site) -> None:
+    for epoch in range(1, 5):
+        await site.written(5)
+        site.wipe()
+        assert (await site.recover()).epoch == epoch + 1
+    assert await site.contents() == {"counter": ("", 20)}
+    async with site.database("anew") as database:
+        seen = await take(database, 20, Position(seq(1, 0), 0))
+        assert [item.position.sequence.epoch for item in seen] == [1] * 5 + [2] * 5 + [3] * 5 + [4] * 5
+
+
+async def test_a_manifest_stands_for_the_segments_that_were_cleaned(site: Site) -> None:
+    await site.written(10, rounds=2)
+    stores = site.stores()
+    segments = [await stores.segments.read(first) for first in await stores.segments.firsts()]
+    cleaned = [segment for segment in segments if segment.last <= seq(1, 10)]
+    base = cleaned[-1]
+    await stores.manifests.put(
+        storage_pb2.Manifest(
+            sequence=sequence_proto(base.last),
+            transactions=base.entries[-1].transactions,
+            digest=base.digest,
+            total_bytes=base.total_bytes,
+            time_us=base.entries[-1].time_us,
+        )
+    )
+    for segment in cleaned:
+        await stores.segments.delete(segment.first)
+    site.wipe()
+    recovered = await site.recover()
+    assert recovered.accepted == seq(1, 20)
+    assert await site.stores().log.checkpoint() == base.last == seq(1, 10)
+    with pytest.raises(FailedPrecondition, match=str(base.last)) as caught:
+        await site.restore(seq(1, 1))
+    assert caught.value.reason == "SEQUENCE_UNREACHABLE"
+
+
+# -- several at once, and crashes
+
+
+async def test_of_two_recoverers_one_wins_and_the_other_joins(site: Site) -> None:
+    await site.written(10)
+    site.wipe()
+    results = await asyncio.gather(*(site.recover(f"operator {n}") for n in range(3)), return_exceptions=True)
+    done = [result for result in results if isinstance(result, Recovered)]
+    late = [result for result in results if isinstance(result, FailedPrecondition)]
+    assert sum(result.won for result in done) == 1
+    assert len(done) + len(late) == 3
+    assert all(error.reason == "NOTHING_TO_RECOVER" for error in late)
+    standing = await site.standing()
+    assert standing.is_healthy
+    assert all(result.epoch == standing.holdings.present for result in done)
+    assert await site.contents() == {"counter": ("", 10)}
+
+
+def points(prefix: str, without: str = "-") -> list[str]:
+    return sorted(name for name in CRASH_POINTS if name.startswith(prefix) and not name.endswith(without))
+
+
+@pytest.mark.parametrize("point", points("recover.", without="rescue"))
+async def test_a_recovery_that_dies_is_done_again(point: str, site: Site) -> None:
+    await site.written(5)
+    await unflushed(site, 3)
+    with crashing(crash_once(), point), pytest.raises(Crashed):
+        await site.recover(leaving=1)
+    standing = await site.standing()
+    if standing.is_healthy and standing.holdings.present == 1:
+        assert (await site.recover(leaving=1)).won
+    elif not standing.is_healthy:
+        assert (await site.recover()).won
+    assert await site.contents() == {"counter": ("", 8)}
+    # Whatever it left behind, the next one is as any other.
+    site.wipe()
+    await site.recover()
+    assert await site.contents() == {"counter": ("", 8)}
+
+
+@pytest.mark.parametrize("point", points("epoch."))
+async def test_a_first_start_that_dies_is_gone_on_with(point: str, site: Site) -> None:
+    with crashing(crash_once(), point), pytest.raises(Crashed):
+        async with site.database():
+            pass
+    assert await site.written(3) == {"counter": ("", 3)}
+
+
+async def test_the_epoch_object_of_a_recovery_that_came_to_nothing_does_no_harm(site: Site) -> None:
+    before = await site.written(5)
+    with crashing(crash_once(), "recover.before-head"), pytest.raises(Crashed):
+        await site.recover(leaving=1)
+    assert len(await site.keys("epoch/")) == 2
+    assert (await site.standing()).is_healthy
+    async with site.database() as database:
+        assert database.epoch == 1
+        assert await contents(database) == before
+        await database.transact(count, durable=True)
+    site.wipe()
+    assert (await site.recover()).epoch == 3
+    assert await site.contents() == {"counter": ("", 6)}
+
+
+async def test_a_recovery_whose_answer_was_lost_has_happened_once(site: Site) -> None:
+    await site.written(5)
+    site.wipe()
+    for fates in (["lost_answer"], ["lost_request", "lost_answer"], ["late"], ["away", "late", "away"]):
+        faulty = FaultyKeyValueStore(site.kv)
+        faulty.plan.extend(fates)
+        recovered = await site.recovery(kv=faulty).recover(
+            cause="a test", leaving=(await site.standing()).holdings.present
+        )
+        await faulty.late_ones_ended()
+        standing = await site.standing()
+        assert (recovered.won, standing.is_healthy, standing.holdings.present) == (True, True, recovered.epoch)
+    assert await site.contents() == {"counter": ("", 5)}
+
+
+async def test_an_entry_that_arrives_late_at_a_database_that_was_recovered_is_refused(site: Site) -> None:
+    await site.written(5)
+    faulty = FaultyKeyValueStore(site.kv)
+    faulty.apply_late = asyncio.Event()
+    faulty.plan.extend(["late", *["away"] * 9])
+
+    async def serve() -> None:
+        async with site.database(kv=faulty) as database:
+            with pytest.raises(Conflict) as caught:
+                await database.transact(count)
+            assert caught.value.reason == "OUTCOME_UNKNOWN"
+            await asyncio.Event().wait()
+
+    async def is_in_doubt() -> bool:
+        return len(faulty.plan) < 9
+
+    server = asyncio.create_task(serve())
+    await eventually(is_in_doubt)
+    recovered = await site.recover(leaving=1)
+    assert recovered.accepted == seq(1, 5)
+    faulty.apply_late.set()
+    await faulty.late_ones_ended()
+
+    with pytest.raises(DatabaseLost) as caught:
+        await server
+    assert caught.value.reason == "EPOCH_CHANGED"
+    assert await site.contents() == {"counter": ("", 5)}

@@ -1,0 +1,144 @@
+"""A database of its own, for tests of what becomes of it: an etcd that may be wiped or set back, and a folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.opening import RecoverPolicy
+from sluiceway.datamanager.recovery import Recovered, Recovery
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.standing import Standing, Stores, judge, look
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.crashpoints import Crashed
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.port import DeleteKey, KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.objectstorage.posix import PosixStorage
+from tests.support.databases import FAST, contents, count, flushed, open_database
+from tests.support.etcd import EtcdProcess
+
+__all__ = ["PREFIX", "Site", "crash_once"]
+
+PREFIX = "p"
+_SECOND = timedelta(seconds=5)
+
+
+class Site:
+    """See the module. `close` it; the etcd process is the caller's."""
+
+    def __init__(self, etcd: EtcdProcess, folder: Path) -> None:
+        self.etcd = etcd
+        self.folder = folder
+        self.storage = PosixStorage(folder / "objects")
+        self.kv = EtcdStore([etcd.endpoint])
+
+    async def close(self) -> None:
+        await self.kv.close()
+        await self.storage.close()
+
+    @asynccontextmanager
+    async def database(
+        self,
+        server_id: str = "one",
+        *,
+        kv: KeyValueStore | None = None,
+        storage: ObjectStorage | None = None,
+        recover: RecoverPolicy | None = None,
+        settings: DataManagerSettings = FAST,
+    ) -> AsyncIterator[DataManager]:
+        async with open_database(
+            kv or self.kv,
+            storage or self.storage,
+            self.folder,
+            prefix=PREFIX,
+            server_id=server_id,
+            settings=settings,
+            recover=recover,
+        ) as database:
+            yield database
+
+    async def written(self, times: int, *, rounds: int = 1, server_id: str = "one") -> dict[str, tuple[str, int]]:
+        """Count `times` in each of some rounds, with a segment or more for each; answers what is there then."""
+        async with self.database(server_id) as database:
+            for _ in range(rounds):
+                for _ in range(times):
+                    await database.transact(count)
+                await flushed(database)
+            return await contents(database)
+
+    async def contents(self, server_id: str = "anew") -> dict[str, tuple[str, int]]:
+        """What a server that never was here before finds."""
+        shutil.rmtree(self.folder / server_id, ignore_errors=True)
+        async with self.database(server_id) as database:
+            return await contents(database)
+
+    # What happens to etcd.
+
+    def wipe(self) -> None:
+        """All of it is lost; an empty one starts at the same address."""
+        self.etcd.wipe()
+        self.etcd.start()
+
+    def snapshot(self) -> Path:
+        """Keep a copy of its data as they are; it is down for a moment."""
+        copy = self.folder / "etcd-snapshot"
+        self.etcd.stop()
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.etcd.data_dir, copy)
+        self.etcd.start()
+        return copy
+
+    def go_back(self, copy: Path) -> None:
+        """Start it with the data of a snapshot, as the same cluster."""
+        self.etcd.wipe()
+        shutil.copytree(copy, self.etcd.data_dir)
+        self.etcd.start()
+
+    async def lose_keys(self) -> None:
+        """All keys of the database are deleted; the cluster is the same, and its revision grows."""
+        keys, _ = await self.kv.list_prefix(f"{PREFIX}/", timeout=_SECOND)
+        for key in keys:
+            await self.kv.txn(then=(DeleteKey(key.key),), timeout=_SECOND)
+
+    # What operators do and see.
+
+    def stores(
+        self, *, kv: KeyValueStore | None = None, storage: ObjectStorage | None = None, prefix: str = PREFIX
+    ) -> Stores:
+        return Stores.of(kv or self.kv, storage or self.storage, prefix=prefix, etcd_timeout=_SECOND)
+
+    def recovery(self, name: str = "operator", **stores: Any) -> Recovery:
+        return Recovery(self.stores(**stores), settings=replace(FAST, server_id=name), clock=SystemClock())
+
+    async def recover(self, name: str = "operator", *, leaving: int | None = None) -> Recovered:
+        return await self.recovery(name).recover(cause="a test", leaving=leaving)
+
+    async def restore(self, to: LogSequence) -> Recovered:
+        return await self.recovery().restore(to, cause="a test")
+
+    async def standing(self) -> Standing:
+        return judge(await look(self.stores(), etcd_name="etcd"), now=SystemClock().now())
+
+    async def keys(self, folder: str = "") -> list[str]:
+        return [info.key async for info in self.storage.list(f"{PREFIX}/{folder}")]
+
+
+def crash_once(after: int = 0) -> Callable[[str], None]:
+    """Make what `crashing` calls: the process dies at the first time, or later; and lives from then on."""
+    left = after + 1
+
+    def hit(name: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Crashed(name)
+
+    return hit
