@@ -7,7 +7,7 @@ Each step is one small SQLite transaction in the writer's thread, so that commit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -26,11 +26,16 @@ _PAUSE_SECONDS = 0.05
 
 
 class BodyKeeper:
-    """See the module. `run` is its loop."""
+    """See the module. `run` is its loop.
+
+    Attributes:
+        remote: of each type, how many records have their body in the object storage only, as it was found last.
+    """
 
     def __init__(self, core: Core, bodies: RemoteBodies) -> None:
         self._core = core
         self._bodies = bodies
+        self.remote: Mapping[str, int] = {}
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Drop bodies for ever. Looks once for the newest manifest by itself; newer ones are told to `bodies`."""
@@ -41,9 +46,9 @@ class BodyKeeper:
             # Reads of old records, and the next checkpoint, meet the same and say so.
             log.warning("manifest_not_read", error=str(error))
         while True:
-            await sleep(self._core.settings.body_interval.total_seconds())
             while await self.step():
                 await sleep(_PAUSE_SECONDS)
+            await sleep(self._core.settings.body_interval.total_seconds())
 
     async def step(self) -> bool:
         """Drop a few; tells whether there may be more."""
@@ -51,7 +56,7 @@ class BodyKeeper:
         if covered is None:
             return False
         before_us = micros(core.clock.now() - core.settings.body_retention)
-        looked_at = await core.in_writer(
+        looked_at, self.remote = await core.in_writer(
             lambda: core.state.drop_bodies(covered=covered, before_us=before_us, limit=_AT_ONCE)
         )
         return looked_at == _AT_ONCE

@@ -14,7 +14,7 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import product, takewhile
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -102,8 +102,8 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
 def check_indexes(type_: RecordType[Any]) -> None:
     """Find faults of a declaration when the database is opened, and not at the first list. Raises `InvalidInput`."""
     for index in type_.indexes:
-        filters = tuple(takewhile(type_.sparse.__contains__, index))
-        plan_list(type_, Query(dict.fromkeys(filters, ""), index[len(filters) :]))
+        filters = max((at + 1 for at, name in enumerate(index) if name in type_.sparse), default=0)
+        plan_list(type_, Query(dict.fromkeys(index[:filters], ""), index[filters:]))
 
 
 def _served(type_: RecordType[Any], query: Query, order: tuple[str, ...]) -> bool:

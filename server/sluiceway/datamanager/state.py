@@ -310,17 +310,17 @@ class State:
 
     # -- reading, for `_BatchView`
 
-    def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
-        """See `ReadDatabase.drop_bodies`. What is committed and not written yet is written first."""
-        self.apply()
+    def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> tuple[int, dict[str, int]]:
+        """See `ReadDatabase.drop_bodies`; answers the remote records of each type too."""
         self._database.begin()
         try:
             looked_at = self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)
+            remote = self._database.remote_records()
             self._database.commit()
         except BaseException:
             self._database.rollback()
             raise
-        return looked_at
+        return looked_at, remote
 
     def find(self, type_: RecordType[Any], id_: str, at_hand: AtHand = NO_BODIES) -> Version | None:
         """Read a record's exact state. Raises `BodiesNeeded`."""

@@ -1,0 +1,168 @@
+"""What subscribers get of the past: from memory, the read database and the segments, as one history."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.foundation.errors import OutOfRange, Unavailable
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.port import ObjectStorage
+from tests.support.databases import NOTE, flushed, put, take
+from tests.support.old_records import KEEPING, Place
+from tests.support.sites import Site
+
+SMALL_RING = replace(KEEPING, ring_bytes=1, keep_log_entries=1)
+
+
+@pytest.fixture
+def place(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> Place:
+    return Place(etcd, storage, tmp_path, etcd_prefix.strip("/"))
+
+
+async def written(database: DataManager, count: int, *, name: str = "n") -> list[Position]:
+    """Commit, each several at once, so that some entries have more than one transaction; answers the positions."""
+    found: list[Position] = []
+    for n in range(count):
+        answers = await asyncio.gather(*(database.commit([put(f"{name}{n}/{m}")]) for m in range(3)))
+        found += [answer.position for answer in answers]
+    return sorted(found)
+
+
+async def test_a_server_that_began_from_a_manifest_gives_all_history_that_the_storage_has(place: Place) -> None:
+    async with place.server(settings=SMALL_RING) as database:
+        start = database.position
+        positions = await written(database, 20)
+        await place.settle(database)
+        positions += await written(database, 5, name="later")
+        await flushed(database)
+        positions += await written(database, 2, name="last")
+    async with place.server("new", settings=SMALL_RING) as new:
+        found = [applied.position for applied in await take(new, len(positions), start)]
+        assert found == positions
+        # From the middle of every entry, and from its end.
+        for at, position in enumerate(positions[:-1:7]):
+            rest = positions[7 * at + 1 :]
+            assert [applied.position for applied in await take(new, len(rest), position)] == rest
+
+
+async def test_a_live_subscriber_misses_nothing_between_the_segments_and_what_is_written_meanwhile(
+    place: Place,
+) -> None:
+    async with place.server(settings=SMALL_RING) as database:
+        start = database.position
+        positions = await written(database, 10)
+        await place.settle(database)
+    async with place.server("new", settings=SMALL_RING) as new:
+        reading = asyncio.create_task(take(new, len(positions) + 15, start))
+        positions += await written(new, 5, name="new")
+        assert [applied.position for applied in await reading] == positions
+
+
+async def test_history_before_the_oldest_segment_is_out_of_range(place: Place) -> None:
+    async with place.server(settings=SMALL_RING) as database:
+        start = database.position
+        early = await written(database, 3)
+        await place.settle(database)
+        await place.delete("wal")
+        late = await written(database, 3, name="late")
+        await flushed(database)
+    async with place.server("new", settings=SMALL_RING) as new:
+        for after in (start, early[0], early[-2]):
+            with pytest.raises(OutOfRange):
+                await take(new, 1, after)
+        # The manifest is of this position, so what follows it is all there.
+        assert [applied.position for applied in await take(new, len(late), early[-1])] == late
+
+
+async def test_a_server_that_was_away_for_long_gives_what_it_did_not_keep_from_the_segments(place: Place) -> None:
+    async with place.server(settings=SMALL_RING) as database:
+        start = database.position
+        positions = await written(database, 10)
+        await flushed(database)
+        before = len(positions)
+        positions += await written(database, 10, name="more")
+        await flushed(database)
+    # As when entries in the middle were too old to be kept when they were caught up with.
+    with sqlite3.connect(place.folder / "one" / "read.sqlite") as connection:
+        keys = [key for (key,) in connection.execute("SELECT key FROM entries ORDER BY key")]
+        connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys[3:-3]])
+    connection.close()
+    async with place.server(settings=SMALL_RING) as database:
+        assert [applied.position for applied in await take(database, len(positions), start)] == positions
+        rest = positions[before:]
+        assert [applied.position for applied in await take(database, len(rest), positions[before - 1])] == rest
+
+
+async def test_a_storage_that_is_away_is_told_as_such(place: Place) -> None:
+    async with place.server(settings=SMALL_RING) as database:
+        start = database.position
+        await written(database, 3)
+        await place.settle(database)
+
+    class Away:
+        def __getattr__(self, name: str) -> object:
+            return getattr(place.storage, name)
+
+        async def get(self, key: str) -> bytes:
+            if "/wal/" in key and is_away:
+                raise Unavailable("the object storage is away")
+            return await place.storage.get(key)
+
+    is_away = False
+    async with place.server("new", settings=SMALL_RING, storage=Away()) as new:
+        is_away = True
+        with pytest.raises(Unavailable):
+            await take(new, 1, start)
+        is_away = False
+        assert len(await take(new, 9, start)) == 9
+
+
+async def test_history_goes_on_over_epochs_and_what_became_void_is_out_of_range(site: Site) -> None:
+    async with site.database(settings=SMALL_RING) as database:
+        start = database.position
+        positions = await written(database, 4)
+        await flushed(database)
+        accepted = database.position
+        void = await written(database, 2, name="void")
+        await flushed(database)
+    await site.restore(accepted.sequence)
+    async with site.database("anew", settings=SMALL_RING) as database:
+        assert database.epoch == 2
+        positions += await written(database, 3, name="second")
+        await flushed(database)
+        assert [applied.position for applied in await take(database, len(positions), start)] == positions
+        assert [applied.position for applied in await take(database, 9, positions[11])] == positions[12:]
+        for after in void:
+            with pytest.raises(OutOfRange):
+                await take(database, 1, after)
+        with pytest.raises(Unavailable):
+            await take(database, 1, Position(LogSequence(3, 1), 0))
+
+
+async def test_a_manifest_before_an_epoch_and_segments_after_it_make_one_database(site: Site) -> None:
+    place = Place(site.kv, site.storage, site.folder, "p")
+    async with place.server(settings=SMALL_RING) as database:
+        positions = await written(database, 4)
+        await place.settle(database)
+        positions += await written(database, 2, name="accepted")
+        await flushed(database)
+        accepted = database.position
+        await written(database, 2, name="void")
+        await flushed(database)
+    await site.restore(accepted.sequence)
+    async with place.server("anew", settings=SMALL_RING) as database:
+        await database.commit([put("second")])
+        ids = await database.read(lambda view: {id_ for id_, _ in view.scan(NOTE)})
+        assert ids == {f"n{n}/{m}" for n in range(4) for m in range(3)} | {
+            f"accepted{n}/{m}" for n in range(2) for m in range(3)
+        } | {"second"}
+        found = await take(database, 7, positions[11])
+        assert [applied.position for applied in found[:6]] == positions[12:]
+        assert found[6].position.sequence.epoch == 2

@@ -1,0 +1,267 @@
+"""A server without a usable read database fills one from the newest manifest, then goes on with segments and log."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.entries import Catalogue
+from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.loading import FileOfThisServer
+from sluiceway.datamanager.model import Bodies, Column, Delete, Put, Query, RecordType
+from sluiceway.datamanager.tables import Tables
+from sluiceway.foundation.errors import DataLoss
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.records.log.v1 import log_pb2
+from tests.support.databases import NOTE, OTHER, flushed, put
+from tests.support.old_records import ALL, KEEPING, LEAVING, LogOfReads, Place, everything, remote
+from tests.support.written_log import JOB, job
+
+GROUPS = ("g", "h", "never")
+SHORT_LOG = replace(KEEPING, keep_log_entries=1)
+
+
+@pytest.fixture
+def place(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> Place:
+    return Place(etcd, storage, tmp_path, etcd_prefix.strip("/"))
+
+
+async def write(place: Place, *, more: bool = True) -> dict[str, Any]:
+    """A server writes, a checkpoint is made in the middle; answers all that there is."""
+    async with place.server(settings=SHORT_LOG) as database:
+        for n in range(5):
+            await database.commit(
+                [
+                    *(
+                        job(f"j{n}{m:02}", group="xy"[m % 2], rank=m, done=m % 3 > 0, text=f"{n} {m}")
+                        for m in range(30)
+                    ),
+                    *(put(f"n{n}{m:02}", group="xy"[m % 2], rank=m, text=f"{n} {m}") for m in range(30)),
+                ],
+                groups=["g"],
+            )
+        await database.commit([Delete(JOB, "j000"), Delete(NOTE, "n101"), put("n102", "y", 99)], groups=["h"])
+        await place.settle(database)
+        if more:
+            await database.commit(
+                [job("j401", done=True, text="later"), Delete(JOB, "j402"), put("n401")], groups=["g"]
+            )
+            await flushed(database)
+            await database.commit([job("new"), Delete(NOTE, "n402"), put("n403", "x", 3)])
+        return await everything(database, groups=GROUPS)
+
+
+def delete_file(folder: Path) -> None:
+    for file in folder.glob("read.sqlite*"):
+        file.unlink()
+
+
+def damage_file(folder: Path) -> None:
+    (folder / "read.sqlite").write_bytes(b"this is no database" * 1000)
+
+
+def cut_file(folder: Path) -> None:
+    file = folder / "read.sqlite"
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def forget_what_it_is(folder: Path) -> None:
+    """As when the server died while it filled the file."""
+    with sqlite3.connect(folder / "read.sqlite") as connection:
+        connection.execute("DELETE FROM about")
+    connection.close()
+
+
+def make_of_another_epoch(folder: Path) -> None:
+    with sqlite3.connect(folder / "read.sqlite") as connection:
+        connection.execute("UPDATE about SET epoch = 7")
+    connection.close()
+
+
+UNUSABLE = [
+    pytest.param(delete_file, id="deleted"),
+    pytest.param(damage_file, id="overwritten"),
+    pytest.param(cut_file, id="cut off"),
+    pytest.param(forget_what_it_is, id="not finished"),
+    pytest.param(make_of_another_epoch, id="of another epoch"),
+]
+
+
+@pytest.mark.parametrize("harm", UNUSABLE)
+async def test_a_read_database_that_cannot_be_used_is_made_anew_and_answers_the_same(
+    place: Place, harm: Callable[[Path], None]
+) -> None:
+    expected = await write(place)
+    await place.delete("wal/00000001-0000000000000001")  # the manifest has it
+    harm(place.folder / "one")
+    async with place.server() as database:
+        assert await everything(database, groups=GROUPS) == expected
+        assert remote(database) > 90, "the bodies of old records were never here"
+
+
+async def test_a_new_server_answers_the_same_as_the_old_one_and_writes_on(place: Place) -> None:
+    expected = await write(place)
+    async with place.server("one") as old, place.server("new") as new:
+        assert await everything(new, groups=GROUPS) == expected
+        await new.commit([put("from new"), job("j001", done=True, text="from new")], groups=["h"])
+        assert await everything(old, groups=GROUPS) == await everything(new, groups=GROUPS)
+
+
+async def test_settled_bodies_are_not_read_at_the_start(place: Place) -> None:
+    await write(place, more=False)
+    reads = LogOfReads(place.storage)
+    async with place.server("new", storage=reads):
+        assert {key.split("/")[2] for key in reads.reads} == {"note", "change_group"}
+
+
+async def test_a_server_whose_following_segments_were_cleaned_away_takes_the_manifest(place: Place) -> None:
+    async with place.server("away", settings=SHORT_LOG) as away:
+        await away.commit([put("before")])
+        await flushed(away)
+    expected = await write(place)
+    segments = sorted([info.key async for info in place.storage.list(f"{place.prefix}/wal/")])
+    for key in segments[:3]:
+        await place.storage.delete(key)
+    async with place.server("away") as away:
+        assert await everything(away, groups=GROUPS) == expected
+
+
+async def test_other_columns_are_computed_from_the_data_files(place: Place) -> None:
+    expected = await write(place)
+    changed = replace(
+        JOB, columns=(*JOB.columns, Column("text", lambda m: m.database_id)), indexes=(*JOB.indexes, ("text",))
+    )
+    reads = LogOfReads(place.storage)
+    async with place.server("new", types=(NOTE, changed), storage=reads) as database:
+        assert "job" in {key.split("/")[2] for key in reads.reads}
+        found = await everything(database, (NOTE, changed), groups=GROUPS)
+        assert found["records of job"] == expected["records of job"]
+        assert found["revisions of job"] == expected["revisions of job"]
+        assert remote(database) > 90
+        page = await database.read(lambda view: view.rows(changed, Query({"text": "2 7"})))
+        assert [id_ for id_, _ in page.records] == ["j207"]
+
+
+async def test_columns_of_another_version_are_computed_anew(place: Place) -> None:
+    await write(place, more=False)
+    changed = replace(JOB, columns=(JOB.columns[0], Column("rank", lambda m: 1000 - m.number)), version=2)
+    async with place.server("new", types=(NOTE, changed)) as database:
+        page = await database.read(lambda view: view.rows(changed, Query({"group": "x"}, ("-rank",), 3)))
+        assert [fields["rank"] for _, fields in page.records] == [1000, 1000, 1000]
+
+
+async def test_a_type_that_became_local_is_whole(place: Place) -> None:
+    expected = await write(place)
+    local = replace(JOB, bodies=Bodies.LOCAL, settled=None)
+    async with place.server("new", types=(NOTE, local)) as database:
+        await place.delete("data", "index")
+        found = await everything(database, (NOTE, local), groups=GROUPS)
+        assert found["records of job"] == expected["records of job"]
+        assert remote(database) == 0
+
+
+async def test_records_of_types_that_are_not_known_are_carried_through(place: Place) -> None:
+    types = (*ALL, OTHER)
+    other = Put(OTHER, "o", log_pb2.Emit(kind="k", topics=["t"], body=b"bytes"))
+    async with place.server(types=types) as database:
+        await database.commit([other, put("a")])
+        await place.settle(database, types=types)
+    async with place.server("old") as old:
+        await old.commit([put("b")])
+    async with place.server("old", types=types) as upgraded:
+        assert (await upgraded.get(OTHER, "o")).body == b"bytes"
+
+
+async def test_a_file_that_is_cleaned_away_meanwhile_is_read_from_the_newest_manifest(place: Place) -> None:
+    async with place.server() as database:
+        await database.commit([put(f"n{n}") for n in range(50)])
+        first = await place.settle(database)
+        await database.commit([put("n0", "x", 7)])
+        await flushed(database)
+    reads = LogOfReads(place.storage)
+
+    async def clean(key: str) -> None:
+        reads.before_read = None
+        await place.checkpoint()
+        for files in first.types:
+            for file in files.files:
+                await place.storage.delete(f"{place.prefix}/{file.data.key}")
+
+    reads.before_read = clean
+    async with place.server("new", storage=reads) as database:
+        assert (await database.get(NOTE, "n0")).number == 7
+        assert len((await everything(database))["records of note"]) == 50
+
+
+async def test_a_file_that_is_gone_is_named(place: Place) -> None:
+    await write(place)
+    (gone,) = await place.delete("data/note")
+    with pytest.raises(DataLoss) as error:
+        async with place.server("new"):
+            pass
+    assert error.value.reason == "FILE_MISSING"
+    assert gone in str(error.value)
+    assert not (place.folder / "new" / "read.sqlite").exists()
+
+
+async def test_a_start_that_is_cancelled_leaves_no_file(place: Place, tmp_path: Path) -> None:
+    await write(place, more=False)
+    reads, asked = LogOfReads(place.storage), asyncio.Event()
+
+    async def wait(key: str) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    reads.before_read = wait
+    files = FileStore(reads, prefix=place.prefix)
+    with ThreadPoolExecutor(1) as writer:
+        file = FileOfThisServer(
+            tmp_path / "f" / "read.sqlite",
+            Tables(Catalogue(ALL)),
+            writer,
+            files,
+            place.manifests,
+            "id",
+            Lineage((1,), {}),
+        )
+        opening = asyncio.create_task(file.open())
+        await asked.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert list((tmp_path / "f").iterdir()) == []
+
+
+async def test_a_server_that_has_a_usable_file_reads_no_manifest(place: Place) -> None:
+    expected = await write(place)
+    reads = LogOfReads(place.storage)
+    async with place.server(storage=reads, settings=replace(KEEPING, body_interval=timedelta(hours=1))) as database:
+        assert reads.reads == []
+        assert await everything(database, groups=GROUPS) == expected
+
+
+async def test_two_servers_of_one_manifest_are_the_same_file_to_those_who_ask(place: Place) -> None:
+    await write(place)
+    async with place.server("a", settings=LEAVING) as a, place.server("b", settings=KEEPING) as b:
+        assert await everything(a, groups=GROUPS) == await everything(b, groups=GROUPS)
+
+
+RENAMED: RecordType[log_pb2.Epoch] = replace(JOB, name="renamed")
+
+
+async def test_a_type_without_records_in_the_manifest_is_empty(place: Place) -> None:
+    await write(place)
+    async with place.server("new", types=(*ALL, RENAMED)) as database:
+        assert await database.read(lambda view: list(view.scan(RENAMED))) == []
+        await database.commit([Put(RENAMED, "a", log_pb2.Epoch(writer="x"))])
+        assert (await database.get(RENAMED, "a")).writer == "x"

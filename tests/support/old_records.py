@@ -1,0 +1,161 @@
+"""Databases whose old records have their bodies in the object storage, for tests.
+
+A `Place` is an etcd, a storage and a prefix: servers are opened in it, and checkpoints made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log import Log
+from sluiceway.datamanager.manifests import ManifestStore
+from sluiceway.datamanager.model import Position, Query, RecordType, View
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.foundation.clock import Clock
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from tests.support.conditions import eventually
+from tests.support.databases import FAST, NOTE, flushed, open_database
+from tests.support.written_log import JOB, SMALL, checkpointer
+
+__all__ = ["ALL", "KEEPING", "LEAVING", "LogOfReads", "Place", "everything", "gone", "remote"]
+
+ALL = (NOTE, JOB)
+_QUIET = replace(FAST, checkpoint_interval=timedelta(hours=1), body_interval=timedelta(milliseconds=20))
+LEAVING = replace(_QUIET, body_retention=timedelta(0))
+"""Bodies go as soon as a manifest has them."""
+KEEPING = replace(_QUIET, body_retention=timedelta(hours=24))
+
+
+class LogOfReads:
+    """An object storage that tells what was read of data files, and that can be away for those."""
+
+    def __init__(self, storage: ObjectStorage) -> None:
+        self._storage = storage
+        self.reads: list[str] = []
+        self.before_read: Callable[[str], Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def get_range(self, key: str, start: int, length: int) -> bytes:
+        if "/data/" in key:
+            self.reads.append(key)
+            if self.before_read is not None:
+                await self.before_read(key)
+        return await self._storage.get_range(key, start, length)
+
+
+@dataclass(frozen=True)
+class Place:
+    """See the module."""
+
+    kv: KeyValueStore
+    storage: ObjectStorage
+    folder: Path
+    prefix: str
+
+    @asynccontextmanager
+    async def server(
+        self,
+        server_id: str = "one",
+        *,
+        settings: DataManagerSettings = LEAVING,
+        types: Sequence[RecordType[Any]] = ALL,
+        clock: Clock | None = None,
+        storage: Any = None,
+    ) -> AsyncIterator[DataManager]:
+        async with open_database(
+            self.kv,
+            storage or self.storage,
+            self.folder,
+            prefix=self.prefix,
+            server_id=server_id,
+            settings=settings,
+            types=tuple(types),
+            clock=clock,
+        ) as database:
+            yield database
+
+    async def checkpoint(self, *, types: Sequence[RecordType[Any]] = ALL) -> Manifest:
+        """Make a manifest of all that is flushed."""
+        log = Log(self.kv, prefix=self.prefix, timeout=timedelta(seconds=5))
+        look = await log.look()
+        assert look.flushed is not None
+        lineage = Lineage((look.flushed.sequence.epoch,), {})
+        made = await checkpointer(
+            self.storage, self.kv, self.folder, prefix=self.prefix, server_id="maker", types=types, settings=SMALL
+        ).run(look.flushed, lineage)
+        assert made is not None
+        return made
+
+    async def settle(self, database: DataManager, *, types: Sequence[RecordType[Any]] = ALL) -> Manifest:
+        """Flush, checkpoint, and tell the server."""
+        await flushed(database)
+        made = await self.checkpoint(types=types)
+        database.bodies.use(made)
+        return made
+
+    async def delete(self, *folders: str) -> list[str]:
+        """Delete objects; answers their keys."""
+        keys = [info.key for folder in folders async for info in _list(self.storage, f"{self.prefix}/{folder}/")]
+        for key in keys:
+            await self.storage.delete(key)
+        return keys
+
+    @property
+    def manifests(self) -> ManifestStore:
+        return ManifestStore(self.storage, prefix=self.prefix)
+
+
+async def _list(storage: ObjectStorage, prefix: str) -> AsyncIterator[Any]:
+    for info in [info async for info in storage.list(prefix)]:
+        yield info
+
+
+def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
+    """How many records of a type have no body here."""
+    return database.status().remote.get(type_.name, 0)
+
+
+async def gone(database: DataManager, number: int) -> None:
+    """Wait until so many bodies are in the object storage only."""
+
+    async def holds() -> bool:
+        return remote(database) == number
+
+    await eventually(holds)
+
+
+async def everything(
+    database: DataManager, types: Sequence[RecordType[Any]] = ALL, groups: Sequence[str] = ()
+) -> dict[str, Any]:
+    """All that a database answers: records, revisions, lists in both forms, change groups."""
+    await database.linearize()
+
+    def read(view: View) -> dict[str, Any]:
+        found: dict[str, Any] = {f"group {name}": view.group(name) for name in groups}
+        for type_ in types:
+            records = {id_: message.SerializeToString(deterministic=True) for id_, message in view.scan(type_)}
+            found[f"records of {type_.name}"] = records
+            found[f"revisions of {type_.name}"] = {id_: view.revision(type_, id_) for id_ in records}
+            found[f"single records of {type_.name}"] = {id_: view.get(type_, id_) for id_ in records}
+            for group in (None, "x", "y"):
+                query = Query({"group": group}, ("rank",), 1000)
+                found[f"{type_.name} in {group}"] = view.select(type_, query)
+                found[f"rows of {type_.name} in {group}"] = view.rows(type_, query)
+        return found
+
+    return await database.read(read)
+
+
+def positions(view: View, ids: Sequence[str]) -> dict[str, Position | None]:
+    return {id_: view.revision(JOB, id_) for id_ in ids}
