@@ -20,9 +20,10 @@ from typing import Any
 
 import zstandard
 
-from sluiceway.datamanager.blocks import StoredRecord, StoredRow
+from sluiceway.datamanager.blocks import StoredRow
 from sluiceway.datamanager.changes import CHANGE_GROUP
-from sluiceway.datamanager.checkpointer import Checkpointer
+from sluiceway.datamanager.checkpointer import Checkpointer, files_of
+from sluiceway.datamanager.cleaner import Cleaner
 from sluiceway.datamanager.datafiles import FileStore
 from sluiceway.datamanager.entries import (
     GENESIS_DIGEST,
@@ -44,7 +45,21 @@ from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 
-__all__ = ["JOB", "LOCAL", "SMALL", "WrittenLog", "checkpointer", "contents", "job", "rows", "stores"]
+__all__ = [
+    "JOB",
+    "LOCAL",
+    "SMALL",
+    "WrittenLog",
+    "all_keys",
+    "check_whole",
+    "checkpointer",
+    "cleaner",
+    "contents",
+    "job",
+    "local",
+    "rows",
+    "stores",
+]
 
 LOCAL: RecordType[log_pb2.Epoch] = RecordType("local", log_pb2.Epoch)
 
@@ -60,11 +75,17 @@ JOB: RecordType[log_pb2.Epoch] = RecordType(
 
 SMALL = DataManagerSettings(server_id="one", file_bytes=64 * 1024)
 
+_SOON = timedelta(seconds=5)
+
 Contents = dict[tuple[str, str], tuple[Position, bytes]]
 
 
 def job(id_: str, *, group: str = "", rank: int = 0, done: bool = False, text: str = "") -> Put:
     return Put(JOB, id_, log_pb2.Epoch(writer=group, number=rank, cluster_id=int(done), database_id=text))
+
+
+def local(id_: str, text: str = "") -> Put:
+    return Put(LOCAL, id_, log_pb2.Epoch(database_id=text))
 
 
 class WrittenLog:
@@ -139,6 +160,13 @@ class WrittenLog:
         flushed = log_pb2.Flushed(sequence=sequence_proto(self._last), total_bytes=self._total, digest=self._digest)
         return FlushMark.parse(flushed.SerializeToString())
 
+    async def write_head(self, kv: KeyValueStore, prefix: str) -> None:
+        """Let etcd say where this log is."""
+        log = Log(kv, prefix=prefix, timeout=_SOON)
+        head = log_pb2.Head(sequence=sequence_proto(self._last), digest=self._digest)
+        await kv.put(log.head_key, head.SerializeToString(), timeout=_SOON)
+        await kv.put(log.flushed_key, self.mark().raw, timeout=_SOON)
+
     def begin_epoch(self, accepted: LogSequence, *, number: int | None = None) -> FlushMark:
         """Go on in a new epoch from an entry; answers the first `flushed` there. Its first entry is pending."""
         number = number or self._last.epoch + 1
@@ -171,7 +199,7 @@ def checkpointer(
     return Checkpointer(
         storage=storage,
         prefix=prefix,
-        log_=Log(kv, prefix=prefix, timeout=timedelta(seconds=5)),
+        log_=Log(kv, prefix=prefix, timeout=_SOON),
         segments=SegmentStore(storage, prefix=prefix),
         manifests=manifests,
         files=files,
@@ -181,6 +209,53 @@ def checkpointer(
         settings=replace(settings, server_id=server_id),
         clock=clock or SystemClock(),
     )
+
+
+def cleaner(
+    storage: ObjectStorage,
+    kv: KeyValueStore,
+    *,
+    prefix: str,
+    clock: Clock,
+    settings: DataManagerSettings = SMALL,
+) -> Cleaner:
+    return Cleaner(
+        storage=storage,
+        prefix=prefix,
+        log_=Log(kv, prefix=prefix, timeout=_SOON),
+        segments=SegmentStore(storage, prefix=prefix),
+        manifests=stores(storage, prefix)[0],
+        settings=settings,
+        clock=clock,
+    )
+
+
+async def all_keys(storage: ObjectStorage, prefix: str, *folders: str) -> set[str]:
+    """List the keys in some folders of a database, after its prefix; without folders: in those of files."""
+    found = set()
+    for folder in folders or ("data", "index"):
+        found |= {info.key.removeprefix(f"{prefix}/") async for info in storage.list(f"{prefix}/{folder}/")}
+    return found
+
+
+async def check_whole(storage: ObjectStorage, prefix: str, lineage: Lineage, end: LogSequence) -> set[str]:
+    """Check that each manifest of the history has all it names, and that the log goes from the oldest to the end.
+
+    Answers the keys that they name.
+    """
+    manifests, _ = stores(storage, prefix)
+    segments = SegmentStore(storage, prefix=prefix)
+    of_history = [sequence for sequence in await manifests.sequences() if lineage.contains(sequence)]
+    named = set()
+    for sequence in of_history:
+        manifest = await manifests.read(sequence)
+        await contents(storage, prefix, manifest)
+        named |= {ref.key for ref in files_of(manifest)}
+    at = of_history[0] if of_history else LogSequence(lineage.epochs[0], 0)
+    async for segment in segments.after(at, lineage):
+        at = segment.last
+    assert at >= end, f"the log ends at {at}"
+    return named
 
 
 async def contents(storage: ObjectStorage, prefix: str, manifest: Manifest | None) -> Contents:

@@ -52,13 +52,7 @@ def entries_between(lineage: Lineage, after: LogSequence, up_to: LogSequence) ->
     for sequence in (after, up_to):
         if not lineage.contains(sequence):
             raise ValueError(f"{sequence} is not part of this history")
-    if up_to <= after:
-        return 0
-    total = up_to.counter - after.counter
-    if after.epoch == up_to.epoch:
-        return total
-    first, last = lineage.epochs.index(after.epoch), lineage.epochs.index(up_to.epoch)
-    return total + sum(lineage.ends[epoch].counter for epoch in lineage.epochs[first:last])
+    return sum(last.counter - first.counter + 1 for first, last in lineage.between(after, up_to))
 
 
 def checkpoint_due(due: Due, *, entries: int, size: int, age: timedelta) -> str:

@@ -14,7 +14,7 @@ import pytest
 from sluiceway.datamanager.checkpointer import Overtaken, files_of
 from sluiceway.datamanager.entries import from_sequence_proto
 from sluiceway.datamanager.log import Log
-from sluiceway.datamanager.model import Column, Delete, LogSequence, Position, Put, RecordType
+from sluiceway.datamanager.model import Action, Column, Delete, LogSequence, Position, Put, RecordType
 from sluiceway.foundation.errors import DataLoss, DeadlineExceeded, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.locate import open_storage
@@ -24,15 +24,33 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
-from tests.support.written_log import JOB, LOCAL, SMALL, WrittenLog, checkpointer, contents, job, rows, stores
+from tests.support.written_log import (
+    JOB,
+    LOCAL,
+    SMALL,
+    WrittenLog,
+    all_keys,
+    checkpointer,
+    contents,
+    job,
+    local,
+    rows,
+    stores,
+)
 
 
-@pytest.fixture(params=["posix", "seaweed"])
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[ObjectStorage]:
+    """A folder: for what does not depend on the storage."""
+    found = PosixStorage(tmp_path / "objects")
+    yield found
+    await found.close()
+
+
+@pytest.fixture(params=["posix", "s3"])
 async def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
-    if request.param == "posix":
-        found: ObjectStorage = PosixStorage(tmp_path / "objects")
-    else:
-        found = await open_storage(request.getfixturevalue("s3_url"))
+    url = f"posix:{tmp_path / 'objects'}" if request.param == "posix" else request.getfixturevalue("s3_url")
+    found = await open_storage(url)
     yield found
     await found.close()
 
@@ -42,20 +60,9 @@ def prefix(etcd_prefix: str) -> str:
     return etcd_prefix.strip("/")
 
 
-def local(id_: str, text: str = "") -> Put:
-    return Put(LOCAL, id_, log_pb2.Epoch(database_id=text))
-
-
 def noise(size: int, *, of: random.Random | None = None) -> str:
     """Text that compresses badly."""
     return (of or random).randbytes(size // 2).hex()
-
-
-async def all_keys(storage: ObjectStorage, prefix: str, *folders: str) -> set[str]:
-    found = set()
-    for folder in folders or ("data", "index"):
-        found |= {info.key.removeprefix(f"{prefix}/") async for info in storage.list(f"{prefix}/{folder}/")}
-    return found
 
 
 def seq(epoch: int, counter: int) -> LogSequence:
@@ -128,7 +135,7 @@ async def test_random_histories_in_many_checkpoints(
     ids = [f"{n:02}" for n in range(60)]
     for _ in range(12):
         for _ in range(chance.randrange(1, 20)):
-            batch = []
+            batch: list[tuple[list[Action], list[str]]] = []
             for _ in range(chance.randrange(1, 4)):
                 some = chance.sample(ids, chance.randrange(0, 6))
                 put_one = [job(f"{id_}{chance.randrange(4)}", text=noise(3000, of=chance)) for id_ in some]

@@ -197,7 +197,7 @@ def test_records_that_are_only_added_make_few_files_and_are_written_a_few_times(
         (rewrite,) = plan_rewrites(touched, LIMITS)
         size = portion + sum(file.size for file in existing[rewrite.start : rewrite.end])
         first = existing[rewrite.start].first if rewrite.start < rewrite.end else f"{number:06}"
-        made = []
+        made: list[Existing] = []
         left = size
         while left > 0:
             made.append(Existing(f"{first}{'x' * len(made)}", f"{first}{'x' * len(made)}", min(left, rewrite.cut), 1))

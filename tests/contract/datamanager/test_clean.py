@@ -1,0 +1,412 @@
+"""Cleans of databases that were written without a server: over a real etcd, and real storages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.datamanager.checkpointer import files_of
+from sluiceway.datamanager.cleaner import Cleaned
+from sluiceway.datamanager.epochs import EpochInfo, Epochs
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway.foundation.errors import DataLoss
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.locate import open_storage
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.objectstorage.posix import PosixStorage
+from tests.fakes.clock import FakeClock
+from tests.support.written_log import (
+    WrittenLog,
+    all_keys,
+    check_whole,
+    checkpointer,
+    cleaner,
+    contents,
+    job,
+    local,
+    stores,
+)
+
+DAY = timedelta(days=1, minutes=1)
+ALL = ("data", "index", "manifest", "wal")
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[ObjectStorage]:
+    """A folder: for what does not depend on the storage."""
+    found = PosixStorage(tmp_path / "objects")
+    yield found
+    await found.close()
+
+
+@pytest.fixture(params=["posix", "s3"])
+async def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
+    url = f"posix:{tmp_path / 'objects'}" if request.param == "posix" else request.getfixturevalue("s3_url")
+    found = await open_storage(url)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def prefix(etcd_prefix: str) -> str:
+    return etcd_prefix.strip("/")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Real ages are told by the storage: a day later is the day after now."""
+    return FakeClock(datetime.now(UTC))
+
+
+def seq(epoch: int, counter: int) -> LogSequence:
+    return LogSequence(epoch, counter)
+
+
+class Base:
+    """A database with five manifests, one for each entry, and some orphans."""
+
+    def __init__(self, storage: ObjectStorage, etcd: EtcdStore, prefix: str, folder: Path) -> None:
+        self.storage, self.etcd, self.prefix = storage, etcd, prefix
+        self.log = WrittenLog(storage, prefix)
+        self.maker = checkpointer(storage, etcd, folder, prefix=prefix)
+
+    async def write(self, entries: int = 5) -> Base:
+        for n in range(entries):
+            self.log.commit(job("j", rank=n), local(f"a{n}"), groups=["g"])
+            await self.checkpoint()
+        return self
+
+    async def checkpoint(self) -> None:
+        await self.maker.run(await self.log.flush(), self.log.lineage)
+        await self.log.write_head(self.etcd, self.prefix)
+
+    async def leave_orphans(self) -> None:
+        manifest = await stores(self.storage, self.prefix)[0].newest(self.log.lineage)
+        assert manifest is not None
+        for number, ref in enumerate(files_of(manifest)):
+            folder, type_, _ = ref.key.split("/")
+            body = await self.storage.get(f"{self.prefix}/{ref.key}")
+            await self.storage.put(f"{self.prefix}/{folder}/{type_}/{seq(1, 2)}-{number}-orphan", body)
+
+    async def clean(self, clock: FakeClock) -> Cleaned:
+        return await cleaner(self.storage, self.etcd, prefix=self.prefix, clock=clock).run(self.log.lineage)
+
+    async def whole(self) -> set[str]:
+        return await check_whole(self.storage, self.prefix, self.log.lineage, self.log.mark().sequence)
+
+    async def keys(self, *folders: str) -> set[str]:
+        return await all_keys(self.storage, self.prefix, *folders)
+
+
+async def test_what_is_old_and_not_needed_goes_and_nothing_else(
+    any_storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(any_storage, etcd, prefix, tmp_path).write()
+    await base.leave_orphans()
+    before = await base.keys(*ALL)
+    assert await base.clean(clock) == Cleaned(), "all is young"
+    assert await base.keys(*ALL) == before
+    clock.advance(DAY)
+    done = await base.clean(clock)
+    assert (done.manifests, done.segments, done.unknown, done.stopped) == (2, 3, (), "")
+    assert await base.keys("manifest") == {f"manifest/{seq(1, n)}" for n in (3, 4, 5)}
+    assert await base.keys("wal") == {f"wal/{seq(1, n)}" for n in (4, 5)}
+    named = await base.whole()
+    assert await base.keys() == named
+    for n in (3, 4, 5):
+        manifest = await stores(any_storage, prefix)[0].read(seq(1, n))
+        assert await contents(any_storage, prefix, manifest) == base.log.states[seq(1, n)]
+    assert await base.clean(clock) == Cleaned(), "a second time there is nothing to do"
+
+
+async def test_checkpoints_go_on_after_a_clean(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    clock.advance(DAY)
+    await base.clean(clock)
+    await base.write(3)
+    newest = await stores(storage, prefix)[0].newest(base.log.lineage)
+    assert await contents(storage, prefix, newest) == base.log.model
+    assert await base.whole() == await base.keys()
+
+
+async def test_without_a_manifest_nothing_goes(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write(1)
+    await base.leave_orphans()
+    await storage.delete(f"{prefix}/manifest/{seq(1, 1)}")
+    clock.advance(100 * DAY)
+    before = await base.keys(*ALL)
+    assert await base.clean(clock) == Cleaned()
+    assert await base.keys(*ALL) == before
+
+
+async def test_names_that_are_not_known_stay_and_are_told(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    strange = [
+        "README",
+        "backup/copy",
+        "data/job/notes.txt",
+        f"data/{seq(1, 1)}-1-x",
+        "epoch/x",
+        "index/x",
+        "wal/1",
+    ]
+    for key in strange:
+        await storage.put(f"{prefix}/{key}", b"mine")
+    await storage.put(f"{prefix}x/data/job/{seq(1, 1)}-1-x", b"of another database")
+    clock.advance(DAY)
+    done = await base.clean(clock)
+    assert done.manifests == 2
+    assert done.unknown == tuple(sorted({*strange, "backup/"} - {"backup/copy"}))
+    for key in strange:
+        assert await storage.get(f"{prefix}/{key}") == b"mine"
+    assert await storage.head(f"{prefix}x/data/job/{seq(1, 1)}-1-x") is not None
+
+
+async def test_void_objects_go_after_a_day_and_the_way_between_epochs_stays(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write(5)
+    base.log.begin_epoch(accepted=seq(1, 3))
+    base.log.commit(local("later"))
+    await base.log.flush()
+    await base.log.write_head(etcd, prefix)
+    clock.advance(DAY)
+    done = await base.clean(clock)
+    assert done.manifests == 2, "the void ones: of the history there are three"
+    assert await base.keys("manifest") == {f"manifest/{seq(1, n)}" for n in (1, 2, 3)}
+    assert await base.keys("wal") == {f"wal/{seq(*n)}" for n in ((1, 2), (1, 3), (2, 1))}
+    assert await base.keys() == await base.whole()
+    await base.checkpoint()
+    newest = await stores(storage, prefix)[0].newest(base.log.lineage)
+    assert await contents(storage, prefix, newest) == base.log.model
+
+
+async def test_a_server_whose_epoch_is_over_deletes_nothing(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    clock.advance(DAY)
+    before = await base.keys(*ALL)
+    old = base.log.lineage
+    base.log.begin_epoch(accepted=seq(1, 3))
+    await base.log.flush()
+    left_behind = cleaner(storage, etcd, prefix=prefix, clock=clock)
+    assert "objects of epoch 2" in (await left_behind.run(old)).stopped
+    await base.log.write_head(etcd, prefix)
+    assert "not in epoch 1" in (await left_behind.run(old)).stopped
+    assert await base.keys(*ALL) - {f"wal/{seq(2, 1)}"} == before
+
+
+async def test_a_recovery_that_begins_stops_a_clean(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    await base.leave_orphans()
+    clock.advance(DAY)
+    epochs = Epochs(storage, prefix=prefix)
+
+    class Recovering:
+        """Epoch 2 begins while the first manifest is deleted."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(storage, name)
+
+        async def delete(self, key: str) -> None:
+            await epochs.put(EpochInfo(2, 1, "other", clock.now(), "database", accepted=seq(1, 5)))
+            clock.advance(timedelta(minutes=1))
+            await storage.delete(key)
+
+    done = await cleaner(Recovering(), etcd, prefix=prefix, clock=clock).run(base.log.lineage)  # type: ignore[arg-type]
+    assert (done.manifests, done.files, done.segments) == (1, 0, 0)
+    assert done.stopped == "a new epoch began"
+    assert "recovery" in (await base.clean(FakeClock(datetime.now(UTC)))).stopped
+    clock.advance(DAY)
+    assert not (await base.clean(clock)).stopped, "one that came to nothing holds cleaning up for a day only"
+
+
+async def test_a_cleaner_that_wakes_after_a_week_leaves_what_came_meanwhile(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    await base.leave_orphans()
+    clock.advance(DAY)
+    orphans = sorted(await base.keys() - await base.whole())
+    manifests, files = stores(storage, prefix)
+    slept = False
+
+    class Sleepy:
+        """Pauses for a week with the first file in its hand; then there is a manifest that names the last one."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(storage, name)
+
+        async def delete(self, key: str) -> None:
+            nonlocal slept
+            if not slept and "/data/" in key:
+                slept = True
+                clock.advance(timedelta(days=7))
+                manifest = await manifests.newest(base.log.lineage)
+                assert manifest is not None
+                manifest.sequence.counter = 6
+                ref = await files.describe(orphans[-1])
+                for type_ in manifest.types:
+                    if f"/{type_.type}/" in ref.key:
+                        (type_.files[0].index if ref.key.startswith("index/") else type_.files[0].data).CopyFrom(ref)
+                assert await manifests.put(manifest)
+            await storage.delete(key)
+
+    done = await cleaner(Sleepy(), etcd, prefix=prefix, clock=clock).run(base.log.lineage)  # type: ignore[arg-type]
+    assert slept
+    assert not done.stopped
+    left = await base.keys()
+    assert orphans[-1] in left, "a file that a new manifest names stays, whatever was chosen before"
+    assert not left & set(orphans[:-1])
+
+
+async def test_two_cleaners_at_once(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write(8)
+    await base.leave_orphans()
+    clock.advance(DAY)
+    done = await asyncio.gather(*(base.clean(clock) for _ in range(3)))
+    assert any(not item.stopped for item in done)
+    assert await base.keys() == await base.whole()
+
+
+async def test_a_damaged_manifest_stops_cleaning(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    key = f"{prefix}/manifest/{seq(1, 4)}"
+    await storage.put(key, (await storage.get(key))[:-1])
+    clock.advance(DAY)
+    before = await base.keys(*ALL)
+    with pytest.raises(DataLoss, match=key):
+        await base.clean(clock)
+    assert await base.keys(*ALL) == before
+
+
+# -- crashes
+
+
+def at_hit(number: int, hits: list[str]) -> Callable[[str], None]:
+    """Note each crash point that is met, and die at one of them."""
+
+    def hit(name: str) -> None:
+        hits.append(name)
+        if len(hits) == number:
+            raise Crashed(name)
+
+    return hit
+
+
+CLEAN_POINTS = {"clean.before-manifest", "clean.after-manifest", "clean.before-file", "clean.after-file"} | {
+    "clean.before-segment",
+    "clean.after-segment",
+}
+
+
+async def test_a_clean_that_dies_anywhere_leaves_a_whole_database(
+    etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    assert {name for name in CRASH_POINTS if name.startswith("clean.")} == CLEAN_POINTS
+    clock.advance(DAY)
+    met: set[str] = set()
+    for number in range(1, 1000):
+        storage = PosixStorage(tmp_path / f"objects-{number}")
+        base = await Base(storage, etcd, f"{prefix}-{number}", tmp_path / str(number)).write(5)
+        await base.leave_orphans()
+        hits: list[str] = []
+        with crashing(at_hit(number, hits), *CLEAN_POINTS):
+            try:
+                await base.clean(clock)
+            except Crashed:
+                ended = False
+            else:
+                ended = True
+        met.update(hits)
+        await base.whole()
+        await base.clean(clock)
+        assert await base.keys() == await base.whole()
+        assert len(await base.keys("manifest")) == 3
+        await storage.close()
+        if ended:
+            break
+    assert met == CLEAN_POINTS
+
+
+CHECKPOINT_POINTS = {name for name in CRASH_POINTS if name.startswith("checkpoint.")}
+
+
+async def test_a_checkpoint_that_dies_anywhere_is_followed_by_a_good_one_and_leaves_no_orphan(
+    etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    clock.advance(DAY)
+    met: set[str] = set()
+    for number in range(1, 1000):
+        storage = PosixStorage(tmp_path / f"objects-{number}")
+        base = await Base(storage, etcd, f"{prefix}-{number}", tmp_path / str(number)).write(1)
+        base.log.commit(job("j", rank=9), job("k"), local("b"), groups=["g"])
+        hits: list[str] = []
+        with crashing(at_hit(number, hits), *CHECKPOINT_POINTS):
+            try:
+                await base.checkpoint()
+            except Crashed:
+                ended = False
+            else:
+                ended = True
+        met.update(hits)
+        await base.whole()
+        base.log.commit(local("c"))
+        another = checkpointer(storage, etcd, tmp_path / str(number), prefix=base.prefix, server_id="two")
+        made = await another.run(await base.log.flush(), base.log.lineage)
+        assert await contents(storage, base.prefix, made) == base.log.model
+        await base.log.write_head(etcd, base.prefix)
+        await base.clean(clock)
+        assert await base.keys() == await base.whole()
+        await storage.close()
+        if ended:
+            break
+    assert met == CHECKPOINT_POINTS - {"checkpoint.before-removal", "checkpoint.after-removal"}
+
+
+@pytest.mark.parametrize("point", ["checkpoint.before-removal", "checkpoint.after-removal"])
+async def test_one_that_dies_while_it_removes_what_it_made_for_nothing(
+    point: str, storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write(1)
+    base.log.commit(local("b"))
+    mark = await base.log.flush()
+    other = checkpointer(storage, etcd, tmp_path, prefix=prefix, server_id="two")
+
+    class Late:
+        """Another server's checkpoint comes just before this one looks at its files."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(storage, name)
+
+        async def head(self, key: str) -> object:
+            await other.run(mark, base.log.lineage)
+            return await storage.head(key)
+
+    loser = checkpointer(Late(), etcd, tmp_path, prefix=prefix, server_id="three")  # type: ignore[arg-type]
+    with crashing(at_hit(1, []), point), pytest.raises(Crashed):
+        await loser.run(mark, base.log.lineage)
+    await base.log.write_head(etcd, prefix)
+    clock.advance(DAY)
+    await base.clean(clock)
+    assert await base.keys() == await base.whole()
+    newest = await stores(storage, prefix)[0].newest(base.log.lineage)
+    assert await contents(storage, prefix, newest) == base.log.model
