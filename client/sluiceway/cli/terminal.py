@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-__all__ = ["clean", "clean_lines", "paint", "says_colour", "waiting", "width"]
+__all__ = ["clean", "clean_lines", "paint", "progress", "says_colour", "waiting", "width"]
 
 _COLOURS: Final[Mapping[str, str]] = {
     "success": "32",
@@ -74,3 +74,16 @@ def waiting(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(Text(clean(what))):
         yield
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[str], None]]:
+    """Do the same with a text that changes: gives what changes it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(clean(what))) as status:
+        yield lambda text: status.update(Text(clean(f"{what}: {text}")))

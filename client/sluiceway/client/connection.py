@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
+from sluiceway.client.database import Database
 from sluiceway.client.executors import Executors
 from sluiceway.client.runs import Runs
 from sluiceway.foundation.rpc.caller import POSITION_KEY
@@ -102,12 +103,13 @@ class Connection:
 
 
 class Client:
-    """All of a server's face, by area: `runs`, `executors`."""
+    """All of a server's face, by area: `runs`, `executors`, `database`."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.runs = Runs(connection)
         self.executors = Executors(connection)
+        self.database = Database(connection)
 
     async def version(self) -> str:
         """Ask the server for its version."""

@@ -22,6 +22,8 @@ import structlog
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.app.serving import Ground, services
 from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
+from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.backoff import backoff_seconds
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
@@ -135,6 +137,8 @@ class _Server:
             storage=storage,
             prefix=settings.prefix,
             server_id=f"server-{ids.new_id()}",
+            etcd_name=", ".join(settings.etcd),
+            scratch=settings.data_dir / "server",
             api_url=settings.api_url,
             clock=clock,
             ids=ids,
@@ -143,6 +147,7 @@ class _Server:
         self._listening = False
         self._serving = False
         self._said: tuple[str, float] | None = None
+        self._policy: RecoverPolicy = WhenOwnEtcd() if settings.own_etcd else Never()
 
     async def run(self, stop: Stop) -> None:
         """Serve until `stop`. Raises what no waiting mends: a wrong setting, a port that is taken, a fault of ours."""
@@ -179,6 +184,8 @@ class _Server:
                 raise
             if error.reason == "ADDRESS_IN_USE":
                 raise
+            if isinstance(error, DatabaseLost) and error.seen is not None and not self._settings.own_etcd:
+                self._policy = SeenItGoBack(error.seen)
             return error
         finally:
             if not term.done():
@@ -197,7 +204,8 @@ class _Server:
                 types=RECORD_TYPES,
                 clock=ground.clock,
                 ids=ground.ids,
-                settings=DataManagerSettings(server_id=ground.server_id, etcd_name=", ".join(settings.etcd)),
+                settings=DataManagerSettings(server_id=ground.server_id, etcd_name=ground.etcd_name),
+                recover=self._policy,
             ) as database:
                 await self._first_tokens(database)
                 async with services(ground, database) as offer:

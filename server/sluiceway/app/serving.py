@@ -9,11 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
+from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
 from sluiceway.api.run.v1 import run_service_pb2_grpc
+from sluiceway.app.database_service import DatabaseServicer
 from sluiceway.datamanager.database import DataManager
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.rpc.offer import Offer
@@ -49,6 +52,8 @@ class Ground:
         storage: the object storage.
         prefix: of all keys in both.
         server_id: of this process.
+        etcd_name: how messages name etcd.
+        scratch: a folder for temporary files.
         api_url: the gateway's, as tasks see it; empty: they do not.
         clock: for all of them.
         ids: for all of them.
@@ -58,6 +63,8 @@ class Ground:
     storage: ObjectStorage
     prefix: str
     server_id: str
+    etcd_name: str
+    scratch: Path
     api_url: str
     clock: Clock
     ids: IdSource
@@ -118,6 +125,19 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             )
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
             offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+            offer.add(
+                database_service_pb2_grpc.add_DatabaseServiceServicer_to_server,
+                DatabaseServicer(
+                    database,
+                    ground.kv,
+                    ground.storage,
+                    prefix=ground.prefix,
+                    etcd_name=ground.etcd_name,
+                    scratch=ground.scratch,
+                    clock=clock,
+                    ids=ids,
+                ),
+            )
             yield offer
 
 

@@ -1,0 +1,52 @@
+"""The database, as operators see it through a server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sluiceway.api.database.v1 import database_service_pb2 as pb
+from sluiceway.api.database.v1 import database_service_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from sluiceway.client.connection import Connection
+
+__all__ = ["Database"]
+
+# Listing many objects takes its time, and merging a large database far more.
+_STATUS_WITHIN = timedelta(minutes=2)
+_CHECKPOINT_WITHIN = timedelta(hours=6)
+
+
+class Database:
+    """The `DatabaseService`. Every method raises what the proto's comments say, as errors of our family."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = pb_grpc.DatabaseServiceStub(connection.channel)
+
+    async def status(self) -> pb.GetDatabaseStatusResponse:
+        """Show both stores as they are."""
+        request = pb.GetDatabaseStatusRequest()
+        return await self._connection.call(self._stub.GetDatabaseStatus, request, timeout=_STATUS_WITHIN)
+
+    async def checkpoint(self) -> pb.CheckpointDatabaseResponse:
+        """Make a checkpoint now."""
+        request = pb.CheckpointDatabaseRequest()
+        return await self._connection.call(self._stub.CheckpointDatabase, request, timeout=_CHECKPOINT_WITHIN)
+
+    async def verify(self) -> AsyncGenerator[pb.VerifyDatabaseResponse]:
+        """Read every object and every checksum; gives faults, notes and progress. It does not resume when it breaks."""
+        stream = self._connection.stream(self._stub.VerifyDatabase, pb.VerifyDatabaseRequest())
+        async with aclosing(stream) as messages:
+            async for message in messages:
+                yield message
+
+    async def export(self) -> AsyncGenerator[bytes]:
+        """Export all records, in pieces of one file. It does not resume when it breaks: begin a new file."""
+        stream = self._connection.stream(self._stub.ExportDatabase, pb.ExportDatabaseRequest())
+        async with aclosing(stream) as messages:
+            async for message in messages:
+                yield message.data

@@ -1,0 +1,155 @@
+"""The skin of `DatabaseService`: what operators ask a server about its database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sluiceway.api.database.v1 import database_service_pb2 as pb
+from sluiceway.api.database.v1 import database_service_pb2_grpc
+from sluiceway.app.database_messages import status_message, verify_message
+from sluiceway.app.record_types import RECORD_TYPES
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.entries import from_sequence_proto
+from sluiceway.datamanager.exporter import export_manifest
+from sluiceway.datamanager.overview import overview
+from sluiceway.datamanager.verify import Progress, Verifier
+from sluiceway.foundation.clock import Clock, IdSource
+from sluiceway.foundation.errors import Exhausted, FailedPrecondition
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
+
+__all__ = ["DatabaseServicer"]
+
+_ETCD_TIMEOUT = timedelta(seconds=5)
+_PROGRESS_EVERY = timedelta(milliseconds=250)
+_AT_ONCE = 2
+
+
+class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
+    """See the proto."""
+
+    def __init__(
+        self,
+        database: DataManager,
+        kv: KeyValueStore,
+        storage: ObjectStorage,
+        *,
+        prefix: str,
+        etcd_name: str,
+        scratch: Path,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        """Offer a database to operators.
+
+        Args:
+            database: the one that is open.
+            kv: etcd, as the database uses it.
+            storage: the object storage, so.
+            prefix: of all keys in both.
+            etcd_name: how messages name etcd.
+            scratch: a folder for temporary files.
+            clock: for times.
+            ids: for names of temporary files.
+        """
+        self._database = database
+        self._kv = kv
+        self._storage = storage
+        self._prefix = prefix
+        self._etcd_name = etcd_name
+        self._scratch = scratch
+        self._clock = clock
+        self._ids = ids
+        self._reading = 0
+
+    async def GetDatabaseStatus(  # noqa: N802 - named by the proto
+        self, request: pb.GetDatabaseStatusRequest, context: Any
+    ) -> pb.GetDatabaseStatusResponse:
+        """See the proto."""
+        seen = await overview(
+            self._kv,
+            self._storage,
+            prefix=self._prefix,
+            etcd_name=self._etcd_name,
+            now=self._clock.now(),
+            timeout=_ETCD_TIMEOUT,
+        )
+        return status_message(seen, position=str(self._database.position))
+
+    async def CheckpointDatabase(  # noqa: N802 - named by the proto
+        self, request: pb.CheckpointDatabaseRequest, context: Any
+    ) -> pb.CheckpointDatabaseResponse:
+        """See the proto."""
+        before = self._clock.now()
+        manifest = await self._database.checkpoint()
+        if manifest is None:
+            raise FailedPrecondition("there is nothing to make a checkpoint of: the database has no entry yet")
+        return pb.CheckpointDatabaseResponse(
+            sequence=str(from_sequence_proto(manifest.sequence)),
+            made=manifest.made_us >= int(before.timestamp() * 1_000_000),
+        )
+
+    async def VerifyDatabase(  # noqa: N802 - named by the proto
+        self, request: pb.VerifyDatabaseRequest, context: Any
+    ) -> AsyncIterator[pb.VerifyDatabaseResponse]:
+        """See the proto."""
+        with self._one_more():
+            verifier = Verifier(
+                self._kv,
+                self._storage,
+                prefix=self._prefix,
+                types=RECORD_TYPES,
+                scratch=self._scratch / f"verify-{self._ids.new_id()}.sqlite",
+                etcd_name=self._etcd_name,
+                now=self._clock.now,
+                timeout=_ETCD_TIMEOUT,
+            )
+            progress, told = Progress(0, 0, 0), 0.0
+            async with aclosing(verifier.run()) as findings:
+                async for found in findings:
+                    if isinstance(found, Progress):
+                        progress = found
+                        if self._clock.monotonic() - told < _PROGRESS_EVERY.total_seconds():
+                            continue
+                        told = self._clock.monotonic()
+                    yield verify_message(found, progress)
+            yield verify_message(progress, progress)
+
+    async def ExportDatabase(  # noqa: N802 - named by the proto
+        self, request: pb.ExportDatabaseRequest, context: Any
+    ) -> AsyncIterator[pb.ExportDatabaseResponse]:
+        """See the proto."""
+        with self._one_more():
+            made = self._clock.now()
+            manifest = await self._database.checkpoint()
+            if manifest is None:
+                raise FailedPrecondition("there is nothing to export: the database has no entry yet")
+            files = FileStore(self._storage, prefix=self._prefix)
+            async with aclosing(export_manifest(files, manifest, made=made)) as pieces:
+                async for piece in pieces:
+                    yield pb.ExportDatabaseResponse(data=piece)
+
+    def _one_more(self) -> _Turn:
+        if self._reading >= _AT_ONCE:
+            raise Exhausted(
+                f"this server is already verifying or exporting {_AT_ONCE} times; wait for one to end", retry_after=None
+            )
+        return _Turn(self)
+
+
+class _Turn:
+    """Counts who reads the whole database."""
+
+    def __init__(self, servicer: DatabaseServicer) -> None:
+        self._servicer = servicer
+
+    def __enter__(self) -> None:
+        self._servicer._reading += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._servicer._reading -= 1

@@ -1,0 +1,361 @@
+"""What `sluice db` does on etcd and object storage directly, without a server.
+
+Each function opens the two stores, does one thing and closes them. Whoever can reach both stores owns the database, so
+no token is asked for (decision 0125).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sluiceway.api.database.v1 import database_service_pb2 as pb
+from sluiceway.app.database_messages import status_message, verify_message
+from sluiceway.app.record_types import RECORD_TYPES
+from sluiceway.datamanager.checkpoint_rules import entries_between
+from sluiceway.datamanager.checkpointer import Checkpointer
+from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.entries import Catalogue, from_micros, from_sequence_proto
+from sluiceway.datamanager.exporter import export_stores
+from sluiceway.datamanager.history_end import End, Ledger, find_end, read_ledger
+from sluiceway.datamanager.importer import Imported, Importer, Place
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.overview import overview
+from sluiceway.datamanager.recovery import Recovered, Recovery
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.standing import Standing, Stores, judge, look
+from sluiceway.datamanager.verify import Progress, Verifier
+from sluiceway.foundation.clock import SystemClock, UuidSource
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.locate import open_storage
+from sluiceway.objectstorage.port import ObjectStorage
+
+__all__ = [
+    "RecoverPlan",
+    "RestorePlan",
+    "StoreSettings",
+    "checkpoint",
+    "export",
+    "import_file",
+    "recover",
+    "restore",
+    "status",
+    "verify",
+]
+
+_ETCD_TIMEOUT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where a database is.
+
+    Attributes:
+        etcd: endpoints; empty: it is not asked (export and verify only).
+        object_storage: `posix:DIR` or `s3://...`.
+        prefix: of all keys in both.
+    """
+
+    etcd: tuple[str, ...]
+    object_storage: str
+    prefix: str = "sluiceway"
+
+    @property
+    def etcd_name(self) -> str:
+        """How messages name etcd."""
+        return ", ".join(self.etcd)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    settings: StoreSettings
+    kv: KeyValueStore | None
+    storage: ObjectStorage
+    scratch: Path
+
+    @property
+    def prefix(self) -> str:
+        return self.settings.prefix.strip("/")
+
+    @property
+    def needed_kv(self) -> KeyValueStore:
+        if self.kv is None:
+            raise InvalidInput("this needs etcd; name its endpoints with --etcd")
+        return self.kv
+
+    def stores(self) -> Stores:
+        return Stores.of(self.needed_kv, self.storage, prefix=self.prefix, etcd_timeout=_ETCD_TIMEOUT)
+
+
+@asynccontextmanager
+async def _opened(settings: StoreSettings) -> AsyncIterator[_Opened]:
+    kv = EtcdStore(settings.etcd) if settings.etcd else None
+    try:
+        storage = await open_storage(settings.object_storage)
+        try:
+            with tempfile.TemporaryDirectory(prefix="sluice-db-") as scratch:
+                yield _Opened(settings, kv, storage, Path(scratch))
+        finally:
+            await storage.close()
+    finally:
+        if kv is not None:
+            await kv.close()
+
+
+def _operator() -> str:
+    """Name who does something to a database, for epoch objects and manifests."""
+    return f"sluice db, process {os.getpid()} at {socket.gethostname()}"
+
+
+async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
+    """Show both stores as they are. See `overview`."""
+    async with _opened(settings) as opened:
+        seen = await overview(
+            opened.needed_kv,
+            opened.storage,
+            prefix=opened.prefix,
+            etcd_name=settings.etcd_name,
+            now=SystemClock().now(),
+            timeout=_ETCD_TIMEOUT,
+        )
+    return status_message(seen)
+
+
+async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseResponse, None]:
+    """Verify. See `Verifier`; without etcd only the object storage is."""
+    async with _opened(settings) as opened:
+        verifier = Verifier(
+            opened.kv,
+            opened.storage,
+            prefix=opened.prefix,
+            types=RECORD_TYPES,
+            scratch=opened.scratch / "changes.sqlite",
+            etcd_name=settings.etcd_name,
+            now=SystemClock().now,
+            timeout=_ETCD_TIMEOUT,
+        )
+        progress = Progress(0, 0, 0)
+        async with aclosing(verifier.run()) as findings:
+            async for found in findings:
+                if isinstance(found, Progress):
+                    progress = found
+                yield verify_message(found, progress)
+
+
+async def export(settings: StoreSettings) -> AsyncGenerator[bytes, None]:
+    """Export. See `export_stores`; without etcd what the object storage alone holds."""
+    async with _opened(settings) as opened:
+        pieces = export_stores(
+            opened.kv,
+            opened.storage,
+            prefix=opened.prefix,
+            scratch=opened.scratch / "changes.sqlite",
+            etcd_name=settings.etcd_name,
+            now=SystemClock().now,
+            timeout=_ETCD_TIMEOUT,
+        )
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+
+async def import_file(settings: StoreSettings, file: Path, *, progress: Callable[[int], None]) -> Imported:
+    """Import an export. See `Importer`."""
+    async with _opened(settings) as opened:
+        ids = UuidSource()
+        return await Importer(
+            Place(opened.needed_kv, opened.storage, opened.prefix, settings.etcd_name, _ETCD_TIMEOUT),
+            file,
+            types=RECORD_TYPES,
+            writer=_operator(),
+            now=SystemClock().now,
+            new_id=ids.new_id,
+            file_bytes=DataManagerSettings().file_bytes,
+        ).run(progress=progress)
+
+
+async def checkpoint(settings: StoreSettings) -> pb.CheckpointDatabaseResponse:
+    """Make a checkpoint of what the object storage has; servers may be running.
+
+    Raises:
+        FailedPrecondition: etcd and storage do not fit together, or there is nothing to make one of.
+        SluicewayError: see `Checkpointer.run`.
+    """
+    async with _opened(settings) as opened:
+        stores, clock = opened.stores(), SystemClock()
+        standing = judge(await look(stores, etcd_name=settings.etcd_name), now=clock.now())
+        found = standing.holdings
+        if not standing.is_healthy or found.flushed is None or found.lineage is None or found.epoch is None:
+            raise standing.error()
+        before = await stores.manifests.newest(found.lineage)
+        made = await Checkpointer(
+            storage=opened.storage,
+            prefix=opened.prefix,
+            log_=stores.log,
+            segments=stores.segments,
+            manifests=stores.manifests,
+            files=FileStore(opened.storage, prefix=opened.prefix),
+            catalogue=Catalogue(RECORD_TYPES),
+            database_id=found.epoch.database_id,
+            folder=opened.scratch,
+            settings=DataManagerSettings(server_id=_operator(), etcd_name=settings.etcd_name),
+            clock=clock,
+        ).run(found.flushed, found.lineage)
+    if made is None:
+        raise FailedPrecondition("there is nothing to make a checkpoint of: the database has no entry yet")
+    return pb.CheckpointDatabaseResponse(
+        sequence=str(from_sequence_proto(made.sequence)), made=before is None or before.sequence != made.sequence
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverPlan:
+    """What a recovery would do, for the person who decides.
+
+    Attributes:
+        found: what is wrong, in a sentence.
+        end: where the database would go on.
+        epoch: the new one, if nobody else recovers meanwhile.
+        time: of the last entry that is kept; None: there is none.
+    """
+
+    found: str
+    end: End
+    epoch: int
+    time: datetime | None
+
+
+async def recover(
+    settings: StoreSettings, *, force: bool, confirm: Callable[[RecoverPlan], None]
+) -> tuple[RecoverPlan, Recovered]:
+    """Recover into a new epoch.
+
+    Args:
+        settings: where the database is.
+        force: although the object storage is still being written.
+        confirm: is shown what will be done; raises to stop before anything is.
+
+    Raises:
+        FailedPrecondition: nothing to recover, another database, or the storage is being written.
+        DataLoss: a gap, or damage; the sentence says what to do.
+        SluicewayError: see `Recovery.recover`.
+    """
+    async with _opened(settings) as opened:
+        standing, ledger = await _survey(opened)
+        if standing.is_healthy:
+            raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
+        end = await find_end(opened.stores(), ledger)
+        if end.beyond is not None:
+            raise end.gap()
+        plan = RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
+        recovery = _recovery(opened)
+        if not force:
+            await recovery.refuse_if_written()
+        await asyncio.to_thread(confirm, plan)
+        return plan, await _recovery(opened).recover(cause=f"an operator asked for it: {standing.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What a restore would do, for the person who decides.
+
+    Attributes:
+        to: the entry that the database would end at.
+        time: of it; None: it is the beginning.
+        newest: the last entry that is known now.
+        newest_time: of it.
+        given_up: how many entries after `to` there are.
+        epoch: the new one.
+    """
+
+    to: LogSequence
+    time: datetime | None
+    newest: LogSequence
+    newest_time: datetime | None
+    given_up: int
+    epoch: int
+
+
+async def restore(
+    settings: StoreSettings, sequence: str, *, confirm: Callable[[RestorePlan], None]
+) -> tuple[RestorePlan, Recovered]:
+    """Restore to an entry of the history: a recovery that gives up all after it.
+
+    Args:
+        settings: where the database is.
+        sequence: the entry, as `status` prints it.
+        confirm: is shown what will be done; raises to stop before anything is.
+
+    Raises:
+        InvalidInput: it is not a sequence.
+        FailedPrecondition: the entry is not part of the history, or cannot be reached any more.
+        SluicewayError: see `Recovery.restore`.
+    """
+    try:
+        to = LogSequence.parse(sequence)
+    except ValueError as error:
+        raise InvalidInput(
+            f'"{sequence}" is not a sequence; one looks like {LogSequence(1, 42)}, and `sluice db status` shows some'
+        ) from error
+    async with _opened(settings) as opened:
+        _, ledger = await _survey(opened)
+        if not ledger.lineage.contains(to):
+            raise FailedPrecondition(
+                f"{to} is not part of the present history, which is that of the epochs"
+                f" {', '.join(str(epoch) for epoch in ledger.lineage.epochs)}; `sluice db status` shows it",
+                reason="SEQUENCE_UNKNOWN",
+            )
+        end = await find_end(opened.stores(), ledger, to=to)
+        newest, newest_time = await _newest(opened, ledger)
+        newest = max(newest, to)
+        plan = RestorePlan(
+            to=to,
+            time=_time_of(end.time_us),
+            newest=newest,
+            newest_time=newest_time,
+            given_up=entries_between(ledger.lineage, to, newest),
+            epoch=ledger.newest_epoch + 1,
+        )
+        await asyncio.to_thread(confirm, plan)
+        return plan, await _recovery(opened).restore(to, cause=f"an operator restored it to {to}")
+
+
+async def _survey(opened: _Opened) -> tuple[Standing, Ledger]:
+    name = opened.settings.etcd_name
+    standing = judge(await look(opened.stores(), etcd_name=name), now=SystemClock().now())
+    return standing, await read_ledger(opened.stores(), etcd_name=name)
+
+
+async def _newest(opened: _Opened, ledger: Ledger) -> tuple[LogSequence, datetime | None]:
+    """The last entry that is known, with its time if that can be read."""
+    newest = LogSequence(ledger.lineage.epochs[0], 0)
+    time: datetime | None = None
+    try:
+        segment = await opened.stores().segments.last(ledger.lineage)
+    except SluicewayError:
+        segment = None  # what is given up need not be whole
+    if segment is not None:
+        newest, time = segment.last, _time_of(segment.entries[-1].time_us)
+    head = ledger.head
+    if head is not None and ledger.lineage.contains(head.sequence) and head.sequence > newest:
+        entry = await opened.stores().log.entry(head.sequence)
+        newest, time = head.sequence, time if entry is None else _time_of(entry.time_us)
+    return newest, time
+
+
+def _time_of(time_us: int) -> datetime | None:
+    return from_micros(time_us) if time_us else None
+
+
+def _recovery(opened: _Opened) -> Recovery:
+    settings = DataManagerSettings(server_id=_operator(), etcd_name=opened.settings.etcd_name)
+    return Recovery(opened.stores(), settings=settings, clock=SystemClock())

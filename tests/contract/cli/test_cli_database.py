@@ -1,0 +1,200 @@
+"""`sluice db` on etcd and object storage directly, as a process: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluiceway.datamanager.model import LogSequence
+from tests.support.etcd import EtcdProcess, etcd_process
+from tests.support.installation import SLUICE
+from tests.support.sites import PREFIX, Site
+
+
+@pytest.fixture(scope="module")
+def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    with etcd_process(tmp_path_factory.mktemp("own-etcd") / "data") as process:
+        yield process
+
+
+@pytest.fixture
+async def site(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(own_etcd, tmp_path)
+    await site.lose_keys()
+    yield site
+    await site.close()
+
+
+def sluice(
+    site: Site, command: str, *arguments: str, etcd: bool = True, **how: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Run a command of `sluice db` on the site's stores."""
+    where = ["--object-storage", f"posix:{site.folder / 'objects'}", "--prefix", PREFIX]
+    if etcd:
+        where += ["--etcd", site.etcd.endpoint]
+    how = {"text": True, "stdin": subprocess.DEVNULL, **how}
+    return subprocess.run(
+        [*SLUICE, "db", command, *where, *arguments], capture_output=True, timeout=60, check=False, **how
+    )
+
+
+async def test_status_shows_both_stores_as_they_are(site: Site) -> None:
+    await site.written(5, rounds=2)
+    done = sluice(site, "status")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for word in ("epoch", "head", "flushed", "recoverable", str(LogSequence(1, 10)), "wal"):
+        assert word in done.stdout
+    found = json.loads(sluice(site, "status", "-o", "json").stdout)
+    assert (found["epoch"], found["head"], found["flushed"]) == ("1", str(LogSequence(1, 10)), str(LogSequence(1, 10)))
+    assert {item["kind"] for item in found["objects"] if item.get("count", "0") != "0"} == {"epoch", "wal"}
+    assert "findings" not in found
+
+
+async def test_status_needs_no_healthy_database(site: Site) -> None:
+    await site.written(5)
+    await site.lose_keys()
+    done = sluice(site, "status")
+    assert done.returncode == 0
+    assert "sluice db recover" in done.stdout
+    # Etcd away, and the object storage damaged.
+    (segment,) = await site.keys("wal/")
+    await site.storage.put(segment, b"nothing")
+    done = sluice(site, "status", "--etcd", "http://127.0.0.1:1", etcd=False)
+    assert done.returncode == 0, done.stderr
+    assert "away" in done.stdout
+    assert segment in done.stdout
+
+
+async def test_verify_ends_with_0_1_and_2(site: Site) -> None:
+    await site.written(5, rounds=2)
+    done = sluice(site, "verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no faults" in done.stdout
+    assert sluice(site, "verify", etcd=False).returncode == 0
+    (first, *_) = await site.keys("wal/")
+    body = await site.storage.get(first)
+    await site.storage.put(first, body[:-1])
+    done = sluice(site, "verify")
+    assert done.returncode == 1
+    assert f"fault: the segment {first} is damaged" in done.stdout
+    found = json.loads(sluice(site, "verify", "-o", "json").stdout)
+    assert found["faults"][0]["object"] == first
+    assert found["objects"] > 1
+    away = sluice(site, "verify", "--prefix", "nowhere")
+    assert away.returncode == 2
+    assert "no database" in away.stderr
+
+
+async def test_an_export_comes_back_by_import(site: Site, tmp_path: Path) -> None:
+    before = await site.written(5)
+    file = tmp_path / "export"
+    done = sluice(site, "export", str(file))
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o077 == 0
+    again = sluice(site, "export", str(file))
+    assert again.returncode == 1
+    assert "--force" in again.stderr
+    assert sluice(site, "export", str(file), "--force").returncode == 0
+    through_a_pipe = sluice(site, "export", "-", text=False)
+    assert through_a_pipe.returncode == 0
+    assert through_a_pipe.stdout[:5] == b"SLEXP"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".export")]
+
+    refused = sluice(site, "import", str(file))
+    assert refused.returncode == 1
+    assert "empty place" in refused.stderr
+    await site.lose_keys()
+    await site.storage.close()
+    (site.folder / "objects").rename(site.folder / "old-objects")
+    site = Site(site.etcd, site.folder)
+    cut = sluice(site, "import", "-", text=False, stdin=None, input=through_a_pipe.stdout[:-20])
+    assert cut.returncode == 1
+    assert b"at byte" in cut.stderr
+    done = sluice(site, "import", "-", text=False, stdin=None, input=through_a_pipe.stdout)
+    assert done.returncode == 0, done.stderr
+    assert b"start servers now" in done.stdout
+    assert await site.contents() == before
+    await site.close()
+
+
+async def test_a_checkpoint_is_made_once(site: Site) -> None:
+    await site.written(5)
+    first = json.loads(sluice(site, "checkpoint", "-o", "json").stdout)
+    assert first == {"sequence": str(LogSequence(1, 5)), "made": True}
+    second = sluice(site, "checkpoint")
+    assert second.returncode == 0
+    assert "nothing has changed" in second.stdout
+    assert await site.keys("manifest/") == [f"{PREFIX}/manifest/{LogSequence(1, 5)}"]
+
+
+async def test_recover_asks_says_what_it_does_and_does_it(site: Site) -> None:
+    before = await site.written(5)
+    healthy = sluice(site, "recover", "--yes")
+    assert healthy.returncode == 1
+    assert "nothing to recover" in healthy.stderr
+    await site.lose_keys()
+    silent = sluice(site, "recover")
+    assert silent.returncode == 2
+    assert "--yes" in silent.stderr
+    assert (await site.standing()).kind == "ETCD_EMPTY"
+    done = sluice(site, "recover", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "is empty" in done.stderr
+    assert str(LogSequence(1, 5)) in done.stderr
+    assert "epoch 2" in done.stdout
+    assert await site.contents() == before
+    assert sluice(site, "verify").returncode == 0
+
+
+async def test_a_person_at_a_terminal_is_asked_and_may_say_no(site: Site) -> None:
+    await site.written(5)
+    await site.lose_keys()
+    for answer, code, kind in ((b"n\n", 1, "ETCD_EMPTY"), (b"y\n", 0, "HEALTHY")):
+        ours, theirs = pty.openpty()
+        os.write(ours, answer)
+        done = sluice(site, "recover", "--force", stdin=theirs)
+        os.close(ours)
+        os.close(theirs)
+        assert done.returncode == code, done.stderr
+        assert "Recover?" in done.stderr
+        assert (await site.standing()).kind == kind
+
+
+async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
+    await site.written(5)
+    before = await site.contents()
+    await site.written(5)
+    done = sluice(site, "restore", "--to", str(LogSequence(1, 5)), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "5 entries" in done.stderr
+    assert await site.contents() == before
+    wrong = sluice(site, "restore", "--to", "5", "--yes")
+    assert wrong.returncode == 1
+    assert "is not a sequence" in wrong.stderr
+    unknown = sluice(site, "restore", "--to", str(LogSequence(1, 9)), "--yes")
+    assert unknown.returncode == 1
+    assert "not part of the present history" in unknown.stderr
+    assert sluice(site, "verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["recover", "--yes"], "both stores"),
+        (["import", "x"], "two stores"),
+        (["status", "--etcd", "http://x"], "--object-storage"),
+        (["status", "--object-storage", "posix:/tmp/x"], "--etcd"),
+    ],
+)
+def test_a_command_that_lacks_a_store_says_which(command: list[str], says: str) -> None:
+    done = subprocess.run([*SLUICE, "db", *command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert says in done.stderr
