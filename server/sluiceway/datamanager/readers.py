@@ -150,6 +150,7 @@ class Readers:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: list[ReadDatabase] = []
+        self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
     @property
@@ -210,7 +211,22 @@ class Readers:
             raise self._late() from cause
 
     async def _raw(self, function: Callable[[ReadDatabase], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, function)
+        if self._closed:
+            raise _stopping()
+        running: asyncio.Future[T] | None = None
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._pool, self._run, function)
+            return await running
+        except RuntimeError as error:
+            if running is None and self._closed:  # between the look above and the pool's own
+                raise _stopping() from error
+            raise
+        except asyncio.CancelledError:
+            # `close` drops reads that have not begun. Nobody cancelled the one who waits, so it is told, not cancelled.
+            task = asyncio.current_task()
+            if self._closed and running is not None and running.cancelled() and not (task and task.cancelling()):
+                raise _stopping() from None
+            raise
 
     def _late(self) -> Unavailable:
         return Unavailable(f"the read database did not answer within {self._timeout.total_seconds():g} s")
@@ -233,8 +249,13 @@ class Readers:
         return found
 
     def close(self) -> None:
-        """Wait for running reads and close the connections. Blocks."""
+        """Wait for running reads and close the connections; those that have not begun are `Unavailable`. Blocks."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("this server stops; read again, at another one")

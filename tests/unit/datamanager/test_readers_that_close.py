@@ -1,0 +1,70 @@
+"""A server that stops says so to whoever still reads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.datamanager.entries import Catalogue
+from sluiceway.datamanager.readdb import ReadDatabase
+from sluiceway.datamanager.readers import Readers
+from sluiceway.datamanager.tables import Tables
+from sluiceway.foundation.errors import Unavailable
+from tests.support.databases import TYPES
+
+
+def make_readers(folder: Path) -> Readers:
+    tables = Tables(Catalogue(TYPES))
+    return Readers(folder / "read.sqlite", tables, threads=1, timeout=timedelta(seconds=10))
+
+
+async def test_a_read_after_the_end_is_unavailable(tmp_path: Path) -> None:
+    readers = make_readers(tmp_path)
+    await asyncio.to_thread(readers.close)
+    with pytest.raises(Unavailable, match="stops"):
+        await readers.raw(lambda database: None)
+
+
+async def test_a_read_that_had_not_begun_at_the_end_is_unavailable_and_not_cancelled(tmp_path: Path) -> None:
+    readers = make_readers(tmp_path)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(database: ReadDatabase) -> str:
+        begun.set()
+        go_on.wait(10)
+        return "done"
+
+    first = asyncio.create_task(readers.raw(wait))
+    await asyncio.to_thread(begun.wait, 10)
+    second = asyncio.create_task(readers.raw(lambda database: "never"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(asyncio.to_thread(readers.close))
+    with pytest.raises(Unavailable, match="stops"):
+        await second
+    go_on.set()
+    assert await first == "done"
+    await closing
+
+
+async def test_a_reader_that_is_cancelled_is_cancelled(tmp_path: Path) -> None:
+    readers = make_readers(tmp_path)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(database: ReadDatabase) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    first = asyncio.create_task(readers.raw(wait))
+    await asyncio.to_thread(begun.wait, 10)
+    second = asyncio.create_task(readers.raw(lambda database: None))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    go_on.set()
+    await first
+    await asyncio.to_thread(readers.close)
