@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
-from sluiceway.datamanager.model import Fields, Query, View
+from sluiceway.datamanager.model import Query, View, Where
 from sluiceway.foundation.clock import Clock
 from sluiceway.runmodel import groups, queues
 from sluiceway.runmodel.explain import Explanation, explain_queued, explain_run, explain_task
@@ -21,7 +21,7 @@ from sluiceway.runmodel.rules import advance
 from sluiceway.runmodel.state import RunState
 from sluiceway.runservice import codec, holding
 from sluiceway.runservice.ports import ExecutorDirectory, ScopeSettings
-from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, lock_id
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
 from sluiceway.runservice.work import load_run
 
 __all__ = ["Explainer"]
@@ -68,9 +68,7 @@ class Explainer:
             return ()
         scope = groups.scope_of(run.group)
         settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
-        wanted: list[Fields] = [
-            {"scope": scope, "phase": phase} for phase in (api.RUN_PHASE_QUEUED, api.RUN_PHASE_RUNNING)
-        ]
+        wanted = [active_in(scope, phase) for phase in (api.RUN_PHASE_QUEUED, api.RUN_PHASE_RUNNING)]
         runs = {run.id: run}
         for where in wanted:
             page = view.select(RUN, Query(where=where, order=("created",), size=QUEUE_WINDOW))
@@ -132,8 +130,8 @@ class Explainer:
                 labels = dict(record.labels)
                 known = replace(gone, archs=frozenset(record.archs), labels=labels, drivers=frozenset(record.drivers))
                 known = replace(known, privileged_allowed=record.privileged_allowed)
-            where: Fields = {"executor_id": record_id, "live": 1}
-            used = len(view.select(ASSIGNMENT, Query(where=where, size=1000)).records)
+            where: Where = {"executor_id": record_id, "live": 1}
+            used = view.count(ASSIGNMENT, where, limit=1000)
             found.append(replace(known, used=used, draining=known.draining or record.draining))
         return found
 

@@ -123,8 +123,9 @@ class StoredLogStates:
     async def _epoch(self, task: str, attempt: int) -> Epoch:
         """Find the database epoch that an attempt was assigned in; one that is to come gets the present one."""
         query = Query(where={"task_id": task, "attempt": attempt}, size=10)
-        found = (await self._database.list(ASSIGNMENT, query)).records
-        return Epoch(max((record.epoch.database for _, record in found), default=self._database.epoch), attempt)
+        found = (await self._database.read(lambda view: view.rows(ASSIGNMENT, query))).records
+        epochs = [epoch for _, fields in found if isinstance(epoch := fields["epoch"], int)]
+        return Epoch(max(epochs, default=self._database.epoch), attempt)
 
 
 class LogReader:

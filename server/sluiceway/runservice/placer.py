@@ -22,7 +22,7 @@ from datetime import timedelta
 import structlog
 
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.model import Decision, Fields, Put, Query, View
+from sluiceway.datamanager.model import Decision, Put, Query, View, Where
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
@@ -33,7 +33,16 @@ from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runservice import codec, holding
 from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
-from sluiceway.runservice.records import EXECUTOR, PLACER, PLACER_ID, RUN, TASK, TOPIC_PLACEMENT
+from sluiceway.runservice.records import (
+    EXECUTOR,
+    PLACER,
+    PLACER_ID,
+    RUN,
+    TASK,
+    TOPIC_PLACEMENT,
+    active_in,
+    outcomes,
+)
 from sluiceway.runservice.run_cache import RunCache
 from sluiceway.runservice.work import KIND_PLACEMENT, Work, walk
 
@@ -45,6 +54,7 @@ WINDOW = 16
 MAX_EXECUTORS_COUNTED = 64
 MAX_OWNERS = 8
 MAX_STARTS = 100
+QUEUED = outcomes(phases=(api.RUN_PHASE_QUEUED,))
 QUEUE_WINDOW = 100
 SCOPE_WINDOW = 1000
 UNPARK_AT_ONCE = 500
@@ -257,7 +267,7 @@ class Placer:
 
     async def _look_at_everything(self) -> None:
         def read(view: View) -> tuple[set[str], set[str]]:
-            queued = {record.run.group for record in walk(view, RUN, {"phase": api.RUN_PHASE_QUEUED}, "created")}
+            queued = {record.run.group for record in walk(view, RUN, {"outcome": QUEUED}, "created")}
             owners = {record.scope for record in walk(view, TASK, {"state": "ready"}, "rank")}
             return queued, owners
 
@@ -369,10 +379,10 @@ class Placer:
         scope = groups.scope_of(group)
         settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
         if settings.concurrency is None:
-            runs = self._runs(work, {"group": group, "phase": api.RUN_PHASE_QUEUED}, QUEUE_WINDOW)
+            runs = self._runs(work, {"group": group, "outcome": QUEUED}, QUEUE_WINDOW, group=group)
         else:
-            runs = self._runs(work, {"scope": scope, "phase": api.RUN_PHASE_QUEUED}, SCOPE_WINDOW)
-            runs |= self._runs(work, {"scope": scope, "phase": api.RUN_PHASE_RUNNING}, SCOPE_WINDOW)
+            runs = self._runs(work, active_in(scope, api.RUN_PHASE_QUEUED), SCOPE_WINDOW, scope=scope)
+            runs |= self._runs(work, active_in(scope, api.RUN_PHASE_RUNNING), SCOPE_WINDOW, scope=scope)
         if not any(run.phase is RunPhase.QUEUED for run in runs.values()):
             return
         holders = {each: work.queue_holder(each) for each in {run.group for run in runs.values()}}
@@ -397,15 +407,13 @@ class Placer:
                 work.hold_queue(state.run)
                 work.apply(rules.start_run(state, work.now))
 
-    def _runs(self, work: Work, where: dict[str, str | int | None], size: int) -> dict[str, Run]:
+    def _runs(self, work: Work, where: Where, size: int, *, group: str = "", scope: str = "") -> dict[str, Run]:
         # As this transaction has left them, those that it made too: whoever decides looks at the phase itself.
         page = work.view.select(RUN, Query(where=where, order=("created",), size=size))
         touched = work.touched
         found = {key: codec.decode_run(record) for key, record in page.records if key not in touched}
         for key, state in touched.items():
-            if state.run.group == where.get("group", state.run.group) and state.run.scope == where.get(
-                "scope", state.run.scope
-            ):
+            if state.run.group == (group or state.run.group) and state.run.scope == (scope or state.run.scope):
                 found[key] = state.run
         return found
 
@@ -475,7 +483,7 @@ class Placer:
                     work.idle_owners.add(owner)
         return list(found.values())
 
-    def _ready(self, work: Work, where: Fields, size: int, found: dict[str, Candidate]) -> int:
+    def _ready(self, work: Work, where: Where, size: int, found: dict[str, Candidate]) -> int:
         """Add to `found`; answers how many are stored. Of runs that this transaction changed, all are known already."""
         page = work.view.select(TASK, Query(where=where, order=("rank",), size=size))
         touched = work.touched

@@ -3,21 +3,26 @@
 Ids: a run, an assignment and an executor have their own; a task is `<run>/<task>`, so that a scan by prefix walks one
 run; a queue is named by its group, a lock by scope and name, a log by assignment and step.
 
+What has ended is old before long, and there is much of it: the bodies of runs, tasks, assignments and configurations
+move to the object storage (`Bodies.REMOTE`), and their rows are small. Columns that only lists of the living need are
+empty once a record has come to rest, and its indexes are sparse.
+
 Every transaction that touches a run, one of its tasks or one of its assignments moves the change group `run/<id>`
 (`run_group`). Whoever holds a picture of a run with the revision of that group knows whether it is still true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.model import Column, RecordType
+from sluiceway.datamanager.model import Bodies, Column, RecordType, Value, Where
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runservice.summaries import summary_of
 
 __all__ = [
     "ASSIGNMENT",
@@ -32,15 +37,22 @@ __all__ = [
     "RUN_CONFIG",
     "RUN_NUMBER",
     "TASK",
+    "TERMINAL_PHASES",
     "TOPIC_PLACEMENT",
     "TOPIC_RUNS",
+    "active_in",
     "executor_topic",
     "group_topic",
     "lock_id",
+    "outcomes",
     "run_group",
     "run_topic",
     "task_id",
 ]
+
+TERMINAL_PHASES = frozenset({api.RUN_PHASE_SETUP_ERROR, api.RUN_PHASE_CANCELLED, api.RUN_PHASE_FINISHED})
+
+OPEN_STATUSES = frozenset({api.TASK_STATUS_UNSPECIFIED, api.TASK_STATUS_NOT_STARTED, api.TASK_STATUS_RUNNING})
 
 FINAL_PHASES = frozenset(
     {
@@ -57,11 +69,42 @@ def _milliseconds(stamp: Timestamp) -> int:
     return stamp.seconds * 1000 + stamp.nanos // 1_000_000
 
 
-def _task_state(record: pb.TaskRecord) -> str:
+def _outcome(phase: int, result: int) -> int:
+    return phase * 100 + result
+
+
+def outcomes(*, phases: Collection[int] = (), result: int = 0) -> tuple[int, ...]:
+    """The values of the column `outcome` of runs in one of some phases (empty: any), with a result (0: any)."""
+    results = (result,) if result else api.RunResult.values()
+    return tuple(_outcome(phase, each) for phase in phases or api.RunPhase.values() for each in results)
+
+
+def active_in(scope: str, phase: int) -> Where:
+    """The filter for the runs of a scope that are queued, or running."""
+    return {"active_scope": scope, "outcome": outcomes(phases=(phase,))}
+
+
+def _is_over(record: pb.RunRecord) -> bool:
+    return record.run.phase in TERMINAL_PHASES
+
+
+def _is_live(record: pb.AssignmentRecord) -> bool:
+    return record.phase not in FINAL_PHASES
+
+
+def _while_live(of: Callable[[pb.AssignmentRecord], Value]) -> Callable[[pb.AssignmentRecord], Value]:
+    return lambda record: of(record) if _is_live(record) else None
+
+
+def _task_state(record: pb.TaskRecord) -> str | None:
     # `ready` tasks wait for a place and nothing else; `parked` ones wait for an executor that could ever run them.
     if record.task.status != api.TASK_STATUS_NOT_STARTED or not record.task.HasField("runnable_since"):
-        return ""
+        return None
     return "parked" if record.parked else "ready"
+
+
+def _while_waiting(of: Callable[[pb.TaskRecord], Value]) -> Callable[[pb.TaskRecord], Value]:
+    return lambda record: None if _task_state(record) is None else of(record)
 
 
 def _rank(record: pb.TaskRecord) -> int:
@@ -75,23 +118,23 @@ RUN: RecordType[pb.RunRecord] = RecordType(
     pb.RunRecord,
     columns=(
         Column("group", lambda r: r.run.group),
-        Column("scope", lambda r: r.scope),
-        Column("phase", lambda r: int(r.run.phase)),
-        Column("result", lambda r: int(r.run.result)),
-        Column("number", lambda r: r.run.number),
+        # Phase and result in one: one index serves every choice of the two, as lists that are merged.
+        Column("outcome", lambda r: _outcome(r.run.phase, r.run.result)),
         Column("created", lambda r: _milliseconds(r.run.create_time)),
+        Column("active_scope", lambda r: None if _is_over(r) else r.scope),
+        Column("summary", summary_of),
     ),
     indexes=(
         ("created",),
         ("group", "created"),
-        ("phase", "created"),
-        ("result", "created"),
-        ("group", "phase", "created"),
-        ("group", "result", "created"),
-        ("phase", "result", "created"),
-        ("group", "phase", "result", "created"),
-        ("scope", "phase", "created"),
+        ("outcome", "created"),
+        ("group", "outcome", "created"),
+        ("active_scope", "outcome", "created"),
     ),
+    sparse=("active_scope",),
+    bodies=Bodies.REMOTE,
+    settled=_is_over,
+    version=2,
 )
 TASK: RecordType[pb.TaskRecord] = RecordType(
     "task",
@@ -101,23 +144,31 @@ TASK: RecordType[pb.TaskRecord] = RecordType(
         Column("level", lambda r: r.task.level),
         Column("name", lambda r: r.task.name),
         Column("state", _task_state),
-        Column("scope", lambda r: r.scope),
-        Column("rank", _rank),
+        Column("scope", _while_waiting(lambda r: r.scope)),
+        Column("rank", _while_waiting(_rank)),
     ),
     indexes=(("run_id", "level", "name"), ("state", "rank"), ("state", "scope", "rank")),
+    sparse=("state",),
+    bodies=Bodies.REMOTE,
+    settled=lambda r: r.task.status not in OPEN_STATUSES,
+    version=2,
 )
-RUN_CONFIG: RecordType[pb.RunConfigRecord] = RecordType("run_config", pb.RunConfigRecord)
+# It never changes, so it is at rest from the beginning. What a run at work needs of it is younger than a day, nearly
+# always; and one that waited for longer costs a read of the object storage.
+RUN_CONFIG: RecordType[pb.RunConfigRecord] = RecordType("run_config", pb.RunConfigRecord, bodies=Bodies.REMOTE)
 ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
     "assignment",
     pb.AssignmentRecord,
     columns=(
-        Column("executor_id", lambda r: r.executor_id),
-        Column("session_id", lambda r: r.session_id),
-        Column("run_id", lambda r: r.run_id),
+        Column("executor_id", _while_live(lambda r: r.executor_id)),
+        Column("session_id", _while_live(lambda r: r.session_id)),
+        Column("run_id", _while_live(lambda r: r.run_id)),
+        Column("scope", _while_live(lambda r: r.scope)),
+        Column("live", _while_live(lambda r: 1)),
+        # What the log of an attempt is found by, also when it is old.
         Column("task_id", lambda r: r.task_id),
-        Column("scope", lambda r: r.scope),
         Column("attempt", lambda r: r.epoch.attempt),
-        Column("live", lambda r: int(r.phase not in FINAL_PHASES)),
+        Column("epoch", lambda r: r.epoch.database),
     ),
     indexes=(
         ("executor_id", "live"),
@@ -127,6 +178,10 @@ ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
         ("live",),
         ("task_id", "attempt"),
     ),
+    sparse=("live",),
+    bodies=Bodies.REMOTE,
+    settled=lambda r: not _is_live(r),
+    version=2,
 )
 QUEUE: RecordType[pb.QueueRecord] = RecordType(
     "queue", pb.QueueRecord, columns=(Column("scope", lambda r: r.scope),), indexes=(("scope",),)

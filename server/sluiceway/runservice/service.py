@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.datamanager.model import Applied, Emit, Position, Put, Query, View
+from sluiceway.datamanager.model import Applied, Emit, Position, Put, Query, Value, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
@@ -18,7 +18,17 @@ from sluiceway.runmodel import groups
 from sluiceway.runservice import codec
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.explaining import Explainer
-from sluiceway.runservice.records import RUN, TASK, TOPIC_RUNS, group_topic, run_topic, task_id
+from sluiceway.runservice.records import (
+    RUN,
+    TASK,
+    TERMINAL_PHASES,
+    TOPIC_RUNS,
+    group_topic,
+    outcomes,
+    run_topic,
+    task_id,
+)
+from sluiceway.runservice.summaries import run_of_row
 from sluiceway.runservice.work import KIND_EVENT
 
 __all__ = ["LogBytes", "Logs", "RunServicer"]
@@ -31,7 +41,6 @@ MAX_PAGE = 1_000
 MAX_TASKS_PAGE = 2_000
 
 _OWN = "/user/me/"
-_TERMINAL = frozenset({api.RUN_PHASE_SETUP_ERROR, api.RUN_PHASE_CANCELLED, api.RUN_PHASE_FINISHED})
 
 
 class LogBytes(Protocol):
@@ -91,7 +100,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
         """See the proto."""
-        where: dict[str, str | int | None] = {}
+        where: dict[str, Value | tuple[Value, ...]] = {}
         found = []
         group = _own_group(request.group)
         if group:
@@ -105,14 +114,14 @@ class RunServicer(pb_grpc.RunServiceServicer):
         found += _page_faults(request.page_size, MAX_PAGE)
         if found:
             raise InvalidInput(found)
-        if request.phase:
-            where["phase"] = request.phase
-        if request.result:
-            where["result"] = request.result
+        if request.phase or request.result:
+            where["outcome"] = outcomes(phases=(request.phase,) if request.phase else (), result=request.result)
         query = Query(where, ("-created",), request.page_size or DEFAULT_PAGE, request.page_token)
-        page = await self._db.list(RUN, query, after=_requested())
+        page = await self._db.read(lambda view: view.rows(RUN, query), after=_requested())
         answer_position(str(self._db.position))
-        return pb.ListRunsResponse(runs=[record.run for _, record in page.records], next_page_token=page.next_token)
+        return pb.ListRunsResponse(
+            runs=[run_of_row(run_id, fields) for run_id, fields in page.records], next_page_token=page.next_token
+        )
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
         """See the proto."""
@@ -167,14 +176,14 @@ class RunServicer(pb_grpc.RunServiceServicer):
             snapshot = await self._db.read(lambda view: _snapshot(view, run_id), after=_requested())
             yield snapshot
             after = Position.parse(snapshot.position)
-            is_over = snapshot.run.phase in _TERMINAL
+            is_over = snapshot.run.phase in TERMINAL_PHASES
         if is_over:
             return
         async with aclosing(_subscription(self._db, after, run_topic(run_id))) as applied:
             async for each in applied:
                 message = _changes(each, run_id)
                 yield message
-                if message.run.phase in _TERMINAL:
+                if message.run.phase in TERMINAL_PHASES:
                     return
 
     async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
@@ -302,7 +311,7 @@ def _is_over(view: View, run_id: str, after: Position) -> bool:
     """Whether the run was over at a position; then nothing more will come."""
     record = view.get(RUN, run_id)
     revision = view.revision(RUN, run_id)
-    return record is not None and record.run.phase in _TERMINAL and revision is not None and revision <= after
+    return record is not None and record.run.phase in TERMINAL_PHASES and revision is not None and revision <= after
 
 
 def _changes(applied: Applied, run_id: str) -> pb.WatchRunResponse:

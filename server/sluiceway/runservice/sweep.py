@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter
 
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.model import Action, Decision, Delete, Query, View
+from sluiceway.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
 from sluiceway.datamanager.port import Committed, Database
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import SluicewayError
@@ -26,7 +26,7 @@ from sluiceway.runmodel import rules
 from sluiceway.runmodel.state import RunState
 from sluiceway.runservice.placer import Placer
 from sluiceway.runservice.ports import EngineSettings
-from sluiceway.runservice.records import QUEUE, REQUEST, RUN
+from sluiceway.runservice.records import QUEUE, REQUEST, RUN, outcomes
 from sluiceway.runservice.work import Work, load_run
 
 __all__ = ["MOVED_BY_SWEEP", "Sweep"]
@@ -98,8 +98,8 @@ class Sweep:
         found: list[str] = []
         token = ""
         while True:
-            query = Query(where={"phase": phase}, order=("created",), size=1000, token=token)
-            page = await self._db.list(RUN, query)
+            query = Query(where={"outcome": outcomes(phases=(phase,))}, order=("created",), size=1000, token=token)
+            page = await self._db.read(partial(_rows, query))
             found.extend(run_id for run_id, _ in page.records)
             if not page.next_token:
                 return found
@@ -127,15 +127,18 @@ class Sweep:
         return int((await self._transact(decide)).value)
 
     async def _start_forgotten(self) -> int:
+        queued = outcomes(phases=(api.RUN_PHASE_QUEUED,))
+
         def read(view: View) -> dict[str, str]:
             groups: dict[str, str] = {}
             token = ""
             while True:
-                query = Query(where={"phase": api.RUN_PHASE_QUEUED}, order=("created",), size=1000, token=token)
-                page = view.select(RUN, query)
-                for key, record in page.records:
-                    if record.run.group not in groups and view.get(QUEUE, record.run.group) is None:
-                        groups[record.run.group] = key
+                query = Query(where={"outcome": queued}, order=("created",), size=1000, token=token)
+                page = view.rows(RUN, query)
+                for key, fields in page.records:
+                    group = str(fields["group"])
+                    if group not in groups and view.get(QUEUE, group) is None:
+                        groups[group] = key
                 if not page.next_token:
                     return groups
                 token = page.next_token
@@ -168,6 +171,10 @@ class Sweep:
             return Decision(None, old)
 
         await self._db.transact(function)
+
+
+def _rows(query: Query, view: View) -> Page[Fields]:
+    return view.rows(RUN, query)
 
 
 def _holder(group: str, view: View) -> pb.QueueRecord | None:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.model import Action, Decision, Delete, Emit, Fields, Position, Put, Query, RecordType, View
+from sluiceway.datamanager.model import Action, Decision, Delete, Emit, Position, Put, Query, RecordType, View, Where
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.invariants import check
 from sluiceway.runmodel.model import (
@@ -79,7 +79,7 @@ def load_run(view: View, run_id: str, cache: RunCache | None = None) -> RunState
     return RunState.of(codec.decode_run(record), tasks, live)
 
 
-def walk(view: View, type_: RecordType[M], where: Fields, order: str) -> Iterator[M]:
+def walk(view: View, type_: RecordType[M], where: Where, order: str) -> Iterator[M]:
     """Give every record of a list, page by page."""
     token = ""
     while True:
