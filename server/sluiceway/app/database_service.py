@@ -79,7 +79,9 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
             now=self._clock.now(),
             timeout=_ETCD_TIMEOUT,
         )
-        return status_message(seen, position=str(self._database.position))
+        message = status_message(seen, position=str(self._database.position))
+        message.findings.extend(self._database.status().duties.findings)
+        return message
 
     async def CheckpointDatabase(  # noqa: N802 - named by the proto
         self, request: pb.CheckpointDatabaseRequest, context: Any

@@ -16,9 +16,8 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sluiceway.datamanager.entries import LogEntry, decode_batch
 from sluiceway.datamanager.model import LogSequence, Position
@@ -43,8 +42,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """The last that happened to a record. `body` is None when it was deleted."""
 
     id: str
@@ -52,8 +50,7 @@ class Change:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeSize:
+class ChangeSize(NamedTuple):
     """What a change weighs: the bytes of id and body; None for a deletion."""
 
     id: str
@@ -164,7 +161,7 @@ class ChangeScratch:
     def sizes(self, type_: str) -> Iterator[list[ChangeSize]]:
         """Give what the changes of a type weigh, sorted by id, some thousand at a time."""
         found = self._each("SELECT id, size FROM changes WHERE type = ? ORDER BY id", (type_,))
-        return _chunks((ChangeSize(id_, size) for id_, size in found), lambda _: 1, _SIZES_AT_ONCE)
+        return _chunks(map(ChangeSize._make, found), lambda _: 1, _SIZES_AT_ONCE)
 
     def pages(self, type_: str, *, after: str | None, before: str | None, page_bytes: int) -> Iterator[list[Change]]:
         """Give the changes of a type between two ids, sorted by id.
@@ -184,11 +181,7 @@ class ChangeScratch:
             arguments.append(before)
         # The conditions are those above; values are bound.
         text = f"SELECT id, epoch, counter, number, body FROM changes WHERE {' AND '.join(conditions)} ORDER BY id"  # noqa: S608
-        changes = (
-            Change(id_, Position(LogSequence(epoch, counter), number), body)
-            for id_, epoch, counter, number, body in self._each(text, tuple(arguments))
-        )
-        return _chunks(changes, _weight, page_bytes)
+        return _chunks(_changes(self._each(text, tuple(arguments))), _weight, page_bytes)
 
     def close(self) -> None:
         """Close and delete the file. May be called twice."""
@@ -223,6 +216,15 @@ def _rows(entry: LogEntry) -> list[tuple[str, str, int, int, int, int | None, by
         (type_, id_, epoch, counter, number, None if body is None else len(id_.encode()) + len(body), body)
         for (type_, id_), (number, body) in last.items()
     ]
+
+
+def _changes(rows: Iterator[tuple[Any, ...]]) -> Iterator[Change]:
+    sequence = LogSequence(0, 0)
+    for id_, epoch, counter, number, body in rows:
+        # Neighbours are often of one entry.
+        if counter != sequence.counter or epoch != sequence.epoch:
+            sequence = LogSequence(epoch, counter)
+        yield Change(id_, Position(sequence, number), body)
 
 
 def _weight(change: Change) -> int:

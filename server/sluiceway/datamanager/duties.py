@@ -38,6 +38,7 @@ _TRIES = 5
 _TURNS_BETWEEN_LISTS = 30
 _SOONEST_SECONDS = 1.0
 _LATEST_SECONDS = 300.0
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,20 @@ class DutyStatus:
     last_clean: datetime | None = None
     last_clean_error: str = ""
     unknown_objects: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Say in sentences what is not as it should be; empty: all is well."""
+        found = []
+        if self.last_checkpoint_error:
+            found.append(f"this server's last checkpoint failed: {self.last_checkpoint_error}")
+        if self.last_clean_error:
+            found.append(f"this server's last clean failed: {self.last_clean_error}")
+        if self.unknown_objects:
+            some = ", ".join(self.unknown_objects[:_SHOWN])
+            more = f" and {len(self.unknown_objects) - _SHOWN} more" if len(self.unknown_objects) > _SHOWN else ""
+            found.append(f"the object storage has what this version does not know, and leaves alone: {some}{more}")
+        return tuple(found)
 
 
 class _Attempts:

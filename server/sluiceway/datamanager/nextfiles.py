@@ -23,7 +23,7 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, TypeFile
 
 __all__ = ["NextFiles"]
 
-_PAGE_BYTES = 256 * 1024
+_PAGE_BYTES = 128 * 1024
 _DUMPS_LOOKED_AT = 64
 _DUMPS_RENEWED = 16
 
@@ -89,7 +89,7 @@ class NextFiles:
         touched = Touched([Existing(f.data.first, f.data.last, f.data.size, f.data.records) for f in before])
         async with aclosing(changes.sizes(type_.name)) as pieces:
             async for piece in pieces:
-                await asyncio.to_thread(touched.add, [(change.id, change.size) for change in piece])
+                await asyncio.to_thread(touched.add, piece)
         live: list[LiveFile] = []
         at = 0
         for rewrite in plan_rewrites(touched, self._limits):

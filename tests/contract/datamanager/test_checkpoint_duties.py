@@ -170,6 +170,7 @@ async def test_damage_is_shown_and_does_not_stop_commits(etcd: EtcdStore, tmp_pa
         await storage.put(f"{prefix}/{key}", whole[:-1] + bytes([whole[-1] ^ 1]))
         await fill(database, 10)
         await until(lambda: key in database.status().duties.last_checkpoint_error)
+        assert any(key in finding for finding in database.status().duties.findings)
         await fill(database, 10)
         await flushed(database)
         assert newest(database) is None
