@@ -168,14 +168,18 @@ class _Upload:
         self._storage = storage
         self._key = key
         self._chunks: list[bytes] | None = []
+        self._broken = False
 
     async def write(self, chunk: bytes) -> None:
+        chunks = self._running()
+        self._broken = True
         await self._storage._arrive()
-        self._running().append(bytes(chunk))
+        chunks.append(bytes(chunk))
+        self._broken = False
 
     async def complete(self) -> None:
-        await self._storage._arrive()
         chunks, self._chunks = self._running(), None
+        await self._storage._arrive()
         self._storage._store(self._key, b"".join(chunks))
 
     async def abort(self) -> None:
@@ -184,4 +188,6 @@ class _Upload:
     def _running(self) -> list[bytes]:
         if self._chunks is None:
             raise FailedPrecondition(f"the upload of {self._key.decode()} is over")
+        if self._broken:
+            raise FailedPrecondition(f"the upload of {self._key.decode()} cannot go on after a step that failed")
         return self._chunks

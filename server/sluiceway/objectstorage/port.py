@@ -32,7 +32,10 @@ class ObjectUpload(Protocol):
     """A stream of unknown size on its way into one object. Nothing is visible before `complete`."""
 
     async def write(self, chunk: bytes) -> None:
-        """Add bytes. Waits when the storage is slower than the caller."""
+        """Add bytes. Waits when the storage is slower than the caller.
+
+        After one that failed or was cancelled, nobody knows how much of it is there: only `abort` is possible.
+        """
         ...
 
     async def complete(self) -> None:

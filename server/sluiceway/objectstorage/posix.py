@@ -315,6 +315,7 @@ class _Upload:
         self._target = target
         self._temporary = temporary
         self._descriptor: int | None = descriptor
+        self._broken = False
         self._turn = asyncio.Lock()
 
     async def write(self, chunk: bytes) -> None:
@@ -337,7 +338,12 @@ class _Upload:
         async with self._turn:
             if self._descriptor is None:
                 raise FailedPrecondition(f"the upload of {self._key} is over")
+            if self._broken:
+                raise FailedPrecondition(
+                    f"the upload of {self._key} cannot go on after a step that failed: abort it and begin again"
+                )
             descriptor = self._descriptor
+            self._broken = True
             running = asyncio.ensure_future(self._storage._run(lambda: self._guarded(work, descriptor)))
             try:
                 await asyncio.shield(running)
@@ -346,6 +352,7 @@ class _Upload:
                 with suppress(Exception):
                     await running
                 raise
+            self._broken = False
 
     def _guarded(self, work: Callable[[int], None], descriptor: int) -> None:
         with self._storage._errors(self._key, self._target):

@@ -219,8 +219,9 @@ class S3Storage:
 async def _read(answer: GetObjectOutputTypeDef, length: int, this: Try) -> bytes:
     """Read a body whose length is known, all of it. What is not as long is a broken answer."""
     this.expect(length)
-    async with answer["Body"] as stream:
-        body = await stream.read()
+    # What `as` would give is not botocore's stream, which compares checksums, but aiohttp's below it.
+    async with answer["Body"]:
+        body = await answer["Body"].read()
     if len(body) != length:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length)
     return body

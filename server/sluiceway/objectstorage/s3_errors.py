@@ -1,12 +1,13 @@
 """What an S3 endpoint's refusals, silences and broken answers mean. Pure.
 
-For each of them three things matter: whether the call may have had its effect (`unsure`), whether it helps to repeat it
-(`repeat`), and what to tell a person. Codes are those of AWS
+For each of them it matters what to tell a person, and whether it helps to repeat the call. Whether a call that failed
+had its effect all the same is not asked: nobody can know (see `s3_writes`). Codes are those of AWS
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and of the services that speak its protocol.
 """
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,16 +16,12 @@ import aiohttp
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectTimeoutError,
     CredentialRetrievalError,
-    EndpointConnectionError,
     FlexibleChecksumError,
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
-    ResponseStreamingError,
     SSLError,
 )
 from botocore.parsers import ResponseParserError
@@ -82,13 +79,11 @@ class Fault:
     Attributes:
         kind: see there.
         text: what the endpoint, or the network, said.
-        unsure: whether the call may have had its effect, or may have it later.
         repeat: whether the same call may succeed in a moment.
     """
 
     kind: FaultKind
     text: str
-    unsure: bool = False
     repeat: bool = False
 
 
@@ -119,7 +114,7 @@ _STATUSES = {
     416: FaultKind.BEYOND,
     507: FaultKind.FULL,
 }
-# Refused before they had an effect, and only for now.
+# Refused for now only.
 _FOR_NOW_CODES = frozenset(
     {
         "ConditionalRequestConflict",
@@ -141,7 +136,7 @@ def read_fault(cause: BaseException) -> Fault:
         return _answered(cause)
     text = _short(str(cause)) or type(cause).__name__
     if isinstance(cause, TimeoutError):
-        return Fault(FaultKind.AWAY, "it did not answer in time", unsure=True, repeat=True)
+        return Fault(FaultKind.AWAY, "it did not answer in time", repeat=True)
     if isinstance(cause, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError | ProfileNotFound):
         return Fault(FaultKind.NO_CREDENTIALS, text)
     if isinstance(cause, ParamValidationError):
@@ -149,13 +144,10 @@ def read_fault(cause: BaseException) -> Fault:
     if isinstance(cause, FlexibleChecksumError):
         # On its way, or where it lies: the next try tells.
         return Fault(FaultKind.DAMAGED, text, repeat=True)
-    if isinstance(cause, SSLError):
+    if isinstance(cause, SSLError) and isinstance(cause.kwargs.get("error"), ssl.CertificateError):
         return Fault(FaultKind.REFUSED, text)
-    if isinstance(cause, ConnectTimeoutError) or _was_not_connected(cause):
-        return Fault(FaultKind.AWAY, text, repeat=True)
-    outside = HTTPClientError | ResponseStreamingError | ResponseParserError | aiohttp.ClientError | OSError
-    # What else botocore raises (`IncompleteReadError` and its kind) is about answers too.
-    return Fault(FaultKind.AWAY, text, unsure=True, repeat=isinstance(cause, outside | BotoCoreError))
+    # What else botocore raises (`IncompleteReadError`, `EndpointConnectionError` and their kind) is about the way.
+    return Fault(FaultKind.AWAY, text, repeat=True)
 
 
 def error_of(fault: Fault, *, place: str, key: str, right: str) -> SluicewayError:
@@ -217,15 +209,8 @@ def _answered(cause: ClientError) -> Fault:
         return Fault(kind, text)
     # A CompleteMultipartUpload may fail in an answer that began with 200.
     if status == 200 or (status >= 500 and status != 501):
-        return Fault(FaultKind.AWAY, text, unsure=True, repeat=True)
+        return Fault(FaultKind.AWAY, text, repeat=True)
     return Fault(FaultKind.REFUSED, text)
-
-
-def _was_not_connected(cause: BaseException) -> bool:
-    # botocore names every broken connection so; only this one never sent a thing.
-    return isinstance(cause, EndpointConnectionError) and isinstance(
-        cause.kwargs.get("error"), aiohttp.ClientConnectorError
-    )
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,7 @@ without a word: with them two servers would both believe that they had won.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -23,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 # No name of an object of ours begins so: `s3_names` has a dot before a `d` only.
 _PROBE = "probe.of-conditional-puts."
-_LEFT_BEHIND_LIVES = timedelta(days=1)
 _BODY = b"sluiceway"
 
 
@@ -40,13 +40,22 @@ async def check_endpoint(calls: S3Calls) -> None:
     try:
         await _check_puts(calls, name)
         await _check_reads(calls, name)
-    finally:
-        await _delete(calls, name)
+    except BaseException:
+        # What went wrong first is what counts.
+        with suppress(SluicewayError):
+            await _delete(calls, name)
+        raise
+    await _delete(calls, name)
 
 
-async def remove_leftovers(calls: S3Calls) -> None:
-    """Remove uploads and probes that crashed writers left more than a day ago. What cannot be removed stays."""
-    horizon = datetime.now(UTC) - _LEFT_BEHIND_LIVES
+async def remove_leftovers(calls: S3Calls, *, older_than: timedelta = timedelta(days=1)) -> None:
+    """Remove uploads and probes that crashed writers left. What cannot be removed stays.
+
+    Args:
+        calls: the storage.
+        older_than: no upload of a writer that lives takes as long.
+    """
+    horizon = datetime.now(UTC) - older_than
     try:
         await _abort_uploads(calls, horizon)
         await _delete_probes(calls, horizon)
@@ -97,8 +106,8 @@ async def _check_puts(calls: S3Calls, name: str) -> None:
 async def _check_reads(calls: S3Calls, name: str) -> None:
     async def attempt(_: Try) -> tuple[str | None, bytes]:
         answer = await calls.client.get_object(Bucket=calls.address.bucket, Key=name, Range="bytes=2-4")
-        async with answer["Body"] as stream:
-            return answer["Metadata"].get(WRITER), await stream.read()
+        async with answer["Body"]:
+            return answer["Metadata"].get(WRITER), await answer["Body"].read()
 
     writer, piece = await calls.run(attempt, key=name, right="s3:GetObject")
     if writer != "probe" or piece != _BODY[2:5]:

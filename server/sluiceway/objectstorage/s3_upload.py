@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition, SluicewayError
 from sluiceway.objectstorage.s3_calls import S3Calls, Try
-from sluiceway.objectstorage.s3_errors import CALL_ERRORS, FaultKind, read_fault
+from sluiceway.objectstorage.s3_errors import FaultKind, read_fault
 from sluiceway.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER, body_of, content_md5, is_by, new_writer, put
 
 if TYPE_CHECKING:
@@ -124,11 +124,7 @@ class S3Upload:
         return self._upload_id
 
     async def _join(self, upload_id: str) -> None:
-        may_be_joined = False
-
         async def attempt(_: Try) -> None:
-            nonlocal may_be_joined
-            before, may_be_joined = may_be_joined, True
             try:
                 await self._calls.client.complete_multipart_upload(
                     Bucket=self._calls.address.bucket,
@@ -136,12 +132,10 @@ class S3Upload:
                     UploadId=upload_id,
                     MultipartUpload={"Parts": self._parts},
                 )
-            except CALL_ERRORS as cause:
-                fault = read_fault(cause)
-                may_be_joined = before or fault.unsure
-                gone = fault.kind in (FaultKind.NO_UPLOAD, FaultKind.ABSENT)
-                # An earlier try did it, and its answer was lost.
-                if not (gone and before and await is_by(self._calls, self._name, self._writer)):
+            except ClientError as cause:
+                gone = read_fault(cause).kind in (FaultKind.NO_UPLOAD, FaultKind.ABSENT)
+                # An earlier try may have done it, and its answer was lost.
+                if not (gone and await is_by(self._calls, self._name, self._writer)):
                     raise
 
         await self._calls.run(attempt, key=self._key, right=RIGHT_TO_PUT)

@@ -1,8 +1,9 @@
 """Puts into a bucket, and whose object it is that a put finds there.
 
-A try that timed out or met a 5xx may have stored the object, and the next one then finds it taken, by ourselves. So
-each call sends a random *writer* along in the object's metadata, and when it finds the object taken after such a try,
-it reads whose it is.
+A put may have been applied although nobody was told: its try timed out or met a 5xx, or somebody on the way sent it a
+second time. (aiohttp does, when a connection that was used before ends: it takes a PUT for one that may be repeated.)
+It is then refused, because the object is there, and the object is ours. So each call sends a random *writer* along in
+the object's metadata, and whenever it is refused, it reads whose the object is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import IO
 from botocore.exceptions import ClientError
 
 from sluiceway.objectstorage.s3_calls import S3Calls, Try
-from sluiceway.objectstorage.s3_errors import CALL_ERRORS, FaultKind, read_fault
+from sluiceway.objectstorage.s3_errors import FaultKind, read_fault
 
 __all__ = ["RIGHT_TO_PUT", "WRITER", "body_of", "content_md5", "is_by", "new_writer", "put", "put_if_absent"]
 
@@ -43,12 +44,8 @@ async def put(calls: S3Calls, key: str, name: str, body: bytes) -> None:
 async def put_if_absent(calls: S3Calls, key: str, name: str, body: bytes) -> bool:
     """Store an object unless the name is taken. Repeats itself, and knows its own; errors as for `put`."""
     md5, writer = await content_md5(body), new_writer()
-    may_be_stored = False
 
     async def attempt(_: Try) -> bool:
-        nonlocal may_be_stored
-        # A time-out leaves this function by cancellation: so the worst is assumed first.
-        before, may_be_stored = may_be_stored, True
         try:
             await calls.client.put_object(
                 Bucket=calls.address.bucket,
@@ -58,12 +55,10 @@ async def put_if_absent(calls: S3Calls, key: str, name: str, body: bytes) -> boo
                 Metadata={WRITER: writer},
                 IfNoneMatch="*",
             )
-        except CALL_ERRORS as cause:
-            fault = read_fault(cause)
-            may_be_stored = before or fault.unsure
-            if fault.kind is not FaultKind.TAKEN:
+        except ClientError as cause:
+            if read_fault(cause).kind is not FaultKind.TAKEN:
                 raise
-            return before and await is_by(calls, name, writer)
+            return await is_by(calls, name, writer)
         return True
 
     return await calls.run(attempt, key=key, right=RIGHT_TO_PUT, size_bytes=len(body))

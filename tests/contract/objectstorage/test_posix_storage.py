@@ -142,7 +142,7 @@ def test_a_root_that_is_a_file_is_named(tmp_path):
 
 _FILL = """
 import asyncio, pathlib, sys
-from sluiceway.foundation.errors import Unavailable
+from sluiceway.foundation.errors import FailedPrecondition, Unavailable
 from sluiceway.objectstorage.posix import PosixStorage
 
 async def main():
@@ -164,6 +164,12 @@ async def main():
         assert error.reason == "STORAGE_FULL", error.reason
     else:
         raise AssertionError("a full disk took it")
+    try:
+        await upload.complete()
+    except FailedPrecondition:
+        pass
+    else:
+        raise AssertionError("a torn object was completed")
     await upload.abort()
     assert await storage.get("small") == b"kept"
     assert [info.key async for info in storage.list()] == ["small"]

@@ -381,6 +381,38 @@ async def test_an_abort_after_complete_changes_nothing(storage):
         await upload.write(b"more")
 
 
+async def test_an_upload_goes_on_after_a_cancelled_write_in_no_case(storage):
+    upload = await storage.upload("a")
+    await upload.write(b"one ")
+    write = asyncio.create_task(upload.write(b"two" * 20_000_000))
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+
+    with pytest.raises(FailedPrecondition):
+        await upload.write(b"three")
+    with pytest.raises(FailedPrecondition):
+        await upload.complete()
+    await upload.abort()
+    assert await storage.head("a") is None
+
+
+async def test_an_upload_may_be_large_and_is_read_back_in_any_piece(storage):
+    chunk = bytes(range(256)) * 4096
+    upload = await storage.upload("large")
+    for number in range(20):
+        await upload.write(number.to_bytes(4, "big") + chunk)
+    await upload.complete()
+
+    size = len(chunk) + 4
+    assert (await storage.head("large")).size_bytes == 20 * size
+    body = await storage.get("large")
+    assert body == b"".join(number.to_bytes(4, "big") + chunk for number in range(20))
+    for start, length in ((0, 5), (8 * 2**20 - 3, 10), (size * 13, 4), (20 * size - 2, 100)):
+        assert await storage.get_range("large", start, length) == body[start : start + length]
+
+
 async def test_a_closed_storage_is_unavailable_and_may_be_closed_again(storage):
     await storage.put("a", b"")
     await storage.close()
