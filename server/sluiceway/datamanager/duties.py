@@ -149,6 +149,7 @@ class Duties:
         settings, monotonic = core.settings, core.clock.monotonic
         self._due = Due(settings.checkpoint_entries, settings.checkpoint_bytes, settings.checkpoint_interval)
         self._manifest: Manifest | None = None
+        self._taken_at = 0.0
         self._following = _Attempts("manifest", monotonic)
         self._checkpointing = _Attempts("checkpoint", monotonic)
         self._cleaning = _Attempts("clean", monotonic)
@@ -235,6 +236,7 @@ class Duties:
     def _take(self, manifest: Manifest) -> None:
         if self._newest is None or from_sequence_proto(manifest.sequence) > self._newest:
             self._manifest = manifest
+            self._taken_at = self._core.clock.monotonic()
             self._use(manifest)
 
     async def _follow(self) -> None:
@@ -271,7 +273,8 @@ class Duties:
         if manifest is None:
             age = timedelta(seconds=now - self._changed_since)
         else:
-            age = core.clock.now() - from_micros(manifest.made_us)
+            # The maker's clock may be ahead of this one; then what passed here counts.
+            age = max(core.clock.now() - from_micros(manifest.made_us), timedelta(seconds=now - self._taken_at))
         due = checkpoint_due(self._due, entries=entries, size=flushed.total_bytes - known, age=age)
         if not due:
             self._due_since = None

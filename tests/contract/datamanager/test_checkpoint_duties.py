@@ -15,6 +15,7 @@ from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.entries import from_sequence_proto
 from sluiceway.datamanager.log import Log
 from sluiceway.datamanager.model import Delete, LogSequence
+from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.etcd import EtcdStore
@@ -135,6 +136,25 @@ async def test_a_little_that_changed_is_in_a_checkpoint_after_a_while(
 ) -> None:
     settings = replace(OFTEN, checkpoint_entries=10_000, checkpoint_interval=timedelta(milliseconds=300))
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, settings=settings) as database:
+        for n in range(3):
+            await fill(database, 1, first=n)
+            await until(lambda: newest(database) == database.position.sequence)
+
+
+async def test_a_clock_that_went_back_does_not_hold_checkpoints_up(
+    etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str
+) -> None:
+    class Behind(SystemClock):
+        def now(self) -> datetime:
+            return super().now() - timedelta(days=2000)
+
+    settings = replace(OFTEN, checkpoint_entries=10_000, checkpoint_interval=timedelta(milliseconds=300))
+    async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, settings=settings) as database:
+        await fill(database, 1)
+        await until(lambda: newest(database) == database.position.sequence)
+    async with open_database(
+        etcd, storage, tmp_path, prefix=etcd_prefix, settings=settings, server_id="two", clock=Behind()
+    ) as database:
         for n in range(3):
             await fill(database, 1, first=n)
             await until(lambda: newest(database) == database.position.sequence)
