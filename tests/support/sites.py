@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -115,8 +116,11 @@ class Site:
     ) -> Stores:
         return Stores.of(kv or self.kv, storage or self.storage, prefix=prefix, etcd_timeout=_SECOND)
 
-    def recovery(self, name: str = "operator", **stores: Any) -> Recovery:
-        return Recovery(self.stores(**stores), settings=replace(FAST, server_id=name), clock=SystemClock())
+    def recovery(
+        self, name: str = "operator", *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, **stores: Any
+    ) -> Recovery:
+        settings = replace(FAST, server_id=name)
+        return Recovery(self.stores(**stores), settings=settings, clock=SystemClock(), sleep=sleep)
 
     async def recover(self, name: str = "operator", *, leaving: int | None = None) -> Recovered:
         return await self.recovery(name).recover(cause="a test", leaving=leaving)

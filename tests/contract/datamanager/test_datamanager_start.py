@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.foundation.errors import FailedPrecondition
 from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
 from tests.fakes.kv import FakeKeyValueStore
@@ -19,9 +23,10 @@ from tests.support.databases import (
     note,
     open_database,
 )
+from tests.support.faulty_stores import FaultyStorage
 
 
-async def test_an_empty_etcd_beside_a_full_storage_is_refused(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_an_empty_etcd_beside_a_full_storage_is_refused(storage: ObjectStorage, tmp_path: Path) -> None:
     kv = FakeKeyValueStore()
     async with open_database(kv, storage, tmp_path, prefix="p") as database:
         await database.transact(count, durable=True)
@@ -35,7 +40,7 @@ async def test_an_empty_etcd_beside_a_full_storage_is_refused(storage: PosixStor
     assert message.endswith("ago by one; run `sluice db recover`")
 
 
-async def test_an_empty_storage_beside_a_full_etcd_is_refused(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_an_empty_storage_beside_a_full_etcd_is_refused(storage: ObjectStorage, tmp_path: Path) -> None:
     kv = FakeKeyValueStore()
     async with open_database(kv, storage, tmp_path, prefix="p") as database:
         await database.transact(count, durable=True)
@@ -45,7 +50,7 @@ async def test_an_empty_storage_beside_a_full_etcd_is_refused(storage: PosixStor
     assert caught.value.reason == "STORAGE_EMPTY"
 
 
-async def test_two_databases_in_one_storage_folder_are_refused(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_two_databases_in_one_storage_folder_are_refused(storage: ObjectStorage, tmp_path: Path) -> None:
     async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p") as database:
         await database.transact(count, durable=True)
     other = FakeKeyValueStore(cluster_id=7)
@@ -54,10 +59,11 @@ async def test_two_databases_in_one_storage_folder_are_refused(storage: PosixSto
     with pytest.raises(FailedPrecondition) as caught:
         async with open_database(other, storage, tmp_path, prefix="p", server_id="three"):
             pass
-    assert caught.value.reason == "STORES_DISAGREE"
+    assert caught.value.reason == "OTHER_DATABASE"
+    assert len(re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-7", str(caught.value))) == 2
 
 
-async def test_a_crash_between_epoch_and_head_starts_over(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_a_crash_between_epoch_and_head_starts_over(storage: ObjectStorage, tmp_path: Path) -> None:
     kv = FakeKeyValueStore()
     async with open_database(kv, storage, tmp_path, prefix="p"):
         pass
@@ -68,7 +74,7 @@ async def test_a_crash_between_epoch_and_head_starts_over(storage: PosixStorage,
 
 
 async def test_two_first_starts_at_once_make_one_database(
-    etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
+    etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     async def run(server: str) -> int:
         async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, server_id=server) as database:
@@ -84,7 +90,7 @@ async def test_two_first_starts_at_once_make_one_database(
         pytest.param(lambda kv, old: kv.restore(old), id="restored to an older snapshot"),
     ],
 )
-async def test_a_server_whose_etcd_changed_under_it_ends(wreck: object, storage: PosixStorage, tmp_path: Path) -> None:
+async def test_a_server_whose_etcd_changed_under_it_ends(wreck: object, storage: ObjectStorage, tmp_path: Path) -> None:
     assert callable(wreck)
     kv = FakeKeyValueStore()
 
@@ -96,18 +102,39 @@ async def test_a_server_whose_etcd_changed_under_it_ends(wreck: object, storage:
             wreck(kv, old)
             await asyncio.sleep(30)
 
+    with pytest.raises(DatabaseLost, match=r"etcd|cluster") as caught:
+        await serve()
+    assert caught.value.reason == "ETCD_CHANGED"
+    assert caught.value.seen is not None
+    assert caught.value.seen.sequence == LogSequence(1, 5)
+
+
+async def test_a_loop_that_fails_otherwise_is_not_called_a_lost_database(
+    storage: ObjectStorage, tmp_path: Path
+) -> None:
+    class Broken(FaultyStorage):
+        async def put_if_absent(self, key: str, body: bytes) -> bool:
+            if "/wal/" in key:
+                raise ZeroDivisionError
+            return await self._storage.put_if_absent(key, body)
+
+    async def serve() -> None:
+        async with open_database(FakeKeyValueStore(), Broken(storage), tmp_path, prefix="p") as database:
+            await database.transact(count)
+            await asyncio.sleep(30)
+
     with pytest.raises(ExceptionGroup) as caught:
         await serve()
-    assert caught.group_contains(FailedPrecondition, match="etcd|cluster")
+    assert caught.group_contains(ZeroDivisionError)
 
 
-async def test_the_error_of_the_body_comes_out_as_itself(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_the_error_of_the_body_comes_out_as_itself(storage: ObjectStorage, tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p"):
             raise KeyError("mine")
 
 
-async def test_status_tells_where_everything_is(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_status_tells_where_everything_is(storage: ObjectStorage, tmp_path: Path) -> None:
     async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p") as database:
         committed = await database.transact(count, durable=True)
         status = database.status()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,8 @@ class Server:
             await asyncio.Event().wait()
 
     async def database(self) -> DataManager:
-        await asyncio.wait({self._ready, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {self._ready, self._task}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             self._task.result()
         return self._ready.result()
@@ -133,6 +135,7 @@ async def test_a_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(site: Si
 
 
 async def test_a_server_with_an_etcd_of_its_own_recovers_by_itself(site: Site) -> None:
+    expected: dict[str, tuple[str, int]] = {}
     for epoch in range(1, 4):
         async with site.database(recover=WhenOwnEtcd()) as database:
             assert database.epoch == epoch

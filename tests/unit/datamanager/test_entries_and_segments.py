@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway.datamanager.entries import (
@@ -67,6 +67,7 @@ def test_an_entry_gives_back_what_was_put_into_it(transactions: list[tuple[list[
     ]
 
 
+@settings(deadline=None)
 @given(TRANSACTIONS, st.data())
 def test_an_entry_with_a_changed_byte_is_never_read_as_another(
     transactions: list[tuple[list[Action], list[str]]], data: st.DataObject
@@ -100,6 +101,7 @@ def test_a_segment_gives_back_its_entries() -> None:
     assert segment.header.total_bytes == 99
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_segment_that_was_cut_or_changed_is_named(data: st.DataObject) -> None:
     body = bytearray(encode_segment(chain(3), total_bytes=1, writer="server"))

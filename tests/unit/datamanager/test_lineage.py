@@ -59,3 +59,29 @@ def test_epoch_objects_that_make_no_chain():
         Lineage.of({3: seq(2, 1)}, 3)
     with pytest.raises(ValueError, match="not before it"):
         Lineage.of({2: seq(2, 1)}, 2)
+
+
+def test_a_history_may_be_ended_at_one_of_its_entries():
+    lineage = Lineage.of(ACCEPTED, 4)
+    ended = lineage.until(seq(2, 2))
+    assert (ended.epochs, ended.ends) == ((1, 2), {1: seq(1, 4), 2: seq(2, 2)})
+    assert ended.contains(seq(2, 2))
+    assert not ended.contains(seq(2, 3))
+    assert ended.following(seq(2, 2)) == seq(2, 3)
+    assert ended.following(seq(1, 4)) == seq(2, 1)
+    with pytest.raises(ValueError, match="not part"):
+        lineage.until(seq(3, 1))
+
+
+@pytest.mark.parametrize(
+    ("after", "last", "between"),
+    [
+        (seq(4, 2), seq(4, 2), []),
+        (seq(4, 2), seq(4, 5), [(seq(4, 3), seq(4, 5))]),
+        (seq(1, 2), seq(1, 4), [(seq(1, 3), seq(1, 4))]),
+        (seq(1, 4), seq(2, 1), [(seq(2, 1), seq(2, 1))]),
+        (seq(1, 2), seq(4, 7), [(seq(1, 3), seq(1, 4)), (seq(2, 1), seq(2, 3)), (seq(4, 1), seq(4, 7))]),
+    ],
+)
+def test_what_is_between_two_entries_of_the_history(after, last, between):
+    assert list(Lineage.of(ACCEPTED, 4).between(after, last)) == between

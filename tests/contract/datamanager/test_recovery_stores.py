@@ -1,0 +1,246 @@
+"""Stores that do not belong together, or were tampered with: what a server says, and what it never does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.datamanager.entries import decode_entry
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.opening import SeenItGoBack, WhenOwnEtcd
+from sluiceway.datamanager.port import DatabaseLost, Seen
+from sluiceway.datamanager.segments import encode_segment
+from sluiceway.datamanager.standing import Kind
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition, SluicewayError
+from sluiceway.kv.port import DeleteKey
+from tests.support.conditions import eventually
+from tests.support.databases import FAST, contents, count, flushed
+from tests.support.etcd import etcd_process
+from tests.support.sites import PREFIX, Site
+
+pytestmark = pytest.mark.xdist_group("recovery")
+_SECONDS = timedelta(seconds=5)
+
+
+def seq(epoch: int, counter: int) -> LogSequence:
+    return LogSequence(epoch, counter)
+
+
+async def refused(site: Site, **options: object) -> SluicewayError:
+    before = await site.keys()
+    with pytest.raises((FailedPrecondition, DataLoss)) as caught:
+        async with site.database("a new server", **options):  # type: ignore[arg-type]
+            pass
+    assert await site.keys() == before
+    assert isinstance(caught.value, SluicewayError)
+    return caught.value
+
+
+async def test_a_server_that_was_given_a_wrong_etcd_forks_nothing(site: Site, tmp_path: Path) -> None:
+    await site.written(5)
+    with etcd_process(tmp_path / "mistyped") as other:
+        mistyped = Site(other, site.folder)
+        assert (await refused(mistyped)).reason == "ETCD_EMPTY"
+        seen = Seen(seq(1, 5), bytes(32))
+        assert (await refused(mistyped, recover=SeenItGoBack(seen))).reason == "ETCD_EMPTY"
+        await mistyped.close()
+    async with site.database() as database:
+        assert database.epoch == 1
+
+
+async def test_two_databases_on_one_prefix_are_told_by_their_ids_and_never_recovered_over(
+    site: Site, tmp_path: Path
+) -> None:
+    before = await site.written(5)
+    other = Site(site.etcd, tmp_path / "other")
+    with etcd_process(tmp_path / "etcd-of-the-other") as process:
+        there = Site(process, tmp_path / "other")
+        await there.written(5)
+        await there.close()
+    standing = await other.standing()
+    assert standing.kind is Kind.OTHER_DATABASE
+    assert len(standing.holdings.databases) == 2
+    assert all(name in standing.message for name in standing.holdings.databases)
+    assert (await refused(other, recover=WhenOwnEtcd())).reason == "OTHER_DATABASE"
+    with pytest.raises(FailedPrecondition) as caught:
+        await other.recover()
+    assert caught.value.reason == "OTHER_DATABASE"
+    await other.close()
+    assert await site.contents() == before
+
+
+async def test_a_segment_of_another_database_is_not_taken_in(site: Site) -> None:
+    await site.written(5)
+    stores = site.stores()
+    last = (await stores.segments.firsts())[-1]
+    segment = await stores.segments.read(last)
+    await stores.segments.delete(last)
+    foreign = encode_segment(segment.entries, total_bytes=segment.total_bytes, writer="x", database_id="another")
+    await stores.segments.put(last, foreign)
+    assert (await refused(site)).reason == "OTHER_DATABASE"
+    site.wipe()
+    with pytest.raises((DataLoss, FailedPrecondition), match="another") as caught:
+        await site.recover()
+    assert isinstance(caught.value, SluicewayError)
+    assert caught.value.reason == "OTHER_DATABASE"
+
+
+@pytest.mark.parametrize("key", ["head", "flushed"])
+async def test_a_key_that_somebody_deleted_is_told_and_recovered_from(key: str, site: Site) -> None:
+    before = await site.written(5)
+    await site.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
+    error = await refused(site)
+    assert error.reason == "ETCD_TORN"
+    assert key in str(error)
+    assert (await site.recover()).accepted == seq(1, 5)
+    assert await site.contents() == before
+
+
+async def test_a_copy_of_etcd_in_another_cluster_goes_on_only_when_told(site: Site, tmp_path: Path) -> None:
+    before = await site.written(5)
+    keys, _ = await site.kv.list_prefix(f"{PREFIX}/", timeout=_SECONDS)
+    with etcd_process(tmp_path / "restored") as process:
+        restored = Site(process, site.folder)
+        for key in keys:
+            await restored.kv.put(key.key, key.value, timeout=_SECONDS)
+        assert (await refused(restored)).reason == "OTHER_CLUSTER"
+        assert (await restored.recover()).epoch == 2
+        assert await restored.contents() == before
+        await restored.close()
+    # The old one is left behind.
+    assert (await refused(site)).reason == "ETCD_BEHIND"
+
+
+async def test_what_two_histories_hold_is_never_mixed(site: Site) -> None:
+    """Etcd went back, and a server that had slept since then wrote on: both acknowledged other entries."""
+    await site.written(5)
+    copy = site.snapshot()
+    await site.written(5)
+    site.go_back(copy)
+    stores = site.stores()
+    kept = [await stores.segments.read(first) for first in await stores.segments.newer(seq(1, 5))]
+    for segment in kept:
+        await stores.segments.delete(segment.first)
+    sleeper = site.written(7, server_id="sleeper")
+    await sleeper
+    for first in await stores.segments.newer(seq(1, 5)):
+        await stores.segments.delete(first)
+    for segment in kept:
+        body = encode_segment(segment.entries, total_bytes=segment.total_bytes, writer="one")
+        await stores.segments.put(segment.first, body)
+
+    # The storage has 6-10 of the first history, etcd 6-12 of the second.
+    standing = await site.standing()
+    assert standing.kind in {Kind.DIVERGED, Kind.STORAGE_BEHIND}
+    assert (await refused(site)).reason == standing.kind
+    recovered = await site.recover()
+    assert recovered.accepted == seq(1, 10)
+    assert [(void.first, void.last, void.entries) for void in recovered.void] == [(seq(1, 6), seq(1, 12), 7)]
+    assert await site.contents() == {"counter": ("", 10)}
+
+
+async def test_a_storage_that_lost_its_newest_segment_stops_the_flusher(site: Site) -> None:
+    async def serve() -> None:
+        async with site.database() as database:
+            await database.transact(count)
+            await flushed(database)
+            newest = (await site.keys("wal/"))[-1]
+            await site.storage.delete(newest)
+            await database.transact(count)
+            await asyncio.Event().wait()
+
+    with pytest.raises(DatabaseLost, match="segments are gone") as caught:
+        await serve()
+    assert caught.value.reason == "LOG_GAP"
+    # The server put back what it knew.
+    assert await site.contents() == {"counter": ("", 2)}
+
+
+async def test_a_torn_segment_is_named_by_a_recovery(site: Site) -> None:
+    await site.written(5, rounds=2)
+    segments = await site.keys("wal/")
+    body = await site.storage.get(segments[0])
+    await site.storage.put(segments[0], body[:-3])
+    site.wipe()
+    with pytest.raises(DataLoss, match=segments[0]) as caught:
+        await site.recover()
+    assert caught.value.reason == "SEGMENT_DAMAGED"
+    assert len(await site.keys("epoch/")) == 1
+    await site.storage.put(segments[0], body)
+    assert (await site.recover()).accepted == seq(1, 10)
+
+
+async def test_a_torn_epoch_object_is_named(site: Site) -> None:
+    await site.written(5)
+    (key,) = await site.keys("epoch/")
+    body = await site.storage.get(key)
+    await site.storage.put(key, body[:-3])
+    assert (await refused(site)).reason == "EPOCH_DAMAGED"
+    await site.storage.put(key, body)
+    async with site.database() as database:
+        assert await contents(database) == {"counter": ("", 5)}
+
+
+async def test_files_that_do_not_belong_there_harm_nothing(site: Site) -> None:
+    before = await site.written(5)
+    await site.storage.put(f"{PREFIX}/wal/README", b"hello")
+    await site.storage.put(f"{PREFIX}/epoch/README", b"hello")
+    assert (await site.standing()).holdings.strange == {f"{PREFIX}/wal/README"}
+    site.wipe()
+    assert (await site.recover()).won
+    assert await site.contents() == before
+
+
+async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(site: Site, tmp_path: Path) -> None:
+    with etcd_process(tmp_path / "elsewhere") as process:
+        wrong = Site(process, site.folder)
+        recovery = wrong.recovery()
+        async with site.database() as database:
+
+            async def busy() -> None:
+                while True:
+                    await database.transact(count)
+                    await flushed(database)
+
+            writer = asyncio.create_task(busy())
+            await eventually(lambda: _stored(site))
+            with pytest.raises(FailedPrecondition, match="one put") as caught:
+                await recovery.refuse_if_written(span=timedelta(seconds=20))
+            assert caught.value.reason == "STORAGE_IN_USE"
+            writer.cancel()
+        await wrong.recovery().refuse_if_written(span=timedelta(milliseconds=50))
+        await wrong.close()
+
+
+async def _stored(site: Site) -> bool:
+    return bool(await site.keys("wal/"))
+
+
+async def test_a_recovery_waits_until_others_have_saved_what_they_know(site: Site) -> None:
+    """A server whose storage was slow puts its entries while another one recovers."""
+    await site.written(5)
+    stores = site.stores()
+    async with site.database("late", settings=replace(FAST, flush_interval=timedelta(seconds=60))) as database:
+        for _ in range(3):
+            await database.transact(count)
+        known = [decode_entry(entry.raw) async for entry in stores.log.entries(seq(1, 6))]
+    for first in await stores.segments.newer(seq(1, 5)):
+        await stores.segments.delete(first)
+    site.wipe()
+    total = sum(len(entry.raw) for entry in known)
+    left = list(known)
+
+    async def another_one_is_stored(seconds: float) -> None:
+        if left:
+            entry = left.pop(0)
+            await stores.segments.put(entry.sequence, encode_segment([entry], total_bytes=total, writer="late"))
+        await asyncio.sleep(seconds)
+
+    recovery = site.recovery(sleep=another_one_is_stored)
+    recovered = await recovery.recover(cause="a test", quiet=timedelta(milliseconds=500))
+    assert recovered.accepted == seq(1, 8)
+    assert await site.contents() == {"counter": ("", 8)}
