@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -92,6 +93,8 @@ class Servers:
 
     folder: Path
     etcd: Process
+    etcd_ports: tuple[int, int]
+    storage: str
     servers: list[Process] = field(default_factory=list)
     gateways: list[Process] = field(default_factory=list)
     executors: list[Process] = field(default_factory=list)
@@ -164,6 +167,57 @@ class Servers:
         except httpx.TransportError:
             return False
 
+    def refusal(self, server: int = 0) -> dict[str, Any]:
+        """What a server that is not ready answers: its error; empty when it answers otherwise, or not at all."""
+        try:
+            with self.client(server) as client:
+                answer = client.get("/api/v1/runs", headers={"sluice-timeout": "2"})
+        except httpx.TransportError:
+            return {}
+        error: dict[str, Any] = answer.json().get("error", {}) if answer.status_code == 503 else {}
+        return error
+
+    # What happens to etcd.
+
+    @property
+    def etcd_endpoint(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.etcd_ports[0]}"
+
+    def wipe_etcd(self) -> None:
+        """All of it is lost, and an empty one starts at the same address."""
+        self.etcd.kill()
+        shutil.rmtree(self.folder / "etcd")
+        self.etcd.command = _etcd_command(self.folder, self.etcd_ports)
+        self.etcd.start()
+
+    def copy_etcd(self) -> None:
+        """Keep a copy of its data as they are; it is down for a moment."""
+        self.etcd.end()
+        shutil.copytree(self.folder / "etcd", self.folder / "etcd-copy")
+        self.etcd.start()
+
+    def set_back_etcd(self) -> None:
+        """Start it with the data of the copy."""
+        self.etcd.kill()
+        shutil.rmtree(self.folder / "etcd")
+        (self.folder / "etcd-copy").rename(self.folder / "etcd")
+        self.etcd.start()
+
+    def db(self, command: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command of `sluice db` on both stores directly."""
+        where = ["--etcd", self.etcd_endpoint, "--object-storage", self.storage]
+        done = subprocess.run(
+            [*SLUICE, "db", command, *where, *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        print(f"sluice db {command} {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
     def sluice(self, *arguments: str, server: int = 0, seconds: float = 60) -> subprocess.CompletedProcess[bytes]:
         """Run a command of the command line against one server."""
         environment = {**os.environ, "SLUICE_SERVER": self.grpc[server], "SLUICE_TOKEN": self.token}
@@ -186,17 +240,19 @@ def several_servers(
     slots: int = 4,
     executors: bool = True,
     ids: tuple[str, ...] = ("one", "two", "three"),
+    storage: str | None = None,
 ) -> Iterator[Servers]:
     """Start etcd, and `count` servers with a gateway and an executor each; ends all after."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(2 + 2 * count)
+    etcd_ports = (ports[0], ports[1])
     etcd = Process(
         "etcd",
-        list(etcd_arguments(find_etcd(), folder / "etcd", client_port=ports[0], peer_port=ports[1])),
+        _etcd_command(folder, etcd_ports),
         folder / "etcd.log",
         etcd_environment({"PATH": os.environ["PATH"]}),
     )
-    here = Servers(folder, etcd)
+    here = Servers(folder, etcd, etcd_ports, storage or f"posix:{folder / 'storage'}")
     with ExitStack() as stack:
 
         def start(process: Process) -> Process:
@@ -208,8 +264,8 @@ def several_servers(
         for number in range(count):
             grpc, http = (f"127.0.0.1:{port}" for port in ports[2 + 2 * number : 4 + 2 * number])
             data = folder / f"server-{number}"
-            command = ["server", "--data-dir", str(data), "--etcd", f"http://127.0.0.1:{ports[0]}"]
-            command += ["--object-storage", f"posix:{folder / 'storage'}", "--grpc", grpc]
+            command = ["server", "--data-dir", str(data), "--etcd", here.etcd_endpoint]
+            command += ["--object-storage", here.storage, "--grpc", grpc]
             here.grpc.append(grpc)
             here.http.append(http)
             here.servers.append(
@@ -232,6 +288,10 @@ def several_servers(
         if executors:
             until(lambda: len(online(here)) == count, "the executors are online")
         yield here
+
+
+def _etcd_command(folder: Path, ports: tuple[int, int]) -> list[str]:
+    return list(etcd_arguments(find_etcd(), folder / "etcd", client_port=ports[0], peer_port=ports[1]))
 
 
 def online(here: Servers, server: int = 0) -> list[str]:

@@ -71,6 +71,10 @@ def server(
     ] = None,
     prefix: Annotated[str, typer.Option(help="Of all keys in etcd, and of all objects.")] = "sluiceway",
     api_url: Annotated[str, typer.Option(help="The gateway's URL, as tasks see it in SLUICE_API_URL.")] = "",
+    own_etcd: Annotated[
+        bool,
+        typer.Option("--own-etcd", help="This server alone has this etcd: recover whatever is lost of it, unasked."),
+    ] = False,
 ) -> None:
     """Run a server, until SIGTERM."""
     from sluiceway.app.server import ServerSettings, main
@@ -85,6 +89,7 @@ def server(
         peer_grpc=peer_grpc,
         prefix=prefix,
         api_url=api_url,
+        own_etcd=own_etcd,
     )
     raise typer.Exit(main(settings))
 

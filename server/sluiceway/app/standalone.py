@@ -194,6 +194,8 @@ class _Standalone:
     def _server(self, endpoints: tuple[str, ...]) -> ChildSpec:
         storage = self._settings.object_storage or f"posix:{self._data / 'objects'}"
         command = ["server", "--grpc", self._grpc, "--data-dir", str(self._data), "--etcd", ",".join(endpoints)]
+        if not self._settings.etcd:
+            command.append("--own-etcd")  # what becomes of it is nobody else's matter: recovered unasked
         return self._spec("server", _sluice(*command, "--object-storage", storage, "--api-url", f"http://{self._http}"))
 
     def _gateway(self) -> ChildSpec:
