@@ -10,13 +10,13 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
-from sluiceway.datamanager.model import Emit, Query
+from sluiceway.datamanager.model import Emit
 from sluiceway.foundation.clock import UuidSource
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
-from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN, TASK
-from sluiceway.runservice.work import KIND_EVENT
+from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN
+from sluiceway.runservice.work import KIND_EVENT, tasks_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
@@ -87,8 +87,8 @@ class World:
         return (await self.db.get(RUN, run_id)).run
 
     async def tasks(self, run_id: str) -> dict[str, api.Task]:
-        page = await self.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name"), size=1000))
-        return {record.task.name: record.task for _, record in page.records}
+        page = await self.db.read(lambda view: tasks_of(view, run_id))
+        return {task.name: task for task in page}
 
     async def task_id(self, run_id: str, name: str) -> str:
         return (await self.tasks(run_id))[name].id

@@ -21,7 +21,7 @@ from typing import Any
 from sluiceway.datamanager.model import Fields, Query, RecordType, Value, Where
 from sluiceway.foundation.errors import InvalidInput, Violation
 
-__all__ = ["ListPlan", "Place", "check_indexes", "plan_list"]
+__all__ = ["ListPlan", "Place", "check_indexes", "place_of", "plan_list", "token_of"]
 
 MAX_PAGE_SIZE = 1000
 MAX_MERGED = 32
@@ -62,8 +62,7 @@ class ListPlan:
 
     def token(self, place: Place) -> str:
         """Print the token of the page that begins after `place`."""
-        text = json.dumps([self.fingerprint, *place.values, place.id], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+        return token_of(self.fingerprint, place)
 
 
 def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
@@ -95,7 +94,7 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
     if violations:
         raise InvalidInput(violations)
     fingerprint = _fingerprint(type_.name, query.where, query.order)
-    after = _read_token(query.token, fingerprint, len(order)) if query.token else None
+    after = place_of(query.token, fingerprint, len(order)) if query.token else None
     return ListPlan(tuple(product(*choices)), order, descending, query.size, after, fingerprint)
 
 
@@ -124,7 +123,14 @@ def _fingerprint(type_name: str, where: Where, order: tuple[str, ...]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _read_token(token: str, fingerprint: str, values: int) -> Place:
+def token_of(fingerprint: str, place: Place) -> str:
+    """Print the token of the page that begins after a place, in the list that a fingerprint names."""
+    text = json.dumps([fingerprint, *place.values, place.id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def place_of(token: str, fingerprint: str, values: int) -> Place:
+    """Read what `token_of` printed, with so many values besides the id. Raises `InvalidInput`."""
     try:
         content = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (ValueError, binascii.Error, RecursionError) as error:

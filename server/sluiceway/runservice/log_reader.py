@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Query
+from sluiceway.datamanager.model import Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway.runmodel.model import Epoch
@@ -118,14 +118,21 @@ class StoredLogStates:
             shown = found.setup_step if step == SETUP_STEP else found.steps[step]
             if shown.phase in _STEP_FINAL:
                 size = shown.log_size_bytes
-        return LogState(LogKey(found.id, await self._epoch(found.id, attempt), step), is_over, size)
+        return LogState(LogKey(found.id, await self._epoch(found, attempt), step), is_over, size)
 
-    async def _epoch(self, task: str, attempt: int) -> Epoch:
+    async def _epoch(self, task: run_pb2.Task, attempt: int) -> Epoch:
         """Find the database epoch that an attempt was assigned in; one that is to come gets the present one."""
-        query = Query(where={"task_id": task, "attempt": attempt}, size=10)
-        found = (await self._database.read(lambda view: view.rows(ASSIGNMENT, query))).records
-        epochs = [epoch for _, fields in found if isinstance(epoch := fields["epoch"], int)]
-        return Epoch(max(epochs, default=self._database.epoch), attempt)
+        query = Query(where={"bad_end_of": task.id, "bad_attempt": attempt}, size=10)
+
+        def read(view: View) -> int | None:
+            if attempt == task.attempt and task.assignment_id:
+                last = view.get(ASSIGNMENT, task.assignment_id)
+                return None if last is None else last.epoch.database
+            ended = view.select(ASSIGNMENT, query).records
+            return max((record.epoch.database for _, record in ended), default=None)
+
+        known: int | None = await self._database.read(read)
+        return Epoch(self._database.epoch if known is None else known, attempt)
 
 
 class LogReader:

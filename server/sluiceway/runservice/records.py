@@ -64,6 +64,8 @@ FINAL_PHASES = frozenset(
     }
 )
 
+BAD_PHASES = FINAL_PHASES - {executor_api.ASSIGNMENT_PHASE_SUCCESS}
+
 
 def _milliseconds(stamp: Timestamp) -> int:
     return stamp.seconds * 1000 + stamp.nanos // 1_000_000
@@ -140,14 +142,11 @@ TASK: RecordType[pb.TaskRecord] = RecordType(
     "task",
     pb.TaskRecord,
     columns=(
-        Column("run_id", lambda r: r.task.run_id),
-        Column("level", lambda r: r.task.level),
-        Column("name", lambda r: r.task.name),
         Column("state", _task_state),
         Column("scope", _while_waiting(lambda r: r.scope)),
         Column("rank", _while_waiting(_rank)),
     ),
-    indexes=(("run_id", "level", "name"), ("state", "rank"), ("state", "scope", "rank")),
+    indexes=(("state", "rank"), ("state", "scope", "rank")),
     sparse=("state",),
     bodies=Bodies.REMOTE,
     settled=lambda r: r.task.status not in OPEN_STATUSES,
@@ -165,10 +164,10 @@ ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
         Column("run_id", _while_live(lambda r: r.run_id)),
         Column("scope", _while_live(lambda r: r.scope)),
         Column("live", _while_live(lambda r: 1)),
-        # What the log of an attempt is found by, also when it is old.
-        Column("task_id", lambda r: r.task_id),
-        Column("attempt", lambda r: r.epoch.attempt),
-        Column("epoch", lambda r: r.epoch.database),
+        # What the log of an attempt is found by that was followed by another one: of a task that ended well, the task
+        # itself names the assignment.
+        Column("bad_end_of", lambda r: r.task_id if r.phase in BAD_PHASES else None),
+        Column("bad_attempt", lambda r: r.epoch.attempt if r.phase in BAD_PHASES else None),
     ),
     indexes=(
         ("executor_id", "live"),
@@ -176,9 +175,9 @@ ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
         ("run_id", "live"),
         ("scope", "live"),
         ("live",),
-        ("task_id", "attempt"),
+        ("bad_end_of", "bad_attempt"),
     ),
-    sparse=("live",),
+    sparse=("live", "bad_end_of"),
     bodies=Bodies.REMOTE,
     settled=lambda r: not _is_live(r),
     version=2,

@@ -12,6 +12,7 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.datamanager.model import Applied, Emit, Position, Put, Query, Value, View
 from sluiceway.datamanager.port import Database
+from sluiceway.datamanager.queries import Place, place_of, token_of
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
 from sluiceway.runmodel import groups
@@ -29,7 +30,7 @@ from sluiceway.runservice.records import (
     task_id,
 )
 from sluiceway.runservice.summaries import run_of_row
-from sluiceway.runservice.work import KIND_EVENT
+from sluiceway.runservice.work import KIND_EVENT, tasks_of
 
 __all__ = ["LogBytes", "Logs", "RunServicer"]
 
@@ -130,20 +131,15 @@ class RunServicer(pb_grpc.RunServiceServicer):
             raise InvalidInput(found)
         await self._run(request.run_id)
         size = request.page_size or MAX_TASKS_PAGE
-
-        def read(view: View) -> tuple[list[api.Task], str]:
-            tasks: list[api.Task] = []
-            token = request.page_token
-            while True:
-                query = Query({"run_id": request.run_id}, ("level", "name"), min(MAX_PAGE, size - len(tasks)), token)
-                page = view.select(TASK, query)
-                tasks.extend(record.task for _, record in page.records)
-                token = page.next_token
-                if not token or len(tasks) >= size:
-                    return tasks, token
-
-        tasks, token = await self._db.read(read, after=_requested())
-        return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
+        list_of = f"tasks of {request.run_id}"
+        last = place_of(request.page_token, list_of, 0).id if request.page_token else None
+        # All of them, for each page: the tasks of a run lie together, so no index is needed for their order.
+        tasks = await self._db.read(lambda view: tasks_of(view, request.run_id), after=_requested())
+        # Tasks never leave a run, and the order of two never changes.
+        start = next((at + 1 for at, task in enumerate(tasks) if task.id == last), 0)
+        page = tasks[start : start + size]
+        token = token_of(list_of, Place((), page[-1].id)) if len(tasks) > start + size else ""
+        return pb.ListTasksResponse(tasks=page, next_page_token=token)
 
     async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:
         """See the proto."""
@@ -303,8 +299,7 @@ def _snapshot(view: View, run_id: str) -> pb.WatchRunResponse:
     record = view.get(RUN, run_id)
     if record is None:
         raise _no_run(run_id)
-    tasks = sorted((task.task for _, task in view.scan(TASK, f"{run_id}/")), key=lambda t: (t.level, t.name))
-    return pb.WatchRunResponse(position=str(view.position), run=record.run, tasks=tasks)
+    return pb.WatchRunResponse(position=str(view.position), run=record.run, tasks=tasks_of(view, run_id))
 
 
 def _is_over(view: View, run_id: str, after: Position) -> bool:

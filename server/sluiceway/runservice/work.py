@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.datamanager.model import Action, Decision, Delete, Emit, Position, Put, Query, RecordType, View, Where
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.invariants import check
@@ -77,6 +78,12 @@ def load_run(view: View, run_id: str, cache: RunCache | None = None) -> RunState
     tasks = [codec.decode_task(task) for _, task in view.scan(TASK, f"{run_id}/")]
     live = map(codec.decode_assignment, walk(view, ASSIGNMENT, {"run_id": run_id, "live": 1}, ""))
     return RunState.of(codec.decode_run(record), tasks, live)
+
+
+def tasks_of(view: View, run_id: str) -> list[api.Task]:
+    """Read all tasks of a run, 2,000 at most, by level and name."""
+    tasks = (record.task for _, record in view.scan(TASK, f"{run_id}/"))
+    return sorted(tasks, key=lambda task: (task.level, task.name))
 
 
 def walk(view: View, type_: RecordType[M], where: Where, order: str) -> Iterator[M]:

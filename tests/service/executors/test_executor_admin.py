@@ -9,10 +9,10 @@ import pytest
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Query
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
-from sluiceway.runservice.records import EXECUTOR, TASK
+from sluiceway.runservice.records import EXECUTOR
+from sluiceway.runservice.work import tasks_of
 from tests.support.conditions import eventually
 from tests.support.executor_side import House, ScriptedExecutor, Server, leaving
 from tests.support.run_engine import request
@@ -96,8 +96,8 @@ async def test_drained_executor_is_told_and_gets_no_more_work(house: House) -> N
         drain = (await executor.until("drain")).drain
         assert drain.number
         run_id = (await server.engine.create_run(request(), created_by="admin")).value.run.id
-        tasks = await house.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
-        assert tasks.records[0][1].task.status == run_pb2.TASK_STATUS_NOT_STARTED
+        tasks = await house.db.read(lambda view: tasks_of(view, run_id))
+        assert tasks[0].status == run_pb2.TASK_STATUS_NOT_STARTED
         # Told again at its next hello, until it begins a new session.
         await executor.leave()
         await executor.welcomed(server)
@@ -128,8 +128,8 @@ async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_i
         assert not (await admin.ListExecutors(pb.ListExecutorsRequest())).executors
 
         async def is_lost() -> bool:
-            tasks = await house.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
-            return tasks.records[0][1].task.status == run_pb2.TASK_STATUS_LOST
+            tasks = await house.db.read(lambda view: tasks_of(view, run_id))
+            return tasks[0].status == run_pb2.TASK_STATUS_LOST
 
         async def is_forgotten() -> bool:
             return await house.db.read(lambda view: view.get(EXECUTOR, "e1") is None)
@@ -158,6 +158,6 @@ async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_ope
 
 
 async def _why_lost(house: House, run_id: str) -> str:
-    tasks = await house.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
-    task = tasks.records[0][1].task
+    tasks = await house.db.read(lambda view: tasks_of(view, run_id))
+    task = tasks[0]
     return task.reason.code if task.status == run_pb2.TASK_STATUS_LOST else ""

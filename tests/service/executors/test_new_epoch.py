@@ -11,7 +11,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
-from sluiceway.datamanager.model import Decision, Position, Put, Query
+from sluiceway.datamanager.model import Decision, Position, Put
 from sluiceway.foundation.errors import NotFound, Unavailable
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
@@ -19,7 +19,8 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.log_service import StoredLogOwners
 from sluiceway.runservice.lost_executors import fence
-from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID, TASK
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
+from sluiceway.runservice.work import tasks_of
 from tests.support.conditions import eventually
 from tests.support.executor_side import House, ScriptedExecutor, Server
 from tests.support.run_engine import request
@@ -51,8 +52,8 @@ async def _create(server: Server) -> str:
 
 
 async def _status(house: House, run_id: str) -> str:
-    page = await house.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
-    return run_pb2.TaskStatus.Name(page.records[0][1].task.status).removeprefix("TASK_STATUS_")
+    page = await house.db.read(lambda view: tasks_of(view, run_id))
+    return run_pb2.TaskStatus.Name(page[0].status).removeprefix("TASK_STATUS_")
 
 
 async def _until_status(house: House, run_id: str, status: str) -> None:

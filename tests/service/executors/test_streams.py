@@ -26,7 +26,8 @@ from sluiceway.foundation.rpc.status import error_of
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.log_store import LogKey, LogStore
-from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, RUN, TASK
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, RUN
+from sluiceway.runservice.work import tasks_of
 from tests.support.conditions import eventually
 from tests.support.executor_side import House, ScriptedExecutor, Server, leaving, log_answer
 from tests.support.run_engine import request
@@ -53,8 +54,8 @@ async def _create(server: Server) -> str:
 
 
 async def _task(house: House, run_id: str) -> run_pb2.Task:
-    page = await house.db.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
-    return page.records[0][1].task
+    page = await house.db.read(lambda view: tasks_of(view, run_id))
+    return page[0]
 
 
 async def _status(house: House, run_id: str) -> str:

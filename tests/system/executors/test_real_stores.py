@@ -11,11 +11,11 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Query
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
-from sluiceway.runservice.records import RECORD_TYPES, TASK
+from sluiceway.runservice.records import RECORD_TYPES
+from sluiceway.runservice.work import tasks_of
 from tests.support.databases import open_database
 from tests.support.executor_side import House, ScriptedExecutor, leaving, log_answer
 from tests.support.run_engine import request
@@ -65,8 +65,8 @@ async def test_run_goes_through_a_restart_of_the_server_and_its_log_is_whole(
                                 pass
                     assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
                     assert (await executor.until("release")).release.assignment_id == assign.assignment_id
-                    tasks = await database.list(TASK, Query(where={"run_id": run_id}, order=("level", "name")))
-                    task = tasks.records[0][1].task
+                    tasks = await database.read(lambda view: tasks_of(view, run_id))
+                    task = tasks[0]
                     assert task.status == run_pb2.TASK_STATUS_SUCCESS
                     read = [c.data async for c in second.logs.read(run_id, task.id, step=0, follow=True)]
                     assert b"".join(read) == body
