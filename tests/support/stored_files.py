@@ -6,9 +6,9 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-from sluiceway.datamanager.blocks import StoredRecord, StoredRow, Value
+from sluiceway.datamanager.blocks import StoredRecord, StoredRow
 from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.model import LogSequence, Position, Value
 from sluiceway.objectstorage.port import ObjectUpload
 from sluiceway.records.storage.v1 import storage_pb2
 from tests.fakes.objectstorage import FakeObjectStorage

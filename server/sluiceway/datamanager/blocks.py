@@ -13,7 +13,7 @@ import hashlib
 import operator
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from typing import NamedTuple
 import zstandard
 from google.protobuf.message import DecodeError, Message
 
-from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.columns import decode_blobs, decode_texts, encode_blobs, encode_texts, transpose
+from sluiceway.datamanager.model import LogSequence, Position, Value
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.storage.v1 import storage_pb2
 
@@ -35,7 +36,6 @@ __all__ = [
     "RecordBlock",
     "StoredRecord",
     "StoredRow",
-    "Value",
     "checksum",
     "decode_index",
     "decode_records",
@@ -58,9 +58,6 @@ _SMALL_MESSAGE = _MIB
 
 _REVISION = struct.Struct(">IQI")
 _NULL, _TEXT, _NUMBER, _BLOB = 0, 1, 2, 3
-
-Value = str | int | bytes | None
-"""Of a column."""
 
 
 class FileDamaged(DataLoss):
@@ -179,18 +176,22 @@ def encode_index(rows: Sequence[StoredRow]) -> bytes:
     Raises:
         ValueError: a number does not fit into 64 bits.
     """
-    by_column = [value for column in zip(*(row.values for row in rows), strict=True) for value in column]
+    block = storage_pb2.IndexBlock(
+        ids=encode_texts([row.id for row in rows]), revisions=transpose(_pack(rows), _REVISION.size)
+    )
+    kinds = []
+    for column in zip(*(row.values for row in rows), strict=True):
+        kinds.append(bytes(map(_kind, column)))
+        if texts := [value for value in column if isinstance(value, str)]:
+            block.texts.append(encode_texts(texts))
+        if blobs := [value for value in column if isinstance(value, bytes)]:
+            block.blobs.append(encode_blobs(blobs))
+        block.numbers.extend(value for value in column if isinstance(value, int))
+    block.kinds = b"".join(kinds)
     local = [(at, row.body) for at, row in enumerate(rows) if row.body is not None]
-    return storage_pb2.IndexBlock(
-        ids=[row.id for row in rows],
-        revisions=_pack(rows),
-        kinds=bytes(map(_kind, by_column)),
-        texts=[value for value in by_column if isinstance(value, str)],
-        numbers=[value for value in by_column if isinstance(value, int)],
-        blobs=[value for value in by_column if isinstance(value, bytes)],
-        local_rows=[at for at, _ in local],
-        local_bodies=[body for _, body in local],
-    ).SerializeToString()
+    block.local_rows.extend(at for at, _ in local)
+    block.local_bodies.extend(body for _, body in local)
+    return block.SerializeToString()
 
 
 def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
@@ -219,18 +220,20 @@ def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     """Read a block of an index dump with so many columns. Otherwise as `decode_records`."""
     message = storage_pb2.IndexBlock()
     parse_bounded(key, raw, message, most_fields=_fields(count, columns + 1), what="one of its blocks")
-    kinds = message.kinds
-    values: dict[int, Sequence[Value]] = {_TEXT: message.texts, _NUMBER: message.numbers, _BLOB: message.blobs}
+    kinds, numbers, local = message.kinds, message.numbers, list(message.local_rows)
     if (
-        len(message.ids) != count
-        or len(message.revisions) != count * _REVISION.size
+        len(message.revisions) != count * _REVISION.size
         or len(kinds) != count * columns
-        or any(len(of_kind) != kinds.count(kind) for kind, of_kind in values.items())
-        or sum(map(len, values.values())) + kinds.count(_NULL) != len(kinds)
-        or len(message.local_rows) != len(message.local_bodies)
+        or len(numbers) != kinds.count(_NUMBER)
+        or max(kinds, default=0) > _BLOB
+        or len(local) != len(message.local_bodies)
     ):
         raise FileDamaged(key, f"one of its blocks does not have the {count} rows that its footer names")
-    ids, local = list(message.ids), list(message.local_rows)
+    try:
+        ids = decode_texts(message.ids, count)
+        made = _columns(message, count, columns)
+    except ValueError as cause:
+        raise FileDamaged(key, f"one of its blocks does not have the {count} rows that its footer names") from cause
     if not rising(ids):
         raise FileDamaged(key, "the rows of one of its blocks are out of order")
     if local and (local[-1] >= count or not all(map(operator.lt, local, islice(local, 1, None)))):
@@ -238,7 +241,8 @@ def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     bodies: list[bytes | None] = [None] * count
     for at, body in zip(local, message.local_bodies, strict=True):
         bodies[at] = body
-    return IndexBlock(ids, message.revisions, _columns(kinds, values, count, columns), bodies)
+    revisions = transpose(message.revisions, count) if count else b""
+    return IndexBlock(ids, revisions, made, bodies)
 
 
 def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
@@ -341,17 +345,26 @@ def _kind(value: Value) -> int:
     return _TEXT if isinstance(value, str) else _BLOB if isinstance(value, bytes) else _NUMBER
 
 
-def _columns(kinds: bytes, values: Mapping[int, Sequence[Value]], count: int, columns: int) -> list[Sequence[Value]]:
-    """Cut the values into columns. Those of one kind, which are nearly all, are not looked at one by one."""
+def _columns(message: storage_pb2.IndexBlock, count: int, columns: int) -> list[Sequence[Value]]:
+    """Put the values of each column together. Those of one kind, which are nearly all, are not looked at one by one.
+
+    Raises:
+        ValueError: there are not as many as `kinds` says.
+    """
+    numbers = list(message.numbers)
+    texts, blobs = iter(message.texts), iter(message.blobs)
     found: list[Sequence[Value]] = []
-    taken = dict.fromkeys(values, 0)
+    number = 0
     for column in range(columns):
-        own = kinds[column * count : (column + 1) * count]
+        own = message.kinds[column * count : (column + 1) * count]
         parts: dict[int, Sequence[Value]] = {}
-        for kind, of_kind in values.items():
-            if number := own.count(kind):
-                parts[kind] = of_kind[taken[kind] : taken[kind] + number]
-                taken[kind] += number
+        if of_kind := own.count(_TEXT):
+            parts[_TEXT] = decode_texts(_next(texts), of_kind)
+        if of_kind := own.count(_NUMBER):
+            parts[_NUMBER] = numbers[number : number + of_kind]
+            number += of_kind
+        if of_kind := own.count(_BLOB):
+            parts[_BLOB] = decode_blobs(_next(blobs), of_kind)
         if not parts:
             found.append([None] * count)
         elif all(len(part) == count for part in parts.values()):
@@ -359,4 +372,13 @@ def _columns(kinds: bytes, values: Mapping[int, Sequence[Value]], count: int, co
         else:
             left = {_NULL: repeat(None), **{kind: iter(part) for kind, part in parts.items()}}
             found.append([next(left[kind]) for kind in own])
+    if next(texts, None) is not None or next(blobs, None) is not None:
+        raise ValueError("more values than kinds")
+    return found
+
+
+def _next(values: Iterator[storage_pb2.Values]) -> storage_pb2.Values:
+    found = next(values, None)
+    if found is None:
+        raise ValueError("fewer values than kinds")
     return found

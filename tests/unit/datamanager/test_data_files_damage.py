@@ -342,18 +342,55 @@ async def test_any_crafted_footer_is_told_or_true(kind: FileKind, data: st.DataO
     assert await use(storage, ref) == 0
 
 
+def twisted_records(data: st.DataObject) -> storage_pb2.RecordBlock:
+    message = storage_pb2.RecordBlock.FromString(encode_records(RECORDS[:20]))
+    for part in data.draw(st.lists(st.sampled_from(["ids", "revisions", "bodies"]), max_size=3)):
+        if part == "ids":
+            message.ids[:] = data.draw(TEXTS)
+        elif part == "bodies":
+            message.bodies[:] = data.draw(st.lists(st.binary(max_size=5), max_size=4))
+        else:
+            message.revisions = data.draw(st.binary(max_size=400))
+    return message
+
+
+def twisted_rows(data: st.DataObject) -> storage_pb2.IndexBlock:
+    message = storage_pb2.IndexBlock.FromString(encode_index(ROWS[:20]))
+    parts = ["ids", "revisions", "kinds", "texts", "numbers", "blobs", "local_rows", "local_bodies"]
+    for part in data.draw(st.lists(st.sampled_from(parts), max_size=3)):
+        match part:
+            case "ids":
+                twist_values(data, message.ids)
+            case "revisions" | "kinds":
+                setattr(message, part, data.draw(st.binary(max_size=400) | st.binary(min_size=60, max_size=60)))
+            case "texts" | "blobs":
+                columns = getattr(message, part)
+                twist_values(data, data.draw(st.sampled_from(list(columns))) if columns else columns.add())
+                if data.draw(st.booleans()):
+                    columns.add()
+            case "local_bodies":
+                message.local_bodies.append(b"x")
+            case _:
+                getattr(message, part)[:] = data.draw(NUMBERS)
+    return message
+
+
+def twist_values(data: st.DataObject, values: storage_pb2.Values) -> None:
+    values.width = data.draw(st.just(values.width) | st.integers(0, 40) | st.just(2**32 - 1))
+    if data.draw(st.booleans()):
+        values.transposed = data.draw(st.binary(max_size=400))
+    if data.draw(st.booleans()):
+        values.texts[:] = data.draw(TEXTS)
+    if data.draw(st.booleans()):
+        values.blobs[:] = data.draw(st.lists(st.binary(max_size=5), max_size=4))
+
+
 @FUZZ
 @given(st.data())
 async def test_any_crafted_block_is_told_or_has_records_in_order(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(FileKind))
-    message = storage_pb2.RecordBlock() if kind is FileKind.DATA else storage_pb2.IndexBlock()
-    message.ParseFromString(encode_records(RECORDS[:20]) if kind is FileKind.DATA else encode_index(ROWS[:20]))
-    for field in data.draw(st.lists(st.sampled_from(["ids", "texts", "revisions", "kinds", "local_rows"]), max_size=3)):
-        if field in {"revisions", "kinds"} and hasattr(message, field):
-            setattr(message, field, data.draw(st.binary(max_size=400) | st.binary(min_size=60, max_size=60)))
-        elif hasattr(message, field):
-            getattr(message, field)[:] = data.draw(NUMBERS if field == "local_rows" else TEXTS)
-    raw = data.draw(st.one_of(st.just(message.SerializeToString(deterministic=True)), st.binary(max_size=100)))
+    twisted = twisted_records(data) if kind is FileKind.DATA else twisted_rows(data)
+    raw = data.draw(st.one_of(st.just(twisted.SerializeToString(deterministic=True)), st.binary(max_size=100)))
     footer, blocks = honest(kind)
     blocks[0] = compress(raw)
     footer.lengths[0], footer.sizes[0] = len(blocks[0]), len(raw)

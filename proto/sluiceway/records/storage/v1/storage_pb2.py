@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sluiceway.records.log.v1 import log_pb2 as sluiceway_dot_records_dot_log_dot_v1_dot_log__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/storage/v1/storage.proto\x12\x1csluiceway.records.storage.v1\x1a\"sluiceway/records/log/v1/log.proto\"=\n\x0bRecordBlock\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x11\n\trevisions\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62odies\x18\x03 \x03(\x0c\"\x94\x01\n\nIndexBlock\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x11\n\trevisions\x18\x02 \x01(\x0c\x12\r\n\x05kinds\x18\x03 \x01(\x0c\x12\r\n\x05texts\x18\x04 \x03(\t\x12\x0f\n\x07numbers\x18\x05 \x03(\x12\x12\x12\n\nlocal_rows\x18\x06 \x03(\r\x12\x14\n\x0clocal_bodies\x18\x07 \x03(\x0c\x12\r\n\x05\x62lobs\x18\x08 \x03(\x0c\"\xb4\x01\n\nFileFooter\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\x14\n\x0ctype_version\x18\x04 \x01(\r\x12\x0e\n\x06\x66irsts\x18\x05 \x03(\t\x12\r\n\x05lasts\x18\x06 \x03(\t\x12\x0f\n\x07lengths\x18\x07 \x03(\r\x12\r\n\x05sizes\x18\x08 \x03(\r\x12\x0e\n\x06\x63ounts\x18\t \x03(\r\x12\x11\n\tchecksums\x18\n \x01(\x0c\"y\n\x07\x46ileRef\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\r\n\x05\x66irst\x18\x04 \x01(\t\x12\x0c\n\x04last\x18\x05 \x01(\t\x12\x0f\n\x07records\x18\x06 \x01(\x04\x12\x15\n\rfooter_offset\x18\x07 \x01(\x04\"u\n\x08LiveFile\x12\x33\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32%.sluiceway.records.storage.v1.FileRef\x12\x34\n\x05index\x18\x02 \x01(\x0b\x32%.sluiceway.records.storage.v1.FileRef\"P\n\tTypeFiles\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x35\n\x05\x66iles\x18\x02 \x03(\x0b\x32&.sluiceway.records.storage.v1.LiveFile\"\xda\x02\n\x08Manifest\x12\x34\n\x08sequence\x18\x01 \x01(\x0b\x32\".sluiceway.records.log.v1.Sequence\x12\x14\n\x0ctransactions\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07time_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x61tabase_id\x18\x06 \x01(\t\x12\x0e\n\x06writer\x18\x07 \x01(\t\x12\x0f\n\x07made_us\x18\x08 \x01(\x03\x12\x30\n\x04\x62\x61se\x18\t \x01(\x0b\x32\".sluiceway.records.log.v1.Sequence\x12\x36\n\x05types\x18\n \x03(\x0b\x32\'.sluiceway.records.storage.v1.TypeFiles\x12\x15\n\rwritten_bytes\x18\x0b \x01(\x04\x12\x15\n\rchanged_bytes\x18\x0c \x01(\x04\"B\n\nCheckpoint\x12\x34\n\x08sequence\x18\x01 \x01(\x0b\x32\".sluiceway.records.log.v1.Sequence\"6\n\tTombstone\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/storage/v1/storage.proto\x12\x1csluiceway.records.storage.v1\x1a\"sluiceway/records/log/v1/log.proto\"=\n\x0bRecordBlock\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x11\n\trevisions\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62odies\x18\x03 \x03(\x0c\"I\n\x06Values\x12\r\n\x05width\x18\x01 \x01(\r\x12\x12\n\ntransposed\x18\x02 \x01(\x0c\x12\r\n\x05texts\x18\x03 \x03(\t\x12\r\n\x05\x62lobs\x18\x04 \x03(\x0c\"\x86\x02\n\nIndexBlock\x12\x31\n\x03ids\x18\x01 \x01(\x0b\x32$.sluiceway.records.storage.v1.Values\x12\x11\n\trevisions\x18\x02 \x01(\x0c\x12\r\n\x05kinds\x18\x03 \x01(\x0c\x12\x33\n\x05texts\x18\x04 \x03(\x0b\x32$.sluiceway.records.storage.v1.Values\x12\x0f\n\x07numbers\x18\x05 \x03(\x12\x12\x12\n\nlocal_rows\x18\x06 \x03(\r\x12\x14\n\x0clocal_bodies\x18\x07 \x03(\x0c\x12\x33\n\x05\x62lobs\x18\x08 \x03(\x0b\x32$.sluiceway.records.storage.v1.Values\"\xb4\x01\n\nFileFooter\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\x14\n\x0ctype_version\x18\x04 \x01(\r\x12\x0e\n\x06\x66irsts\x18\x05 \x03(\t\x12\r\n\x05lasts\x18\x06 \x03(\t\x12\x0f\n\x07lengths\x18\x07 \x03(\r\x12\r\n\x05sizes\x18\x08 \x03(\r\x12\x0e\n\x06\x63ounts\x18\t \x03(\r\x12\x11\n\tchecksums\x18\n \x01(\x0c\"y\n\x07\x46ileRef\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\r\n\x05\x66irst\x18\x04 \x01(\t\x12\x0c\n\x04last\x18\x05 \x01(\t\x12\x0f\n\x07records\x18\x06 \x01(\x04\x12\x15\n\rfooter_offset\x18\x07 \x01(\x04\"u\n\x08LiveFile\x12\x33\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32%.sluiceway.records.storage.v1.FileRef\x12\x34\n\x05index\x18\x02 \x01(\x0b\x32%.sluiceway.records.storage.v1.FileRef\"P\n\tTypeFiles\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x35\n\x05\x66iles\x18\x02 \x03(\x0b\x32&.sluiceway.records.storage.v1.LiveFile\"\xda\x02\n\x08Manifest\x12\x34\n\x08sequence\x18\x01 \x01(\x0b\x32\".sluiceway.records.log.v1.Sequence\x12\x14\n\x0ctransactions\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x0f\n\x07time_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x61tabase_id\x18\x06 \x01(\t\x12\x0e\n\x06writer\x18\x07 \x01(\t\x12\x0f\n\x07made_us\x18\x08 \x01(\x03\x12\x30\n\x04\x62\x61se\x18\t \x01(\x0b\x32\".sluiceway.records.log.v1.Sequence\x12\x36\n\x05types\x18\n \x03(\x0b\x32\'.sluiceway.records.storage.v1.TypeFiles\x12\x15\n\rwritten_bytes\x18\x0b \x01(\x04\x12\x15\n\rchanged_bytes\x18\x0c \x01(\x04\"B\n\nCheckpoint\x12\x34\n\x08sequence\x18\x01 \x01(\x0b\x32\".sluiceway.records.log.v1.Sequence\"6\n\tTombstone\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,20 +34,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORDBLOCK']._serialized_start=112
   _globals['_RECORDBLOCK']._serialized_end=173
-  _globals['_INDEXBLOCK']._serialized_start=176
-  _globals['_INDEXBLOCK']._serialized_end=324
-  _globals['_FILEFOOTER']._serialized_start=327
-  _globals['_FILEFOOTER']._serialized_end=507
-  _globals['_FILEREF']._serialized_start=509
-  _globals['_FILEREF']._serialized_end=630
-  _globals['_LIVEFILE']._serialized_start=632
-  _globals['_LIVEFILE']._serialized_end=749
-  _globals['_TYPEFILES']._serialized_start=751
-  _globals['_TYPEFILES']._serialized_end=831
-  _globals['_MANIFEST']._serialized_start=834
-  _globals['_MANIFEST']._serialized_end=1180
-  _globals['_CHECKPOINT']._serialized_start=1182
-  _globals['_CHECKPOINT']._serialized_end=1248
-  _globals['_TOMBSTONE']._serialized_start=1250
-  _globals['_TOMBSTONE']._serialized_end=1304
+  _globals['_VALUES']._serialized_start=175
+  _globals['_VALUES']._serialized_end=248
+  _globals['_INDEXBLOCK']._serialized_start=251
+  _globals['_INDEXBLOCK']._serialized_end=513
+  _globals['_FILEFOOTER']._serialized_start=516
+  _globals['_FILEFOOTER']._serialized_end=696
+  _globals['_FILEREF']._serialized_start=698
+  _globals['_FILEREF']._serialized_end=819
+  _globals['_LIVEFILE']._serialized_start=821
+  _globals['_LIVEFILE']._serialized_end=938
+  _globals['_TYPEFILES']._serialized_start=940
+  _globals['_TYPEFILES']._serialized_end=1020
+  _globals['_MANIFEST']._serialized_start=1023
+  _globals['_MANIFEST']._serialized_end=1369
+  _globals['_CHECKPOINT']._serialized_start=1371
+  _globals['_CHECKPOINT']._serialized_end=1437
+  _globals['_TOMBSTONE']._serialized_start=1439
+  _globals['_TOMBSTONE']._serialized_end=1493
 # @@protoc_insertion_point(module_scope)

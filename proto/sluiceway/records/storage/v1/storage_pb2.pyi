@@ -17,6 +17,18 @@ class RecordBlock(_message.Message):
     bodies: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., bodies: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class Values(_message.Message):
+    __slots__ = ("width", "transposed", "texts", "blobs")
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    TRANSPOSED_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    transposed: bytes
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    blobs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, width: _Optional[int] = ..., transposed: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class IndexBlock(_message.Message):
     __slots__ = ("ids", "revisions", "kinds", "texts", "numbers", "local_rows", "local_bodies", "blobs")
     IDS_FIELD_NUMBER: _ClassVar[int]
@@ -27,15 +39,15 @@ class IndexBlock(_message.Message):
     LOCAL_ROWS_FIELD_NUMBER: _ClassVar[int]
     LOCAL_BODIES_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
-    ids: _containers.RepeatedScalarFieldContainer[str]
+    ids: Values
     revisions: bytes
     kinds: bytes
-    texts: _containers.RepeatedScalarFieldContainer[str]
+    texts: _containers.RepeatedCompositeFieldContainer[Values]
     numbers: _containers.RepeatedScalarFieldContainer[int]
     local_rows: _containers.RepeatedScalarFieldContainer[int]
     local_bodies: _containers.RepeatedScalarFieldContainer[bytes]
-    blobs: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, ids: _Optional[_Iterable[str]] = ..., revisions: _Optional[bytes] = ..., kinds: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., numbers: _Optional[_Iterable[int]] = ..., local_rows: _Optional[_Iterable[int]] = ..., local_bodies: _Optional[_Iterable[bytes]] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    blobs: _containers.RepeatedCompositeFieldContainer[Values]
+    def __init__(self, ids: _Optional[_Union[Values, _Mapping]] = ..., revisions: _Optional[bytes] = ..., kinds: _Optional[bytes] = ..., texts: _Optional[_Iterable[_Union[Values, _Mapping]]] = ..., numbers: _Optional[_Iterable[int]] = ..., local_rows: _Optional[_Iterable[int]] = ..., local_bodies: _Optional[_Iterable[bytes]] = ..., blobs: _Optional[_Iterable[_Union[Values, _Mapping]]] = ...) -> None: ...
 
 class FileFooter(_message.Message):
     __slots__ = ("type", "records", "columns", "type_version", "firsts", "lasts", "lengths", "sizes", "counts", "checksums")
