@@ -31,6 +31,8 @@ __all__ = ["Flusher"]
 
 log = structlog.get_logger(__name__)
 
+_LOOK_AHEAD_SECONDS = 30.0
+
 declare_crash_points("flush.before-segment", "flush.after-segment", "flush.before-advance", "flush.after-advance")
 
 
@@ -43,6 +45,7 @@ class Flusher:
         self._lock = asyncio.Lock()
         self._checked = LogSequence(0, 0)  # up to here, and with the segment below, the storage was seen to have it
         self._newest: LogSequence | None = None
+        self._looked_ahead = -_LOOK_AHEAD_SECONDS
 
     async def run(self) -> None:
         """Flush whenever it is due and ours to do. An object storage that is away is asked again and again."""
@@ -130,6 +133,7 @@ class Flusher:
         the name of our own last segment tells whether the storage was exchanged or went back.
         """
         core = self._core
+        await self._check_epoch()
         mine = self._newest is not None and self._checked == known.sequence
         if mine and self._newest is not None and await core.segments.exists(self._newest):
             return
@@ -144,6 +148,20 @@ class Flusher:
                 reason="LOG_GAP",
             )
         self._checked, self._newest = known.sequence, None
+
+    async def _check_epoch(self) -> None:
+        """Look now and then whether somebody recovered the database with another etcd: ours does not tell that."""
+        core = self._core
+        now = core.clock.monotonic()
+        if now - self._looked_ahead < _LOOK_AHEAD_SECONDS:
+            return
+        if newer := await core.segments.newer(LogSequence(core.lineage.present + 1, 0)):
+            raise DatabaseLost(
+                f"the object storage has entries of epoch {newer[-1].epoch}, and etcd is in epoch"
+                f" {core.lineage.present}: somebody recovered the database, with another etcd",
+                reason="EPOCH_CHANGED",
+            )
+        self._looked_ahead = now
 
     async def _store(self, known: FlushMark, entries: list[LogEntry]) -> FlushMark:
         core = self._core

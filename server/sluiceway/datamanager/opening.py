@@ -4,8 +4,8 @@ The policy says when a database is recovered without being asked:
 
     Never          the operator decides: `sluice db recover`
     WhenOwnEtcd    nobody else has this etcd (`standalone`): whatever became of it
-    SeenItGoBack   this process had the database open and saw that etcd went back; only where etcd still has this
-                   database. An empty etcd may be the wrong one
+    SeenItGoBack   this process had the database open in the same etcd cluster, and its log ends now before an entry
+                   that this process had seen. An empty etcd, or another cluster, may be the wrong one
 
 Whatever the policy, what the read database of this server knows and the storage lacks is put there first.
 """
@@ -13,7 +13,7 @@ Whatever the policy, what the read database of this server knows and the storage
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,23 +24,23 @@ from sluiceway.datamanager.port import Seen
 from sluiceway.datamanager.recovery import Recovery
 from sluiceway.datamanager.rescue import rescue_from_file, seen_by_file
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.standing import Foundation, Kind, Standing, Stores, establish
+from sluiceway.datamanager.standing import Foundation, Kind, Standing, Stores, establish, judge, look
 from sluiceway.datamanager.tables import Tables
 from sluiceway.foundation.clock import Clock, IdSource
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition, SluicewayError, Unavailable
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition, Unavailable
 
 __all__ = ["Never", "RecoverPolicy", "SeenItGoBack", "WhenOwnEtcd", "find_foundation"]
 
 log = structlog.get_logger(__name__)
 
-_WENT_BACK = frozenset({Kind.ETCD_BEHIND, Kind.OTHER_CLUSTER, Kind.ETCD_TORN})
+_OF_OWN_ETCD = frozenset({Kind.ETCD_EMPTY, Kind.ETCD_BEHIND, Kind.ETCD_TORN, Kind.OTHER_CLUSTER})
 
 
 @dataclass(frozen=True, slots=True)
 class Never:
     """Do not recover unasked."""
 
-    def allows(self, kind: Kind) -> bool:
+    def allows(self, standing: Standing) -> bool:
         """Whether to recover from this."""
         return False
 
@@ -49,9 +49,9 @@ class Never:
 class WhenOwnEtcd:
     """Recover whatever became of an etcd that is this server's alone."""
 
-    def allows(self, kind: Kind) -> bool:
+    def allows(self, standing: Standing) -> bool:
         """Whether to recover from this."""
-        return kind in _WENT_BACK or kind is Kind.ETCD_EMPTY
+        return standing.kind in _OF_OWN_ETCD
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,20 @@ class SeenItGoBack:
 
     seen: Seen
 
-    def allows(self, kind: Kind) -> bool:
-        """Whether to recover from this."""
-        return kind in _WENT_BACK
+    def allows(self, standing: Standing) -> bool:
+        """Whether to recover from this: the same cluster, and less in it than was seen there.
+
+        A storage that is ahead is not enough: somebody may have recovered it with another etcd. To recover it again
+        from here would make two halves of a database that take turns in giving up each other's entries.
+        """
+        found = standing.holdings
+        cluster = next((epoch.cluster_id for epoch in found.epochs if epoch.number == self.seen.sequence.epoch), None)
+        return (
+            standing.kind is Kind.ETCD_BEHIND
+            and cluster == found.cluster_id
+            and found.head is not None
+            and found.head.sequence < self.seen.sequence
+        )
 
 
 RecoverPolicy = Never | WhenOwnEtcd | SeenItGoBack
@@ -108,26 +119,35 @@ async def find_foundation(
         return made, found
 
     made, found = await attempt()
+    leaving = None
     if isinstance(found, Foundation):
         ahead = await _seen_ahead(found, file, tables, policy)
         if ahead is None:
             return made, found
-        log.error("etcd_went_back", head=str(found.head.sequence), seen=str(ahead))
+        leaving = found.epoch.number
         await _rescue(stores(), file, tables, settings)
-        kind, leaving = Kind.ETCD_BEHIND, found.epoch.number
-        why = f"etcd's log ends at {found.head.sequence}, and this server had seen {ahead}: etcd went back"
-        refusal: SluicewayError = FailedPrecondition(f"{why}; run `sluice db recover`", reason=kind)
+        # With what was rescued the storage is ahead of etcd, too. If nothing could be, the words are ours.
+        standing = judge(await look(stores(), etcd_name=settings.etcd_name), now=clock.now())
+        if standing.is_healthy:
+            why = f"etcd's log ends at {found.head.sequence}, and this server had seen {ahead}: etcd went back"
+            standing = replace(standing, kind=Kind.ETCD_BEHIND, message=f"{why}; run `sluice db recover`")
     else:
-        kind, leaving, why, refusal = found.kind, None, found.message, found.error()
-        if kind not in {Kind.OTHER_DATABASE, Kind.STORAGE_EMPTY, Kind.EPOCH_MISSING}:
+        standing = found
+        if standing.kind not in {Kind.OTHER_DATABASE, Kind.STORAGE_EMPTY, Kind.EPOCH_MISSING}:
             await _rescue(stores(), file, tables, settings)
-    if not policy.allows(kind):
-        raise refusal
+    log.warning("database_needs_recovery", kind=standing.kind, found=standing.message, allowed=policy.allows(standing))
+    if not policy.allows(standing):
+        raise standing.error()
     recovery = Recovery(stores(), settings=settings, clock=clock)
     alone = isinstance(policy, WhenOwnEtcd)
     # Other servers notice when their watch breaks, or at the next check; what they know shall be stored first.
     quiet = timedelta(0) if alone else settings.check_interval + 3 * settings.flush_interval
-    await recovery.recover(cause=f"etcd was lost: {why}", leaving=leaving, quiet=quiet)
+    try:
+        await recovery.recover(cause=standing.message, leaving=leaving, quiet=quiet)
+    except FailedPrecondition as error:
+        # Somebody else recovered it since it was looked at. What became of it is found out below.
+        if error.reason != "NOTHING_TO_RECOVER":
+            raise
     made, found = await attempt()
     if isinstance(found, Standing):
         raise found.error()

@@ -105,11 +105,13 @@ class Recovery:
             cause: why, for people; it is written into the epoch object.
             leaving: recover although etcd and storage fit together, if they are in this epoch: whoever asks knows
                 that etcd went back. None: a healthy database is refused.
-            quiet: wait until nothing has been stored for so long: other servers may be saving what they know.
+            quiet: wait until nothing has been stored for so long: other servers may be saving what they know. Whoever
+                still writes after ten times as long works with another etcd.
 
         Raises:
             DataLoss: there is a gap, or damage; the message names the objects and what to do.
-            FailedPrecondition: nothing to recover (reason `NOTHING_TO_RECOVER`), or not this database.
+            FailedPrecondition: nothing to recover (reason `NOTHING_TO_RECOVER`), not this database
+                (`OTHER_DATABASE`), or somebody still writes (`STORAGE_IN_USE`).
             Conflict: others write again and again; nothing was changed.
             Unavailable: etcd or the object storage is away. A new epoch may have begun; do it again.
         """
@@ -151,13 +153,7 @@ class Recovery:
         while self._clock.monotonic() < end:
             await self._sleep(min(seconds / 10, 0.5))
             for first in await self._stores.segments.newer(known[0] if known else LogSequence(0, 0)):
-                segment = await self._stores.segments.read(first)
-                raise FailedPrecondition(
-                    f"the object storage is still being written: {segment.header.writer} put"
-                    f" {self._stores.segments.key(first)} just now. A server runs on it, perhaps with another etcd; end"
-                    " it first, or force this",
-                    reason="STORAGE_IN_USE",
-                )
+                raise await self._in_use(first)
 
     def _span(self, span: timedelta | None) -> float:
         if span is not None:
@@ -165,15 +161,27 @@ class Recovery:
         return 3 * self._settings.flush_interval.total_seconds() + _WATCH_MARGIN_SECONDS
 
     async def _wait_until_quiet(self, span: timedelta) -> None:
-        """Wait until no segment has appeared for a while; ten times as long at most."""
+        """Wait until no segment has appeared for a while; refuse when that does not come in ten times as long."""
         seconds = span.total_seconds()
         known = await self._stores.segments.firsts()
         last = known[-1] if known else LogSequence(0, 0)
         began = still_since = self._clock.monotonic()
-        while self._clock.monotonic() - still_since < seconds and self._clock.monotonic() - began < 10 * seconds:
+        while self._clock.monotonic() - still_since < seconds:
             await self._sleep(min(seconds / 10, 0.5))
-            if newer := await self._stores.segments.newer(last):
-                last, still_since = newer[-1], self._clock.monotonic()
+            if not (newer := await self._stores.segments.newer(last)):
+                continue
+            last, still_since = newer[-1], self._clock.monotonic()
+            if still_since - began > 10 * seconds:
+                raise await self._in_use(last)
+
+    async def _in_use(self, first: LogSequence) -> FailedPrecondition:
+        segment = await self._stores.segments.read(first)
+        return FailedPrecondition(
+            f"the object storage is still being written: {segment.header.writer} put"
+            f" {self._stores.segments.key(first)} just now. A server runs on it, perhaps with another etcd; end it"
+            " first, or force this",
+            reason="STORAGE_IN_USE",
+        )
 
     async def _attempts(self, to: LogSequence | None, cause: str, *, known_epochs: int | None = None) -> Recovered:
         backoff = Backoff()

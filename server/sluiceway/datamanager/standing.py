@@ -52,7 +52,7 @@ class Kind(StrEnum):
     HEALTHY = "HEALTHY"
     ETCD_EMPTY = "ETCD_EMPTY"
     ETCD_BEHIND = "ETCD_BEHIND"
-    """Etcd went back: the storage has a later entry, or a later epoch, than etcd's head."""
+    """The storage has a later entry, or a later epoch, than etcd's head: etcd went back, or is not the one in use."""
     ETCD_TORN = "ETCD_TORN"
     """Somebody deleted one of the two keys that are always there together."""
     OTHER_CLUSTER = "OTHER_CLUSTER"
@@ -334,7 +334,8 @@ def _judge_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple[Ki
     if found.newest_stored > head.sequence.epoch:
         return Kind.ETCD_BEHIND, (
             f"{etcd} is in epoch {head.sequence.epoch}, and the object storage has entries of epoch"
-            f" {found.newest_stored}: etcd went back to before a recovery; run `sluice db recover`"
+            f" {found.newest_stored}: etcd went back to before a recovery, or somebody recovered the database with"
+            " another etcd. If this is the etcd that shall go on, run `sluice db recover`"
         )
     if epoch is None or found.lineage is None:
         missing = found.present if epoch is None else found.newest_stored

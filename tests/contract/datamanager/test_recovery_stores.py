@@ -244,3 +244,32 @@ async def test_a_recovery_waits_until_others_have_saved_what_they_know(site: Sit
     recovered = await recovery.recover(cause="a test", quiet=timedelta(milliseconds=500))
     assert recovered.accepted == seq(1, 8)
     assert await site.contents() == {"counter": ("", 8)}
+
+
+async def test_a_server_that_is_left_behind_at_another_etcd_stops_and_does_not_take_the_database_back(
+    site: Site, tmp_path: Path
+) -> None:
+    """The operator recovered with a mistyped etcd, and forced it: the two must not go on side by side."""
+    await site.written(5)
+    ready, write = asyncio.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with site.database("left behind") as database:
+            ready.set()
+            await write.wait()
+            await database.transact(count)
+            await asyncio.Event().wait()
+
+    server = asyncio.create_task(serve())
+    await ready.wait()
+    with etcd_process(tmp_path / "mistyped") as process:
+        mistyped = Site(process, site.folder)
+        await mistyped.recover()
+        write.set()
+        with pytest.raises(DatabaseLost, match="another etcd") as lost:
+            await server
+        assert lost.value.reason == "EPOCH_CHANGED"
+        assert lost.value.seen is not None
+        assert (await refused(site, recover=SeenItGoBack(lost.value.seen))).reason == "ETCD_BEHIND"
+        assert await mistyped.contents() == {"counter": ("", 5)}
+        await mistyped.close()
