@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import structlog
@@ -142,8 +143,10 @@ class _Standalone:
                     self._start(group, self._executor(number))
                 await _until(self._executors_are_online)
         except TimeoutError:
+            why = await asyncio.to_thread(_refusal, *_split(self._http))
             raise Unavailable(
-                f"not everything was ready within {_READY_WITHIN.total_seconds():.0f} s;"
+                why
+                or f"not everything was ready within {_READY_WITHIN.total_seconds():.0f} s;"
                 f" the logs are in {self._data / 'logs'}"
             ) from None
         for child in self._children.values():
@@ -295,8 +298,25 @@ async def _answers(host: str, port: int, path: str) -> bool:
     return await asyncio.to_thread(_get, host, port, path, None) is not None
 
 
+def _refusal(host: str, port: int) -> str:
+    """Ask a server that is not ready why; empty when it does not say."""
+    status, body = _ask(host, port, "/api/v1/version", None)
+    if status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return ""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def _get(host: str, port: int, path: str, token: str | None) -> bytes | None:
     """Ask by HTTP; None for anything but 200."""
+    status, body = _ask(host, port, path, token)
+    return body if status == HTTPStatus.OK else None
+
+
+def _ask(host: str, port: int, path: str, token: str | None) -> tuple[int, bytes]:
+    """Ask by HTTP; answers status and body. Status 0: nobody answered."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     with contextlib.closing(connection):
         try:
@@ -304,8 +324,8 @@ def _get(host: str, port: int, path: str, token: str | None) -> bytes | None:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException):
-            return None
-        return body if answer.status == 200 else None
+            return 0, b""
+        return answer.status, body
 
 
 def main(settings: StandaloneSettings) -> int:
