@@ -65,6 +65,7 @@ class S3Server(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     @abstractmethod
@@ -112,6 +113,12 @@ class S3Server(ABC):
             self._process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
             )
+        # Ends it when we are killed: then the pipe ends, which nobody else holds.
+        self._guard = subprocess.Popen(
+            ["sh", "-c", f"cat >/dev/null; kill -9 {self._process.pid}"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + _START_SECONDS
         while (fault := self._fault()) is not None:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -151,6 +158,12 @@ class S3Server(ABC):
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
+        guard, self._guard = self._guard, None
+        if guard is not None and guard.stdin is not None:
+            # First: later, the number may be another process's.
+            guard.kill()
+            guard.wait(timeout=10)
+            guard.stdin.close()
         if process is None:
             return
         if process.poll() is None:

@@ -28,7 +28,6 @@ from sluiceway.foundation.errors import (
 )
 from sluiceway.objectstorage.s3_errors import error_of, read_fault
 
-
 REFUSED = (FailedPrecondition, "REFUSED_BY_STORAGE", False)
 
 
