@@ -113,6 +113,8 @@ class Table:
         self.delete_remote = f"DELETE FROM {name} WHERE id = ? AND body IS NULL"
         self.drop_body = f"UPDATE {name} SET body = NULL WHERE id = ? AND revision = ? AND body IS NOT NULL"
         self.get = f"SELECT id, revision, body FROM {name} WHERE id = ?"
+        self.ids = f"SELECT id FROM {name}"
+        self.fields = f"SELECT {', '.join(self.columns) or '1'} FROM {name} WHERE id = ?"
         self.revision = f"SELECT revision FROM {name} WHERE id = ?"
         self.scan = f"SELECT id, revision, body FROM {name} WHERE id > ? ORDER BY id LIMIT ?"
         self.scan_from = f"SELECT id, revision, body FROM {name} WHERE id >= ? ORDER BY id LIMIT ?"
@@ -128,11 +130,6 @@ class Table:
     def is_settled(self, message: Message) -> bool:
         """Whether the body of this record may be remote."""
         return self.is_remote and (self.type.settled is None or self.type.settled(message))
-
-    def insert(self, rows: int) -> str:
-        """Make the statement that adds so many new rows at once."""
-        row = f"({','.join('?' * (len(self.columns) + 3))})"
-        return f"INSERT INTO {self.name} VALUES {','.join([row] * rows)}"
 
     def select(self, plan: ListPlan) -> Statement:
         """A page of records: id, revision, body, then the ordering columns.
