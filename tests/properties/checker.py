@@ -15,7 +15,7 @@ subscribers got everything in order, nothing twice.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -68,7 +68,8 @@ class _Check:
         self._by_digest: dict[bytes, Entry] = {}
         self._path: list[Entry] = []
         self._facts: list[Fact] = []
-        self._main: set[Position] = set()
+        self._main: dict[Position, Fact] = {}
+        self._names: set[str] = set()
 
     def run(self) -> list[str]:
         if not self._find_history():
@@ -88,15 +89,17 @@ class _Check:
 
     def _find_history(self) -> bool:
         for entry in self._history.entries:
-            if entry.digest in self._by_digest:
+            # A message that was late may be applied again by an etcd that was restored.
+            if entry.digest in self._by_digest and not self._history.losses:
                 self._wrong(f"entry {entry.sequence} was put into the log twice")
-            self._by_digest[entry.digest] = entry
+            self._by_digest.setdefault(entry.digest, entry)
         path = self._path_to(self._history.head)
         if path is None:
             return False
         self._path = path
         self._facts = [fact for entry in path for fact in entry.facts]
-        self._main = {fact.position for fact in self._facts}
+        self._main = {fact.position: fact for fact in self._facts}
+        self._names = {fact.name for fact in self._facts}
         return True
 
     def _path_to(self, digest: bytes) -> list[Entry] | None:
@@ -117,9 +120,6 @@ class _Check:
             expected = entry.sequence.next()
         return path
 
-    def _void(self, position: Position) -> bool:
-        return position not in self._main
-
     # -- what clients were told
 
     def _check_attempts(self) -> None:
@@ -131,7 +131,7 @@ class _Check:
         for name, facts in places.items():
             if name not in known:
                 self._wrong(f"the log has a transaction {name!r} at {facts[0].position} that nobody asked for")
-            elif len(facts) > 1:
+            elif len([fact for fact in facts if not self._history.losses or fact in self._facts]) > 1:
                 self._wrong(f"{name} is in the log {len(facts)} times: {[str(fact.position) for fact in facts]}")
         for attempt in self._history.attempts:
             found = places.get(attempt.name, [])
@@ -139,11 +139,11 @@ class _Check:
                 case Outcome.DONE if attempt.transaction.writes:
                     if not found:
                         self._wrong(f"{attempt.name} was acknowledged at {attempt.position}, and is not in the log")
-                    elif found[0].position != attempt.position:
+                    elif attempt.position not in [fact.position for fact in found]:
                         self._wrong(
                             f"{attempt.name} was acknowledged at {attempt.position}, and stands at {found[0].position}"
                         )
-                case Outcome.REFUSED | Outcome.NOTHING_WRITTEN if found:
+                case Outcome.REFUSED | Outcome.NOTHING_WRITTEN if found and not self._history.losses:
                     self._wrong(
                         f"{attempt.name} was told {attempt.outcome} ({attempt.error}), and stands at"
                         f" {found[0].position}"
@@ -159,7 +159,7 @@ class _Check:
             (attempt.ended, attempt.position, attempt.server, attempt.name)
             for attempt in self._history.attempts
             if attempt.outcome is Outcome.DONE and attempt.transaction.writes and attempt.position is not None
-            if not self._void(attempt.position)
+            if attempt.name in self._names
         )
         shown = sorted(
             (read.ended, read.position, read.server) for read in self._history.reads if read.position in self._main
@@ -200,16 +200,31 @@ class _Check:
             attempt
             for attempt in self._history.attempts
             if attempt.outcome is Outcome.DONE and attempt.transaction.writes and attempt.position is not None
-            if self._void(attempt.position)
+            if attempt.name not in self._names
         ]
         names = {fact.name for entry in self._by_digest.values() for fact in entry.facts}
-        on_path = {entry.digest for entry in self._path}
         for attempt in lost:
             if attempt.name in names and not self._history.losses:
                 self._wrong(f"{attempt.name} was acknowledged at {attempt.position}, and is lost")
-        for entry in self._by_digest.values():
-            if entry.digest in self._history.saved and entry.digest not in on_path:
-                self._wrong(f"entry {entry.sequence} was in the object storage when an epoch began, and is void")
+        self._check_saved()
+
+    def _check_saved(self) -> None:
+        """What the object storage had when an epoch began is part of the history, unless that epoch went back."""
+        history = self._history
+        on_path = {entry.digest for entry in self._path}
+        epochs = sorted({entry.sequence.epoch for entry in self._path})
+        saved = [entry for entry in self._by_digest.values() if entry.digest in history.saved]
+        times = Counter(entry.sequence for entry in saved)
+        for entry in saved:
+            if entry.digest in on_path or times[entry.sequence] > 1:
+                continue
+            following = next((epoch for epoch in epochs if epoch > entry.sequence.epoch), None)
+            if following is None:
+                self._wrong(f"entry {entry.sequence} is in the object storage, and is not part of the history")
+            elif following not in history.restored and history.saved[entry.digest] < history.epochs[following]:
+                self._wrong(
+                    f"entry {entry.sequence} was in the object storage when epoch {following} began, and is void"
+                )
 
     # -- what everybody saw
 
@@ -236,9 +251,16 @@ class _Check:
 
     def _claims(self) -> list[_Claim]:
         claims: list[_Claim] = []
-        facts = {fact.name: fact for entry in self._by_digest.values() for fact in entry.facts}
+        facts: dict[str, list[Fact]] = defaultdict(list)
+        for entry in self._by_digest.values():
+            for fact in entry.facts:
+                facts[fact.name].append(fact)
         for attempt in self._history.attempts:
-            claims += self._claims_of(attempt, facts.get(attempt.name))
+            if facts[attempt.name]:
+                for fact in facts[attempt.name]:
+                    claims += self._claims_of(attempt, fact)
+            else:
+                claims += self._claims_of(attempt, None)
         for read in self._history.reads:
             claims.append(_Claim(f"a read at {read.server}", _read_test(read), read.position, before=False))
         for contents in self._history.contents:
@@ -273,8 +295,11 @@ class _Check:
             if positions != sorted(set(positions)):
                 self._wrong(f"{who} got transactions out of order or twice after {after}")
                 continue
-            sound = [fact for fact in got if not self._void(fact.position)]
+            sound = [fact for fact in got if self._main.get(fact.position) == fact]
             if not sound:
+                continue
+            if len(sound) < len(got) and got[: len(sound)] != sound:
+                self._wrong(f"{who} after {after} got what is void, and then what follows in the history")
                 continue
             expected = [fact for fact in wanted if after < fact.position <= sound[-1].position]
             if sound != expected:

@@ -156,8 +156,11 @@ class History:
         head: the digest of the last entry of the history, at the end.
         deliveries: of subscribers.
         contents: of each server at the end.
-        losses: moments at which etcd lost something; without one, nothing acknowledged may be missing.
-        saved: digests of entries that were in the object storage when a new epoch began; they cannot be lost.
+        losses: moments at which etcd lost something, or the database was made to go back; without one, nothing
+            acknowledged may be missing.
+        saved: when each entry came into the object storage, by its digest.
+        epochs: when each epoch object did.
+        restored: epochs that began by going back.
         problems: what was seen to be wrong while it happened.
     """
 
@@ -168,7 +171,9 @@ class History:
     deliveries: list[Delivery] = field(default_factory=list)
     contents: list[Contents] = field(default_factory=list)
     losses: list[int] = field(default_factory=list)
-    saved: set[bytes] = field(default_factory=set)
+    saved: dict[bytes, int] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
+    restored: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     moment: int = 0
 

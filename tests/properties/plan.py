@@ -39,10 +39,14 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """See the module. `seed` also draws latencies and faults on the wires."""
+    """See the module. `seed` also draws latencies and faults on the wires.
+
+    `own_etcd`: the servers recover the database from whatever becomes of etcd, unasked.
+    """
 
     seed: int
     servers: int
+    own_etcd: bool
     settings: DataManagerSettings
     chances: Chances
     steps: tuple[PlannedStep, ...]
@@ -63,7 +67,7 @@ def draw_plan(seed: int) -> Plan:
     # A history has its own mix of faults: some kinds often, others never.
     weights = [weight * rng.choice((0, 0.5, 1, 3)) for _, weight in faults]
     pace = rng.choice((0.001, 0.01, 0.1))
-    for _ in range(rng.randint(10, 60)):
+    for _ in range(rng.randint(8, 45)):
         if faults and any(weights) and rng.random() < 0.25:
             draw = rng.choices([fault for fault, _ in faults], weights)[0]
             steps.append(draw(rng, servers))
@@ -81,7 +85,8 @@ def draw_plan(seed: int) -> Plan:
                 steps.append(PlannedStep("transact", after, server, what))
         if rng.random() < 0.04:
             steps.append(PlannedStep("wait", rng.random() ** 2 * 5))
-    return Plan(seed, servers, settings, _draw_chances(rng, calm=calm), tuple(steps))
+    own_etcd = servers == 1 and rng.random() < 0.5
+    return Plan(seed, servers, own_etcd, settings, _draw_chances(rng, calm=calm), tuple(steps))
 
 
 def _draw_settings(rng: random.Random) -> DataManagerSettings:
@@ -90,7 +95,7 @@ def _draw_settings(rng: random.Random) -> DataManagerSettings:
 
     return DataManagerSettings(
         etcd_name="the simulated etcd",
-        flush_interval=milliseconds(20, 100, 1000),
+        flush_interval=milliseconds(30, 150, 1000),
         flush_bytes=rng.choice((700, 3000, 100_000)),
         flush_entries=rng.choice((2, 7, 1000)),
         keep_log_entries=rng.choice((0, 1, 5, 1000)),
@@ -106,6 +111,17 @@ def _draw_settings(rng: random.Random) -> DataManagerSettings:
         subscriber_bytes=rng.choice((2000, 1_000_000)),
         check_interval=milliseconds(300, 3000),
         stop_timeout=timedelta(seconds=5),
+        body_retention=timedelta(hours=rng.choice((0, 0, 1, 24))),
+        body_interval=milliseconds(100, 1000),
+        body_timeout=timedelta(seconds=5),
+        checkpoint_entries=rng.choice((4, 15, 10_000)),
+        checkpoint_interval=timedelta(minutes=10),
+        file_bytes=rng.choice((600, 4000, 1_000_000)),
+        duty_interval=milliseconds(300, 2000, 10_000),
+        clean_interval=timedelta(seconds=rng.choice((1, 3600))),
+        manifests_kept=rng.choice((1, 3)),
+        rescue_timeout=timedelta(seconds=5),
+        recovery_wait=timedelta(seconds=5),
     )
 
 
@@ -184,7 +200,32 @@ def _clock(rng: random.Random, servers: int) -> PlannedStep:
     return PlannedStep("skew", _after(rng), rng.randrange(servers), {"seconds": rng.choice((-4000, -5, 5, 4000))})
 
 
+def _checkpoint(rng: random.Random, servers: int) -> PlannedStep:
+    return PlannedStep("checkpoint", _after(rng), rng.randrange(servers))
+
+
+def _clean(rng: random.Random, servers: int) -> PlannedStep:
+    hours = rng.choice((0, 0, 25, 60))
+    return PlannedStep("clean", _after(rng), rng.randrange(servers), {"hours": hours})
+
+
+def _loss(rng: random.Random, servers: int) -> PlannedStep:
+    if rng.random() < 0.4:
+        return PlannedStep("snapshot", _after(rng))
+    if rng.random() < 0.2:
+        return PlannedStep("restore", _after(rng), -1, {"part": rng.random()})
+    what = {
+        "how": rng.choice(("wiped", "restored")),
+        "cluster": rng.choice(("other", "other", "same")),
+        "recover_after": rng.choice((0.01, 0.3, 3.0, 10.0)),
+    }
+    return PlannedStep("loss", _after(rng), -1, what)
+
+
 _FAULTS = (
+    (_checkpoint, 4),
+    (_clean, 2),
+    (_loss, 1),
     (_crash, 6),
     (_stop, 1),
     (_pause, 2),

@@ -19,25 +19,29 @@ from sluiceway.datamanager.log import HeadMark
 from sluiceway.datamanager.model import (
     Decision,
     GroupRevision,
-    LogSequence,
     Position,
     Precondition,
     RecordAbsent,
     RecordRevision,
     View,
 )
+from sluiceway.datamanager.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
+from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.datamanager.recovery import Recovery
 from sluiceway.datamanager.segments import decode_segment
+from sluiceway.datamanager.standing import Kind, Stores
 from sluiceway.foundation.crashpoints import Crashed
 from sluiceway.foundation.errors import (
     AlreadyExists,
     Conflict,
     DeadlineExceeded,
     Exhausted,
+    FailedPrecondition,
     OutOfRange,
     SluicewayError,
     Unavailable,
 )
-from tests.fakes.kv import FakeKeyValueStore
+from tests.fakes.kv import FakeKeyValueStore, Snapshot
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.properties.history import (
     Attempt,
@@ -60,6 +64,7 @@ __all__ = ["PREFIX", "happen"]
 PREFIX = "p"
 _PATIENCE_SECONDS = 900.0
 _CATALOGUE = Catalogue(TYPES)
+_KINDS = frozenset(Kind)
 
 
 def happen(plan: Plan, folder: Path, reached: set[str] | None = None) -> History:
@@ -77,6 +82,8 @@ def happen(plan: Plan, folder: Path, reached: set[str] | None = None) -> History
             Simulation(plan.seed).run(lambda: World(plan, folder, history).run())
     except Stuck as error:
         history.problems.append(f"stuck: {error}")
+    except Exception as error:
+        history.problems.append(f"the test itself failed: {error!r} {_where(error)}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return history
@@ -94,6 +101,7 @@ class Server:
         self.folder = world.folder / name / "0"
         self.lives = 0
         self.wanted = False
+        self.policy: RecoverPolicy = WhenOwnEtcd() if world.plan.own_etcd else Never()
         self._backup: Path | None = None
         self._opened = asyncio.Event()
         self._stop = asyncio.Event()
@@ -136,6 +144,7 @@ class Server:
             self.database = None
             self._opened.clear()
             error = task.exception() if not task.cancelled() else asyncio.CancelledError()
+            process.on_kill = _nothing
             process.kill()
             if error is not None:
                 self.world.server_failed(self, error)
@@ -151,7 +160,9 @@ class Server:
             types=TYPES,
             clock=self.clock,
             settings=replace(world.plan.settings, server_id=self.name),
+            recover=self.policy,
         ) as database:
+            self.policy = WhenOwnEtcd() if world.plan.own_etcd else Never()
             self.database = database
             self._opened.set()
             await stop.wait()
@@ -218,9 +229,10 @@ class World:
         self._due: dict[asyncio.TimerHandle, Callable[[], None]] = {}
         self._subscribers: list[asyncio.Task[None]] = []
         self._newest: Position | None = None
-        self._saved: set[LogSequence] = set()
         self._ending = False
         self._waiting_for = ""
+        self._snapshot: Snapshot | None = None
+        self._clusters = 0
 
     async def run(self) -> None:
         """Make it happen, then let everything heal, and look at what is there."""
@@ -246,10 +258,17 @@ class World:
         self.history.problems.append(what)
 
     def server_failed(self, server: Server, error: BaseException) -> None:
-        """A server ended by itself. Only a store that is away is a reason, and only at the start."""
-        if not _only(error, Unavailable | DeadlineExceeded):
-            self.problem(f"{server.name} ended by itself: {_describe(error)}")
-            server.give_up()
+        """A server ended by itself. A store that is away is a reason, at the start; else only a loss of etcd is."""
+        if _only(error, Unavailable | DeadlineExceeded):
+            return
+        if self.history.losses and isinstance(error, DatabaseLost):
+            if error.seen is not None and not self.plan.own_etcd:
+                server.policy = SeenItGoBack(error.seen)
+            return
+        if self.history.losses and isinstance(error, SluicewayError) and error.reason in _KINDS:
+            return  # it stays up, not ready, and looks again
+        self.problem(f"{server.name} ended by itself: {_describe(error)}")
+        server.give_up()
 
     def _begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coro)
@@ -272,13 +291,16 @@ class World:
         )
 
     def _object_stored(self, key: str, body: bytes) -> None:
+        if key.startswith(f"{PREFIX}/epoch/"):
+            self.history.epochs[int(key.rpartition("/")[2], 16)] = self.history.now()
         if not key.startswith(f"{PREFIX}/wal/"):
             return
+        moment = self.history.now()
         known = {entry.digest for entry in self.history.entries}
         for entry in decode_segment(key, body).entries:
             if entry.digest not in known:
                 self.problem(f"{key} holds {entry.sequence}, which was never in the log")
-            self._saved.add(entry.sequence)
+            self.history.saved.setdefault(entry.digest, moment)
 
     # -- steps: clients
 
@@ -300,6 +322,10 @@ class World:
             unknown = error.reason == "OUTCOME_UNKNOWN"
             attempt.outcome = Outcome.UNKNOWN if unknown else Outcome.REFUSED
             attempt.error = str(error)
+        except DatabaseLost as error:
+            attempt.outcome, attempt.error = Outcome.UNKNOWN, str(error)
+            if not self.history.losses:
+                self.problem(f"{attempt.name} was told {error!r}")
         except (Unavailable, Exhausted) as error:
             attempt.outcome, attempt.error = Outcome.NOTHING_WRITTEN, str(error)
         except (Crashed, asyncio.CancelledError):
@@ -340,15 +366,20 @@ class World:
             self._newest = answer.position if self._newest is None else max(self._newest, answer.position)
         if answer.value != attempt.evaluations[-1].seen:
             self.problem(f"{attempt.name} was answered {answer.value}, and saw {attempt.evaluations[-1].seen} last")
-        if durable and transaction.writes and answer.position.sequence not in self._saved:
+        if durable and transaction.writes and not self._is_saved(answer.position):
             self.problem(f"{attempt.name} is said to be durable at {answer.position}, and is not in the storage")
+
+    def _is_saved(self, position: Position) -> bool:
+        return any(
+            entry.digest in self.history.saved for entry in self.history.entries if entry.sequence == position.sequence
+        )
 
     def _do_read(self, step: PlannedStep) -> None:
         server = self.servers[step.server]
         self._clients.add(self._begin(self._read(server, **step.what)))
 
     async def _read(self, server: Server, *, looks: tuple[Look, ...], linear: bool, after: bool) -> None:
-        with suppress(Unavailable, DeadlineExceeded, Crashed, asyncio.CancelledError):
+        with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed, asyncio.CancelledError):
             process, database = await server.opened()
             began = self.history.now()
             wanted = self._newest if after else None
@@ -382,7 +413,7 @@ class World:
                 last = Position.parse(error.metadata["position"])
                 if delivery.facts and delivery.facts[-1].position > last:
                     self.problem(f"a subscriber was cut after {last}, and has {delivery.facts[-1].position}")
-            except (Unavailable, DeadlineExceeded, Crashed):
+            except (Unavailable, DeadlineExceeded, DatabaseLost, Crashed):
                 await asyncio.sleep(0.02)
             if delivery.facts and len(delivery.facts) > delivery.starts[-1][0]:
                 at = delivery.facts[-1].position
@@ -489,6 +520,108 @@ class World:
     def _do_skew(self, step: PlannedStep) -> None:
         self.servers[step.server].clock.offset = timedelta(seconds=step.what["seconds"])
 
+    def _do_checkpoint(self, step: PlannedStep) -> None:
+        async def work(process: Process, database: DataManager) -> None:
+            await process.call(database.checkpoint())
+
+        self._at_server(step.server, work)
+
+    def _do_clean(self, step: PlannedStep) -> None:
+        self.clock.offset += timedelta(hours=step.what["hours"])
+
+        async def work(process: Process, database: DataManager) -> None:
+            duties = database._duties
+            await process.call(duties._cleaner.run(duties._core.lineage))
+
+        self._at_server(step.server, work)
+
+    def _at_server(self, number: int, work: Callable[[Process, DataManager], Coroutine[Any, Any, None]]) -> None:
+        async def chore() -> None:
+            server = self.servers[number]
+            try:
+                async with asyncio.timeout(60):
+                    await work(*await server.opened())
+            except (Unavailable, DeadlineExceeded, Conflict, TimeoutError, asyncio.CancelledError, Crashed):
+                pass
+            except SluicewayError as error:
+                if not self.history.losses:
+                    self.problem(f"a duty of {server.name} failed: {error!r} {_where(error)}")
+
+        self._chores.add(self._begin(chore()))
+
+    # -- steps: etcd is lost, the database goes back
+
+    def _do_snapshot(self, step: PlannedStep) -> None:
+        self._snapshot = self.network.store.snapshot()
+
+    def _do_loss(self, step: PlannedStep) -> None:
+        """Etcd is wiped, or restored from the last snapshot; an operator recovers the database after a while."""
+        self._clusters += 1
+        cluster = 1001 if step.what["cluster"] == "same" else 1001 + self._clusters
+        if step.what["how"] == "wiped" or self._snapshot is None:
+            self.network.store.wipe(cluster_id=cluster)
+        else:
+            self._snapshot.cluster_id = cluster
+            self.network.store.restore(self._snapshot)
+        self.history.losses.append(self.history.now())
+        self._later(step.what["recover_after"], lambda: self._chores.add(self._begin(self._recover())))
+
+    async def _recover(self) -> None:
+        """What an operator does: `sluice db recover`, again when it fails."""
+
+        async def work(recovery: Recovery) -> None:
+            await recovery.recover(cause="the history says so")
+
+        await self._operate("recovery", work)
+
+    async def _operate(self, what: str, work: Callable[[Recovery], Coroutine[Any, Any, None]]) -> bool:
+        for _ in range(20):
+            process = Process("operator")
+            self.processes.append(process)
+            settings = replace(self.plan.settings, server_id="operator")
+            stores = Stores.of(
+                KvWire(self.network, process),
+                StorageWire(self.network, process),
+                prefix=PREFIX,
+                etcd_timeout=settings.etcd_timeout,
+            )
+            recovery = Recovery(stores, settings=settings, clock=self.clock)
+            try:
+                async with asyncio.timeout(100):
+                    await process.call(work(recovery))
+            except (Unavailable, DeadlineExceeded, Conflict, TimeoutError, Crashed):
+                await asyncio.sleep(0.5)
+            except DatabaseLost:
+                await asyncio.sleep(0.5)
+            except FailedPrecondition as error:
+                if error.reason not in ("NOTHING_TO_RECOVER", "SEQUENCE_UNKNOWN", "SEQUENCE_UNREACHABLE"):
+                    self.problem(f"the {what} failed: {error!r}")
+                return False
+            except SluicewayError as error:
+                self.problem(f"the {what} failed: {error!r} {_where(error)}")
+                return False
+            else:
+                return True
+        return False
+
+    def _do_restore(self, step: PlannedStep) -> None:
+        """An operator goes back to an entry that there was."""
+        entries = self.history.entries
+        if not entries:
+            return
+        target = entries[int(len(entries) * step.what["part"])].sequence
+        self.history.losses.append(self.history.now())
+
+        async def work(recovery: Recovery) -> None:
+            done = await recovery.restore(target, cause="the history says so")
+            if done.won:
+                self.history.restored.append(done.epoch)
+
+        async def chore() -> None:
+            await self._operate("restore", work)
+
+        self._chores.add(self._begin(chore()))
+
     # -- the end
 
     async def _settle(self) -> None:
@@ -504,12 +637,19 @@ class World:
         self._due.clear()
         for server in self.servers:
             server.start()
+        self._waiting_for = "recovery"
+        if self.history.losses:
+            self._chores.add(self._begin(self._recover()))
         self._waiting_for = "chores"
         while self._chores:
             await asyncio.wait(set(self._chores))
         self._waiting_for = "clients that were not answered"
         while self._clients:
             await asyncio.wait(set(self._clients))
+        for server in self.servers:
+            if server.wanted:
+                self._waiting_for = f"{server.name}, to serve the newest epoch"
+                await self._serves(server)
         for number, server in enumerate(self.servers):
             if server.wanted:
                 self._waiting_for = f"the last words of {server.name}"
@@ -531,6 +671,22 @@ class World:
             await server.stop()
         self._check_segments()
 
+    async def _serves(self, server: Server) -> None:
+        """Wait until a server has the epoch that etcd has."""
+        while True:
+            with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed):
+                process, database = await server.opened()
+                await process.call(database.linearize())
+                if database.epoch == self._head().sequence.epoch:
+                    return
+            await asyncio.sleep(0.1)
+
+    def _head(self) -> HeadMark:
+        raw = self.network.store.peek(f"{PREFIX}/db/head")
+        if raw is None:
+            raise Unavailable("there is no head")
+        return HeadMark.parse(raw)
+
     async def _last_words(self, server: Server, number: int) -> None:
         """Each server can still write."""
         step = PlannedStep("transact", 0, number, {"transaction": Transaction((), (), ())})
@@ -542,11 +698,7 @@ class World:
             self.problem(f"{server.name} does not work after all faults have stopped: {attempt.error}")
 
     def _note_head(self) -> None:
-        raw = self.network.store.peek(f"{PREFIX}/db/head")
-        if raw is None:
-            self.problem("there is no head at the end")
-        else:
-            self.history.head = HeadMark.parse(raw).digest
+        self.history.head = self._head().digest
 
     async def _all_is_delivered(self) -> None:
         facts = {fact.position: fact for entry in self.history.entries for fact in entry.facts}
@@ -601,7 +753,7 @@ class World:
         digest = self.history.head
         while digest in by_digest:
             entry = by_digest[digest]
-            if entry.sequence not in self._saved:
+            if entry.digest not in self.history.saved:
                 self.problem(f"entry {entry.sequence} is not in the object storage at the end")
                 return
             digest = entry.previous_digest
@@ -613,6 +765,10 @@ _ALL_LISTS = tuple(
     for kind, size in (("list", 2), ("back", 3), ("count", 100))
     for colour in COLOURS
 )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _topics(fact: Fact) -> set[str]:

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["CRASH_POINTS", "Crashed", "crash_point", "crashing", "declare_crash_points"]
+__all__ = ["CRASH_POINTS", "Crashed", "arm_from_environment", "crash_point", "crashing", "declare_crash_points"]
 
 CRASH_POINTS: set[str] = set()
 """Every name that was declared; the tests walk through them."""
@@ -28,10 +28,15 @@ class Crashed(BaseException):
     """A simulated process died here. Not an Exception: nothing may handle it and go on."""
 
 
-def _from_environment() -> dict[str, Callable[[], None]]:
+_armed: dict[str, Callable[[], None]] = {}
+
+
+def arm_from_environment() -> None:
+    """Read the environment again. Done at import; a process that is forked for a test does it once more."""
+    _armed.clear()
     setting = os.environ.get(_VARIABLE, "")
     if not setting:
-        return {}
+        return
     name, _, times = setting.partition(":")
     left = int(times or "1")
 
@@ -41,10 +46,10 @@ def _from_environment() -> dict[str, Callable[[], None]]:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return {name: die}
+    _armed[name] = die
 
 
-_armed: dict[str, Callable[[], None]] = _from_environment()
+arm_from_environment()
 
 
 def declare_crash_points(*names: str) -> None:

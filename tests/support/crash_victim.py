@@ -1,0 +1,428 @@
+"""A process that uses a database in every way and dies at a crash point; and one that looks at what it left.
+
+    python -m tests.support.crash_victim
+
+reads jobs from its standard input, one JSON object a line, and does each in a process that it forks, so that the
+modules are loaded once. It answers each with a line: how the process ended.
+
+    {"work": "live", "crash_at": "flush.after-segment:3", ...}    lives until it is killed there
+    {"work": "inspect", ...}                                      opens what is left, compares, verifies
+
+What was acknowledged stands in `acks`, a line each, written and synced before the next thing is done:
+`put <id> <rank>`, `delete <id>`, `count <value>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.exporter import export_stores
+from sluiceway.datamanager.importer import Importer, Place
+from sluiceway.datamanager.model import Decision, Delete, LogSequence, Put, View
+from sluiceway.datamanager.opening import WhenOwnEtcd
+from sluiceway.datamanager.recovery import Recovery
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.standing import Stores
+from sluiceway.datamanager.verify import Finding, Verifier
+from sluiceway.foundation.clock import SystemClock, UuidSource
+from sluiceway.foundation.crashpoints import arm_from_environment
+from sluiceway.foundation.errors import Conflict, FailedPrecondition, Unavailable
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.port import DeletePrefix, KeyValueStore, PutKey
+from sluiceway.objectstorage.posix import PosixStorage
+from tests.properties.workload import NOTE, TYPES, WORK
+from tests.support.databases import note
+from tests.support.faulty_stores import FaultyStorage
+
+__all__ = ["Job", "main"]
+
+_TIMEOUT = timedelta(seconds=5)
+_SETTINGS = DataManagerSettings(
+    server_id="victim",
+    flush_interval=timedelta(milliseconds=20),
+    flush_entries=4,
+    keep_log_entries=2,
+    file_bytes=1500,
+    manifests_kept=1,
+    body_retention=timedelta(0),
+    body_interval=timedelta(milliseconds=20),
+    duty_interval=timedelta(hours=1),
+    check_interval=timedelta(milliseconds=200),
+    stop_timeout=timedelta(milliseconds=300),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, and where. `prefix` has no slash at its end; an import goes to `<prefix>-copy`."""
+
+    work: str
+    endpoint: str
+    prefix: str
+    folder: str
+    crash_at: str = ""
+
+    @property
+    def acks(self) -> Path:
+        return Path(self.folder) / "acks"
+
+    @property
+    def result(self) -> Path:
+        """Where `inspect` leaves what it found."""
+        return Path(self.folder) / "result.json"
+
+    @property
+    def copy(self) -> str:
+        return f"{self.prefix}-copy"
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+class _Clock(SystemClock):
+    """The machine's clock, some days ahead once that is asked for."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+class _HeldStorage:
+    """Lets uploads wait until it is released."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self.waits = asyncio.Event()
+        self.release = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def upload(self, key: str) -> Any:
+        self.waits.set()
+        await self.release.wait()
+        return await self._storage.upload(key)
+
+
+class _NoEpochs:
+    """A storage that takes no epoch object: an import fails there, and leaves what it made."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def put_if_absent(self, key: str, body: bytes) -> bool:
+        if "/epoch/" in key:
+            raise Unavailable("the object storage is away")
+        return bool(await self._storage.put_if_absent(key, body))
+
+
+class _Victim:
+    """One life, through every crash point that there is."""
+
+    def __init__(self, job: Job, kv: KeyValueStore, storage: PosixStorage) -> None:
+        self._job = job
+        self._kv = kv
+        self._storage = FaultyStorage(storage)
+        self._clock = _Clock()
+        self._acks = job.acks.open("a")
+        self._number = 0
+        self._counted = 0
+
+    async def live(self) -> None:
+        """Do everything."""
+        first = await self._work_and_clean()
+        await self._go_back_to(first)
+        older = await self._work_with_the_storage_away()
+        await self._lose_etcd(older)
+        await self._import()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[DataManager]:
+        async with _opened(self._job, self._kv, self._storage, self._clock, "victim") as database:
+            yield database
+
+    def _acknowledged(self, line: str) -> None:
+        self._acks.write(line + "\n")
+        self._acks.flush()
+        os.fsync(self._acks.fileno())
+
+    async def _write(self, database: DataManager, times: int) -> LogSequence:
+        """Write some; answers where the last one is."""
+        last = database.position.sequence
+        for _ in range(times):
+            self._number += 1
+            number = self._number
+            type_ = (NOTE, WORK)[number % 2]
+            await database.commit([Put(type_, f"v/{number:04}", note("red", number, "x" * 60))])
+            self._acknowledged(f"put v/{number:04} {number}")
+
+            def count(view: View) -> Decision[int]:
+                old = view.get(NOTE, "counter")
+                value = (old.number if old else 0) + 1
+                return Decision(value, [Put(NOTE, "counter", note("", value))])
+
+            last = (await database.transact(count)).position.sequence
+            self._counted += 1
+            self._acknowledged(f"count {self._counted}")
+            if number % 4 == 0:
+                last = (
+                    await database.commit([Delete((NOTE, WORK)[(number - 2) % 2], f"v/{number - 2:04}")])
+                ).position.sequence
+                self._acknowledged(f"delete v/{number - 2:04}")
+        return last
+
+    async def _work_and_clean(self) -> LogSequence:
+        async with self._open() as database:
+            await self._write(database, 6)
+            await database.checkpoint()
+            await self._write(database, 6)
+            await self._be_overtaken(database)
+            for _ in range(2):
+                await self._write(database, 4)
+                await database.checkpoint()
+            self._clock.ahead = timedelta(days=3)
+            duties = database._duties
+            done = await duties._cleaner.run(duties._core.lineage)
+            if not (done.manifests and done.files and done.segments):
+                raise AssertionError(f"nothing was cleaned: {done}")
+            await self._write(database, 2)
+            self._storage.away = True
+            last = await self._write(database, 2)
+        self._storage.away = False
+        return last
+
+    async def _be_overtaken(self, database: DataManager) -> None:
+        """A checkpoint that is late: another one, of another server, is made while it writes."""
+        held = _HeldStorage(self._storage)
+        late = replace(_SETTINGS, server_id="late")
+        folder = Path(self._job.folder) / "late"
+        async with _opened(self._job, self._kv, held, self._clock, "late", settings=late, path=folder) as other:
+            duties = other._duties
+            await other.linearize()
+            await duties._flusher.flush_all()
+            running = asyncio.create_task(duties._checkpointer.run(duties._core.flushed, duties._core.lineage))
+            await held.waits.wait()
+            await database.checkpoint()
+            held.release.set()
+            try:
+                await running
+            except Conflict:
+                return
+        raise AssertionError("the late checkpoint was not overtaken")
+
+    def _stores(self) -> Stores:
+        return Stores.of(self._kv, self._storage, prefix=self._job.prefix, etcd_timeout=_TIMEOUT)
+
+    async def _go_back_to(self, last: LogSequence) -> None:
+        """Restore to the last entry, which only etcd has: nothing is lost by it."""
+        recovery = Recovery(self._stores(), settings=_SETTINGS, clock=self._clock)
+        await recovery.restore(last, cause="the test says so")
+
+    async def _work_with_the_storage_away(self) -> dict[str, bytes]:
+        """Answers etcd as it was before the last entries, which only this server's read database will have."""
+        async with self._open() as database:
+            await self._write(database, 2)
+            await database.checkpoint()
+            found, _ = await self._kv.list_prefix(f"{self._job.prefix}/db/", timeout=_TIMEOUT)
+            self._storage.away = True
+            await self._write(database, 3)
+        self._storage.away = False
+        return {item.key: item.value for item in found}
+
+    async def _lose_etcd(self, older: dict[str, bytes]) -> None:
+        """Etcd goes back; the server finds out at its start."""
+        await self._kv.txn(then=[DeletePrefix(f"{self._job.prefix}/db/")], timeout=_TIMEOUT)
+        await self._kv.txn(then=[PutKey(key, value) for key, value in older.items()], timeout=_TIMEOUT)
+        async with self._open() as database:
+            if database.epoch < 3:
+                raise AssertionError(f"the database was not recovered: it is in epoch {database.epoch}")
+            await self._write(database, 2)
+
+    async def _import(self) -> None:
+        await _import(self._job, self._kv, _NoEpochs(self._storage), fails=True)
+        await _import(self._job, self._kv, self._storage)
+
+
+@asynccontextmanager
+async def _opened(
+    job: Job,
+    kv: KeyValueStore,
+    storage: Any,
+    clock: SystemClock,
+    server: str,
+    *,
+    settings: DataManagerSettings = _SETTINGS,
+    path: Path | None = None,
+    prefix: str = "",
+) -> AsyncIterator[DataManager]:
+    async with DataManager.open(
+        kv=kv,
+        storage=storage,
+        prefix=prefix or job.prefix,
+        path=path or Path(job.folder) / server,
+        types=TYPES,
+        clock=clock,
+        settings=replace(settings, server_id=server),
+        recover=WhenOwnEtcd(),
+    ) as database:
+        yield database
+
+
+async def _import(job: Job, kv: KeyValueStore, storage: Any, *, fails: bool = False) -> None:
+    """Export the database, and import it as another one."""
+    file = Path(job.folder) / "export"
+    scratch = Path(job.folder) / "scratch.sqlite"
+    pieces = export_stores(
+        kv,
+        storage,
+        prefix=job.prefix,
+        scratch=scratch,
+        etcd_name="etcd",
+        now=lambda: datetime.now(UTC),
+        timeout=_TIMEOUT,
+    )
+    with file.open("wb") as target:
+        async for piece in pieces:
+            target.write(piece)
+    importer = Importer(
+        Place(kv, storage, job.copy, "etcd"),
+        file,
+        types=TYPES,
+        writer="importer",
+        now=lambda: datetime.now(UTC),
+        new_id=UuidSource().new_id,
+        file_bytes=1500,
+    )
+    try:
+        await importer.run()
+    except Unavailable:
+        if not fails:
+            raise
+    else:
+        if fails:
+            raise AssertionError("the import was expected to fail")
+
+
+# -- after the crash
+
+
+async def _inspect(job: Job, kv: KeyValueStore, storage: PosixStorage) -> dict[str, Any]:
+    """Open what is left, with what the victim had, and with nothing; verify. Answers what there is."""
+    clock = SystemClock()
+    async with _opened(job, kv, storage, clock, "victim") as database:
+        own = await _contents(database)
+        await database.commit([Put(NOTE, "after", note("", 1))])
+        async with _opened(job, kv, storage, clock, "second") as second:
+            await second.linearize()
+            others = await _contents(second)
+            faults = await _verify(job, kv, storage, job.prefix)
+            await database.checkpoint()
+    faults += await _verify(job, kv, storage, job.prefix)
+    async with _opened(job, kv, storage, clock, "third") as third:
+        from_files = await _contents(third)
+    others.pop("note after")
+    from_files.pop("note after")
+    found: dict[str, Any] = {"own": own, "others": others, "from_files": from_files, "faults": faults}
+    if "import" in job.crash_at:
+        await _finish_import(job, kv, storage)
+        async with _opened(job, kv, storage, clock, "importer", prefix=job.copy) as imported:
+            found["imported"] = await _contents(imported)
+            found["imported"].pop("note after", None)
+        found["faults"] += await _verify(job, kv, storage, job.copy)
+    return found
+
+
+async def _finish_import(job: Job, kv: KeyValueStore, storage: PosixStorage) -> None:
+    """What an operator does: import again, and when that says that only the last step is missing, recover."""
+    try:
+        await _import(job, kv, storage)
+    except FailedPrecondition as error:
+        if error.reason != "NOT_EMPTY" or "recover" not in error.message:
+            # The crash came after the last step.
+            return
+        stores = Stores.of(kv, storage, prefix=job.copy, etcd_timeout=_TIMEOUT)
+        await Recovery(stores, settings=_SETTINGS, clock=SystemClock()).recover(cause="the import ended early")
+
+
+async def _contents(database: DataManager) -> dict[str, int]:
+    def read(view: View) -> dict[str, int]:
+        return {f"{type_.name} {id_}": message.number for type_ in (NOTE, WORK) for id_, message in view.scan(type_)}
+
+    return await database.read(read)
+
+
+async def _verify(job: Job, kv: KeyValueStore, storage: PosixStorage, prefix: str) -> list[str]:
+    verifier = Verifier(
+        kv,
+        storage,
+        prefix=prefix,
+        types=TYPES,
+        scratch=Path(job.folder) / "verify.sqlite",
+        etcd_name="etcd",
+        now=lambda: datetime.now(UTC),
+        timeout=_TIMEOUT,
+    )
+    return [
+        str(found) for found in [item async for item in verifier.run()] if isinstance(found, Finding) and found.is_fault
+    ]
+
+
+# -- the process
+
+
+async def _work(job: Job) -> None:
+    kv, storage = EtcdStore([job.endpoint]), PosixStorage(Path(job.folder) / "objects")
+    try:
+        if job.work == "live":
+            await _Victim(job, kv, storage).live()
+        else:
+            job.result.write_text(json.dumps(await _inspect(job, kv, storage)))
+    finally:
+        await storage.close()
+        await kv.close()
+
+
+def _forked(job: Job) -> int:
+    """Do a job in a process of its own; answers how it ended, as `subprocess` says it."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        os.environ["SLUICE_CRASH_AT"] = job.crash_at if job.work == "live" else ""
+        arm_from_environment()
+        asyncio.run(_work(job))
+        code = 0
+    except BaseException:
+        (Path(job.folder) / f"{job.work}.error").write_text(traceback.format_exc())
+    finally:
+        os._exit(code)
+
+
+def main() -> None:
+    """See the module."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    for line in sys.stdin:
+        print(_forked(Job(**json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
