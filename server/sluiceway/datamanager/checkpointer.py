@@ -351,7 +351,12 @@ class Checkpointer:
         return None
 
     async def _check_newest(self, work: _Work, lineage: Lineage) -> None:
-        known = [sequence for sequence in await self._manifests.sequences() if lineage.contains(sequence)]
+        # One of a later epoch counts too: then it is this server that was left behind.
+        known = [
+            sequence
+            for sequence in await self._manifests.sequences()
+            if lineage.contains(sequence) or sequence.epoch > lineage.present
+        ]
         newest = known[-1] if known else None
         if newest != work.base_sequence:
             raise Overtaken(f"another server made the manifest {newest} while this one was at work on the next one")

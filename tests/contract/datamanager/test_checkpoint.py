@@ -290,6 +290,24 @@ async def test_a_void_manifest_is_not_gone_on_from(
     assert await contents(storage, prefix, made) == log.model
 
 
+async def test_a_server_whose_epoch_is_over_makes_no_manifest_any_more(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
+) -> None:
+    log = WrittenLog(storage, prefix)
+    log.commit(local("a"))
+    left_behind = checkpointer(storage, etcd, tmp_path, prefix=prefix, server_id="old")
+    await left_behind.run(await log.flush(), log.lineage)
+    log.commit(local("b"))
+    old_mark, old_lineage = await log.flush(), log.lineage
+    log.begin_epoch(accepted=seq(1, 2))
+    made = await checkpointer(storage, etcd, tmp_path, prefix=prefix).run(await log.flush(), log.lineage)
+    before = await all_keys(storage, prefix, "manifest", "data")
+    with pytest.raises(Overtaken, match=str(seq(2, 1))):
+        await left_behind.run(old_mark, old_lineage)
+    assert await all_keys(storage, prefix, "manifest", "data") == before
+    assert await contents(storage, prefix, made) == log.model
+
+
 async def test_a_gap_names_both_neighbours(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
