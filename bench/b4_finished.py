@@ -81,6 +81,7 @@ class Measured:
     peak_megabytes: float
     resident_megabytes: float
     call_p50: float
+    call_p99: float
     page_p50: float
     page_p99: float
     old_p50: float
@@ -241,6 +242,7 @@ async def measure(count: int) -> Measured:
                 peak_megabytes=max(peak, served.server_peak_megabytes()),
                 resident_megabytes=served.server_megabytes(),
                 call_p50=statistics.median(bare),
+                call_p99=statistics.quantiles(bare, n=100)[-1],
                 page_p50=statistics.median(pages),
                 page_p99=statistics.quantiles(pages, n=100)[-1],
                 old_p50=statistics.median(old),
@@ -268,13 +270,14 @@ def main() -> int:
     print(f"load average of the machine before it began: {busy:.1f}, of {os.cpu_count()} cores")
     print(
         "     runs  import s  data MB  dumps MB  dumps s  ready s  SQLite MB  peak MB  resident MB"
-        "  call p50  page p50  page p99  old run p50  old run p99  changed MB  written/changed"
+        "  call p50  call p99  page p50  page p99  old run p50  old run p99  changed MB  written/changed"
     )
     for item in results:
         print(
             f"{item.runs:>9} {item.import_seconds:>9.1f} {item.data_megabytes:>8.1f} {item.dump_megabytes:>9.2f}"
             f" {item.dump_seconds:>8.1f} {item.ready_seconds:>8.1f} {item.read_database_megabytes:>10.0f}"
-            f" {item.peak_megabytes:>8.0f} {item.resident_megabytes:>12.0f} {item.call_p50:>9.2f} {item.page_p50:>9.2f}"
+            f" {item.peak_megabytes:>8.0f} {item.resident_megabytes:>12.0f} {item.call_p50:>9.2f} {item.call_p99:>9.2f}"
+            f" {item.page_p50:>9.2f}"
             f" {item.page_p99:>9.2f} {item.old_p50:>12.2f} {item.old_p99:>12.2f} {item.changed_megabytes:>11.2f}"
             f" {item.written_for_changed:>16.2f}"
         )

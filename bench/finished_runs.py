@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,20 +39,33 @@ _REVISION = Position(LogSequence(1, 0), 0)
 _BLOCK = 200
 
 
-@dataclass(frozen=True, slots=True)
 class _Run:
-    """What is one run's own."""
+    """What is one run's own. Made again for each of its records, so it is made quickly."""
 
-    id: str
-    task: str
-    assignment: str
-    group: str
-    scope: str
-    number: int
-    created_ms: int
-    ran_ms: int
-    failed: bool
-    digests: tuple[str, ...]
+    __slots__ = ("_noise", "_ran", "assignment", "created_ms", "group", "id", "number", "scope", "task")
+
+    def __init__(self, place: int, created_ms: int, group: str) -> None:
+        noise = self._noise = hashlib.blake2b(place.to_bytes(8, "big")).hexdigest()
+        self.created_ms = created_ms
+        self.group = group
+        self.scope = group.partition("/branch/")[0]
+        self.number = place // PROJECTS + 1
+        self.id = _uuid7(created_ms, noise[:18])
+        self.task = _uuid7(created_ms, noise[18:36])
+        self.assignment = _uuid7(created_ms + 60, noise[36:54])
+
+    @property
+    def ended_ms(self) -> int:
+        return self.created_ms + 20_000 + int(self._noise[54:60], 16) % 600_000
+
+    @property
+    def failed(self) -> bool:
+        return int(self._noise[60:62], 16) * 100 // 256 < FAILED_OF_A_HUNDRED
+
+    def digests(self) -> tuple[str, ...]:
+        """Of the logs of its steps."""
+        noise = hashlib.sha512(self._noise.encode()).hexdigest()
+        return tuple(noise[step * 64 : step * 64 + 64] for step in range(STEPS))
 
 
 class FinishedRuns:
@@ -81,21 +92,7 @@ class FinishedRuns:
         return f"/project/team-{group % PROJECTS:02}"
 
     def _run(self, number: int) -> _Run:
-        noise = hashlib.blake2b(number.to_bytes(8, "big"), digest_size=64).digest()
-        created = self._first_ms + number * self._spacing_ms
-        group = self.group(number)
-        return _Run(
-            id=_uuid7(created, noise[:10]),
-            task=_uuid7(created, noise[10:20]),
-            assignment=_uuid7(created + 60, noise[20:30]),
-            group=group,
-            scope=group.partition("/branch/")[0],
-            number=number // PROJECTS + 1,
-            created_ms=created,
-            ran_ms=20_000 + int.from_bytes(noise[30:33], "big") % 600_000,
-            failed=noise[33] * 100 // 256 < FAILED_OF_A_HUNDRED,
-            digests=tuple(hashlib.sha256(noise + bytes([step])).hexdigest() for step in range(STEPS)),
-        )
+        return _Run(number, self._first_ms + number * self._spacing_ms, self.group(number))
 
     def types(self) -> Iterator[tuple[str, Iterator[StoredRecord]]]:
         """Give the records by type, sorted, as an export has them."""
@@ -118,16 +115,16 @@ class FinishedRuns:
         made: pb.RunRecord = self._pattern[RUN.name]
         made.run.id, made.run.group, made.run.number, made.scope = run.id, run.group, run.number, run.scope
         made.run.result = api.RUN_RESULT_FAILED if run.failed else api.RUN_RESULT_SUCCESS
-        made.run.source.commit_sha = run.digests[0][:40]
+        made.run.source.commit_sha = run.digests()[0][:40]
         _stamp(made.run.create_time, run.created_ms)
         _stamp(made.run.enqueue_time, run.created_ms)
         _stamp(made.run.start_time, run.created_ms + 40)
-        _stamp(made.run.end_time, run.created_ms + run.ran_ms)
+        _stamp(made.run.end_time, run.ended_ms)
         return made
 
     def _config(self, run: _Run) -> pb.RunConfigRecord:
         made: pb.RunConfigRecord = self._pattern[RUN_CONFIG.name]
-        made.config.source.commit_sha = run.digests[0][:40]
+        made.config.source.commit_sha = run.digests()[0][:40]
         made.config.cache_group = run.scope
         return made
 
@@ -137,7 +134,7 @@ class FinishedRuns:
         task.id, task.run_id, task.assignment_id, made.scope = run.task, run.id, run.assignment, run.scope
         task.status = api.TASK_STATUS_FAILED if run.failed else api.TASK_STATUS_SUCCESS
         _stamp(task.start_time, run.created_ms + 90)
-        _stamp(task.end_time, run.created_ms + run.ran_ms)
+        _stamp(task.end_time, run.ended_ms)
         _steps(task.steps, run)
         return made
 
@@ -149,7 +146,7 @@ class FinishedRuns:
         made.session_id = f"session-{run.number // 500:06}"
         for stamp, after in ((made.assign_time, 60), (made.accept_time, 80), (made.start_time, 90)):
             _stamp(stamp, run.created_ms + after)
-        _stamp(made.end_time, run.created_ms + run.ran_ms)
+        _stamp(made.end_time, run.ended_ms)
         _steps(made.steps, run)
         return made
 
@@ -217,11 +214,9 @@ async def _pattern() -> dict[str, Any]:
     return found
 
 
-def _uuid7(milliseconds: int, noise: bytes) -> str:
-    random = int.from_bytes(noise, "big")
-    return str(
-        uuid.UUID(int=(milliseconds << 80) | (0x7 << 76) | ((random & 0xFFF) << 64) | (0b10 << 62) | (random >> 18))
-    )
+def _uuid7(milliseconds: int, noise: str) -> str:
+    time = f"{milliseconds:012x}"
+    return f"{time[:8]}-{time[8:]}-7{noise[:3]}-a{noise[3:6]}-{noise[6:18]}"
 
 
 def _record(id_: str, message: Message) -> StoredRecord:
@@ -234,11 +229,11 @@ def _stamp(stamp: Timestamp, milliseconds: int) -> None:
 
 
 def _steps(steps: Any, run: _Run) -> None:
-    for number, step in enumerate(steps):
-        step.log_sha256 = run.digests[number]
-        _stamp(step.start_time, run.created_ms + 100 + run.ran_ms * number // STEPS)
-        _stamp(step.end_time, run.created_ms + 100 + run.ran_ms * (number + 1) // STEPS)
-        if run.failed and number == STEPS - 1:
-            step.phase, step.exit_status = api.STEP_PHASE_FAILED, 2
-        else:
-            step.phase, step.exit_status = api.STEP_PHASE_SUCCESS, 0
+    began, each = run.created_ms + 100, (run.ended_ms - run.created_ms - 200) // STEPS
+    for number, (step, digest) in enumerate(zip(steps, run.digests(), strict=True)):
+        step.log_sha256 = digest
+        _stamp(step.start_time, began + each * number)
+        _stamp(step.end_time, began + each * (number + 1))
+        failed = run.failed and number == STEPS - 1
+        step.phase = api.STEP_PHASE_FAILED if failed else api.STEP_PHASE_SUCCESS
+        step.exit_status = 2 if failed else 0
