@@ -16,7 +16,7 @@ from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.lineage import Lineage
 from sluiceway.datamanager.log import Log
 from sluiceway.datamanager.manifests import ManifestStore
-from sluiceway.datamanager.model import Position, Query, RecordType, View
+from sluiceway.datamanager.model import Query, RecordType, View
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import Clock
 from sluiceway.kv.port import KeyValueStore
@@ -126,11 +126,11 @@ def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
     return database.status().remote.get(type_.name, 0)
 
 
-async def gone(database: DataManager, number: int) -> None:
-    """Wait until so many bodies are in the object storage only."""
+async def gone(database: DataManager, number: int, *, of: RecordType[Any] = JOB) -> None:
+    """Wait until so many bodies of a type are in the object storage only."""
 
     async def holds() -> bool:
-        return remote(database) == number
+        return remote(database, of) == number
 
     await eventually(holds)
 
@@ -155,7 +155,3 @@ async def everything(
         return found
 
     return await database.read(read)
-
-
-def positions(view: View, ids: Sequence[str]) -> dict[str, Position | None]:
-    return {id_: view.revision(JOB, id_) for id_ in ids}
