@@ -29,6 +29,7 @@ from sluiceway.datamanager.model import (
 )
 from sluiceway.datamanager.port import Committed
 from sluiceway.datamanager.queries import Place, plan_list
+from sluiceway.datamanager.tombstones import TOMBSTONE, buried_id, check_not_buried, visible
 from sluiceway.foundation.clock import Clock, SystemClock
 from sluiceway.foundation.errors import Exhausted, NotFound, OutOfRange, Unavailable
 
@@ -53,8 +54,8 @@ class FakeDatabase:
     """
 
     def __init__(self, types: Sequence[RecordType[Any]], *, clock: Clock | None = None, epoch: int = 1) -> None:
-        self._types = {type_.name: type_ for type_ in types}
-        if len(self._types) != len(types):
+        self._types = {type_.name: type_ for type_ in (*types, TOMBSTONE)}
+        if len(self._types) != len(types) + 1:
             raise ValueError("two record types have one name")
         self._clock = clock or SystemClock()
         self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._types}
@@ -80,12 +81,14 @@ class FakeDatabase:
         if self.fail_with is not None:
             raise self.fail_with
         position = Position(self._position.sequence.next(), 0)
-        decision = function(_View(self, position))
+        view = self._view(position)
+        decision = function(view)
         if not decision.actions:
             if durable:
                 await self.storage_is_there.wait()
             return Committed(decision.value, self._position)
         size = self._check(decision.actions)
+        check_not_buried(view, decision.actions)
         self._position = position
         applied = Applied(position, self._clock.now(), tuple(decision.actions), tuple(decision.groups))
         self._apply(applied)
@@ -95,6 +98,10 @@ class FakeDatabase:
         if durable:
             await self.storage_is_there.wait()
         return Committed(decision.value, position)
+
+    def _view(self, position: Position) -> View:
+        buried = {buried_id(id_) for id_ in self._records[TOMBSTONE.name]}
+        return visible(_View(self, position), buried, self._types)
 
     def recover(self, to: Position) -> None:
         """Lose all after a position and go on in the next epoch, as a database does that was recovered."""
@@ -144,7 +151,7 @@ class FakeDatabase:
         await asyncio.sleep(0)
         if after is not None and after > self._position:
             raise Unavailable(f"this server has not applied {after} yet; it is at {self._position}")
-        return function(_View(self, self._position))
+        return function(self._view(self._position))
 
     async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
         found = await self.read(lambda view: view.get(type_, id_), after=after)
@@ -196,6 +203,10 @@ class _View:
     def get(self, type_: RecordType[M], id_: str) -> M | None:
         stored = self._database._records[type_.name].get(id_)
         return None if stored is None else type_.message.FromString(stored.body)
+
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        stored = self._database._records[type_.name].get(id_)
+        return None if stored is None else _fields(type_, type_.message.FromString(stored.body))
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
         stored = self._database._records[type_.name].get(id_)

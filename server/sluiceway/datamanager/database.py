@@ -59,7 +59,9 @@ from sluiceway.datamanager.standing import Foundation, Stores
 from sluiceway.datamanager.state import State
 from sluiceway.datamanager.store_watch import StoreHealth, StoreWatch
 from sluiceway.datamanager.subscriptions import Subscriptions
+from sluiceway.datamanager.sweeper import Sweeper
 from sluiceway.datamanager.tables import Tables
+from sluiceway.datamanager.tombstones import TOMBSTONE, check_under
 from sluiceway.datamanager.waiting import SharedCall
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
@@ -175,7 +177,8 @@ class DataManager:
         ids = ids or UuidSource(clock)
         settings = settings or DataManagerSettings()
         prefix = prefix.strip("/")
-        tables = Tables(Catalogue(types))
+        tables = Tables(Catalogue((*types, TOMBSTONE)))
+        check_under(tables.catalogue.known)
         for type_ in types:
             check_indexes(type_)
         stores, foundation = await find_foundation(
@@ -204,12 +207,13 @@ class DataManager:
                 core, flusher, files, storage=storage, prefix=prefix, folder=path, tables=tables, use=bodies.use
             )
             database = cls(core, readers, committer, subscriptions, store=store, bodies=bodies, duties=duties)
-            async with database._running(Follower(core, kv, committer), flusher):
+            sweeper = Sweeper(database, tables.catalogue.known, clock=clock)
+            async with database._running(Follower(core, kv, committer), flusher, sweeper):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
                 yield database
 
     @asynccontextmanager
-    async def _running(self, follower: Follower, flusher: Flusher) -> AsyncIterator[None]:
+    async def _running(self, follower: Follower, flusher: Flusher, sweeper: Sweeper) -> AsyncIterator[None]:
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -224,6 +228,9 @@ class DataManager:
                     group.create_task(self._core.until_lost(), name="datamanager-lost"),
                     group.create_task(self._duties.run(), name="datamanager-duties"),
                     group.create_task(self._keeper.run(), name="datamanager-bodies"),
+                    group.create_task(
+                        sweeper.run(self._core.settings.sweep_interval.total_seconds()), name="datamanager-sweep"
+                    ),
                 ]
                 try:
                     yield

@@ -35,6 +35,7 @@ __all__ = [
     "RecordRevision",
     "RecordType",
     "TransactionFunction",
+    "Under",
     "Value",
     "View",
     "Where",
@@ -120,6 +121,22 @@ class Column(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
+class Under:
+    """Says what records of a type are below: a tombstone of the parent hides them (`tombstones`).
+
+    Attributes:
+        type: the name of the parent's type.
+        column: of the type below; it holds the parent's id. Empty or no value: below nothing.
+        path: it holds a path instead, and every prefix of it is the id of a parent: `a`, `a/b` and `a/b/c`. Only paths
+            may be below their own type.
+    """
+
+    type: str
+    column: str
+    path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RecordType(Generic[M]):
     """A type of record, declared once (`runservice.records`, `projects.records`).
 
@@ -131,6 +148,7 @@ class RecordType(Generic[M]):
             are those of `where` (in any order), the rest is exactly `order`.
         sparse: columns whose indexes leave out the records that have no value there: a list of the few that are live
             costs nothing for the many that are not. A `Query` must give such a column a value.
+        under: what its records are below. Needs an index that begins with the column; for a path, one of it alone.
         bodies: where they are.
         settled: of a type with remote bodies: whether a record has come to rest, such as a run that ended. The bodies
             of those that have not are local everywhere. None: all have, from the beginning.
@@ -143,6 +161,7 @@ class RecordType(Generic[M]):
     columns: tuple[Column[M], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
     sparse: tuple[str, ...] = ()
+    under: tuple[Under, ...] = ()
     bodies: Bodies = Bodies.LOCAL
     settled: Callable[[M], bool] | None = None
     version: int = 1
@@ -254,7 +273,8 @@ class View(Protocol):
     """The database at one position. Messages that it hands out are shared: copy before you change one.
 
     Bodies of old records may be in the object storage (`Bodies.REMOTE`). A function that asks for one is called again
-    when it is here, so it sees nothing of that but the time. `rows`, `revision`, `group` and `count` never need one.
+    when it is here, so it sees nothing of that but the time. `rows`, `fields`, `revision`, `group` and `count` never
+    need one.
     """
 
     @property
@@ -264,6 +284,10 @@ class View(Protocol):
 
     def get(self, type_: RecordType[M], id_: str) -> M | None:
         """Read a record; None when there is none."""
+        ...
+
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        """Read the columns of a record; None when there is none."""
         ...
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:

@@ -267,6 +267,15 @@ class ReadDatabase:
         row = self._connection.execute(self._tables.table(type_).revision, (id_,)).fetchone()
         return None if row is None else unpack(row[0])
 
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        """Read the columns of one record."""
+        row = self._connection.execute(self._tables.table(type_).fields, (id_,)).fetchone()
+        return None if row is None else {column.name: row[at] for at, column in enumerate(type_.columns)}
+
+    def ids(self, type_: RecordType[Any]) -> list[str]:
+        """Read the ids of all records of a type that has few."""
+        return [id_ for (id_,) in self._connection.execute(self._tables.table(type_).ids)]
+
     def group(self, name: str) -> Position | None:
         """Read a change group's revision."""
         row = self._connection.execute("SELECT revision FROM change_groups WHERE name = ?", (name,)).fetchone()

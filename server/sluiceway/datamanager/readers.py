@@ -28,6 +28,7 @@ from sluiceway.datamanager.caches import (
 from sluiceway.datamanager.model import Fields, Page, Position, Query, RecordType, View, Where
 from sluiceway.datamanager.readdb import ReadDatabase, Row
 from sluiceway.datamanager.tables import Tables
+from sluiceway.datamanager.tombstones import TOMBSTONE, buried_id, visible
 from sluiceway.foundation.errors import DataLoss, Unavailable
 
 __all__ = ["Readers"]
@@ -82,6 +83,9 @@ class _SnapshotView:
         if message is None:
             raise BodiesNeeded([Missing(type_, row.id, row.revision)])
         return message
+
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        return self._database.fields(type_, id_)
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
         return self._database.revision(type_, id_)
@@ -196,7 +200,9 @@ class Readers:
     async def _call(self, function: Callable[[View], T], at_hand: AtHand) -> T | BodiesNeeded:
         def call(database: ReadDatabase) -> T | BodiesNeeded:
             try:
-                return function(_SnapshotView(database, self._messages, at_hand))
+                view = _SnapshotView(database, self._messages, at_hand)
+                buried = {buried_id(id_) for id_ in database.ids(TOMBSTONE)}
+                return function(visible(view, buried, self._tables.catalogue.known))
             except BodiesNeeded as needed:
                 return needed
 
@@ -224,9 +230,14 @@ class Readers:
         except asyncio.CancelledError:
             # `close` drops reads that have not begun. Nobody cancelled the one who waits, so it is told, not cancelled.
             task = asyncio.current_task()
-            if self._closed and running is not None and running.cancelled() and not (task and task.cancelling()):
+            dropped = running is not None and running.cancelled() and not (task and task.cancelling())
+            if dropped and self._is_closed():
                 raise _stopping() from None
             raise
+
+    def _is_closed(self) -> bool:
+        # Another task may close this while one waits, which a type checker does not think of.
+        return self._closed
 
     def _late(self) -> Unavailable:
         return Unavailable(f"the read database did not answer within {self._timeout.total_seconds():g} s")

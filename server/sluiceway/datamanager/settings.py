@@ -38,6 +38,7 @@ class DataManagerSettings:
         body_timeout: of one read of them from the object storage.
         ring_bytes: of memory for the newest transactions, for subscribers (eight times their encoding).
         subscriber_bytes: as much waiting for one subscriber cuts it.
+        sweep_interval: between two looks for what tombstones have hidden and nobody has removed yet.
         check_interval: between two looks at etcd when nothing else talks to it.
         checkpoint_entries: as many log entries in the object storage since the newest manifest make a checkpoint due.
             Fewer: new servers start sooner, and more is written.
@@ -81,6 +82,7 @@ class DataManagerSettings:
     body_timeout: timedelta = timedelta(seconds=10)
     ring_bytes: int = 8 * _MIB
     subscriber_bytes: int = _MIB
+    sweep_interval: timedelta = timedelta(seconds=1)
     check_interval: timedelta = timedelta(seconds=5)
     checkpoint_entries: int = 10_000
     checkpoint_bytes: int = 64 * _MIB

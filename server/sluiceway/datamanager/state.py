@@ -53,10 +53,12 @@ from sluiceway.datamanager.model import (
     Put,
     Query,
     RecordType,
+    View,
     Where,
 )
 from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase, Row
 from sluiceway.datamanager.tables import Version
+from sluiceway.datamanager.tombstones import TOMBSTONE, Buried, buried_id, check_not_buried, visible
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.records.log.v1 import log_pb2
 
@@ -150,6 +152,8 @@ class State:
         self._written = applied.position
         self._total_bytes = applied.total_bytes
         self._writes = 0
+        self._buried: set[Buried] = {buried_id(id_) for id_ in database.ids(TOMBSTONE)}
+        self._batch_buried: dict[Buried, bool] = {}
         self.keep_after_us = 0
         self.flushed = LogSequence(0, 0)
 
@@ -183,12 +187,14 @@ class State:
             for call in calls:
                 position = Position(sequence, len(logged))
                 try:
-                    decision = call.function(_BatchView(self, position, call.at_hand))
+                    view = self._view(position, call)
+                    decision = call.function(view)
                     if not decision.actions:
                         outcomes.append(Outcome(decision.value, before))
                         continue
                     check_count(decision.actions)
                     self._check_types(decision)
+                    check_not_buried(view, decision.actions)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
                     check_size(cost)
                 except BodiesNeeded as needed:
@@ -222,7 +228,15 @@ class State:
             return Prepared(outcomes, entry, tuple(logged), self._batch, self._batch_groups)
         finally:
             self._batch, self._batch_groups, self._unwritten = {}, {}, {}
+            self._batch_buried = {}
             self._database.rollback()
+
+    def _view(self, position: Position, call: Call) -> View:
+        buried = self._buried
+        if self._batch_buried:
+            buried = {key for key in buried if self._batch_buried.get(key, True)}
+            buried |= {key for key, is_there in self._batch_buried.items() if is_there}
+        return visible(_BatchView(self, position, call.at_hand), buried, self._catalogue.known)
 
     def _check_types(self, decision: Decision[Any]) -> None:
         for action in decision.actions:
@@ -240,6 +254,7 @@ class State:
         records = effects_of(transaction)
         self._batch.update(records)
         self._unwritten.update(records)
+        self._batch_buried.update(_tombstones(records))
         for name in transaction.applied.groups:
             self._batch_groups[name] = transaction.applied.position
 
@@ -272,6 +287,8 @@ class State:
             self._unapplied.append(item.entry)
             self._committed.update(item.records)
             self._committed_groups.update(item.groups)
+            for key, is_there in _tombstones(item.records).items():
+                (self._buried.add if is_there else self._buried.discard)(key)
             for key, version in item.records.items():
                 self._remember(key, version)
             for name, revision in item.groups.items():
@@ -353,6 +370,17 @@ class State:
             return None if known.version is None else known.version.revision
         return self._database.revision(type_, id_)
 
+    def find_fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        """Read a record's exact columns; needs no body."""
+        key = (type_.name, id_)
+        for layer in (self._batch, self._committed):
+            if key in layer:
+                return _fields(type_, layer[key])
+        known = self._cache.get(key)
+        if known is not None:
+            return _fields(type_, known.version)
+        return self._database.fields(type_, id_)
+
     def find_group(self, name: str) -> Position | None:
         """Read a change group's exact revision."""
         if name in self._batch_groups:
@@ -432,6 +460,10 @@ class State:
         self._cache.put(key, _Known(version), weight)
 
 
+def _fields(type_: RecordType[Any], version: Version | None) -> Fields | None:
+    return None if version is None else {column.name: column.of(version.message) for column in type_.columns}
+
+
 def effects_of(transaction: LoggedTransaction) -> Records:
     """Tell what a transaction leaves of each record that it touches."""
     records: Records = {}
@@ -446,6 +478,11 @@ def effects_of(transaction: LoggedTransaction) -> Records:
             case _:
                 pass
     return records
+
+
+def _tombstones(records: Records) -> dict[Buried, bool]:
+    """Tell which tombstones a change sets (True) or removes."""
+    return {buried_id(id_): version is not None for (name, id_), version in records.items() if name == TOMBSTONE.name}
 
 
 class _BatchView:
@@ -463,6 +500,9 @@ class _BatchView:
     def get(self, type_: RecordType[M], id_: str) -> M | None:
         version = self._state.find(type_, id_, self._at_hand)
         return None if version is None else cast(M, version.message)
+
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        return self._state.find_fields(type_, id_)
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
         return self._state.find_revision(type_, id_)

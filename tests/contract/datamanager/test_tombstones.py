@@ -1,0 +1,316 @@
+"""What has a tombstone is gone at once with all that is below it, and is removed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
+from sluiceway.datamanager.port import Database
+from sluiceway.datamanager.sweeper import Sweeper
+from sluiceway.datamanager.tombstones import TOMBSTONE, bury, check_under, uncovered
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway.records.log.v1 import log_pb2
+from tests.fakes.database import FakeDatabase
+from tests.support.conditions import eventually
+from tests.support.databases import FAST, open_database
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _type(name: str, *indexes: tuple[str, ...], under: tuple[Under, ...] = ()) -> RecordType[log_pb2.Epoch]:
+    return RecordType(
+        name,
+        log_pb2.Epoch,
+        columns=(Column("parent", lambda m: m.writer), Column("rank", lambda m: m.number)),
+        indexes=indexes,
+        under=under,
+    )
+
+
+GROUP = _type("folder", ("parent",), under=(Under("folder", "parent", path=True),))
+"""Its id and its column are one path."""
+PROJECT = _type("project", ("parent",), ("rank",), under=(Under("folder", "parent", path=True),))
+RUN = _type("run", ("parent", "rank"), ("rank",), under=(Under("project", "parent"),))
+TASK = _type("task", ("parent", "rank"), under=(Under("run", "parent"),))
+LOOSE = _type("loose", ("rank",))
+TYPES = (GROUP, PROJECT, RUN, TASK, LOOSE)
+
+# Only what the tests themselves make sweeps, so that they see what is hidden and still there.
+NO_SWEEP = replace(FAST, sweep_interval=timedelta(hours=1))
+
+
+@pytest.fixture(params=["real", "fake"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path, etcd_prefix: str) -> AsyncIterator[Database]:
+    if request.param == "fake":
+        yield FakeDatabase(TYPES)
+        return
+    kv = EtcdStore([request.getfixturevalue("etcd_endpoint")])
+    storage = PosixStorage(tmp_path / "objects")
+    async with open_database(kv, storage, tmp_path, prefix=etcd_prefix, types=TYPES, settings=NO_SWEEP) as real:
+        yield real
+    await storage.close()
+    await kv.close()
+
+
+def put(type_: RecordType[log_pb2.Epoch], id_: str, parent: str = "", rank: int = 0) -> Put:
+    return Put(type_, id_, log_pb2.Epoch(writer=parent, number=rank))
+
+
+def tree(runs: int = 3) -> list[Action]:
+    """Two projects in two groups of one organisation and one in another, each with runs of two tasks."""
+    actions: list[Action] = [put(GROUP, path, path) for path in ("a", "a/b", "a/c", "ab")]
+    for project, group in (("p1", "a/b"), ("p2", "a/c"), ("p3", "ab")):
+        actions.append(put(PROJECT, project, group))
+        for number in range(runs):
+            actions.append(put(RUN, f"{project}-{number}", project, number))
+            actions += [put(TASK, f"{project}-{number}/{name}", f"{project}-{number}", number) for name in "xy"]
+    return [*actions, put(LOOSE, "free", rank=1)]
+
+
+def everything(view: View) -> dict[str, list[str]]:
+    return {type_.name: [id_ for id_, _ in view.scan(type_)] for type_ in TYPES}
+
+
+def under(everything_: dict[str, list[str]], *projects: str) -> dict[str, list[str]]:
+    """What of it belongs to some projects, and is below no other."""
+    return {
+        name: [id_ for id_ in ids if not id_.startswith("p") or id_[:2] in projects]
+        for name, ids in everything_.items()
+    }
+
+
+async def delete(database: Database, type_: RecordType[log_pb2.Epoch], id_: str) -> None:
+    await database.commit(bury(type_, id_, now=NOW))
+
+
+async def test_all_below_is_gone_at_once_for_every_way_of_reading(database):
+    await database.commit(tree())
+    before = await database.read(everything)
+    await delete(database, PROJECT, "p1")
+
+    assert await database.read(everything) == under(before, "p2", "p3")
+    for type_, id_ in ((PROJECT, "p1"), (RUN, "p1-0"), (TASK, "p1-0/x")):
+        with pytest.raises(NotFound):
+            await database.get(type_, id_)
+        assert await database.read(lambda view, t=type_, i=id_: (view.revision(t, i), view.fields(t, i))) == (
+            None,
+            None,
+        )
+    assert (await database.list(RUN, Query(where={"parent": "p1"}, order=("rank",)))).records == ()
+    assert [id_ for id_, _ in (await database.list(RUN, Query(order=("rank",)))).records] == [
+        "p2-0", "p3-0", "p2-1", "p3-1", "p2-2", "p3-2",
+    ]  # fmt: skip
+    assert await database.read(lambda view: view.count(RUN, {}, limit=100)) == 6
+    assert (await database.get(RUN, "p2-0")).writer == "p2"
+
+
+async def test_a_path_buries_what_is_below_it_and_not_what_begins_alike(database):
+    await database.commit(tree())
+    before = await database.read(everything)
+    await delete(database, GROUP, "a")
+    assert await database.read(everything) == under(before, "p3") | {"folder": ["ab"]}
+
+
+async def test_transaction_functions_do_not_see_it_either_and_not_in_the_same_batch(database):
+    await database.commit(tree())
+
+    def read(view: View) -> Decision[object]:
+        return Decision((view.get(TASK, "p1-0/x"), everything(view)["run"], view.count(RUN, {}, limit=50)))
+
+    seen = (await database.transact(read)).value
+    assert seen[0] is not None
+    await delete(database, PROJECT, "p1")
+    task, runs, count = (await database.transact(read)).value
+    assert (task, count) == (None, 6)
+    assert runs == ["p2-0", "p2-1", "p2-2", "p3-0", "p3-1", "p3-2"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [put(PROJECT, "p1", "a/b"), put(RUN, "p1-9", "p1"), put(RUN, "p1-0", "p1", 7)],
+    ids=["itself", "a child", "a change of one"],
+)
+async def test_what_is_buried_cannot_be_written(database, action):
+    await database.commit(tree())
+    await delete(database, PROJECT, "p1")
+    with pytest.raises(FailedPrecondition, match="is being deleted") as raised:
+        await database.commit([action])
+    assert raised.value.reason == "BEING_DELETED"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("order", ["rank", "-rank"])
+async def test_pages_are_full_and_lose_nothing(database, size, order):
+    await database.commit(tree(runs=8))
+    await delete(database, PROJECT, "p2")
+    found: list[str] = []
+    token = ""
+    while True:
+        page = await database.list(RUN, Query(order=(order,), size=size, token=token))
+        found += [id_ for id_, _ in page.records]
+        token = page.next_token
+        if not token:
+            break
+        assert len(page.records) == size
+    expected = [f"{project}-{number}" for number in range(8) for project in ("p1", "p3")]
+    assert found == (expected if order == "rank" else expected[::-1])
+
+
+async def test_pages_over_many_hidden_ones(database):
+    await database.commit([put(PROJECT, "p1", "a"), put(PROJECT, "p2", "a")])
+    for first in range(0, 1200, 400):
+        await database.commit([put(RUN, f"h{n:04}", "p1", n) for n in range(first, first + 400)])
+    await database.commit([put(RUN, "seen", "p2", 700)])
+    await delete(database, PROJECT, "p1")
+    page = await database.list(RUN, Query(order=("rank",), size=2))
+    assert [id_ for id_, _ in page.records] == ["seen"]
+    assert page.next_token == ""
+
+
+async def sweep(database: Database, types: Iterable[RecordType[log_pb2.Epoch]] = TYPES) -> int:
+    sweeper = Sweeper(database, {t.name: t for t in (*types, TOMBSTONE)}, clock=SystemClock())  # type: ignore[arg-type]
+    steps = 0
+    while await sweeper.step():
+        steps += 1
+        assert steps < 10_000
+    return steps
+
+
+def left(view: View) -> dict[str, list[str]]:
+    return everything(uncovered(view)) | {"tombstone": [id_ for id_, _ in uncovered(view).scan(TOMBSTONE)]}
+
+
+async def test_a_sweep_leaves_nothing_of_it_and_all_of_the_rest(database):
+    await database.commit(tree(runs=40))
+    before = await database.read(everything)
+    await delete(database, GROUP, "a")
+    hidden = await database.read(everything)
+    sweeper = Sweeper(database, {t.name: t for t in (*TYPES, TOMBSTONE)}, clock=SystemClock())
+    while await sweeper.step():
+        assert await database.read(everything) == hidden, "a step let something be seen, or hid more"
+    assert await database.read(left) == under(before, "p3") | {"folder": ["ab"], "tombstone": []}
+    # It may be made anew.
+    await database.commit([put(GROUP, "a", "a"), put(PROJECT, "p1", "a"), put(RUN, "p1-0", "p1")])
+    assert (await database.get(RUN, "p1-0")).writer == "p1"
+
+
+async def test_a_sweep_is_made_of_small_transactions_and_never_of_many_tombstones(database):
+    await database.commit([put(GROUP, "g", "g"), put(PROJECT, "p", "g")])
+    for first in range(0, 1500, 500):
+        await database.commit([put(RUN, f"{n:05}", "p", n) for n in range(first, first + 500)])
+        await database.commit([put(TASK, f"{n:05}/t", f"{n:05}") for n in range(first, first + 500)])
+    await delete(database, PROJECT, "p")
+    start = database.position
+    sweeper = Sweeper(database, {t.name: t for t in (*TYPES, TOMBSTONE)}, clock=SystemClock())
+    most = 0
+    while await sweeper.step():
+        most = max(most, len((await database.read(left))["tombstone"]))
+    assert most <= 502
+    assert await database.read(left) == {
+        "folder": ["g"], "project": [], "run": [], "task": [], "loose": [], "tombstone": [],
+    }  # fmt: skip
+    end = database.position
+    async with aclosing(database.subscribe(after=start)) as changes:
+        async for applied in changes:
+            assert len(applied.actions) <= 1001
+            if applied.position == end:
+                break
+
+
+async def test_two_sweepers_share_the_work(database):
+    await database.commit(tree(runs=20))
+    await delete(database, GROUP, "a")
+    one, other = (Sweeper(database, {t.name: t for t in (*TYPES, TOMBSTONE)}, clock=SystemClock()) for _ in range(2))
+    more = True
+    while more:
+        more = await one.step()
+        more = await other.step() or more
+    assert (await database.read(left))["tombstone"] == []
+    assert len((await database.read(everything))["run"]) == 20
+
+
+async def test_a_running_server_sweeps_by_itself_and_another_server_sees_nothing_of_it(
+    tmp_path, etcd_endpoint, etcd_prefix
+):
+    kv = EtcdStore([etcd_endpoint])
+    storage = PosixStorage(tmp_path / "objects")
+    quick = replace(FAST, sweep_interval=timedelta(milliseconds=20))
+
+    def at(server: str, settings=NO_SWEEP):
+        return open_database(
+            kv, storage, tmp_path, prefix=etcd_prefix, types=TYPES, server_id=server, settings=settings
+        )
+
+    async with at("one") as one, at("two") as two:
+        await one.commit(tree())
+        await delete(one, PROJECT, "p1")
+        await two.linearize()
+        seen = await two.read(everything)
+        assert "p1-0" not in seen["run"]
+        # One that is started while something is buried knows it too.
+        async with at("three") as three:
+            assert await three.read(everything) == seen
+            assert (await three.transact(lambda view: Decision(everything(view)))).value == seen
+        async with at("four", quick):
+
+            async def swept() -> bool:
+                await two.linearize()
+                return (await two.read(left))["tombstone"] == []
+
+            await eventually(swept)
+        assert await two.read(everything) == seen
+        assert (await two.read(left))["task"] == seen["task"]
+    await storage.close()
+    await kv.close()
+
+
+@pytest.mark.parametrize(
+    ("types", "says"),
+    [
+        ((_type("run", under=(Under("project", "parent"),)),), "needs that type"),
+        (
+            (_type("project"), _type("run", under=(Under("project", "parent"),))),
+            "an index that begins with that column",
+        ),
+        (
+            (_type("project"), _type("run", ("parent", "rank"), under=(Under("project", "parent", path=True),))),
+            "an index of that column alone",
+        ),
+        ((_type("run", ("parent",), under=(Under("run", "parent"),)),), "below itself"),
+        (
+            (
+                _type("one", ("parent",), under=(Under("two", "parent"),)),
+                _type("two", ("parent",), under=(Under("one", "parent"),)),
+            ),
+            "below itself",
+        ),
+    ],
+)
+def test_faults_of_a_declaration_are_found_when_the_database_is_opened(types, says):
+    with pytest.raises(InvalidInput, match=says):
+        check_under({type_.name: type_ for type_ in types})
+
+
+async def test_a_database_is_not_opened_with_such_a_declaration(tmp_path, etcd_endpoint, etcd_prefix):
+    kv, storage = EtcdStore([etcd_endpoint]), PosixStorage(tmp_path / "objects")
+    with pytest.raises(InvalidInput, match="index"):
+        async with DataManager.open(
+            kv=kv,
+            storage=storage,
+            prefix=etcd_prefix,
+            path=tmp_path / "one",
+            types=(_type("project"), _type("run", under=(Under("project", "parent"),))),
+        ):
+            pass
+    await storage.close()
+    await kv.close()
