@@ -7,6 +7,7 @@ checked whole when it is read, so that nothing else has to ask whether its files
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -141,7 +142,7 @@ class ManifestStore:
         Raises:
             ValueError: it is not one that a reader would take.
         """
-        body = encode_manifest(manifest)
+        body = await asyncio.to_thread(encode_manifest, manifest)
         return await self._storage.put_if_absent(self.key(from_sequence_proto(manifest.sequence)), body)
 
     async def read(self, sequence: LogSequence) -> Manifest:
@@ -152,7 +153,8 @@ class ManifestStore:
             ManifestDamaged: it is not what was written.
         """
         key = self.key(sequence)
-        manifest = decode_manifest(key, await self._storage.get(key))
+        # In a thread: one of a large database names thousands of files.
+        manifest = await asyncio.to_thread(decode_manifest, key, await self._storage.get(key))
         if from_sequence_proto(manifest.sequence) != sequence:
             raise ManifestDamaged(key, f"it is the manifest of {from_sequence_proto(manifest.sequence)}")
         return manifest
