@@ -139,6 +139,7 @@ class Committer:
                 await self._wake.wait()
                 await self._slow_down()
                 await self._store.slow_down()
+                await self._leave_turn()
                 self._wake.clear()
                 async with self._core.advance:
                     if await self._commit_once():
@@ -174,6 +175,17 @@ class Committer:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_SLOWDOWN_SECONDS * min(excess / span, 1.0)):
                 await core.flushed_up_to.reach(core.tip.position.sequence)
+
+    async def _leave_turn(self) -> None:
+        """Let servers that have lost several times write before this one goes on."""
+        core = self._core
+        seconds = core.turns.pause(core.clock.monotonic())
+        if seconds:
+            try:
+                async with asyncio.timeout(seconds):
+                    await core.tip_at.reach(core.following)
+            except TimeoutError:
+                core.turns.waited()
 
     async def _commit_once(self) -> bool:
         """Commit one batch. False: etcd is away, and the caller should wait a little."""

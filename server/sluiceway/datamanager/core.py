@@ -22,6 +22,7 @@ from typing import TypeVar
 import structlog
 
 from sluiceway.datamanager.entries import LogEntry, from_micros, micros
+from sluiceway.datamanager.filefaults import telling
 from sluiceway.datamanager.log import FlushMark, HeadMark, LogLook
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.port import DatabaseLost, Seen
@@ -30,6 +31,7 @@ from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.standing import Foundation, Stores
 from sluiceway.datamanager.state import Prepared, State
 from sluiceway.datamanager.subscriptions import Subscriptions
+from sluiceway.datamanager.turns import Turns
 from sluiceway.datamanager.waiting import Mark
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, Unavailable
@@ -85,6 +87,8 @@ class Core:
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
+        self.turns = Turns(settings.server_id)
+        self.tip_at: Mark[LogSequence] = Mark(applied.position.sequence)
         self._flushed_at = clock.monotonic()
         self.last_heard = clock.monotonic()
         self.state.flushed = foundation.flushed.sequence
@@ -112,6 +116,7 @@ class Core:
         ended = Unavailable("this server stops, or lost its database; ask again, or another server", reason="STOPPING")
         self.applied.end(ended)
         self.flushed_up_to.end(ended)
+        self.tip_at.end(ended)
 
     def lose(self, error: DatabaseLost | DataLoss) -> None:
         """End this database: a call found out that it cannot go on."""
@@ -126,8 +131,13 @@ class Core:
             raise self._lost
 
     async def in_writer(self, function: Callable[[], T]) -> T:
-        """Run something in the writer's thread, after what was given to it before."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, function)
+        """Run something in the writer's thread, after what was given to it before.
+
+        Raises:
+            ReadFileFault: the read database's disk is full or broken; this database ends.
+        """
+        told = telling(self.state.path, function)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, told)
 
     # -- moving the tip; all of these need `advance`
 
@@ -223,6 +233,8 @@ class Core:
         same = entry.sequence.epoch == self.tip.position.sequence.epoch
         total = (self.tip.total_bytes if same else 0) + len(entry.raw)
         self.tip = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
+        self.turns.wrote(entry.writer, self.clock.monotonic())
+        self.tip_at.move(entry.sequence)
         self._subscriptions.publish(prepared.transactions)
         self._apply_due.set()
         if len(self.state.inbox) >= _INBOX_LIMIT:
@@ -263,7 +275,8 @@ class Core:
 
     async def apply_once(self) -> None:
         """Write what is committed into the read database."""
-        self.state.keep_after_us = micros(self.clock.now()) - int(self.settings.history.total_seconds() * 1e6)
+        self.state.now_us = micros(self.clock.now())
+        self.state.keep_after_us = self.state.now_us - int(self.settings.history.total_seconds() * 1e6)
         async with self._applying:
             self.applied.move(await self.in_writer(self.state.apply))
 

@@ -32,6 +32,7 @@ from sluiceway.datamanager.core import Core
 from sluiceway.datamanager.datafiles import FileStore
 from sluiceway.datamanager.duties import Duties, DutyStatus
 from sluiceway.datamanager.entries import Catalogue
+from sluiceway.datamanager.filefaults import fault_in
 from sluiceway.datamanager.flusher import Flusher
 from sluiceway.datamanager.follower import Follower
 from sluiceway.datamanager.loading import FileOfThisServer
@@ -171,6 +172,7 @@ class DataManager:
             DataLoss: parts of the log are missing or damaged.
             Unavailable: etcd or the object storage is away.
             DatabaseLost: it was open, or nearly, and cannot be gone on with; the body was cancelled.
+            ReadFileFault: the disk of the read database is full or broken; if the body ran, it was cancelled.
             ExceptionGroup: a loop failed otherwise while the body ran; the body was cancelled.
         """
         clock = clock or SystemClock()
@@ -242,6 +244,10 @@ class DataManager:
                     for loop in loops:
                         loop.cancel()
         except BaseExceptionGroup as errors:
+            fault = fault_in(errors)
+            if fault is not None:
+                log.warning("read_database_unusable", reason=fault.reason, error=fault.message)
+                raise fault from errors
             loss = loss_in(errors)
             if loss is None:
                 raise

@@ -30,6 +30,7 @@ from sluiceway.datamanager.blocks import IndexBlock, RecordBlock
 from sluiceway.datamanager.changes import CHANGE_GROUP
 from sluiceway.datamanager.datafiles import FileStore
 from sluiceway.datamanager.entries import GENESIS_DIGEST, from_sequence_proto
+from sluiceway.datamanager.filefaults import fault_of, forget_damage, is_marked_damaged, telling
 from sluiceway.datamanager.lineage import Lineage
 from sluiceway.datamanager.manifests import ManifestStore
 from sluiceway.datamanager.model import LogSequence, Position, Value
@@ -116,16 +117,22 @@ class FileOfThisServer:
         )
 
     async def _in_writer(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.writer, function)
+        return await asyncio.get_running_loop().run_in_executor(self.writer, telling(self.path, function))
 
     def _open_as_it_is(self) -> ReadDatabase | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if is_marked_damaged(self.path):
+            log.warning("read_database_damaged", path=str(self.path))
+            return None
         try:
             database = ReadDatabase(self.path, self.tables, writes=True)
             if database.belongs_to(self.database_id, self.lineage.present):
                 return database
             database.close()
         except ReadDatabase.Damaged as error:
+            fault = fault_of(error, self.path)
+            if fault is not None and fault.reason != "READ_DATABASE_DAMAGED":
+                raise  # the file may be well, and its disk is not: nothing is deleted
             log.warning("read_database_damaged", error=str(error))
         return None
 
@@ -134,6 +141,7 @@ class FileOfThisServer:
         database = ReadDatabase(self.path, self.tables, writes=True)
         start = Position(LogSequence(self.lineage.epochs[0], 0), 0)
         database.create(self.database_id, self.lineage.present, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
+        forget_damage(self.path)
         log.info("read_database_made", path=str(self.path))
         return database
 
@@ -181,6 +189,7 @@ class FileOfThisServer:
         database.begin()
         database.claim(self.database_id, self.lineage.present, start_after(manifest))
         database.commit()
+        forget_damage(self.path)
         return database
 
 

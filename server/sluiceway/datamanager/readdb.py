@@ -326,11 +326,15 @@ class ReadDatabase:
         (count,) = self._connection.execute(statement.text, statement.arguments).fetchone()
         return int(count)
 
-    def add_entries(self, entries: Iterable[LogEntry]) -> None:
-        """Keep log entries for subscribers and the flusher."""
+    def add_entries(self, entries: Iterable[LogEntry], *, now_us: int) -> None:
+        """Keep log entries for subscribers and the flusher.
+
+        One whose time is to come, because some server's clock was ahead, ages from now on: the log's times never fall,
+        so all that follow it have that time too, and would be kept until it has passed.
+        """
         self._connection.executemany(
             "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)",
-            [(entry_key(entry.sequence), entry.time_us, entry.raw) for entry in entries],
+            [(entry_key(entry.sequence), min(entry.time_us, now_us), entry.raw) for entry in entries],
         )
 
     def entries_after(self, sequence: LogSequence, *, limit: int, max_bytes: int) -> list[bytes]:
@@ -356,7 +360,8 @@ class ReadDatabase:
     def drop_entries(self, *, before_us: int, flushed: LogSequence, limit: int) -> int:
         """Forget entries that are older than a time and in the object storage; answers how many."""
         return self._connection.execute(
-            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE time_us < ? AND key <= ? ORDER BY time_us"
-            " LIMIT ?)",
+            # In the log's order, whatever clocks did meanwhile: what is kept has no gap.
+            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE key <="
+            " (SELECT max(key) FROM entries WHERE time_us < ? AND key <= ?) ORDER BY key LIMIT ?)",
             (before_us, entry_key(flushed), limit),
         ).rowcount

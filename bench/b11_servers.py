@@ -1,0 +1,216 @@
+"""B11: three servers on one etcd and one object storage against one.
+
+    python -m bench.b11_servers [--quick] [--seconds N] [--rounds N]
+
+Each server is a process of its own with a datamanager and writers. The writers are as many in all whether one server
+has them or three. Two loads: `etcd`, a few writers, where one entry after the other is on its way and the log is what
+limits; and `full`, 255 writers, where batches are large and, on a machine of two cores, the servers' own work limits:
+every server applies what all write. Rounds alternate between one and three servers; ratios are of one round, and the
+table shows their medians. The processor's share says what limited: three servers that leave the cores idle are limited
+by the log, and those that fill them by the machine.
+
+Goals: at least 0.9 of the commits of one server; no server's p99 above five times another's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from bench.b3_commits import RECORD, change
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.posix import PosixStorage
+from tests.support.etcd import etcd_process
+
+LOADS = {"etcd": 6, "full": 255}
+GOAL_COMMITS, GOAL_FAIRNESS = 0.9, 5.0
+BODY_BYTES = 256
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What one server did. Times in milliseconds."""
+
+    server: int
+    commits: int
+    entries: int
+    p50: float
+    p99: float
+    most: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Round:
+    seconds: float
+    servers: list[Worked]
+
+    @property
+    def rate(self) -> float:
+        return sum(each.commits for each in self.servers) / self.seconds
+
+    @property
+    def cores(self) -> float:
+        return sum(each.cpu for each in self.servers) / self.seconds
+
+    @property
+    def unfairness(self) -> float:
+        return max(each.p99 for each in self.servers) / min(each.p99 for each in self.servers)
+
+    @property
+    def share(self) -> float:
+        """Of the server with the fewest commits, of what would be its equal part."""
+        return min(each.commits for each in self.servers) * len(self.servers) / sum(e.commits for e in self.servers)
+
+
+async def work(server: int, endpoint: str, folder: Path, prefix: str, writers: int) -> Worked:
+    """Be one server: open, say so, wait for the word, write, and tell."""
+    async with AsyncExitStack() as stack:
+        store = EtcdStore([endpoint])
+        stack.push_async_callback(store.close)
+        storage = PosixStorage(folder / "objects")
+        stack.push_async_callback(storage.close)
+        database = await stack.enter_async_context(
+            DataManager.open(
+                kv=store,
+                storage=storage,
+                prefix=prefix,
+                path=folder / f"{prefix}-{server}",
+                types=[RECORD],
+                settings=DataManagerSettings(server_id=f"server-{server}"),
+            )
+        )
+        bodies = [os.urandom(BODY_BYTES) for _ in range(writers)]
+        await asyncio.gather(*(database.transact(change(server * 1000 + n, bodies[n])) for n in range(writers)))
+        print("ready", flush=True)
+        seconds = float(await asyncio.to_thread(sys.stdin.readline))
+        took: list[float] = []
+        entries: set[int] = set()
+        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_SELF)
+
+        async def write(writer: int) -> None:
+            while (start := time.perf_counter()) < began + seconds:
+                done = await database.transact(change(server * 1000 + writer, bodies[writer]))
+                took.append(time.perf_counter() - start)
+                entries.add(done.position.sequence.counter)
+
+        await asyncio.gather(*(write(writer) for writer in range(writers)))
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        took.sort()
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        at = [took[min(int(len(took) * part), len(took) - 1)] * 1000 for part in (0.5, 0.99, 1.0)]
+        return Worked(server, len(took), len(entries), at[0], at[1], at[2], cpu)
+
+
+def measure(endpoint: str, folder: Path, prefix: str, servers: int, writers: int, seconds: float) -> Round:
+    """Run servers at once; answers what they did."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.b11_servers", "--worker", str(number), endpoint, str(folder), prefix]
+            + [str(writers // servers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(servers)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != "ready":
+                raise RuntimeError("a server did not start")
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{seconds}\n")
+            process.stdin.flush()
+        outputs = [process.communicate(timeout=seconds + 60)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    return Round(seconds, [Worked(**json.loads(output.splitlines()[-1])) for output in outputs])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round of two seconds")
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    if arguments.worker:
+        server, endpoint, folder, prefix, writers = arguments.worker
+        worked = uvloop.run(work(int(server), endpoint, Path(folder), prefix, int(writers)))
+        print(json.dumps({name: getattr(worked, name) for name in Worked.__dataclass_fields__}), flush=True)
+        return 0
+    seconds, rounds = (2.0, 1) if arguments.quick else (arguments.seconds, arguments.rounds)
+    found: dict[str, list[tuple[Round, Round]]] = {load: [] for load in LOADS}
+    with tempfile.TemporaryDirectory() as folder, etcd_process(Path(folder) / "etcd") as etcd:
+        for number in range(rounds):
+            for load, writers in LOADS.items():
+                one, three = (
+                    measure(etcd.endpoint, Path(folder), f"{load}-{count}-{number}", count, writers, seconds)
+                    for count in (1, 3)
+                )
+                found[load].append((one, three))
+    print(
+        "load  writers  servers  commits/s  entries/s  p50 ms  p99 ms by server     least share  cores  ratio  unfair"
+    )
+    met = True
+    summary = {}
+    for load, pairs in found.items():
+        ratio = statistics.median(three.rate / one.rate for one, three in pairs)
+        unfair = statistics.median(three.unfairness for _, three in pairs)
+        for count, shown in ((1, pairs[len(pairs) // 2][0]), (3, pairs[len(pairs) // 2][1])):
+            p99 = " ".join(f"{each.p99:.1f}" for each in shown.servers)
+            entries = sum(each.entries for each in shown.servers) / seconds
+            p50 = statistics.median(each.p50 for each in shown.servers)
+            tail = f"{ratio:>6.2f} {unfair:>7.1f}" if count == 3 else ""
+            print(
+                f"{load:<5} {LOADS[load]:>7} {count:>8} {shown.rate:>10.0f} {entries:>10.0f} {p50:>7.1f}  {p99:<20}"
+                f" {shown.share:>10.2f} {shown.cores:>6.2f} {tail}"
+            )
+        summary[load] = {"ratio": round(ratio, 3), "unfairness": round(unfair, 2)}
+        met = met and ratio >= GOAL_COMMITS and unfair <= GOAL_FAIRNESS
+    print(f"goals (commits {GOAL_COMMITS}, p99 within {GOAL_FAIRNESS:g} times): {'met' if met else 'NOT met'}")
+    record(summary)
+    return 0 if met else 1
+
+
+def record(summary: dict[str, dict[str, float]]) -> None:
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    content = {
+        "benchmark": "b11",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "loads": summary,
+    }
+    (folder / "b11.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
