@@ -15,8 +15,8 @@ server together are below 100 MB, whatever the number of records:
     pictures of running runs    24 MiB    `sluiceway.runservice.run_cache`
     large configurations        12 MiB    `sluiceway.runservice.configs`
 
-Beside them, while it runs, each read of old records has up to 8 MiB of their bodies (`AT_HAND_BYTES`); at most four do
-at one time (`READS_OF_OLD_RECORDS`).
+Beside them, while it runs, each read of old records has up to 8 MiB of their bodies (`AT_HAND_BYTES`); at most four
+reads and four transactions fetch some at one time (`READS_OF_OLD_RECORDS`).
 
 None of them needs more: what a run at work touches was touched a moment ago, and the pages of the read database are
 also in the cache of the operating system.

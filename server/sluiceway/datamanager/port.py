@@ -81,7 +81,8 @@ class Database(Protocol):
                 by a recovery. Read, then decide.
             Exhausted: the transaction is over 4 MiB or 10,000 actions.
             DeadlineExceeded: only when `durable`: it is committed, and not in the object storage after a minute.
-            Unavailable: nothing was written; the store is away, or too much waits to be flushed.
+            Unavailable: nothing was written; the store is away, or too much waits to be flushed, or the function needs
+                old records (`OLD_RECORDS_UNAVAILABLE`), and the object storage that has them is away.
         """
         ...
 
@@ -103,7 +104,9 @@ class Database(Protocol):
         """Run a pure function over one consistent view that has applied at least `after`.
 
         Raises:
-            Unavailable: this server did not reach `after` within 2 s.
+            Unavailable: this server did not reach `after` within 2 s; or, with the reason `OLD_RECORDS_UNAVAILABLE`, it
+                needs old records, and the object storage that has them is away.
+            Exhausted: reason `TOO_MANY_OLD_RECORDS`: it wants more than 8 MiB of old records at once.
         """
         ...
 

@@ -25,7 +25,6 @@ from sluiceway.datamanager.caches import (
     Lru,
     weight_of_message,
 )
-from sluiceway.datamanager.filefaults import told
 from sluiceway.datamanager.model import Fields, Page, Position, Query, RecordType, View, Where
 from sluiceway.datamanager.readdb import ReadDatabase, Row
 from sluiceway.datamanager.tables import Tables
@@ -106,7 +105,7 @@ class _SnapshotView:
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
         rows, token = self._database.select(type_, query)
         messages = [self._messages.of(type_, row, self._at_hand) for row in rows]
-        if None in messages:
+        if any(message is None for message in messages):
             raise BodiesNeeded(self._missing(type_, rows))
         return Page(tuple(zip((row.id for row in rows), cast(list[M], messages), strict=True)), token)
 
@@ -244,13 +243,12 @@ class Readers:
         return Unavailable(f"the read database did not answer within {self._timeout.total_seconds():g} s")
 
     def _run(self, function: Callable[[ReadDatabase], T]) -> T:
-        with told(self._path):
-            database = self._connection()
-            database.begin(snapshot=True)
-            try:
-                return function(database)
-            finally:
-                database.rollback()
+        database = self._connection()
+        database.begin(snapshot=True)
+        try:
+            return function(database)
+        finally:
+            database.rollback()
 
     def _connection(self) -> ReadDatabase:
         found: ReadDatabase | None = getattr(self._local, "database", None)

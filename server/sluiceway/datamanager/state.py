@@ -15,7 +15,6 @@ rolled back when the batch is ready.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -123,8 +122,6 @@ class State:
 
     Attributes:
         inbox: committed batches, put there by the event loop's thread in their order; the only door for it.
-        path: of the read database's file.
-        now_us: the time of the last look at the clock.
         keep_after_us: older entries are not kept for subscribers.
         flushed: entries after it are kept whatever their age, because the flusher reads them here.
     """
@@ -138,7 +135,6 @@ class State:
         max_batch_bytes: int,
     ) -> None:
         self._database = database
-        self.path = database.path
         self._catalogue = catalogue
         self._writer = writer
         self._max_batch_bytes = max_batch_bytes
@@ -158,7 +154,6 @@ class State:
         self._writes = 0
         self._buried: set[Buried] = {buried_id(id_) for id_ in database.ids(TOMBSTONE)}
         self._batch_buried: dict[Buried, bool] = {}
-        self.now_us = 0
         self.keep_after_us = 0
         self.flushed = LogSequence(0, 0)
 
@@ -181,7 +176,6 @@ class State:
         """
         self._receive()
         sequence = last.position.sequence.next()
-        self.now_us = time_us
         time_us = max(time_us, last.time_us)
         time = from_micros(time_us)
         batch = log_pb2.Batch()
@@ -206,8 +200,6 @@ class State:
                 except BodiesNeeded as needed:
                     outcomes.append(Outcome(None, before, needed=needed))
                     continue
-                except sqlite3.Error:
-                    raise  # of the file, and not of this function
                 except Exception as error:
                     del batch.transactions[len(logged) :]
                     outcomes.append(Outcome(None, before, error))
@@ -317,12 +309,9 @@ class State:
             times_us = {entry.sequence: entry.time_us for entry in self._unapplied}
             self._database.write(self._committed, self._committed_groups, times_us=times_us)
             self._database.add_entries(
-                (
-                    entry
-                    for entry in self._unapplied
-                    if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
-                ),
-                now_us=self.now_us,
+                entry
+                for entry in self._unapplied
+                if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
             )
             if self._writes % _DROP_EVERY == 0:
                 self._database.drop_entries(before_us=self.keep_after_us, flushed=self.flushed, limit=_DROP_AT_ONCE)
@@ -420,7 +409,7 @@ class State:
         self._settle()
         rows, token = self._database.select(type_, query)
         messages = [self._message(type_, row, at_hand) for row in rows]
-        if None in messages:
+        if any(message is None for message in messages):
             raise BodiesNeeded(self._missing(type_, rows, at_hand))
         return Page(tuple(zip((row.id for row in rows), cast(list[M], messages), strict=True)), token)
 

@@ -122,6 +122,11 @@ async def test_old_runs_are_what_they_were(place: Place) -> None:
         assert await answers(at, runs) == expected
         assert await logs(database, runs, at) == expected_logs
         assert [await RunConfigs(database, None, inline_bytes=1 << 20).of_run(run_id) for run_id in runs] == configs
+        # What a transaction function reads of them.
+        error = await refusal(at.stub.CancelRun(pb.CancelRunRequest(run_id=runs[0])))
+        assert error.code is Code.FAILED_PRECONDITION
+        await at.stub.StopRun(pb.StopRunRequest(run_id=runs[2]))
+        assert (await at.world.run(runs[2])).HasField("stop_request")
 
 
 async def test_a_run_goes_on_at_a_server_that_never_had_its_bodies(place: Place) -> None:
