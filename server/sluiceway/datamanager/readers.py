@@ -25,6 +25,7 @@ from sluiceway.datamanager.caches import (
     Lru,
     weight_of_message,
 )
+from sluiceway.datamanager.filefaults import told
 from sluiceway.datamanager.model import Fields, Page, Position, Query, RecordType, View, Where
 from sluiceway.datamanager.readdb import ReadDatabase, Row
 from sluiceway.datamanager.tables import Tables
@@ -243,12 +244,13 @@ class Readers:
         return Unavailable(f"the read database did not answer within {self._timeout.total_seconds():g} s")
 
     def _run(self, function: Callable[[ReadDatabase], T]) -> T:
-        database = self._connection()
-        database.begin(snapshot=True)
-        try:
-            return function(database)
-        finally:
-            database.rollback()
+        with told(self._path):
+            database = self._connection()
+            database.begin(snapshot=True)
+            try:
+                return function(database)
+            finally:
+                database.rollback()
 
     def _connection(self) -> ReadDatabase:
         found: ReadDatabase | None = getattr(self._local, "database", None)

@@ -15,6 +15,7 @@ rolled back when the batch is ready.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -122,6 +123,8 @@ class State:
 
     Attributes:
         inbox: committed batches, put there by the event loop's thread in their order; the only door for it.
+        path: of the read database's file.
+        now_us: the time of the last look at the clock.
         keep_after_us: older entries are not kept for subscribers.
         flushed: entries after it are kept whatever their age, because the flusher reads them here.
     """
@@ -135,6 +138,7 @@ class State:
         max_batch_bytes: int,
     ) -> None:
         self._database = database
+        self.path = database.path
         self._catalogue = catalogue
         self._writer = writer
         self._max_batch_bytes = max_batch_bytes
@@ -154,6 +158,7 @@ class State:
         self._writes = 0
         self._buried: set[Buried] = {buried_id(id_) for id_ in database.ids(TOMBSTONE)}
         self._batch_buried: dict[Buried, bool] = {}
+        self.now_us = 0
         self.keep_after_us = 0
         self.flushed = LogSequence(0, 0)
 
@@ -176,6 +181,7 @@ class State:
         """
         self._receive()
         sequence = last.position.sequence.next()
+        self.now_us = time_us
         time_us = max(time_us, last.time_us)
         time = from_micros(time_us)
         batch = log_pb2.Batch()
@@ -200,6 +206,8 @@ class State:
                 except BodiesNeeded as needed:
                     outcomes.append(Outcome(None, before, needed=needed))
                     continue
+                except sqlite3.Error:
+                    raise  # of the file, and not of this function
                 except Exception as error:
                     del batch.transactions[len(logged) :]
                     outcomes.append(Outcome(None, before, error))
@@ -309,9 +317,12 @@ class State:
             times_us = {entry.sequence: entry.time_us for entry in self._unapplied}
             self._database.write(self._committed, self._committed_groups, times_us=times_us)
             self._database.add_entries(
-                entry
-                for entry in self._unapplied
-                if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
+                (
+                    entry
+                    for entry in self._unapplied
+                    if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
+                ),
+                now_us=self.now_us,
             )
             if self._writes % _DROP_EVERY == 0:
                 self._database.drop_entries(before_us=self.keep_after_us, flushed=self.flushed, limit=_DROP_AT_ONCE)
