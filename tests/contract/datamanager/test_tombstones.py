@@ -203,9 +203,9 @@ async def test_a_sweep_leaves_nothing_of_it_and_all_of_the_rest(database):
 
 async def test_a_sweep_is_made_of_small_transactions_and_never_of_many_tombstones(database):
     await database.commit([put(GROUP, "g", "g"), put(PROJECT, "p", "g")])
-    for first in range(0, 1500, 500):
-        await database.commit([put(RUN, f"{n:05}", "p", n) for n in range(first, first + 500)])
-        await database.commit([put(TASK, f"{n:05}/t", f"{n:05}") for n in range(first, first + 500)])
+    for first in range(0, 600, 300):
+        await database.commit([put(RUN, f"{n:05}", "p", n) for n in range(first, first + 300)])
+        await database.commit([put(TASK, f"{n:05}/t", f"{n:05}") for n in range(first, first + 300)])
     await delete(database, PROJECT, "p")
     start = database.position
     sweeper = sweeper_of(database)
