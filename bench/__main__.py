@@ -35,6 +35,7 @@ FIGURES = (
     Figure("b8_pass"),
     Figure("b9_start", ("--repeat", "3"), ("--repeat", "10")),
     Figure("b10_config"),
+    Figure("b11_servers", ("--quick",)),
 )
 
 
