@@ -64,9 +64,9 @@ async def unflushed(site: Site) -> AsyncIterator[DataManager]:
         yield database
 
 
-async def fill(database: DataManager, round_: int, *, records: int = 30) -> None:
-    """Write, change and delete some records, in a few entries; what is there depends on all rounds."""
-    for n in range(records):
+async def fill(database: DataManager, round_: int, *, records: int = 30, first: int = 0) -> None:
+    """Write and change some records, one entry for each; what is there depends on all rounds."""
+    for n in range(first, first + records):
         text = f"{round_}-{n}" * 20
         id_ = f"{n:03}" if n % 3 else f"{round_}-{n:03}"
         await database.commit(
@@ -174,12 +174,16 @@ def importer(
 
 
 async def written(site: Site, rounds: int = 2) -> dict[tuple[str, str], bytes]:
-    """A database with a checkpoint after each round but the last, all of it flushed; answers what is in it."""
+    """A database with a checkpoint after each round but the last, all of it flushed; answers what is in it.
+
+    Each round has three segments at least.
+    """
     found: dict[tuple[str, str], bytes] = {}
     for round_ in range(rounds):
         async with opened(site) as database:
-            await fill(database, round_)
-            await flushed(database)
+            for first in (0, 10, 20):
+                await fill(database, round_, records=10, first=first)
+                await flushed(database)
             found = await everything(database)
         if round_ < rounds - 1:
             await checkpoint(site)

@@ -199,9 +199,13 @@ async def _take(changes: Changes, entries: Sequence[LogEntry], end: _End) -> _En
 
 
 async def _check_whole(stored: _Stored, lineage: Lineage, end: LogSequence) -> None:
-    last = await stored.segments.last(lineage)
-    if last is not None and last.last > end:
-        raise _gap(end, last.first)
+    """Raise `DataLoss` when the object storage has more of the history after a gap; what was flushed since is none."""
+    reached = end
+    async for segment in stored.segments.after(end, lineage):
+        reached = segment.last
+    beyond = [first for first in await stored.segments.firsts() if first > reached and lineage.contains(first)]
+    if beyond and beyond[0] != lineage.following(reached):
+        raise _gap(reached, beyond[0])
 
 
 def _gap(end: LogSequence, next_: LogSequence) -> DataLoss:
