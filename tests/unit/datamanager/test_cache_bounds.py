@@ -28,6 +28,7 @@ from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.state import Call, Prepared, State
 from sluiceway.datamanager.subscriptions import Subscriptions
 from sluiceway.datamanager.tables import Tables
+from sluiceway.datamanager.tombstones import TOMBSTONE
 from sluiceway.runservice import configs, run_cache
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import NOTE, TYPES, put
@@ -37,7 +38,7 @@ START = Position(LogSequence(1, 0), 0)
 
 @pytest.fixture
 def tables() -> Tables:
-    return Tables(Catalogue(TYPES))
+    return Tables(Catalogue((*TYPES, TOMBSTONE)))
 
 
 @pytest.fixture
