@@ -21,7 +21,14 @@ from typing import NamedTuple
 import zstandard
 from google.protobuf.message import DecodeError, Message
 
-from sluiceway.datamanager.columns import decode_blobs, decode_texts, encode_blobs, encode_texts, transpose
+from sluiceway.datamanager.columns import (
+    decode_blobs,
+    decode_texts,
+    encode_blobs,
+    encode_texts,
+    transpose,
+    transpose_back,
+)
 from sluiceway.datamanager.model import LogSequence, Position, Value
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.storage.v1 import storage_pb2
@@ -241,8 +248,7 @@ def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     bodies: list[bytes | None] = [None] * count
     for at, body in zip(local, message.local_bodies, strict=True):
         bodies[at] = body
-    revisions = transpose(message.revisions, count) if count else b""
-    return IndexBlock(ids, revisions, made, bodies)
+    return IndexBlock(ids, transpose_back(message.revisions, _REVISION.size), made, bodies)
 
 
 def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:

@@ -12,15 +12,24 @@ from collections.abc import Sequence
 
 from sluiceway.records.storage.v1.storage_pb2 import Values
 
-__all__ = ["decode_blobs", "decode_texts", "encode_blobs", "encode_texts", "transpose"]
+__all__ = ["decode_blobs", "decode_texts", "encode_blobs", "encode_texts", "transpose", "transpose_back"]
 
 # Equal values that are longer are found without it.
 _WIDEST = 255
 
 
 def transpose(data: bytes, width: int) -> bytes:
-    """Put the first bytes of values of `width` bytes before the second ones, and so on. By their number: undo it."""
+    """Put the first bytes of values of `width` bytes before the second ones, and so on."""
     return b"".join(data[at::width] for at in range(width))
+
+
+def transpose_back(data: bytes, width: int) -> bytes:
+    """Undo `transpose`. A copy for each place in a value: values are shorter than columns are long."""
+    count = len(data) // width
+    made = bytearray(len(data))
+    for at in range(width):
+        made[at::width] = data[at * count : (at + 1) * count]
+    return bytes(made)
 
 
 def encode_texts(texts: Sequence[str]) -> Values:
@@ -59,7 +68,7 @@ def decode_blobs(values: Values, count: int) -> Sequence[bytes]:
 
 def _joined(values: Values, count: int) -> bytes:
     _check_count(len(values.transposed), count * values.width)
-    return transpose(values.transposed, count)
+    return transpose_back(values.transposed, values.width)
 
 
 def _check_count(found: int, expected: int) -> None:
