@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from botocore.exceptions import ClientError
 
-from sluiceway.foundation.errors import FailedPrecondition, SluicewayError
+from sluiceway.foundation.errors import FailedPrecondition, SluicewayError, Unavailable
 from sluiceway.objectstorage.s3_calls import S3Calls, Try
 from sluiceway.objectstorage.s3_errors import Fault, FaultKind, read_fault
 from sluiceway.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER
@@ -28,7 +28,7 @@ _BODY = b"sluiceway"
 
 
 async def check_endpoint(calls: S3Calls) -> None:
-    """Try out what is needed, and leave nothing.
+    """Try out what is needed, and leave nothing. A storage that is full is taken as it is, with a warning.
 
     Raises:
         FailedPrecondition: there is no such bucket (`BUCKET_NOT_FOUND`); it ignores conditional puts
@@ -40,6 +40,11 @@ async def check_endpoint(calls: S3Calls) -> None:
     try:
         await _check_puts(calls, name)
         await _check_reads(calls, name)
+    except Unavailable as error:
+        if error.reason != "STORAGE_FULL":
+            raise
+        # A server has to start on a full storage, to read and to make room. Nothing can be won there meanwhile.
+        log.warning("s3_is_full", storage=calls.address.place, error=str(error))
     except BaseException:
         # What went wrong first is what counts.
         with suppress(SluicewayError):

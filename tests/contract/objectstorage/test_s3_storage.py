@@ -497,6 +497,21 @@ async def test_a_storage_that_is_full_says_so_at_once(s3_server, s3_owner, statu
         assert await storage.head("u") is None
 
 
+async def test_a_storage_that_is_full_can_be_opened_read_and_emptied(s3_server, s3_owner):
+    url = s3_server.url("full")
+    async with opened(url) as storage:
+        await storage.put("a", b"1")
+    async with s3_proxy(s3_server.endpoint) as proxy:
+        proxy.next("PUT", *[answer_with(507, "InsufficientStorage")] * 2)
+        async with opened(s3_server.url("full", endpoint=proxy.endpoint)) as storage:
+            assert await storage.get("a") == b"1"
+            with pytest.raises(Unavailable) as caught:
+                await storage.put_if_absent("b", b"1")
+            assert caught.value.reason == "STORAGE_FULL"
+            await storage.delete("a")
+            await storage.put("b", b"1")
+
+
 async def test_a_cancelled_call_leaves_the_storage_usable(s3_server, s3_owner):
     async with behind_proxy(s3_server) as (storage, proxy):
         await storage.put("a", b"1")
