@@ -146,18 +146,22 @@ class FileStore:
         def decode(block: int, data: bytes) -> list[StoredRecord]:
             return record_block(ref.key, footer, block, data).between(first, last)
 
-        async with aclosing(self._blocks(ref, footer, begin, end, decode)) as blocks:
-            async for found in blocks:
-                if found:
-                    yield found
+        async with aclosing(self._blocks(ref, footer, begin, end, decode)) as pieces:
+            async for piece in pieces:
+                for found in piece:
+                    if found:
+                        yield found
 
-    async def record_blocks(self, ref: FileRef) -> AsyncGenerator[RecordBlock, None]:
-        """Give the blocks of a data file as they are, in columns: for reading millions of records. As `records`."""
+    async def record_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[RecordBlock], None]:
+        """Give the blocks of a data file as they are, in columns, some at a time: for reading millions of records.
+
+        Raises what `records` raises.
+        """
         footer = await self._footer(ref, FileKind.DATA)
         decode = partial(record_block, ref.key, footer)
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as blocks:
-            async for block in blocks:
-                yield block
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
         """Give the rows of an index dump by id, some at a time and never none. Otherwise as `records`."""
@@ -166,17 +170,21 @@ class FileStore:
         def decode(block: int, data: bytes) -> list[StoredRow]:
             return index_block(ref.key, footer, block, data).rows()
 
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as blocks:
-            async for found in blocks:
-                yield found
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
+            async for piece in pieces:
+                for found in piece:
+                    yield found
 
-    async def index_blocks(self, ref: FileRef) -> AsyncGenerator[IndexBlock, None]:
-        """Give the blocks of an index dump as they are, in columns: for reading millions of rows. As `rows`."""
+    async def index_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[IndexBlock], None]:
+        """Give the blocks of an index dump as they are, in columns, some at a time: for reading millions of rows.
+
+        Raises what `records` raises.
+        """
         footer = await self._footer(ref, FileKind.INDEX)
         decode = partial(index_block, ref.key, footer)
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as blocks:
-            async for block in blocks:
-                yield block
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def index_columns(self, ref: FileRef) -> tuple[tuple[str, ...], int]:
         """Tell the columns of an index dump and the version of the record type that computed them. As `records`."""
@@ -326,7 +334,7 @@ class FileStore:
 
     async def _blocks(
         self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[int, bytes], T]
-    ) -> AsyncGenerator[T, None]:
+    ) -> AsyncGenerator[Sequence[T], None]:
         """Give what `decode` makes of blocks, in order; while one range of them is used, the next one is read."""
 
         async def read(part: BlockRange) -> Sequence[T]:
@@ -338,11 +346,9 @@ class FileStore:
             for part in ranges(footer, begin, end):
                 reading, ahead = ahead, asyncio.create_task(read(part))
                 if reading is not None:
-                    for block in await reading:
-                        yield block
+                    yield await reading
             if ahead is not None:
-                for block in await ahead:
-                    yield block
+                yield await ahead
         finally:
             if ahead is not None:
                 ahead.cancel()

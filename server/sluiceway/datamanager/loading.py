@@ -171,8 +171,9 @@ class FileOfThisServer:
         table = self.tables.find(name)
         if table is not None and await self._has_its_columns(file, table):
             async with aclosing(self.files.index_blocks(file.index)) as rows:
-                async for block in rows:
-                    await self._in_writer(lambda block=block: filling.add_rows(table, block))  # type: ignore[misc]
+                async for some in rows:
+                    # Of many blocks at once: a hop to a thread may wait for another one's turn at the interpreter.
+                    await self._in_writer(lambda some=some: filling.add_rows(table, some))  # type: ignore[misc]
             return
         async with aclosing(self.files.record_blocks(file.data)) as records:
             async for found in records:
@@ -221,14 +222,19 @@ class _Filling:
         self.records = 0
         self.remote: dict[str, int] = {}
 
-    def add_rows(self, table: Table, block: IndexBlock) -> None:
+    def add_rows(self, table: Table, blocks: Sequence[IndexBlock]) -> None:
         """Add rows of an index dump."""
         name = table.type.name
-        self.remote[name] = self.remote.get(name, 0) + block.bodies.count(None)
-        self._insert_of_type(table, block.ids, _each(block.revisions), block.columns, block.bodies)
+        for block in blocks:
+            self.remote[name] = self.remote.get(name, 0) + block.bodies.count(None)
+            self._insert_of_type(table, block.ids, _each(block.revisions), block.columns, block.bodies)
 
-    def add_records(self, name: str, block: RecordBlock) -> None:
+    def add_records(self, name: str, blocks: Sequence[RecordBlock]) -> None:
         """Add records of a data file, of a type that may be known or not."""
+        for block in blocks:
+            self._add_records(name, block)
+
+    def _add_records(self, name: str, block: RecordBlock) -> None:
         revisions = _each(block.revisions)
         table = self._tables.find(name)
         if name == CHANGE_GROUP:

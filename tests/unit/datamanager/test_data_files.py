@@ -94,7 +94,7 @@ async def test_an_index_dump_gives_back_what_was_written(content: list[StoredRow
     ref = await write_index(store, content)
     assert await store.index_columns(ref) == (COLUMNS, 3)
     assert await read_rows(store, ref) == content
-    blocks = [block async for block in store.index_blocks(ref)]
+    blocks = [block async for some in store.index_blocks(ref) for block in some]
     for at in range(len(COLUMNS)):
         assert [value for block in blocks for value in block.columns[at]] == [row.values[at] for row in content]
     assert [body for block in blocks for body in block.bodies] == [row.body for row in content]
