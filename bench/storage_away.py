@@ -16,7 +16,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,7 +75,14 @@ def main() -> int:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "minutes": options.minutes,
-        **{name: value for name, value in asdict(outage).items() if name != "acknowledged"},
+        "answered": dict(outage.answered),
+        "refused": dict(outage.refused),
+        "slow_after_s": outage.slow_after,
+        "refused_after_s": outage.refused_after,
+        "longest_s": round(outage.longest, 2),
+        "most_unflushed_bytes": outage.most_unflushed,
+        "most_in_etcd_bytes": outage.most_in_etcd,
+        "well_after_s": round(outage.back_after, 2),
     }
     (folder / "storage_away.json").write_text(json.dumps(content, indent=2) + "\n")
     return 0

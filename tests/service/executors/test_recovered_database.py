@@ -1,0 +1,110 @@
+"""The hold, and what executors bring back, on a real database that was really recovered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.model import Decision
+from sluiceway.datamanager.opening import Never, RecoverPolicy, WhenOwnEtcd
+from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway.runservice.records import ASSIGNMENT, PLACER, PLACER_ID, RECORD_TYPES, TASK
+from tests.fakes.kv import FakeKeyValueStore
+from tests.support.conditions import eventually
+from tests.support.databases import FAST
+from tests.support.executor_side import House, ScriptedExecutor
+from tests.support.run_engine import request
+from tests.support.storage_away import SwitchedStorage
+
+
+@asynccontextmanager
+async def opened(
+    house: House, kv: FakeKeyValueStore, storage: SwitchedStorage, folder: Path, policy: RecoverPolicy
+) -> AsyncIterator[DataManager]:
+    """Open the database as the house's own; one that cannot be flushed does not wait for that when it ends."""
+    settings = replace(FAST, server_id="one", stop_timeout=timedelta(milliseconds=200))
+    async with DataManager.open(
+        kv=kv, storage=storage, prefix="p", path=folder, types=RECORD_TYPES, settings=settings, recover=policy
+    ) as database:
+        house.db = database  # type: ignore[assignment]  # the real one in place of the fake
+        yield database
+
+
+async def _status(database: DataManager, run_id: str) -> str:
+    (task,) = await database.read(lambda view: [record.task for _, record in view.scan(TASK, f"{run_id}/")])
+    return run_pb2.TaskStatus.Name(task.status).removeprefix("TASK_STATUS_")
+
+
+async def _until(database: DataManager, run_id: str, status: str) -> None:
+    async def holds() -> bool:
+        return await _status(database, run_id) == status
+
+    await eventually(holds)
+
+
+@pytest.mark.parametrize("phase", ["RUNNING", "SUCCESS"])
+async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str, tmp_path: Path) -> None:
+    house = House(lost_after=timedelta(minutes=15))
+    posix, kv = PosixStorage(tmp_path / "objects"), FakeKeyValueStore()
+    storage = SwitchedStorage(posix)
+    executor, other = ScriptedExecutor(), ScriptedExecutor("e2", journal="journal-2")
+    async with AsyncExitStack() as stack:
+        for each in (executor, other):
+            stack.push_async_callback(each.leave)
+        stack.push_async_callback(posix.close)
+        async with opened(house, kv, storage, tmp_path / "one", Never()) as database, house.server() as server:
+            # Both are known; none is there when the run is made.
+            for each in (executor, other):
+                await each.welcomed(server)
+                await each.leave()
+
+            async def nobody_is_there() -> bool:
+                return server.directory.members("blue") == ()
+
+            await eventually(nobody_is_there)
+            run_id = (await server.engine.create_run(request(), created_by="admin")).value.run.id
+            await database.transact(lambda view: Decision(None), durable=True)
+            # From here on nothing reaches the storage.
+            storage.away = True
+            await executor.welcomed(server)
+            assign = (await executor.until("assign")).assign
+            await executor.confirm(assign.number)
+            await executor.reported(assign, phase)
+            assert await _status(database, run_id) == phase
+            await server.die()
+            await executor.leave()
+        # All of etcd goes, and the folder of the only server.
+        storage.away = False
+        kv.wipe(cluster_id=2)
+        house.kv.wipe(cluster_id=2)
+        async with opened(house, kv, storage, tmp_path / "anew", WhenOwnEtcd()) as database, house.server() as server:
+            assert database.epoch == 2
+            assert await _status(database, run_id) == "NOT_STARTED"
+            await other.welcomed(server)
+
+            async def is_held() -> bool:
+                record = await database.read(lambda view: view.get(PLACER, PLACER_ID))
+                return record is not None and record.held_epoch == 2
+
+            await eventually(is_held)
+            assert await _status(database, run_id) == "NOT_STARTED"
+            executor.hold(assign, phase)
+            assert (await executor.welcomed(server)).database_epoch == 2
+            await _until(database, run_id, "RUNNING")
+            assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
+            await _until(database, run_id, "SUCCESS")
+
+            async def is_open() -> bool:
+                return (await database.get(PLACER, PLACER_ID)).open_epoch == 2
+
+            await eventually(is_open)
+            assignments = await database.read(lambda view: [each for _, each in view.scan(ASSIGNMENT)])
+            assert [each.id for each in assignments] == [assign.assignment_id]
+            assert (executor.of("assign"), other.of("assign")) == ([], [])
