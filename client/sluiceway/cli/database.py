@@ -275,7 +275,7 @@ def recover(
             f"The database goes on from {kept}, in epoch {plan.epoch}.",
             f"Entries that only etcd has, and that are saved first: {len(end.tail)}." if end.tail else "",
             *(f"Given up: {void}." for void in end.void),
-            "Entries that only a server had, which does not run any more, are lost.",
+            "A server that is down may have more, in its read database: start it first. It saves that and waits.",
         )
         _ask("Recover?", yes)
 
