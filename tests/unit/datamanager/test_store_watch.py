@@ -94,17 +94,18 @@ async def test_a_file_that_is_large_and_mostly_free_is_told_of() -> None:
 async def test_the_refusal_says_what_to_do_and_ends_with_the_alarm() -> None:
     kv = FakeKeyValueStore()
     watched = watch(kv, FakeClock())
-    assert watched.refusal is None
-    kv.alarms = ("NOSPACE",)
-    await watched.look()
-    refusal = watched.refusal
+    refusals = [watched.refusal]
+    for alarms in (("NOSPACE",), ()):
+        kv.alarms = alarms
+        await watched.look()
+        refusals.append(watched.refusal)
+    before, refusal, after = refusals
+    assert before is None
+    assert after is None
     assert refusal is not None
     assert refusal.reason == "STORE_FULL"
     for word in ("etcd.example:2379", "NOSPACE", "compact", "defrag", "--quota-backend-bytes", "alarm disarm"):
         assert word in str(refusal)
-    kv.alarms = ()
-    await watched.look()
-    assert watched.refusal is None
 
 
 async def test_what_etcd_refused_is_known_before_the_next_look() -> None:
