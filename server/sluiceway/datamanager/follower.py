@@ -78,11 +78,17 @@ class Follower:
             await backoff.wait()
 
     async def _head_moved(self, raw: bytes) -> None:
-        if raw:
-            head = HeadMark.parse(raw)
-            if head.batch_id == self._committer.in_flight or head.sequence <= self._core.tip.position.sequence:
-                return
-        await self.sync()
+        if not raw:
+            await self.sync()  # says what is wrong: the key was deleted
+            return
+        core, head = self._core, HeadMark.parse(raw)
+        if head.batch_id == self._committer.in_flight or head.sequence <= core.tip.position.sequence:
+            return
+        async with core.advance:
+            # A commit that held the lock has heard of it meanwhile, when several servers write. Another look would only
+            # hold up the next one.
+            if head.sequence > core.tip.position.sequence:
+                await core.catch_up()
 
     async def _flushed_moved(self, raw: bytes) -> None:
         if raw:
