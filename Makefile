@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint format generate bench bench-full clean
+.PHONY: help setup run serve test lint format generate chaos-db bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -44,6 +44,11 @@ format: $(STAMP) ## Format, and fix what can be fixed.
 
 generate: $(STAMP) ## Generate the code of the protos.
 	scripts/generate.sh
+
+COUNT ?= 10000
+START ?= 1
+chaos-db: $(STAMP) ## Random histories of the database, checked: COUNT of them from seed START; see tests/properties/BUGS.md.
+	@$(PYTHON) -m tests.properties.run --count $(COUNT) --start $(START)
 
 bench: $(STAMP) ## All figures, small.
 	$(PYTHON) -m bench

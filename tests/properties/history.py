@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "Evaluation",
     "Fact",
+    "GetRecord",
     "History",
     "Outcome",
     "ReadRecord",
@@ -125,6 +126,18 @@ class ReadRecord:
 
 
 @dataclass
+class GetRecord:
+    """One `Database.get`; `value` None: it was told that there is no such record."""
+
+    server: str
+    type: str
+    id: str
+    began: int
+    ended: int
+    value: tuple[Any, ...] | None
+
+
+@dataclass
 class Delivery:
     """What one subscriber got: facts in the order in which they came; `topic` empty: all.
 
@@ -168,6 +181,7 @@ class History:
     head: bytes = b""
     attempts: list[Attempt] = field(default_factory=list)
     reads: list[ReadRecord] = field(default_factory=list)
+    gets: list[GetRecord] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     contents: list[Contents] = field(default_factory=list)
     losses: list[int] = field(default_factory=list)

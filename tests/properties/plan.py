@@ -11,7 +11,7 @@ from typing import Any
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.crashpoints import CRASH_POINTS
 from tests.properties.network import Chances
-from tests.properties.workload import draw_looks, draw_transaction
+from tests.properties.workload import IDS, draw_looks, draw_transaction
 
 __all__ = ["Plan", "PlannedStep", "draw_plan"]
 
@@ -31,6 +31,9 @@ class PlannedStep:
     after: float
     server: int = -1
     what: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"PlannedStep({self.kind!r}, {self.after!r}, {self.server}, {self.what!r})"
 
     def __str__(self) -> str:
         where = f" s{self.server}" if self.server >= 0 else ""
@@ -68,14 +71,17 @@ def draw_plan(seed: int) -> Plan:
     weights = [weight * rng.choice((0, 0.5, 1, 3)) for _, weight in faults]
     pace = rng.choice((0.001, 0.01, 0.1))
     for _ in range(rng.randint(8, 45)):
-        if faults and any(weights) and rng.random() < 0.25:
+        if faults and any(weights) and rng.random() < 0.35:
             draw = rng.choices([fault for fault, _ in faults], weights)[0]
             steps.append(draw(rng, servers))
         burst = rng.choice((1, 1, 1, 1, 3))
         for number in range(burst):
             after = 0.0 if number else rng.random() ** 2 * pace * 3
             server = rng.randrange(servers)
-            if rng.random() < 0.2:
+            if rng.random() < 0.08:
+                what: dict[str, Any] = {"type": rng.choice(("note", "work")), "id": rng.choice(IDS)}
+                steps.append(PlannedStep("get", after, server, what))
+            elif rng.random() < 0.2:
                 what = {"looks": draw_looks(rng, 4), "linear": rng.random() < 0.3, "after": rng.random() < 0.3}
                 steps.append(PlannedStep("read", after, server, what))
             else:
@@ -129,8 +135,10 @@ def _draw_chances(rng: random.Random, *, calm: bool) -> Chances:
     if calm:
         return Chances()
 
-    def chance(most: float) -> float:
-        return rng.choice((0.0, 0.0, 0.3, 1.0)) * most
+    sound_storage = rng.random() < 0.5
+
+    def chance(most: float, *, of_storage: bool = False) -> float:
+        return 0.0 if of_storage and sound_storage else rng.choice((0.0, 0.0, 0.3, 1.0)) * most
 
     return Chances(
         kv_lost_answer=chance(0.05),
@@ -138,10 +146,10 @@ def _draw_chances(rng: random.Random, *, calm: bool) -> Chances:
         kv_late=chance(0.04),
         kv_refused=chance(0.05),
         watch_breaks=chance(0.1),
-        storage_failed=chance(0.1),
-        storage_failed_applied=chance(0.1),
-        storage_failed_late=chance(0.1),
-        storage_slow=chance(0.05),
+        storage_failed=chance(0.1, of_storage=True),
+        storage_failed_applied=chance(0.1, of_storage=True),
+        storage_failed_late=chance(0.1, of_storage=True),
+        storage_slow=chance(0.05, of_storage=True),
     )
 
 
@@ -223,9 +231,9 @@ def _loss(rng: random.Random, servers: int) -> PlannedStep:
 
 
 _FAULTS = (
-    (_checkpoint, 4),
-    (_clean, 2),
-    (_loss, 1),
+    (_checkpoint, 6),
+    (_clean, 3),
+    (_loss, 3),
     (_crash, 6),
     (_stop, 1),
     (_pause, 2),

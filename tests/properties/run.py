@@ -14,19 +14,25 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.foundation.crashpoints import CRASH_POINTS
 from tests.properties.checker import check
+from tests.properties.network import Chances
 from tests.properties.plan import Plan, draw_plan
 from tests.properties.shrinking import shrink
 from tests.properties.world import happen
 
-__all__ = ["Failure", "describe", "fast_folder", "quiet", "run_plan", "run_seed", "shrunk"]
+__all__ = ["Failure", "describe", "fast_folder", "literal", "quiet", "run_plan", "run_seed", "shrunk"]
 
 _SHARED_MEMORY = Path("/dev/shm")
 """Memory, where SQLite's files cost nothing."""
@@ -74,7 +80,27 @@ def describe(failure: Failure) -> str:
     lines = [f"seed {failure.plan.seed}, {failure.plan.servers} servers, {len(failure.plan.steps)} steps:"]
     lines += [f"  {number:3} {step}" for number, step in enumerate(failure.plan.steps)]
     lines += [f"  -> {problem[:2000]}" for problem in failure.problems[:8]]
+    lines.append(f"as a regression: {literal(failure.plan)}")
     return "\n".join(lines)
+
+
+def literal(plan: Plan) -> str:
+    """Print a plan as Python, for `regressions.py`."""
+    given = (f"{field.name}={_value(getattr(plan, field.name))}" for field in fields(plan))
+    return f"Plan({', '.join(given)})"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"timedelta(seconds={value.total_seconds():g})"
+    if isinstance(value, DataManagerSettings | Chances):
+        given = (
+            f"{field.name}={_value(getattr(value, field.name))}"
+            for field in fields(value)
+            if getattr(value, field.name) != field.default
+        )
+        return f"{type(value).__name__}({', '.join(given)})"
+    return repr(value)
 
 
 # -- many
@@ -111,27 +137,35 @@ def main() -> int:
         )
     if options.show is not None:
         return _show(options.show)
-    began, done = time.monotonic(), 0
-    failures: list[Failure] = []
-    reached: set[str] = set()
-    spent = 0.0
-    with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=50) as pool:
-        for found, points, number, seconds in pool.imap_unordered(_work, _pieces(options.start, options.count)):
-            done += number
-            reached |= points
-            failures += found
-            for failure in found:
-                print(f"\nseed {failure.plan.seed} failed: {failure.problems[0][:300]}", flush=True)
-            spent += seconds
-            pace = f"{done / (time.monotonic() - began):.1f} a second, {spent / done * 1000:.0f} ms each"
-            print(f"\r{done} of {options.count} histories, {pace}, {len(failures)} failed ", end="", flush=True)
-    print()
+    failures, reached = _run_many(options.start, options.count, options.jobs)
     _report(failures, options.shrink)
-    from sluiceway.foundation.crashpoints import CRASH_POINTS
-
     if CRASH_POINTS - reached:
         print(f"no history came to: {', '.join(sorted(CRASH_POINTS - reached))}")
     return 1 if failures else 0
+
+
+def _run_many(start: int, count: int, jobs: int) -> tuple[list[Failure], set[str]]:
+    failures: list[Failure] = []
+    reached: set[str] = set()
+    began, done, spent = time.monotonic(), 0, 0.0
+    pieces = deque(_pieces(start, count))
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=50) as pool:
+        running = {pool.submit(_work, pieces.popleft()) for _ in range(min(2 * jobs, len(pieces)))}
+        while running:
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                found, points, number, seconds = future.result()
+                done, spent = done + number, spent + seconds
+                reached |= points
+                failures += found
+                for failure in found:
+                    print(f"\nseed {failure.plan.seed} failed: {failure.problems[0][:300]}", flush=True)
+                if pieces:
+                    running.add(pool.submit(_work, pieces.popleft()))
+            pace = f"{done / (time.monotonic() - began):.1f} a second, {spent / done * 1000:.0f} ms each"
+            print(f"\r{done} of {count} histories, {pace}, {len(failures)} failed ", end="", flush=True)
+    print()
+    return failures, reached
 
 
 def _report(failures: list[Failure], most: int) -> None:

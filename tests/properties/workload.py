@@ -28,6 +28,7 @@ from sluiceway.records.log.v1 import log_pb2
 
 __all__ = [
     "GROUPS",
+    "IDS",
     "NOTE",
     "TYPES",
     "WORK",
@@ -39,6 +40,7 @@ __all__ = [
     "draw_transaction",
     "look",
     "perform",
+    "type_named",
     "value_of",
 ]
 
@@ -72,6 +74,12 @@ _BY_NAME = {type_.name: type_ for type_ in TYPES}
 IDS = ("a", "b", "c", "d", "n/1", "n/2", "n/3", "n/ä", "\U0001f600", "\uffff")
 COLOURS = ("red", "blue", "")
 GROUPS = ("g", "h")
+
+
+def type_named(name: str) -> RecordType[Any]:
+    """Find a type."""
+    return _BY_NAME[name]
+
 
 Observation = Any
 """What one look saw, as plain values that compare."""

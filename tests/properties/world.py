@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sluiceway.datamanager.log import HeadMark
 from sluiceway.datamanager.model import (
     Decision,
     GroupRevision,
+    LogSequence,
     Position,
     Precondition,
     RecordAbsent,
@@ -30,13 +32,16 @@ from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.datamanager.recovery import Recovery
 from sluiceway.datamanager.segments import decode_segment
 from sluiceway.datamanager.standing import Kind, Stores
+from sluiceway.datamanager.verify import Finding, Verifier
 from sluiceway.foundation.crashpoints import Crashed
 from sluiceway.foundation.errors import (
     AlreadyExists,
     Conflict,
+    DataLoss,
     DeadlineExceeded,
     Exhausted,
     FailedPrecondition,
+    NotFound,
     OutOfRange,
     SluicewayError,
     Unavailable,
@@ -50,6 +55,7 @@ from tests.properties.history import (
     Entry,
     Evaluation,
     Fact,
+    GetRecord,
     History,
     Outcome,
     ReadRecord,
@@ -57,7 +63,18 @@ from tests.properties.history import (
 from tests.properties.network import KvWire, Network, StorageWire
 from tests.properties.plan import Plan, PlannedStep
 from tests.properties.simulation import Process, SimulatedClock, Simulation, Stuck, simulated_crash_points
-from tests.properties.workload import COLOURS, GROUPS, NOTE, TYPES, Look, Transaction, look, perform, value_of
+from tests.properties.workload import (
+    COLOURS,
+    GROUPS,
+    NOTE,
+    TYPES,
+    Look,
+    Transaction,
+    look,
+    perform,
+    type_named,
+    value_of,
+)
 
 __all__ = ["PREFIX", "happen"]
 
@@ -233,6 +250,16 @@ class World:
         self._waiting_for = ""
         self._snapshot: Snapshot | None = None
         self._clusters = 0
+        self._put_back = False  # whether etcd went back under its old cluster id
+        self._aged = False  # whether the clock was moved so far that something may be cleaned
+        chances = plan.chances
+        # Whether anything may have kept a server from storing what it wanted to.
+        self._storage_trouble = bool(
+            chances.storage_failed
+            or chances.storage_failed_applied
+            or chances.storage_failed_late
+            or chances.storage_slow
+        )
 
     async def run(self) -> None:
         """Make it happen, then let everything heal, and look at what is there."""
@@ -261,7 +288,10 @@ class World:
         """A server ended by itself. A store that is away is a reason, at the start; else only a loss of etcd is."""
         if _only(error, Unavailable | DeadlineExceeded):
             return
+        if isinstance(error, DatabaseLost) and error.reason == "LOG_GAP" and self._aged:
+            return  # it was behind for longer than segments are kept; it starts again from a manifest
         if self.history.losses and isinstance(error, DatabaseLost):
+            self._check_saved_by(server, error)
             if error.seen is not None and not self.plan.own_etcd:
                 server.policy = SeenItGoBack(error.seen)
             return
@@ -269,6 +299,18 @@ class World:
             return  # it stays up, not ready, and looks again
         self.problem(f"{server.name} ended by itself: {_describe(error)}")
         server.give_up()
+
+    def _check_saved_by(self, server: Server, error: DatabaseLost) -> None:
+        """A server that saw etcd change has stored all that it knew, if the storage let it."""
+        if error.reason != "ETCD_CHANGED" or error.seen is None or self._storage_trouble:
+            return
+        digest = error.seen.digest
+        by_digest = {entry.digest: entry for entry in self.history.entries}
+        while (entry := by_digest.get(digest)) is not None:
+            if entry.digest not in self.history.saved:
+                self.problem(f"{server.name} gave up, and {entry.sequence}, which it knew, is not in the storage")
+                return
+            digest = entry.previous_digest
 
     def _begin(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coro)
@@ -390,6 +432,18 @@ class World:
                 ReadRecord(server.name, looks, began, self.history.now(), linear, position, seen, wanted)
             )
 
+    def _do_get(self, step: PlannedStep) -> None:
+        self._clients.add(self._begin(self._get(self.servers[step.server], step.what["type"], step.what["id"])))
+
+    async def _get(self, server: Server, type_: str, id_: str) -> None:
+        with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed, asyncio.CancelledError):
+            process, database = await server.opened()
+            record = GetRecord(server.name, type_, id_, self.history.now(), 0, None)
+            with suppress(NotFound):
+                record.value = value_of(await process.call(database.get(type_named(type_), id_)))
+            record.ended = self.history.now()
+            self.history.gets.append(record)
+
     async def _subscribe(self, delivery: Delivery, number: int) -> None:
         """Follow the log through one server after another, and go on where the last one ended."""
         rng = random.Random(self.plan.seed + 3 + number)
@@ -473,12 +527,14 @@ class World:
         self._chores.add(self._begin(chore()))
 
     def _do_pause(self, step: PlannedStep) -> None:
+        self._storage_trouble = True
         process = self.servers[step.server].process
         if process is not None:
             process.pause()
             self._later(step.what["seconds"], process.resume)
 
     def _do_cut_off(self, step: PlannedStep) -> None:
+        self._storage_trouble = True
         name = self.servers[step.server].name
         self.network.cut_off.add(name)
         self._later(step.what["seconds"], lambda: self.network.cut_off.discard(name))
@@ -493,6 +549,8 @@ class World:
         self._later(step.what["seconds"], back)
 
     def _do_storage_away(self, step: PlannedStep) -> None:
+        self._storage_trouble = True
+
         def switch(value: bool) -> None:
             if step.what["full"]:
                 self.network.storage_full = value
@@ -516,6 +574,7 @@ class World:
 
     def _do_advance(self, step: PlannedStep) -> None:
         self.clock.offset += timedelta(hours=step.what["hours"])
+        self._aged = self._aged or step.what["hours"] > 1
 
     def _do_skew(self, step: PlannedStep) -> None:
         self.servers[step.server].clock.offset = timedelta(seconds=step.what["seconds"])
@@ -528,6 +587,7 @@ class World:
 
     def _do_clean(self, step: PlannedStep) -> None:
         self.clock.offset += timedelta(hours=step.what["hours"])
+        self._aged = self._aged or step.what["hours"] > 1
 
         async def work(process: Process, database: DataManager) -> None:
             duties = database._duties
@@ -562,6 +622,7 @@ class World:
             self.network.store.wipe(cluster_id=cluster)
         else:
             self._snapshot.cluster_id = cluster
+            self._put_back = self._put_back or step.what["cluster"] == "same"
             self.network.store.restore(self._snapshot)
         self.history.losses.append(self.history.now())
         self._later(step.what["recover_after"], lambda: self._chores.add(self._begin(self._recover())))
@@ -569,10 +630,25 @@ class World:
     async def _recover(self) -> None:
         """What an operator does: `sluice db recover`, again when it fails."""
 
-        async def work(recovery: Recovery) -> None:
-            await recovery.recover(cause="the history says so")
+        gap: LogSequence | None = None
 
-        await self._operate("recovery", work)
+        async def work(recovery: Recovery) -> None:
+            nonlocal gap
+            try:
+                await recovery.recover(cause="the history says so")
+            except DataLoss as error:
+                # An etcd that was put back under its old cluster id, and written: a flush of the time before may have
+                # trimmed what was written since. The message offers to give up what is after the gap.
+                if error.reason != "LOG_GAP" or not self._put_back:
+                    raise
+                gap = LogSequence.parse(error.metadata["before"])
+
+        async def give_up(recovery: Recovery) -> None:
+            assert gap is not None
+            self.history.restored.append((await recovery.restore(gap, cause="the history says so")).epoch)
+
+        if await self._operate("recovery", work) and gap is not None:
+            await self._operate("restore before a gap", give_up)
 
     async def _operate(self, what: str, work: Callable[[Recovery], Coroutine[Any, Any, None]]) -> bool:
         for _ in range(20):
@@ -613,14 +689,31 @@ class World:
         self.history.losses.append(self.history.now())
 
         async def work(recovery: Recovery) -> None:
+            before, losses = len(self.history.entries), len(self.history.losses)
             done = await recovery.restore(target, cause="the history says so")
-            if done.won:
-                self.history.restored.append(done.epoch)
+            if not done.won:
+                return
+            self.history.restored.append(done.epoch)
+            if losses == len(self.history.losses):
+                reported = sum(void.entries for void in done.void)
+                self._check_reported(done.epoch, reported, len(self.history.entries) - before)
 
         async def chore() -> None:
             await self._operate("restore", work)
 
         self._chores.add(self._begin(chore()))
+
+    def _check_reported(self, epoch: int, reported: int, meanwhile: int) -> None:
+        """A restore says how many entries it made void; those that came meanwhile it may have missed."""
+        first = next(entry for entry in self.history.entries if entry.sequence == LogSequence(epoch, 1))
+        before = self.history.entries[self.history.entries.index(first) - 1]
+        by_digest = {entry.digest: entry for entry in self.history.entries}
+        void, digest = 0, before.digest
+        while digest != first.previous_digest and digest in by_digest:
+            void += 1
+            digest = by_digest[digest].previous_digest
+        if digest == first.previous_digest and not void - meanwhile <= reported <= void:
+            self.problem(f"a restore made {void} entries void, and reported {reported}")
 
     # -- the end
 
@@ -643,13 +736,13 @@ class World:
         self._waiting_for = "chores"
         while self._chores:
             await asyncio.wait(set(self._chores))
-        self._waiting_for = "clients that were not answered"
-        while self._clients:
-            await asyncio.wait(set(self._clients))
         for server in self.servers:
             if server.wanted:
                 self._waiting_for = f"{server.name}, to serve the newest epoch"
                 await self._serves(server)
+        self._waiting_for = "clients that were not answered"
+        while self._clients:
+            await asyncio.wait(set(self._clients))
         for number, server in enumerate(self.servers):
             if server.wanted:
                 self._waiting_for = f"the last words of {server.name}"
@@ -666,16 +759,21 @@ class World:
             if server.wanted:
                 self._waiting_for = f"the contents of {server.name}"
                 await self._note_contents(server)
+        self._waiting_for = "verify"
+        await self._verify()
         for server in self.servers:
             self._waiting_for = f"the stop of {server.name}"
             await server.stop()
         self._check_segments()
 
     async def _serves(self, server: Server) -> None:
-        """Wait until a server has the epoch that etcd has."""
-        while True:
-            with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed):
-                process, database = await server.opened()
+        """Wait until a server has the epoch that etcd has; the operator looks again and again."""
+        for turn in count(1):
+            if turn % 5 == 0 and self.history.losses:
+                await self._recover()
+            with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed, TimeoutError):
+                async with asyncio.timeout(3):
+                    process, database = await server.opened()
                 await process.call(database.linearize())
                 if database.epoch == self._head().sequence.epoch:
                     return
@@ -689,19 +787,28 @@ class World:
 
     async def _last_words(self, server: Server, number: int) -> None:
         """Each server can still write."""
-        step = PlannedStep("transact", 0, number, {"transaction": Transaction((), (), ())})
-        step.what["transaction"] = Transaction((Look("scan"),), ())
-        self._do_transact(step)
-        await asyncio.wait(set(self._clients))
-        attempt = self.history.attempts[-1]
-        if attempt.outcome is not Outcome.DONE:
-            self.problem(f"{server.name} does not work after all faults have stopped: {attempt.error}")
+        error = ""
+        for _ in range(20):
+            self._do_transact(PlannedStep("transact", 0, number, {"transaction": Transaction((Look("scan"),))}))
+            await asyncio.wait(set(self._clients))
+            attempt = self.history.attempts[-1]
+            if attempt.outcome is Outcome.DONE:
+                return
+            # What was late may have ended it once more.
+            error = attempt.error
+            await asyncio.sleep(0.5)
+        self.problem(f"{server.name} does not work after all faults have stopped: {error}")
 
     def _note_head(self) -> None:
         self.history.head = self._head().digest
 
     async def _all_is_delivered(self) -> None:
-        facts = {fact.position: fact for entry in self.history.entries for fact in entry.facts}
+        by_digest = {entry.digest: entry for entry in self.history.entries}
+        facts: dict[Position, Fact] = {}
+        digest = self.history.head
+        while (entry := by_digest.get(digest)) is not None:
+            facts |= {fact.position: fact for fact in entry.facts}
+            digest = entry.previous_digest
         for delivery in self.history.deliveries:
             wanted = [
                 position
@@ -746,6 +853,28 @@ class World:
         self.history.contents.append(contents)
         now = self.history.now()
         self.history.reads.append(ReadRecord(server.name, _ALL_LISTS, now, now, True, contents.position, seen))
+
+    async def _verify(self) -> None:
+        """What `sluice db verify` says of what is there."""
+        process = Process("verify")
+        scratch = self.folder / "verify.sqlite"
+
+        async def run() -> list[Finding]:
+            verifier = Verifier(
+                KvWire(self.network, process),
+                StorageWire(self.network, process),
+                prefix=PREFIX,
+                types=TYPES,
+                scratch=scratch,
+                etcd_name="the simulated etcd",
+                now=self.clock.now,
+                timeout=timedelta(seconds=5),
+            )
+            return [found async for found in verifier.run() if isinstance(found, Finding)]
+
+        for found in await process.call(run()):
+            if found.is_fault:
+                self.problem(f"verify finds: {found.object}: {found.message}")
 
     def _check_segments(self) -> None:
         """The object storage has every entry of the history, once all is flushed."""

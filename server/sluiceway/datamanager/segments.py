@@ -201,10 +201,16 @@ class SegmentStore:
     async def last(self, lineage: Lineage) -> Segment | None:
         """Read the newest one of the history, without what is void; None when there is none."""
         await self._refresh(self._firsts[-1] if self._firsts else None)
-        for first in reversed(self._firsts):
-            if lineage.contains(first):
-                return (await self.read(first)).within(first, lineage)
-        return None
+        while True:
+            newest = next((first for first in reversed(self._firsts) if lineage.contains(first)), None)
+            if newest is None:
+                return None
+            try:
+                return (await self.read(newest)).within(newest, lineage)
+            except NotFound:
+                await self._refresh(None)  # cleaned since it was listed
+                if newest in self._firsts:
+                    raise
 
     async def after(self, sequence: LogSequence, lineage: Lineage) -> AsyncGenerator[Segment, None]:
         """Give what follows an entry of the history, oldest first, as long as it is contiguous.

@@ -7,10 +7,12 @@ whatever does not fit stops with exactly what was found (datamanager.md, "Recove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from sluiceway.datamanager.entries import GENESIS_DIGEST, from_micros, sequence_proto
 from sluiceway.datamanager.epochs import EpochInfo, Epochs
@@ -20,7 +22,7 @@ from sluiceway.datamanager.manifests import ManifestStore
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.segments import SegmentStore
 from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition, SluicewayError
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
@@ -40,6 +42,10 @@ __all__ = [
 ]
 
 _FIRST = 1
+
+T = TypeVar("T")
+
+_LOOKS = 5
 
 declare_crash_points("epoch.before-object", "epoch.after-object", "epoch.before-head", "epoch.after-head")
 
@@ -189,8 +195,23 @@ async def stored_end(stores: Stores, lineage: Lineage) -> StoredEnd | None:
 
     Raises:
         DataLoss: the last segment or manifest is damaged.
+        Unavailable: the object storage is away.
     """
-    return await _end_of(stores, lineage, await stores.segments.firsts(), await stores.manifests.sequences())
+
+    async def find() -> StoredEnd | None:
+        return await _end_of(stores, lineage, await stores.segments.firsts(), await stores.manifests.sequences())
+
+    return await _unless_cleaned(find)
+
+
+async def _unless_cleaned(find: Callable[[], Awaitable[T]]) -> T:
+    """Look again when what was listed is gone when it is read: it was cleaned, and a newer manifest has all of it."""
+    for _ in range(_LOOKS):
+        with suppress(NotFound):
+            return await find()
+    raise Unavailable(
+        "the object storage is cleaned faster than it can be looked at, or its lists are wrong; try again"
+    )
 
 
 async def _end_of(
@@ -225,6 +246,10 @@ async def look(stores: Stores, *, etcd_name: str) -> Holdings:
         DataLoss: an epoch object, or the last segment or manifest of the history, is damaged.
         Unavailable: etcd or the object storage is away.
     """
+    return await _unless_cleaned(lambda: _look(stores, etcd_name))
+
+
+async def _look(stores: Stores, etcd_name: str) -> Holdings:
     # Storage, etcd, storage: what the storage had before etcd was asked is in etcd, and what etcd says is in the
     # storage can be found there afterwards.
     firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
@@ -271,11 +296,14 @@ def _present(in_etcd: LogLook, newest_stored: int, epochs: Sequence[EpochInfo]) 
 
 
 async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> bytes | None:
+    # The entry itself first: an etcd that was put back may get a mark of the time before, from a message that was late.
+    entry = await log.entry(sequence)
+    if entry is not None:
+        return entry.digest
     for mark in (in_etcd.head, in_etcd.flushed):
         if mark is not None and mark.sequence == sequence:
             return mark.digest
-    entry = await log.entry(sequence)
-    return None if entry is None else entry.digest
+    return None
 
 
 def judge(found: Holdings, *, now: datetime) -> Standing:

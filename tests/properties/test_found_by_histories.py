@@ -1,0 +1,140 @@
+"""What histories found, as the smallest test that shows it. BUGS.md has a line for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.entries import decode_entry, encode_entry
+from sluiceway.datamanager.opening import WhenOwnEtcd
+from sluiceway.datamanager.recovery import Recovery
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.datamanager.standing import Kind, Stores
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.objectstorage.port import ObjectInfo
+from sluiceway.records.log.v1 import log_pb2
+from tests.fakes.kv import FakeKeyValueStore
+from tests.fakes.objectstorage import FakeObjectStorage
+from tests.support.databases import NOTE, TYPES, put
+
+SETTINGS = DataManagerSettings(flush_interval=timedelta(milliseconds=10))
+
+
+def recovery(kv: FakeKeyValueStore, storage: FakeObjectStorage) -> Recovery:
+    stores = Stores.of(kv, storage, prefix="p", etcd_timeout=timedelta(seconds=1))
+    return Recovery(stores, settings=SETTINGS, clock=SystemClock())
+
+
+class CleanedMeanwhile:
+    """A storage in which all segments are cleaned right after they were listed for the first time."""
+
+    def __init__(self, storage: FakeObjectStorage) -> None:
+        self._storage = storage
+        self.cleaned: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def list(self, prefix: str = "", *, start_after: str = "", delimiter: str = "") -> AsyncIterator[ObjectInfo]:
+        found = [info async for info in self._storage.list(prefix, start_after=start_after, delimiter=delimiter)]
+        if prefix.endswith("/wal/") and not self.cleaned:
+            self.cleaned = [info.key for info in found]
+            for key in self.cleaned:
+                await self._storage.delete(key)
+        for info in found:
+            yield info
+
+
+class RecoveredByAnother:
+    """A storage in which somebody else recovers the database between the first and the second look at its epochs."""
+
+    def __init__(self, kv: FakeKeyValueStore, storage: FakeObjectStorage) -> None:
+        self._kv = kv
+        self._storage = storage
+        self._looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def list(self, prefix: str = "", *, start_after: str = "", delimiter: str = "") -> AsyncIterator[ObjectInfo]:
+        if prefix.endswith("/epoch/"):
+            self._looks += 1
+            if self._looks == 2:
+                await recovery(self._kv, self._storage).recover(cause="somebody else was faster")
+        async for info in self._storage.list(prefix, start_after=start_after, delimiter=delimiter):
+            yield info
+
+
+async def test_a_server_starts_although_the_last_segment_is_cleaned_while_it_looks(tmp_path: Path) -> None:
+    kv, storage = FakeKeyValueStore(), FakeObjectStorage()
+
+    def opened(storage: Any, folder: str) -> Any:
+        return DataManager.open(
+            kv=kv, storage=storage, prefix="p", path=tmp_path / folder, types=TYPES, settings=SETTINGS
+        )
+
+    async with opened(storage, "one") as database:
+        await database.commit([put("a")])
+        await database.checkpoint()
+    meanwhile = CleanedMeanwhile(storage)
+    async with opened(meanwhile, "two") as database:
+        assert await database.get(NOTE, "a")
+    assert meanwhile.cleaned
+
+
+async def test_an_entry_in_etcd_that_is_not_the_stored_one_is_seen_at_the_start(tmp_path: Path) -> None:
+    """Whatever the marks beside it say: one of them may come from a message of the time before etcd was put back."""
+    kv, storage = FakeKeyValueStore(), FakeObjectStorage()
+
+    def opened() -> Any:
+        return DataManager.open(kv=kv, storage=storage, prefix="p", path=tmp_path, types=TYPES, settings=SETTINGS)
+
+    async with opened() as database:
+        committed = await database.commit([put("a")])
+    key = f"p/db/log/{committed.position.sequence}"
+    entry = decode_entry(kv.peek(key) or b"")
+    other = encode_entry(
+        log_pb2.Batch(),
+        sequence=entry.sequence,
+        batch_id=b"another",
+        writer="another",
+        time_us=entry.time_us,
+        previous_digest=entry.previous_digest,
+        compressor=zstandard.ZstdCompressor(),
+    )
+    await kv.put(key, other.raw, timeout=timedelta(seconds=1))
+    with pytest.raises(FailedPrecondition) as caught:
+        async with opened():
+            pass
+    assert caught.value.reason == Kind.DIVERGED
+
+
+async def test_a_server_whose_database_was_recovered_by_another_meanwhile_opens_it(tmp_path: Path) -> None:
+    kv, storage = FakeKeyValueStore(), FakeObjectStorage()
+
+    def opened(storage: Any) -> Any:
+        return DataManager.open(
+            kv=kv,
+            storage=storage,
+            prefix="p",
+            path=tmp_path,
+            types=TYPES,
+            settings=SETTINGS,
+            recover=WhenOwnEtcd(),
+        )
+
+    async with opened(storage) as database:
+        await database.commit([put("a")])
+    kv.wipe(cluster_id=2)
+    meanwhile = RecoveredByAnother(kv, storage)
+    async with opened(meanwhile) as database:
+        assert database.epoch == 2
+        assert await database.get(NOTE, "a")
+    assert meanwhile._looks > 3
