@@ -40,11 +40,11 @@ from bench.served import NullExecutor, Served, one_task, serve_on
 from sluiceway.api.database.v1 import database_service_pb2, database_service_pb2_grpc
 from sluiceway.api.run.v1 import run_pb2, run_service_pb2
 from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.importer import Importer, Place
-from sluiceway.datamanager.manifests import ManifestStore
-from sluiceway.datamanager.merging import index_of
+from sluiceway.datamanager.checkpoints.merging import index_of
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.files.manifests import ManifestStore
 from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.operating.importer import Importer, Place
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import UuidSource
 from sluiceway.kv.etcd import EtcdStore

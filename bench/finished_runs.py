@@ -19,10 +19,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.changes import CHANGE_GROUP
-from sluiceway.datamanager.datafiles import StoredRecord
-from sluiceway.datamanager.exportfile import ExportEncoder
+from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP
+from sluiceway.datamanager.files.datafiles import StoredRecord
 from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.operating.exportfile import ExportEncoder
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.records import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK, run_group, task_id
 from tests.support.run_engine import World, definition, request

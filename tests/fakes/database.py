@@ -29,7 +29,7 @@ from sluiceway.datamanager.model import (
 )
 from sluiceway.datamanager.port import Committed
 from sluiceway.datamanager.queries import Place, plan_list
-from sluiceway.datamanager.tombstones import TOMBSTONE, buried_id, check_not_buried, visible
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE, buried_id, check_not_buried, visible
 from sluiceway.foundation.clock import Clock, SystemClock
 from sluiceway.foundation.errors import Exhausted, NotFound, OutOfRange, Unavailable
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sluiceway.datamanager.entries import GENESIS_DIGEST
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.foundation.errors import AlreadyExists
 from tests.properties.history import (

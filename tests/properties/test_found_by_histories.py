@@ -11,11 +11,11 @@ import pytest
 import zstandard
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.entries import decode_entry, encode_entry
-from sluiceway.datamanager.opening import WhenOwnEtcd
-from sluiceway.datamanager.recovery import Recovery
+from sluiceway.datamanager.log.entries import decode_entry, encode_entry
+from sluiceway.datamanager.recovery.recovery import Recovery
+from sluiceway.datamanager.recovery.standing import Kind, Stores
+from sluiceway.datamanager.running.opening import WhenOwnEtcd
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.standing import Kind, Stores
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import FailedPrecondition
 from sluiceway.objectstorage.port import ObjectInfo

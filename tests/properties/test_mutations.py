@@ -16,21 +16,22 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager import changes, clean_rules, cleaner, losing
-from sluiceway.datamanager.committer import Committer
-from sluiceway.datamanager.core import Core
+from sluiceway.datamanager.checkpoints import changes, clean_rules, cleaner
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.flusher import Flusher
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import FlushMark, HeadMark
+from sluiceway.datamanager.log.etcdlog import FlushMark, HeadMark
+from sluiceway.datamanager.log.lineage import Lineage
+from sluiceway.datamanager.log.segments import SegmentStore
 from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.datamanager.readdb import ReadDatabase
-from sluiceway.datamanager.recovery import Recovery
-from sluiceway.datamanager.rescue import Rescued
-from sluiceway.datamanager.segments import SegmentStore
+from sluiceway.datamanager.reading.readdb import ReadDatabase
+from sluiceway.datamanager.reading.subscriptions import Subscriptions
+from sluiceway.datamanager.recovery.recovery import Recovery
+from sluiceway.datamanager.recovery.rescue import Rescued
+from sluiceway.datamanager.running import losing
+from sluiceway.datamanager.running.committer import Committer
+from sluiceway.datamanager.running.core import Core
+from sluiceway.datamanager.running.flusher import Flusher
+from sluiceway.datamanager.running.state import State
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.state import State
-from sluiceway.datamanager.subscriptions import Subscriptions
 from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.port import Compare, OutcomeUnknown
 from tests.properties.network import Chances, Network
@@ -117,7 +118,7 @@ def answer_without_asking_etcd(patch: Patch) -> None:
 
 def forget_the_effects_of_the_batch(patch: Patch) -> None:
     def add_effects(self: State, transaction: Any) -> None:
-        from sluiceway.datamanager.state import effects_of
+        from sluiceway.datamanager.running.state import effects_of
 
         self._unwritten.update(effects_of(transaction))
         records = effects_of(transaction)
@@ -255,7 +256,7 @@ def do_not_deliver_what_others_write(patch: Patch) -> None:
         honest(self, entry, prepared)
 
     def replace_transactions(prepared: Any) -> Any:
-        from sluiceway.datamanager.state import Prepared
+        from sluiceway.datamanager.running.state import Prepared
 
         return Prepared(prepared.outcomes, prepared.entry, prepared.transactions[:0], prepared.records, prepared.groups)
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from sluiceway.datamanager.checks import check_preconditions
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.entries import Catalogue, decode_entry, decode_transactions
-from sluiceway.datamanager.log import HeadMark
+from sluiceway.datamanager.log.entries import Catalogue, decode_entry, decode_transactions
+from sluiceway.datamanager.log.etcdlog import HeadMark
+from sluiceway.datamanager.log.segments import decode_segment
 from sluiceway.datamanager.model import (
     Decision,
     GroupRevision,
@@ -27,12 +28,11 @@ from sluiceway.datamanager.model import (
     RecordRevision,
     View,
 )
-from sluiceway.datamanager.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
+from sluiceway.datamanager.operating.verify import Finding, Verifier
 from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.recovery import Recovery
-from sluiceway.datamanager.segments import decode_segment
-from sluiceway.datamanager.standing import Kind, Stores
-from sluiceway.datamanager.verify import Finding, Verifier
+from sluiceway.datamanager.recovery.recovery import Recovery
+from sluiceway.datamanager.recovery.standing import Kind, Stores
+from sluiceway.datamanager.running.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
 from sluiceway.foundation.crashpoints import Crashed
 from sluiceway.foundation.errors import (
     AlreadyExists,

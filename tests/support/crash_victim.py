@@ -29,14 +29,14 @@ from typing import Any
 import structlog
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.exporter import export_stores
-from sluiceway.datamanager.importer import Importer, Place
 from sluiceway.datamanager.model import Decision, Delete, LogSequence, Put, View
-from sluiceway.datamanager.opening import WhenOwnEtcd
-from sluiceway.datamanager.recovery import Recovery
+from sluiceway.datamanager.operating.exporter import export_stores
+from sluiceway.datamanager.operating.importer import Importer, Place
+from sluiceway.datamanager.operating.verify import Finding, Verifier
+from sluiceway.datamanager.recovery.recovery import Recovery
+from sluiceway.datamanager.recovery.standing import Stores
+from sluiceway.datamanager.running.opening import WhenOwnEtcd
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.standing import Stores
-from sluiceway.datamanager.verify import Finding, Verifier
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.foundation.crashpoints import arm_from_environment
 from sluiceway.foundation.errors import Conflict, FailedPrecondition, Unavailable

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Applied, Column, Decision, Position, Put, RecordType, View
-from sluiceway.datamanager.opening import RecoverPolicy
+from sluiceway.datamanager.running.opening import RecoverPolicy
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import Clock
 from sluiceway.kv.port import KeyValueStore

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import Log
-from sluiceway.datamanager.manifests import ManifestStore
+from sluiceway.datamanager.files.manifests import ManifestStore
+from sluiceway.datamanager.log.etcdlog import Log
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import Query, RecordType, View
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import Clock

@@ -8,15 +8,15 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway.datamanager.checkpointer import Checkpointer
+from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.entries import Catalogue
-from sluiceway.datamanager.exporter import export_stores
-from sluiceway.datamanager.importer import Importer, Place
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.log.entries import Catalogue
 from sluiceway.datamanager.model import RecordType, View
+from sluiceway.datamanager.operating.exporter import export_stores
+from sluiceway.datamanager.operating.importer import Importer, Place
+from sluiceway.datamanager.operating.verify import Finding, Progress, Verifier
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.verify import Finding, Progress, Verifier
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage

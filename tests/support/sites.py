@@ -13,10 +13,10 @@ from typing import Any
 
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.opening import RecoverPolicy
-from sluiceway.datamanager.recovery import Recovered, Recovery
+from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
+from sluiceway.datamanager.recovery.standing import Standing, Stores, judge, look
+from sluiceway.datamanager.running.opening import RecoverPolicy
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.standing import Standing, Stores, judge, look
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.crashpoints import Crashed
 from sluiceway.kv.etcd import EtcdStore

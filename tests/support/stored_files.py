@@ -6,8 +6,8 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-from sluiceway.datamanager.blocks import StoredRecord, StoredRow
-from sluiceway.datamanager.datafiles import FileStore
+from sluiceway.datamanager.files.blocks import StoredRecord, StoredRow
+from sluiceway.datamanager.files.datafiles import FileStore
 from sluiceway.datamanager.model import LogSequence, Position, Value
 from sluiceway.objectstorage.port import ObjectUpload
 from sluiceway.records.storage.v1 import storage_pb2

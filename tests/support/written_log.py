@@ -20,12 +20,13 @@ from typing import Any
 
 import zstandard
 
-from sluiceway.datamanager.blocks import StoredRow
-from sluiceway.datamanager.changes import CHANGE_GROUP
-from sluiceway.datamanager.checkpointer import Checkpointer, files_of
-from sluiceway.datamanager.cleaner import Cleaner
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.entries import (
+from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP
+from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer, files_of
+from sluiceway.datamanager.checkpoints.cleaner import Cleaner
+from sluiceway.datamanager.files.blocks import StoredRow
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.files.manifests import ManifestStore
+from sluiceway.datamanager.log.entries import (
     GENESIS_DIGEST,
     Catalogue,
     LogEntry,
@@ -33,11 +34,10 @@ from sluiceway.datamanager.entries import (
     encode_entry,
     sequence_proto,
 )
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import FlushMark, Log
-from sluiceway.datamanager.manifests import ManifestStore
+from sluiceway.datamanager.log.etcdlog import FlushMark, Log
+from sluiceway.datamanager.log.lineage import Lineage
+from sluiceway.datamanager.log.segments import SegmentStore, encode_segment
 from sluiceway.datamanager.model import Action, Bodies, Column, Delete, LogSequence, Position, Put, RecordType
-from sluiceway.datamanager.segments import SegmentStore, encode_segment
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import Clock, SystemClock
 from sluiceway.kv.port import KeyValueStore

@@ -5,10 +5,10 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
-from sluiceway.datamanager.entries import micros
-from sluiceway.datamanager.epochs import EpochInfo
-from sluiceway.datamanager.overview import Overview, StoredView
-from sluiceway.datamanager.verify import Finding, Progress
+from sluiceway.datamanager.log.entries import micros
+from sluiceway.datamanager.log.epochs import EpochInfo
+from sluiceway.datamanager.operating.overview import Overview, StoredView
+from sluiceway.datamanager.operating.verify import Finding, Progress
 
 __all__ = ["status_message", "verify_message"]
 

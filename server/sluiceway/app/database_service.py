@@ -13,11 +13,11 @@ from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.app.database_messages import status_message, verify_message
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.entries import from_sequence_proto
-from sluiceway.datamanager.exporter import export_manifest
-from sluiceway.datamanager.overview import overview
-from sluiceway.datamanager.verify import Progress, Verifier
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.log.entries import from_sequence_proto
+from sluiceway.datamanager.operating.exporter import export_manifest
+from sluiceway.datamanager.operating.overview import overview
+from sluiceway.datamanager.operating.verify import Progress, Verifier
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition
 from sluiceway.kv.port import KeyValueStore

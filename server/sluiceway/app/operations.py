@@ -19,19 +19,19 @@ from pathlib import Path
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.app.database_messages import status_message, verify_message
 from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.checkpoint_rules import entries_between
-from sluiceway.datamanager.checkpointer import Checkpointer
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.entries import Catalogue, from_micros, from_sequence_proto
-from sluiceway.datamanager.exporter import export_stores
-from sluiceway.datamanager.history_end import End, Ledger, find_end, read_ledger
-from sluiceway.datamanager.importer import Imported, Importer, Place
+from sluiceway.datamanager.checkpoints.checkpoint_rules import entries_between
+from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.log.entries import Catalogue, from_micros, from_sequence_proto
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.overview import overview
-from sluiceway.datamanager.recovery import Recovered, Recovery
+from sluiceway.datamanager.operating.exporter import export_stores
+from sluiceway.datamanager.operating.importer import Imported, Importer, Place
+from sluiceway.datamanager.operating.overview import overview
+from sluiceway.datamanager.operating.verify import Progress, Verifier
+from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, read_ledger
+from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
+from sluiceway.datamanager.recovery.standing import Standing, Stores, judge, look
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.standing import Standing, Stores, judge, look
-from sluiceway.datamanager.verify import Progress, Verifier
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError
 from sluiceway.kv.etcd import EtcdStore

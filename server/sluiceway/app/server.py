@@ -22,8 +22,8 @@ import structlog
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.app.serving import Ground, services
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
 from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.datamanager.running.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.backoff import backoff_seconds
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource

@@ -22,23 +22,14 @@ from typing import Any, TypeVar
 import structlog
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.bodies import RemoteBodies
-from sluiceway.datamanager.body_keeper import BodyKeeper
-from sluiceway.datamanager.checkpointer import Checkpointer
+from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer
+from sluiceway.datamanager.checkpoints.cleaner import Cleaner
 from sluiceway.datamanager.checks import plain_transaction
-from sluiceway.datamanager.cleaner import Cleaner
-from sluiceway.datamanager.committer import Committer
-from sluiceway.datamanager.core import Core
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.duties import Duties, DutyStatus
-from sluiceway.datamanager.entries import Catalogue
-from sluiceway.datamanager.filefaults import fault_in
-from sluiceway.datamanager.flusher import Flusher
-from sluiceway.datamanager.follower import Follower
-from sluiceway.datamanager.loading import FileOfThisServer
-from sluiceway.datamanager.log import HeadMark
-from sluiceway.datamanager.losing import give_up, loss_in
-from sluiceway.datamanager.manifests import ManifestStore
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.files.manifests import ManifestStore
+from sluiceway.datamanager.folder import hold
+from sluiceway.datamanager.log.entries import Catalogue
+from sluiceway.datamanager.log.etcdlog import HeadMark
 from sluiceway.datamanager.model import (
     Action,
     Applied,
@@ -51,18 +42,28 @@ from sluiceway.datamanager.model import (
     TransactionFunction,
     View,
 )
-from sluiceway.datamanager.opening import Never, RecoverPolicy, find_foundation
 from sluiceway.datamanager.port import Committed, DatabaseLost
 from sluiceway.datamanager.queries import check_indexes, plan_list
-from sluiceway.datamanager.readers import Readers
+from sluiceway.datamanager.reading.bodies import RemoteBodies
+from sluiceway.datamanager.reading.filefaults import fault_in
+from sluiceway.datamanager.reading.loading import FileOfThisServer
+from sluiceway.datamanager.reading.readers import Readers
+from sluiceway.datamanager.reading.subscriptions import Subscriptions
+from sluiceway.datamanager.reading.tables import Tables
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE, check_under
+from sluiceway.datamanager.recovery.standing import Foundation, Stores
+from sluiceway.datamanager.running.body_keeper import BodyKeeper
+from sluiceway.datamanager.running.committer import Committer
+from sluiceway.datamanager.running.core import Core
+from sluiceway.datamanager.running.duties import Duties, DutyStatus
+from sluiceway.datamanager.running.flusher import Flusher
+from sluiceway.datamanager.running.follower import Follower
+from sluiceway.datamanager.running.losing import give_up, loss_in
+from sluiceway.datamanager.running.opening import Never, RecoverPolicy, find_foundation
+from sluiceway.datamanager.running.state import State
+from sluiceway.datamanager.running.store_watch import StoreHealth, StoreWatch
+from sluiceway.datamanager.running.sweeper import Sweeper
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.standing import Foundation, Stores
-from sluiceway.datamanager.state import State
-from sluiceway.datamanager.store_watch import StoreHealth, StoreWatch
-from sluiceway.datamanager.subscriptions import Subscriptions
-from sluiceway.datamanager.sweeper import Sweeper
-from sluiceway.datamanager.tables import Tables
-from sluiceway.datamanager.tombstones import TOMBSTONE, check_under
 from sluiceway.datamanager.waiting import SharedCall
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
@@ -168,6 +169,7 @@ class DataManager:
             recover: when to recover the database unasked (`opening`); None is `Never()`.
 
         Raises:
+            FolderInUse: another process has the folder.
             FailedPrecondition: etcd and storage do not fit together; the reason is a `standing.Kind`.
             DataLoss: parts of the log are missing or damaged.
             Unavailable: etcd or the object storage is away.
@@ -183,16 +185,17 @@ class DataManager:
         check_under(tables.catalogue.known)
         for type_ in types:
             check_indexes(type_)
-        stores, foundation = await find_foundation(
-            lambda: Stores.of(kv, storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
-            file=path / _FILE,
-            tables=tables,
-            policy=recover or Never(),
-            settings=settings,
-            clock=clock,
-            ids=ids,
-        )
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(hold(path))
+            stores, foundation = await find_foundation(
+                lambda: Stores.of(kv, storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
+                file=path / _FILE,
+                tables=tables,
+                policy=recover or Never(),
+                settings=settings,
+                clock=clock,
+                ids=ids,
+            )
             writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
             stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
             files, manifests = FileStore(storage, prefix=prefix), ManifestStore(storage, prefix=prefix)

@@ -18,7 +18,6 @@ import zstandard
 from google.protobuf.message import Message
 
 from sluiceway.api.run.v1 import definition_pb2 as api
-from sluiceway.datamanager.blocks import RecordBlock, StoredRecord, decode_records, encode_records
 from sluiceway.datamanager.caches import (
     WEIGHT_OF_KEY,
     Lru,
@@ -28,10 +27,17 @@ from sluiceway.datamanager.caches import (
     weight_of_transaction,
     weight_of_version,
 )
-from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue, add_transaction, decode_transactions, encode_entry
-from sluiceway.datamanager.footers import MAGIC_BYTES, FileKind, Footer, decode_end, encode_end
+from sluiceway.datamanager.files.blocks import RecordBlock, StoredRecord, decode_records, encode_records
+from sluiceway.datamanager.files.footers import MAGIC_BYTES, FileKind, Footer, decode_end, encode_end
+from sluiceway.datamanager.log.entries import (
+    GENESIS_DIGEST,
+    Catalogue,
+    add_transaction,
+    decode_transactions,
+    encode_entry,
+)
 from sluiceway.datamanager.model import Emit, LogSequence, Position, Put
-from sluiceway.datamanager.tables import Version
+from sluiceway.datamanager.reading.tables import Version
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.records.storage.v1 import storage_pb2

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.checkpointer import Overtaken, files_of
-from sluiceway.datamanager.entries import from_sequence_proto
-from sluiceway.datamanager.log import Log
+from sluiceway.datamanager.checkpoints.checkpointer import Overtaken, files_of
+from sluiceway.datamanager.log.entries import from_sequence_proto
+from sluiceway.datamanager.log.etcdlog import Log
 from sluiceway.datamanager.model import Action, Column, Delete, LogSequence, Position, Put, RecordType
 from sluiceway.foundation.errors import DataLoss, DeadlineExceeded, Unavailable
 from sluiceway.kv.etcd import EtcdStore

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.entries import from_sequence_proto
-from sluiceway.datamanager.log import Log
+from sluiceway.datamanager.log.entries import from_sequence_proto
+from sluiceway.datamanager.log.etcdlog import Log
 from sluiceway.datamanager.model import Delete, LogSequence
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing

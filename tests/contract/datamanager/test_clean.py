@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.checkpointer import files_of
-from sluiceway.datamanager.cleaner import Cleaned
-from sluiceway.datamanager.epochs import EpochInfo, Epochs
+from sluiceway.datamanager.checkpoints.checkpointer import files_of
+from sluiceway.datamanager.checkpoints.cleaner import Cleaned
+from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway.foundation.errors import DataLoss

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sluiceway.datamanager.cleaner import Cleaned
+from sluiceway.datamanager.checkpoints.cleaner import Cleaned
 from sluiceway.foundation.crashpoints import Crashed, crashing
 from tests.fakes.clock import FakeClock
 from tests.support.databases import flushed

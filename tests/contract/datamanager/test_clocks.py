@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.entries import decode_entry
+from sluiceway.datamanager.log.entries import decode_entry
 from sluiceway.datamanager.model import Decision, LogSequence, Position
-from sluiceway.datamanager.readdb import ReadDatabase
+from sluiceway.datamanager.reading.readdb import ReadDatabase
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore

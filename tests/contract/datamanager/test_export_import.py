@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.blocks import StoredRecord
-from sluiceway.datamanager.changes import CHANGE_GROUP
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.exporter import export_manifest
-from sluiceway.datamanager.exportfile import ExportDamaged, ExportFile
+from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP
+from sluiceway.datamanager.files.blocks import StoredRecord
+from sluiceway.datamanager.files.datafiles import FileStore
 from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.operating.exporter import export_manifest
+from sluiceway.datamanager.operating.exportfile import ExportDamaged, ExportFile
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition, NotFound

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.datafiles import FileDamaged, FileStore
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.manifests import ManifestDamaged, ManifestStore
+from sluiceway.datamanager.files.datafiles import FileDamaged, FileStore
+from sluiceway.datamanager.files.manifests import ManifestDamaged, ManifestStore
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import NotFound
 from sluiceway.objectstorage.locate import open_storage

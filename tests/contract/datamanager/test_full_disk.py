@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.filefaults import ReadFileFault
 from sluiceway.datamanager.model import Decision, View
+from sluiceway.datamanager.reading.filefaults import ReadFileFault
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.posix import PosixStorage

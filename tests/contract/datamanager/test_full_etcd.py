@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.datamanager.model import Decision, View
-from sluiceway.datamanager.store_watch import Fullness
+from sluiceway.datamanager.running.store_watch import Fullness
 from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage

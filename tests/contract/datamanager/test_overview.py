@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.overview import Overview, overview
-from sluiceway.datamanager.standing import Kind
+from sluiceway.datamanager.operating.overview import Overview, overview
+from sluiceway.datamanager.recovery.standing import Kind
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.etcd import EtcdStore

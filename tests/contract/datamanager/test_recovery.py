@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-from sluiceway.datamanager.entries import sequence_proto
+from sluiceway.datamanager.log.entries import sequence_proto
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.recovery import Recovered
-from sluiceway.datamanager.standing import Kind
+from sluiceway.datamanager.recovery.recovery import Recovered
+from sluiceway.datamanager.recovery.standing import Kind
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition
 from sluiceway.records.storage.v1 import storage_pb2

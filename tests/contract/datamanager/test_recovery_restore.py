@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from sluiceway.datamanager.entries import decode_entry
-from sluiceway.datamanager.history_end import Void
+from sluiceway.datamanager.log.entries import decode_entry
+from sluiceway.datamanager.log.segments import encode_segment
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.segments import encode_segment
+from sluiceway.datamanager.recovery.history_end import Void
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition
 from tests.support.databases import contents, count, flushed, take
 from tests.support.sites import Site

@@ -11,8 +11,8 @@ import pytest
 
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.opening import SeenItGoBack, WhenOwnEtcd
 from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.datamanager.running.opening import SeenItGoBack, WhenOwnEtcd
 from sluiceway.foundation.crashpoints import Crashed, crashing
 from sluiceway.foundation.errors import Conflict, FailedPrecondition, Unavailable
 from tests.support.conditions import eventually

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.entries import decode_entry
+from sluiceway.datamanager.log.entries import decode_entry
+from sluiceway.datamanager.log.segments import encode_segment
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.opening import SeenItGoBack, WhenOwnEtcd
 from sluiceway.datamanager.port import DatabaseLost, Seen
-from sluiceway.datamanager.segments import encode_segment
-from sluiceway.datamanager.standing import Kind
+from sluiceway.datamanager.recovery.standing import Kind
+from sluiceway.datamanager.running.opening import SeenItGoBack, WhenOwnEtcd
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition, SluicewayError
 from sluiceway.kv.port import DeleteKey
 from tests.support.conditions import eventually

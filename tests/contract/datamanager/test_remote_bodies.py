@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.bodies import AtHand, BodiesNeeded
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Decision, Delete, Put, Query, RecordRevision, View
+from sluiceway.datamanager.reading.bodies import AtHand, BodiesNeeded
 from sluiceway.foundation.errors import DataLoss, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.port import ObjectStorage
@@ -335,7 +335,7 @@ async def test_a_body_that_is_nowhere_is_named(place: Place) -> None:
 
 
 async def test_one_read_of_too_many_old_records_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluiceway.datamanager.bodies.AT_HAND_BYTES", 20_000)
+    monkeypatch.setattr("sluiceway.datamanager.reading.bodies.AT_HAND_BYTES", 20_000)
     async with place.server() as database:
         await write_jobs(database, 100)
         await place.settle(database)

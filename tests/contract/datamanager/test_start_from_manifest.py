@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.entries import Catalogue
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.loading import FileOfThisServer
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.log.entries import Catalogue
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import Bodies, Column, Delete, Put, Query, RecordType
-from sluiceway.datamanager.tables import Tables
+from sluiceway.datamanager.reading.loading import FileOfThisServer
+from sluiceway.datamanager.reading.tables import Tables
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.port import ObjectStorage

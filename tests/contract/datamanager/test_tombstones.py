@@ -14,8 +14,8 @@ import pytest
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
 from sluiceway.datamanager.port import Database
-from sluiceway.datamanager.sweeper import Sweeper
-from sluiceway.datamanager.tombstones import TOMBSTONE, bury, check_under, uncovered
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE, bury, check_under, uncovered
+from sluiceway.datamanager.running.sweeper import Sweeper
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound
 from sluiceway.kv.etcd import EtcdStore

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.datamanager.checkpointer import files_of
-from sluiceway.datamanager.datafiles import FileStore, StoredRecord
-from sluiceway.datamanager.manifests import encode_manifest
-from sluiceway.datamanager.merging import index_rows
+from sluiceway.datamanager.checkpoints.checkpointer import files_of
+from sluiceway.datamanager.checkpoints.merging import index_rows
+from sluiceway.datamanager.files.datafiles import FileStore, StoredRecord
+from sluiceway.datamanager.files.manifests import encode_manifest
+from sluiceway.datamanager.log.segments import decode_segment, encode_segment
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.segments import decode_segment, encode_segment
 from sluiceway.foundation.errors import NotFound
 from sluiceway.kv.port import DeleteKey
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest

@@ -15,7 +15,7 @@ from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.app.database_service import DatabaseServicer
 from sluiceway.client import Client, connect
 from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.exportfile import ExportFile
+from sluiceway.datamanager.operating.exportfile import ExportFile
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition, PermissionDenied
 from sluiceway.foundation.rpc.caller import Caller, CallerKind

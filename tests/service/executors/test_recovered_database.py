@@ -13,7 +13,7 @@ import pytest
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Decision
-from sluiceway.datamanager.opening import Never, RecoverPolicy, WhenOwnEtcd
+from sluiceway.datamanager.running.opening import Never, RecoverPolicy, WhenOwnEtcd
 from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.runservice.records import ASSIGNMENT, PLACER, PLACER_ID, RECORD_TYPES, TASK
 from tests.fakes.kv import FakeKeyValueStore

@@ -18,17 +18,17 @@ from sluiceway.datamanager.caches import (
     WRITER_PAGE_BYTES,
     Lru,
 )
-from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue
-from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, Catalogue
+from sluiceway.datamanager.log.lineage import Lineage
+from sluiceway.datamanager.log.segments import SegmentStore
 from sluiceway.datamanager.model import Decision, LogSequence, Position, Put
-from sluiceway.datamanager.readdb import AppliedUpTo, ReadDatabase
-from sluiceway.datamanager.readers import Readers
-from sluiceway.datamanager.segments import SegmentStore
+from sluiceway.datamanager.reading.readdb import AppliedUpTo, ReadDatabase
+from sluiceway.datamanager.reading.readers import Readers
+from sluiceway.datamanager.reading.subscriptions import Subscriptions
+from sluiceway.datamanager.reading.tables import Tables
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE
+from sluiceway.datamanager.running.state import Call, Prepared, State
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.state import Call, Prepared, State
-from sluiceway.datamanager.subscriptions import Subscriptions
-from sluiceway.datamanager.tables import Tables
-from sluiceway.datamanager.tombstones import TOMBSTONE
 from sluiceway.runservice import configs, run_cache
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import NOTE, TYPES, put

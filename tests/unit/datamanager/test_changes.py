@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from sluiceway.datamanager.changes import CHANGE_GROUP, Change, Changes, ChangeScratch, ChangeSize
-from sluiceway.datamanager.entries import GENESIS_DIGEST, LogEntry, encode_entry
+from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP, Change, Changes, ChangeScratch, ChangeSize
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.foundation.errors import DataLoss, Unavailable
 from sluiceway.records.log.v1 import log_pb2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.checkpoint_rules import (
+from sluiceway.datamanager.checkpoints.checkpoint_rules import (
     Due,
     Existing,
     FileLimits,
@@ -17,7 +17,7 @@ from sluiceway.datamanager.checkpoint_rules import (
     entries_between,
     plan_rewrites,
 )
-from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 
 LIMITS = FileLimits(most=160, tiny=10)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.clean_rules import (
+from sluiceway.datamanager.checkpoints.clean_rules import (
     CleanRules,
     Found,
     choose_files,
@@ -17,7 +17,7 @@ from sluiceway.datamanager.clean_rules import (
     sequence_of_file,
     why_not_now,
 )
-from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.columns import (
+from sluiceway.datamanager.files.columns import (
     decode_blobs,
     decode_texts,
     encode_blobs,

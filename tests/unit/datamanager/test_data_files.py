@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.blocks import LARGEST_RECORD, StoredRecord, StoredRow
 from sluiceway.datamanager.caches import FILE_CACHE_BYTES
-from sluiceway.datamanager.datafiles import FileDamaged, FileStore
+from sluiceway.datamanager.files.blocks import LARGEST_RECORD, StoredRecord, StoredRow
+from sluiceway.datamanager.files.datafiles import FileDamaged, FileStore
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.foundation.errors import NotFound, Unavailable
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile

@@ -17,9 +17,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.blocks import LARGEST_BLOCK, FileDamaged, checksum, encode_index, encode_records
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.footers import LARGEST_FOOTER, TRAILER_BYTES, FileKind, encode_end
+from sluiceway.datamanager.files.blocks import LARGEST_BLOCK, FileDamaged, checksum, encode_index, encode_records
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.files.footers import LARGEST_FOOTER, TRAILER_BYTES, FileKind, encode_end
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile
 from tests.fakes.objectstorage import FakeObjectStorage

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.datafiles import FileStore
-from sluiceway.datamanager.entries import GENESIS_DIGEST, Catalogue, decode_entry, decode_transactions
-from sluiceway.datamanager.epochs import Epochs
-from sluiceway.datamanager.log import HeadMark
+from sluiceway.datamanager.files.datafiles import FileStore
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, Catalogue, decode_entry, decode_transactions
+from sluiceway.datamanager.log.epochs import Epochs
+from sluiceway.datamanager.log.etcdlog import HeadMark
+from sluiceway.datamanager.log.segments import decode_segment
 from sluiceway.datamanager.model import LogSequence, Put
-from sluiceway.datamanager.segments import decode_segment
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.records.storage.v1.storage_pb2 import FileRef
 from sluiceway.runservice.records import RUN_NUMBER

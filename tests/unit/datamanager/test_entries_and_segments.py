@@ -5,7 +5,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.entries import (
+from sluiceway.datamanager.log.entries import (
     GENESIS_DIGEST,
     Catalogue,
     LogEntry,
@@ -14,8 +14,8 @@ from sluiceway.datamanager.entries import (
     decode_transactions,
     encode_entry,
 )
+from sluiceway.datamanager.log.segments import decode_segment, encode_segment
 from sluiceway.datamanager.model import Action, Delete, Emit, LogSequence, Position, Put, RecordType
-from sluiceway.datamanager.segments import decode_segment, encode_segment
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.log.v1 import log_pb2
 

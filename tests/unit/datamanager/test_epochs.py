@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.epochs import EpochInfo, Epochs
-from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import DataLoss
 from tests.fakes.objectstorage import FakeObjectStorage

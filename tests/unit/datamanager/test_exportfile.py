@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.blocks import StoredRecord
-from sluiceway.datamanager.exportfile import ExportDamaged, ExportEncoder, ExportFile
+from sluiceway.datamanager.files.blocks import StoredRecord
 from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.datamanager.operating.exportfile import ExportDamaged, ExportEncoder, ExportFile
 
 NOW = datetime(2026, 11, 26, 3, 20, tzinfo=UTC)
 AT = Position(LogSequence(2, 7), 1)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.entries import Catalogue
+from sluiceway.datamanager.log.entries import Catalogue
 from sluiceway.datamanager.model import Query, RecordType
 from sluiceway.datamanager.queries import Place, plan_list, token_of
-from sluiceway.datamanager.tables import Statement, Tables
+from sluiceway.datamanager.reading.tables import Statement, Tables
 
 TABLES = Tables(Catalogue(RECORD_TYPES))
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.entries import sequence_proto
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.manifests import ManifestDamaged, ManifestStore, decode_manifest, encode_manifest
+from sluiceway.datamanager.files.manifests import ManifestDamaged, ManifestStore, decode_manifest, encode_manifest
+from sluiceway.datamanager.log.entries import sequence_proto
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import DataLoss, NotFound
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest, TypeFiles

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.entries import Catalogue
-from sluiceway.datamanager.readdb import ReadDatabase
-from sluiceway.datamanager.readers import Readers
-from sluiceway.datamanager.tables import Tables
+from sluiceway.datamanager.log.entries import Catalogue
+from sluiceway.datamanager.reading.readdb import ReadDatabase
+from sluiceway.datamanager.reading.readers import Readers
+from sluiceway.datamanager.reading.tables import Tables
 from sluiceway.foundation.errors import Unavailable
 from tests.support.databases import TYPES
 

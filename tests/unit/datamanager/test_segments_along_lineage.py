@@ -7,10 +7,10 @@ from contextlib import aclosing
 import pytest
 import zstandard
 
-from sluiceway.datamanager.entries import GENESIS_DIGEST, LogEntry, encode_entry
-from sluiceway.datamanager.lineage import Lineage
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
+from sluiceway.datamanager.log.lineage import Lineage
+from sluiceway.datamanager.log.segments import SegmentStore, encode_segment
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.segments import SegmentStore, encode_segment
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.log.v1 import log_pb2
 from tests.fakes.objectstorage import FakeObjectStorage

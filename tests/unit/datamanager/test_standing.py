@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sluiceway.datamanager.entries import GENESIS_DIGEST, micros, sequence_proto
-from sluiceway.datamanager.epochs import EpochInfo
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import FlushMark, HeadMark
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, micros, sequence_proto
+from sluiceway.datamanager.log.epochs import EpochInfo
+from sluiceway.datamanager.log.etcdlog import FlushMark, HeadMark
+from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.standing import Holdings, Kind, StoredEnd, judge
+from sluiceway.datamanager.recovery.standing import Holdings, Kind, StoredEnd, judge
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway.records.log.v1 import log_pb2
 

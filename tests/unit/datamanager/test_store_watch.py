@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from sluiceway.datamanager.running.store_watch import Fullness, StoreHealth, StoreWatch, judge, pause_seconds
 from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.datamanager.store_watch import Fullness, StoreHealth, StoreWatch, judge, pause_seconds
 from sluiceway.kv.port import StoreStatus
 from tests.fakes.clock import FakeClock
 from tests.fakes.kv import FakeKeyValueStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.datamanager.turns import MOST_IN_A_ROW, Turns
+from sluiceway.datamanager.running.turns import MOST_IN_A_ROW, Turns
 
 ENTRY = 0.002
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import zstandard
 
-from sluiceway.datamanager.entries import GENESIS_DIGEST, LogEntry, encode_entry
-from sluiceway.datamanager.lineage import Lineage
-from sluiceway.datamanager.log import HeadMark
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
+from sluiceway.datamanager.log.etcdlog import HeadMark
+from sluiceway.datamanager.log.lineage import Lineage
+from sluiceway.datamanager.log.segments import Segment, decode_segment, encode_segment
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.segments import Segment, decode_segment, encode_segment
-from sluiceway.datamanager.verify_log import Finding, Gap, LogCheck, Mark, findings_of_entries
+from sluiceway.datamanager.operating.verify_log import Finding, Gap, LogCheck, Mark, findings_of_entries
 from sluiceway.records.log.v1 import log_pb2
 
 COMPRESSOR = zstandard.ZstdCompressor()

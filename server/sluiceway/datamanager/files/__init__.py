@@ -1,0 +1,1 @@
+"""What a checkpoint stores: data files, index dumps and manifests."""

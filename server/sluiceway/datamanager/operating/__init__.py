@@ -1,0 +1,1 @@
+"""What operators do with a database: look, verify, export and import."""

@@ -1,0 +1,1 @@
+"""The read database: how it is filled, read, and followed."""
