@@ -174,6 +174,7 @@ class History:
         saved: when each entry came into the object storage, by its digest.
         epochs: when each epoch object did.
         restored: epochs that began by going back.
+        put_back: moments at which etcd went back and kept its cluster id, so that nobody could tell at once.
         problems: what was seen to be wrong while it happened.
     """
 
@@ -188,6 +189,7 @@ class History:
     saved: dict[bytes, int] = field(default_factory=dict)
     epochs: dict[int, int] = field(default_factory=dict)
     restored: list[int] = field(default_factory=list)
+    put_back: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     moment: int = 0
 

@@ -18,28 +18,69 @@ class Model:
 
     records: dict[tuple[str, str], tuple[Any, Position]] = field(default_factory=dict)
     groups: dict[str, Position] = field(default_factory=dict)
+    _tombstones: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def apply(self, fact: Fact) -> None:
         """Do what a transaction of the log says."""
         for step in fact.steps:
             if step[0] == "put":
                 self.records[step[1], step[2]] = (step[3], fact.position)
+                if step[1] == "tombstone":
+                    self._tombstones[step[2]] = step[3][1:]
             elif step[0] == "delete":
                 self.records.pop((step[1], step[2]), None)
+                if step[1] == "tombstone":
+                    self._tombstones.pop(step[2], None)
         for name in fact.groups:
             self.groups[name] = fact.position
 
-    def copy(self) -> Model:
-        return Model(dict(self.records), dict(self.groups))
+    # -- what is buried
+
+    def buried(self, type_: str, id_: str) -> bool:
+        """Whether a record of this type and id has a tombstone."""
+        return (type_, id_) in self._tombstones.values()
+
+    def hides(self, type_: str, id_: str, value: Any) -> bool:
+        """Whether nobody sees a record, or may write it: it or its parent is buried."""
+        return self.buried(type_, id_) or (type_ == "leaf" and self.buried("note", value[1]))
+
+    def sweeps(self, fact: Fact) -> bool:
+        """Whether a transaction does nothing but remove what is buried, and tombstones with nothing below them."""
+        gone = {step[1:3] for step in fact.steps if step[0] == "delete"}
+        for step in fact.steps:
+            there = self.records.get((step[1], step[2])) if step[0] == "delete" else None
+            if step[0] != "delete" or there is None:
+                return False
+            if step[1] != "tombstone":
+                if not self.hides(step[1], step[2], there[0]):
+                    return False
+                continue
+            below = [
+                ("leaf", id_)
+                for (name, id_), (value, _) in self.records.items()
+                if name == "leaf" and there[0][1:] == ("note", value[1])
+            ]
+            if set(below) - gone:
+                return False
+        return True
+
+    @property
+    def visible(self) -> dict[tuple[str, str], tuple[Any, Position]]:
+        """What anybody sees."""
+        return {
+            key: found
+            for key, found in self.records.items()
+            if key[0] != "tombstone" and not self.hides(*key, found[0])
+        }
 
     # -- the view
 
     def get(self, type_: Any, id_: str) -> Any:
-        found = self.records.get((type_.name, id_))
+        found = self.visible.get((type_.name, id_))
         return None if found is None else _message(found[0])
 
     def revision(self, type_: Any, id_: str) -> Position | None:
-        found = self.records.get((type_.name, id_))
+        found = self.visible.get((type_.name, id_))
         return None if found is None else found[1]
 
     def group(self, name: str) -> Position | None:
@@ -70,7 +111,7 @@ class Model:
 
     def _ids(self, type_: Any) -> list[str]:
         # By code point, which is the order of Python's strings.
-        return sorted(id_ for name, id_ in self.records if name == type_.name)
+        return sorted(id_ for name, id_ in self.visible if name == type_.name)
 
     @staticmethod
     def _matches(message: Any, where: Any) -> bool:

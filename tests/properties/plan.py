@@ -117,6 +117,7 @@ def _draw_settings(rng: random.Random) -> DataManagerSettings:
         subscriber_bytes=rng.choice((2000, 1_000_000)),
         check_interval=milliseconds(300, 3000),
         stop_timeout=timedelta(seconds=5),
+        sweep_interval=milliseconds(100, 1000),
         body_retention=timedelta(hours=rng.choice((0, 0, 1, 24))),
         body_interval=milliseconds(100, 1000),
         body_timeout=timedelta(seconds=5),

@@ -167,7 +167,7 @@ def ignore_a_precondition(history: History) -> None:
 
 
 def refuse_for_nothing(history: History) -> None:
-    attempt = next(a for a in history.attempts if a.outcome is Outcome.REFUSED)
+    attempt = next(a for a in history.attempts if a.outcome is Outcome.REFUSED and a.transaction.refuse_if)
     attempt.guards = ()
     attempt.transaction = replace(attempt.transaction, refuse_if="")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sluiceway.datamanager.model import (
@@ -21,10 +22,13 @@ from sluiceway.datamanager.model import (
     Put,
     Query,
     RecordType,
+    Under,
     View,
 )
+from sluiceway.datamanager.reading.tombstones import bury
 from sluiceway.foundation.errors import AlreadyExists
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.storage.v1 import storage_pb2
 
 __all__ = [
     "GROUPS",
@@ -68,9 +72,23 @@ WORK: RecordType[log_pb2.Epoch] = RecordType(
 )
 """The same with remote bodies; it has come to rest when the rank is even."""
 
-TYPES: tuple[RecordType[Any], ...] = (NOTE, WORK)
+LEAF: RecordType[log_pb2.Epoch] = RecordType(
+    "leaf",
+    log_pb2.Epoch,
+    columns=(
+        Column("colour", lambda message: message.writer or None),
+        Column("rank", lambda message: message.number),
+    ),
+    indexes=(("colour",), ("colour", "rank")),
+    under=(Under("note", "colour"),),
+)
+"""Its colour is the id of the note that it belongs to; a note that is buried takes its leaves with it."""
+
+TYPES: tuple[RecordType[Any], ...] = (NOTE, WORK, LEAF)
 _BY_NAME = {type_.name: type_ for type_ in TYPES}
 
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+PARENTS = ("a", "b", "c")
 IDS = ("a", "b", "c", "d", "n/1", "n/2", "n/3", "n/ä", "\U0001f600", "\uffff")
 COLOURS = ("red", "blue", "")
 GROUPS = ("g", "h")
@@ -122,7 +140,7 @@ class Write(_Short):
     """One action.
 
     Attributes:
-        kind: `add` (one more than the rank that is there), `delete`, `emit`.
+        kind: `add` (one more than the rank that is there), `delete`, `bury` (with its leaves), `emit`.
         padding: bytes of text more.
     """
 
@@ -154,6 +172,8 @@ class Transaction(_Short):
 
 def value_of(message: Any) -> tuple[Any, ...]:
     """Say what a record is."""
+    if isinstance(message, storage_pb2.Tombstone):
+        return ("tombstone", message.type, message.id)
     return (message.database_id, message.writer, message.number)
 
 
@@ -215,6 +235,8 @@ def actions_of(view: _Reads, transaction: Transaction, name: str) -> list[Action
                 actions.append(Put(type_, write.id, log_pb2.Epoch(writer=write.colour, number=rank, database_id=text)))
             case "delete":
                 actions.append(Delete(type_, write.id))
+            case "bury":
+                actions += bury(type_, write.id, now=_LONG_AGO)
             case _:
                 actions.append(Emit("said", (f"topic/{write.id}",), write.id.encode()))
     if actions:
@@ -229,12 +251,13 @@ def draw_looks(rng: random.Random, most: int) -> tuple[Look, ...]:
 
 
 def _draw_look(rng: random.Random) -> Look:
-    type_ = rng.choice(("note", "note", "work"))
+    type_ = rng.choice(("note", "note", "note", "work", "work", "leaf"))
     kind = rng.choices(("get", "revision", "group", "scan", "list", "back", "count"), (6, 3, 2, 1, 1, 1, 1))[0]
     if type_ == "work" and kind in ("scan",) and rng.random() < 0.5:
         kind = "get"
     id_ = rng.choice(GROUPS) if kind == "group" else rng.choice(("", "n/")) if kind == "scan" else rng.choice(IDS)
-    return Look(kind, type_, id_, rng.choice(COLOURS), rng.choice((1, 2, 3, 10)))
+    colour = rng.choice(PARENTS if type_ == "leaf" else COLOURS)
+    return Look(kind, type_, id_, colour, rng.choice((1, 2, 3, 10)))
 
 
 def draw_transaction(rng: random.Random) -> Transaction:
@@ -243,6 +266,14 @@ def draw_transaction(rng: random.Random) -> Transaction:
     if rng.random() < 0.08:
         return Transaction(looks or draw_looks(rng, 2), ())
     writes = tuple(_draw_write(rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))))
+    # Nobody buries a record and writes it in one transaction.
+    buried = {write.id for write in writes if write.kind == "bury"}
+    writes = tuple(
+        write
+        for write in writes
+        if write.kind in ("bury", "emit")
+        or (write.colour not in buried and not (write.type == "note" and write.id in buried))
+    )
     groups = tuple(name for name in GROUPS if rng.random() < 0.15)
     refuse = rng.choice(IDS) if rng.random() < 0.06 else ""
     guards: Sequence[str] = ()
@@ -254,7 +285,11 @@ def draw_transaction(rng: random.Random) -> Transaction:
 
 
 def _draw_write(rng: random.Random) -> Write:
-    type_ = rng.choice(("note", "note", "work"))
+    type_ = rng.choice(("note", "note", "note", "work", "work", "leaf"))
     kind = rng.choices(("add", "delete", "emit"), (6, 2, 1))[0]
     padding = rng.choices((0, 40, 300), (12, 2, 1))[0]
+    if type_ == "leaf":
+        return Write(kind, type_, rng.choice(IDS), rng.choice(PARENTS), padding)
+    if type_ == "note" and rng.random() < 0.04:
+        return Write("bury", type_, rng.choice(PARENTS))
     return Write(kind, type_, rng.choice(IDS), rng.choice(COLOURS), padding)

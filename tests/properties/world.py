@@ -30,6 +30,7 @@ from sluiceway.datamanager.model import (
 )
 from sluiceway.datamanager.operating.verify import Finding, Verifier
 from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE
 from sluiceway.datamanager.recovery.recovery import Recovery
 from sluiceway.datamanager.recovery.standing import Kind, Stores
 from sluiceway.datamanager.running.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
@@ -80,7 +81,7 @@ __all__ = ["PREFIX", "happen"]
 
 PREFIX = "p"
 _PATIENCE_SECONDS = 900.0
-_CATALOGUE = Catalogue(TYPES)
+_CATALOGUE = Catalogue((*TYPES, TOMBSTONE))
 _KINDS = frozenset(Kind)
 
 
@@ -250,7 +251,6 @@ class World:
         self._waiting_for = ""
         self._snapshot: Snapshot | None = None
         self._clusters = 0
-        self._put_back = False  # whether etcd went back under its old cluster id
         self._aged = False  # whether the clock was moved so far that something may be cleaned
         chances = plan.chances
         # Whether anything may have kept a server from storing what it wanted to.
@@ -364,10 +364,15 @@ class World:
             unknown = error.reason == "OUTCOME_UNKNOWN"
             attempt.outcome = Outcome.UNKNOWN if unknown else Outcome.REFUSED
             attempt.error = str(error)
-        except DatabaseLost as error:
-            attempt.outcome, attempt.error = Outcome.UNKNOWN, str(error)
-            if not self.history.losses:
-                self.problem(f"{attempt.name} was told {error!r}")
+        except FailedPrecondition as error:
+            attempt.error = str(error)
+            if error.reason == "BEING_DELETED":
+                attempt.outcome = Outcome.REFUSED
+                attempt.evaluations[-1] = replace(attempt.evaluations[-1], refused=True)
+            else:
+                attempt.outcome = Outcome.UNKNOWN
+                if not self.history.losses:
+                    self.problem(f"{attempt.name} was told {error!r}")
         except (Unavailable, Exhausted) as error:
             attempt.outcome, attempt.error = Outcome.NOTHING_WRITTEN, str(error)
         except (Crashed, asyncio.CancelledError):
@@ -622,7 +627,8 @@ class World:
             self.network.store.wipe(cluster_id=cluster)
         else:
             self._snapshot.cluster_id = cluster
-            self._put_back = self._put_back or step.what["cluster"] == "same"
+            if step.what["cluster"] == "same":
+                self.history.put_back.append(self.history.now())
             self.network.store.restore(self._snapshot)
         self.history.losses.append(self.history.now())
         self._later(step.what["recover_after"], lambda: self._chores.add(self._begin(self._recover())))
@@ -639,7 +645,7 @@ class World:
             except DataLoss as error:
                 # An etcd that was put back under its old cluster id, and written: a flush of the time before may have
                 # trimmed what was written since. The message offers to give up what is after the gap.
-                if error.reason != "LOG_GAP" or not self._put_back:
+                if error.reason != "LOG_GAP" or not self.history.put_back:
                     raise
                 gap = LogSequence.parse(error.metadata["before"])
 
@@ -747,6 +753,8 @@ class World:
             if server.wanted:
                 self._waiting_for = f"the last words of {server.name}"
                 await self._last_words(server, number)
+        self._waiting_for = "sweepers"
+        await self._is_quiet()
         self._note_head()
         self._waiting_for = "subscribers"
         await self._all_is_delivered()
@@ -798,6 +806,14 @@ class World:
             error = attempt.error
             await asyncio.sleep(0.5)
         self.problem(f"{server.name} does not work after all faults have stopped: {error}")
+
+    async def _is_quiet(self) -> None:
+        """Wait until the log does not grow by itself any more: what was buried is swept."""
+        last, since = self._head().sequence, 0
+        while since < 4:
+            await asyncio.sleep(1)
+            since = since + 1 if self._head().sequence == last else 0
+            last = self._head().sequence
 
     def _note_head(self) -> None:
         self.history.head = self._head().digest

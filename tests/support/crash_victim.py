@@ -33,6 +33,7 @@ from sluiceway.datamanager.model import Decision, Delete, LogSequence, Put, View
 from sluiceway.datamanager.operating.exporter import export_stores
 from sluiceway.datamanager.operating.importer import Importer, Place
 from sluiceway.datamanager.operating.verify import Finding, Verifier
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE, bury
 from sluiceway.datamanager.recovery.recovery import Recovery
 from sluiceway.datamanager.recovery.standing import Stores
 from sluiceway.datamanager.running.opening import WhenOwnEtcd
@@ -43,7 +44,8 @@ from sluiceway.foundation.errors import Conflict, FailedPrecondition, Unavailabl
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import DeletePrefix, KeyValueStore, PutKey
 from sluiceway.objectstorage.posix import PosixStorage
-from tests.properties.workload import NOTE, TYPES, WORK
+from tests.properties.workload import LEAF, NOTE, TYPES, WORK
+from tests.support.conditions import eventually
 from tests.support.databases import note
 from tests.support.faulty_stores import FaultyStorage
 
@@ -60,6 +62,7 @@ _SETTINGS = DataManagerSettings(
     body_retention=timedelta(0),
     body_interval=timedelta(milliseconds=20),
     duty_interval=timedelta(hours=1),
+    sweep_interval=timedelta(milliseconds=20),
     check_interval=timedelta(milliseconds=200),
     stop_timeout=timedelta(milliseconds=300),
 )
@@ -197,6 +200,7 @@ class _Victim:
             for _ in range(2):
                 await self._write(database, 4)
                 await database.checkpoint()
+            await self._bury(database)
             self._clock.ahead = timedelta(days=3)
             duties = database._duties
             done = await duties._cleaner.run(duties._core.lineage)
@@ -207,6 +211,20 @@ class _Victim:
             last = await self._write(database, 2)
         self._storage.away = False
         return last
+
+    async def _bury(self, database: DataManager) -> None:
+        """Delete something that has much below it, and wait until that is removed."""
+        leaves = [Put(LEAF, f"leaf/{number}", note("parent", number)) for number in range(5)]
+        await database.commit([Put(NOTE, "parent", note("", 1)), *leaves])
+        await database.commit(bury(NOTE, "parent", now=self._clock.now()))
+        self._acknowledged("delete parent")
+        for number in range(5):
+            self._acknowledged(f"delete leaf/{number}")
+
+        async def swept() -> bool:
+            return not await database.read(lambda view: list(view.scan(TOMBSTONE)))
+
+        await eventually(swept, seconds=30)
 
     async def _be_overtaken(self, database: DataManager) -> None:
         """A checkpoint that is late: another one, of another server, is made while it writes."""
@@ -363,7 +381,7 @@ async def _finish_import(job: Job, kv: KeyValueStore, storage: PosixStorage) -> 
 
 async def _contents(database: DataManager) -> dict[str, int]:
     def read(view: View) -> dict[str, int]:
-        return {f"{type_.name} {id_}": message.number for type_ in (NOTE, WORK) for id_, message in view.scan(type_)}
+        return {f"{type_.name} {id_}": message.number for type_ in TYPES for id_, message in view.scan(type_)}
 
     return await database.read(read)
 

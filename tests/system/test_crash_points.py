@@ -38,8 +38,8 @@ ROOT = Path(__file__).parents[2]
 
 def points() -> list[str]:
     """Every crash point, and for those that are come to again and again, a later time too."""
-    for module in pkgutil.iter_modules(sluiceway.datamanager.__path__):
-        importlib.import_module(f"sluiceway.datamanager.{module.name}")
+    for module in pkgutil.walk_packages(sluiceway.datamanager.__path__, "sluiceway.datamanager."):
+        importlib.import_module(module.name)
     later = [f"{point}:{times}" for point in CRASH_POINTS for kind, times in AGAIN.items() if point.startswith(kind)]
     return sorted([*CRASH_POINTS, *later])
 
