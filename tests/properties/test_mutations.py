@@ -41,7 +41,7 @@ from tests.properties.workload import Transaction, Write
 
 pytestmark = pytest.mark.timeout(300)
 
-MOST_HISTORIES = 80
+MOST_HISTORIES = 150
 
 Patch = pytest.MonkeyPatch
 

@@ -61,6 +61,7 @@ from tests.properties.history import (
     Outcome,
     ReadRecord,
 )
+from tests.properties.model import Model
 from tests.properties.network import KvWire, Network, StorageWire
 from tests.properties.plan import Plan, PlannedStep
 from tests.properties.simulation import Process, SimulatedClock, Simulation, Stuck, simulated_crash_points
@@ -809,22 +810,28 @@ class World:
 
     async def _is_quiet(self) -> None:
         """Wait until the log does not grow by itself any more: what was buried is swept."""
-        last, since = self._head().sequence, 0
-        while since < 4:
-            await asyncio.sleep(1)
-            since = since + 1 if self._head().sequence == last else 0
-            last = self._head().sequence
+        while True:
+            model = Model()
+            for fact in self._history_of_the_head():
+                model.apply(fact)
+            if not any(type_ == "tombstone" for type_, _ in model.records):
+                return
+            await asyncio.sleep(0.3)
+
+    def _history_of_the_head(self) -> list[Fact]:
+        by_digest = {entry.digest: entry for entry in self.history.entries}
+        found: list[Fact] = []
+        digest = self._head().digest
+        while (entry := by_digest.get(digest)) is not None:
+            found[:0] = entry.facts
+            digest = entry.previous_digest
+        return found
 
     def _note_head(self) -> None:
         self.history.head = self._head().digest
 
     async def _all_is_delivered(self) -> None:
-        by_digest = {entry.digest: entry for entry in self.history.entries}
-        facts: dict[Position, Fact] = {}
-        digest = self.history.head
-        while (entry := by_digest.get(digest)) is not None:
-            facts |= {fact.position: fact for fact in entry.facts}
-            digest = entry.previous_digest
+        facts = {fact.position: fact for fact in self._history_of_the_head()}
         for delivery in self.history.deliveries:
             wanted = [
                 position
