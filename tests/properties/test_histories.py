@@ -26,7 +26,7 @@ MOST = 500
 """And no more than so many, however fast it is: what is beyond is for `make chaos-db`, where a find holds nobody up."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder() -> Iterator[Path]:
     quiet()
     made = fast_folder()

@@ -312,9 +312,8 @@ def at_hit(number: int, hits: list[str]) -> Callable[[str], None]:
     return hit
 
 
-CLEAN_POINTS = {"clean.before-manifest", "clean.after-manifest", "clean.before-file", "clean.after-file"} | {
-    "clean.before-segment",
-    "clean.after-segment",
+CLEAN_POINTS = {
+    f"clean.{when}-{what}" for when in ("before", "after") for what in ("mark", "manifest", "file", "segment")
 }
 
 

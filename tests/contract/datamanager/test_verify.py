@@ -201,6 +201,14 @@ async def test_a_log_key_that_only_etcd_had_is_a_fault_when_it_is_deleted(site: 
         assert "etcd lacks" in fault.message
 
 
+async def test_a_clean_mark_that_somebody_changed_is_a_fault(site: Site) -> None:
+    await written(site)
+    key = site.stores().log.cleaned_key
+    await site.kv.put(key, b"\xff no message", timeout=_SECONDS)
+    (fault,) = await faults(site)
+    assert (fault.object, key in fault.message) == (key, True)
+
+
 async def test_what_is_void_or_named_by_nobody_is_a_note(site: Site) -> None:
     await written(site)
     async with opened(site) as database:

@@ -20,7 +20,6 @@ def _restore() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_events_are_json_with_their_context_and_their_cause() -> None:

@@ -1,8 +1,9 @@
 """Clean: deletes what no reader, recovery or restore needs any more (`clean_rules` says what that is).
 
     1  the manifests: which stay; all that these name is read
-    2  the manifests that go are deleted, oldest first
-    3  then the files that nothing names, and the segments before the oldest manifest that stays, oldest first
+    2  etcd is told the oldest that stays (`cleaned`), unless a new epoch began: nobody goes back to before it any more
+    3  the manifests that go are deleted, oldest first
+    4  then the files that nothing names, and the segments before the oldest manifest that stays, oldest first
 
 In this order a crash between any two leaves a database in which every manifest has its files, and the log goes without
 a gap from the oldest one to the present. Any number of servers may clean at once: what is gone is gone.
@@ -35,7 +36,7 @@ from sluiceway.datamanager.checkpoints.clean_rules import (
     why_not_now,
 )
 from sluiceway.datamanager.files.manifests import ManifestStore
-from sluiceway.datamanager.log.etcdlog import Log
+from sluiceway.datamanager.log.etcdlog import FlushMark, Log
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.log.segments import SegmentStore
 from sluiceway.datamanager.model import LogSequence
@@ -50,6 +51,8 @@ __all__ = ["Cleaned", "Cleaner"]
 log = structlog.get_logger(__name__)
 
 declare_crash_points(
+    "clean.before-mark",
+    "clean.after-mark",
     "clean.before-manifest",
     "clean.after-manifest",
     "clean.before-file",
@@ -62,6 +65,8 @@ _FOLDERS = ("data", "epoch", "index", "manifest", "wal")
 _EPOCH = re.compile("[0-9a-f]{8}")
 _LOOK_HOLDS = timedelta(seconds=30)
 _DELETIONS_A_LOOK = 100
+_TRIES = 10
+"""To put the mark: a flush between look and put is in the way, and there is one a second at most."""
 
 
 @dataclass(slots=True)
@@ -198,12 +203,16 @@ class Cleaner:
         sequences = [*(first for first, _ in segments), *(name for name in names if name is not None)]
         if why := why_not_now(work.lineage, (), sequences, now, self._rules):
             raise _Stop(why)
+        going = choose_segments(segments, oldest, work.lineage, now, self._rules)
+        if not (judged.going or files or going):
+            return
+        await self._mark(work, oldest)
         for sequence in judged.going:
             await self._delete(work, "manifest", partial(self._storage.delete, self._manifests.key(sequence)))
             work.done.manifests += 1
         for found in files:
             await self._delete_file(work, found)
-        for first in choose_segments(segments, oldest, work.lineage, now, self._rules):
+        for first in going:
             await self._delete(work, "segment", partial(self._segments.delete, first))
             work.done.segments += 1
 
@@ -265,10 +274,26 @@ class Cleaner:
             work.known.add(sequence)
         work.looked, work.deletions = looked, 0
 
-    async def _check_epoch(self, work: _Work) -> None:
-        head = (await self._log.look()).head
-        if head is None or head.sequence.epoch != work.lineage.present:
+    async def _check_epoch(self, work: _Work) -> FlushMark:
+        look = await self._log.look()
+        if look.head is None or look.flushed is None or look.head.sequence.epoch != work.lineage.present:
             raise _Stop(f"etcd is not in epoch {work.lineage.present} any more")
+        return look.flushed
+
+    async def _mark(self, work: _Work, oldest: LogSequence) -> None:
+        """Say in etcd what goes, before it does.
+
+        A restore compares this mark when it moves the head. So one that has read what this clean deletes does not
+        succeed, and after one that did, this does not.
+        """
+        for _ in range(_TRIES):
+            flushed = await self._check_epoch(work)
+            crash_point("clean.before-mark")
+            done = await self._log.advance_cleaned(flushed, oldest)
+            crash_point("clean.after-mark")
+            if done:
+                return
+        raise _Stop("the log moved on each time that a clean was to begin")
 
     async def _need(self, work: _Work, sequence: LogSequence) -> None:
         try:

@@ -19,11 +19,12 @@ from google.protobuf.message import DecodeError
 from sluiceway.datamanager.log.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.foundation.errors import DataLoss
 from sluiceway.kv.port import Compare, DeleteKey, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1 import storage_pb2
 
-__all__ = ["FlushMark", "HeadMark", "Log", "LogLook"]
+__all__ = ["CleanMark", "FlushMark", "HeadMark", "Log", "LogLook"]
 
 _ENTRIES_AT_ONCE = 64
 
@@ -101,6 +102,14 @@ class FlushMark:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanMark:
+    """The value of `cleaned`, as bytes and read: what is before this manifest may be gone. None: nothing is."""
+
+    raw: bytes | None
+    sequence: LogSequence | None
+
+
+@dataclass(frozen=True, slots=True)
 class LogLook:
     """What etcd answered.
 
@@ -128,6 +137,7 @@ class Log:
         self.head_key = f"{prefix}/db/head"
         self.flushed_key = f"{prefix}/db/flushed"
         self.checkpoint_key = f"{prefix}/db/checkpoint"
+        self.cleaned_key = f"{prefix}/db/cleaned"
         self._folder = f"{prefix}/db/log/"
 
     def expect_cluster(self, cluster_id: int) -> None:
@@ -162,16 +172,24 @@ class Log:
         head: HeadMark,
         flushed: FlushMark,
         checkpoint: LogSequence | None,
+        *,
+        cleaned: CleanMark,
     ) -> bool:
-        """Begin an epoch with its first entry, if the head is still the known one. Tells whether it was done.
+        """Begin an epoch with its first entry, if head and clean mark are still the known ones.
 
         In one transaction: head, flushed, the entry, the newest checkpoint of the history, and no entry of any other
         epoch any more. Sending it again after an unknown outcome is safe: it can succeed once only.
+
+        Returns:
+            Whether it was done.
         """
         first = entry.sequence
         newest = storage_pb2.Checkpoint(sequence=sequence_proto(checkpoint)) if checkpoint is not None else None
         result = await self._txn(
-            compare=(Compare(self.head_key, None if known is None else known.raw),),
+            compare=(
+                Compare(self.head_key, None if known is None else known.raw),
+                Compare(self.cleaned_key, cleaned.raw),
+            ),
             then=(
                 DeleteRange(self._folder, f"{self._folder}{first}"),
                 DeleteRange(f"{self._folder}{first.next()}", f"{self._folder[:-1]}0"),
@@ -186,10 +204,15 @@ class Log:
         return result.succeeded
 
     async def begin(self, head: HeadMark, flushed: FlushMark) -> None:
-        """Write the first head of an epoch, unless there is one."""
-        await self._txn(
-            compare=(Compare(self.head_key, None),),
-            then=(PutKey(self.head_key, head.raw), PutKey(self.flushed_key, flushed.raw)),
+        """Write the first head of a database, unless there is one."""
+        await self._txn(compare=(Compare(self.head_key, None),), then=self.first_keys(head, flushed))
+
+    def first_keys(self, head: HeadMark, flushed: FlushMark) -> tuple[Write, ...]:
+        """Make what begins a database. A clean mark that is there is of one that was removed from this place."""
+        return (
+            PutKey(self.head_key, head.raw),
+            PutKey(self.flushed_key, flushed.raw),
+            DeleteKey(self.cleaned_key),
         )
 
     async def look(self, first: LogSequence | None = None) -> LogLook:
@@ -249,14 +272,49 @@ class Log:
                 return sequence
 
     async def _checkpoint(self) -> tuple[bytes | None, LogSequence | None]:
-        (found,) = (await self._txn(then=(Get(self.checkpoint_key),))).reads
-        if not found:
+        raw = await self._get(self.checkpoint_key)
+        if raw is None:
             return None, None
         try:
-            value = storage_pb2.Checkpoint.FromString(found[0].value)
+            value = storage_pb2.Checkpoint.FromString(raw)
         except DecodeError:
-            return found[0].value, None  # what is not understood gives no hint, and is overwritten
-        return found[0].value, from_sequence_proto(value.sequence)
+            return raw, None  # what is not understood gives no hint, and is overwritten
+        return raw, from_sequence_proto(value.sequence)
+
+    async def cleaned(self) -> CleanMark:
+        """Read up to where cleaners may have deleted. Raises `DataLoss` when it cannot be understood."""
+        raw = await self._get(self.cleaned_key)
+        if raw is None:
+            return CleanMark(None, None)
+        try:
+            return CleanMark(raw, from_sequence_proto(storage_pb2.Checkpoint.FromString(raw).sequence))
+        except DecodeError as cause:
+            raise DataLoss(
+                f"the key {self.cleaned_key} in etcd is damaged: somebody else changed it. It says how far back the"
+                " database can still be restored; delete the key when no server runs"
+            ) from cause
+
+    async def advance_cleaned(self, known: FlushMark, sequence: LogSequence) -> bool:
+        """Say that all before a manifest may be deleted from now on, if `flushed` is still the known one.
+
+        Each epoch begins with another `flushed`, so this cannot happen in an epoch that the caller does not know.
+
+        Returns:
+            Whether the mark is there, at the sequence or after it.
+        """
+        mark = await self.cleaned()
+        if mark.sequence is not None and mark.sequence >= sequence:
+            return True
+        new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
+        result = await self._txn(
+            compare=(Compare(self.flushed_key, known.raw), Compare(self.cleaned_key, mark.raw)),
+            then=(PutKey(self.cleaned_key, new),),
+        )
+        return result.succeeded
+
+    async def _get(self, key: str) -> bytes | None:
+        (found,) = (await self._txn(then=(Get(key),))).reads
+        return found[0].value if found else None
 
     def _entries(self, first: LogSequence) -> Range:
         return Range(f"{self._folder}{first}", f"{self._folder}{LogSequence(first.epoch + 1, 0)}", _ENTRIES_AT_ONCE)

@@ -241,8 +241,7 @@ class Importer:
         ended = await self._place.kv.txn(
             compare=(Compare(self._stores.log.head_key, None), Compare(self._claim_key, self._claim)),
             then=(
-                PutKey(self._stores.log.head_key, head.raw),
-                PutKey(self._stores.log.flushed_key, flushed.raw),
+                *self._stores.log.first_keys(head, flushed),
                 PutKey(self._stores.log.checkpoint_key, checkpoint),
                 DeleteKey(self._claim_key),
             ),

@@ -170,6 +170,10 @@ class Verifier:
                 if not standing.is_healthy:
                     yield Finding("", standing.message)
                 state.head, state.flushed = standing.holdings.head, standing.holdings.flushed
+                try:
+                    await self._again(self._stores.log.cleaned)
+                except DataLoss as error:
+                    yield _fault(error, self._stores.log.cleaned_key)
                 async for finding in self._verify_checkpoint(self._stores.log):
                     yield finding
         for folder in _FOLDERS:

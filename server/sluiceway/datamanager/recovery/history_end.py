@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry
 from sluiceway.datamanager.log.epochs import EpochInfo
-from sluiceway.datamanager.log.etcdlog import HeadMark, LogLook
+from sluiceway.datamanager.log.etcdlog import CleanMark, HeadMark, LogLook
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.recovery.standing import Stores
@@ -43,6 +43,7 @@ class Ledger:
         epochs: all epoch objects, oldest first, at least one.
         lineage: from the newest epoch that has been: the one of etcd's head, or a newer one that something is stored
             of; if there is neither, the first.
+        cleaned: up to where cleaners may have deleted; read before any segment is.
         firsts: of the segments, void ones too.
         manifests: their sequences, void ones too.
     """
@@ -51,6 +52,7 @@ class Ledger:
     head: HeadMark | None
     epochs: tuple[EpochInfo, ...]
     lineage: Lineage
+    cleaned: CleanMark
     firsts: tuple[LogSequence, ...]
     manifests: tuple[LogSequence, ...]
 
@@ -118,6 +120,7 @@ async def read_ledger(stores: Stores, *, etcd_name: str) -> Ledger:
     """
     firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
     in_etcd, cluster_id = await stores.log.identify()
+    cleaned = await stores.log.cleaned()
     epochs = await stores.epochs.all()
     if not epochs:
         raise FailedPrecondition(
@@ -129,7 +132,7 @@ async def read_ledger(stores: Stores, *, etcd_name: str) -> Ledger:
     in_head = in_etcd.head.sequence.epoch if in_etcd.head is not None else 0
     present = max(in_head, newest_stored) or epochs[0].number
     lineage = stores.epochs.lineage_of(epochs, present)
-    return Ledger(cluster_id, in_etcd.head, tuple(epochs), lineage, tuple(firsts), tuple(manifests))
+    return Ledger(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
 
 
 def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) -> None:
@@ -267,8 +270,11 @@ def unreachable(ledger: Ledger, end: End, to: LogSequence) -> FailedPrecondition
     """Make the error that says why an entry of the history cannot be gone back to, and what can."""
     known = [sequence for sequence in ledger.manifests if ledger.lineage.contains(sequence)]
     start = LogSequence(ledger.lineage.epochs[0], 1)
+    cleaned = ledger.cleaned.sequence
     later = [first for first in ledger.firsts if ledger.lineage.contains(first) and first > end.sequence]
-    if known and to < known[0] and start not in ledger.firsts:
+    if cleaned is not None and to < cleaned:
+        why = f"what is before {cleaned} is being cleaned, or was; that is the oldest that can be gone back to"
+    elif known and to < known[0] and start not in ledger.firsts:
         why = f"what is before {known[0]} was cleaned; that is the oldest that can be gone back to"
     elif later or (ledger.head is not None and ledger.head.sequence >= to):
         why = f"between {end.sequence} (in {end.where}) and it objects are missing; {end.sequence} can be gone back to"

@@ -6,8 +6,8 @@ One attempt, in this order, each step safe to be the last one:
     2  what only etcd has of it is put into segments
     3  `epoch/<n+1>` is put if absent: whoever wins is the recoverer, and this attempt's accepted end is written
     4  nothing may have been stored meanwhile, else start over: a server may have saved what only it knew
-    5  one etcd transaction, if the head is still the one of step 1: the old log goes, the first entry of the new epoch,
-       head and flushed come
+    5  one etcd transaction, if the head is still the one of step 1 and no cleaner may delete more than then: the old
+       log goes, the first entry of the new epoch, head and flushed come
     6  that entry is put into a segment, so that even with an empty etcd it is known that this epoch has been
 
 An attempt that crashes or is overtaken leaves an epoch object that nothing goes on from. The next one takes a new
@@ -221,7 +221,8 @@ class Recovery:
         stores.log.expect_cluster(ledger.cluster_id)
         void = () if to is None else await self._given_up(ledger, to)
         end = await find_end(stores, ledger, to=to)
-        if to is not None and end.sequence != to:
+        cleaned = ledger.cleaned.sequence
+        if to is not None and (end.sequence != to or (cleaned is not None and to < cleaned)):
             raise unreachable(ledger, end, to)
         if to is None and end.beyond is not None:
             raise end.gap()
@@ -336,7 +337,9 @@ class Recovery:
         while True:
             try:
                 crash_point("recover.before-head")
-                done = await self._stores.log.begin_epoch(known, entry, head, flushed, end.checkpoint)
+                done = await self._stores.log.begin_epoch(
+                    known, entry, head, flushed, end.checkpoint, cleaned=ledger.cleaned
+                )
                 crash_point("recover.after-head")
                 # Refused, it may still have been applied when it was sent before. Nobody else writes this epoch's head.
                 if done or _epoch((await self._stores.log.identify())[0].head) == entry.sequence.epoch:
@@ -349,7 +352,7 @@ class Recovery:
                     ) from error
                 log.warning("recovery_in_doubt", error=str(error))
             else:
-                raise _StartOver("the head moved meanwhile")
+                raise _StartOver("the head moved meanwhile, or a cleaner began to delete")
             await backoff.wait()
 
     async def _store_first(self, entry: LogEntry, database_id: str) -> None:

@@ -1,0 +1,174 @@
+"""A restore that meets a clean: one of the two gives way, and the database stays whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway.datamanager.log.etcdlog import Log
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
+from sluiceway.datamanager.recovery.standing import Stores, first_marks, judge, look
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.port import DeleteKey
+from sluiceway.objectstorage.posix import PosixStorage
+from tests.fakes.clock import FakeClock
+from tests.support.written_log import WrittenLog, check_whole, checkpointer, cleaner, job
+
+SOON = timedelta(seconds=5)
+DAY = timedelta(days=1, minutes=1)
+
+
+def seq(epoch: int, counter: int) -> LogSequence:
+    return LogSequence(epoch, counter)
+
+
+class At:
+    """A storage that does something once, before an object whose key has `part` is put or deleted."""
+
+    def __init__(self, storage: PosixStorage, part: str, then: Callable[[], Awaitable[object]]) -> None:
+        self._storage = storage
+        self._part = part
+        self._then: Callable[[], Awaitable[object]] | None = then
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._storage, name)
+
+    async def _meet(self, key: str) -> None:
+        if self._then is not None and self._part in key:
+            then, self._then = self._then, None
+            await then()
+
+    async def put_if_absent(self, key: str, body: bytes) -> bool:
+        await self._meet(key)
+        return await self._storage.put_if_absent(key, body)
+
+    async def delete(self, key: str) -> None:
+        await self._meet(key)
+        await self._storage.delete(key)
+
+
+class Place:
+    """A database of six entries, with a manifest for each, of which a clean a day later keeps the newest three."""
+
+    def __init__(self, kv: EtcdStore, storage: PosixStorage, prefix: str) -> None:
+        self.kv, self.storage, self.prefix = kv, storage, prefix
+        self.log = WrittenLog(storage, prefix)
+        self.clock = FakeClock(datetime.now(UTC))
+
+    async def write(self, folder: Path) -> Place:
+        stores = self.stores(self.storage)
+        _, cluster_id = await stores.log.identify()
+        info = EpochInfo(1, cluster_id, "one", datetime.now(UTC), "database")
+        await Epochs(self.storage, prefix=self.prefix).put(info)
+        maker = checkpointer(self.storage, self.kv, folder, prefix=self.prefix)
+        for rank in range(6):
+            self.log.commit(job("j", rank=rank))
+            await maker.run(await self.log.flush(), self.log.lineage)
+            await self.log.write_head(self.kv, self.prefix)
+        self.clock.advance(DAY)
+        return self
+
+    def stores(self, storage: object) -> Stores:
+        return Stores.of(self.kv, storage, prefix=self.prefix, etcd_timeout=SOON)  # type: ignore[arg-type]
+
+    async def restore(self, to: LogSequence, storage: object | None = None) -> Recovered:
+        settings = DataManagerSettings(server_id="operator", recovery_wait=SOON)
+        recovery = Recovery(self.stores(storage or self.storage), settings=settings, clock=SystemClock())
+        return await recovery.restore(to, cause="a test")
+
+    async def clean(self, storage: object | None = None) -> str:
+        done = await cleaner(storage or self.storage, self.kv, prefix=self.prefix, clock=self.clock).run(  # type: ignore[arg-type]
+            self.log.lineage
+        )
+        return done.stopped
+
+    async def is_whole(self, end: LogSequence, present: int) -> bool:
+        """Whether what a new server would start from is there."""
+        epochs = Epochs(self.storage, prefix=self.prefix)
+        lineage = epochs.lineage_of(await epochs.all(), present)
+        await check_whole(self.storage, self.prefix, lineage, end)
+        standing = judge(await look(self.stores(self.storage), etcd_name="etcd"), now=datetime.now(UTC))
+        return standing.is_healthy
+
+
+@pytest.fixture
+async def place(etcd: EtcdStore, etcd_prefix: str, tmp_path: Path) -> AsyncIterator[Place]:
+    storage = PosixStorage(tmp_path / "objects")
+    yield await Place(etcd, storage, etcd_prefix.strip("/")).write(tmp_path)
+    await storage.close()
+
+
+async def test_a_restore_to_what_a_clean_is_deleting_is_refused(place: Place) -> None:
+    async def restore() -> None:
+        with pytest.raises(FailedPrecondition, match=f"what is before {seq(1, 4)} is being cleaned") as refused:
+            await place.restore(seq(1, 2))
+        assert refused.value.reason == "SEQUENCE_UNREACHABLE"
+
+    assert await place.clean(At(place.storage, "/manifest/", restore)) == ""
+    assert await place.is_whole(seq(1, 6), 1)
+
+
+async def test_a_restore_that_read_what_a_clean_deletes_then_does_not_succeed(place: Place) -> None:
+    with pytest.raises(FailedPrecondition, match="cannot go back") as refused:
+        await place.restore(seq(1, 2), At(place.storage, "/epoch/", place.clean))
+    assert refused.value.reason == "SEQUENCE_UNREACHABLE"
+    assert await place.is_whole(seq(1, 6), 1)
+
+
+async def test_a_clean_that_meets_a_restore_deletes_nothing_that_it_needs(place: Place) -> None:
+    """The restore goes to what the clean leaves, so both may go on."""
+
+    async def restore() -> None:
+        assert (await place.restore(seq(1, 4))).accepted == seq(1, 4)
+
+    await place.clean(At(place.storage, "/wal/", restore))
+    assert await place.is_whole(seq(2, 1), 2)
+
+
+async def test_a_clean_after_a_restore_of_which_it_does_not_know_stops(place: Place) -> None:
+    await place.restore(seq(1, 2))
+    assert "epoch" in await place.clean()
+    assert await place.is_whole(seq(2, 1), 2)
+
+
+async def test_the_mark_only_grows_and_only_in_the_epoch_that_is_known(place: Place) -> None:
+    log = Log(place.kv, prefix=place.prefix, timeout=SOON)
+    flushed = (await log.look()).flushed
+    assert flushed is not None
+    assert (await log.cleaned()).sequence is None
+    assert await log.advance_cleaned(flushed, seq(1, 3))
+    assert await log.advance_cleaned(flushed, seq(1, 2)), "another cleaner was further"
+    assert (await log.cleaned()).sequence == seq(1, 3)
+    await place.restore(seq(1, 5))
+    assert not await log.advance_cleaned(flushed, seq(1, 4))
+    assert (await log.cleaned()).sequence == seq(1, 3)
+
+
+async def test_a_new_database_has_no_mark_of_the_one_that_was_there(etcd: EtcdStore, etcd_prefix: str) -> None:
+    log = Log(etcd, prefix=etcd_prefix.strip("/"), timeout=SOON)
+    marks = first_marks("one")
+    await log.begin(*marks)
+    assert await log.advance_cleaned(marks[1], seq(1, 3))
+    await log.begin(*first_marks("a server that is late"))
+    assert (await log.cleaned()).sequence == seq(1, 3)
+    await etcd.txn(then=[DeleteKey(log.head_key)], timeout=SOON)
+    await log.begin(*first_marks("two"))
+    assert (await log.cleaned()).sequence is None
+
+
+async def test_a_mark_that_somebody_changed_is_told_and_nothing_is_deleted(place: Place) -> None:
+    log = Log(place.kv, prefix=place.prefix, timeout=SOON)
+    await place.kv.put(log.cleaned_key, b"\xff no message", timeout=SOON)
+    before = {info.key async for info in place.storage.list(f"{place.prefix}/")}
+    for work in (place.clean(), place.restore(seq(1, 5))):
+        with pytest.raises(DataLoss, match=log.cleaned_key):
+            await work
+    assert {info.key async for info in place.storage.list(f"{place.prefix}/")} == before
