@@ -174,7 +174,7 @@ class History:
         saved: when each entry came into the object storage, by its digest.
         epochs: when each epoch object did.
         restored: epochs that began by going back.
-        put_back: moments at which etcd went back and kept its cluster id, so that nobody could tell at once.
+        put_back: moments at which etcd went back in a way that nobody could tell at once.
         problems: what was seen to be wrong while it happened.
     """
 

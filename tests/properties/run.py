@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -130,6 +131,8 @@ def main() -> int:
     parser.add_argument("--shrink", type=int, default=3, help="how many failures are made short")
     parser.add_argument("--show", type=int, help="show one history")
     options = parser.parse_args()
+    # An exception, so that the pool ends its processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of a set of texts must not differ from one process to the next.
         os.execve(

@@ -252,6 +252,7 @@ class World:
         self._waiting_for = ""
         self._snapshot: Snapshot | None = None
         self._clusters = 0
+        self._etcd_was_lost = False  # a restore cannot count what nobody can read any more
         self._aged = False  # whether the clock was moved so far that something may be cleaned
         chances = plan.chances
         # Whether anything may have kept a server from storing what it wanted to.
@@ -625,13 +626,17 @@ class World:
         self._clusters += 1
         cluster = 1001 if step.what["cluster"] == "same" else 1001 + self._clusters
         if step.what["how"] == "wiped" or self._snapshot is None:
+            # With nothing stored yet it looks like a first start that did not end, and the same epoch begins again.
+            unseen = step.what["cluster"] == "same" and not self.history.saved
             self.network.store.wipe(cluster_id=cluster)
         else:
             self._snapshot.cluster_id = cluster
-            if step.what["cluster"] == "same":
-                self.history.put_back.append(self.history.now())
+            unseen = step.what["cluster"] == "same"
             self.network.store.restore(self._snapshot)
+        if unseen:
+            self.history.put_back.append(self.history.now())
         self.history.losses.append(self.history.now())
+        self._etcd_was_lost = True
         self._later(step.what["recover_after"], lambda: self._chores.add(self._begin(self._recover())))
 
     async def _recover(self) -> None:
@@ -701,7 +706,7 @@ class World:
             if not done.won:
                 return
             self.history.restored.append(done.epoch)
-            if losses == len(self.history.losses):
+            if losses == len(self.history.losses) and not self._etcd_was_lost:
                 reported = sum(void.entries for void in done.void)
                 self._check_reported(done.epoch, reported, len(self.history.entries) - before)
 
