@@ -27,9 +27,11 @@ from sluiceway.datamanager.reading.subscriptions import Subscriptions
 from sluiceway.datamanager.recovery.recovery import Recovery
 from sluiceway.datamanager.recovery.rescue import Rescued
 from sluiceway.datamanager.running import losing
+from sluiceway.datamanager.running.batches import Prepared, effects_of
 from sluiceway.datamanager.running.committer import Committer
 from sluiceway.datamanager.running.core import Core
 from sluiceway.datamanager.running.flusher import Flusher
+from sluiceway.datamanager.running.preparing import Preparer
 from sluiceway.datamanager.running.state import State
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.errors import Unavailable
@@ -118,26 +120,24 @@ def answer_without_asking_etcd(patch: Patch) -> None:
 
 def forget_the_effects_of_the_batch(patch: Patch) -> None:
     def add_effects(self: State, transaction: Any) -> None:
-        from sluiceway.datamanager.running.state import effects_of
-
         self._unwritten.update(effects_of(transaction))
         records = effects_of(transaction)
         self._late = {**getattr(self, "_late", {}), **records}  # type: ignore[attr-defined]
 
-    honest = State.prepare
+    honest = Preparer.prepare
 
     def prepare(self: Any, calls: Any, **more: Any) -> Any:
-        self._late = {}
+        self._state._late = {}
         prepared = honest(self, calls, **more)
-        prepared.records.update(self._late)
+        prepared.records.update(self._state._late)
         return prepared
 
-    patch.setattr(State, "_add_effects", add_effects)
-    patch.setattr(State, "prepare", prepare)
+    patch.setattr(State, "add_effects", add_effects)
+    patch.setattr(Preparer, "prepare", prepare)
 
 
 def keep_what_others_changed_in_the_cache(patch: Patch) -> None:
-    honest = State._receive
+    honest = State.receive
 
     def receive(self: State) -> None:
         remember, self._remember = self._remember, lambda key, version: None  # type: ignore[method-assign]
@@ -146,7 +146,7 @@ def keep_what_others_changed_in_the_cache(patch: Patch) -> None:
         finally:
             self._remember = remember  # type: ignore[method-assign]
 
-    patch.setattr(State, "_receive", receive)
+    patch.setattr(State, "receive", receive)
 
 
 def keep_deleted_records(patch: Patch) -> None:
@@ -256,8 +256,6 @@ def do_not_deliver_what_others_write(patch: Patch) -> None:
         honest(self, entry, prepared)
 
     def replace_transactions(prepared: Any) -> Any:
-        from sluiceway.datamanager.running.state import Prepared
-
         return Prepared(prepared.outcomes, prepared.entry, prepared.transactions[:0], prepared.records, prepared.groups)
 
     patch.setattr(Core, "_take", take)

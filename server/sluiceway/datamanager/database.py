@@ -22,8 +22,6 @@ from typing import Any, TypeVar
 import structlog
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer
-from sluiceway.datamanager.checkpoints.cleaner import Cleaner
 from sluiceway.datamanager.checks import plain_transaction
 from sluiceway.datamanager.files.datafiles import FileStore
 from sluiceway.datamanager.files.manifests import ManifestStore
@@ -51,7 +49,8 @@ from sluiceway.datamanager.reading.readers import Readers
 from sluiceway.datamanager.reading.subscriptions import Subscriptions
 from sluiceway.datamanager.reading.tables import Tables
 from sluiceway.datamanager.reading.tombstones import TOMBSTONE, check_under
-from sluiceway.datamanager.recovery.standing import Foundation, Stores
+from sluiceway.datamanager.recovery.standing import Stores
+from sluiceway.datamanager.running.assembly import Parts, duties_of
 from sluiceway.datamanager.running.body_keeper import BodyKeeper
 from sluiceway.datamanager.running.committer import Committer
 from sluiceway.datamanager.running.core import Core
@@ -60,7 +59,7 @@ from sluiceway.datamanager.running.flusher import Flusher
 from sluiceway.datamanager.running.follower import Follower
 from sluiceway.datamanager.running.losing import give_up, loss_in
 from sluiceway.datamanager.running.opening import Never, RecoverPolicy, find_foundation
-from sluiceway.datamanager.running.state import State
+from sluiceway.datamanager.running.preparing import Preparer
 from sluiceway.datamanager.running.store_watch import StoreHealth, StoreWatch
 from sluiceway.datamanager.running.sweeper import Sweeper
 from sluiceway.datamanager.settings import DataManagerSettings
@@ -203,12 +202,15 @@ class DataManager:
             file = FileOfThisServer(
                 path / _FILE, tables, writer, files, manifests, foundation.epoch.database_id, foundation.lineage
             )
-            parts = _Parts(stores, tables, writer, settings, clock, foundation, file, bodies)
+            parts = Parts(stores, tables, writer, settings, clock, foundation, file, bodies)
             core, readers, subscriptions = await parts.assemble(stack)
             store = StoreWatch(kv, settings=settings, clock=clock)
-            committer = Committer(core, store, bodies)
+            preparer = Preparer(
+                core.state, tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
+            )
+            committer = Committer(core, preparer, store, bodies)
             flusher = Flusher(core, readers)
-            duties = _duties(
+            duties = duties_of(
                 core, flusher, files, storage=storage, prefix=prefix, folder=path, tables=tables, use=bodies.use
             )
             database = cls(core, readers, committer, subscriptions, store=store, bodies=bodies, duties=duties)
@@ -400,114 +402,3 @@ class DataManager:
             remote=self._keeper.remote,
             duties=self._duties.status,
         )
-
-
-def _duties(
-    core: Core,
-    flusher: Flusher,
-    files: FileStore,
-    *,
-    storage: ObjectStorage,
-    prefix: str,
-    folder: Path,
-    tables: Tables,
-    use: Callable[[Manifest], None],
-) -> Duties:
-    stores, settings, clock = core.stores, core.settings, core.clock
-    checkpointer = Checkpointer(
-        storage=storage,
-        prefix=prefix,
-        log_=stores.log,
-        segments=stores.segments,
-        manifests=stores.manifests,
-        files=files,
-        catalogue=tables.catalogue,
-        database_id=core.database_id,
-        folder=folder,
-        settings=settings,
-        clock=clock,
-    )
-    cleaner = Cleaner(
-        storage=storage,
-        prefix=prefix,
-        log_=stores.log,
-        segments=stores.segments,
-        manifests=stores.manifests,
-        settings=settings,
-        clock=clock,
-    )
-    return Duties(core, flusher, checkpointer, cleaner, stores.manifests, use=use)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What `open` puts together before anything runs."""
-
-    stores: Stores
-    tables: Tables
-    writer: ThreadPoolExecutor
-    settings: DataManagerSettings
-    clock: Clock
-    foundation: Foundation
-    file: FileOfThisServer
-    bodies: RemoteBodies
-
-    async def assemble(self, stack: AsyncExitStack) -> tuple[Core, Readers, Subscriptions]:
-        """Open the read database and catch up; one that does not fit the log is made anew, once."""
-        try:
-            return await self._assemble(stack, anew=False)
-        except DataLoss as error:
-            # Of another history, or so far behind that the log after it is cleaned away: the newest manifest may help.
-            if error.reason not in ("LOG_DIVERGED", "LOG_GAP"):
-                raise
-            log.warning("read_database_does_not_fit", error=str(error))
-        return await self._assemble(stack, anew=True)
-
-    async def _assemble(self, stack: AsyncExitStack, *, anew: bool) -> tuple[Core, Readers, Subscriptions]:
-        loop = asyncio.get_running_loop()
-        database, manifest = await self.file.open(anew=anew)
-        if manifest is not None:
-            self.bodies.use(manifest)
-        try:
-            applied = await loop.run_in_executor(self.writer, database.applied_up_to)
-            readers = Readers(
-                self.file.path,
-                self.tables,
-                threads=self.settings.read_threads,
-                timeout=self.settings.read_timeout,
-                bodies=self.bodies,
-            )
-            subscriptions = Subscriptions(
-                readers,
-                self.tables.catalogue,
-                segments=self.stores.segments,
-                lineage=self.foundation.lineage,
-                position=applied.position,
-                ring_bytes=self.settings.ring_bytes,
-                subscriber_bytes=self.settings.subscriber_bytes,
-            )
-            core = Core(
-                stores=self.stores,
-                foundation=self.foundation,
-                state=State(
-                    database,
-                    self.tables.catalogue,
-                    writer=self.settings.server_id,
-                    max_batch_bytes=self.settings.max_batch_bytes,
-                ),
-                writer=self.writer,
-                subscriptions=subscriptions,
-                settings=self.settings,
-                clock=self.clock,
-                applied=applied,
-            )
-            readers.read_after(core.wait_applied)
-            async with core.advance:
-                await core.catch_up()
-            await core.apply_once()
-        except BaseException:
-            database.close()
-            raise
-        stack.push_async_callback(loop.run_in_executor, self.writer, database.close)
-        stack.push_async_callback(asyncio.to_thread, readers.close)
-        return core, readers, subscriptions

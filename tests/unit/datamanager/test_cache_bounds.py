@@ -27,18 +27,21 @@ from sluiceway.datamanager.reading.readers import Readers
 from sluiceway.datamanager.reading.subscriptions import Subscriptions
 from sluiceway.datamanager.reading.tables import Tables
 from sluiceway.datamanager.reading.tombstones import TOMBSTONE
-from sluiceway.datamanager.running.state import Call, Prepared, State
+from sluiceway.datamanager.running.batches import Call, Prepared
+from sluiceway.datamanager.running.preparing import Preparer
+from sluiceway.datamanager.running.state import State
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.runservice import configs, run_cache
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import NOTE, TYPES, put
 
 START = Position(LogSequence(1, 0), 0)
+CATALOGUE = Catalogue((*TYPES, TOMBSTONE))
 
 
 @pytest.fixture
 def tables() -> Tables:
-    return Tables(Catalogue((*TYPES, TOMBSTONE)))
+    return Tables(CATALOGUE)
 
 
 @pytest.fixture
@@ -51,7 +54,8 @@ def database(tmp_path: Path, tables: Tables) -> Iterator[ReadDatabase]:
 
 def commit(state: State, last: AppliedUpTo, action: Put, group: str) -> tuple[Prepared, AppliedUpTo]:
     decision: Decision[Any] = Decision(None, [action], [group])
-    prepared = state.prepare([Call(lambda _: decision)], last=last, time_us=1)
+    preparer = Preparer(state, CATALOGUE, writer="one", max_batch_bytes=1 << 20)
+    prepared = preparer.prepare([Call(lambda _: decision)], last=last, time_us=1)
     assert prepared.entry is not None
     state.inbox.append(prepared)
     state.apply()
@@ -81,7 +85,7 @@ def test_a_value_that_outweighs_a_cache_stays_until_the_next_one_comes() -> None
 def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
     database: ReadDatabase, tables: Tables
 ) -> None:
-    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    state = State(database)
     last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
     heaviest = 0
     for number in range(60):
@@ -95,7 +99,7 @@ def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
 
 
 def test_change_groups_of_finished_runs_are_let_go(database: ReadDatabase, tables: Tables) -> None:
-    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    state = State(database)
     for number in range(20_000):
         assert state.find_group(f"run/{number}") is None
     assert GROUP_CACHE_BYTES // 2 < state.cached_weight <= GROUP_CACHE_BYTES
@@ -104,7 +108,7 @@ def test_change_groups_of_finished_runs_are_let_go(database: ReadDatabase, table
 async def test_readers_keep_no_more_messages_than_their_limit(
     tmp_path: Path, database: ReadDatabase, tables: Tables
 ) -> None:
-    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    state = State(database)
     last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
     for number in range(40):
         _, last = commit(state, last, put(f"n{number}", text="x" * 100_000), "g")
@@ -124,7 +128,7 @@ async def test_readers_keep_no_more_messages_than_their_limit(
 async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
     tmp_path: Path, database: ReadDatabase, tables: Tables
 ) -> None:
-    state = State(database, tables.catalogue, writer="one", max_batch_bytes=1 << 20)
+    state = State(database)
     settings = DataManagerSettings()
     readers = Readers(tmp_path / "read.sqlite", tables, threads=1, timeout=settings.read_timeout)
     subscriptions = Subscriptions(

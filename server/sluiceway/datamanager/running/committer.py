@@ -26,8 +26,9 @@ from sluiceway.datamanager.log.etcdlog import HeadMark, LogLook
 from sluiceway.datamanager.model import TransactionFunction
 from sluiceway.datamanager.port import Committed
 from sluiceway.datamanager.reading.bodies import NO_BODIES, AtHand, BodiesNeeded, RemoteBodies
+from sluiceway.datamanager.running.batches import Call, Outcome, Prepared
 from sluiceway.datamanager.running.core import Core
-from sluiceway.datamanager.running.state import Call, Outcome, Prepared
+from sluiceway.datamanager.running.preparing import Preparer
 from sluiceway.datamanager.running.store_watch import StoreWatch
 from sluiceway.datamanager.waiting import Backoff
 from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
@@ -65,8 +66,9 @@ class _Request:
 class Committer:
     """See the module. `run` is its loop; `transact` may be called from any task."""
 
-    def __init__(self, core: Core, store: StoreWatch, bodies: RemoteBodies) -> None:
+    def __init__(self, core: Core, preparer: Preparer, store: StoreWatch, bodies: RemoteBodies) -> None:
         self._core = core
+        self._preparer = preparer
         self._store = store
         self._bodies = bodies
         self._set_aside: dict[asyncio.Task[None], _Request] = {}
@@ -200,7 +202,7 @@ class Committer:
         self._taken, self._in_doubt = requests, False
         last, now = core.tip, micros(core.clock.now())
         calls = [Call(request.function, request.at_hand) for request in requests]
-        prepared = await core.in_writer(lambda: core.state.prepare(calls, last=last, time_us=now))
+        prepared = await core.in_writer(lambda: self._preparer.prepare(calls, last=last, time_us=now))
         self._queue.extendleft(reversed(requests[len(prepared.outcomes) :]))
         settled: list[_Request] = []
         outcomes: list[Outcome] = []

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import structlog
 
-from sluiceway.datamanager.log.entries import LogEntry, from_micros, micros
+from sluiceway.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
 from sluiceway.datamanager.log.etcdlog import FlushMark, HeadMark, LogLook
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.port import DatabaseLost, Seen
@@ -29,7 +29,8 @@ from sluiceway.datamanager.reading.filefaults import telling
 from sluiceway.datamanager.reading.readdb import AppliedUpTo
 from sluiceway.datamanager.reading.subscriptions import Subscriptions
 from sluiceway.datamanager.recovery.standing import Foundation, Stores
-from sluiceway.datamanager.running.state import Prepared, State
+from sluiceway.datamanager.running.batches import Prepared, decode
+from sluiceway.datamanager.running.state import State
 from sluiceway.datamanager.running.turns import Turns
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.waiting import Mark
@@ -61,6 +62,7 @@ class Core:
         stores: Stores,
         foundation: Foundation,
         state: State,
+        catalogue: Catalogue,
         writer: ThreadPoolExecutor,
         subscriptions: Subscriptions,
         settings: DataManagerSettings,
@@ -73,6 +75,7 @@ class Core:
         self.lineage = foundation.lineage
         self.database_id = foundation.epoch.database_id
         self.state = state
+        self._catalogue = catalogue
         self.settings = settings
         self.clock = clock
         self._writer = writer
@@ -210,7 +213,7 @@ class Core:
             if entry.previous_digest != digest:
                 raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
             expected, digest = self.lineage.following(entry.sequence), entry.digest
-        for prepared in await self.in_writer(lambda: self.state.decode(entries)):
+        for prepared in await self.in_writer(lambda: decode(entries, self._catalogue)):
             if prepared.entry is not None:
                 self._take(prepared.entry, prepared)
         if len(self.state.inbox) >= _INBOX_LIMIT:

@@ -14,97 +14,29 @@ rolled back when the batch is ready.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-import zstandard
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.caches import (
-    GROUP_CACHE_BYTES,
-    RECORD_CACHE_BYTES,
-    WEIGHT_OF_KEY,
-    Lru,
-    weight_of_version,
-)
-from sluiceway.datamanager.checks import check_count, check_size
-from sluiceway.datamanager.log.entries import (
-    Catalogue,
-    LogEntry,
-    LoggedTransaction,
-    add_transaction,
-    decode_transactions,
-    encode_entry,
-    from_micros,
-)
-from sluiceway.datamanager.model import (
-    Applied,
-    Decision,
-    Delete,
-    Fields,
-    LogSequence,
-    Page,
-    Position,
-    Put,
-    Query,
-    RecordType,
-    View,
-    Where,
-)
+from sluiceway.datamanager.caches import GROUP_CACHE_BYTES, RECORD_CACHE_BYTES, WEIGHT_OF_KEY, Lru, weight_of_version
+from sluiceway.datamanager.log.entries import LogEntry, LoggedTransaction
+from sluiceway.datamanager.model import Fields, LogSequence, Page, Position, Query, RecordType
 from sluiceway.datamanager.reading.bodies import NO_BODIES, AtHand, BodiesNeeded, Missing
 from sluiceway.datamanager.reading.readdb import AppliedUpTo, ReadDatabase, Row
 from sluiceway.datamanager.reading.tables import Version
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE, Buried, buried_id, check_not_buried, visible
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.records.log.v1 import log_pb2
+from sluiceway.datamanager.reading.tombstones import TOMBSTONE, Buried, buried_id
+from sluiceway.datamanager.running.batches import Prepared, Records, effects_of
 
-__all__ = ["Call", "Outcome", "Prepared", "State"]
+__all__ = ["State"]
 
 M = TypeVar("M", bound=Message)
 
 _DROP_EVERY = 50
 _DROP_AT_ONCE = 1000
-
-Records = dict[tuple[str, str], Version | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
-
-    function: Callable[[Any], Decision[Any]]
-    at_hand: AtHand = NO_BODIES
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one transaction of a batch: a value with its position, an error, or that it needs bodies first."""
-
-    value: Any
-    position: Position
-    error: Exception | None = None
-    needed: BodiesNeeded | None = None
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A batch that is ready to be committed.
-
-    Attributes:
-        outcomes: of the first transactions that were asked for, in order; the others did not fit.
-        entry: to be put into the log; None when no transaction writes anything.
-    """
-
-    outcomes: list[Outcome]
-    entry: LogEntry | None
-    transactions: tuple[LoggedTransaction, ...] = ()
-    records: Records = field(default_factory=dict)
-    groups: dict[str, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +61,9 @@ class State:
         flushed: entries after it are kept whatever their age, because the flusher reads them here.
     """
 
-    def __init__(
-        self,
-        database: ReadDatabase,
-        catalogue: Catalogue,
-        *,
-        writer: str,
-        max_batch_bytes: int,
-    ) -> None:
+    def __init__(self, database: ReadDatabase) -> None:
         self._database = database
         self.path = database.path
-        self._catalogue = catalogue
-        self._writer = writer
-        self._max_batch_bytes = max_batch_bytes
-        self._compressor = zstandard.ZstdCompressor(level=1)
         self._cache: Lru[tuple[str, str], _Known] = Lru(RECORD_CACHE_BYTES)
         self._group_cache: Lru[str, _KnownGroup] = Lru(GROUP_CACHE_BYTES)
         self.inbox: deque[Prepared] = deque()
@@ -167,98 +88,23 @@ class State:
         """What the caches of records and change groups weigh."""
         return self._cache.weight + self._group_cache.weight
 
-    # -- preparing
+    # -- the batch that is being prepared
 
-    def prepare(self, calls: Sequence[Call], *, last: AppliedUpTo, time_us: int) -> Prepared:
-        """Call transaction functions, in order, each with the effects of those before it.
+    @property
+    def buried(self) -> set[Buried]:
+        """The records that have a tombstone, with what the batch does to them."""
+        if not self._batch_buried:
+            return self._buried
+        buried = {key for key in self._buried if self._batch_buried.get(key, True)}
+        return buried | {key for key, is_there in self._batch_buried.items() if is_there}
 
-        One that needs bodies which are not at hand has no effect on the others.
+    @property
+    def effects(self) -> tuple[Records, dict[str, Position]]:
+        """What the batch leaves, of records and of change groups."""
+        return self._batch, self._batch_groups
 
-        Args:
-            calls: at least one.
-            last: the entry after which the batch will stand.
-            time_us: now; the entry's time is never before the last one's.
-        """
-        self._receive()
-        sequence = last.position.sequence.next()
-        self.now_us = time_us
-        time_us = max(time_us, last.time_us)
-        time = from_micros(time_us)
-        batch = log_pb2.Batch()
-        outcomes: list[Outcome] = []
-        logged: list[LoggedTransaction] = []
-        size = 0
-        before = last.position
-        try:
-            for call in calls:
-                position = Position(sequence, len(logged))
-                try:
-                    view = self._view(position, call)
-                    decision = call.function(view)
-                    if not decision.actions:
-                        outcomes.append(Outcome(decision.value, before))
-                        continue
-                    check_count(decision.actions)
-                    self._check_types(decision)
-                    check_not_buried(view, decision.actions)
-                    bodies, cost = add_transaction(batch, decision.actions, decision.groups)
-                    check_size(cost)
-                except BodiesNeeded as needed:
-                    outcomes.append(Outcome(None, before, needed=needed))
-                    continue
-                except sqlite3.Error:
-                    raise  # of the file, and not of this function
-                except Exception as error:
-                    del batch.transactions[len(logged) :]
-                    outcomes.append(Outcome(None, before, error))
-                    continue
-                if cost + size > self._max_batch_bytes and logged:
-                    del batch.transactions[-1]
-                    break
-                size += cost
-                applied = Applied(position, time, tuple(decision.actions), tuple(decision.groups))
-                transaction = LoggedTransaction(applied, bodies, cost)
-                logged.append(transaction)
-                self._add_effects(transaction)
-                outcomes.append(Outcome(decision.value, position))
-                before = position
-            if not logged:
-                return Prepared(outcomes, None)
-            entry = encode_entry(
-                batch,
-                sequence=sequence,
-                batch_id=os.urandom(16),
-                writer=self._writer,
-                time_us=time_us,
-                previous_digest=last.digest,
-                compressor=self._compressor,
-            )
-            return Prepared(outcomes, entry, tuple(logged), self._batch, self._batch_groups)
-        finally:
-            self._batch, self._batch_groups, self._unwritten = {}, {}, {}
-            self._batch_buried = {}
-            self._database.rollback()
-
-    def _view(self, position: Position, call: Call) -> View:
-        buried = self._buried
-        if self._batch_buried:
-            buried = {key for key in buried if self._batch_buried.get(key, True)}
-            buried |= {key for key, is_there in self._batch_buried.items() if is_there}
-        return visible(_BatchView(self, position, call.at_hand), buried, self._catalogue.known)
-
-    def _check_types(self, decision: Decision[Any]) -> None:
-        for action in decision.actions:
-            if isinstance(action, Put | Delete):
-                known = self._catalogue.known.get(action.type.name)
-                if known is None:
-                    raise InvalidInput(f"the database was opened without the record type {action.type.name!r}")
-                if isinstance(action, Put) and not isinstance(action.message, known.message):
-                    raise InvalidInput(
-                        f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
-                        f" not a {action.message.DESCRIPTOR.full_name}"
-                    )
-
-    def _add_effects(self, transaction: LoggedTransaction) -> None:
+    def add_effects(self, transaction: LoggedTransaction) -> None:
+        """Take a transaction into the batch: the next one sees what it did."""
         records = effects_of(transaction)
         self._batch.update(records)
         self._unwritten.update(records)
@@ -266,28 +112,22 @@ class State:
         for name in transaction.applied.groups:
             self._batch_groups[name] = transaction.applied.position
 
-    # -- applying
+    def forget_batch(self) -> None:
+        """Be what is committed again, and no more; what `effects` answered is the caller's."""
+        self._batch, self._batch_groups, self._unwritten = {}, {}, {}
+        self._batch_buried = {}
+        self._database.rollback()
 
-    def decode(self, entries: Sequence[LogEntry]) -> list[Prepared]:
-        """Read entries that other servers wrote into what `inbox` takes."""
-        decoded = []
-        for entry in entries:
-            transactions = decode_transactions(entry, self._catalogue)
-            item = Prepared([], entry, transactions)
-            for transaction in transactions:
-                item.records.update(effects_of(transaction))
-                for name in transaction.applied.groups:
-                    item.groups[name] = transaction.applied.position
-            decoded.append(item)
-        return decoded
+    # -- applying
 
     def apply(self) -> Position:
         """Write all that is committed to SQLite; answers up to where it is there."""
-        self._receive()
+        self.receive()
         self._write_committed()
         return self._written
 
-    def _receive(self) -> None:
+    def receive(self) -> None:
+        """Take over what is in the inbox; SQLite follows with `apply`."""
         while self.inbox:
             item = self.inbox.popleft()
             if item.entry is None:
@@ -336,8 +176,6 @@ class State:
         self._unapplied = []
         self._committed, self._committed_groups = {}, {}
 
-    # -- reading, for `_BatchView`
-
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> tuple[int, dict[str, int]]:
         """See `ReadDatabase.drop_bodies`; answers the remote records of each type too."""
         self._database.begin()
@@ -349,6 +187,8 @@ class State:
             self._database.rollback()
             raise
         return looked_at, remote
+
+    # -- reading
 
     def find(self, type_: RecordType[Any], id_: str, at_hand: AtHand = NO_BODIES) -> Version | None:
         """Read a record's exact state. Raises `BodiesNeeded`."""
@@ -475,60 +315,6 @@ def _fields(type_: RecordType[Any], version: Version | None) -> Fields | None:
     return None if version is None else {column.name: column.of(version.message) for column in type_.columns}
 
 
-def effects_of(transaction: LoggedTransaction) -> Records:
-    """Tell what a transaction leaves of each record that it touches."""
-    records: Records = {}
-    bodies = iter(transaction.bodies)
-    for action in transaction.applied.actions:
-        match action:
-            case Put():
-                version = Version(transaction.applied.position, action.message, next(bodies))
-                records[action.type.name, action.id] = version
-            case Delete():
-                records[action.type.name, action.id] = None
-            case _:
-                pass
-    return records
-
-
 def _tombstones(records: Records) -> dict[Buried, bool]:
     """Tell which tombstones a change sets (True) or removes."""
     return {buried_id(id_): version is not None for (name, id_), version in records.items() if name == TOMBSTONE.name}
-
-
-class _BatchView:
-    """The `View` of one transaction function: see `State`."""
-
-    def __init__(self, state: State, position: Position, at_hand: AtHand) -> None:
-        self._state = state
-        self._position = position
-        self._at_hand = at_hand
-
-    @property
-    def position(self) -> Position:
-        return self._position
-
-    def get(self, type_: RecordType[M], id_: str) -> M | None:
-        version = self._state.find(type_, id_, self._at_hand)
-        return None if version is None else cast(M, version.message)
-
-    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        return self._state.find_fields(type_, id_)
-
-    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        return self._state.find_revision(type_, id_)
-
-    def group(self, name: str) -> Position | None:
-        return self._state.find_group(name)
-
-    def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        return self._state.scan(type_, prefix, after, self._at_hand)
-
-    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        return self._state.select(type_, query, self._at_hand)
-
-    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
-        return self._state.rows(type_, query)
-
-    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
-        return self._state.count(type_, Query(where=where, size=limit))
