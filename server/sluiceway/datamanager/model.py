@@ -7,6 +7,7 @@ values; no I/O.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +46,9 @@ M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+_SEQUENCE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
+_POSITION = re.compile(rf"{_SEQUENCE.pattern}\.[0-9a-f]{{6}}")
+
 Value = str | int | bytes | None
 """The value of a column."""
 Fields = Mapping[str, Value]
@@ -70,7 +74,8 @@ class LogSequence:
     @staticmethod
     def parse(text: str) -> LogSequence:
         """Read what `str` printed. Raises ValueError for anything else."""
-        if len(text) != 25 or text[8] != "-":
+        # `int` alone would take capitals, signs and underscores: a key that is written so names another object.
+        if not _SEQUENCE.fullmatch(text):
             raise ValueError(f"not a sequence: {text!r}")
         return LogSequence(int(text[:8], 16), int(text[9:], 16))
 
@@ -93,9 +98,9 @@ class Position:
     @staticmethod
     def parse(text: str) -> Position:
         """Read what `str` printed. Raises ValueError for anything else."""
-        sequence, dot, index = text.partition(".")
-        if not dot or len(index) != 6:
+        if not _POSITION.fullmatch(text):
             raise ValueError(f"not a position: {text!r}")
+        sequence, _, index = text.partition(".")
         return Position(LogSequence.parse(sequence), int(index, 16))
 
 

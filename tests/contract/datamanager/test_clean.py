@@ -159,15 +159,20 @@ async def test_names_that_are_not_known_stay_and_are_told(
         f"data/{seq(1, 1)}-1-x",
         "epoch/x",
         "index/x",
+        "manifest/notes.txt",
+        f"manifest/+{str(seq(1, 2))[1:]}",
         "wal/1",
+        # Some readers of numbers take it for the name of a segment that is needed.
+        f"wal/+{str(seq(1, 4))[1:]}",
     ]
     for key in strange:
         await storage.put(f"{prefix}/{key}", b"mine")
     await storage.put(f"{prefix}x/data/job/{seq(1, 1)}-1-x", b"of another database")
     clock.advance(DAY)
     done = await base.clean(clock)
-    assert done.manifests == 2
+    assert (done.manifests, done.segments, done.stopped) == (2, 3, "")
     assert done.unknown == tuple(sorted({*strange, "backup/"} - {"backup/copy"}))
+    assert {f"wal/{seq(1, n)}" for n in (4, 5)} <= await base.keys("wal")
     for key in strange:
         assert await storage.get(f"{prefix}/{key}") == b"mine"
     assert await storage.head(f"{prefix}x/data/job/{seq(1, 1)}-1-x") is not None

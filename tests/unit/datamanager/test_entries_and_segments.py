@@ -125,3 +125,19 @@ def test_positions_print_in_their_order(epoch: int, counter: int, index: int) ->
     assert Position.parse(str(position)) == position
     other = Position(LogSequence(1, 2), 3)
     assert (str(position) < str(other)) == (position < other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "00000001-000000000000000A",
+        "+0000001-0000000000000001",
+        "00000001-0000_0000_0000_001",
+        " 0000001-000000000000001f",
+    ],
+)
+def test_a_number_has_one_name_only(text: str) -> None:
+    with pytest.raises(ValueError, match="not a sequence"):
+        LogSequence.parse(text)
+    with pytest.raises(ValueError, match="not a position"):
+        Position.parse(f"{text}.000000")

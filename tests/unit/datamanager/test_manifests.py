@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from sluiceway.datamanager.files.manifests import ManifestDamaged, ManifestStore, decode_manifest, encode_manifest
 from sluiceway.datamanager.log.entries import sequence_proto
@@ -143,15 +144,25 @@ async def test_a_manifest_under_another_name_is_told(storage: FakeObjectStorage,
 
 
 @pytest.mark.parametrize(
-    "name", ["readme", "00000001-000000000000000x", "00000001-0000000000000007.tmp", "+0000001-0000000000000007"]
+    "name",
+    [
+        "",
+        "readme",
+        "00000001-000000000000000x",
+        "00000001-000000000000000A",
+        "00000001-0000000000000007.tmp",
+        "+0000001-0000000000000007",
+    ],
 )
-async def test_something_else_among_the_manifests_is_named(
+async def test_something_else_among_the_manifests_is_passed_over_and_told_once(
     storage: FakeObjectStorage, store: ManifestStore, name: str
 ) -> None:
+    await store.put(manifest(7))
     await storage.put(f"{PREFIX}/manifest/{name}", b"")
-    with pytest.raises(DataLoss, match="move it away") as caught:
-        await store.sequences()
-    assert name in caught.value.message
+    with capture_logs() as lines:
+        assert await store.sequences() == [LogSequence(1, 7)]
+        assert await store.newest(FIRST) == manifest(7)
+    assert [line["key"] for line in lines] == [f"{PREFIX}/manifest/{name}"]
 
 
 @given(st.data())

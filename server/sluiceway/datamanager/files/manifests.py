@@ -3,6 +3,10 @@
 An object is a magic with the format's version, the SHA-256 of what follows, and a `Manifest`. It is put if absent: two
 servers that checkpoint at one sequence make the same database, and the second one's files are orphans. A manifest is
 checked whole when it is read, so that nothing else has to ask whether its files are sorted or its keys are ours.
+
+A name that no manifest has (a copy that somebody keeps there, what a file manager leaves) hides nothing: no writer makes
+it, so nothing of the database can be behind it. Such an object is left alone, and told in the log. What has a manifest's
+name and is none stops whoever needs it (decision 0165).
 """
 
 from __future__ import annotations
@@ -10,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import pairwise
 
+import structlog
 from google.protobuf.message import DecodeError
 
 from sluiceway.datamanager.log.entries import from_sequence_proto
@@ -23,6 +27,8 @@ from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, Manifest, TypeFiles
 
 __all__ = ["ManifestDamaged", "ManifestStore", "decode_manifest", "encode_manifest", "faults_of"]
+
+log = structlog.get_logger(__name__)
 
 _MAGIC = b"SLMAN\x00\x00\x01"
 _DIGEST_END = len(_MAGIC) + 32
@@ -117,20 +123,13 @@ def _faults_of_file(ref: FileRef, folder: str) -> Iterator[str]:
         yield f"it does not say which records are in {ref.key}"
 
 
-def _sequence_of(name: str) -> LogSequence | None:
-    with suppress(ValueError):
-        sequence = LogSequence.parse(name)
-        # Numbers can be written in more ways than one, names cannot.
-        return sequence if str(sequence) == name else None
-    return None
-
-
 class ManifestStore:
     """The manifests of one database in its object storage."""
 
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
         self._folder = f"{prefix}/manifest/"
+        self._strange: set[str] = set()
 
     def key(self, sequence: LogSequence) -> str:
         """The object of a manifest."""
@@ -162,19 +161,16 @@ class ManifestStore:
     async def sequences(self) -> list[LogSequence]:
         """List all, oldest first, without reading them.
 
-        Raises:
-            DataLoss: something else lies in their folder.
+        An object with a name that no manifest has is none, and is passed over: told in the log, once.
         """
         found = []
         async for info in self._storage.list(self._folder):
-            sequence = _sequence_of(info.key.removeprefix(self._folder))
-            if sequence is None:
-                raise DataLoss(
-                    f"the object storage has {info.key}, which is not the name of a manifest; move it away",
-                    reason="FOREIGN_OBJECT",
-                    metadata={"object": info.key},
-                )
-            found.append(sequence)
+            try:
+                found.append(LogSequence.parse(info.key.removeprefix(self._folder)))
+            except ValueError:
+                if info.key not in self._strange:
+                    self._strange.add(info.key)
+                    log.warning("no_manifest", key=info.key, do="move it away; it is ignored")
         return found
 
     async def newest(self, lineage: Lineage) -> Manifest | None:

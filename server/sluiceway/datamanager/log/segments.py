@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 _MAGIC = b"SLWAL\x00\x00\x01"
 _DIGEST_END = len(_MAGIC) + 32
 _LENGTH = struct.Struct(">I")
+_FEWEST_BETWEEN_LISTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,18 @@ class SegmentStore:
         self._storage = storage
         self._folder = f"{prefix}/wal/"
         self._firsts: list[LogSequence] = []
+        self._added = self._listed = 0
         self._strange: set[str] = set()
 
     @property
     def strange(self) -> frozenset[str]:
         """The keys that were seen in the folder and are not the names of segments."""
         return frozenset(self._strange)
+
+    @property
+    def remembered(self) -> int:
+        """How many segments it knows of; some may be gone."""
+        return len(self._firsts)
 
     def key(self, first: LogSequence) -> str:
         """The key of the segment that begins with an entry."""
@@ -263,12 +270,17 @@ class SegmentStore:
             return None
 
     async def _refresh(self, start_after: LogSequence | None) -> None:
+        if self._added >= max(self._listed, _FEWEST_BETWEEN_LISTS):
+            # Other servers clean, so many that are known may be gone. All are listed each time they have doubled.
+            start_after = None
         found = [first async for first in self._list(start_after)]
         if start_after is None:
-            self._firsts = found
+            self._firsts, self._listed, self._added = found, len(found), 0
         else:
             # Another task may have looked meanwhile.
-            self._firsts.extend(first for first in found if not self._firsts or first > self._firsts[-1])
+            new = [first for first in found if not self._firsts or first > self._firsts[-1]]
+            self._firsts += new
+            self._added += len(new)
 
     async def _list(self, start_after: LogSequence | None) -> AsyncIterator[LogSequence]:
         start = self.key(start_after) if start_after else ""
@@ -278,7 +290,7 @@ class SegmentStore:
                 sequence = LogSequence.parse(name)
             except ValueError:
                 sequence = None
-            if sequence is not None and str(sequence) == name:
+            if sequence is not None:
                 yield sequence
             elif info.key not in self._strange:
                 self._strange.add(info.key)
