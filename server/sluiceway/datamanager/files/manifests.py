@@ -4,9 +4,9 @@ An object is a magic with the format's version, the SHA-256 of what follows, and
 servers that checkpoint at one sequence make the same database, and the second one's files are orphans. A manifest is
 checked whole when it is read, so that nothing else has to ask whether its files are sorted or its keys are ours.
 
-A name that no manifest has (a copy that somebody keeps there, what a file manager leaves) hides nothing: no writer makes
-it, so nothing of the database can be behind it. Such an object is left alone, and told in the log. What has a manifest's
-name and is none stops whoever needs it (decision 0165).
+A name that no manifest has (a copy that somebody keeps there, what a file manager leaves) hides nothing, as no writer
+makes it. Such an object is left alone, and told in the log. What has a manifest's name and is none stops whoever needs
+it (decision 0165).
 """
 
 from __future__ import annotations
