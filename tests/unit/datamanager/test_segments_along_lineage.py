@@ -158,3 +158,19 @@ async def test_what_is_no_segment_is_passed_over_and_told(name: str) -> None:
     await folder.storage.put(f"p/wal/{name}", b"hello")
     assert await folder.read(seq(1, 0)) == HISTORY
     assert folder.store.strange == {f"p/wal/{name}"}
+
+
+async def test_what_others_have_cleaned_is_not_remembered_for_ever() -> None:
+    storage = FakeObjectStorage()
+    flusher, cleaner = SegmentStore(storage, prefix="p"), SegmentStore(storage, prefix="p")
+    lineage, log = Lineage.of({1: None}, 1), entries(1, 1, 2500, GENESIS_DIGEST)
+    most = 0
+    for entry in log:
+        await flusher.put(entry.sequence, encode_segment([entry], total_bytes=1, writer="one"))
+        last = await flusher.last(lineage)
+        assert last is not None
+        assert last.last == entry.sequence
+        if entry.sequence.counter > 10:
+            await cleaner.delete(seq(1, entry.sequence.counter - 10))
+        most = max(most, flusher.remembered)
+    assert most < 1100

@@ -129,14 +129,32 @@ class Flusher:
     async def _check_storage(self, known: FlushMark) -> None:
         """Check that the storage ends where `flushed` says: what is put now has to follow from what is there.
 
-        The whole check reads the newest segment, so it is made when somebody else has flushed. In between, one look at
-        the name of our own last segment tells whether the storage was exchanged or went back.
+        The check reads the newest segment, so it is made when somebody else has flushed. In between, one look at the
+        name of our own last segment tells whether the storage was exchanged or went back.
         """
         core = self._core
         await self._check_epoch()
         mine = self._newest is not None and self._checked == known.sequence
         if mine and self._newest is not None and await core.segments.exists(self._newest):
             return
+        if not await self._is_in_newest_segment(known):
+            await self._check_whole(known)
+        self._checked, self._newest = known.sequence, None
+
+    async def _is_in_newest_segment(self, known: FlushMark) -> bool:
+        """Whether the newest segment has the last entry that `flushed` names. Lists what is new only."""
+        try:
+            newest = await self._core.segments.last(self._core.lineage)
+        except NotFound:
+            return False
+        return newest is not None and newest.last == known.sequence and newest.digest == known.digest
+
+    async def _check_whole(self, known: FlushMark) -> None:
+        """Look at all segments and manifests: `flushed` is behind, a manifest is newer than them, or it is no more so.
+
+        That is rare, and has to be: with what a day leaves it takes a hundred requests of an S3.
+        """
+        core = self._core
         end = await stored_end(core.stores, core.lineage)
         stored = end.sequence if end is not None else LogSequence(core.lineage.epochs[0], 0)
         if end is not None and stored == known.sequence and end.digest != known.digest:
@@ -147,7 +165,6 @@ class Flusher:
                 " is another folder or bucket; restore them, or run `sluice db recover`",
                 reason="LOG_GAP",
             )
-        self._checked, self._newest = known.sequence, None
 
     async def _check_epoch(self) -> None:
         """Look now and then whether somebody recovered the database with another etcd: ours does not tell that."""
