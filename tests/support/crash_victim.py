@@ -31,8 +31,9 @@ import structlog
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Decision, Delete, LogSequence, Put, View
 from sluiceway.datamanager.operating.exporter import export_stores
+from sluiceway.datamanager.operating.findings import Finding
 from sluiceway.datamanager.operating.importer import Importer, Place
-from sluiceway.datamanager.operating.verify import Finding, Verifier
+from sluiceway.datamanager.operating.verify import Verifier
 from sluiceway.datamanager.reading.tombstones import TOMBSTONE, bury
 from sluiceway.datamanager.recovery.recovery import Recovery
 from sluiceway.datamanager.recovery.standing import Stores

@@ -14,8 +14,9 @@ from sluiceway.datamanager.files.datafiles import FileStore
 from sluiceway.datamanager.log.entries import Catalogue
 from sluiceway.datamanager.model import RecordType, View
 from sluiceway.datamanager.operating.exporter import export_stores
+from sluiceway.datamanager.operating.findings import Finding, Progress
 from sluiceway.datamanager.operating.importer import Importer, Place
-from sluiceway.datamanager.operating.verify import Finding, Progress, Verifier
+from sluiceway.datamanager.operating.verify import Verifier
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.kv.port import KeyValueStore

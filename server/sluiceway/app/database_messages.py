@@ -7,8 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.datamanager.log.entries import micros
 from sluiceway.datamanager.log.epochs import EpochInfo
+from sluiceway.datamanager.operating.findings import Finding, Progress
 from sluiceway.datamanager.operating.overview import Overview, StoredView
-from sluiceway.datamanager.operating.verify import Finding, Progress
 
 __all__ = ["status_message", "verify_message"]
 

@@ -16,8 +16,9 @@ from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.files.datafiles import FileStore
 from sluiceway.datamanager.log.entries import from_sequence_proto
 from sluiceway.datamanager.operating.exporter import export_manifest
+from sluiceway.datamanager.operating.findings import Progress
 from sluiceway.datamanager.operating.overview import overview
-from sluiceway.datamanager.operating.verify import Progress, Verifier
+from sluiceway.datamanager.operating.verify import Verifier
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition
 from sluiceway.kv.port import KeyValueStore

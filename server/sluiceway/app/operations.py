@@ -25,9 +25,10 @@ from sluiceway.datamanager.files.datafiles import FileStore
 from sluiceway.datamanager.log.entries import Catalogue, from_micros, from_sequence_proto
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.operating.exporter import export_stores
+from sluiceway.datamanager.operating.findings import Progress
 from sluiceway.datamanager.operating.importer import Imported, Importer, Place
 from sluiceway.datamanager.operating.overview import overview
-from sluiceway.datamanager.operating.verify import Progress, Verifier
+from sluiceway.datamanager.operating.verify import Verifier
 from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, read_ledger
 from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway.datamanager.recovery.standing import Standing, Stores, judge, look

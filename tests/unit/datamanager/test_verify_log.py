@@ -13,7 +13,8 @@ from sluiceway.datamanager.log.etcdlog import HeadMark
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.log.segments import Segment, decode_segment, encode_segment
 from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.operating.verify_log import Finding, Gap, LogCheck, Mark, findings_of_entries
+from sluiceway.datamanager.operating.findings import Finding
+from sluiceway.datamanager.operating.verify_log import Gap, LogCheck, Mark, findings_of_entries
 from sluiceway.records.log.v1 import log_pb2
 
 COMPRESSOR = zstandard.ZstdCompressor()

@@ -14,23 +14,9 @@ from sluiceway.datamanager.log.etcdlog import HeadMark
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.log.segments import Segment
 from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.operating.findings import Finding
 
-__all__ = ["Finding", "Gap", "LogCheck", "Mark", "findings_of_entries"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that was found.
-
-    Attributes:
-        object: the key that it is about; empty: about both stores.
-        message: what it is, and what to do.
-        is_fault: something is missing or damaged; otherwise a person may want to know.
-    """
-
-    object: str
-    message: str
-    is_fault: bool = True
+__all__ = ["Gap", "LogCheck", "Mark", "findings_of_entries"]
 
 
 @dataclass(frozen=True, slots=True)
