@@ -133,15 +133,7 @@ class StoreWatch:
     @property
     def refusal(self) -> Unavailable | None:
         """Why nothing can be written now; None: it can."""
-        if self.health.fullness is not Fullness.FULL:
-            return None
-        health = self.health
-        return Unavailable(
-            f"etcd at {self._settings.etcd_name} is full ({_mib(health.in_use_bytes)} of {_mib(health.quota_bytes)} in"
-            f" use, alarm NOSPACE) and refuses writes; nothing was written. An operator has to {_MAKE_ROOM}",
-            reason="STORE_FULL",
-            retry_after=self._settings.etcd_check_interval,
-        )
+        return self._is_full() if self.health.fullness is Fullness.FULL else None
 
     def refused(self) -> Unavailable:
         """Hear that etcd refused a write for want of space; answers what to tell."""
@@ -149,9 +141,16 @@ class StoreWatch:
             quota = self.health.quota_bytes or self._settings.etcd_quota_bytes
             self._take(replace(self.health, fullness=Fullness.FULL, quota_bytes=quota, alarms=("NOSPACE",)))
         self._look_now.set()
-        error = self.refusal
-        assert error is not None  # noqa: S101 - it was just set
-        return error
+        return self._is_full()
+
+    def _is_full(self) -> Unavailable:
+        health = self.health
+        return Unavailable(
+            f"etcd at {self._settings.etcd_name} is full ({_mib(health.in_use_bytes)} of {_mib(health.quota_bytes)} in"
+            f" use, alarm NOSPACE) and refuses writes; nothing was written. An operator has to {_MAKE_ROOM}",
+            reason="STORE_FULL",
+            retry_after=self._settings.etcd_check_interval,
+        )
 
     async def slow_down(self) -> None:
         """Wait before a batch, when etcd is nearly full; no longer than until it is better."""
