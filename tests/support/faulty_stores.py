@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sluiceway.foundation.errors import Unavailable
+from sluiceway.foundation.errors import PermissionDenied, Unavailable
 from sluiceway.kv.port import (
     Compare,
     KeyValueStore,
@@ -92,11 +92,12 @@ class FaultyKeyValueStore:
 
 
 class FaultyStorage:
-    """An object storage that can be away, or lose the answer of a put."""
+    """An object storage that can be away, refuse us, or lose the answer of a put."""
 
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
         self.away = False
+        self.refuses = False
         self.lose_answers = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -105,6 +106,8 @@ class FaultyStorage:
     async def put_if_absent(self, key: str, body: bytes) -> bool:
         if self.away:
             raise Unavailable("the object storage is away")
+        if self.refuses:
+            raise PermissionDenied("the object storage: the credentials have expired")
         stored = await self._storage.put_if_absent(key, body)
         if self.lose_answers and "/wal/" in key:
             self.lose_answers -= 1

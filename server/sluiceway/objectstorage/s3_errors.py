@@ -59,6 +59,7 @@ class FaultKind(StrEnum):
     NO_BUCKET = "NO_BUCKET"
     DENIED = "DENIED"
     NO_CREDENTIALS = "NO_CREDENTIALS"
+    EXPIRED = "EXPIRED"
     WRONG_REGION = "WRONG_REGION"
     FULL = "FULL"
 
@@ -93,6 +94,11 @@ _KINDS = {
     "NoSuchUpload": FaultKind.NO_UPLOAD,
     "PreconditionFailed": FaultKind.TAKEN,
     "InvalidRange": FaultKind.BEYOND,
+    "ExpiredToken": FaultKind.EXPIRED,
+    "ExpiredTokenException": FaultKind.EXPIRED,
+    "TokenRefreshRequired": FaultKind.EXPIRED,
+    "InvalidToken": FaultKind.DENIED,
+    "InvalidAccessKeyId": FaultKind.DENIED,
     "PermanentRedirect": FaultKind.WRONG_REGION,
     "AuthorizationHeaderMalformed": FaultKind.WRONG_REGION,
     "IllegalLocationConstraintException": FaultKind.WRONG_REGION,
@@ -177,6 +183,12 @@ def error_of(fault: Fault, *, place: str, key: str, right: str) -> SluicewayErro
                 f"{place}: there are no credentials ({fault.text}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in"
                 " the environment, or use a profile of ~/.aws",
                 reason="NO_CREDENTIALS",
+            )
+        case FaultKind.EXPIRED:
+            return PermissionDenied(
+                f"{where}: the credentials have expired ({fault.text}); renew them, and start this process again if it"
+                " has them from its environment or from ~/.aws, which are read once",
+                reason="CREDENTIALS_EXPIRED",
             )
         case FaultKind.WRONG_REGION:
             return FailedPrecondition(

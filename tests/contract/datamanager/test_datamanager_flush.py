@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sluiceway.datamanager.model import Delete, LogSequence, Query
 from sluiceway.foundation.errors import DataLoss, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
+from tests.support.conditions import eventually
 from tests.support.databases import (
     FAST,
     NOTE,
@@ -112,6 +114,26 @@ async def test_a_segment_that_was_stored_without_an_answer_is_found_again(
         await flushed(database)
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, server_id="anew") as database:
         assert len(await contents(database)) == 20
+
+
+async def test_a_storage_that_refuses_this_server_is_waited_for_as_one_that_is_away(
+    etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
+) -> None:
+    faulty = FaultyStorage(storage)
+    async with open_database(etcd, faulty, tmp_path, prefix=etcd_prefix) as database:
+        with capture_logs() as lines:
+
+            async def waits() -> bool:
+                return any("have expired" in line["error"] for line in lines if line["event"] == "flush_waits")
+
+            faulty.refuses = True
+            committed = await database.commit([put("a")])
+            await eventually(waits)
+        assert await database.get(NOTE, "a") is not None
+        await database.commit([put("b")])
+        faulty.refuses = False
+        await flushed(database)
+        assert database.status().flushed > committed.position.sequence
 
 
 async def test_writes_slow_down_and_are_refused_while_the_storage_is_away(

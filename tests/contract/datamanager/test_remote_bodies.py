@@ -12,7 +12,7 @@ import pytest
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Decision, Delete, Put, Query, RecordRevision, View
 from sluiceway.datamanager.reading.bodies import AtHand, BodiesNeeded
-from sluiceway.foundation.errors import DataLoss, Unavailable
+from sluiceway.foundation.errors import DataLoss, PermissionDenied, SluicewayError, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.port import ObjectStorage
 from tests.fakes.clock import FakeClock
@@ -222,7 +222,10 @@ async def test_a_transaction_sees_what_its_batch_made_of_an_old_record(place: Pl
 # -- what goes wrong
 
 
-async def test_only_reads_of_old_records_fail_while_the_storage_is_away(place: Place) -> None:
+@pytest.mark.parametrize("fault", [Unavailable, PermissionDenied], ids=["away", "it refuses us"])
+async def test_only_reads_of_old_records_fail_while_the_storage_is_away(
+    place: Place, fault: type[SluicewayError]
+) -> None:
     async with place.server() as database:
         await write_jobs(database, 2)
         await database.commit([put("note")])
@@ -232,7 +235,7 @@ async def test_only_reads_of_old_records_fail_while_the_storage_is_away(place: P
 
     async def away(key: str) -> None:
         if is_away:
-            raise Unavailable("the object storage is away")
+            raise fault("the object storage cannot be used")
 
     reads.before_read = away
     async with place.server(storage=reads) as database:

@@ -24,7 +24,7 @@ from sluiceway.datamanager.files.manifests import ManifestStore
 from sluiceway.datamanager.log.entries import from_sequence_proto
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence, Position, RecordType
-from sluiceway.foundation.errors import DataLoss, Exhausted, NotFound, Unavailable
+from sluiceway.foundation.errors import DataLoss, Exhausted, NotFound, PermissionDenied, Unavailable
 from sluiceway.records.storage.v1.storage_pb2 import Manifest, TypeFiles
 
 __all__ = ["NO_BODIES", "AtHand", "BodiesNeeded", "Missing", "RemoteBodies"]
@@ -161,7 +161,7 @@ class RemoteBodies:
         """Bring bodies to hand, as far as the files have the wanted revisions; the others changed meanwhile.
 
         Raises:
-            Unavailable: the object storage is away; reason `OLD_RECORDS_UNAVAILABLE`.
+            Unavailable: the object storage is away, or refuses this server; reason `OLD_RECORDS_UNAVAILABLE`.
             Exhausted: too much for one function.
             DataLoss: a wanted revision is neither in the files nor superseded.
         """
@@ -171,10 +171,10 @@ class RemoteBodies:
                 absent = await self._bring(wanted, at_hand)
                 if absent and await self.refresh():
                     absent = await self._bring(absent, at_hand)
-        except (TimeoutError, Unavailable) as cause:
+        except (TimeoutError, Unavailable, PermissionDenied) as cause:  # it refuses this server, and not who asks
             why = str(cause) or f"no answer within {self._timeout:g} s"
             raise Unavailable(
-                f"{_name(wanted[0])} is in the object storage, which is away ({why}); newer records can be read",
+                f"{_name(wanted[0])} is in the object storage, which cannot be read ({why}); newer records can be read",
                 reason="OLD_RECORDS_UNAVAILABLE",
             ) from cause
         if absent and self._manifest is not None:

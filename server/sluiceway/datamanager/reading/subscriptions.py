@@ -22,7 +22,7 @@ from sluiceway.datamanager.log.segments import Segment, SegmentStore
 from sluiceway.datamanager.model import Applied, LogSequence, Position
 from sluiceway.datamanager.reading.readdb import ReadDatabase
 from sluiceway.datamanager.reading.readers import Readers
-from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
+from sluiceway.foundation.errors import Exhausted, OutOfRange, PermissionDenied, Unavailable
 
 __all__ = ["Subscriptions"]
 
@@ -290,6 +290,8 @@ class Subscriptions:
             raise Unavailable(
                 f"the object storage, which has the log after {sequence}, did not answer within {_SEGMENT_SECONDS} s"
             ) from cause
+        except PermissionDenied as cause:  # it refuses this server, and not the subscriber
+            raise Unavailable(f"the object storage, which has the log after {sequence}: {cause.message}") from cause
 
     async def _decoded(self, entries: Sequence[LogEntry], after: Position) -> _Piece:
         def decode() -> list[LoggedTransaction]:

@@ -14,7 +14,7 @@ import structlog
 from sluiceway.datamanager.log.entries import micros
 from sluiceway.datamanager.reading.bodies import RemoteBodies
 from sluiceway.datamanager.running.core import Core
-from sluiceway.foundation.errors import DataLoss, Unavailable
+from sluiceway.foundation.errors import DataLoss, PermissionDenied, Unavailable
 
 __all__ = ["BodyKeeper"]
 
@@ -42,7 +42,7 @@ class BodyKeeper:
         try:
             if self._bodies.manifest is None:
                 await self._bodies.refresh()
-        except (Unavailable, DataLoss) as error:
+        except (Unavailable, PermissionDenied, DataLoss) as error:
             # Reads of old records, and the next checkpoint, meet the same and say so.
             log.warning("manifest_not_read", error=str(error))
         while True:

@@ -24,7 +24,7 @@ from sluiceway.datamanager.recovery.standing import stored_end
 from sluiceway.datamanager.running.core import Core, Diverged
 from sluiceway.datamanager.waiting import Backoff
 from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
-from sluiceway.foundation.errors import DataLoss, DeadlineExceeded, NotFound, Unavailable
+from sluiceway.foundation.errors import DataLoss, DeadlineExceeded, NotFound, PermissionDenied, Unavailable
 from sluiceway.records.log.v1 import log_pb2
 
 __all__ = ["Flusher"]
@@ -48,7 +48,7 @@ class Flusher:
         self._looked_ahead = -_LOOK_AHEAD_SECONDS
 
     async def run(self) -> None:
-        """Flush whenever it is due and ours to do. An object storage that is away is asked again and again."""
+        """Flush whenever it is due and ours to do. A storage that is away, or refuses us, is asked again and again."""
         core = self._core
         interval = core.settings.flush_interval.total_seconds()
         backoff = Backoff()
@@ -71,7 +71,8 @@ class Flusher:
                 while await self.flush_once():
                     pass
                 backoff.reset()
-            except (Unavailable, DeadlineExceeded) as error:
+            # Credentials expire, rights are taken away, a disk is mounted anew read-only: somebody puts that right.
+            except (Unavailable, DeadlineExceeded, PermissionDenied) as error:
                 log.warning("flush_waits", unflushed_bytes=core.unflushed_bytes, error=str(error))
                 await backoff.wait()
 
