@@ -298,6 +298,8 @@ class DataManager:
                 await self._newest_head.close()
         except (TimeoutError, SluicewayError) as error:
             log.warning("database_stops_unflushed", unflushed_bytes=self._core.unflushed_bytes, error=str(error))
+        finally:
+            await self._newest_head.end(Unavailable("this server stops; ask again, or another", reason="STOPPING"))
 
     # -- the face
 

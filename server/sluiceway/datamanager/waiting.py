@@ -14,6 +14,8 @@ __all__ = ["Backoff", "Mark", "SharedCall"]
 K = TypeVar("K")
 T = TypeVar("T")
 
+_MOST_GIVEN_UP = 100
+
 
 class Mark(Generic[K]):
     """A value that only grows, and tasks that wait until it has reached theirs."""
@@ -22,7 +24,13 @@ class Mark(Generic[K]):
         self._value = value
         self._order = itertools.count()
         self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []
+        self._gave_up = 0
         self._ended: Exception | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many are remembered; some may have given up."""
+        return len(self._waiting)
 
     @property
     def value(self) -> K:
@@ -36,7 +44,9 @@ class Mark(Generic[K]):
         self._value = value
         while self._waiting and not _less(value, self._waiting[0][0]):
             _, _, future = heapq.heappop(self._waiting)
-            if not future.done():
+            if future.done():
+                self._gave_up -= 1
+            else:
                 future.set_result(None)
 
     def end(self, error: Exception) -> None:
@@ -55,7 +65,19 @@ class Mark(Generic[K]):
             raise self._ended
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (value, next(self._order), future))
-        await future
+        try:
+            await future
+        finally:
+            if future.cancelled():
+                self._forget_one()
+
+    def _forget_one(self) -> None:
+        # A value may never be reached: a position is what a client says. Those who gave up go when they are the most.
+        self._gave_up += 1
+        if self._gave_up > max(len(self._waiting) // 2, _MOST_GIVEN_UP):
+            self._waiting = [item for item in self._waiting if not item[2].done()]
+            heapq.heapify(self._waiting)
+            self._gave_up = 0
 
 
 def _less(one: Any, other: Any) -> bool:
@@ -73,22 +95,39 @@ class SharedCall(Generic[T]):
         self._call = call
         self._running: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
+        self._ended: Exception | None = None
 
     async def ask(self) -> T:
-        """Get an answer to a call that begins after this."""
+        """Get an answer to a call that begins after this. Raises what `end` was told."""
+        if self._ended is not None:
+            raise self._ended
         if self._running is None:
             task = self._running = self._start(None)
         elif self._next is None:
             task = self._next = self._start(self._running)
         else:
             task = self._next
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            asking = asyncio.current_task()
+            if self._ended is not None and task.cancelled() and not (asking and asking.cancelling()):
+                raise self._ended from None
+            raise
 
     async def close(self) -> None:
         """Wait for what runs."""
         tasks = {task for task in (self._running, self._next) if task is not None}
         if tasks:
             await asyncio.wait(tasks)
+
+    async def end(self, error: Exception) -> None:
+        """Cancel what runs: whoever asks, or asked, gets this error."""
+        self._ended = error
+        for task in (self._next, self._running):
+            if task is not None:
+                task.cancel()
+        await self.close()
 
     def _start(self, before: asyncio.Task[T] | None) -> asyncio.Task[T]:
         task = asyncio.create_task(self._run(before))

@@ -123,6 +123,28 @@ async def test_etcd_that_stays_away_refuses_after_a_while_and_writes_nothing(
         assert (await database.transact(count)).value == 1
 
 
+async def test_who_waits_behind_an_entry_in_doubt_is_refused_after_a_while(
+    etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
+) -> None:
+    faulty = FaultyKeyValueStore(etcd)
+    settings = replace(FAST, commit_patience=timedelta(milliseconds=100))
+    async with open_database(faulty, storage, tmp_path, prefix=etcd_prefix, settings=settings) as database:
+        faulty.plan.extend(["lost_request"] * 1000)
+        in_doubt = asyncio.create_task(database.transact(count))
+
+        async def sent() -> bool:
+            return len(faulty.plan) < 1000
+
+        await eventually(sent)
+        async with asyncio.timeout(20):
+            with pytest.raises(Unavailable, match="nothing was written"):
+                await database.transact(count)
+        assert not in_doubt.done()
+        faulty.plan.clear()
+        assert (await in_doubt).value == 1
+        assert (await database.transact(count)).value == 2
+
+
 async def test_a_server_that_stops_in_doubt_says_so(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:

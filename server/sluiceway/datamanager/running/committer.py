@@ -144,10 +144,11 @@ class Committer:
                 await self._leave_turn()
                 self._wake.clear()
                 async with self._core.advance:
-                    if await self._commit_once():
-                        backoff.reset()
-                    else:
-                        await backoff.wait()
+                    committed = await self._commit_once()
+                if committed:
+                    backoff.reset()
+                else:
+                    await backoff.wait()
                 # Let those who were answered ask again: what they ask belongs into the next batch.
                 await asyncio.sleep(0)
                 if self._queue:
@@ -291,6 +292,23 @@ class Committer:
                 self._queue.appendleft(request)
         log.warning("commit_waits_for_etcd", waiting=len(self._queue), error=str(error))
 
+    def _refuse_late(self) -> None:
+        """Refuse who has waited too long behind an entry in doubt: nothing of theirs was sent."""
+        now, settings = self._core.clock.monotonic(), self._core.settings
+        waiting = [request for request in self._queue if not request.answer.done()]
+        self._queue.clear()
+        for request in waiting:
+            if request.deadline > now:
+                self._queue.append(request)
+                continue
+            request.fail(
+                Unavailable(
+                    f"nothing was written: an entry before it is in doubt, since etcd at {settings.etcd_name} or the"
+                    f" object storage has not answered for {settings.commit_patience.total_seconds():g} s; try again",
+                    reason="COMMIT_IN_DOUBT",
+                )
+            )
+
     def _split(self, requests: list[_Request], error: InvalidInput) -> None:
         """Etcd takes less than we thought (its limits are settings): try the first half alone."""
         if len(requests) == 1:
@@ -356,6 +374,7 @@ class Committer:
             else:
                 crash_point("commit.after-append")
                 return answer
+            self._refuse_late()
             await backoff.wait()
 
     async def _look_past(self, known: HeadMark) -> LogLook | None:
@@ -383,6 +402,7 @@ class Committer:
                     return found[0] if found else None
             except Unavailable as error:
                 log.warning("commit_in_doubt", sequence=str(entry.sequence), error=str(error))
+                self._refuse_late()
                 await backoff.wait()
             else:
                 return None
