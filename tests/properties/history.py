@@ -6,7 +6,7 @@ it was acknowledged" is a comparison.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -197,3 +197,10 @@ class History:
         """Number the next moment."""
         self.moment += 1
         return self.moment
+
+    def back_from(self, digest: bytes) -> Iterator[Entry]:
+        """Walk from the entry with this digest to what it follows, and so on; ends before what etcd never had."""
+        by_digest = {entry.digest: entry for entry in self.entries}
+        while (entry := by_digest.get(digest)) is not None:
+            yield entry
+            digest = entry.previous_digest

@@ -21,7 +21,7 @@ class PlannedStep:
     """One step.
 
     Attributes:
-        kind: names a method `_do_<kind>` of the world.
+        kind: names a step that `World` knows.
         after: seconds after the step before.
         server: which one it is about; -1: none.
         what: the rest, by name.

@@ -197,6 +197,10 @@ class Process:
         """Die the `times`-th time that it comes to this point."""
         self._armed[point] = times
 
+    def disarm(self) -> None:
+        """Die at no point any more."""
+        self._armed.clear()
+
     def reach(self, point: str) -> None:
         """It comes to a crash point."""
         if self.dead:

@@ -1,0 +1,150 @@
+"""Losses of etcd, and operators: they recover the database, and make it go back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.port import DatabaseLost
+from sluiceway.datamanager.recovery.recovery import Recovery
+from sluiceway.datamanager.recovery.standing import Stores
+from sluiceway.foundation.crashpoints import Crashed
+from sluiceway.foundation.errors import (
+    Conflict,
+    DataLoss,
+    DeadlineExceeded,
+    FailedPrecondition,
+    SluicewayError,
+    Unavailable,
+)
+from tests.fakes.kv import Snapshot
+from tests.properties.network import KvWire, StorageWire
+from tests.properties.plan import PlannedStep
+from tests.properties.scene import Scene, where
+from tests.properties.servers import PREFIX
+from tests.properties.simulation import Process
+
+__all__ = ["Operators"]
+
+
+class Operators:
+    """See the module."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._history = scene.history
+        self._snapshot: Snapshot | None = None
+        self._clusters = 0
+        self._etcd_was_lost = False  # a restore cannot count what nobody can read any more
+
+    def snapshot(self, step: PlannedStep) -> None:
+        self._snapshot = self._scene.network.store.snapshot()
+
+    def loss(self, step: PlannedStep) -> None:
+        """Etcd is wiped, or restored from the last snapshot; an operator recovers the database after a while."""
+        self._clusters += 1
+        cluster = 1001 if step.what["cluster"] == "same" else 1001 + self._clusters
+        if step.what["how"] == "wiped" or self._snapshot is None:
+            # With nothing stored yet it looks like a first start that did not end, and the same epoch begins again.
+            unseen = step.what["cluster"] == "same" and not self._history.saved
+            self._scene.network.store.wipe(cluster_id=cluster)
+        else:
+            self._snapshot.cluster_id = cluster
+            unseen = step.what["cluster"] == "same"
+            self._scene.network.store.restore(self._snapshot)
+        if unseen:
+            self._history.put_back.append(self._history.now())
+        self._history.losses.append(self._history.now())
+        self._etcd_was_lost = True
+        self._scene.later(step.what["recover_after"], lambda: self._scene.begin_chore(self.recover()))
+
+    async def recover(self) -> None:
+        """What an operator does: `sluice db recover`, again when it fails."""
+
+        gap: LogSequence | None = None
+
+        async def work(recovery: Recovery) -> None:
+            nonlocal gap
+            try:
+                await recovery.recover(cause="the history says so")
+            except DataLoss as error:
+                # An etcd that was put back under its old cluster id, and written: a flush of the time before may have
+                # trimmed what was written since. The message offers to give up what is after the gap.
+                if error.reason != "LOG_GAP" or not self._history.put_back:
+                    raise
+                gap = LogSequence.parse(error.metadata["before"])
+
+        async def give_up(recovery: Recovery) -> None:
+            assert gap is not None
+            self._history.restored.append((await recovery.restore(gap, cause="the history says so")).epoch)
+
+        if await self._operate("recovery", work) and gap is not None:
+            await self._operate("restore before a gap", give_up)
+
+    async def _operate(self, what: str, work: Callable[[Recovery], Coroutine[Any, Any, None]]) -> bool:
+        for _ in range(20):
+            process = Process("operator")
+            self._scene.processes.append(process)
+            settings = replace(self._scene.plan.settings, server_id="operator")
+            stores = Stores.of(
+                KvWire(self._scene.network, process),
+                StorageWire(self._scene.network, process),
+                prefix=PREFIX,
+                etcd_timeout=settings.etcd_timeout,
+            )
+            recovery = Recovery(stores, settings=settings, clock=self._scene.clock)
+            try:
+                async with asyncio.timeout(100):
+                    await process.call(work(recovery))
+            except (Unavailable, DeadlineExceeded, Conflict, DatabaseLost, TimeoutError, Crashed):
+                await asyncio.sleep(0.5)
+            except FailedPrecondition as error:
+                if error.reason not in ("NOTHING_TO_RECOVER", "SEQUENCE_UNKNOWN", "SEQUENCE_UNREACHABLE"):
+                    self._scene.problem(f"the {what} failed: {error!r}")
+                return False
+            except SluicewayError as error:
+                self._scene.problem(f"the {what} failed: {error!r} {where(error)}")
+                return False
+            else:
+                return True
+        return False
+
+    def restore(self, step: PlannedStep) -> None:
+        """An operator goes back to an entry that there was."""
+        entries = self._history.entries
+        if not entries:
+            return
+        target = entries[int(len(entries) * step.what["part"])].sequence
+        self._history.losses.append(self._history.now())
+
+        async def work(recovery: Recovery) -> None:
+            before, losses = len(self._history.entries), len(self._history.losses)
+            done = await recovery.restore(target, cause="the history says so")
+            if not done.won:
+                return
+            self._history.restored.append(done.epoch)
+            if losses == len(self._history.losses) and not self._etcd_was_lost:
+                reported = sum(void.entries for void in done.void)
+                self._check_reported(done.epoch, reported, len(self._history.entries) - before)
+
+        async def chore() -> None:
+            await self._operate("restore", work)
+
+        self._scene.begin_chore(chore())
+
+    def _check_reported(self, epoch: int, reported: int, meanwhile: int) -> None:
+        """A restore says how many entries it made void; those that came meanwhile it may have missed."""
+        first = next(entry for entry in self._history.entries if entry.sequence == LogSequence(epoch, 1))
+        before = self._history.entries[self._history.entries.index(first) - 1]
+        void = 0
+        for entry in self._history.back_from(before.digest):
+            if entry.digest == first.previous_digest:
+                break
+            void += 1
+        else:
+            return
+        if not void - meanwhile <= reported <= void:
+            self._scene.problem(f"a restore made {void} entries void, and reported {reported}")
