@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from sluiceway.runconfig import graph
+from sluiceway.foundation import graph
 from sluiceway.runconfig.model import Condition
 from sluiceway.runconfig.outline import EdgeOutline, RunOutline
 from sluiceway.runconfig.problems import DocumentPath, did_you_mean, quoted

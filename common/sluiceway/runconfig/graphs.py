@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
-from sluiceway.runconfig import graph
+from sluiceway.foundation import graph
 from sluiceway.runconfig.model import Condition, Depend, Run, Task
 
 __all__ = ["GraphFormat", "levels_of_run", "render_graph"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
+from sluiceway.foundation import graph
 from sluiceway.foundation.errors import InvalidInput, Violation
 from sluiceway.runmodel import groups
 from sluiceway.runmodel.model import (
@@ -155,22 +156,8 @@ def graph_errors(tasks: Sequence[TaskDefinition]) -> tuple[str, ...]:
 
 def levels_of(tasks: Sequence[TaskDefinition]) -> dict[str, int]:
     """The level of each task by name. The graph must be free of errors."""
-    parents = {task.name: {d.task for d in task.depends} for task in tasks}
-    left = {name: len(above) for name, above in parents.items()}
-    children: dict[str, list[str]] = {name: [] for name in parents}
-    for name, above in parents.items():
-        for parent in above:
-            children[parent].append(name)
-    levels = {name: 0 for name, above in parents.items() if not above}
-    ready = deque(levels)
-    while ready:
-        name = ready.popleft()
-        for child in children[name]:
-            levels[child] = max(levels.get(child, 0), levels[name] + 1)
-            left[child] -= 1
-            if not left[child]:
-                ready.append(child)
-    return levels
+    names, numbered = _numbered({task.name: sorted({d.task for d in task.depends}) for task in tasks})
+    return dict(zip(names, graph.levels(numbered), strict=True))
 
 
 def _run(request: CreationRequest, errors: tuple[str, ...]) -> Run:
@@ -266,13 +253,16 @@ def _priority_faults(path: str, priority: int) -> list[Violation]:
 
 def _cycles(parents: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """One shortest cycle, from its first name in order, for each strongly connected part that has one."""
-    found = []
-    for part in _connected_parts(parents):
-        start = min(part)
-        cycle = _shortest_cycle(start, part, parents)
-        if cycle:
-            found.append(cycle)
-    return sorted(found)
+    names, numbered = _numbered(parents)
+    parts = ([names[task] for task in knot] for knot in graph.knots(numbered))
+    return [_shortest_cycle(part[0], set(part), parents) for part in parts]
+
+
+def _numbered(parents: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[int]]]:
+    """Give the names in order, and the graph with each name's place in it."""
+    names = sorted(parents)
+    places = {name: place for place, name in enumerate(names)}
+    return names, [[places[parent] for parent in parents[name]] for name in names]
 
 
 def _shortest_cycle(start: str, part: set[str], parents: Mapping[str, Sequence[str]]) -> list[str]:
@@ -290,40 +280,3 @@ def _shortest_cycle(start: str, part: set[str], parents: Mapping[str, Sequence[s
                 came_from[parent] = name
                 queue.append(parent)
     return []
-
-
-def _connected_parts(parents: Mapping[str, Sequence[str]]) -> list[set[str]]:
-    """Tarjan's algorithm, without recursion: a chain of 2,000 tasks would be too deep for it."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    parts: list[set[str]] = []
-    for root in sorted(parents):
-        if root in index:
-            continue
-        work = [(root, iter(parents[root]))]
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        on_stack.add(root)
-        while work:
-            name, rest = work[-1]
-            parent = next(rest, None)
-            if parent is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == index[name]:
-                    part: set[str] = set()
-                    while name not in part:
-                        part.add(stack[-1])
-                        on_stack.discard(stack.pop())
-                    parts.append(part)
-            elif parent not in index:
-                index[parent] = low[parent] = len(index)
-                stack.append(parent)
-                on_stack.add(parent)
-                work.append((parent, iter(parents[parent])))
-            elif parent in on_stack:
-                low[name] = min(low[name], index[parent])
-    return parts

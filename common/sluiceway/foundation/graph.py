@@ -1,4 +1,4 @@
-"""The graph of a run's tasks: levels, cycles, and edges that say nothing new.
+"""The graph of a run's tasks: levels, knots and cycles, and edges that say nothing new.
 
 Tasks are the numbers of their places; sets of tasks are integers used as bits, so that all of it stays fast for 2,000
 tasks. Nothing here recurses: a chain as long as the limit is an honest graph. Pure.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["MAX_CYCLES", "ancestors", "cycles", "levels", "topological_order"]
+__all__ = ["MAX_CYCLES", "ancestors", "cycles", "knots", "levels", "topological_order"]
 
 Parents = Sequence[Sequence[int]]
 
@@ -58,7 +58,7 @@ def cycles(parents: Parents) -> list[list[int]]:
     through one of its edges. A cycle is in the order parent, child, and so on, from its first task in the file.
     """
     found: list[list[int]] = []
-    for knot in _knots(parents):
+    for knot in knots(parents):
         inside = set(knot)
         covered: set[tuple[int, int]] = set()
         for task in knot:
@@ -73,13 +73,13 @@ def cycles(parents: Parents) -> list[list[int]]:
     return found
 
 
-def _knots(parents: Parents) -> list[list[int]]:
-    """Find the strongly connected components that hold a cycle (Tarjan 1972, without recursion)."""
+def knots(parents: Parents) -> list[list[int]]:
+    """Find the strongly connected components that hold a cycle (Tarjan 1972, without recursion), each in order."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}
     stack: list[int] = []
     on_stack: set[int] = set()
-    knots: list[list[int]] = []
+    found: list[list[int]] = []
     for root in range(len(parents)):
         if root in index:
             continue
@@ -108,8 +108,8 @@ def _knots(parents: Parents) -> list[list[int]]:
                         knot.append(stack.pop())
                     on_stack.difference_update(knot)
                     if len(knot) > 1 or task in parents[task]:
-                        knots.append(sorted(knot))
-    return sorted(knots)
+                        found.append(sorted(knot))
+    return sorted(found)
 
 
 def _shortest_way(ancestor: int, task: int, knot: set[int], parents: Parents) -> list[int]:
