@@ -10,23 +10,43 @@ Every answer is checked: it comes from the etcd cluster that the epoch object na
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from google.protobuf.message import DecodeError
 
-from sluiceway.datamanager.log.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
+from sluiceway.datamanager.log.entries import (
+    GENESIS_DIGEST,
+    LogEntry,
+    decode_entry,
+    from_sequence_proto,
+    sequence_proto,
+)
 from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.foundation.errors import DataLoss
-from sluiceway.kv.port import Compare, DeleteKey, DeleteRange, Get, KeyValueStore, PutKey, Range, Read, TxnResult, Write
+from sluiceway.kv.port import (
+    Compare,
+    DeleteKey,
+    DeleteRange,
+    Get,
+    KeyValue,
+    KeyValueStore,
+    PutKey,
+    Range,
+    Read,
+    TxnResult,
+    Write,
+)
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1 import storage_pb2
 
 __all__ = ["CleanMark", "FlushMark", "HeadMark", "Log", "LogLook"]
 
 _ENTRIES_AT_ONCE = 64
+_DECODED_HERE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +167,7 @@ class Log:
     async def identify(self) -> tuple[LogLook, int]:
         """Look for the first time; answers the cluster id too. One of the two keys may be missing."""
         result = await self._txn(then=(Get(self.head_key), Get(self.flushed_key)))
-        return _look(result), result.cluster_id
+        return await self._look(result), result.cluster_id
 
     async def entry(self, sequence: LogSequence) -> LogEntry | None:
         """Read one entry; None when it is not there: trimmed, or not written."""
@@ -158,7 +178,7 @@ class Log:
         """Read the entries of an epoch from one on, in their order, as many as there are. Gaps are not looked for."""
         while True:
             result = await self._txn(then=(self._entries(first),))
-            found = [decode_entry(item.value) for item in result.reads[0]]
+            found = await _decoded(result.reads[0])
             for entry in found:
                 yield entry
             if len(found) < _ENTRIES_AT_ONCE:
@@ -221,7 +241,7 @@ class Log:
         if first is not None:
             reads.append(self._entries(first))
         result = await self._txn(then=reads)
-        return _whole(_look(result))
+        return _whole(await self._look(result))
 
     async def append(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
         """Put an entry, if the head is still the known one; answers what moved if it is not."""
@@ -232,7 +252,7 @@ class Log:
         )
         if result.succeeded:
             return LogLook(succeeded=True, revision=result.revision)
-        return _whole(_look(result))
+        return _whole(await self._look(result))
 
     async def advance_flushed(self, known: FlushMark, new: FlushMark) -> FlushMark:
         """Move `flushed` and delete the entries before its `first_kept`, if it is still the known one.
@@ -252,7 +272,27 @@ class Log:
                 f"etcd lost {self.flushed_key} while this server was running: it was wiped or restored",
                 reason="ETCD_CHANGED",
             )
-        return FlushMark.parse(result.reads[0][0].value)
+        return self.read_flushed(result.reads[0][0].value)
+
+    def read_head(self, raw: bytes) -> HeadMark:
+        """Read the value of `head`. Raises `DataLoss` with reason `ETCD_DAMAGED` for what is none."""
+        try:
+            head = HeadMark.parse(raw)
+        except DecodeError as cause:
+            raise _damaged(self.head_key) from cause
+        if head.sequence.epoch == 0 or len(head.digest) != len(GENESIS_DIGEST):
+            raise _damaged(self.head_key)
+        return head
+
+    def read_flushed(self, raw: bytes) -> FlushMark:
+        """Read the value of `flushed`; as `read_head`."""
+        try:
+            flushed = FlushMark.parse(raw)
+        except DecodeError as cause:
+            raise _damaged(self.flushed_key) from cause
+        if flushed.sequence.epoch == 0 or len(flushed.digest) != len(GENESIS_DIGEST):
+            raise _damaged(self.flushed_key)
+        return flushed
 
     async def checkpoint(self) -> LogSequence | None:
         """Read which manifest is the newest. A hint: it may be behind, or absent, or of a history that is void."""
@@ -316,6 +356,17 @@ class Log:
         (found,) = (await self._txn(then=(Get(key),))).reads
         return found[0].value if found else None
 
+    async def _look(self, result: TxnResult) -> LogLook:
+        head, flushed, *more = result.reads
+        found = await _decoded(more[0]) if more else []
+        return LogLook(
+            succeeded=False,
+            revision=result.revision,
+            head=self.read_head(head[0].value) if head else None,
+            flushed=self.read_flushed(flushed[0].value) if flushed else None,
+            entries=tuple(found),
+        )
+
     def _entries(self, first: LogSequence) -> Range:
         return Range(f"{self._folder}{first}", f"{self._folder}{LogSequence(first.epoch + 1, 0)}", _ENTRIES_AT_ONCE)
 
@@ -344,15 +395,21 @@ class Log:
         return result
 
 
-def _look(result: TxnResult) -> LogLook:
-    head, flushed, *more = result.reads
-    found = tuple(decode_entry(item.value) for item in more[0]) if more else ()
-    return LogLook(
-        succeeded=False,
-        revision=result.revision,
-        head=HeadMark.parse(head[0].value) if head else None,
-        flushed=FlushMark.parse(flushed[0].value) if flushed else None,
-        entries=found,
+async def _decoded(found: Sequence[KeyValue]) -> list[LogEntry]:
+    def decode() -> list[LogEntry]:
+        return [decode_entry(item.value) for item in found]
+
+    # Small ones, as they mostly are, take less than the way to a thread and back.
+    if sum(len(item.value) for item in found) <= _DECODED_HERE_BYTES:
+        return decode()
+    return await asyncio.to_thread(decode)
+
+
+def _damaged(key: str) -> DataLoss:
+    return DataLoss(
+        f"the key {key} in etcd holds what no server writes there: somebody else changed it, or another program uses"
+        " this prefix. Restore etcd from a snapshot; or stop the servers, delete the key, and run `sluice db recover`",
+        reason="ETCD_DAMAGED",
     )
 
 

@@ -70,7 +70,10 @@ async def rescue(
         end = StoredEnd(start, GENESIS_DIGEST, 0, 0, "", database_id)
     entries = 0
     while end.sequence < seen.sequence:
-        part = _following([decode_entry(raw) for raw in await read(end.sequence)], end, lineage, seen)
+        raw = await read(end.sequence)
+        # MiB of them: not on the event loop.
+        decoded = await asyncio.to_thread(lambda raw=raw: [decode_entry(each) for each in raw])  # type: ignore[misc]
+        part = _following(decoded, end, lineage, seen)
         if not part:
             missing = sum(
                 last.counter - first.counter + 1 for first, last in lineage.between(end.sequence, seen.sequence)
