@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.checks import check_count, check_size, plain_transaction, topics_of
+from sluiceway.datamanager.checks import check_columns, check_count, check_size, plain_transaction, topics_of
 from sluiceway.datamanager.model import (
     Action,
     Applied,
@@ -134,6 +134,7 @@ class FakeDatabase:
                 case Put():
                     if not isinstance(action.message, self._types[action.type.name].message):
                         raise TypeError(f"type {action.type.name} stores {action.type.message}")
+                    check_columns(action.type, action.id, action.message)
                     size += len(action.id) + action.message.ByteSize()
                 case Delete():
                     size += len(action.id) + len(self._types[action.type.name].name)

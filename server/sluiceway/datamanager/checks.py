@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.message import Message
 
 from sluiceway.datamanager.model import (
     Action,
@@ -15,6 +18,7 @@ from sluiceway.datamanager.model import (
     Put,
     RecordAbsent,
     RecordRevision,
+    RecordType,
     TransactionFunction,
     View,
 )
@@ -23,6 +27,7 @@ from sluiceway.foundation.errors import Conflict, Exhausted, InvalidInput
 __all__ = [
     "MAX_ACTIONS",
     "MAX_BYTES",
+    "check_columns",
     "check_count",
     "check_preconditions",
     "check_size",
@@ -33,6 +38,8 @@ __all__ = [
 MAX_ACTIONS = 10_000
 MAX_BYTES = 4 * 1024 * 1024
 """Before compression: a stop of a run of 2,000 tasks changes each of them, and tells of each (decision 0063)."""
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def check_count(actions: Sequence[Action]) -> None:
@@ -51,6 +58,21 @@ def check_size(size: int) -> None:
             f"a transaction has at most {MAX_BYTES} bytes, this one has {size}: split it",
             reason="TRANSACTION_TOO_LARGE",
         )
+
+
+def check_columns(type_: RecordType[Any], id_: str, message: Message) -> None:
+    """Raise for a record whose columns no read database can hold, before it is in the log of all servers for ever.
+
+    Raises:
+        InvalidInput: the value of a column is a number of more than 64 bits.
+        Exception: what the column's own function raises.
+    """
+    for column in type_.columns:
+        value = column.of(message)
+        if isinstance(value, int) and not _LEAST <= value <= _MOST:
+            raise InvalidInput(
+                f"the column {column.name!r} of the {type_.name} {id_!r} would be {value}, which has more than 64 bits"
+            )
 
 
 def check_preconditions(view: View, preconditions: Sequence[Precondition]) -> None:

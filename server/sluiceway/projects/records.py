@@ -7,11 +7,17 @@ from sluiceway.records.project.v1 import records_pb2 as pb
 
 __all__ = ["RECORD_TYPES", "TOKEN"]
 
+
+def _kind(token: pb.Token) -> str:
+    # A newer version may know more kinds; what a column is made of must never stop a server.
+    return pb.TokenKind.Name(token.kind) if token.kind in pb.TokenKind.values() else str(int(token.kind))
+
+
 TOKEN: RecordType[pb.Token] = RecordType(
     name="token",
     message=pb.Token,
     columns=(
-        Column("kind", lambda token: pb.TokenKind.Name(token.kind)),
+        Column("kind", _kind),
         Column("user_id", lambda token: token.user_id or None),
         Column("group", lambda token: token.group or None),
         Column("name", lambda token: token.name),

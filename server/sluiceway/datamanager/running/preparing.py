@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import zstandard
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.checks import check_count, check_size
+from sluiceway.datamanager.checks import check_columns, check_count, check_size
 from sluiceway.datamanager.log.entries import Catalogue, LoggedTransaction, add_transaction, encode_entry, from_micros
 from sluiceway.datamanager.model import (
     Applied,
@@ -135,11 +135,13 @@ class Preparer:
                 known = self._catalogue.known.get(action.type.name)
                 if known is None:
                     raise InvalidInput(f"the database was opened without the record type {action.type.name!r}")
-                if isinstance(action, Put) and not isinstance(action.message, known.message):
-                    raise InvalidInput(
-                        f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
-                        f" not a {action.message.DESCRIPTOR.full_name}"
-                    )
+                if isinstance(action, Put):
+                    if not isinstance(action.message, known.message):
+                        raise InvalidInput(
+                            f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
+                            f" not a {action.message.DESCRIPTOR.full_name}"
+                        )
+                    check_columns(known, action.id, action.message)
 
 
 class _BatchView:
