@@ -99,8 +99,7 @@ class SharedCall(Generic[T]):
 
     async def ask(self) -> T:
         """Get an answer to a call that begins after this. Raises what `end` was told."""
-        if self._ended is not None:
-            raise self._ended
+        self._raise_ended()
         if self._running is None:
             task = self._running = self._start(None)
         elif self._next is None:
@@ -111,9 +110,13 @@ class SharedCall(Generic[T]):
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             asking = asyncio.current_task()
-            if self._ended is not None and task.cancelled() and not (asking and asking.cancelling()):
-                raise self._ended from None
+            if task.cancelled() and not (asking and asking.cancelling()):
+                self._raise_ended()
             raise
+
+    def _raise_ended(self) -> None:
+        if self._ended is not None:
+            raise self._ended from None
 
     async def close(self) -> None:
         """Wait for what runs."""

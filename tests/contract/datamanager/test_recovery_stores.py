@@ -20,6 +20,7 @@ from sluiceway.kv.port import DeleteKey
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, contents, count, flushed
 from tests.support.etcd import etcd_process
+from tests.support.faulty_stores import FaultyStorage
 from tests.support.sites import PREFIX, Site
 
 pytestmark = pytest.mark.xdist_group("recovery")
@@ -98,6 +99,51 @@ async def test_a_key_that_somebody_deleted_is_told_and_recovered_from(key: str, 
     assert key in str(error)
     assert (await site.recover()).accepted == seq(1, 5)
     assert await site.contents() == before
+
+
+@pytest.mark.parametrize("keys", [["head"], ["flushed"], ["head", "flushed"]], ids=" and ".join)
+async def test_what_only_etcd_has_outlives_the_keys_that_somebody_deleted(keys: list[str], site: Site) -> None:
+    await site.written(3)
+    faulty = FaultyStorage(site.storage)
+    impatient = replace(FAST, stop_timeout=timedelta(milliseconds=100))
+    async with site.database(storage=faulty, settings=impatient) as database:
+        faulty.away = True
+        for _ in range(4):
+            await database.transact(count)
+        before = await contents(database)
+    for key in keys:
+        await site.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
+    recovered = await site.recover()
+    assert (recovered.accepted, recovered.from_etcd) == (seq(1, 7), 4)
+    assert await site.contents() == before
+
+
+@pytest.mark.parametrize("key", ["head", "flushed"])
+async def test_a_key_that_somebody_overwrote_is_named_with_what_to_do(key: str, site: Site) -> None:
+    before = await site.written(3)
+    await site.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
+    with pytest.raises(DataLoss, match=f"{PREFIX}/db/{key}.*delete") as caught:
+        async with site.database():
+            pass
+    assert caught.value.reason == "ETCD_DAMAGED"
+    # What it says helps.
+    await site.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
+    await site.recover()
+    assert await site.contents() == before
+
+
+@pytest.mark.parametrize("key", ["head", "flushed"])
+async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: str, site: Site) -> None:
+    async def serve() -> None:
+        async with site.database() as database:
+            await database.transact(count)
+            await flushed(database)
+            await site.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        with pytest.raises(DatabaseLost, match=f"{PREFIX}/db/{key}.*delete"):
+            await serve()
 
 
 async def test_a_copy_of_etcd_in_another_cluster_goes_on_only_when_told(site: Site, tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ class Ledger:
         return self.epochs[-1].number
 
     @property
+    def epoch_in_etcd(self) -> int:
+        """The epoch of the entries that etcd may have; its head, which says so, may have been deleted alone."""
+        return self.lineage.present if self.head is None else self.head.sequence.epoch
+
+    @property
     def database_id(self) -> str:
         """Of the database."""
         return self.epochs[0].database_id
@@ -187,7 +192,6 @@ async def _walk(stores: Stores, ledger: Ledger, lineage: Lineage) -> _Walk:
             reason="MANIFEST_MISSING",
         )
     walk = _Walk(end)
-    in_etcd = ledger.head.sequence.epoch if ledger.head is not None else 0
     async for segment in stores.segments.after(end.sequence, lineage):
         key = stores.segments.key(LogSequence(segment.header.first.epoch, segment.header.first.counter))
         if segment.header.database_id not in {"", ledger.database_id}:
@@ -201,7 +205,7 @@ async def _walk(stores: Stores, ledger: Ledger, lineage: Lineage) -> _Walk:
                 " of the two does not belong there; `sluice db verify` says more",
                 reason="LOG_DIVERGED",
             )
-        if segment.last.epoch == in_etcd:
+        if segment.last.epoch == ledger.epoch_in_etcd:
             walk.digests.update((entry.sequence, entry.digest) for entry in segment.entries)
         walk.end = replace(
             walk.end,
@@ -256,9 +260,8 @@ async def _with_etcd(stores: Stores, ledger: Ledger, lineage: Lineage, walk: _Wa
 
 
 async def _entries(stores: Stores, ledger: Ledger) -> AsyncIterator[LogEntry]:
-    if ledger.head is not None:
-        async for entry in stores.log.entries(LogSequence(ledger.head.sequence.epoch, 1)):
-            yield entry
+    async for entry in stores.log.entries(LogSequence(ledger.epoch_in_etcd, 1)):
+        yield entry
 
 
 def can_begin_at(ledger: Ledger, to: LogSequence) -> bool:

@@ -12,7 +12,6 @@ from contextlib import aclosing
 
 import structlog
 
-from sluiceway.datamanager.log.etcdlog import FlushMark, HeadMark
 from sluiceway.datamanager.running.committer import Committer
 from sluiceway.datamanager.running.core import Core
 from sluiceway.datamanager.waiting import Backoff
@@ -81,7 +80,7 @@ class Follower:
         if not raw:
             await self.sync()  # says what is wrong: the key was deleted
             return
-        core, head = self._core, HeadMark.parse(raw)
+        core, head = self._core, self._core.log.read_head(raw)
         if head.batch_id == self._committer.in_flight or head.sequence <= core.tip.position.sequence:
             return
         async with core.advance:
@@ -92,6 +91,6 @@ class Follower:
 
     async def _flushed_moved(self, raw: bytes) -> None:
         if raw:
-            self._core.note_flushed(FlushMark.parse(raw))
+            self._core.note_flushed(self._core.log.read_flushed(raw))
         else:
             await self.sync()  # says what is wrong: the key was deleted

@@ -17,7 +17,7 @@ __all__ = ["give_up", "loss_in"]
 
 log = structlog.get_logger(__name__)
 
-_LOSSES = frozenset({"LOG_GAP", "LOG_DIVERGED"})
+_LOSSES = frozenset({"LOG_GAP", "LOG_DIVERGED", "ETCD_DAMAGED"})
 
 
 def loss_in(error: BaseException) -> DatabaseLost | DataLoss | None:
