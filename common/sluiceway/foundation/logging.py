@@ -15,6 +15,9 @@ import structlog
 
 __all__ = ["set_up_logging"]
 
+# structlog would tell every local variable of every frame, and tokens and secrets with them; at a terminal too.
+_EXCEPTIONS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def set_up_logging(*, level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
     """Set the log up, once, before anything else of the process runs. May be called again; the last call counts.
@@ -35,9 +38,9 @@ def set_up_logging(*, level: str = "info", json: bool | None = None, stream: Tex
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        [_EXCEPTIONS, structlog.processors.JSONRenderer(default=str)]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        else [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(

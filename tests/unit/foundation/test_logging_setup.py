@@ -53,3 +53,20 @@ def test_a_person_gets_text() -> None:
     assert "hello" in out.getvalue()
     with pytest.raises(json.JSONDecodeError):
         json.loads(out.getvalue())
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_a_failure_does_not_tell_what_variables_held(as_json: bool) -> None:
+    out = io.StringIO()
+    set_up_logging(stream=out, json=as_json)
+
+    def sign_in(token: str) -> None:
+        raise ValueError(f"a token of {len(token)} characters")
+
+    try:
+        sign_in("".join(("s3", "cr3t", "t0ken")))
+    except ValueError:
+        structlog.get_logger("a").exception("failed")
+    assert "a token of 11 characters" in out.getvalue()
+    assert "sign_in" in out.getvalue()
+    assert "s3cr3tt0ken" not in out.getvalue()
