@@ -32,6 +32,7 @@ from sluiceway.foundation.errors import (
     InvalidInput,
     PermissionDenied,
     SluicewayError,
+    Unauthenticated,
     Unavailable,
     Unimplemented,
 )
@@ -64,7 +65,7 @@ _PORTS: Mapping[str, CallerKind] = MappingProxyType(
     {"executor_grpc": CallerKind.EXECUTOR, "operator_grpc": CallerKind.OPERATOR, "peer_grpc": CallerKind.PEER}
 )
 # What no waiting mends: somebody wrote the settings wrong.
-_WRONG_SETTINGS = (InvalidInput, PermissionDenied, Unimplemented)
+_WRONG_SETTINGS = (InvalidInput, PermissionDenied, Unauthenticated, Unimplemented)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ def translate(error: grpc.aio.AioRpcError, what: str, address: str, *, may_write
     if details.startswith(_NOT_PROPOSED) or (code is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_SENT)):
         return Unavailable(text)
     match code:
+        case grpc.StatusCode.INVALID_ARGUMENT if "user name is empty" in details:
+            return Unauthenticated(
+                f"{text}; it asks for a user, which cannot be given yet: use one without authentication"
+            )
         case grpc.StatusCode.INVALID_ARGUMENT:
             return InvalidInput(text)
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in details:

@@ -73,14 +73,19 @@ def parse_endpoint(endpoint: str) -> tuple[str, bool]:
     """Split `http://host:port`, `https://host:port` or `host:port` into `host:port` and whether TLS is meant.
 
     Raises:
-        InvalidInput: it is none of these.
+        InvalidInput: it is none of these. What may be a password in it is not said again.
     """
+    if "@" in endpoint:
+        raise InvalidInput(
+            "an etcd endpoint takes no user and no password, and no others can be given yet; write http://HOST:PORT or"
+            " https://HOST:PORT of an etcd without authentication"
+        )
     parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
     try:
         port = parts.port
     except ValueError:
         port = None
-    plain = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+    plain = not (parts.path.strip("/") or parts.query or parts.fragment)
     if parts.scheme not in ("http", "https") or not parts.hostname or port is None or not plain:
         raise InvalidInput(f'"{endpoint}" is not an etcd endpoint; write http://HOST:PORT or https://HOST:PORT')
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
