@@ -10,8 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ import grpc
 
 from sluiceway.kv._etcd_api import api
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+from tests.support.processes import GuardedProcess
 
 __all__ = ["EtcdProcess", "etcd_process"]
 
@@ -34,7 +33,7 @@ class EtcdProcess:
         self.data_dir = data_dir
         self._quota_bytes = quota_bytes
         self._client_port, self._peer_port = free_ports(2)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: GuardedProcess | None = None
 
     @property
     def endpoint(self) -> str:
@@ -56,16 +55,8 @@ class EtcdProcess:
         )
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         words = self.data_dir.with_name(f"{self.data_dir.name}.stderr")
-        with words.open("ab") as output:
-            self._process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=etcd_environment(os.environ)
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._is_healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise AssertionError(f"etcd did not start: {words.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)
+        self._process = GuardedProcess(arguments, words=words, environment=etcd_environment(os.environ))
+        self._process.wait_until_ready(self._fault, seconds=_START_SECONDS)
 
     def kill(self) -> None:
         """End it as a power cut does (SIGKILL), paused or not."""
@@ -77,10 +68,12 @@ class EtcdProcess:
 
     def pause(self) -> None:
         """SIGSTOP: connections stand, nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
+        assert self._process is not None
+        self._process.pause()
 
     def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        assert self._process is not None
+        self._process.resume()
 
     def make_room(self) -> None:
         """Do what an operator does with a full etcd: compact, defragment, disarm the alarm."""
@@ -100,23 +93,16 @@ class EtcdProcess:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(how)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
+        if process is not None:
+            process.end(how, seconds=10)
 
-    def _is_healthy(self) -> bool:
+    def _fault(self) -> str | None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"{self.endpoint}/health", timeout=1) as answer:
-                return bool(json.load(answer).get("health") == "true")
-        except (OSError, urllib.error.URLError, ValueError):
-            return False
+                return None if json.load(answer).get("health") == "true" else "it is not healthy"
+        except (OSError, urllib.error.URLError, ValueError) as error:
+            return str(error)
 
 
 @contextlib.contextmanager

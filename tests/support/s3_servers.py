@@ -12,9 +12,7 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluiceway.kv.embedded import free_ports
+from tests.support.processes import GuardedProcess
 
 __all__ = ["BUCKET", "OWNER", "READER", "STRANGER", "Moto", "S3Server", "Seaweed", "started"]
 
@@ -64,8 +63,7 @@ class S3Server(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._process: GuardedProcess | None = None
 
     @property
     @abstractmethod
@@ -108,23 +106,8 @@ class S3Server(ABC):
     def start(self) -> None:
         """Start it (again), and wait until it stores."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        words = self.folder / "server.log"
-        with words.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
-            )
-        # Ends it when we are killed: then the pipe ends, which nobody else holds.
-        self._guard = subprocess.Popen(
-            ["sh", "-c", f"cat >/dev/null; kill -9 {self._process.pid}"],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + _START_SECONDS
-        while (fault := self._fault()) is not None:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise AssertionError(f"{self!r} did not start: {fault}: {words.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.05)
+        self._process = GuardedProcess(self._command(), words=self.folder / "server.log", folder=self.folder)
+        self._process.wait_until_ready(self._fault, seconds=_START_SECONDS)
 
     def kill(self) -> None:
         """End it as a power cut does (SIGKILL), paused or not."""
@@ -136,10 +119,12 @@ class S3Server(ABC):
 
     def pause(self) -> None:
         """SIGSTOP: connections stand, nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
+        assert self._process is not None
+        self._process.pause()
 
     def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        assert self._process is not None
+        self._process.resume()
 
     @abstractmethod
     def _command(self) -> list[str]: ...
@@ -158,21 +143,8 @@ class S3Server(ABC):
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        guard, self._guard = self._guard, None
-        if guard is not None and guard.stdin is not None:
-            # First: later, the number may be another process's.
-            guard.kill()
-            guard.wait(timeout=10)
-            guard.stdin.close()
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(how)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
+        if process is not None:
+            process.end(how)
 
 
 class Seaweed(S3Server):
