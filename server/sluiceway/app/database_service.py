@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sluiceway.datamanager.operating.exporter import export_manifest
 from sluiceway.datamanager.operating.findings import Progress
 from sluiceway.datamanager.operating.overview import overview
 from sluiceway.datamanager.operating.verify import Verifier
-from sluiceway.foundation.clock import Clock, IdSource
+from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
@@ -44,7 +44,6 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
         etcd_name: str,
         scratch: Path,
         clock: Clock,
-        ids: IdSource,
     ) -> None:
         """Offer a database to operators.
 
@@ -56,7 +55,6 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
             etcd_name: how messages name etcd.
             scratch: a folder for temporary files.
             clock: for times.
-            ids: for names of temporary files.
         """
         self._database = database
         self._kv = kv
@@ -65,8 +63,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
         self._etcd_name = etcd_name
         self._scratch = scratch
         self._clock = clock
-        self._ids = ids
-        self._reading = 0
+        self._turns = set(range(_AT_ONCE))
 
     async def GetDatabaseStatus(  # noqa: N802 - named by the proto
         self, request: pb.GetDatabaseStatusRequest, context: Any
@@ -101,13 +98,14 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
         self, request: pb.VerifyDatabaseRequest, context: Any
     ) -> AsyncIterator[pb.VerifyDatabaseResponse]:
         """See the proto."""
-        with self._one_more():
+        with self._one_more() as turn:
             verifier = Verifier(
                 self._kv,
                 self._storage,
                 prefix=self._prefix,
                 types=RECORD_TYPES,
-                scratch=self._scratch / f"verify-{self._ids.new_id()}.sqlite",
+                # Few names: what a server leaves that was killed in the middle is taken by a later one.
+                scratch=self._scratch / f"verify-{turn}.sqlite",
                 etcd_name=self._etcd_name,
                 now=self._clock.now,
                 timeout=_ETCD_TIMEOUT,
@@ -137,22 +135,15 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
                 async for piece in pieces:
                     yield pb.ExportDatabaseResponse(data=piece)
 
-    def _one_more(self) -> _Turn:
-        if self._reading >= _AT_ONCE:
+    @contextmanager
+    def _one_more(self) -> Iterator[int]:
+        """Count who reads the whole database; gives the number of a place that is free."""
+        if not self._turns:
             raise Exhausted(
                 f"this server is already verifying or exporting {_AT_ONCE} times; wait for one to end", retry_after=None
             )
-        return _Turn(self)
-
-
-class _Turn:
-    """Counts who reads the whole database."""
-
-    def __init__(self, servicer: DatabaseServicer) -> None:
-        self._servicer = servicer
-
-    def __enter__(self) -> None:
-        self._servicer._reading += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._servicer._reading -= 1
+        turn = self._turns.pop()
+        try:
+            yield turn
+        finally:
+            self._turns.add(turn)

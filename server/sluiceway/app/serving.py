@@ -135,7 +135,6 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
                     etcd_name=ground.etcd_name,
                     scratch=ground.scratch,
                     clock=clock,
-                    ids=ids,
                 ),
             )
             yield offer

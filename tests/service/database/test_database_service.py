@@ -16,7 +16,7 @@ from sluiceway.app.database_service import DatabaseServicer
 from sluiceway.client import Client, connect
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.operating.exportfile import ExportFile
-from sluiceway.foundation.clock import SystemClock, UuidSource
+from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition, PermissionDenied
 from sluiceway.foundation.rpc.caller import Caller, CallerKind
 from sluiceway.foundation.rpc.server import RpcServer
@@ -80,7 +80,6 @@ async def house(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> AsyncIt
                 etcd_name="etcd",
                 scratch=tmp_path,
                 clock=SystemClock(),
-                ids=UuidSource(),
             ),
         )
         yield House(database, storage, prefix, await rpc.start("127.0.0.1:0"))
@@ -163,6 +162,23 @@ async def test_reading_the_whole_database_many_times_at_once_is_refused(house: H
             await all_of(client)
         house.storage.gate.set()
         assert all([not any(message.fault for message in await task) for task in reading])
+
+
+async def test_files_of_a_server_that_was_killed_while_it_verified_do_not_become_many(
+    house: House, tmp_path: Path
+) -> None:
+    for left in ("verify-0.sqlite", "verify-1.sqlite"):
+        (tmp_path / left).write_bytes(b"torn")
+    async with house.client() as client, asyncio.TaskGroup() as group:
+        for _ in range(2):  # of the log between two manifests a scratch file is made
+            await house.database.commit([put("a")])
+            await client.database.checkpoint()
+        house.storage.gate.clear()
+        reading = [group.create_task(all_of(client)) for _ in range(2)]
+        await eventually(lambda: answer(house.storage.waiting >= 2))
+        house.storage.gate.set()
+        assert all([not any(message.fault for message in await task) for task in reading])
+    assert not list(tmp_path.glob("verify*"))
 
 
 async def all_of(client: Client) -> list[pb.VerifyDatabaseResponse]:
