@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import structlog
 
@@ -121,8 +122,24 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         # Before etcd is waited for: a setting that is wrong is told at once.
         storage = await open_storage(settings.object_storage)
         stack.push_async_callback(storage.close)
-        await reach_etcd(kv, settings.etcd)
+        if not await _unless_stopped(stop, reach_etcd(kv, settings.etcd)):
+            return
         await _Server(settings, kv, storage, clock, ids).run(stop)
+
+
+async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, None]) -> bool:
+    """Do something unless the end is asked for meanwhile; tells whether it was done."""
+    doing, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            return False
+        await doing
+    finally:
+        for task in (doing, stopped):
+            task.cancel()
+        await asyncio.wait({doing, stopped})
+    return True
 
 
 class _Server:
