@@ -6,6 +6,7 @@ Configurations take the libraries of the whole compiler, and the database some o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -17,33 +18,29 @@ from sluiceway.foundation.version import VERSION
 __all__ = ["app"]
 
 
-class _LazyCommands(TyperGroup):
-    """Commands that are loaded when one of them is looked for."""
+def _loaded_later(load: Callable[[], typer.Typer]) -> type[TyperGroup]:
+    """Make a group whose commands are loaded when one of them is looked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """See the base class."""
-        return self._loaded().list_commands(ctx)
+    class LazyCommands(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return typer.main.get_group(load()).list_commands(ctx)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """See the base class."""
-        return self._loaded().get_command(ctx, cmd_name)
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return typer.main.get_group(load()).get_command(ctx, cmd_name)
 
-    def _loaded(self) -> TyperGroup:
-        raise NotImplementedError
+    return LazyCommands
 
 
-class _ConfigCommands(_LazyCommands):
-    def _loaded(self) -> TyperGroup:
-        from sluiceway.cli.config import config_app
+def _config_commands() -> typer.Typer:
+    from sluiceway.cli.config import config_app
 
-        return typer.main.get_group(config_app)
+    return config_app
 
 
-class _DatabaseCommands(_LazyCommands):
-    def _loaded(self) -> TyperGroup:
-        from sluiceway.cli import database
+def _database_commands() -> typer.Typer:
+    from sluiceway.cli import database
 
-        return typer.main.get_group(database.app)
+    return database.app
 
 
 app = typer.Typer(
@@ -55,13 +52,13 @@ app = typer.Typer(
 )
 app.add_typer(runs.app, name="run", help="Make, see and move runs.")
 app.add_typer(
-    typer.Typer(cls=_ConfigCommands, no_args_is_help=True, rich_markup_mode=None),
+    typer.Typer(cls=_loaded_later(_config_commands), no_args_is_help=True, rich_markup_mode=None),
     name="config",
     help="Check, render and draw run configurations, offline.",
 )
 app.add_typer(executors.app, name="executor", help="Run an executor, or see and steer those of a server.")
 app.add_typer(
-    typer.Typer(cls=_DatabaseCommands, no_args_is_help=True, rich_markup_mode=None),
+    typer.Typer(cls=_loaded_later(_database_commands), no_args_is_help=True, rich_markup_mode=None),
     name="db",
     help="See, check, save and repair the database.",
 )
