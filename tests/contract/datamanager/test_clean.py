@@ -20,6 +20,7 @@ from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.objectstorage.posix import PosixStorage
 from tests.fakes.clock import FakeClock
+from tests.support.kept import keep
 from tests.support.written_log import (
     WrittenLog,
     all_keys,
@@ -323,15 +324,16 @@ CLEAN_POINTS = {
 
 
 async def test_a_clean_that_dies_anywhere_leaves_a_whole_database(
-    etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
 ) -> None:
     assert {name for name in CRASH_POINTS if name.startswith("clean.")} == CLEAN_POINTS
+    base = await Base(storage, etcd, prefix, tmp_path).write(5)
+    await base.leave_orphans()
+    kept = await keep(etcd, prefix, tmp_path / "objects")
     clock.advance(DAY)
     met: set[str] = set()
     for number in range(1, 1000):
-        storage = PosixStorage(tmp_path / f"objects-{number}")
-        base = await Base(storage, etcd, f"{prefix}-{number}", tmp_path / str(number)).write(5)
-        await base.leave_orphans()
+        await kept.put_back()
         hits: list[str] = []
         with crashing(at_hit(number, hits), *CLEAN_POINTS):
             try:
@@ -344,10 +346,10 @@ async def test_a_clean_that_dies_anywhere_leaves_a_whole_database(
         await base.whole()
         await base.clean(clock)
         assert await base.keys() == await base.whole()
-        assert len(await base.keys("manifest")) == 3
-        await storage.close()
+        assert await base.keys("manifest") == {f"manifest/{seq(1, n)}" for n in (3, 4, 5)}
         if ended:
             break
+    assert ended
     assert met == CLEAN_POINTS
 
 
@@ -383,6 +385,7 @@ async def test_a_checkpoint_that_dies_anywhere_is_followed_by_a_good_one_and_lea
         await storage.close()
         if ended:
             break
+    assert ended
     assert met == CHECKPOINT_POINTS - {"checkpoint.before-removal", "checkpoint.after-removal"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,12 +10,13 @@ from sluiceway.datamanager.checkpoints.cleaner import Cleaned
 from sluiceway.foundation.crashpoints import Crashed, crashing
 from tests.fakes.clock import FakeClock
 from tests.support.databases import flushed
+from tests.support.kept import keep
 from tests.support.operated import SETTINGS, checkpoint, everything, faults, fill, opened
-from tests.support.sites import PREFIX, Site
+from tests.support.sites import PREFIX, Site, crash_once
 from tests.support.written_log import cleaner
 
 EAGER = replace(SETTINGS, manifests_kept_for=timedelta(0), manifests_kept=1)
-POINTS = [f"clean.{when}-{what}" for when in ("before", "after") for what in ("manifest", "file", "segment")]
+POINTS = [f"clean.{when}-{what}" for when in ("before", "after") for what in ("mark", "manifest", "file", "segment")]
 
 
 async def clean(site: Site) -> Cleaned:
@@ -25,29 +27,49 @@ async def clean(site: Site) -> Cleaned:
 
 
 async def test_a_clean_that_dies_anywhere_leaves_a_database_that_verifies_clean(site: Site) -> None:
-    met: list[str] = []
     async with opened(site) as database:
-        for number in range(1, 100):
-            for _ in range(2):
-                await fill(database, number, records=3)
-                await flushed(database)
-                await checkpoint(site)
-            before = len(met)
+        for number in range(4):
+            await fill(database, number, records=3)
+            await flushed(database)
+            await checkpoint(site)
+        found = await everything(database)
+    kept = await keep(site.kv, PREFIX, site.folder / "objects")
+    met: set[str] = set()
+    done: Cleaned | None = None
+    for number in range(1, 100):
+        await kept.put_back()
+        hits: list[str] = []
 
-            def hit(name: str, before: int = before, number: int = number) -> None:
-                met.append(name)
-                if len(met) == before + number:
-                    raise Crashed(name)
+        def hit(name: str, hits: list[str] = hits, number: int = number) -> None:
+            hits.append(name)
+            if len(hits) == number:
+                raise Crashed(name)
 
-            with crashing(hit, *POINTS):
-                try:
-                    done = await clean(site)
-                except Crashed:
-                    done = None
-            assert await faults(site) == []
-            if done is not None:
-                break
-        assert set(met) == set(POINTS)
+        with crashing(hit, *POINTS):
+            try:
+                done = await clean(site)
+            except Crashed:
+                done = None
+        met.update(hits)
+        assert await faults(site) == []
+        if done is not None:
+            break
+    assert done is not None
+    assert (done.manifests, done.stopped) == (3, "")
+    assert met == set(POINTS)
+    async with opened(site, "anew") as database:
+        assert await everything(database) == found
+
+
+async def test_cleans_that_die_again_and_again_leave_a_database_that_verifies_clean(site: Site) -> None:
+    async with opened(site) as database:
+        for number in (1, 4, 7, 10, 13):
+            await fill(database, number, records=3)
+            await flushed(database)
+            await checkpoint(site)
+            with crashing(crash_once(number), *POINTS), suppress(Crashed):
+                await clean(site)
+        assert await faults(site) == []
         found = await everything(database)
     async with opened(site, "anew") as database:
         assert await everything(database) == found

@@ -1,0 +1,50 @@
+"""A database as it was at one moment, to be put back any number of times: for tests that let something die everywhere.
+
+    kept = await keep(etcd, prefix, tmp_path / "objects")
+    for number in ...:
+        await kept.put_back()
+
+Nobody may have the database open meanwhile.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sluiceway.kv.port import DeleteKey, KeyValue, KeyValueStore, PutKey
+
+__all__ = ["Kept", "keep"]
+
+_SOON = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """See the module."""
+
+    kv: KeyValueStore
+    prefix: str
+    keys: tuple[KeyValue, ...]
+    objects: Path
+    copy: Path
+
+    async def put_back(self) -> None:
+        """Let keys and objects be what they were; objects have the times that they had."""
+        shutil.rmtree(self.objects)
+        shutil.copytree(self.copy, self.objects)
+        now, _ = await self.kv.list_prefix(f"{self.prefix}/", timeout=_SOON)
+        gone = {key.key for key in now} - {key.key for key in self.keys}
+        actions = (*(DeleteKey(key) for key in gone), *(PutKey(key.key, key.value) for key in self.keys))
+        await self.kv.txn(then=actions, timeout=_SOON)
+
+
+async def keep(kv: KeyValueStore, prefix: str, objects: Path) -> Kept:
+    """Copy the keys below a prefix, and a folder of objects, to a folder beside it."""
+    copy = objects.with_name(f"{objects.name}-kept")
+    shutil.copytree(objects, copy)
+    keys, _ = await kv.list_prefix(f"{prefix}/", timeout=_SOON)
+    assert keys, "there is something to keep"
+    return Kept(kv, prefix, keys, objects, copy)
