@@ -105,6 +105,11 @@ class Member:
         self._quota = (0, -math.inf)
 
     @property
+    def is_secure(self) -> bool:
+        """Whether it is spoken to by TLS."""
+        return self._secure
+
+    @property
     def calls(self) -> Mapping[Rpc, Callable[..., Any]]:
         """What can be called. Untyped, because etcd3aio's messages and stubs are."""
         if not self._calls:

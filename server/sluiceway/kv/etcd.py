@@ -289,7 +289,9 @@ class EtcdStore:
                 return member
             self._check_open(what)
         addresses = ", ".join(member.address for member in self._members)
-        raise Unavailable(f"etcd at {addresses} does not answer; the {what} was not sent")
+        # gRPC does not tell a connection that was refused from a certificate that is not believed.
+        tls = ", or its certificate is of no authority known here" if member.is_secure else ""
+        raise Unavailable(f"etcd at {addresses} does not answer{tls}; the {what} was not sent")
 
     def _check_open(self, what: str) -> None:
         if self._closed:

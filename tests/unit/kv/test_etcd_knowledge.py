@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
@@ -16,6 +18,7 @@ from sluiceway.foundation.errors import (
 )
 from sluiceway.kv._etcd_errors import translate
 from sluiceway.kv._etcd_member import EtcdTls, parse_endpoint
+from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import Compacted, OutcomeUnknown
 
 C = grpc.StatusCode
@@ -104,3 +107,12 @@ def test_a_password_in_an_endpoint_is_refused_and_not_said_again(text):
 
 def test_tls_material_is_not_printed():
     assert "secret" not in repr(EtcdTls(ca=b"secret", certificate=b"secret", key=b"secret"))
+
+
+async def test_who_cannot_be_reached_by_tls_may_have_an_unknown_certificate():
+    for scheme, said in (("http", False), ("https", True)):
+        store = EtcdStore([f"{scheme}://127.0.0.1:1"])
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            await store.get("a", timeout=timedelta(seconds=2))
+        assert ("certificate" in str(caught.value)) is said
+        await store.close()
