@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from sluiceway.executor.drivers.supervised import pod_mark
+from sluiceway.executor.drivers.pod_store import pod_mark
 
 __all__ = ["DiskGuard"]
 

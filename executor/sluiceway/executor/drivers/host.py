@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sluiceway.executor.drivers.machine import machine_archs
+from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import PodRequest
-from sluiceway.executor.drivers.supervised import Launch, PodStore, SupervisedPod
+from sluiceway.executor.drivers.supervised import Launch, SupervisedPod
 from sluiceway.foundation.errors import FailedPrecondition
 
 __all__ = ["HostDriver"]

@@ -24,8 +24,9 @@ from pathlib import Path
 import structlog
 
 from sluiceway.executor.drivers.machine import machine_archs
+from sluiceway.executor.drivers.pod_store import MARKER, PodStore
 from sluiceway.executor.drivers.port import Command, PodRequest
-from sluiceway.executor.drivers.supervised import MARKER, Launch, PodStore, SupervisedPod
+from sluiceway.executor.drivers.supervised import Launch, SupervisedPod
 from sluiceway.foundation.errors import FailedPrecondition
 
 __all__ = ["SandboxDriver", "SandboxSettings"]

@@ -6,44 +6,35 @@ a pod ends is the same. Such pods end with their executor process: the socket en
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import pty
-import re
-import shutil
-import signal
 import socket
-import stat
 import subprocess
 import termios
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from sluiceway.executor.drivers.pod_store import MARKER, PodStore
 from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+from sluiceway.executor.drivers.supervised_process import SupervisedProcess
 from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["MARKER", "Launch", "PodStore", "SupervisedPod", "SupervisedProcess"]
+__all__ = ["Launch", "SupervisedPod"]
 
 log = structlog.get_logger(__name__)
-
-MARKER = "SLUICE_POD"
-"""The variable by which the processes of a pod are found when its first process is gone."""
 
 _CHUNK_BYTES = 1 << 16
 _HEADER_BYTES = 4
 _START_SECONDS = 30.0
 _END_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 30.0
-_TTY_QUIET_SECONDS = 0.1
 _BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,185 +55,6 @@ class Launch:
     script_dir: str
     repository: str
     environment: Mapping[str, str]
-
-
-class PodStore:
-    """The folders of pods on this disk: one each, with a note that says whose it is."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def make(self, request: PodRequest) -> Path:
-        """Make the empty folder of a pod; what an earlier one of the assignment left is removed."""
-        path = self._path(request.assignment_id)
-        if path.exists():
-            remove_tree(path)
-        path.mkdir(parents=True, mode=0o755)
-        note = {"assignment": request.assignment_id, "session": request.session_id}
-        (path / "pod.json").write_text(json.dumps(note))
-        return path
-
-    def list(self, session_id: str | None = None) -> tuple[str, ...]:
-        """List the assignments whose pods have a folder; of one session, or all."""
-        found = []
-        for note in sorted(self.folder.glob("*/pod.json")):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                content = json.loads(note.read_text())
-                if session_id is None or content["session"] == session_id:
-                    found.append(str(content["assignment"]))
-        return tuple(found)
-
-    def remove(self, assignment_id: str) -> None:
-        """Kill what still carries the pod's mark, then remove its folder. May be repeated."""
-        kill_marked(self.mark(assignment_id))
-        path = self._path(assignment_id)
-        if path.exists():
-            remove_tree(path)
-
-    def mark(self, assignment_id: str) -> str:
-        """Name a pod among those of all executors of this machine."""
-        return f"{hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]}.{pod_mark(assignment_id)}"
-
-    def _path(self, assignment_id: str) -> Path:
-        return self.folder / pod_mark(assignment_id)
-
-
-def pod_mark(assignment_id: str) -> str:
-    """Name a pod in a way that is safe as a file name and in an environment."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", assignment_id):
-        return assignment_id
-    return hashlib.sha256(assignment_id.encode()).hexdigest()
-
-
-def kill_marked(mark: str) -> None:
-    """Kill every process that we may see whose environment carries the mark of a pod; blocks for a moment."""
-    wanted = f"{MARKER}={mark}".encode()
-    for _ in range(50):
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-        if not found:
-            return
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a folder that a task filled: links are not followed, and folders without rights are opened first."""
-
-    def open_up(function: Callable[..., Any], name: str, _: Any) -> None:
-        parent = os.path.dirname(name)  # noqa: PTH120 - rmtree gives strings, of any bytes
-        with contextlib.suppress(OSError):
-            os.chmod(parent, stat.S_IRWXU)  # noqa: PTH101
-        with contextlib.suppress(OSError):
-            if not os.path.islink(name):  # noqa: PTH114
-                os.chmod(name, stat.S_IRWXU)  # noqa: PTH101
-        try:
-            if os.path.isdir(name) and not os.path.islink(name):  # noqa: PTH112, PTH114
-                shutil.rmtree(name, ignore_errors=True)
-            else:
-                os.unlink(name)  # noqa: PTH108
-        except OSError as error:
-            log.warning("pod_file_not_removed", path=name, error=str(error))
-
-    for _ in range(3):
-        shutil.rmtree(path, onerror=open_up)
-        if not path.exists():
-            return
-
-
-class SupervisedProcess:
-    """A command in a supervised pod; see `port.Process`."""
-
-    def __init__(self, output: int, *, tty: bool) -> None:
-        self._output = output
-        self._tty = tty
-        self._changed = asyncio.Event()
-        self._ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-        self._left: int | None = None
-        self._closed = False
-        self._finished_reading = False
-
-    async def read(self) -> bytes:
-        """See `port.Process.read`."""
-        loop = asyncio.get_running_loop()
-        while not self._finished_reading and not self._closed:
-            try:
-                limit = _CHUNK_BYTES if self._left is None else min(_CHUNK_BYTES, self._left)
-                data = os.read(self._output, limit) if limit else b""
-            except BlockingIOError:
-                if self._left is not None and not self._tty:
-                    break
-                self._changed.clear()
-                loop.add_reader(self._output, self._changed.set)
-                try:
-                    async with asyncio.timeout(_TTY_QUIET_SECONDS if self._ended.done() else None):
-                        await self._changed.wait()
-                except TimeoutError:
-                    break
-                finally:
-                    loop.remove_reader(self._output)
-                continue
-            except OSError:
-                # A terminal whose other end is closed says EIO.
-                data = b""
-            if data:
-                if self._left is not None:
-                    self._left -= len(data)
-                return data
-            break
-        if not self._finished_reading:
-            self._finished_reading = True
-            await self.wait()
-            self._discard()
-        return b""
-
-    async def wait(self) -> ExitStatus:
-        """See `port.Process.wait`."""
-        return await asyncio.shield(self._ended)
-
-    def ended(self, status: ExitStatus) -> None:
-        """Tell it how it ended; only the first word counts."""
-        if self._ended.done():
-            return
-        self._ended.set_result(status)
-        if not self._closed:
-            # A child that it left may write for ever: only what waits now is still of the command.
-            waiting = array.array("i", [0])
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self._output, termios.FIONREAD, waiting, True)
-            self._left = waiting[0] if not self._tty else _CHUNK_BYTES * 16
-        self._changed.set()
-
-    def close(self) -> None:
-        """Let go of its output."""
-        if not self._closed:
-            self._closed = True
-            asyncio.get_running_loop().remove_reader(self._output)
-            os.close(self._output)
-        self._changed.set()
-
-    def _discard(self) -> None:
-        """Go on reading, so that a background process that still writes is not killed by a broken pipe."""
-        if self._closed:
-            return
-
-        def drop() -> None:
-            try:
-                if os.read(self._output, _CHUNK_BYTES):
-                    return
-            except BlockingIOError:
-                return
-            except OSError:
-                pass
-            self.close()
-
-        asyncio.get_running_loop().add_reader(self._output, drop)
 
 
 class SupervisedPod:
