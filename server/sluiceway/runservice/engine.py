@@ -27,7 +27,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import rules, updates
 from sluiceway.runmodel.model import ApprovalGiven, Reason, ReasonCode
 from sluiceway.runmodel.state import Change, RunState
-from sluiceway.runservice import codec, intake
+from sluiceway.runservice import codec, intake, stamps, wire
 from sluiceway.runservice.configs import RunConfigs
 from sluiceway.runservice.placer import Placer
 from sluiceway.runservice.ports import (
@@ -276,7 +276,7 @@ class Engine:
             if held.epoch.database >= work.view.position.sequence.epoch or work.assignment(held.assignment_id):
                 return False
             state = work.run(held.run_id)
-            assignment = codec.decode_held(held, executor=executor_id, session=session_id, now=work.now)
+            assignment = wire.decode_held(held, executor=executor_id, session=session_id, now=work.now)
             if state is None or assignment is None:
                 return False
             try:
@@ -344,7 +344,7 @@ class Engine:
     def _known(self, work: Work, key: str, digest: str) -> str | None:
         """The run that a call with this key was about, when there was one within `request_kept`."""
         known = work.view.get(REQUEST, key)
-        if known is None or work.now - codec.read_time(known.time) >= self._settings.request_kept:
+        if known is None or work.now - stamps.read_time(known.time) >= self._settings.request_kept:
             return None
         if known.digest != digest:
             raise InvalidInput(
@@ -417,12 +417,12 @@ def _request_key(created_by: str, request_id: str) -> str:
 
 def _remembered(work: Work, key: str, digest: str, run_id: str) -> Put:
     request = pb.RequestRecord(digest=digest, run_id=run_id)
-    codec.put_time(request.time, work.now)
+    stamps.put_time(request.time, work.now)
     return Put(REQUEST, key, request)
 
 
 def _take_update(work: Work, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate) -> UpdateOutcome:
-    said = codec.decode_report(update, session=session_id)
+    said = wire.decode_report(update, session=session_id)
     if said is None:
         return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is not known here"))
     stored = work.assignment(update.assignment_id)

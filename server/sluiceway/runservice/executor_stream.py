@@ -38,7 +38,7 @@ from sluiceway.foundation.errors import (
 from sluiceway.foundation.tasks import one_error
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import AssignmentPhase, Epoch, Reason, ReasonCode
-from sluiceway.runservice import codec
+from sluiceway.runservice import codec, stamps
 from sluiceway.runservice.connection import Connection, Say, StreamSettings
 from sluiceway.runservice.delivery import DurableBarrier, ExecutorEngine, assignments_of
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, Presence, SessionTakenOver
@@ -262,14 +262,14 @@ class ExecutorStreams:
                 )
                 record.session_id = session_id
                 record.secret_digest = digest
-                codec.put_time(record.session_time, now)
+                stamps.put_time(record.session_time, now)
                 record.settled_epoch = 0
                 # A drain is of the session: an executor that ended for it and is started anew takes work again.
                 record.draining = False
                 record.ClearField("drain_deadline")
                 record.vanished = record.deleted = record.pods_gone = False
             _describe(record, group, hello)
-            codec.put_time(record.last_seen_time, now)
+            stamps.put_time(record.last_seen_time, now)
             record.ClearField("missing_since")
             notice = Emit(StreamNotice.CONNECTED, (executor_topic(hello.executor_id),), stream_id.encode())
             return Decision(admitted, [Put(EXECUTOR, hello.executor_id, record), notice])
@@ -423,7 +423,7 @@ class ExecutorStreams:
         record = await self._database.get(EXECUTOR, connection.presence.id)
         if record.draining:
             has_deadline = record.HasField("drain_deadline")
-            connection.deliverer.drain(codec.read_time(record.drain_deadline) if has_deadline else None)
+            connection.deliverer.drain(stamps.read_time(record.drain_deadline) if has_deadline else None)
 
     async def _tell_siblings(self, connection: Connection) -> None:
         told: tuple[str, ...] | None = None
@@ -448,7 +448,7 @@ class ExecutorStreams:
                 return Decision(None)
             record = records.ExecutorRecord()
             record.CopyFrom(stored)
-            codec.put_time(record.last_seen_time, now)
+            stamps.put_time(record.last_seen_time, now)
             return Decision(None, [Put(EXECUTOR, presence.id, record)])
 
         with suppress(SluicewayError, TimeoutError):

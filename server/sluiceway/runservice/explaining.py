@@ -19,7 +19,7 @@ from sluiceway.runmodel.placement import Candidate, Waiting, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runmodel.rules import advance
 from sluiceway.runmodel.state import RunState
-from sluiceway.runservice import codec, holding
+from sluiceway.runservice import codec, holding, words
 from sluiceway.runservice.ports import ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
 from sluiceway.runservice.work import load_run
@@ -46,7 +46,7 @@ class Explainer:
         told = explain_run(state, placed=self._placed(view, state), queued=queued)
         return service_api.RunExplanation(
             run_id=run_id,
-            phase=codec.PHASES[state.run.phase],
+            phase=words.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued],
             tasks=[_encode(each) for each in (*told, *self._stranded(state).values())],
         )
@@ -144,5 +144,5 @@ def _holder(view: View, run_id: str, assignment_id: str) -> str:
 def _encode(told: Explanation) -> service_api.TaskExplanation:
     reasons = [codec.encode_reason(reason) for reason in told.reasons]
     return service_api.TaskExplanation(
-        task_id=told.task_id, task_name=told.name, status=codec.STATUSES[told.status], reasons=reasons
+        task_id=told.task_id, task_name=told.name, status=words.STATUSES[told.status], reasons=reasons
     )

@@ -18,7 +18,7 @@ from sluiceway.datamanager.model import GroupRevision, Position
 from sluiceway.foundation.errors import InvalidInput, Violation
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import creation, groups
-from sluiceway.runservice import codec
+from sluiceway.runservice import codec, stamps, wire, words
 
 __all__ = ["ARCHS", "MAX_STEPS", "Intake", "check", "new_record"]
 
@@ -109,13 +109,13 @@ def check(
         cache_group=request.cache_group or _default_cache_group(request.run.group),
     )
     digest = hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()
-    timeout = codec.read_duration(request.run.timeout) if request.run.HasField("timeout") else None
+    timeout = stamps.read_duration(request.run.timeout) if request.run.HasField("timeout") else None
     wanted = creation.CreationRequest(
         id=run_id,
         number=0,
         name=request.run.name,
         group=request.run.group,
-        tasks=tuple(codec.decode_definition(task) for task in request.tasks),
+        tasks=tuple(wire.decode_definition(task) for task in request.tasks),
         task_ids=tuple(task_ids),
         now=now,
         setup_errors=tuple(request.setup_errors),
@@ -178,8 +178,8 @@ def _request_faults(request: service_api.CreateRunRequest) -> list[Violation]:
 
 def _is_unreadable(task: definition_api.TaskDefinition) -> bool:
     # The rules have no word for these, so nothing more can be said about the request.
-    conditions = set(codec.CONDITIONS.values())
-    causes = set(codec.RETRY_CAUSES.values())
+    conditions = set(words.CONDITIONS.values())
+    causes = set(words.RETRY_CAUSES.values())
     return any(c not in conditions for depend in task.depends for c in depend.conditions) or any(
         cause not in causes for cause in task.retry.on
     )
@@ -187,12 +187,12 @@ def _is_unreadable(task: definition_api.TaskDefinition) -> bool:
 
 def _task_faults(path: str, task: definition_api.TaskDefinition) -> list[Violation]:
     found = []
-    known_conditions = set(codec.CONDITIONS.values())
+    known_conditions = set(words.CONDITIONS.values())
     for at, depend in enumerate(task.depends):
         for index, condition in enumerate(depend.conditions):
             if condition not in known_conditions:
                 found.append(Violation(f"{path}.depends[{at}].conditions[{index}]", "this condition is not known"))
-    known_causes = set(codec.RETRY_CAUSES.values())
+    known_causes = set(words.RETRY_CAUSES.values())
     for index, cause in enumerate(task.retry.on):
         if cause not in known_causes:
             found.append(Violation(f"{path}.retry.on[{index}]", "this cause is not known"))

@@ -21,7 +21,7 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import ExecutorId, Reason, ReasonCode
-from sluiceway.runservice import codec
+from sluiceway.runservice import stamps
 from sluiceway.runservice.absence import Absences, look
 from sluiceway.runservice.delivery import ExecutorEngine
 from sluiceway.runservice.executor_stream import StreamNotice
@@ -145,7 +145,7 @@ class LostExecutors:
                 return Decision(True)
             seen = records.ExecutorRecord()
             seen.CopyFrom(record)
-            codec.put_time(seen.missing_since, now)
+            stamps.put_time(seen.missing_since, now)
             return Decision(True, fence(view, executor_id, seen, delete=False))
 
         if not (await self._database.transact(vanish)).value:

@@ -16,7 +16,7 @@ from sluiceway.datamanager.queries import Place, place_of, token_of
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
 from sluiceway.runmodel import groups
-from sluiceway.runservice import codec
+from sluiceway.runservice import stamps
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.records import (
@@ -277,7 +277,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         async for chunk in chunks:
             response = pb.ReadLogsResponse(next_offset=chunk.next_offset, data=chunk.data)
             if chunk.time is not None:
-                codec.put_time(response.time, chunk.time)
+                stamps.put_time(response.time, chunk.time)
             yield response
 
 

@@ -14,8 +14,8 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.foundation.errors import FailedPrecondition
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.runservice.codec import DEFAULT_TASK_TIMEOUT
 from sluiceway.runservice.ports import EngineSettings
+from sluiceway.runservice.wire import DEFAULT_TASK_TIMEOUT
 
 __all__ = ["DEFAULT_SHELL", "DEFAULT_WORKING_DIR", "SecretsNotAvailable", "specify"]
 

@@ -34,7 +34,7 @@ from sluiceway.runmodel.model import (
 )
 from sluiceway.runmodel.rules import Advanced, settle
 from sluiceway.runmodel.state import Change, RunState, events_between
-from sluiceway.runservice import codec
+from sluiceway.runservice import codec, wire
 from sluiceway.runservice.ports import AssignmentNotice
 from sluiceway.runservice.records import (
     ASSIGNMENT,
@@ -319,7 +319,7 @@ class Work:
         topics = (run_topic(run.id), group_topic(run.group), TOPIC_RUNS)
         for event in events:
             task = state.tasks.get(event.task_id)
-            body = codec.encode_event(event, run=run, task_name=task.name if task else "", now=self.now)
+            body = wire.encode_event(event, run=run, task_name=task.name if task else "", now=self.now)
             yield Emit(KIND_EVENT, topics, body.SerializeToString())
         if not events and (changed or touched.assignments or run != before.run):
             # Nothing that is an event, such as a step: those who watch this one run hear of it all the same.

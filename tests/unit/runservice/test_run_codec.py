@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import model
-from sluiceway.runservice import codec
+from sluiceway.runservice import codec, stamps, words
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 CODES = st.sampled_from([code.value for code in model.ReasonCode])
@@ -190,5 +195,25 @@ def test_assignment_comes_back_as_it_was(assignment: model.Assignment) -> None:
 @given(TIMES)
 def test_time_has_microseconds(time: datetime) -> None:
     stamp = pb.RequestRecord().time
-    codec.put_time(stamp, time)
-    assert codec.read_time(stamp) == time
+    stamps.put_time(stamp, time)
+    assert stamps.read_time(stamp) == time
+
+
+@pytest.mark.parametrize(
+    ("table", "inside", "outside"),
+    [
+        (words.PHASES, model.RunPhase, api.RunPhase),
+        (words.RESULTS, model.RunResult, api.RunResult),
+        (words.STATUSES, model.TaskStatus, api.TaskStatus),
+        (words.ASSIGNMENT_PHASES, model.AssignmentPhase, executor_api.AssignmentPhase),
+        (words.STEP_PHASES, model.StepPhase, api.StepPhase),
+        (words.CONDITIONS, model.Condition, definition_api.DependCondition),
+        (words.RETRY_CAUSES, model.RetryCause, definition_api.RetryCause),
+        (words.EVENT_KINDS, model.EventKind, api.RunEventKind),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_word_inside_is_one_outside_and_none_is_left_over(table: Any, inside: Any, outside: Any) -> None:
+    assert set(table) == set(inside)
+    assert sorted(table.values()) == sorted({*table.values()})
+    assert {*table.values(), 0} == set(outside.values())
