@@ -290,7 +290,11 @@ class EtcdStore:
             self._check_open(what)
         addresses = ", ".join(member.address for member in self._members)
         # gRPC does not tell a connection that was refused from a certificate that is not believed.
-        tls = ", or its certificate is of no authority known here" if member.is_secure else ""
+        tls = (
+            ", or its certificate is of no authority known here"
+            if any(member.is_secure for member in self._members)
+            else ""
+        )
         raise Unavailable(f"etcd at {addresses} does not answer{tls}; the {what} was not sent")
 
     def _check_open(self, what: str) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
+import structlog
 import zstandard
 from google.protobuf.message import Message
 
@@ -26,6 +28,7 @@ from sluiceway.datamanager.model import (
     Put,
     Query,
     RecordType,
+    View,
     Where,
 )
 from sluiceway.datamanager.reading.bodies import AtHand, BodiesNeeded
@@ -38,13 +41,27 @@ from sluiceway.records.log.v1 import log_pb2
 
 __all__ = ["Preparer"]
 
+log = structlog.get_logger(__name__)
+
 M = TypeVar("M", bound=Message)
+
+_BUDGET_SECONDS = 0.025
+"""A whole pass over a large run may take that long; nothing else should take a fifth of it."""
+_MUCH_WORSE = 2
 
 
 class Preparer:
     """See the module."""
 
-    def __init__(self, state: State, catalogue: Catalogue, *, writer: str, max_batch_bytes: int) -> None:
+    def __init__(
+        self,
+        state: State,
+        catalogue: Catalogue,
+        *,
+        writer: str,
+        max_batch_bytes: int,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
         """Begin nothing yet.
 
         Args:
@@ -52,12 +69,16 @@ class Preparer:
             catalogue: the types that may be written.
             writer: the name of this server, for entries.
             max_batch_bytes: of the transactions of one batch, before compression; a single one may be larger.
+            worked: the seconds that this thread has worked. Not those that passed: a busy machine is no fault of a
+                function's.
         """
         self._state = state
         self._catalogue = catalogue
         self._writer = writer
         self._max_batch_bytes = max_batch_bytes
         self._compressor = zstandard.ZstdCompressor(level=1)
+        self._worked = worked
+        self._slowest: dict[str, float] = {}
 
     def prepare(self, calls: Sequence[Call], *, last: AppliedUpTo, time_us: int) -> Prepared:
         """Call transaction functions, in order, each with the effects of those before it.
@@ -74,7 +95,7 @@ class Preparer:
         sequence = last.position.sequence.next()
         state.now_us = time_us
         time_us = max(time_us, last.time_us)
-        time = from_micros(time_us)
+        time_of_entry = from_micros(time_us)
         batch = log_pb2.Batch()
         known = self._catalogue.known
         outcomes: list[Outcome] = []
@@ -86,7 +107,7 @@ class Preparer:
                 position = Position(sequence, len(logged))
                 try:
                     view = visible(_BatchView(state, position, call.at_hand), state.buried, known)
-                    decision = call.function(view)
+                    decision = self._call(call, view)
                     if not decision.actions:
                         outcomes.append(Outcome(decision.value, before))
                         continue
@@ -108,7 +129,7 @@ class Preparer:
                     del batch.transactions[-1]
                     break
                 size += cost
-                applied = Applied(position, time, tuple(decision.actions), tuple(decision.groups))
+                applied = Applied(position, time_of_entry, tuple(decision.actions), tuple(decision.groups))
                 transaction = LoggedTransaction(applied, bodies, cost)
                 logged.append(transaction)
                 state.add_effects(transaction)
@@ -128,6 +149,19 @@ class Preparer:
             return Prepared(outcomes, entry, tuple(logged), *state.effects)
         finally:
             state.forget_batch()
+
+    def _call(self, call: Call, view: View) -> Decision[Any]:
+        """Call a function; one that works for long is told of, because everybody waits for it."""
+        began = self._worked()
+        try:
+            return call.function(view)
+        finally:
+            seconds = self._worked() - began
+            if seconds > _BUDGET_SECONDS:
+                name = getattr(call.function, "__qualname__", type(call.function).__qualname__)
+                if seconds > _MUCH_WORSE * self._slowest.get(name, 0.0):
+                    self._slowest[name] = seconds
+                    log.warning("transaction_function_is_slow", function=name, seconds=round(seconds, 3))
 
     def _check_types(self, decision: Decision[Any]) -> None:
         for action in decision.actions:
