@@ -48,7 +48,8 @@ _LIST_PAGE = 500
 class PosixStorage:
     """See `ObjectStorage` for what each method promises.
 
-    Several processes may share a root. The file system must know hard links (all of Linux's own do, and NFS).
+    Several processes may share a root. All below it is one file system, which must know hard links (all of Linux's own
+    do, and NFS). The root may be a symbolic link, what is in it may not.
     """
 
     def __init__(self, root: Path, *, threads: int = 8) -> None:
@@ -171,7 +172,7 @@ class PosixStorage:
                 temporary = self._write_temporary(key, body)
                 try:
                     with suppress(FileExistsError):
-                        self._place(lambda: os.link(temporary, target), target)
+                        self._place(lambda: self._link(temporary, target), target)
                         stored = True
                 finally:
                     temporary.unlink(missing_ok=True)
@@ -180,6 +181,19 @@ class PosixStorage:
                 with suppress(FileNotFoundError):
                     self._sync_way_to(target.parent)
             return stored
+
+    def _link(self, temporary: Path, target: Path) -> None:
+        try:
+            os.link(temporary, target)
+        except OSError as cause:
+            # Linux says EPERM where a file system has none.
+            if cause.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise FailedPrecondition(
+                    f"{self._name}: no hard link can be made here ({cause.strerror}; {target}), and they decide whose"
+                    " object comes first; put the objects on a file system that has them, such as ext4, XFS or NFS",
+                    reason="NO_HARD_LINKS",
+                ) from cause
+            raise
 
     def _get(self, key: str, target: Path) -> bytes:
         with self._errors(key, target):
@@ -262,6 +276,8 @@ class PosixStorage:
             if self._root in each.parents:
                 with suppress(FileExistsError):
                     each.mkdir(mode=0o700)
+                    # Somebody else removed the one that we knew, and file systems use inodes again.
+                    self._synced.pop(each, None)
 
     def _sync_way_to(self, folder: Path) -> None:
         inode = _sync_folder(folder)
@@ -301,6 +317,17 @@ class PosixStorage:
                 raise Unavailable(f"{text}; make room on that disk", reason="STORAGE_FULL") from cause
             if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise PermissionDenied(text) from cause
+            if cause.errno == errno.EXDEV:
+                raise Unavailable(
+                    f"{text}; all of {self._root} must be on one file system: mount that disk as the whole of it, or"
+                    " move everything to it",
+                    reason="NOT_ONE_FILE_SYSTEM",
+                ) from cause
+            if cause.errno == errno.ELOOP:
+                raise Unavailable(
+                    f"{text}; what is behind it would be read and never listed: put the folder itself there",
+                    reason="SYMBOLIC_LINK",
+                ) from cause
             if cause.errno == errno.ENAMETOOLONG:
                 raise InvalidInput(f"{text}; the key and the path of the root are too long together") from cause
             raise Unavailable(text) from cause

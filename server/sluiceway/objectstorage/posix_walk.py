@@ -6,6 +6,7 @@ keys below them can be wanted: with the prefix, after `start_after`, not under a
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ def walk(root: Path, *, prefix: bytes, start_after: bytes, delimiter: bytes) -> 
     """Go through the objects under `root` as `ObjectStorage.list` promises.
 
     Objects that come or go meanwhile may or may not be seen; all others are, once.
+
+    Raises:
+        OSError: a folder cannot be read; ELOOP: a folder of ours is a symbolic link.
     """
     return _Walk(prefix, start_after, delimiter).objects(root)
 
@@ -85,12 +89,16 @@ class _Walk:
 def _entries(path: Path) -> list[Entry]:
     try:
         with os.scandir(path) as found:
-            entries = (
-                parse_name(each.name, is_folder=each.is_dir(follow_symlinks=False))
-                for each in found
-                # We make no links; who follows those of others may leave the root.
-                if not each.is_symlink()
-            )
-            return sorted(entry for entry in entries if entry is not None)
+            return sorted(entry for each in found if (entry := _entry(each)) is not None)
     except FileNotFoundError:
         return []
+
+
+def _entry(found: os.DirEntry[str]) -> Entry | None:
+    if not found.is_symlink():
+        return parse_name(found.name, is_folder=found.is_dir(follow_symlinks=False))
+    # We make no links, and who follows those of others may leave the root. But one in the place of a folder of ours is
+    # followed by whoever knows a key: a list without these keys would say that the objects are gone.
+    if parse_name(found.name, is_folder=True) is not None and found.is_dir():
+        raise OSError(errno.ELOOP, "a symbolic link stands for a folder", found.path)
+    return None

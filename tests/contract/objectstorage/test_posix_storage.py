@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import PermissionDenied, Unavailable
+from sluiceway.foundation.errors import FailedPrecondition, PermissionDenied, Unavailable
 from sluiceway.objectstorage.posix import PosixStorage
 
 
@@ -125,6 +125,68 @@ async def test_files_of_others_are_not_listed(storage, tmp_path):
     assert [info.key async for info in storage.list()] == ["a"]
 
 
+async def test_a_folder_behind_a_symbolic_link_is_told_and_its_objects_are_not_taken_for_gone(storage, tmp_path):
+    await storage.put("data/a", b"1")
+    await storage.put("wal/1", b"1")
+    (tmp_path / "root" / "wal+").rename(tmp_path / "elsewhere")
+    (tmp_path / "root" / "wal+").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(Unavailable, match=r"wal\+.*put the folder itself there") as caught:
+        [info async for info in storage.list("wal/")]
+    assert caught.value.reason == "SYMBOLIC_LINK"
+
+
+def test_where_no_hard_link_can_be_made_that_is_said(storage, tmp_path):
+    # A link to a folder is refused as one is on a file system that has none.
+    with pytest.raises(FailedPrecondition, match="hard link") as caught:
+        storage._link(tmp_path, tmp_path / "root" / "a")
+    assert caught.value.reason == "NO_HARD_LINKS"
+
+
+async def test_a_root_behind_a_symbolic_link_is_a_root(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "root").symlink_to(tmp_path / "disk")
+    storage = PosixStorage(tmp_path / "root")
+    await storage.put_if_absent("wal/1", b"1")
+
+    assert [info.key async for info in storage.list()] == ["wal/1"]
+    await storage.close()
+
+
+_SYNCED = """
+import asyncio, pathlib, sys
+from sluiceway.objectstorage.posix import PosixStorage
+
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
+
+async def main():
+    root = pathlib.Path(sys.argv[1])
+    mine, theirs = PosixStorage(root), PosixStorage(root)
+    unsynced = 0
+    # Whether the folder gets the inode again that it had is up to the file system.
+    for _ in range(20):
+        await mine.put("a/x", b"")
+        await theirs.delete("a/x")
+        assert not (root / "a+").exists()
+        opened.clear()
+        await mine.put("a/y", b"")
+        # To sync a folder it has to be opened.
+        unsynced += not {str(root / "a+"), str(root)} <= set(opened)
+        await theirs.delete("a/y")
+    print(unsynced)
+
+asyncio.run(main())
+"""
+
+
+def test_a_folder_that_is_made_again_is_on_disk_before_its_object_is_answered(tmp_path):
+    command = [sys.executable, "-c", _SYNCED, str(tmp_path / "root")]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (answer.stdout, answer.stderr) == ("0\n", "")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_root_that_may_not_be_written_is_permission_denied(tmp_path):
     (tmp_path / "root").mkdir(mode=0o500)
@@ -138,6 +200,18 @@ def test_a_root_that_is_a_file_is_named(tmp_path):
 
     with pytest.raises(Unavailable, match="root"):
         PosixStorage(tmp_path / "root")
+
+
+def _sandbox(*mounts: str) -> list[str]:
+    """How a command is begun that sees another disk somewhere."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        pytest.skip("bubblewrap is not installed; it mounts the disk")
+    sandbox = [bwrap, "--dev-bind", "/", "/", *mounts]
+    probe = subprocess.run([*sandbox, "true"], capture_output=True, text=True, timeout=20, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"bubblewrap cannot mount here: {probe.stderr.strip()}")
+    return sandbox
 
 
 _FILL = """
@@ -180,15 +254,46 @@ asyncio.run(main())
 """
 
 
+_ANOTHER_DISK = """
+import asyncio, pathlib, sys
+from sluiceway.foundation.errors import Unavailable
+from sluiceway.objectstorage.posix import PosixStorage
+
+async def main():
+    storage = PosixStorage(pathlib.Path(sys.argv[1]))
+    upload = await storage.upload("wal/3")
+    await upload.write(b"1")
+    for store in (storage.put("wal/1", b"1"), storage.put_if_absent("wal/2", b"1"), upload.complete()):
+        try:
+            await store
+        except Unavailable as error:
+            assert error.reason == "NOT_ONE_FILE_SYSTEM", error.message
+            assert "wal" in error.message and "one file system" in error.message, error.message
+        else:
+            raise AssertionError("it was stored")
+    assert [info.key async for info in storage.list()] == []
+    assert list((pathlib.Path(sys.argv[1]) / ".tmp").iterdir()) == []
+    print("told as it is")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.system
+def test_a_disk_that_is_mounted_inside_the_root_is_told(tmp_path):
+    (tmp_path / "root" / "wal+").mkdir(parents=True)
+    sandbox = _sandbox("--tmpfs", str(tmp_path / "root" / "wal+"))
+
+    command = [*sandbox, sys.executable, "-c", _ANOTHER_DISK, str(tmp_path / "root")]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "told as it is\n"
+
+
 @pytest.mark.system
 def test_a_full_disk_is_unavailable_names_its_path_and_loses_nothing(tmp_path):
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        pytest.skip("bubblewrap is not installed; it mounts the small disk")
-    sandbox = [bwrap, "--dev-bind", "/", "/", "--size", "1000000", "--tmpfs", str(tmp_path)]
-    probe = subprocess.run([*sandbox, "true"], capture_output=True, text=True, timeout=20, check=False)
-    if probe.returncode != 0:
-        pytest.skip(f"bubblewrap cannot mount here: {probe.stderr.strip()}")
+    sandbox = _sandbox("--size", "1000000", "--tmpfs", str(tmp_path))
 
     command = [*sandbox, sys.executable, "-c", _FILL, str(tmp_path)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
