@@ -104,7 +104,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
                 executors=directory,
                 bodies=storage,
             )
-            await engine.placer.stand()
+            await engine.placer.election.stand()
             await directory.connect(executor("e1", slots=slots))
             work = [asyncio.create_task(engine.run()), asyncio.create_task(execute(database, engine))]
             await asyncio.sleep(0.1)

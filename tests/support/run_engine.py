@@ -77,7 +77,7 @@ class World:
     async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
         """An engine that is the placer, and one executor, `e1`."""
         engine = self.engine(server_id)
-        await engine.placer.stand()
+        await engine.placer.election.stand()
         if slots:
             await self.executors.connect(executor(slots=slots))
             await engine.placer.place_now()

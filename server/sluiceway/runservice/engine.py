@@ -102,7 +102,7 @@ class Engine:
     @property
     def is_placer(self) -> bool:
         """Whether this server believes that it is the elected placer."""
-        return self.placer.term is not None
+        return self.placer.election.term is not None
 
     def executors_changed(self) -> None:
         """Hear that executors came, went or changed: the placer looks again at what waits."""
@@ -367,7 +367,7 @@ class Engine:
             # another commit must not seem to have begun before it.
             work = Work(view, self._clock.now(), cache=self._cache)
             value = decide(work)
-            leads = self.placer.leads(view)
+            leads = self.placer.election.leads(view)
             if leads:
                 self.placer.place(work)
             works.append(work)

@@ -1,9 +1,7 @@
-"""The elected placer: starts runs, and gives tasks to executors (run-model.md, "How it runs").
+"""The placer: starts runs, and gives tasks to executors (run-model.md, "How it runs").
 
-These are global decisions, so one server makes them: the one that the record `placer` names, with its term. Each of
-its transactions looks at that record, in the log's order: a paused placer that wakes finds another term there and
-decides nothing. It gives a sign of life by writing the record; a server that sees none for `placer_timeout` by its own
-clock takes over with the next term. No clock is compared with another one.
+These are global decisions, so one server makes them, which is elected (`election`); each of its transactions looks
+whether it still is.
 
 When the placer itself commits an update, it places in the same transaction; other servers leave a notice in the log.
 
@@ -16,13 +14,12 @@ window, and is looked at again when the executors change.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 
 import structlog
 
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.model import Decision, Put, Query, View, Where
+from sluiceway.datamanager.model import Decision, Query, View, Where
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
@@ -32,11 +29,10 @@ from sluiceway.runmodel.model import ExecutorView, Run, RunPhase
 from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runservice import codec, holding
+from sluiceway.runservice.election import Election
 from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import (
     EXECUTOR,
-    PLACER,
-    PLACER_ID,
     RUN,
     TASK,
     TOPIC_PLACEMENT,
@@ -58,15 +54,6 @@ QUEUED = outcomes(phases=(api.RUN_PHASE_QUEUED,))
 QUEUE_WINDOW = 100
 SCOPE_WINDOW = 1000
 UNPARK_AT_ONCE = 500
-RESIGN_TIMEOUT = timedelta(seconds=2)
-
-
-@dataclass(slots=True)
-class _Sighting:
-    """The last sign of life of the placer, and when this server saw it, by its own clock."""
-
-    sign: tuple[str, int, int]
-    at: float
 
 
 class Placer:
@@ -90,9 +77,7 @@ class Placer:
         self._executors = executors
         self._scopes = scopes
         self._cache = cache
-        self.term: int | None = None
-        self._sighting: _Sighting | None = None
-        self._closed_since: tuple[int, float] | None = None
+        self.election = Election(db, clock, settings=settings, listener=self)
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
         self._look_at_parked = False
@@ -103,132 +88,26 @@ class Placer:
         self._load: dict[str, int] = {}
         self._turn = 0
 
-    # --- the election ---------------------------------------------------------------------------------------------
-
-    def leads(self, view: View) -> bool:
-        """Whether this server is the placer, at exactly this place of the log."""
-        record = view.get(PLACER, PLACER_ID)
-        return record is not None and record.server_id == self._settings.server_id and record.term == self.term
-
     async def run(self) -> None:
         """Stand for election and place, until cancelled; then resign, so that another need not wait."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_election(), name="placer-election")
+                group.create_task(self.election.run(), name="placer-election")
                 group.create_task(self._keep_placing(), name="placer-placing")
                 group.create_task(self._listen(), name="placer-listening")
         finally:
-            await self._resign()
-
-    async def _keep_election(self) -> None:
-        while True:
-            try:
-                await self.stand()
-            except SluicewayError as error:
-                _log.warning("placer_election_failed", error=str(error), code=error.code)
-            await asyncio.sleep(self._settings.placer_beat.total_seconds())
-
-    async def stand(self) -> None:
-        """Give a sign of life as the placer, or take over from one that gives none. Once; `run` repeats it."""
-        record = await self._db.read(lambda view: view.get(PLACER, PLACER_ID))
-        if record is not None and record.server_id == self._settings.server_id and record.term == self.term:
-            await self._beat()
-            return
-        if self.term is not None:
-            _log.warning("placer_lost", term=self.term)
-            self.term = None
-        if record is not None and record.server_id:
-            sign = (record.server_id, record.term, record.beat)
-            now = self._clock.monotonic()
-            if self._sighting is None or self._sighting.sign != sign:
-                self._sighting = _Sighting(sign, now)
-                return
-            if now - self._sighting.at < self._settings.placer_timeout.total_seconds():
-                return
-        await self._take_over(record)
-
-    async def _take_over(self, seen: pb.PlacerRecord | None) -> None:
-        def function(view: View) -> Decision[pb.PlacerRecord | None]:
-            record = view.get(PLACER, PLACER_ID)
-            if (record is None) != (seen is None) or (record is not None and record != seen):
-                return Decision(None)
-            term = (record.term if record is not None else 0) + 1
-            taken = pb.PlacerRecord()
-            if record is not None:
-                taken.CopyFrom(record)
-            taken.server_id, taken.term, taken.beat = self._settings.server_id, term, 1
-            self._advance(view, taken)
-            return Decision(taken, [Put(PLACER, PLACER_ID, taken)])
-
-        taken = (await self._db.transact(function)).value
-        if taken is not None:
-            self.term = taken.term
-            _log.info("placer_elected", term=self.term, server=self._settings.server_id)
-            await self._tell_of_hold(seen, taken)
-            self._look_at_parked = True
-            await self._look_at_everything()
-
-    async def _beat(self) -> None:
-        def function(view: View) -> Decision[tuple[pb.PlacerRecord, pb.PlacerRecord] | None]:
-            record = view.get(PLACER, PLACER_ID)
-            if record is None or not self.leads(view):
-                return Decision(None)
-            beat = pb.PlacerRecord()
-            beat.CopyFrom(record)
-            beat.beat += 1
-            self._advance(view, beat)
-            return Decision((record, beat), [Put(PLACER, PLACER_ID, beat)])
-
-        moved = (await self._db.transact(function)).value
-        if moved is not None:
-            before, after = moved
-            await self._tell_of_hold(before, after)
-            if after.open_epoch != before.open_epoch:
-                await self._look_at_everything()
-
-    def _advance(self, view: View, record: pb.PlacerRecord) -> None:
-        # Each placer waits by its own clock, from the moment when it first sees the epoch.
-        epoch, now = view.position.sequence.epoch, self._clock.monotonic()
-        if self._closed_since is None or self._closed_since[0] != epoch:
-            self._closed_since = (epoch, now)
-        holding.advance(
-            record,
-            view,
-            now=self._clock.now(),
-            waited=timedelta(seconds=now - self._closed_since[1]),
-            lost_after=self._settings.lost_after,
-        )
-
-    async def _tell_of_hold(self, before: pb.PlacerRecord | None, after: pb.PlacerRecord) -> None:
-        if after.held_epoch and (before is None or before.held_epoch != after.held_epoch):
-            reason = await self._db.read(holding.why_held)
-            _log.warning("assignments_held", epoch=after.held_epoch, why=reason.sentence if reason else "")
-        if before is not None and before.held_epoch and not after.held_epoch:
-            _log.info("assignments_open", epoch=after.open_epoch)
-
-    async def _resign(self) -> None:
-        if self.term is None:
-            return
-
-        def function(view: View) -> Decision[None]:
-            record = view.get(PLACER, PLACER_ID)
-            if record is None or not self.leads(view):
-                return Decision(None)
-            left = pb.PlacerRecord()
-            left.CopyFrom(record)
-            left.server_id = ""
-            return Decision(None, [Put(PLACER, PLACER_ID, left)])
-
-        try:
-            async with asyncio.timeout(RESIGN_TIMEOUT.total_seconds()):
-                await self._db.transact(function)
-                _log.info("placer_resigned", server=self._settings.server_id)
-        except (SluicewayError, TimeoutError) as error:
-            # Then another takes over when it misses the signs of life.
-            _log.warning("placer_did_not_resign", error=str(error))
-        self.term = None
+            await self.election.resign()
 
     # --- what wakes it --------------------------------------------------------------------------------------------
+
+    async def elected(self) -> None:
+        """See `election.Listener`: nobody here knows what waits."""
+        self._look_at_parked = True
+        await self._look_at_everything()
+
+    async def opened(self) -> None:
+        """See `election.Listener`: what waited for it can be placed."""
+        await self._look_at_everything()
 
     def executors_changed(self) -> None:
         """Look again at everything that waits for a place, parked tasks too. In the event loop."""
@@ -241,7 +120,7 @@ class Placer:
         for executor, used in work.counted.items():
             self._load[executor] = used
         self._turn += MAX_OWNERS
-        if self.term is not None:
+        if self.election.term is not None:
             self._owners = (self._owners - work.idle_owners) | (work.woken_scopes - {""})
             if work.late_groups:
                 self._groups |= work.late_groups
@@ -280,7 +159,7 @@ class Placer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self.term is None:
+            if self.election.term is None:
                 self._groups.clear()
                 continue
             try:
@@ -304,7 +183,7 @@ class Placer:
             def function(view: View, freed: list[str] = freed) -> Decision[int]:
                 nonlocal last
                 work = Work(view, self._clock.now(), cache=self._cache)
-                if not self.leads(view):
+                if not self.election.leads(view):
                     return Decision(0)
                 work.freed_groups.update(freed)
                 count = self.place(work, all_that_waits=True)
@@ -328,7 +207,7 @@ class Placer:
         owners: set[str] = set()
 
         def function(view: View) -> Decision[str]:
-            if not self.leads(view):
+            if not self.election.leads(view):
                 return Decision("")
             work = Work(view, self._clock.now(), cache=self._cache)
             executors = self._standing(view)
@@ -356,7 +235,7 @@ class Placer:
     def place(self, work: Work, *, all_that_waits: bool = False) -> int:
         """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
 
-        Called inside a transaction function, when `leads` says so. When the transaction made nothing runnable and
+        Called inside a transaction function, when the election says so. When the transaction made nothing runnable and
         freed no slot, what waits is not looked at, unless `all_that_waits`.
         """
         self._start_runs(work)

@@ -65,7 +65,7 @@ class Sweep:
         """Sweep until cancelled, while this server is the placer."""
         while True:
             await asyncio.sleep(self._pause().total_seconds())
-            if self._placer.term is None:
+            if self._placer.election.term is None:
                 continue
             try:
                 await self.sweep()

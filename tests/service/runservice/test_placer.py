@@ -38,16 +38,16 @@ async def test_another_server_takes_over_when_the_placer_gives_no_sign_of_life()
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
-    await second.placer.stand()
+    await second.placer.election.stand()
     world.later(seconds=5.9)
-    await second.placer.stand()
+    await second.placer.election.stand()
     assert (first.is_placer, second.is_placer) == (True, False)
     world.later(seconds=0.1)
-    await second.placer.stand()
+    await second.placer.election.stand()
     assert second.is_placer
     run_id = (await first.create_run(request(), created_by="a")).value.run.id
     assert await world.phase(run_id) == "queued", "a placer whose term is over decides nothing"
-    await first.placer.stand()
+    await first.placer.election.stand()
     assert not first.is_placer
     assert await second.sweep() == 1
     assert await world.statuses(run_id) == {"build": "running"}
@@ -58,16 +58,16 @@ async def test_sign_of_life_keeps_the_placer_in_its_place() -> None:
     first = await world.placing_engine("s1")
     second = world.engine("s2")
     for _ in range(5):
-        await second.placer.stand()
+        await second.placer.election.stand()
         world.later(seconds=4)
-        await first.placer.stand()
+        await first.placer.election.stand()
     assert (first.is_placer, second.is_placer) == (True, False)
 
 
 async def test_of_two_that_take_over_at_once_one_wins() -> None:
     world = World()
     engines = [world.engine(f"s{n}") for n in range(5)]
-    await asyncio.gather(*(engine.placer.stand() for engine in engines))
+    await asyncio.gather(*(engine.placer.election.stand() for engine in engines))
     assert [engine.is_placer for engine in engines].count(True) == 1
 
 
@@ -83,7 +83,7 @@ async def test_placer_that_ends_well_leaves_its_place_at_once() -> None:
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    await second.placer.stand()
+    await second.placer.election.stand()
     assert second.is_placer
 
 
@@ -133,7 +133,7 @@ async def test_in_a_new_epoch_nothing_is_assigned_before_executors_have_settled_
         await world.db.commit([Put(EXECUTOR, "old", settled)])
     else:
         world.later(seconds=EngineSettings("s").lost_after.total_seconds())
-    await engine.placer.stand()
+    await engine.placer.election.stand()
     await engine.placer.place_now()
     assert await world.statuses(run_id) == {"build": "running"}
 
@@ -309,7 +309,7 @@ async def test_run_that_nobody_started_is_started_and_counted() -> None:
     lonely = world.engine("s2")
     run_id = (await lonely.create_run(request(), created_by="a")).value.run.id
     engine = world.engine("s1")
-    await engine.placer.stand()
+    await engine.placer.election.stand()
     await world.executors.connect(executor())
     counted = MOVED_BY_SWEEP._value.get()
     assert await engine.sweep() == 1
@@ -321,7 +321,7 @@ async def test_run_that_the_placer_is_about_to_start_is_no_defect() -> None:
     world = World()
     lonely = world.engine("s2")
     engine = world.engine("s1")
-    await engine.placer.stand()
+    await engine.placer.election.stand()
     await engine.placer.place_now()
     run_id = (await lonely.create_run(request(), created_by="a")).value.run.id
     counted = MOVED_BY_SWEEP._value.get()
