@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -20,10 +21,9 @@ from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.log_service import StoredLogOwners
 from sluiceway.runservice.lost_executors import fence
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
-from sluiceway.runservice.work import tasks_of
 from tests.support.conditions import eventually
+from tests.support.executor_runs import assigned, begin_run, status_of, until_gone, until_status
 from tests.support.executor_side import House, ScriptedExecutor, Server
-from tests.support.run_engine import request
 
 import grpc.aio  # isort: skip
 
@@ -34,33 +34,10 @@ def house() -> House:
 
 
 @pytest.fixture
-async def executor() -> AsyncIterator[ScriptedExecutor]:
-    scripted = ScriptedExecutor()
-    yield scripted
-    await scripted.leave()
-
-
-@pytest.fixture
 async def other() -> AsyncIterator[ScriptedExecutor]:
     scripted = ScriptedExecutor("e2", journal="journal-2")
     yield scripted
     await scripted.leave()
-
-
-async def _create(server: Server) -> str:
-    return (await server.engine.create_run(request(), created_by="admin")).value.run.id
-
-
-async def _status(house: House, run_id: str) -> str:
-    page = await house.db.read(lambda view: tasks_of(view, run_id))
-    return run_pb2.TaskStatus.Name(page[0].status).removeprefix("TASK_STATUS_")
-
-
-async def _until_status(house: House, run_id: str, status: str) -> None:
-    async def holds() -> bool:
-        return await _status(house, run_id) == status
-
-    await eventually(holds)
 
 
 async def _assignments(house: House, run_id: str) -> list[records.AssignmentRecord]:
@@ -86,25 +63,15 @@ async def _known(server: Server, executor: ScriptedExecutor) -> None:
     """The database knows the executor, and it is away."""
     await executor.welcomed(server)
     await executor.leave()
-
-    async def is_away() -> bool:
-        return executor.id not in server.directory.members("blue")
-
-    await eventually(is_away)
+    await until_gone(server, executor.id)
 
 
 async def _waiting_run(house: House, server: Server, executor: ScriptedExecutor) -> tuple[str, Position]:
     """A run that waits for an executor that is away; and the position up to which the storage has the log."""
     await _known(server, executor)
-    run_id = await _create(server)
-    await _until_status(house, run_id, "NOT_STARTED")
+    run_id = await begin_run(server)
+    await until_status(house, run_id, "NOT_STARTED")
     return run_id, house.db.position
-
-
-async def _assigned(executor: ScriptedExecutor) -> pb.Assign:
-    assign: pb.Assign = (await executor.until("assign")).assign
-    await executor.confirm(assign.number)
-    return assign
 
 
 async def _recover(house: House, server: Server, executor: ScriptedExecutor, to: Position) -> None:
@@ -115,27 +82,47 @@ async def _recover(house: House, server: Server, executor: ScriptedExecutor, to:
     house.kv.wipe(cluster_id=2)
 
 
+@asynccontextmanager
+async def _recovered_before(
+    house: House, executor: ScriptedExecutor, *, reported: str = ""
+) -> AsyncIterator[tuple[Server, str, pb.Assign]]:
+    """A new server on a database that was recovered to just before a run was assigned; with the run, and what is void.
+
+    Args:
+        reported: the phase that the executor had reported of it, if any.
+    """
+    async with house.server() as first:
+        run_id, kept = await _waiting_run(house, first, executor)
+        await executor.welcomed(first)
+        void = await assigned(executor)
+        if reported:
+            await executor.reported(void, reported)
+        await _recover(house, first, executor, kept)
+        async with house.server() as second:
+            yield second, run_id, void
+
+
 async def test_what_runs_is_adopted_and_goes_on_and_nothing_starts_twice(
     house: House, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
     async with house.server() as first:
         run_id, kept = await _waiting_run(house, first, executor)
         assert (await executor.welcomed(first)).database_epoch == 1
-        assign = await _assigned(executor)
+        assign = await assigned(executor)
         await executor.reported(assign, "RUNNING")
         await _recover(house, first, executor, kept)
-        assert await _status(house, run_id) == "NOT_STARTED"
+        assert await status_of(house, run_id) == "NOT_STARTED"
         async with house.server() as second:
             await other.welcomed(second)
             await _until_held(house)
-            assert await _status(house, run_id) == "NOT_STARTED"
+            assert await status_of(house, run_id) == "NOT_STARTED"
             assert other.of("assign") == []
             executor.hold(assign, "RUNNING")
             assert (await executor.welcomed(second)).database_epoch == 2
-            await _until_status(house, run_id, "RUNNING")
+            await until_status(house, run_id, "RUNNING")
             await _until_held(house, open_=True)
             assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
-            assert await _status(house, run_id) == "SUCCESS"
+            assert await status_of(house, run_id) == "SUCCESS"
             (assignment,) = await _assignments(house, run_id)
             assert (assignment.id, assignment.epoch) == (assign.assignment_id, assign.epoch)
             assert (executor.of("assign"), executor.of("stop"), other.of("assign")) == ([], [], [])
@@ -144,21 +131,15 @@ async def test_what_runs_is_adopted_and_goes_on_and_nothing_starts_twice(
 async def test_what_ended_meanwhile_is_adopted_and_settled_by_its_report(
     house: House, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
-        run_id, kept = await _waiting_run(house, first, executor)
-        await executor.welcomed(first)
-        assign = await _assigned(executor)
+    async with _recovered_before(house, executor, reported="SUCCESS") as (second, run_id, assign):
+        executor.hold(assign, "SUCCESS")
+        await executor.welcomed(second)
+        await until_status(house, run_id, "RUNNING")
         await executor.reported(assign, "SUCCESS")
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
-            executor.hold(assign, "SUCCESS")
-            await executor.welcomed(second)
-            await _until_status(house, run_id, "RUNNING")
-            await executor.reported(assign, "SUCCESS")
-            assert await _status(house, run_id) == "SUCCESS"
-            assert len(await _assignments(house, run_id)) == 1
-            assert (await executor.until("release")).release.assignment_id == assign.assignment_id
-            assert executor.of("assign") == []
+        assert await status_of(house, run_id) == "SUCCESS"
+        assert len(await _assignments(house, run_id)) == 1
+        assert (await executor.until("release")).release.assignment_id == assign.assignment_id
+        assert executor.of("assign") == []
 
 
 async def test_an_end_that_was_acknowledged_and_lost_is_settled_by_its_report(
@@ -166,19 +147,19 @@ async def test_an_end_that_was_acknowledged_and_lost_is_settled_by_its_report(
 ) -> None:
     async with house.server() as first:
         await executor.welcomed(first)
-        run_id = await _create(first)
-        assign = await _assigned(executor)
+        run_id = await begin_run(first)
+        assign = await assigned(executor)
         await executor.reported(assign, "RUNNING")
         kept = house.db.position
         await executor.reported(assign, "FAILED")
-        assert await _status(house, run_id) == "FAILED"
+        assert await status_of(house, run_id) == "FAILED"
         await _recover(house, first, executor, kept)
-        assert await _status(house, run_id) == "RUNNING"
+        assert await status_of(house, run_id) == "RUNNING"
         async with house.server() as second:
             executor.hold(assign, "FAILED")
             await executor.welcomed(second)
             assert not (await executor.reported(assign, "FAILED")).HasField("refused")
-            assert await _status(house, run_id) == "FAILED"
+            assert await status_of(house, run_id) == "FAILED"
 
 
 async def test_a_run_that_waits_for_the_hold_says_for_whom_and_how_long(
@@ -204,10 +185,10 @@ async def test_a_run_that_waits_for_the_hold_says_for_whom_and_how_long(
             assert abs(wait - house.lost_after) < timedelta(seconds=30)
             assert f"{record.held_until.ToDatetime():%Y-%m-%d %H:%M:%SZ}" in reason.message
             assert "sluice executor delete e1" in reason.message
-            assert await _status(house, run_id) == "NOT_STARTED"
+            assert await status_of(house, run_id) == "NOT_STARTED"
 
             await executor.welcomed(second)
-            await _until_status(house, run_id, "RUNNING")
+            await until_status(house, run_id, "RUNNING")
             assert await house.db.read(lambda view: view.get(PLACER, PLACER_ID)) is not None
             assert not (await house.db.get(PLACER, PLACER_ID)).HasField("held_until")
 
@@ -225,8 +206,8 @@ async def test_an_executor_that_is_gone_for_good_is_deleted_and_not_waited_for(
             await house.db.transact(
                 lambda view: Decision(None, fence(view, "e1", view.get(EXECUTOR, "e1"), delete=True))  # type: ignore[arg-type]  # it is there
             )
-            await _until_status(house, run_id, "RUNNING")
-            assert (await _assigned(other)).specification.run_id == run_id
+            await until_status(house, run_id, "RUNNING")
+            assert (await assigned(other)).specification.run_id == run_id
 
 
 async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could_run_anything(
@@ -237,12 +218,12 @@ async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could
         await _known(first, other)
         run_id, kept = await _waiting_run(house, first, executor)
         await executor.welcomed(first)
-        assign = await _assigned(executor)
+        assign = await assigned(executor)
         await _recover(house, first, executor, kept)
         async with house.server() as second:
             await other.welcomed(second)
             await _until_held(house)
-            await _until_status(house, run_id, "RUNNING")
+            await until_status(house, run_id, "RUNNING")
             (assignment,) = await _assignments(house, run_id)
             assert (assignment.executor_id, assignment.epoch) == ("e2", pb.Epoch(database=2, attempt=1))
             # Its pods have ended by now, fed by nobody; what it still holds is not wanted.
@@ -258,73 +239,58 @@ async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could
 async def test_what_another_attempt_has_replaced_is_stopped_and_removed(
     house: House, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
-        run_id, kept = await _waiting_run(house, first, executor)
-        await executor.welcomed(first)
-        assign = await _assigned(executor)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
-            # It comes back without what it held, is given the task anew, and then remembers.
-            await executor.welcomed(second)
-            new = await _assigned(executor)
-            assert new.assignment_id != assign.assignment_id
-            assert new.epoch == pb.Epoch(database=2, attempt=1)
-            await executor.reported(new, "RUNNING")
-            await executor.leave()
-            executor.hold(assign, "RUNNING")
-            executor.hold(new, "RUNNING")
-            await executor.welcomed(second)
-            stop = (await executor.until("stop")).stop
-            assert (stop.assignment_id, stop.discard) == (assign.assignment_id, True)
-            assert await _status(house, run_id) == "RUNNING"
-            (assignment,) = await _assignments(house, run_id)
-            assert assignment.id == new.assignment_id
+    async with _recovered_before(house, executor) as (second, run_id, assign):
+        # It comes back without what it held, is given the task anew, and then remembers.
+        await executor.welcomed(second)
+        new = await assigned(executor)
+        assert new.assignment_id != assign.assignment_id
+        assert new.epoch == pb.Epoch(database=2, attempt=1)
+        await executor.reported(new, "RUNNING")
+        await executor.leave()
+        executor.hold(assign, "RUNNING")
+        executor.hold(new, "RUNNING")
+        await executor.welcomed(second)
+        stop = (await executor.until("stop")).stop
+        assert (stop.assignment_id, stop.discard) == (assign.assignment_id, True)
+        assert await status_of(house, run_id) == "RUNNING"
+        (assignment,) = await _assignments(house, run_id)
+        assert assignment.id == new.assignment_id
 
 
 @pytest.mark.parametrize("phase", ["ACCEPTED", "RUNNING", "SUCCESS", "FAILED", "LOST"])
 async def test_a_report_on_an_assignment_that_is_void_has_no_effect(
     phase: str, house: House, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
-        run_id, kept = await _waiting_run(house, first, executor)
-        await executor.welcomed(first)
-        void = await _assigned(executor)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
-            await executor.welcomed(second)
-            new = await _assigned(executor)
-            answer = await executor.reported(void, phase)
-            assert answer.refused.code == "UNKNOWN_ASSIGNMENT"
-            # Nor when it lies about which assignment it is of.
-            mixed = pb.Assign(assignment_id=new.assignment_id, epoch=void.epoch)
-            answer = await executor.reported(mixed, phase)
-            assert not answer.HasField("refused") or answer.refused.code == "STALE_EPOCH"
-            assert await _status(house, run_id) == "RUNNING"
-            (assignment,) = await _assignments(house, run_id)
-            assert assignment.phase in (pb.ASSIGNMENT_PHASE_ASSIGNED, pb.ASSIGNMENT_PHASE_ACCEPTED)
+    async with _recovered_before(house, executor) as (second, run_id, void):
+        await executor.welcomed(second)
+        new = await assigned(executor)
+        answer = await executor.reported(void, phase)
+        assert answer.refused.code == "UNKNOWN_ASSIGNMENT"
+        # Nor when it lies about which assignment it is of.
+        mixed = pb.Assign(assignment_id=new.assignment_id, epoch=void.epoch)
+        answer = await executor.reported(mixed, phase)
+        assert not answer.HasField("refused") or answer.refused.code == "STALE_EPOCH"
+        assert await status_of(house, run_id) == "RUNNING"
+        (assignment,) = await _assignments(house, run_id)
+        assert assignment.phase in (pb.ASSIGNMENT_PHASE_ASSIGNED, pb.ASSIGNMENT_PHASE_ACCEPTED)
 
 
 async def test_a_specification_of_an_assignment_that_is_void_is_not_given(
     house: House, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
-        _, kept = await _waiting_run(house, first, executor)
-        await executor.welcomed(first)
-        void = await _assigned(executor)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
-            await executor.welcomed(second)
-            async with open_channel(f"127.0.0.1:{second.port}", token=executor.token) as channel:
-                asked = pb.GetSpecificationRequest(
-                    executor_id=executor.id,
-                    session_id=executor.session_id,
-                    session_secret=executor.session_secret,
-                    assignment_id=void.assignment_id,
-                    epoch=void.epoch,
-                )
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await pb_grpc.ExecutorServiceStub(channel).GetSpecification(asked)
-            assert isinstance(error_of(caught.value), NotFound)
+    async with _recovered_before(house, executor) as (second, _, void):
+        await executor.welcomed(second)
+        async with open_channel(f"127.0.0.1:{second.port}", token=executor.token) as channel:
+            asked = pb.GetSpecificationRequest(
+                executor_id=executor.id,
+                session_id=executor.session_id,
+                session_secret=executor.session_secret,
+                assignment_id=void.assignment_id,
+                epoch=void.epoch,
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await pb_grpc.ExecutorServiceStub(channel).GetSpecification(asked)
+        assert isinstance(error_of(caught.value), NotFound)
 
 
 async def test_commands_of_before_are_confirmed_without_effect(house: House, executor: ScriptedExecutor) -> None:
@@ -341,17 +307,17 @@ async def test_commands_of_before_are_confirmed_without_effect(house: House, exe
             await executor.confirm(void.number, refused="NO_SLOT")
             await executor.confirm(new.number)
             assert not (await executor.reported(new, "RUNNING")).HasField("refused")
-            assert await _status(house, run_id) == "RUNNING"
+            assert await status_of(house, run_id) == "RUNNING"
 
 
 async def test_a_session_that_the_database_lost_is_begun_anew_and_settles(
     house: House, executor: ScriptedExecutor
 ) -> None:
     async with house.server() as first:
-        run_id = await _create(first)
+        run_id = await begin_run(first)
         kept = house.db.position
         old = await executor.welcomed(first)
-        assign = await _assigned(executor)
+        assign = await assigned(executor)
         await executor.reported(assign, "RUNNING")
         await _recover(house, first, executor, kept)
         assert await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
@@ -361,14 +327,14 @@ async def test_a_session_that_the_database_lost_is_begun_anew_and_settles(
             assert new.session_id != old.session_id
             # Nobody could be waited for whom the database did not know. That is why a session is announced only when it
             # is in the object storage: this one could not have been given anything.
-            await _until_status(house, run_id, "RUNNING")
+            await until_status(house, run_id, "RUNNING")
 
 
 async def test_a_new_session_is_given_nothing_before_it_is_in_the_object_storage(
     house: House, executor: ScriptedExecutor
 ) -> None:
     async with house.server() as server:
-        run_id = await _create(server)
+        run_id = await begin_run(server)
         house.db.storage_is_there.clear()
         await executor.connect(server)
 
@@ -378,10 +344,10 @@ async def test_a_new_session_is_given_nothing_before_it_is_in_the_object_storage
         await eventually(is_stored)
         assert executor.heard == []
         assert server.directory.members("blue") == ()
-        assert await _status(house, run_id) == "NOT_STARTED"
+        assert await status_of(house, run_id) == "NOT_STARTED"
         house.db.storage_is_there.set()
         welcome = (await executor.until("welcome")).welcome
-        await _until_status(house, run_id, "RUNNING")
+        await until_status(house, run_id, "RUNNING")
 
         # One that goes on needs no storage.
         executor.session_id, executor.session_secret = welcome.session_id, welcome.session_secret

@@ -1,0 +1,301 @@
+"""Assignments over real gRPC: given, reported, repeated, stopped, lost, and released."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.model import Query
+from sluiceway.foundation.errors import (
+    NotFound,
+)
+from sluiceway.foundation.rpc.channel import open_channel
+from sluiceway.foundation.rpc.status import error_of
+from sluiceway.runservice.records import ASSIGNMENT, RUN
+from tests.support.conditions import eventually
+from tests.support.executor_runs import (
+    began_assigned,
+    begin_run,
+    executor_record,
+    status_of,
+    task_of,
+    until_gone,
+    until_status,
+)
+from tests.support.executor_side import House, ScriptedExecutor, leaving
+
+import grpc.aio  # isort: skip
+
+
+async def test_task_is_assigned_run_and_released(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        assert assign.specification.task_name == "build"
+        for phase in ("ACCEPTED", "RUNNING", "SUCCESS"):
+            assert not (await executor.reported(assign, phase)).HasField("refused")
+        assert await status_of(house, run_id) == "SUCCESS"
+        assert (await house.db.get(RUN, run_id)).run.result == run_pb2.RUN_RESULT_SUCCESS
+        release = (await executor.until("release")).release
+        assert release.assignment_id == assign.assignment_id
+        assert release.number > assign.number
+
+
+async def test_assign_is_sent_again_until_it_is_acknowledged(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        await begin_run(server)
+        first = (await executor.until("assign")).assign
+        again = (await executor.until("assign", after=len(executor.heard))).assign
+        assert again == first
+        await executor.confirm(first.number)
+        await executor.heartbeat(1)
+        await executor.until("heartbeat_acknowledgement")
+        count = len(executor.of("assign"))
+        await asyncio.sleep(house.again_after.total_seconds() * 3)
+        assert len(executor.of("assign")) == count
+
+
+async def test_assign_that_never_arrived_is_sent_again_after_a_reconnection_with_a_higher_number(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id = await begin_run(server)
+        first = (await executor.until("assign")).assign
+        await executor.leave()
+        await executor.welcomed(server)
+        again = (await executor.until("assign")).assign
+        assert (again.assignment_id, again.epoch) == (first.assignment_id, first.epoch)
+        assert again.number > first.number
+        assert await status_of(house, run_id) == "RUNNING"
+
+
+async def test_assign_that_the_executor_refuses_is_lost(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id = await begin_run(server)
+        assign = (await executor.until("assign")).assign
+        await executor.confirm(assign.number, refused="NO_SLOT")
+        await until_status(house, run_id, "LOST")
+        assert (await task_of(house, run_id)).reason.message == "it cannot be done"
+
+
+async def test_update_that_comes_twice_is_acknowledged_without_effect(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await executor.reported(assign, "RUNNING", number=1)
+        await executor.reported(assign, "SUCCESS", number=2)
+        position = house.db.position
+        for number, phase in ((1, "RUNNING"), (2, "SUCCESS")):
+            answer = await executor.reported(assign, phase, number=number)
+            assert not answer.HasField("refused")
+        assert house.db.position == position
+        assert await status_of(house, run_id) == "SUCCESS"
+
+
+async def test_update_of_an_old_epoch_is_refused_in_its_acknowledgement(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        answer = await executor.reported(assign, "FAILED", attempt=7)
+        assert answer.refused.code == "STALE_EPOCH"
+        assert await status_of(house, run_id) == "RUNNING"
+        # The stream goes on.
+        assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
+
+
+async def test_update_of_an_assignment_of_another_is_refused(house: House, executor: ScriptedExecutor) -> None:
+    other = ScriptedExecutor("e2", slots=1)
+    async with house.server() as server, leaving(other):
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await other.welcomed(server)
+        answer = await other.reported(assign, "SUCCESS")
+        assert answer.refused.code == "UNKNOWN_ASSIGNMENT"
+        assert await status_of(house, run_id) == "RUNNING"
+
+
+async def test_stop_of_a_run_reaches_the_executor(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await server.engine.stop_run(run_id, by="admin")
+        stop = (await executor.until("stop")).stop
+        assert (stop.assignment_id, stop.epoch, stop.discard) == (assign.assignment_id, assign.epoch, False)
+        # It is told again at the next hello.
+        await executor.confirm(stop.number)
+        executor.hold(assign, "RUNNING")
+        await executor.leave()
+        await executor.welcomed(server)
+        assert (await executor.until("stop")).stop.assignment_id == assign.assignment_id
+        await executor.reported(assign, "STOPPED")
+        assert await status_of(house, run_id) == "STOPPED"
+
+
+async def test_assignment_that_the_server_gave_up_is_to_be_discarded(house: House, executor: ScriptedExecutor) -> None:
+    from sluiceway.runmodel.model import Reason
+
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await server.engine.mark_lost([assign.assignment_id], Reason("operator", "because"))
+        stop = (await executor.until("stop")).stop
+        assert stop.discard
+        assert await status_of(house, run_id) == "LOST"
+
+
+async def test_restarted_server_goes_on_with_running_tasks_and_loses_nothing(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as first:
+        await executor.welcomed(first)
+        run_id, assign = await began_assigned(first, executor)
+        await executor.reported(assign, "RUNNING")
+        await first.die()
+        await executor.leave()
+        executor.hold(assign, "RUNNING")
+        async with house.server() as second:
+            # The key of the dead server still is there; the proof takes it over.
+            await executor.welcomed(second)
+            assert await status_of(house, run_id) == "RUNNING"
+            assert executor.of("stop") == []
+            assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
+            assert await status_of(house, run_id) == "SUCCESS"
+
+
+async def test_assignment_that_a_restarted_executor_no_longer_has_is_lost(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await executor.reported(assign, "RUNNING")
+        await executor.leave()
+        await executor.welcomed(server)
+        await until_status(house, run_id, "LOST")
+
+
+async def test_assignment_that_nobody_knows_is_discarded(house: House, executor: ScriptedExecutor) -> None:
+    executor.held.append(
+        pb.HeldAssignment(
+            assignment_id="unknown", epoch=pb.Epoch(database=1, attempt=1), phase=pb.ASSIGNMENT_PHASE_RUNNING
+        )
+    )
+    async with house.server() as server:
+        await executor.welcomed(server)
+        stop = (await executor.until("stop")).stop
+        assert (stop.assignment_id, stop.discard) == ("unknown", True)
+
+
+async def test_ended_assignment_that_was_not_released_is_released_at_the_next_hello(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        _, assign = await began_assigned(server, executor)
+        await executor.reported(assign, "SUCCESS")
+        await executor.leave()
+        executor.hold(assign, "SUCCESS")
+        await executor.welcomed(server)
+        assert (await executor.until("release")).release.assignment_id == assign.assignment_id
+
+
+async def test_executor_that_stays_away_loses_its_assignments_and_is_fenced(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await executor.reported(assign, "RUNNING")
+        executor.hold(assign, "RUNNING")
+        await executor.leave()
+        await until_status(house, run_id, "LOST")
+        assert (await executor_record(house)).vanished
+        error = await executor.refused(server)
+        assert error.reason == "SESSION_FENCED"
+        executor.session_id = executor.session_secret = ""
+        executor.held.clear()
+        await executor.welcomed(server)
+        assert not (await executor_record(house)).vanished
+
+
+async def test_executor_that_comes_back_in_time_loses_nothing(executor: ScriptedExecutor) -> None:
+    house = House(lost_after=timedelta(minutes=15))
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await executor.reported(assign, "RUNNING")
+        await executor.leave()
+        await until_gone(server)
+        await server.lost.look()
+        executor.hold(assign, "RUNNING")
+        await executor.welcomed(server)
+        await executor.reported(assign, "SUCCESS")
+        assert await status_of(house, run_id) == "SUCCESS"
+
+
+async def test_dynamic_executor_that_vanished_leaves_the_list(house: House) -> None:
+    executor = ScriptedExecutor(dynamic=True)
+    async with house.server() as server:
+        await executor.welcomed(server)
+        await executor.leave()
+
+        async def is_forgotten() -> bool:
+            try:
+                await executor_record(house)
+            except NotFound:
+                return True
+            return False
+
+        await eventually(is_forgotten)
+
+
+async def test_specification_is_built_again_for_its_holder_only(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        _, assign = await began_assigned(server, executor)
+        async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
+            stub = pb_grpc.ExecutorServiceStub(channel)
+            asked = pb.GetSpecificationRequest(
+                executor_id="e1",
+                session_id=executor.session_id,
+                session_secret=executor.session_secret,
+                assignment_id=assign.assignment_id,
+                epoch=assign.epoch,
+            )
+            answer = await stub.GetSpecification(asked)
+            assert answer.specification == assign.specification
+            for change, reason in (
+                ({"session_secret": "guess"}, "SESSION_FENCED"),
+                ({"epoch": pb.Epoch(database=1, attempt=2)}, "STALE_EPOCH"),
+                ({"assignment_id": "other"}, "NOT_FOUND"),
+            ):
+                wrong = pb.GetSpecificationRequest()
+                wrong.CopyFrom(asked)
+                wrong.MergeFrom(pb.GetSpecificationRequest(**change))
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await stub.GetSpecification(wrong)
+                assert error_of(caught.value).reason == reason
+            await executor.reported(assign, "SUCCESS")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.GetSpecification(asked)
+            assert error_of(caught.value).reason == "ASSIGNMENT_FINAL"
+
+
+async def test_no_assignment_is_left_live(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        for _ in range(3):
+            _, assign = await began_assigned(server, executor)
+            await executor.reported(assign, "SUCCESS")
+        page = await house.db.list(ASSIGNMENT, Query(where={"live": 1}))
+        assert page.records == ()

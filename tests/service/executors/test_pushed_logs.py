@@ -1,0 +1,126 @@
+"""Logs that executors push over real gRPC, while servers die and storages hang."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import pytest
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
+from sluiceway.foundation.rpc.channel import open_channel
+from sluiceway.foundation.rpc.status import error_of
+from sluiceway.runmodel.model import Epoch
+from sluiceway.runservice.log_store import LogKey, LogStore
+from tests.support.executor_runs import (
+    began_assigned,
+)
+from tests.support.executor_side import House, ScriptedExecutor, log_answer
+
+import grpc.aio  # isort: skip
+
+T = TypeVar("T")
+
+
+async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as first, house.server(placer=False) as second:
+        await executor.welcomed(first)
+        run_id, assign = await began_assigned(first, executor)
+        await executor.reported(assign, "RUNNING")
+        task_id = assign.specification.task_id
+        log = pb.LogReference(assignment_id=assign.assignment_id, step=0)
+
+        def chunk(offset: int, data: bytes, *, end: bool = False) -> pb.PushLogsRequest:
+            return pb.PushLogsRequest(
+                executor_id="e1",
+                session_id=executor.session_id,
+                session_secret=executor.session_secret,
+                log=log,
+                offset=offset,
+                data=data,
+                end=end,
+            )
+
+        async def follow() -> bytes:
+            return b"".join([c.data async for c in second.logs.read(run_id, task_id, step=0, follow=True)])
+
+        following = asyncio.create_task(follow())
+        async with open_channel(f"127.0.0.1:{first.port}", token="blue") as channel:
+            push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
+            await push.write(chunk(0, b"stored "))
+            answer = await log_answer(push)
+            while answer.stored_offset < 7:
+                answer = await log_answer(push)
+            house.storage.hold()
+            await push.write(chunk(7, b"only in memory "))
+            seen = [c async for c in _take(first.logs.read(run_id, task_id, step=0, offset=7, follow=True), 1)]
+            assert seen[0].data == b"only in memory "
+            await first.die()
+            house.storage.release()
+        async with open_channel(f"127.0.0.1:{second.port}", token="blue") as channel:
+            push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
+            await push.write(chunk(22, b"and the end"))
+            answer = await log_answer(push)
+            assert answer.stored_offset == 7
+            while not answer.rewind:
+                answer = await log_answer(push)
+            await push.write(chunk(7, b"only in memory "))
+            await push.write(chunk(22, b"and the end", end=True))
+            while not answer.complete:
+                answer = await log_answer(push)
+            await push.done_writing()
+            assert await push.read() is grpc.aio.EOF
+        async with asyncio.timeout(10):
+            assert await following == b"stored only in memory and the end"
+        index = await LogStore(house.storage, house.clock).compose(LogKey(task_id, Epoch(1, 1), 0))
+        assert index.size == 33
+
+
+async def _take(chunks: AsyncIterator[T], count: int) -> AsyncIterator[T]:
+    async for chunk in chunks:
+        yield chunk
+        count -= 1
+        if not count:
+            return
+
+
+async def test_logs_without_the_session_are_refused(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
+            push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
+            await push.write(
+                pb.PushLogsRequest(executor_id="e1", session_id=executor.session_id, session_secret="guess")
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await push.read()
+            assert error_of(caught.value).reason == "SESSION_FENCED"
+
+
+async def test_storage_that_hangs_does_not_delay_heartbeats(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        _, assign = await began_assigned(server, executor)
+        house.storage.hold()
+        async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
+            push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
+            await push.write(
+                pb.PushLogsRequest(
+                    executor_id="e1",
+                    session_id=executor.session_id,
+                    session_secret=executor.session_secret,
+                    log=pb.LogReference(assignment_id=assign.assignment_id, step=0),
+                    data=b"waits",
+                )
+            )
+            for number in range(1, 6):
+                await executor.heartbeat(number)
+                await executor.until("heartbeat_acknowledgement", lambda a, n=number: a.number == n)  # type: ignore[misc]
+            house.storage.release()
+            answer = await log_answer(push)
+            while answer.stored_offset < 5:
+                answer = await log_answer(push)

@@ -1,0 +1,167 @@
+"""The session of an executor over real gRPC: hello, proof, heartbeats, and who is there."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from sluiceway.datamanager.model import Query
+from sluiceway.foundation.errors import (
+    AlreadyExists,
+    Conflict,
+    FailedPrecondition,
+    InvalidInput,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
+from sluiceway.runservice.records import EXECUTOR
+from tests.support.conditions import eventually
+from tests.support.executor_runs import (
+    executor_record,
+    until_gone,
+    until_live,
+)
+from tests.support.executor_side import House, ScriptedExecutor, Server, leaving
+
+
+async def test_hello_is_welcomed_and_heartbeats_are_confirmed(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        welcome = await executor.welcomed(server)
+        assert welcome.group == "blue"
+        assert welcome.session_secret
+        assert welcome.heartbeat_interval.ToTimedelta() == house.heartbeat
+        await executor.heartbeat(7)
+        await executor.until("heartbeat_acknowledgement", lambda a: a.number == 7)
+        record = await executor_record(house)
+        assert record.session_id == welcome.session_id
+        assert welcome.session_secret.encode() not in record.SerializeToString()
+        await until_live(server)
+        await executor.leave()
+        await until_gone(server)
+
+
+async def test_first_message_must_be_a_possible_hello(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        error = await executor.refused(server, executor_id="../x", slots=-1, drivers=[], journal_id="")
+        assert isinstance(error, InvalidInput)
+        assert [v.path for v in error.violations] == ["executor_id", "journal_id", "slots", "drivers"]
+
+
+async def test_stream_without_a_good_token_is_refused(house: House) -> None:
+    executor = ScriptedExecutor(token="nobody's")
+    async with house.server() as server:
+        assert isinstance(await executor.refused(server), Unauthenticated)
+
+
+async def test_second_hello_without_proof_is_refused_while_the_session_lives(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    impostor = ScriptedExecutor()
+    async with house.server() as server:
+        await executor.welcomed(server)
+        error = await impostor.refused(server)
+        assert isinstance(error, AlreadyExists)
+        assert error.reason == "SESSION_LIVES"
+        # And the first one is not disturbed.
+        await executor.heartbeat(1)
+        await executor.until("heartbeat_acknowledgement")
+        await executor.leave()
+        await until_gone(server)
+        assert (await impostor.welcomed(server)).session_id != executor.session_id
+        # The fenced one comes back, and hears so.
+        again = await executor.refused(server)
+        assert isinstance(again, FailedPrecondition)
+        assert again.reason == "SESSION_FENCED"
+        await impostor.leave()
+
+
+async def test_id_of_another_group_is_refused(house: House, executor: ScriptedExecutor) -> None:
+    stranger = ScriptedExecutor(token="green")
+    async with house.server() as server:
+        await executor.welcomed(server)
+        assert isinstance(await stranger.refused(server), PermissionDenied)
+
+
+async def test_an_executor_that_expects_another_group_is_refused_before_it_is_known(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        error = await executor.refused(server, expected_group="green")
+        assert isinstance(error, PermissionDenied)
+        assert error.reason == "ANOTHER_GROUP"
+        assert error.message == 'the token is of the group "blue", not of "green"'
+        assert (await house.db.list(EXECUTOR, Query())).records == ()
+        assert (await executor.welcomed(server, expected_group="blue")).group == "blue"
+
+
+async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as first, house.server(placer=False) as second:
+        welcome = await executor.welcomed(first)
+        successor = ScriptedExecutor(session_id=welcome.session_id, session_secret=welcome.session_secret)
+        async with leaving(successor):
+            assert (await successor.welcomed(second)).session_id == welcome.session_id
+            error = await executor.end()
+            assert isinstance(error, Conflict)
+            assert error.reason == "SESSION_TAKEN_OVER"
+            await successor.heartbeat(1)
+            await successor.until("heartbeat_acknowledgement")
+            presence = second.directory.find("blue", "e1")
+            assert presence is not None
+            assert presence.server == second.id
+
+
+async def test_silent_executor_is_cut_and_its_key_goes() -> None:
+    house = House(heartbeat=timedelta(milliseconds=50))
+    executor = ScriptedExecutor()
+    async with house.server() as server:
+        await executor.welcomed(server)
+        error = await executor.end()
+        assert isinstance(error, Unavailable)
+        assert error.reason == "HEARTBEATS_MISSED"
+        await until_gone(server)
+
+
+async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        house.kv.go_away()
+
+        await executor.heartbeat(1)
+        number = 1
+        await executor.until("heartbeat_acknowledgement")
+        async with asyncio.timeout(10):
+            while server.keys.is_well("blue"):
+                number += 1
+                await executor.heartbeat(number)
+                await asyncio.sleep(0.1)
+        last = len(executor.of("heartbeat_acknowledgement"))
+        await executor.heartbeat(1000)
+        house.kv.come_back()
+        await eventually(lambda: _lease_is_well(server))
+        await executor.heartbeat(2000)
+        await executor.until("heartbeat_acknowledgement", lambda a: a.number == 2000)
+        assert 1000 not in [a.number for a in executor.of("heartbeat_acknowledgement")][last:]
+
+
+async def _lease_is_well(server: Server) -> bool:
+    return server.keys.is_well("blue")
+
+
+async def test_siblings_are_told_when_the_group_changes(house: House, executor: ScriptedExecutor) -> None:
+    other, stranger = ScriptedExecutor("e2"), ScriptedExecutor("e3", token="green")
+    async with house.server() as server, leaving(other, stranger):
+        await executor.welcomed(server)
+        await executor.until("siblings", lambda s: list(s.executor_ids) == [])
+        await stranger.welcomed(server)
+        await other.welcomed(server)
+        await executor.until("siblings", lambda s: list(s.executor_ids) == ["e2"])
+        await other.until("siblings", lambda s: list(s.executor_ids) == ["e1"])
+        after = len(executor.heard)
+        await other.leave()
+        await executor.until("siblings", lambda s: list(s.executor_ids) == [], after=after)
+        assert not any("e3" in s.executor_ids for s in executor.of("siblings"))

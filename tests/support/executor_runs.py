@@ -1,0 +1,83 @@
+"""Runs of scripted executors: begun, given to one, and looked at in the database behind the servers."""
+
+from __future__ import annotations
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway.runservice.records import EXECUTOR
+from sluiceway.runservice.work import tasks_of
+from tests.support.conditions import eventually
+from tests.support.executor_side import House, ScriptedExecutor, Server
+from tests.support.run_engine import request
+
+__all__ = [
+    "assigned",
+    "began_assigned",
+    "begin_run",
+    "executor_record",
+    "status_of",
+    "task_of",
+    "until_gone",
+    "until_live",
+    "until_status",
+]
+
+
+async def begin_run(server: Server) -> str:
+    """Create a run of one task; answers its id."""
+    return (await server.engine.create_run(request(), created_by="admin")).value.run.id
+
+
+async def task_of(house: House, run_id: str) -> run_pb2.Task:
+    """Its only task."""
+    page = await house.db.read(lambda view: tasks_of(view, run_id))
+    return page[0]
+
+
+async def status_of(house: House, run_id: str) -> str:
+    """The status of its only task, without the prefix of the enumeration."""
+    return run_pb2.TaskStatus.Name((await task_of(house, run_id)).status).removeprefix("TASK_STATUS_")
+
+
+async def until_status(house: House, run_id: str, status: str) -> None:
+    async def holds() -> bool:
+        return await status_of(house, run_id) == status
+
+    await eventually(holds)
+
+
+async def executor_record(house: House, executor_id: str = "e1") -> records.ExecutorRecord:
+    return await house.db.get(EXECUTOR, executor_id)
+
+
+async def until_live(server: Server, executor_id: str = "e1") -> None:
+    """Wait until the server sees the executor as present."""
+
+    async def is_live() -> bool:
+        return executor_id in server.directory.members("blue")
+
+    await eventually(is_live)
+
+
+async def until_gone(server: Server, executor_id: str = "e1") -> None:
+    """Wait until the server sees that the executor is away."""
+
+    async def is_gone() -> bool:
+        return executor_id not in server.directory.members("blue")
+
+    await eventually(is_gone)
+
+
+async def assigned(executor: ScriptedExecutor, run_id: str = "") -> pb.Assign:
+    """The next assignment (of a run) that a connected executor is given, acknowledged."""
+    told = await executor.until("assign", lambda a: not run_id or a.specification.run_id == run_id)
+    assign: pb.Assign = told.assign
+    await executor.confirm(assign.number)
+    return assign
+
+
+async def began_assigned(server: Server, executor: ScriptedExecutor) -> tuple[str, pb.Assign]:
+    """A new run whose only task is assigned to a connected executor, and acknowledged."""
+    run_id = await begin_run(server)
+    return run_id, await assigned(executor, run_id)
