@@ -154,6 +154,7 @@ async def test_writes_slow_down_and_are_refused_while_the_storage_is_away(
         with pytest.raises(Unavailable) as caught:
             await write_many()
         assert caught.value.reason == "NOT_FLUSHED"
+        assert str(caught.value).endswith("The last flush failed: the object storage is away")
         assert 5 < written < 50
         assert database.status().unflushed_bytes >= 3000
         faulty.away = False

@@ -86,9 +86,10 @@ class Committer:
         core = self._core
         self._check_open()
         if core.unflushed_bytes >= core.settings.refuse_at_bytes:
+            fault = core.flush_fault and f". The last flush failed: {core.flush_fault}"
             raise Unavailable(
                 f"{core.unflushed_bytes // 1024} KiB of the log wait for the object storage, which is away or slow;"
-                f" nothing was written (limit {core.settings.refuse_at_bytes // 1024} KiB)",
+                f" nothing was written (limit {core.settings.refuse_at_bytes // 1024} KiB){fault}",
                 reason="NOT_FLUSHED",
             )
         deadline = core.clock.monotonic() + core.settings.commit_patience.total_seconds()

@@ -90,6 +90,7 @@ class Core:
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
+        self.flush_fault = ""  # why the last flush of this server failed, for people
         self.turns = Turns(settings.server_id)
         self.tip_at: Mark[LogSequence] = Mark(applied.position.sequence)
         self._flushed_at = clock.monotonic()

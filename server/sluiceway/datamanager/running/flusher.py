@@ -70,9 +70,11 @@ class Flusher:
             try:
                 while await self.flush_once():
                     pass
+                core.flush_fault = ""
                 backoff.reset()
             # Credentials expire, rights are taken away, a disk is mounted anew read-only: somebody puts that right.
             except (Unavailable, DeadlineExceeded, PermissionDenied) as error:
+                core.flush_fault = str(error)
                 log.warning("flush_waits", unflushed_bytes=core.unflushed_bytes, error=str(error))
                 await backoff.wait()
 
