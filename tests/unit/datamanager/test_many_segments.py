@@ -1,0 +1,63 @@
+"""Tens of thousands of segments, as a day leaves them, do not hold up what else a server does."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from sluiceway.datamanager.checkpoints.cleaner import Cleaner
+from sluiceway.datamanager.files.manifests import ManifestStore
+from sluiceway.datamanager.log.entries import sequence_proto
+from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway.datamanager.log.etcdlog import Log
+from sluiceway.datamanager.log.lineage import Lineage
+from sluiceway.datamanager.log.segments import SegmentStore
+from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.recovery.standing import first_marks
+from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from tests.fakes.clock import FakeClock
+from tests.fakes.kv import FakeKeyValueStore
+from tests.fakes.objectstorage import FakeObjectStorage
+
+SEGMENTS = 10_000
+SOON = timedelta(seconds=60)
+NEWEST = LogSequence(1, SEGMENTS)
+
+
+class AskedLineage(Lineage):
+    """Counts in which threads it is asked: once for each segment, where segments are chosen."""
+
+    asked: ClassVar[Counter[int]] = Counter()
+
+    def contains(self, sequence: LogSequence) -> bool:
+        self.asked[threading.get_ident()] += 1
+        return super().contains(sequence)
+
+
+async def test_a_clean_chooses_beside_the_event_loop() -> None:
+    clock, kv = FakeClock(datetime.now(UTC)), FakeKeyValueStore()
+    storage = FakeObjectStorage(clock)
+    log, manifests = Log(kv, prefix="p", timeout=SOON), ManifestStore(storage, prefix="p")
+    await log.begin(*first_marks("database"))
+    await Epochs(storage, prefix="p").put(EpochInfo(1, 1001, "one", clock.now(), "database"))
+    await manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))
+    for counter in range(1, SEGMENTS):
+        await storage.put(f"p/wal/{LogSequence(1, counter)}", b"")
+    cleaner = Cleaner(
+        storage=storage,
+        prefix="p",
+        log_=log,
+        segments=SegmentStore(storage, prefix="p"),
+        manifests=manifests,
+        settings=DataManagerSettings(),
+        clock=clock,
+    )
+    lineage = AskedLineage((1,), {})
+    done = await cleaner.run(lineage)
+    assert (done.stopped, done.segments) == ("", 0), "all of them are of this minute"
+    here = lineage.asked.pop(threading.get_ident())
+    assert sum(lineage.asked.values()) >= SEGMENTS - 1
+    assert here < SEGMENTS // 100, "the event loop's thread"
