@@ -153,7 +153,7 @@ class _Server:
         self._ground = Ground(
             kv=kv,
             storage=storage,
-            prefix=settings.prefix,
+            prefix=settings.prefix.strip("/"),
             server_id=f"server-{ids.new_id()}",
             etcd_name=", ".join(settings.etcd),
             scratch=settings.data_dir / "server",
@@ -217,7 +217,7 @@ class _Server:
             async with DataManager.open(
                 kv=ground.kv,
                 storage=ground.storage,
-                prefix=settings.prefix,
+                prefix=ground.prefix,
                 path=settings.data_dir / "server",
                 types=RECORD_TYPES,
                 clock=ground.clock,

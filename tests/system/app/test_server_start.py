@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -31,3 +32,49 @@ def test_a_server_that_waits_for_etcd_ends_when_it_is_asked_to(number: signal.Si
         assert (server.returncode, said) == (0, "")
     finally:
         server.kill()
+
+
+def test_a_prefix_with_slashes_around_it_is_the_same_one_everywhere(
+    tmp_path: Path, etcd_endpoint: str, etcd_prefix: str
+) -> None:
+    data, log = tmp_path / "data", tmp_path / "log"
+    where = [
+        "--etcd",
+        etcd_endpoint,
+        "--object-storage",
+        f"posix:{tmp_path / 'objects'}",
+        "--prefix",
+        f"/{etcd_prefix}",
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [*SLUICE, "server", "--data-dir", str(data), *where, "--grpc", "127.0.0.1:0"],
+            stdin=subprocess.DEVNULL,
+            stderr=output,
+        )
+
+    def port() -> int | None:
+        events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        ready = any(event["event"] == "server_ready" for event in events)
+        return next((event["port"] for event in events if ready and event["event"] == "rpc_listening"), None)
+
+    try:
+        address = f"127.0.0.1:{until(port, 'the server is ready', seconds=60)}"
+        token = (data / "admin.token").read_text().strip()
+        answers = [
+            json.loads(
+                subprocess.run(
+                    [*SLUICE, "db", "status", *options, "-o", "json"],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=True,
+                ).stdout
+            )
+            for options in (["--server", address, "--token", token], where)
+        ]
+        assert [(answer["epoch"], answer.get("findings", [])) for answer in answers] == [("1", []), ("1", [])]
+    finally:
+        server.kill()
+        server.wait()
