@@ -1,0 +1,77 @@
+"""Logs of real pods as a scripted server gets them over real gRPC."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from tests.fakes.executor_server import FakeExecutorServer
+from tests.support.executor_process import Start, script
+
+pytestmark = pytest.mark.system
+
+
+async def test_secrets_do_not_leave_the_executor(server: FakeExecutorServer, start: Start) -> None:
+    secret = b"correct horse battery"
+    command = f"printf 'correct ho'; sleep 0.1; echo 'rse battery'; echo {base64.b64encode(secret).decode()}"
+    await start()
+    server.assign("a1", script(command, masks=(secret,)))
+    await server.until(lambda: server.final_of("a1"))
+    assert server.log_of("a1", 0).split() == [b"***", b"***"]
+
+
+async def test_output_is_kept_byte_for_byte(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.assign("a1", script(r"printf '\000\377\376a\r\n\033[1m'; head -c 300000 /dev/zero"))
+    await server.until(lambda: server.final_of("a1"))
+    assert server.log_of("a1", 0) == b"\x00\xff\xfea\r\n\x1b[1m" + bytes(300000)
+
+
+async def test_a_restarted_server_loses_no_byte_and_ends_no_task(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    await start()
+    server.store_logs = False
+    gate = tmp_path / "gate"
+    server.assign("a1", script(f"seq 1 20000; while [ ! -e {gate} ]; do sleep 0.02; done; seq 20001 30000"))
+    expected = b"".join(b"%d\n" % n for n in range(1, 30001))
+    half = expected.index(b"20001\n")
+    await server.until(lambda: ("a1", 0) in server.logs and len(server.logs["a1", 0].received) == half)
+    await server.stop()
+    server.store_logs = True
+    await server.start()
+    await server.until(lambda: len(server.streams) == 2)
+    assert server.stream.hello.session_id == "session-1"
+    assert server.stream.hello.session_secret == "secret-1"
+    assert [held.assignment_id for held in server.stream.hello.held] == ["a1"]
+    assert server.stream.hello.held[0].phase == pb.ASSIGNMENT_PHASE_RUNNING
+    gate.touch()
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
+    assert server.log_of("a1", 0) == expected
+
+
+async def test_a_refused_log_does_not_hold_up_the_end(server: FakeExecutorServer, start: Start) -> None:
+    server.refused_logs.add(("a1", 0))
+    await start()
+    server.assign("a1", script("echo hi"))
+    await server.until(lambda: server.final_of("a1"), seconds=5)
+
+
+async def test_a_log_ends_at_its_limit_and_the_task_goes_on(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    specification = script("seq 1 100000; echo done >&2", "true")
+    specification.log_limit_bytes = 1000
+    server.assign("a1", specification)
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
+    log = server.log_of("a1", 0)
+    assert log.startswith(b"1\n2\n3\n")
+    assert log.endswith(b"[sluice] the log reached its limit of 1000 bytes; what follows is not kept\n")

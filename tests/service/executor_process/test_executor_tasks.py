@@ -1,0 +1,179 @@
+"""What the executor does with tasks, against a scripted server over real gRPC: real processes for pods."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import run_pb2
+from tests.fakes.executor_server import FakeExecutorServer
+from tests.support.executor_process import Start, journal_of, script, until, until_exists
+
+pytestmark = pytest.mark.system
+
+
+async def test_a_task_runs_and_its_log_is_stored_before_its_end_is_reported(
+    server: FakeExecutorServer, start: Start
+) -> None:
+    await start()
+    number = server.assign("a1", script("echo hello; echo again >&2; pwd", "exit 3", "echo never", "always:echo clean"))
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert final.phase == pb.ASSIGNMENT_PHASE_FAILED
+    assert final.reason.code == "STEP_FAILED"
+    assert not server.stream.acknowledged[number].HasField("refused")
+    steps = {step.step: step for step in final.steps}
+    assert [steps[i].phase for i in range(-1, 4)] == [
+        run_pb2.STEP_PHASE_SUCCESS,
+        run_pb2.STEP_PHASE_SUCCESS,
+        run_pb2.STEP_PHASE_FAILED,
+        run_pb2.STEP_PHASE_SKIPPED,
+        run_pb2.STEP_PHASE_SUCCESS,
+    ]
+    assert steps[1].exit_status == 3
+    log = server.log_of("a1", 0)
+    assert log.startswith(b"hello\nagain\n/")
+    assert steps[0].log_size_bytes == len(log)
+    assert steps[0].log_sha256 == hashlib.sha256(log).hexdigest()
+    assert server.log_of("a1", 3) == b"clean\n"
+    assert all(server.logs["a1", step].complete for step in (-1, 0, 1, 3))
+
+
+async def test_a_task_is_called_running_from_the_start_of_its_pod(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.assign("a1", script("true"))
+    await server.until(lambda: server.final_of("a1"))
+    phases = [(update.phase, update.HasField("pod_start_time")) for update in server.updates_of("a1")]
+    assert phases[0] == (pb.ASSIGNMENT_PHASE_ACCEPTED, False)
+    assert {started for phase, started in phases if phase == pb.ASSIGNMENT_PHASE_RUNNING} <= {True}
+    assert {started for phase, started in phases if phase == pb.ASSIGNMENT_PHASE_ACCEPTED} == {False}
+
+
+async def test_more_than_the_slots_is_refused(server: FakeExecutorServer, start: Start) -> None:
+    await start(slots=1)
+    server.assign("a1", script("sleep 60"))
+    second = server.assign("a2", script("true"))
+    await server.until(lambda: second in server.stream.acknowledged)
+    assert server.stream.acknowledged[second].refused.code == "NO_SLOT"
+
+
+async def test_a_stop_ends_the_step_and_cleans_up(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
+    await start()
+    server.assign("a1", script(f"touch {tmp_path}/on; sleep 60", f"always:touch {tmp_path}/cleaned"))
+    await until_exists(tmp_path / "on")
+    number = server.command(stop=pb.Stop(assignment_id="a1", epoch=pb.Epoch(database=1, attempt=1)))
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert final.phase == pb.ASSIGNMENT_PHASE_STOPPED
+    assert number in server.stream.acknowledged
+    assert (tmp_path / "cleaned").exists()
+    step = next(step for step in final.steps if step.step == 0)
+    assert step.phase == run_pb2.STEP_PHASE_STOPPED
+    assert not step.HasField("exit_status")
+
+
+async def test_a_stop_of_another_epoch_has_no_effect(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
+    await start()
+    server.assign("a1", script(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"), attempt=2)
+    number = server.command(stop=pb.Stop(assignment_id="a1", epoch=pb.Epoch(database=1, attempt=1), force=True))
+    await server.until(lambda: number in server.stream.acknowledged)
+    (tmp_path / "go").touch()
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
+
+
+async def test_a_task_that_takes_too_long_is_ended(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.assign("a1", script("sleep 60", timeout=0.3))
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert (final.phase, final.reason.code, final.timed_out) == (pb.ASSIGNMENT_PHASE_FAILED, "TIMEOUT", True)
+
+
+async def test_a_discarded_task_leaves_nothing_and_reports_nothing(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    executor = await start()
+    server.assign("a1", script(f"touch {tmp_path}/on; sleep 60"))
+    await until_exists(tmp_path / "on")
+    server.command(stop=pb.Stop(assignment_id="a1", epoch=pb.Epoch(database=1, attempt=1), discard=True))
+    await until(lambda: not journal_of(executor)["held"])
+    assert server.final_of("a1") is None
+    assert not list((executor.settings.work_dir / "host" / "pods").iterdir())
+
+
+async def test_a_release_removes_what_is_kept(server: FakeExecutorServer, start: Start) -> None:
+    executor = await start()
+    server.assign("a1", script("echo hi"))
+    await server.until(lambda: server.final_of("a1"))
+    assert [held["assignment_id"] for held in journal_of(executor)["held"]] == ["a1"]
+    number = server.command(release=pb.Release(assignment_id="a1"))
+    await server.until(lambda: number in server.stream.acknowledged)
+    assert journal_of(executor)["held"] == []
+    assert not list((executor.settings.work_dir / "spool").glob("*/*"))
+
+
+async def test_an_assignment_that_comes_twice_runs_once(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    await start()
+    server.assign("a1", script(f"echo x >> {tmp_path}/count"))
+    second = server.assign("a1", script(f"echo x >> {tmp_path}/count"))
+    await server.until(lambda: server.final_of("a1") and second in server.stream.acknowledged)
+    third = server.assign("a1", script(f"echo x >> {tmp_path}/count"))
+    await server.until(lambda: third in server.stream.acknowledged)
+    assert not server.stream.acknowledged[third].HasField("refused")
+    assert (tmp_path / "count").read_text() == "x\n"
+
+
+async def test_a_clean_is_answered_when_the_pods_are_gone(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.command(clean=pb.Clean(session_id="gone", executor_id="e9"))
+    await server.until(lambda: server.stream.pods_gone)
+    assert server.stream.pods_gone[0].session_id == "gone"
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+async def test_a_clone_in_a_sandbox_comes_from_this_machine(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repositories" / "r"
+    repository.mkdir(parents=True)
+    sha = _commit(repository)
+    await start(drivers=("sandbox",), local_repositories=repository.parent, network=False)
+    specification = script("", "cat file; git log --format=%s; id -u; ls /mnt/repository/file")
+    specification.source.repository = str(repository)
+    specification.source.ref = "refs/heads/main"
+    specification.source.branch = "main"
+    specification.source.commit_sha = sha
+    specification.steps[0].definition.clone.depth = 1
+    server.assign("a1", specification)
+    await server.until(lambda: server.final_of("a1"))
+    assert server.log_of("a1", 1) == b"content\nfirst\n1000\n/mnt/repository/file\n", server.log_of("a1", 0)
+    server.command(release=pb.Release(assignment_id="a1"))
+    specification.source.repository = "/etc"
+    server.assign("a2", specification)
+    await server.until(lambda: server.final_of("a2"))
+    final = server.final_of("a2")
+    assert final is not None
+    assert final.reason.code == "SETUP_FAILED"
+    assert b"/etc is no folder below" in server.log_of("a2", -1)
+
+
+def _commit(repository: Path) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    (repository / "file").write_text("content\n")
+    for arguments in (["init", "-q", "-b", "main"], ["add", "file"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True)
+    return done.stdout.strip()

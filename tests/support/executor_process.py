@@ -1,0 +1,97 @@
+"""An executor as it runs in its process, with what tests give it to do and what it keeps in its folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import definition_pb2
+from sluiceway.executor.app import ExecutorSettings, run_executor
+
+__all__ = ["RunningExecutor", "Start", "StopWish", "journal_of", "script", "until", "until_exists"]
+
+
+class StopWish:
+    """What an operator's wish to end a process is for it: `event` is set."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self.event.wait()
+
+
+@dataclass
+class RunningExecutor:
+    """One executor in the loop of its test; it may be started again on the same folder."""
+
+    settings: ExecutorSettings
+    stop: StopWish = field(default_factory=StopWish)
+    task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self.stop = StopWish()
+        self.task = asyncio.create_task(run_executor(self.settings, self.stop))
+
+    async def kill(self) -> None:
+        """End it where it stands."""
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    async def drain(self) -> None:
+        """End it in order."""
+        assert self.task is not None
+        self.stop.event.set()
+        async with asyncio.timeout(20):
+            await self.task
+
+
+Start = Callable[..., Awaitable[RunningExecutor]]
+"""Starts one, with changes to its settings, and waits until it has called its server."""
+
+
+def script(*commands: str, masks: tuple[bytes, ...] = (), timeout: float = 60, grace: float = 1) -> pb.Specification:
+    """Specify a task on the host with a step for each command; one that begins with `always:` runs in any case."""
+    specification = pb.Specification(
+        run_id="run",
+        task_id="task",
+        task_name="t",
+        working_dir="~/project",
+        shell="/bin/sh -e",
+        masks=masks,
+        environment={"CI": "true"},
+    )
+    specification.runtime.containers.add(image="host")
+    specification.timeout.FromTimedelta(timedelta(seconds=timeout))
+    specification.grace.FromTimedelta(timedelta(seconds=grace))
+    for command in commands:
+        always = command.startswith("always:")
+        definition = definition_pb2.StepDefinition(name=command[:20], always=always)
+        definition.run.command = command.removeprefix("always:")
+        specification.steps.add(definition=definition)
+    return specification
+
+
+def journal_of(executor: RunningExecutor) -> dict[str, Any]:
+    """What it has written down of itself."""
+    path = executor.settings.work_dir / "journal.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - files tell nobody when they change
+            await asyncio.sleep(0.01)
+
+
+async def until_exists(path: Path) -> None:
+    await until(path.exists)
