@@ -1,0 +1,61 @@
+"""Others in the bucket, and lists that pass over them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+from sluiceway.objectstorage.s3_address import parse_address
+from sluiceway.objectstorage.s3_probe import remove_leftovers
+from tests.support.s3_servers import BUCKET
+from tests.support.s3_storages import behind_proxy, opened, uploads
+
+
+async def test_objects_of_others_are_not_listed(s3_server, s3_url):
+    base = parse_address(s3_url).base
+    client = s3_server.client()
+    for name in ("README.md", "other/thing", "Z", "wal.d/.hidden"):
+        client.put_object(Bucket=BUCKET, Key=base + name, Body=b"not ours")
+    client.close()
+    async with opened(s3_url) as storage:
+        await storage.put("wal/1", b"1")
+
+        assert [info.key async for info in storage.list()] == ["wal/1"]
+        assert [info.key async for info in storage.list(delimiter="/")] == ["wal/"]
+
+
+async def test_uploads_of_others_are_left_alone_however_old_they_are(s3_server, s3_url):
+    base = parse_address(s3_url).base
+    async with opened(s3_url) as storage:
+        with contextlib.closing(s3_server.client()) as client:
+            theirs = client.create_multipart_upload(Bucket=BUCKET, Key=f"{base}backups/2026.tar")["UploadId"]
+            client.create_multipart_upload(Bucket=BUCKET, Key=f"{base}data.d/run.d/1")
+
+            await remove_leftovers(storage._calls, older_than=timedelta(seconds=-60))
+
+            assert uploads(s3_server, base) == [f"{base}backups/2026.tar"]
+            client.abort_multipart_upload(Bucket=BUCKET, Key=f"{base}backups/2026.tar", UploadId=theirs)
+
+
+async def test_a_list_jumps_over_what_it_folds(s3_server, s3_owner):
+    async with behind_proxy(s3_server, prefix="jumps") as (storage, proxy):
+        async with opened(s3_server.url("jumps")) as direct:
+            for start in range(0, 700, 100):
+                await asyncio.gather(*(direct.put(f"many-/{n:05}", b"") for n in range(start, start + 100)))
+            await direct.put("many-.", b"")
+            await direct.put("next", b"")
+
+        found = [info.key async for info in storage.list(delimiter="/")]
+
+        assert found == ["many-.", "many-/", "next"]
+        assert len(proxy.requests) == 2
+
+
+async def test_prefixes_in_one_bucket_are_storages_of_their_own(s3_server, s3_owner):
+    async with opened(s3_server.url("shared/a")) as one, opened(s3_server.url("shared/ab")) as other:
+        await one.put("k", b"1")
+        await other.put("k", b"2")
+
+        assert [info.key async for info in one.list()] == ["k"]
+        assert await other.get("k") == b"2"
