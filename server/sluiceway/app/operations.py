@@ -98,10 +98,10 @@ class _Opened:
 
 
 @asynccontextmanager
-async def _opened(settings: StoreSettings) -> AsyncIterator[_Opened]:
+async def _opened(settings: StoreSettings, *, only_reads: bool = False) -> AsyncIterator[_Opened]:
     kv = EtcdStore(settings.etcd) if settings.etcd else None
     try:
-        storage = await open_storage(settings.object_storage)
+        storage = await open_storage(settings.object_storage, only_reads=only_reads)
         try:
             with tempfile.TemporaryDirectory(prefix="sluice-db-") as scratch:
                 yield _Opened(settings, kv, storage, Path(scratch))
@@ -119,7 +119,7 @@ def _operator() -> str:
 
 async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
     """Show both stores as they are. See `overview`."""
-    async with _opened(settings) as opened:
+    async with _opened(settings, only_reads=True) as opened:
         seen = await overview(
             opened.needed_kv,
             opened.storage,
@@ -133,7 +133,7 @@ async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
 
 async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseResponse, None]:
     """Verify. See `Verifier`; without etcd only the object storage is."""
-    async with _opened(settings) as opened:
+    async with _opened(settings, only_reads=True) as opened:
         verifier = Verifier(
             opened.kv,
             opened.storage,
@@ -154,7 +154,7 @@ async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseRes
 
 async def export(settings: StoreSettings) -> AsyncGenerator[bytes, None]:
     """Export. See `export_stores`; without etcd what the object storage alone holds."""
-    async with _opened(settings) as opened:
+    async with _opened(settings, only_reads=True) as opened:
         pieces = export_stores(
             opened.kv,
             opened.storage,

@@ -52,14 +52,16 @@ class PosixStorage:
     do, and NFS). The root may be a symbolic link, what is in it may not.
     """
 
-    def __init__(self, root: Path, *, threads: int = 8) -> None:
+    def __init__(self, root: Path, *, threads: int = 8, only_reads: bool = False) -> None:
         """Make the root if it is not there, and remove what crashed writers left more than a day ago. Blocks shortly.
 
         Args:
             root: the folder; private to this storage.
             threads: how many operations run at once.
+            only_reads: make nothing and remove nothing; the root has to be one that has objects, or had.
 
         Raises:
+            FailedPrecondition: with `only_reads`, there is no such root; reason `NO_STORAGE`.
             PermissionDenied: the root cannot be made or written.
             Unavailable: it is on a disk that is full or broken.
         """
@@ -71,7 +73,12 @@ class PosixStorage:
         self._closed = False
         # Folder -> the inode whose way from the root is known to be on disk.
         self._synced: dict[Path, int] = {}
+        # What is there as long as the root is.
+        self._mark = self._temporary
         with self._errors("its root", self._root):
+            if only_reads:
+                self._find_root()
+                return
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._temporary.mkdir(mode=0o700, exist_ok=True)
             self._remove_old_temporaries()
@@ -290,6 +297,17 @@ class PosixStorage:
                     break
             self._synced[folder] = inode
 
+    def _find_root(self) -> None:
+        if self._temporary.is_dir():
+            return
+        # A copy may lack the folder for what is written.
+        self._mark = self._root
+        if next(walk(self._root, prefix=b"", start_after=b"", delimiter=b""), None) is None:
+            raise FailedPrecondition(
+                f"{self._name}: no objects were ever stored there: correct the address, or mount the disk",
+                reason="NO_STORAGE",
+            )
+
     def _remove_old_temporaries(self) -> None:
         horizon = time.time() - _TEMPORARY_LIVES_SECONDS
         for each in self._temporary.iterdir():
@@ -300,8 +318,8 @@ class PosixStorage:
     def _check_root(self) -> None:
         # A root without its own folder is not ours: most likely a disk that is not mounted, and then what we do not
         # find is not gone.
-        if not self._temporary.is_dir():
-            raise Unavailable(f"{self._name}: {self._temporary} is gone; is the disk mounted?")
+        if not self._mark.is_dir():
+            raise Unavailable(f"{self._name}: {self._mark} is gone; is the disk mounted?")
 
     def _not_found(self, key: str) -> NotFound:
         self._check_root()

@@ -22,7 +22,7 @@ from sluiceway.objectstorage.s3_address import S3Address
 from sluiceway.objectstorage.s3_calls import S3Calls, S3Settings, Try
 from sluiceway.objectstorage.s3_errors import Fault, FaultKind, read_fault
 from sluiceway.objectstorage.s3_names import AFTER_ALL, key_of, name_of, prefix_name
-from sluiceway.objectstorage.s3_probe import check_endpoint, remove_leftovers
+from sluiceway.objectstorage.s3_probe import check_endpoint, find_bucket, remove_leftovers
 from sluiceway.objectstorage.s3_upload import S3Upload
 
 if TYPE_CHECKING:
@@ -52,8 +52,15 @@ class S3Storage:
         self._place = calls.address.place
 
     @classmethod
-    async def open(cls, address: S3Address, settings: S3Settings | None = None) -> S3Storage:
+    async def open(
+        cls, address: S3Address, settings: S3Settings | None = None, *, only_reads: bool = False
+    ) -> S3Storage:
         """Connect, try out what the endpoint does, and remove what crashed writers left more than a day ago.
+
+        Args:
+            address: where it is.
+            settings: how patient it is.
+            only_reads: only find the bucket; the rights to read and to list suffice.
 
         Raises:
             FailedPrecondition: there is no such bucket (`BUCKET_NOT_FOUND`), it is in another region
@@ -64,8 +71,10 @@ class S3Storage:
         """
         calls = await S3Calls.open(address, settings or S3Settings())
         try:
-            await check_endpoint(calls)
-            await remove_leftovers(calls)
+            await find_bucket(calls)
+            if not only_reads:
+                await check_endpoint(calls)
+                await remove_leftovers(calls)
         except BaseException:
             await calls.close()
             raise

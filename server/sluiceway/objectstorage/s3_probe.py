@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 from sluiceway.foundation.errors import FailedPrecondition, SluicewayError, Unavailable
 from sluiceway.objectstorage.s3_calls import S3Calls, Try
 from sluiceway.objectstorage.s3_errors import Fault, FaultKind, read_fault
+from sluiceway.objectstorage.s3_names import key_of
 from sluiceway.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER
 
-__all__ = ["check_endpoint", "remove_leftovers"]
+__all__ = ["check_endpoint", "find_bucket", "remove_leftovers"]
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +32,11 @@ async def check_endpoint(calls: S3Calls) -> None:
     """Try out what is needed, and leave nothing. A storage that is full is taken as it is, with a warning.
 
     Raises:
-        FailedPrecondition: there is no such bucket (`BUCKET_NOT_FOUND`); it ignores conditional puts
-            (`CONDITIONAL_PUTS_IGNORED`); it does not keep metadata or give ranges (`REFUSED_BY_STORAGE`).
+        FailedPrecondition: it ignores conditional puts (`CONDITIONAL_PUTS_IGNORED`); it does not keep metadata or
+            give ranges (`REFUSED_BY_STORAGE`).
         PermissionDenied, Unavailable: see `S3Calls.run`.
     """
     name = f"{calls.address.base}{_PROBE}{secrets.token_hex(16)}"
-    await _find_bucket(calls)
     try:
         await _check_puts(calls, name)
         await _check_reads(calls, name)
@@ -69,7 +69,14 @@ async def remove_leftovers(calls: S3Calls, *, older_than: timedelta = timedelta(
         log.info("s3_leftovers_stay", storage=calls.address.place, error=str(error))
 
 
-async def _find_bucket(calls: S3Calls) -> None:
+async def find_bucket(calls: S3Calls) -> None:
+    """Make sure that the bucket is there.
+
+    Raises:
+        FailedPrecondition: it is not (`BUCKET_NOT_FOUND`).
+        PermissionDenied, Unavailable: see `S3Calls.run`.
+    """
+
     async def attempt(_: Try) -> bool:
         try:
             await calls.client.head_bucket(Bucket=calls.address.bucket)
@@ -131,8 +138,14 @@ async def _delete(calls: S3Calls, name: str) -> None:
 
 async def _abort_uploads(calls: S3Calls, horizon: datetime) -> None:
     async def attempt(_: Try) -> list[tuple[str, str]]:
-        answer = await calls.client.list_multipart_uploads(Bucket=calls.address.bucket, Prefix=calls.address.base)
-        return [(each["Key"], each["UploadId"]) for each in answer.get("Uploads", ()) if each["Initiated"] < horizon]
+        base = calls.address.base
+        answer = await calls.client.list_multipart_uploads(Bucket=calls.address.bucket, Prefix=base)
+        return [
+            (each["Key"], each["UploadId"])
+            for each in answer.get("Uploads", ())
+            # In a bucket without a prefix, and below ours, others may have uploads that take as long as they like.
+            if each["Initiated"] < horizon and key_of(each["Key"].removeprefix(base)) is not None
+        ]
 
     for name, upload_id in await calls.run(attempt, key="", right="s3:ListBucketMultipartUploads"):
 

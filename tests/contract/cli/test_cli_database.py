@@ -73,6 +73,22 @@ async def test_status_needs_no_healthy_database(site: Site) -> None:
     assert segment in done.stdout
 
 
+@pytest.mark.parametrize("command", [["status"], ["verify"], ["export", "-"]], ids=lambda command: command[0])
+def test_looking_at_a_mistyped_folder_does_not_make_one(site: Site, tmp_path: Path, command: list[str]) -> None:
+    where = ["--object-storage", f"posix:{tmp_path / 'mistyped'}", "--etcd", site.etcd.endpoint]
+    done = subprocess.run(
+        [*SLUICE, "db", *command, *where],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode in (1, 2)
+    assert "mistyped" in done.stderr
+    assert not (tmp_path / "mistyped").exists()
+
+
 async def test_verify_ends_with_0_1_and_2(site: Site) -> None:
     await site.written(5, rounds=2)
     done = sluice(site, "verify")

@@ -115,6 +115,35 @@ async def test_a_root_that_is_gone_is_unavailable_not_empty(storage, tmp_path):
     assert files_below(tmp_path / "root") == []
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "an empty one"])
+def test_who_only_reads_makes_no_root_and_does_not_take_an_empty_folder_for_one(tmp_path, there):
+    if there:
+        (tmp_path / "root").mkdir()
+    before = files_below(tmp_path)
+
+    with pytest.raises(FailedPrecondition, match="mount the disk") as caught:
+        PosixStorage(tmp_path / "root", only_reads=True)
+
+    assert caught.value.reason == "NO_STORAGE"
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["where it was written", "a copy of what is not hidden"])
+async def test_who_only_reads_reads_and_lists_and_changes_nothing(storage, tmp_path, copied):
+    await storage.put("wal/1", b"1")
+    root = tmp_path / "root"
+    if copied:
+        root = Path(shutil.copytree(root, tmp_path / "copy", ignore=shutil.ignore_patterns(".*")))
+    before = files_below(root)
+    reader = PosixStorage(root, only_reads=True)
+
+    assert await reader.get("wal/1") == b"1"
+    assert await reader.head("wal/2") is None
+    assert [info.key async for info in reader.list()] == ["wal/1"]
+    assert files_below(root) == before
+    await reader.close()
+
+
 async def test_files_of_others_are_not_listed(storage, tmp_path):
     await storage.put("a", b"1")
     (tmp_path / "root" / "lost+found").mkdir()
