@@ -23,8 +23,8 @@ class _CountsListed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
-    async def list(self, prefix: str, **options: Any) -> AsyncIterator[ObjectInfo]:
-        async for info in self._storage.list(prefix, **options):
+    async def list(self, prefix: str = "", *, start_after: str = "", delimiter: str = "") -> AsyncIterator[ObjectInfo]:
+        async for info in self._storage.list(prefix, start_after=start_after, delimiter=delimiter):
             self.keys += 1
             yield info
 
