@@ -37,7 +37,8 @@ class Kept:
         shutil.copytree(self.copy, self.objects)
         now, _ = await self.kv.list_prefix(f"{self.prefix}/", timeout=_SOON)
         gone = {key.key for key in now} - {key.key for key in self.keys}
-        actions = (*(DeleteKey(key) for key in gone), *(PutKey(key.key, key.value) for key in self.keys))
+        actions: list[DeleteKey | PutKey] = [DeleteKey(key) for key in gone]
+        actions += [PutKey(key.key, key.value) for key in self.keys]
         await self.kv.txn(then=actions, timeout=_SOON)
 
 

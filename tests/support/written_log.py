@@ -58,6 +58,7 @@ __all__ = [
     "job",
     "local",
     "rows",
+    "seq",
     "stores",
 ]
 
@@ -178,6 +179,10 @@ class WrittenLog:
         mark = self.mark()
         self.commit_batch(((), ()))
         return mark
+
+
+def seq(epoch: int, counter: int) -> LogSequence:
+    return LogSequence(epoch, counter)
 
 
 def stores(storage: ObjectStorage, prefix: str) -> tuple[ManifestStore, FileStore]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +12,9 @@ import pytest
 from sluiceway.datamanager.checkpoints.checkpointer import files_of
 from sluiceway.datamanager.checkpoints.cleaner import Cleaned
 from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.objectstorage.posix import PosixStorage
 from tests.fakes.clock import FakeClock
@@ -30,42 +28,12 @@ from tests.support.written_log import (
     contents,
     job,
     local,
+    seq,
     stores,
 )
 
 DAY = timedelta(days=1, minutes=1)
 ALL = ("data", "index", "manifest", "wal")
-
-
-@pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[ObjectStorage]:
-    """A folder: for what does not depend on the storage."""
-    found = PosixStorage(tmp_path / "objects")
-    yield found
-    await found.close()
-
-
-@pytest.fixture(params=["posix", "s3"])
-async def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
-    url = f"posix:{tmp_path / 'objects'}" if request.param == "posix" else request.getfixturevalue("s3_url")
-    found = await open_storage(url)
-    yield found
-    await found.close()
-
-
-@pytest.fixture
-def prefix(etcd_prefix: str) -> str:
-    return etcd_prefix.strip("/")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Real ages are told by the storage: a day later is the day after now."""
-    return FakeClock(datetime.now(UTC))
-
-
-def seq(epoch: int, counter: int) -> LogSequence:
-    return LogSequence(epoch, counter)
 
 
 class Base:
@@ -332,6 +300,7 @@ async def test_a_clean_that_dies_anywhere_leaves_a_whole_database(
     kept = await keep(etcd, prefix, tmp_path / "objects")
     clock.advance(DAY)
     met: set[str] = set()
+    ended = False
     for number in range(1, 1000):
         await kept.put_back()
         hits: list[str] = []
@@ -361,6 +330,7 @@ async def test_a_checkpoint_that_dies_anywhere_is_followed_by_a_good_one_and_lea
 ) -> None:
     clock.advance(DAY)
     met: set[str] = set()
+    ended = False
     for number in range(1, 1000):
         storage = PosixStorage(tmp_path / f"objects-{number}")
         base = await Base(storage, etcd, f"{prefix}-{number}", tmp_path / str(number)).write(1)

@@ -1,0 +1,41 @@
+"""What tests of checkpoints and cleaning ask for. Most need one storage only, since nothing in them depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sluiceway.objectstorage.locate import open_storage
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.objectstorage.posix import PosixStorage
+from tests.fakes.clock import FakeClock
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[ObjectStorage]:
+    """A folder: for what does not depend on the storage."""
+    found = PosixStorage(tmp_path / "objects")
+    yield found
+    await found.close()
+
+
+@pytest.fixture(params=["posix", "s3"])
+async def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
+    url = f"posix:{tmp_path / 'objects'}" if request.param == "posix" else request.getfixturevalue("s3_url")
+    found = await open_storage(url)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def prefix(etcd_prefix: str) -> str:
+    return etcd_prefix.strip("/")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Real ages are told by the storage: a day later is the day after now."""
+    return FakeClock(datetime.now(UTC))
