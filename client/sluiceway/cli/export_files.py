@@ -39,6 +39,9 @@ def export_target(file: str, *, force: bool) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(file)
+    if path.exists() and not path.is_file():
+        # It would be replaced, not written into: a device, a pipe, a folder.
+        raise FailedPrecondition(f"{path} is no file; name one, or write to standard output with -")
     if path.exists() and not force:
         raise FailedPrecondition(f"{path} is there already; name another file, or replace it with --force")
     try:

@@ -29,7 +29,7 @@ from sluiceway.datamanager.operating.findings import Progress
 from sluiceway.datamanager.operating.importer import Imported, Importer, Place
 from sluiceway.datamanager.operating.overview import overview
 from sluiceway.datamanager.operating.verify import Verifier
-from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, read_ledger
+from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, read_ledger, unreachable
 from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway.datamanager.recovery.standing import Standing, Stores, judge, look
 from sluiceway.datamanager.settings import DataManagerSettings
@@ -316,6 +316,9 @@ async def restore(
                 reason="SEQUENCE_UNKNOWN",
             )
         end = await find_end(opened.stores(), ledger, to=to)
+        cleaned = ledger.cleaned.sequence
+        if end.sequence != to or (cleaned is not None and to < cleaned):
+            raise unreachable(ledger, end, to)  # before anybody is asked
         newest, newest_time = await _newest(opened, ledger)
         newest = max(newest, to)
         plan = RestorePlan(

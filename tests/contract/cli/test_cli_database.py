@@ -141,6 +141,15 @@ async def test_an_export_comes_back_by_import(site: Site, tmp_path: Path) -> Non
     await site.close()
 
 
+async def test_an_export_replaces_files_only(site: Site, tmp_path: Path) -> None:
+    await site.written(1)
+    os.mkfifo(tmp_path / "pipe")
+    done = sluice(site, "export", "--force", str(tmp_path / "pipe"))
+    assert done.returncode == 1
+    assert "is no file" in done.stderr
+    assert (tmp_path / "pipe").is_fifo()
+
+
 async def test_a_checkpoint_is_made_once(site: Site) -> None:
     await site.written(5)
     first = json.loads(sluice(site, "checkpoint", "-o", "json").stdout)
@@ -198,6 +207,10 @@ async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
     unknown = sluice(site, "restore", "--to", str(LogSequence(1, 9)), "--yes")
     assert unknown.returncode == 1
     assert "not part of the present history" in unknown.stderr
+    beyond = sluice(site, "restore", "--to", str(LogSequence(2, 99)), "--yes")
+    assert beyond.returncode == 1
+    assert "the history ends at" in beyond.stderr
+    assert "Given up" not in beyond.stderr, "nobody is asked about what cannot be"
     assert sluice(site, "verify").returncode == 0
 
 

@@ -250,7 +250,7 @@ def _errors(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as cause:
         raise Unavailable(
-            f"a checkpoint cannot use its scratch file {path}: {cause}. Make room there, or give the server another"
-            " data folder",
+            f"the scratch file {path} cannot be used: {cause}. Make room there, or let it be elsewhere: a server's"
+            " is in its data folder, that of a command in TMPDIR",
             reason="SCRATCH_UNUSABLE",
         ) from cause
