@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -51,6 +51,8 @@ from sluiceway.projects.tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
 __all__ = ["ServerSettings", "main", "reach_etcd"]
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _GRACE = timedelta(seconds=5)
 _ETCD_WITHIN = timedelta(seconds=15)
@@ -119,27 +121,30 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     async with AsyncExitStack() as stack:
         kv = EtcdStore(settings.etcd)
         stack.push_async_callback(kv.close)
-        # Before etcd is waited for: a setting that is wrong is told at once.
-        storage = await open_storage(settings.object_storage)
-        stack.push_async_callback(storage.close)
-        if not await _unless_stopped(stop, reach_etcd(kv, settings.etcd)):
+
+        async def reach_both() -> ObjectStorage:
+            # Before etcd is waited for: a setting that is wrong is told at once.
+            storage = await open_storage(settings.object_storage)
+            stack.push_async_callback(storage.close)
+            await reach_etcd(kv, settings.etcd)
+            return storage
+
+        storage = await _unless_stopped(stop, reach_both())
+        if storage is None:
             return
         await _Server(settings, kv, storage, clock, ids).run(stop)
 
 
-async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, None]) -> bool:
-    """Do something unless the end is asked for meanwhile; tells whether it was done."""
+async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, T]) -> T | None:
+    """Do something unless the end is asked for meanwhile: None."""
     doing, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            return False
-        await doing
+        return await doing if doing.done() else None
     finally:
         for task in (doing, stopped):
             task.cancel()
         await asyncio.wait({doing, stopped})
-    return True
 
 
 class _Server:

@@ -1,10 +1,13 @@
-"""A server that waits for etcd at its start is still one that can be asked to end."""
+"""How a server starts: what it waits for, and where it looks."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +17,33 @@ from tests.support.installation import SLUICE, until
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of somebody who takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_waits_for_etcd_ends_when_it_is_asked_to(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("away", ["etcd", "object storage"])
+def test_a_server_that_waits_at_its_start_ends_when_it_is_asked_to(
+    away: str, number: signal.Signals, tmp_path: Path, silent: str
+) -> None:
     data = tmp_path / "data"
-    options = ["--etcd", "http://127.0.0.1:1", "--object-storage", f"posix:{tmp_path / 'objects'}"]
+    storage = f"posix:{tmp_path / 'objects'}" if away == "etcd" else f"s3://bucket/prefix?endpoint={silent}"
+    where = ["--etcd", silent, "--object-storage", storage, "--grpc", "127.0.0.1:0"]
     server = subprocess.Popen(
-        [*SLUICE, "server", "--data-dir", str(data), *options, "--grpc", "127.0.0.1:0"],
+        [*SLUICE, "server", "--data-dir", str(data), *where],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
     )
     try:
         until(data.exists, "its data folder is there", seconds=60)
         server.send_signal(number)
         _, said = server.communicate(timeout=60)
-        # Not 1, and no word of an etcd that did not answer: nobody waited for that any more.
+        # Not 1, and no word of who did not answer: nobody waited for that any more.
         assert (server.returncode, said) == (0, "")
     finally:
         server.kill()
