@@ -33,7 +33,7 @@ from sluiceway.foundation.errors import FailedPrecondition, SluicewayError
 
 if TYPE_CHECKING:
     from sluiceway.api.database.v1 import database_service_pb2 as pb
-    from sluiceway.app.operations import RecoverPlan, RestorePlan, StoreSettings
+    from sluiceway.app.operations import StoreSettings
     from sluiceway.client import Client
 
 __all__ = ["app"]
@@ -270,19 +270,19 @@ def recover(
     stores = _both_stores(etcd, object_storage, prefix, why="a recovery needs both stores")
     _refuse_silence(yes)
 
-    def confirm(plan: RecoverPlan) -> None:
-        end = plan.end
-        kept = f"{end.sequence}, of {moment_text(plan.time)}, in {end.where}" if plan.time else "the beginning"
-        _say(
-            f"Found: {plan.found}",
-            f"The database goes on from {kept}, in epoch {plan.epoch}.",
-            f"Entries that only etcd has, and that are saved first: {len(end.tail)}." if end.tail else "",
-            *(f"Given up: {void}." for void in end.void),
-            "A server that is down may have more, in its read database: start it first. It saves that and waits.",
-        )
-        _ask("Recover?", yes)
-
-    _, done = asyncio.run(operations.recover(stores, force=force, confirm=confirm))
+    # Asked between two loops: nothing runs while a person thinks, and Ctrl-C ends the question at once.
+    plan = asyncio.run(operations.plan_recovery(stores, force=force))
+    end = plan.end
+    kept = f"{end.sequence}, of {moment_text(plan.time)}, in {end.where}" if plan.time else "the beginning"
+    _say(
+        f"Found: {plan.found}",
+        f"The database goes on from {kept}, in epoch {plan.epoch}.",
+        f"Entries that only etcd has, and that are saved first: {len(end.tail)}." if end.tail else "",
+        *(f"Given up: {void}." for void in end.void),
+        "A server that is down may have more, in its read database: start it first. It saves that and waits.",
+    )
+    _ask("Recover?", yes)
+    done = asyncio.run(operations.recover(stores, plan))
     if output is Output.JSON:
         found = {
             "epoch": done.epoch,
@@ -316,19 +316,18 @@ def restore(
     stores = _both_stores(etcd, object_storage, prefix, why="a restore needs both stores")
     _refuse_silence(yes)
 
-    def confirm(plan: RestorePlan) -> None:
-        span = ""
-        if plan.time is not None and plan.newest_time is not None:
-            span = f", {span_text(plan.newest_time - plan.time)} of work"
-        _say(
-            f"The database goes back to {plan.to}, of {moment_text(plan.time) if plan.time else 'the beginning'},"
-            f" in epoch {plan.epoch}.",
-            f"Given up for ever: {plan.given_up} entries, up to {plan.newest}{span}.",
-            "Runs that were made in between are forgotten; tasks that run now are stopped where nobody knows them.",
-        )
-        _ask("Restore?", yes)
-
-    plan, done = asyncio.run(operations.restore(stores, to, confirm=confirm))
+    plan = asyncio.run(operations.plan_restore(stores, to))
+    span = ""
+    if plan.time is not None and plan.newest_time is not None:
+        span = f", {span_text(plan.newest_time - plan.time)} of work"
+    _say(
+        f"The database goes back to {plan.to}, of {moment_text(plan.time) if plan.time else 'the beginning'},"
+        f" in epoch {plan.epoch}.",
+        f"Given up for ever: {plan.given_up} entries, up to {plan.newest}{span}.",
+        "Runs that were made in between are forgotten; tasks that run now are stopped where nobody knows them.",
+    )
+    _ask("Restore?", yes)
+    done = asyncio.run(operations.restore(stores, plan))
     if output is Output.JSON:
         print(json.dumps({"epoch": done.epoch, "lastSequence": str(plan.to), "voidEntries": plan.given_up}))
     else:

@@ -6,7 +6,6 @@ no token is asked for (decision 0125).
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import tempfile
@@ -47,6 +46,8 @@ __all__ = [
     "checkpoint",
     "export",
     "import_file",
+    "plan_recovery",
+    "plan_restore",
     "recover",
     "restore",
     "status",
@@ -235,20 +236,17 @@ class RecoverPlan:
     time: datetime | None
 
 
-async def recover(
-    settings: StoreSettings, *, force: bool, confirm: Callable[[RecoverPlan], None]
-) -> tuple[RecoverPlan, Recovered]:
-    """Recover into a new epoch.
+async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
+    """Look what a recovery would do; nothing is changed. A person may think about it for as long as they like.
 
     Args:
         settings: where the database is.
         force: although the object storage is still being written.
-        confirm: is shown what will be done; raises to stop before anything is.
 
     Raises:
         FailedPrecondition: nothing to recover, another database, or the storage is being written.
         DataLoss: a gap, or damage; the sentence says what to do.
-        SluicewayError: see `Recovery.recover`.
+        Unavailable: etcd or the object storage is away.
     """
     async with _opened(settings) as opened:
         standing, ledger = await _survey(opened)
@@ -257,12 +255,19 @@ async def recover(
         end = await find_end(opened.stores(), ledger)
         if end.beyond is not None:
             raise end.gap()
-        plan = RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
-        recovery = _recovery(opened)
         if not force:
-            await recovery.refuse_if_written()
-        await asyncio.to_thread(confirm, plan)
-        return plan, await _recovery(opened).recover(cause=f"an operator asked for it: {standing.message}")
+            await _recovery(opened).refuse_if_written()
+        return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
+
+
+async def recover(settings: StoreSettings, plan: RecoverPlan) -> Recovered:
+    """Recover into a new epoch, as was planned. What has come since is looked at again.
+
+    Raises:
+        SluicewayError: see `Recovery.recover`.
+    """
+    async with _opened(settings) as opened:
+        return await _recovery(opened).recover(cause=f"an operator asked for it: {plan.found}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,20 +291,17 @@ class RestorePlan:
     epoch: int
 
 
-async def restore(
-    settings: StoreSettings, sequence: str, *, confirm: Callable[[RestorePlan], None]
-) -> tuple[RestorePlan, Recovered]:
-    """Restore to an entry of the history: a recovery that gives up all after it.
+async def plan_restore(settings: StoreSettings, sequence: str) -> RestorePlan:
+    """Look what a restore to an entry of the history would do; nothing is changed.
 
     Args:
         settings: where the database is.
         sequence: the entry, as `status` prints it.
-        confirm: is shown what will be done; raises to stop before anything is.
 
     Raises:
         InvalidInput: it is not a sequence.
         FailedPrecondition: the entry is not part of the history, or cannot be reached any more.
-        SluicewayError: see `Recovery.restore`.
+        DataLoss, Unavailable: as `plan_recovery`.
     """
     try:
         to = LogSequence.parse(sequence)
@@ -321,7 +323,7 @@ async def restore(
             raise unreachable(ledger, end, to)  # before anybody is asked
         newest, newest_time = await _newest(opened, ledger)
         newest = max(newest, to)
-        plan = RestorePlan(
+        return RestorePlan(
             to=to,
             time=_time_of(end.time_us),
             newest=newest,
@@ -329,8 +331,16 @@ async def restore(
             given_up=entries_between(ledger.lineage, to, newest),
             epoch=ledger.newest_epoch + 1,
         )
-        await asyncio.to_thread(confirm, plan)
-        return plan, await _recovery(opened).restore(to, cause=f"an operator restored it to {to}")
+
+
+async def restore(settings: StoreSettings, plan: RestorePlan) -> Recovered:
+    """Restore to an entry, as was planned: a recovery that gives up all after it.
+
+    Raises:
+        SluicewayError: see `Recovery.restore`.
+    """
+    async with _opened(settings) as opened:
+        return await _recovery(opened).restore(plan.to, cause=f"an operator restored it to {plan.to}")
 
 
 async def _survey(opened: _Opened) -> tuple[Standing, Ledger]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -32,16 +34,22 @@ async def site(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[Site]:
     await site.close()
 
 
+def where(site: Site, *, etcd: bool = True) -> list[str]:
+    options = ["--object-storage", f"posix:{site.folder / 'objects'}", "--prefix", PREFIX]
+    return [*options, "--etcd", site.etcd.endpoint] if etcd else options
+
+
 def sluice(
     site: Site, command: str, *arguments: str, etcd: bool = True, **how: Any
 ) -> subprocess.CompletedProcess[Any]:
     """Run a command of `sluice db` on the site's stores."""
-    where = ["--object-storage", f"posix:{site.folder / 'objects'}", "--prefix", PREFIX]
-    if etcd:
-        where += ["--etcd", site.etcd.endpoint]
     how = {"text": True, "stdin": subprocess.DEVNULL, **how}
     return subprocess.run(
-        [*SLUICE, "db", command, *where, *arguments], capture_output=True, timeout=60, check=False, **how
+        [*SLUICE, "db", command, *where(site, etcd=etcd), *arguments],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        **how,
     )
 
 
@@ -191,6 +199,32 @@ async def test_a_person_at_a_terminal_is_asked_and_may_say_no(site: Site) -> Non
         assert done.returncode == code, done.stderr
         assert "Recover?" in done.stderr
         assert (await site.standing()).kind == kind
+
+
+@pytest.mark.parametrize("command", [["recover", "--force"], ["restore", "--to", str(LogSequence(1, 3))]])
+async def test_a_person_who_is_asked_may_interrupt(command: list[str], site: Site) -> None:
+    await site.written(5)
+    if command[0] == "recover":
+        await site.lose_keys()
+    before = (await site.standing()).kind
+    ours, theirs = pty.openpty()
+    asking = await asyncio.create_subprocess_exec(
+        *SLUICE, "db", *command, *where(site), stdin=theirs, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert asking.stderr is not None
+        async with asyncio.timeout(60):
+            await asking.stderr.readuntil(b"[y/N]")
+            asking.send_signal(signal.SIGINT)
+            await asking.wait()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+        if asking.returncode is None:
+            asking.kill()
+            await asking.wait()
+    assert asking.returncode not in (0, -signal.SIGKILL)
+    assert (await site.standing()).kind == before
 
 
 async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
