@@ -80,6 +80,8 @@ class S3Proxy:
         requests: method and path of each request.
         given_bytes: of bodies, so far, to clients.
         truncate_after: bodies of answers end, with their connection, after so many bytes; None: they are whole.
+        spoil_puts: of so many further puts that have a body, its last byte is another one when it is sent on.
+        body_hashes: what the signature of each put said of its body.
     """
 
     endpoint: str = ""
@@ -87,6 +89,8 @@ class S3Proxy:
     requests: list[tuple[str, str]] = field(default_factory=list)
     given_bytes: int = 0
     truncate_after: int | None = None
+    spoil_puts: int = 0
+    body_hashes: list[str] = field(default_factory=list)
     _fates: list[tuple[str, str, Fate]] = field(default_factory=list)
 
     def next(self, method: str, *fates: Fate, containing: str = "") -> None:
@@ -115,6 +119,11 @@ async def s3_proxy(endpoint: str) -> AsyncIterator[S3Proxy]:
         async def handle(request: web.Request) -> web.StreamResponse:
             proxy.requests.append((request.method, request.raw_path))
             body = await request.read()
+            if request.method == "PUT" and body:
+                proxy.body_hashes.append(request.headers.get("X-Amz-Content-SHA256", ""))
+                if proxy.spoil_puts:
+                    proxy.spoil_puts -= 1
+                    body = body[:-1] + bytes([body[-1] ^ 1])
 
             async def send() -> Answer:
                 headers = CIMultiDict(

@@ -17,7 +17,7 @@ from sluiceway.foundation.errors import FailedPrecondition, SluicewayError, Unav
 from sluiceway.objectstorage.s3_calls import S3Calls, Try
 from sluiceway.objectstorage.s3_errors import Fault, FaultKind, read_fault
 from sluiceway.objectstorage.s3_names import key_of
-from sluiceway.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER
+from sluiceway.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER, content_md5
 
 __all__ = ["check_endpoint", "find_bucket", "remove_leftovers"]
 
@@ -94,10 +94,17 @@ async def find_bucket(calls: S3Calls) -> None:
 
 
 async def _check_puts(calls: S3Calls, name: str) -> None:
+    md5 = await content_md5(_BODY)
+
     async def attempt(_: Try) -> bool:
         try:
             await calls.client.put_object(
-                Bucket=calls.address.bucket, Key=name, Body=_BODY, Metadata={WRITER: "probe"}, IfNoneMatch="*"
+                Bucket=calls.address.bucket,
+                Key=name,
+                Body=_BODY,
+                ContentMD5=md5,
+                Metadata={WRITER: "probe"},
+                IfNoneMatch="*",
             )
         except ClientError as cause:
             if read_fault(cause).kind is FaultKind.TAKEN:

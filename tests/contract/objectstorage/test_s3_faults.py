@@ -219,3 +219,28 @@ async def test_closing_ends_what_hangs(s3_server, s3_owner):
 
         with pytest.raises(Unavailable):
             await task
+
+
+@pytest.mark.parametrize("size", [1000, 3_000_000, 20_000_000], ids=["small", "large", "in parts"])
+async def test_bytes_that_change_on_their_way_to_the_storage_are_sent_again(s3_server, s3_owner, size):
+    body = os.urandom(size)
+    async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
+        proxy.spoil_puts = 3
+        upload = await storage.upload("a")
+        await upload.write(body)
+        await upload.complete()
+        assert proxy.spoil_puts == 0
+        assert await storage.get("a") == body
+        proxy.spoil_puts = 1
+        assert await storage.put_if_absent("b", body[:4_000_000])
+        assert await storage.get("b") == body[:4_000_000]
+
+
+async def test_no_body_is_hashed_for_the_signature_which_holds_up_the_event_loop(s3_server, s3_owner):
+    async with behind_proxy(s3_server) as (storage, proxy):
+        proxy.body_hashes.clear()
+        await storage.put("small", b"x" * 1000)
+        await storage.put("large", b"x" * 1_000_000)
+        await storage.put_if_absent("large-too", b"x" * 1_000_000)
+
+        assert proxy.body_hashes == ["UNSIGNED-PAYLOAD"] * 3
