@@ -9,6 +9,7 @@ from sluiceway.datamanager.port import Database
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
 from tests.support.databases import TYPES, open_database
 from tests.support.etcd import EtcdProcess, etcd_process
@@ -24,6 +25,14 @@ async def etcd(etcd_endpoint: str) -> AsyncIterator[EtcdStore]:
 
 async def _open(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStorage:
     return await open_storage(f"posix:{tmp_path / 'objects'}" if kind == "posix" else request.getfixturevalue("s3_url"))
+
+
+@pytest.fixture
+async def folder_storage(tmp_path: Path) -> AsyncIterator[PosixStorage]:
+    """An object storage in a folder: for what does not depend on which one it is."""
+    storage = PosixStorage(tmp_path / "objects")
+    yield storage
+    await storage.close()
 
 
 @pytest.fixture(params=["posix", "s3"])

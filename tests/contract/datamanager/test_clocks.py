@@ -40,9 +40,9 @@ async def times(database: DataManager, number: int) -> list[datetime]:
     return [item.time for item in await take(database, number, Position(LogSequence(1, 0), 0))]
 
 
-async def test_times_of_entries_never_fall_whatever_a_clock_does(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_times_of_entries_never_fall_whatever_a_clock_does(folder_storage: PosixStorage, tmp_path: Path) -> None:
     clock = WallClock()
-    async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p", clock=clock) as database:
+    async with open_database(FakeKeyValueStore(), folder_storage, tmp_path, prefix="p", clock=clock) as database:
         for moved in (timedelta(), HOUR, -5 * HOUR, timedelta(days=-400), timedelta(days=401), timedelta(minutes=1)):
             clock.wall += moved
             await database.transact(count)
@@ -52,13 +52,13 @@ async def test_times_of_entries_never_fall_whatever_a_clock_does(storage: PosixS
 
 
 async def test_times_of_entries_never_fall_between_servers_whose_clocks_disagree(
-    storage: PosixStorage, tmp_path: Path
+    folder_storage: PosixStorage, tmp_path: Path
 ) -> None:
     kv = FakeKeyValueStore()
     ahead, behind = WallClock(START + 3 * HOUR), WallClock(START - 3 * HOUR)
     async with (
-        open_database(kv, storage, tmp_path, prefix="p", clock=ahead, server_id="one") as one,
-        open_database(kv, storage, tmp_path, prefix="p", clock=behind, server_id="two") as two,
+        open_database(kv, folder_storage, tmp_path, prefix="p", clock=ahead, server_id="one") as one,
+        open_database(kv, folder_storage, tmp_path, prefix="p", clock=behind, server_id="two") as two,
     ):
         for database in (two, one, two, one, two):
             await database.linearize()
@@ -86,11 +86,13 @@ async def write(database: DataManager, times: int) -> int:
     return database.position.sequence.counter
 
 
-async def test_history_of_a_clock_that_was_ahead_ages_from_when_it_came(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_history_of_a_clock_that_was_ahead_ages_from_when_it_came(
+    folder_storage: PosixStorage, tmp_path: Path
+) -> None:
     """Else all that follows it in the log would be kept until its time has come."""
     kv, own, mad = FakeKeyValueStore(), WallClock(), WallClock(START + timedelta(days=3650))
-    async with open_database(kv, storage, tmp_path, prefix="p", settings=DAY, clock=own) as database:
-        async with open_database(kv, storage, tmp_path, prefix="p", clock=mad, server_id="mad") as wrong:
+    async with open_database(kv, folder_storage, tmp_path, prefix="p", settings=DAY, clock=own) as database:
+        async with open_database(kv, folder_storage, tmp_path, prefix="p", clock=mad, server_id="mad") as wrong:
             await wrong.transact(count, durable=True)
         await database.linearize()
         old = await write(database, 10)
@@ -99,9 +101,13 @@ async def test_history_of_a_clock_that_was_ahead_ages_from_when_it_came(storage:
         assert await kept(database) == list(range(old + 1, last + 1))
 
 
-async def test_history_has_no_gap_after_a_clock_was_back_for_a_while(storage: PosixStorage, tmp_path: Path) -> None:
+async def test_history_has_no_gap_after_a_clock_was_back_for_a_while(
+    folder_storage: PosixStorage, tmp_path: Path
+) -> None:
     clock = WallClock()
-    async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p", settings=DAY, clock=clock) as database:
+    async with open_database(
+        FakeKeyValueStore(), folder_storage, tmp_path, prefix="p", settings=DAY, clock=clock
+    ) as database:
         await write(database, 2)
         clock.wall -= timedelta(days=2)
         await write(database, 5)
@@ -113,10 +119,12 @@ async def test_history_has_no_gap_after_a_clock_was_back_for_a_while(storage: Po
 
 
 async def test_history_is_as_long_as_it_should_be_after_a_clock_was_ahead_for_a_while(
-    storage: PosixStorage, tmp_path: Path
+    folder_storage: PosixStorage, tmp_path: Path
 ) -> None:
     clock = WallClock()
-    async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p", settings=DAY, clock=clock) as database:
+    async with open_database(
+        FakeKeyValueStore(), folder_storage, tmp_path, prefix="p", settings=DAY, clock=clock
+    ) as database:
         clock.wall += timedelta(days=365)
         await write(database, 3)
         clock.wall -= timedelta(days=365)
@@ -128,10 +136,10 @@ async def test_history_is_as_long_as_it_should_be_after_a_clock_was_ahead_for_a_
 
 @pytest.mark.parametrize("jump", [timedelta(days=-30), timedelta(days=30)], ids=["back", "forward"])
 async def test_waits_and_readiness_do_not_follow_the_wall_clock(
-    jump: timedelta, storage: PosixStorage, tmp_path: Path
+    jump: timedelta, folder_storage: PosixStorage, tmp_path: Path
 ) -> None:
     clock = WallClock()
-    async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p", clock=clock) as database:
+    async with open_database(FakeKeyValueStore(), folder_storage, tmp_path, prefix="p", clock=clock) as database:
         await database.transact(count)
         clock.wall += jump
         assert database.ready

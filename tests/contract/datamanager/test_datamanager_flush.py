@@ -140,7 +140,7 @@ async def test_writes_slow_down_and_are_refused_while_the_storage_is_away(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyStorage(storage)
-    settings = replace(FAST, slow_at_bytes=1500, refuse_at_bytes=3000)
+    settings = replace(FAST, slow_at_bytes=1000, refuse_at_bytes=1600)
     async with open_database(etcd, faulty, tmp_path, prefix=etcd_prefix, settings=settings) as database:
         faulty.away = True
         written = 0
@@ -156,7 +156,7 @@ async def test_writes_slow_down_and_are_refused_while_the_storage_is_away(
         assert caught.value.reason == "NOT_FLUSHED"
         assert str(caught.value).endswith("The last flush failed: the object storage is away")
         assert 5 < written < 50
-        assert database.status().unflushed_bytes >= 3000
+        assert database.status().unflushed_bytes >= 1600
         faulty.away = False
         await flushed(database)
         await database.commit([put("again")])

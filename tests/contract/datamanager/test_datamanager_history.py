@@ -132,7 +132,7 @@ def replayed(log: list[Applied]) -> dict[str, int]:
     return state
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, fates=st.lists(st.sampled_from(FATES), max_size=4))
 def test_what_two_servers_answer_is_one_serial_history(steps: list[Step], fates: list[Fate]) -> None:
     asyncio.run(check(steps, fates))

@@ -368,8 +368,8 @@ async def test_the_file_does_not_grow_when_bodies_come_and_go(place: Place) -> N
 
     settings = replace(LEAVING, history=timedelta(0))
     async with place.server(settings=settings) as database:
-        sizes = [await round_(database, number) for number in range(12)]
-    assert max(sizes) < 12 * 100 * 3000 // 3
+        sizes = [await round_(database, number) for number in range(8)]
+    assert max(sizes) < 8 * 100 * 3000 // 3
 
 
 @pytest.mark.parametrize("put_again", [True, False])

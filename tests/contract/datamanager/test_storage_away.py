@@ -14,14 +14,14 @@ from tests.support.databases import FAST
 from tests.support.storage_away import storage_away
 
 KIB = 1024
-SMALL = replace(FAST, flush_bytes=32 * KIB, slow_at_bytes=256 * KIB, refuse_at_bytes=320 * KIB)
+SMALL = replace(FAST, flush_bytes=32 * KIB, slow_at_bytes=128 * KIB, refuse_at_bytes=160 * KIB)
 
 
 async def test_a_storage_that_is_away_slows_writes_then_refuses_them_and_loses_nothing(
-    etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
+    etcd: EtcdStore, folder_storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     outage = await storage_away(
-        etcd, storage, tmp_path, prefix=etcd_prefix, settings=SMALL, away=60, around=0.3, until_refused=True
+        etcd, folder_storage, tmp_path, prefix=etcd_prefix, settings=SMALL, away=60, around=0.3, until_refused=True
     )
     assert outage.slow_after is not None
     assert outage.refused_after is not None

@@ -15,11 +15,9 @@ from tests.fakes.clock import FakeClock
 
 
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[ObjectStorage]:
-    """A folder: for what does not depend on the storage."""
-    found = PosixStorage(tmp_path / "objects")
-    yield found
-    await found.close()
+def storage(folder_storage: PosixStorage) -> ObjectStorage:
+    """Most of what is tested here does not depend on the storage."""
+    return folder_storage
 
 
 @pytest.fixture(params=["posix", "s3"])
