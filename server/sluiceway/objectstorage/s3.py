@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from sluiceway.foundation.errors import InvalidInput
+from sluiceway.foundation.errors import InvalidInput, Unavailable
 from sluiceway.objectstorage import s3_writes
 from sluiceway.objectstorage.keys import LONGEST_KEY_BYTES, encode_key, encode_prefix
 from sluiceway.objectstorage.port import ObjectInfo, ObjectUpload
@@ -170,8 +170,11 @@ class S3Storage:
                 else:
                     yield ObjectInfo(key.decode(), entry["Size"], entry["LastModified"])
             token = page.get("NextContinuationToken", "")
-            if not page["IsTruncated"] or not token:
+            if not page["IsTruncated"]:
                 return
+            if not token:
+                # The rest is there all the same: a list that just ended would say that it is gone.
+                start = _last_name(page, self._place)
             if jump and told is not None:
                 start, token = self._base + prefix_name(told) + AFTER_ALL, ""
 
@@ -227,6 +230,17 @@ class S3Storage:
             if read_fault(cause).kind is FaultKind.ABSENT:
                 raise self._calls.error(Fault(FaultKind.NO_BUCKET, ""), key="", right="") from cause
             raise
+
+
+def _last_name(page: ListObjectsV2OutputTypeDef, place: str) -> str:
+    """Tell where a page ended that says neither that it was the last nor where the next one begins.
+
+    Raises:
+        Unavailable: it has nothing in it.
+    """
+    if not page.get("Contents"):
+        raise Unavailable(f"{place}: a list of objects ends before its end")
+    return page["Contents"][-1]["Key"]
 
 
 async def _read(answer: GetObjectOutputTypeDef, length: int, this: Try) -> bytes:

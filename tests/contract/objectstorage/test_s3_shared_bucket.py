@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+
+from aiohttp import web
 
 from sluiceway.objectstorage.s3_address import parse_address
 from sluiceway.objectstorage.s3_probe import remove_leftovers
+from tests.support.s3_proxy import Answer
 from tests.support.s3_servers import BUCKET
 from tests.support.s3_storages import behind_proxy, opened, uploads
 
@@ -59,3 +64,19 @@ async def test_prefixes_in_one_bucket_are_storages_of_their_own(s3_server, s3_ow
 
         assert [info.key async for info in one.list()] == ["k"]
         assert await other.get("k") == b"2"
+
+
+async def test_a_page_that_does_not_say_where_the_next_one_begins_is_not_the_last(s3_server, s3_owner):
+    async def without_token(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
+        answer = await send()
+        answer.body = re.sub(rb"<NextContinuationToken>.*</NextContinuationToken>", b"", answer.body)
+        answer.headers.popall("Content-Length", None)
+        return answer
+
+    async with behind_proxy(s3_server) as (storage, proxy):
+        for start in range(0, 400, 100):
+            await asyncio.gather(*(storage.put(f"{n:05}", b"") for n in range(start, start + 100)))
+        proxy.next("GET", without_token, containing="list-type=2")
+
+        assert [info.key async for info in storage.list()] == [f"{n:05}" for n in range(400)]
+        assert proxy.fates_left == 0
