@@ -78,7 +78,11 @@ async def test_a_deleted_record_is_gone_at_once(database: Database) -> None:
 
 
 async def test_deleting_what_is_not_there_is_no_error(database: Database) -> None:
-    await database.commit([Delete(NOTE, "nobody")])
+    start = database.position
+    committed = await database.commit([Delete(NOTE, "nobody")])
+    assert await revision(database, "nobody") is None
+    (applied,) = await take(database, 1, after=start)
+    assert (applied.position, applied.actions) == (committed.position, (Delete(NOTE, "nobody"),))
 
 
 async def test_of_two_writes_of_one_record_in_a_transaction_the_later_counts(database: Database) -> None:

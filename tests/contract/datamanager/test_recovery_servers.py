@@ -111,6 +111,7 @@ async def test_of_two_servers_the_one_that_knows_more_saves_it(site: Site) -> No
         for name, loss in zip(("one", "two"), losses, strict=True)
         if loss.seen
     ]
+    assert again, "one at least has seen what etcd lost"
     for server in again:
         database = await server.database()
         assert database.epoch == 2

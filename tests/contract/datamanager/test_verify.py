@@ -54,7 +54,9 @@ async def test_no_database_is_not_a_healthy_one(site: Site) -> None:
 @pytest.mark.parametrize("folder", ["epoch", "wal", "data", "index", "manifest"])
 async def test_every_changed_byte_is_a_fault_that_names_the_object(site: Site, folder: str) -> None:
     await written(site)
-    for key in await keys_of(site, folder):
+    keys = await keys_of(site, folder)
+    assert keys
+    for key in keys:
         body = await site.storage.get(key)
         for at in sorted({0, 9, len(body) // 2, len(body) - 1}):
             await site.storage.put(key, body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
@@ -70,7 +72,9 @@ async def test_every_changed_byte_is_a_fault_that_names_the_object(site: Site, f
 @pytest.mark.parametrize("folder", ["epoch", "data", "index"])
 async def test_every_object_that_is_missing_is_a_fault_that_names_it(site: Site, folder: str) -> None:
     await written(site)
-    for key in await keys_of(site, folder):
+    keys = await keys_of(site, folder)
+    assert keys
+    for key in keys:
         body = await site.storage.get(key)
         await site.storage.delete(key)
         found = await faults(site)
