@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,30 +18,24 @@ import grpc
 
 from sluiceway.kv._etcd_api import api
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
-from tests.support.processes import GuardedProcess
+from tests.support.processes import GuardedProcess, Restartable
 
 __all__ = ["EtcdProcess", "etcd_process"]
 
 _START_SECONDS = 30.0
 
 
-class EtcdProcess:
+class EtcdProcess(Restartable):
     """One etcd on fixed free ports of 127.0.0.1. `data_dir` outlives it."""
 
     def __init__(self, data_dir: Path, *, quota_bytes: int = 1024**3) -> None:
         self.data_dir = data_dir
         self._quota_bytes = quota_bytes
         self._client_port, self._peer_port = free_ports(2)
-        self._process: GuardedProcess | None = None
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._client_port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     def start(self) -> None:
         """Start it and wait until it is healthy."""
@@ -57,23 +50,6 @@ class EtcdProcess:
         words = self.data_dir.with_name(f"{self.data_dir.name}.stderr")
         self._process = GuardedProcess(arguments, words=words, environment=etcd_environment(os.environ))
         self._process.wait_until_ready(self._fault, seconds=_START_SECONDS)
-
-    def kill(self) -> None:
-        """End it as a power cut does (SIGKILL), paused or not."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it in order (SIGTERM)."""
-        self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stand, nothing is answered."""
-        assert self._process is not None
-        self._process.pause()
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.resume()
 
     def make_room(self) -> None:
         """Do what an operator does with a full etcd: compact, defragment, disarm the alarm."""
@@ -90,11 +66,6 @@ class EtcdProcess:
         """Kill it and lose its data; `start` brings up an empty one with another cluster id."""
         self.kill()
         shutil.rmtree(self.data_dir, ignore_errors=True)
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.end(how, seconds=10)
 
     def _fault(self) -> str | None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

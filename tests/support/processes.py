@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["GuardedProcess"]
+__all__ = ["GuardedProcess", "Restartable"]
 
 
 class GuardedProcess:
@@ -76,9 +76,37 @@ class GuardedProcess:
             self._process.kill()
             self._process.wait(timeout=10)
 
+
+class Restartable:
+    """What runs as one process at a time, and can be ended and started again on the same data and ports.
+
+    `start` is the kind's own: it sets `_process`.
+    """
+
+    _process: GuardedProcess | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it as a power cut does (SIGKILL), paused or not."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order (SIGTERM)."""
+        self._end(signal.SIGTERM)
+
     def pause(self) -> None:
         """SIGSTOP: connections stand, nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end(how)

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluiceway.kv.embedded import free_ports
-from tests.support.processes import GuardedProcess
+from tests.support.processes import GuardedProcess, Restartable
 
 __all__ = ["BUCKET", "OWNER", "READER", "STRANGER", "Moto", "S3Server", "Seaweed", "started"]
 
@@ -58,23 +57,16 @@ STRANGER = _credentials("stranger")
 """Environment of who is not known (`Seaweed`)."""
 
 
-class S3Server(ABC):
+class S3Server(Restartable, ABC):
     """One server and its data. `start` and `kill` may follow each other any number of times."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._process: GuardedProcess | None = None
 
     @property
     @abstractmethod
     def endpoint(self) -> str:
         """Its URL."""
-
-    @property
-    def pid(self) -> int:
-        """Of the process that runs."""
-        assert self._process is not None
-        return self._process.pid
 
     def url(self, prefix: str | None = None, *, endpoint: str | None = None) -> str:
         """Address a storage on it, as `--object-storage` takes it.
@@ -109,23 +101,6 @@ class S3Server(ABC):
         self._process = GuardedProcess(self._command(), words=self.folder / "server.log", folder=self.folder)
         self._process.wait_until_ready(self._fault, seconds=_START_SECONDS)
 
-    def kill(self) -> None:
-        """End it as a power cut does (SIGKILL), paused or not."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it in order (SIGTERM)."""
-        self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stand, nothing is answered."""
-        assert self._process is not None
-        self._process.pause()
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.resume()
-
     @abstractmethod
     def _command(self) -> list[str]: ...
 
@@ -140,11 +115,6 @@ class S3Server(ABC):
             except (BotoCoreError, ClientError) as error:
                 return str(error)
         return None
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.end(how)
 
 
 class Seaweed(S3Server):
