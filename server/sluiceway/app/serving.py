@@ -86,11 +86,11 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             database,
             clock,
             ids=ids,
-            settings=EngineSettings(server_id=server_id, api_url=ground.api_url),
+            settings=EngineSettings(server_id=server_id, api_url=ground.api_url, prefix=ground.prefix),
             executors=directory,
             bodies=ground.storage,
         )
-        store = LogStore(ground.storage, clock)
+        store = LogStore(ground.storage, clock, prefix=ground.prefix)
         live = await stack.enter_async_context(LiveLogs(store, clock))
         barrier = DurableBarrier(database)
         streams = ExecutorStreams(

@@ -27,8 +27,9 @@ KEPT_BYTES = 12 * 1024 * 1024
 class RunConfigs:
     """Stores and finds configurations; keeps those that were used last."""
 
-    def __init__(self, db: Database, bodies: ObjectBodies | None, *, inline_bytes: int) -> None:
+    def __init__(self, db: Database, bodies: ObjectBodies | None, *, inline_bytes: int, prefix: str = "") -> None:
         self._db = db
+        self._folder = f"{prefix}/run-config/" if prefix else "run-config/"
         self._bodies = bodies
         self._inline_bytes = inline_bytes
         self._kept: Lru[str, pb.RunConfig] = Lru(KEPT_BYTES)
@@ -56,7 +57,7 @@ class RunConfigs:
         body = config.SerializeToString(deterministic=True)
         try:
             async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
-                await self._bodies.put_if_absent(_key(digest), body)
+                await self._bodies.put_if_absent(self._key(digest), body)
         except TimeoutError as cause:
             raise Unavailable("the object storage does not answer; the run was not created") from cause
         return pb.RunConfigRecord(digest=digest, stored_apart=True)
@@ -85,13 +86,12 @@ class RunConfigs:
             raise Unavailable("the run's configuration is in the object storage, and this server has none")
         try:
             async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
-                body = await self._bodies.get(_key(digest))
+                body = await self._bodies.get(self._key(digest))
         except TimeoutError as cause:
             raise Unavailable("the object storage does not answer") from cause
         if hashlib.sha256(body).hexdigest() != digest:
-            raise DataLoss(f"object {_key(digest)} is not what was stored; restore it, or cancel the run")
+            raise DataLoss(f"object {self._key(digest)} is not what was stored; restore it, or cancel the run")
         return pb.RunConfig.FromString(body)
 
-
-def _key(digest: str) -> str:
-    return f"run-config/{digest}"
+    def _key(self, digest: str) -> str:
+        return self._folder + digest

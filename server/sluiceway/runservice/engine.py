@@ -86,7 +86,7 @@ class Engine:
         self._ids = ids
         self._settings = settings
         self._cache = RunCache()
-        self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes)
+        self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
         self.placer = Placer(
             db, clock, ids=ids, settings=settings, executors=executors, scopes=scopes, cache=self._cache
         )

@@ -1,6 +1,6 @@
 """Logs in the object storage: segments while a step runs, one object with an index when it is over.
 
-Under `logs/<task>/<epoch>.<attempt>/<step>/` (the step is its index, or `setup`) there are
+Under `<prefix>/logs/<task>/<epoch>.<attempt>/<step>/` (the step is its index, or `setup`) there are
 
 - segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
 - `end`: the size of the log; there once every byte of it is stored and no more will come;
@@ -12,8 +12,8 @@ of a log at an offset are the same whoever holds them, so overlaps are equal by 
 another. A log of one segment (most are) needs no copy: its index names the segment.
 
 Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
-`log-work/<due>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is due. All of it
-may be done twice, and by anyone.
+`<prefix>/log-work/<due>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is due.
+All of it may be done twice, and by anyone.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class LogKey:
 
     @property
     def path(self) -> str:
-        """Where its objects are."""
+        """Where its objects are, below the prefix of the store."""
         step = "setup" if self.step == SETUP_STEP else str(self.step)
         return f"logs/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
 
@@ -198,6 +198,7 @@ class LogStore:
         storage: ObjectStorage,
         clock: Clock,
         *,
+        prefix: str = "",
         timeout: timedelta = timedelta(seconds=60),
         keep_segments: timedelta = timedelta(hours=1),
         compose_patience: timedelta = timedelta(minutes=5),
@@ -207,11 +208,13 @@ class LogStore:
         Args:
             storage: where objects go.
             clock: wall time, for when work is due.
+            prefix: of all keys, without a slash at its end; empty: none.
             timeout: of one call to the storage; an object is a few MiB at most.
             keep_segments: how long segments stay after their log was composed, for those who read them just then.
             compose_patience: after which another server composes a log that ended.
         """
         self._storage = storage
+        self._root = f"{prefix}/" if prefix else ""
         self._clock = clock
         self._timeout = timeout.total_seconds()
         self._keep_segments = keep_segments
@@ -222,9 +225,9 @@ class LogStore:
         segments: list[Segment] = []
         ended = composed = False
         whole: Segment | None = None
-        async with self._deadline("list", key.path):
-            async for info in self._storage.list(key.path):
-                name = info.key[len(key.path) :]
+        async with self._deadline("list", self._path(key)):
+            async for info in self._storage.list(self._path(key)):
+                name = info.key[len(self._path(key)) :]
                 if name.isdigit():
                     segments.append(Segment(int(name), info.size_bytes, name, info.modified))
                 elif name == _END:
@@ -245,13 +248,14 @@ class LogStore:
         repeated.
         """
         name = f"{offset:020d}"
-        async with self._deadline("put", key.path + name):
-            if await self._storage.put_if_absent(key.path + name, data):
+        async with self._deadline("put", self._path(key) + name):
+            if await self._storage.put_if_absent(self._path(key) + name, data):
                 return offset + len(data)
-            taken = await self._storage.head(key.path + name)
+            taken = await self._storage.head(self._path(key) + name)
         if taken is None:
             # Removed between the two: somebody composed this log, so it was over.
-            raise NotFound(f"the segment {key.path}{name} was there and is gone", resource_name=key.path + name)
+            where = self._path(key) + name
+            raise NotFound(f"the segment {where} was there and is gone", resource_name=where)
         return offset + min(taken.size_bytes, len(data))
 
     async def end(self, key: LogKey, seen: LineIndex | None, size: int) -> bool:
@@ -269,15 +273,15 @@ class LogStore:
         if cover.composed:
             return False
         if cover.length < size:
-            raise DataLoss(f"{key.path} should hold {size} bytes and holds {cover.length}")
+            raise DataLoss(f"{self._path(key)} should hold {size} bytes and holds {cover.length}")
         if seen is not None and seen.size == size and len(cover.segments) <= 1:
             part = cover.segments[0].name if cover.segments else ""
             await self._put_index(key, seen.finish(part=part, times=_times(cover), composed=self._seconds()))
             return False
-        async with self._deadline("put", key.path + _END):
+        async with self._deadline("put", self._path(key) + _END):
             # The reminder first: were the server to die between the two, nobody would compose the log.
             await self._remind(key, self._compose_patience)
-            await self._storage.put_if_absent(key.path + _END, json.dumps({"size": size}).encode())
+            await self._storage.put_if_absent(self._path(key) + _END, json.dumps({"size": size}).encode())
         return True
 
     async def compose(self, key: LogKey) -> LogIndex:
@@ -290,7 +294,7 @@ class LogStore:
         if cover.composed:
             return await self.index(key)
         if not cover.ended:
-            raise NotFound(f"{key.path} is not over", resource_name=key.path)
+            raise NotFound(f"{self._path(key)} is not over", resource_name=self._path(key))
         lines = LineIndex()
         one_part = len(cover.segments) <= 1
         upload = None if one_part else await self._begin_upload(key)
@@ -298,10 +302,10 @@ class LogStore:
             async for chunk in self.read(key, cover, 0, cover.length, at_most=_COMPOSE_READ):
                 await asyncio.to_thread(lines.feed, chunk)
                 if upload is not None:
-                    async with self._deadline("write", key.path + _WHOLE):
+                    async with self._deadline("write", self._path(key) + _WHOLE):
                         await upload.write(chunk)
             if upload is not None:
-                async with self._deadline("write", key.path + _WHOLE):
+                async with self._deadline("write", self._path(key) + _WHOLE):
                     await upload.complete()
         except BaseException:
             if upload is not None:
@@ -311,15 +315,15 @@ class LogStore:
         part = cover.segments[0].name if one_part and cover.segments else ""
         index = lines.finish(part=part, times=_times(cover), composed=self._seconds())
         if not one_part:
-            async with self._deadline("put", key.path):
+            async with self._deadline("put", self._path(key)):
                 await self._remind(key, self._keep_segments)
         await self._put_index(key, index)
         return index
 
     async def index(self, key: LogKey) -> LogIndex:
         """Read the index of a composed log. Raises `NotFound` when it is not composed."""
-        async with self._deadline("get", key.path + _INDEX):
-            raw = json.loads(await self._storage.get(key.path + _INDEX))
+        async with self._deadline("get", self._path(key) + _INDEX):
+            raw = json.loads(await self._storage.get(self._path(key) + _INDEX))
         return LogIndex(
             size=raw["size"],
             sha256=raw["sha256"],
@@ -342,20 +346,21 @@ class LogStore:
         for segment in cover.segments:
             while segment.offset <= position < min(segment.end, end):
                 length = min(at_most, segment.end - position, end - position)
-                async with self._deadline("get", key.path + segment.name):
-                    chunk = await self._storage.get_range(key.path + segment.name, position - segment.offset, length)
+                async with self._deadline("get", self._path(key) + segment.name):
+                    name, begin = self._path(key) + segment.name, position - segment.offset
+                    chunk = await self._storage.get_range(name, begin, length)
                 if not chunk:
                     raise DataLoss(
-                        f"{key.path}{segment.name} is shorter than the {segment.size} bytes it was listed with"
+                        f"{self._path(key)}{segment.name} is shorter than the {segment.size} bytes it was listed with"
                     )
                 yield chunk
                 position += len(chunk)
 
     async def delete(self, key: LogKey) -> None:
         """Remove a log. May be repeated."""
-        async with self._deadline("delete", key.path):
+        async with self._deadline("delete", self._path(key)):
             # Listed in full first: not every storage likes to be changed under a list.
-            names = [info.key async for info in self._storage.list(key.path)]
+            names = [info.key async for info in self._storage.list(self._path(key))]
         for name in names:
             async with self._deadline("delete", name):
                 await self._storage.delete(name)
@@ -363,15 +368,21 @@ class LogStore:
     async def sweep(self) -> int:
         """Do the work that is due; answers how many items it took. One that fails stays for the next time."""
         now = int(self._seconds())
-        async with self._deadline("list", _WORK):
-            names = [info.key async for info in self._storage.list(_WORK)]
+        folder = self._root + _WORK
+        async with self._deadline("list", folder):
+            names = [info.key async for info in self._storage.list(folder)]
         done = 0
         for name in names:
-            when, task, attempt, step = name.removeprefix(_WORK).split("/")
-            if int(when) > now:
+            try:
+                when, task, attempt, step = name.removeprefix(folder).split("/")
+                due, key = int(when), LogKey.parse(task, attempt, step)
+            except ValueError:
+                log.warning("foreign_log_work", key=name, do="move it away; it is ignored")
+                continue
+            if due > now:
                 break
             try:
-                await self._work(LogKey.parse(task, attempt, step))
+                await self._work(key)
                 async with self._deadline("delete", name):
                     await self._storage.delete(name)
                 done += 1
@@ -389,8 +400,8 @@ class LogStore:
                 log.warning("log_sweep_failed", error=str(error))
 
     async def _work(self, key: LogKey) -> None:
-        async with self._deadline("list", key.path):
-            names = {info.key.removeprefix(key.path) async for info in self._storage.list(key.path)}
+        async with self._deadline("list", self._path(key)):
+            names = {info.key.removeprefix(self._path(key)) async for info in self._storage.list(self._path(key))}
         if _INDEX not in names:
             if _END in names:
                 await self.compose(key)  # which reminds of the rest
@@ -401,22 +412,25 @@ class LogStore:
         if self._seconds() < index.composed + self._keep_segments.total_seconds():
             return  # this is the reminder of `end`; that of `compose` follows
         for name in sorted(n for n in names if n.isdigit() or n == _END):
-            async with self._deadline("delete", key.path + name):
-                await self._storage.delete(key.path + name)
+            async with self._deadline("delete", self._path(key) + name):
+                await self._storage.delete(self._path(key) + name)
 
     async def _begin_upload(self, key: LogKey) -> ObjectUpload:
-        async with self._deadline("upload", key.path + _WHOLE):
-            return await self._storage.upload(key.path + _WHOLE)
+        async with self._deadline("upload", self._path(key) + _WHOLE):
+            return await self._storage.upload(self._path(key) + _WHOLE)
 
     async def _put_index(self, key: LogKey, index: LogIndex) -> None:
         body = json.dumps({"format": 1, **asdict(index)}).encode()
-        async with self._deadline("put", key.path + _INDEX):
-            await self._storage.put(key.path + _INDEX, body)
+        async with self._deadline("put", self._path(key) + _INDEX):
+            await self._storage.put(self._path(key) + _INDEX, body)
 
     async def _remind(self, key: LogKey, after: timedelta) -> None:
         due = int(self._seconds() + after.total_seconds())
-        name = f"{_WORK}{due:012d}/{key.path.removeprefix('logs/').rstrip('/')}"
+        name = f"{self._root}{_WORK}{due:012d}/{key.path.removeprefix('logs/').rstrip('/')}"
         await self._storage.put(name, b"")
+
+    def _path(self, key: LogKey) -> str:
+        return self._root + key.path
 
     def _seconds(self) -> float:
         return self._clock.now().timestamp()

@@ -41,6 +41,7 @@ class EngineSettings:
         grace: between TERM and KILL.
         log_limit_bytes: of one step's log.
         config_inline_bytes: a larger configuration goes to the object storage.
+        prefix: of the keys of objects, without a slash at its end; empty: none.
         request_kept: how long the key of a creation makes it harmless to repeat.
     """
 
@@ -54,6 +55,7 @@ class EngineSettings:
     grace: timedelta = timedelta(seconds=30)
     log_limit_bytes: int = 1024 * 1024 * 1024
     config_inline_bytes: int = 64 * 1024
+    prefix: str = ""
     request_kept: timedelta = timedelta(days=30)
 
 

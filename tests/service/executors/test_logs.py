@@ -255,6 +255,24 @@ async def test_log_whose_server_died_before_composing_is_composed_by_the_sweep()
     assert (await store.index(KEY)).sha256 == hashlib.sha256(b"abcd").hexdigest()
 
 
+async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    await storage.put("one/log-work/what somebody keeps there", b"")
+    one, two = (LogStore(storage, clock, prefix=prefix) for prefix in ("one", "two"))
+    for store, text in ((one, b"ab"), (two, b"cd")):
+        await store.put_segment(KEY, 0, text)
+        assert await store.end(KEY, None, 2)
+        await store.put_segment(KEY, 0, text)
+    clock.advance(timedelta(minutes=6))
+    assert await one.sweep() == 1
+    assert [(await store.cover(KEY)).composed for store in (one, two)] == [True, False]
+    await one.delete(KEY)
+    assert {info.key.split("/")[0] async for info in storage.list("") if "/logs/" in info.key} == {"two"}
+    assert await two.sweep() == 1
+    assert (await two.index(KEY)).sha256 == hashlib.sha256(b"cd").hexdigest()
+
+
 async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
