@@ -23,7 +23,7 @@ def with_unknown_values(message: Message, depth: int = 4) -> Message:
                 getattr(message, field.name).append(_UNKNOWN)
             else:
                 setattr(message, field.name, _UNKNOWN)
-        elif field.type == FieldDescriptor.TYPE_MESSAGE and depth and not field.message_type.GetOptions().map_entry:
+        elif field.message_type is not None and depth and not field.message_type.GetOptions().map_entry:
             part = getattr(message, field.name).add() if field.is_repeated else getattr(message, field.name)
             if not field.is_repeated:
                 part.SetInParent()
