@@ -32,6 +32,14 @@ async def write_jobs(database: DataManager, count: int, *, text: str = "text") -
     )
 
 
+async def write_old_jobs(place: Place, count: int, *, text: str = "text") -> None:
+    """Let a server write some whose bodies are in the object storage only when it ends: the next one remembers none."""
+    async with place.server() as database:
+        await write_jobs(database, count, text=text)
+        await place.settle(database)
+        await gone(database, count)
+
+
 # -- what is read
 
 
@@ -69,10 +77,7 @@ async def test_a_record_that_has_not_come_to_rest_keeps_its_body(place: Place) -
 
 
 async def test_a_list_of_columns_never_reads_the_object_storage(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 100)
-        await place.settle(database)
-        await gone(database, 100)
+    await write_old_jobs(place, 100)
     reads = LogOfReads(place.storage)
     async with place.server(storage=reads) as database:
         query = Query({"group": "x"}, ("rank",), 20)
@@ -86,10 +91,7 @@ async def test_a_list_of_columns_never_reads_the_object_storage(place: Place) ->
 
 
 async def test_a_page_of_old_records_is_fetched_at_once(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 1000)
-        await place.settle(database)
-        await gone(database, 1000)
+    await write_old_jobs(place, 1000)
     reads, calls = LogOfReads(place.storage), 0
     async with place.server(storage=reads) as database:
 
@@ -142,10 +144,7 @@ async def test_a_body_that_no_manifest_has_stays(place: Place) -> None:
 
 
 async def test_an_old_record_is_changed_and_deleted_like_any_other(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 3)
-        await place.settle(database)
-        await gone(database, 3)
+    await write_old_jobs(place, 3)
     async with place.server() as database:
 
         def move(view: View) -> Decision[str]:
@@ -163,10 +162,7 @@ async def test_an_old_record_is_changed_and_deleted_like_any_other(place: Place)
 
 
 async def test_a_precondition_on_an_old_record_needs_no_body(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 1)
-        await place.settle(database)
-        await gone(database, 1)
+    await write_old_jobs(place, 1)
     reads = LogOfReads(place.storage)
     async with place.server(storage=reads) as database:
         revision = await database.read(lambda view: view.revision(JOB, "j0000"))
@@ -177,10 +173,7 @@ async def test_a_precondition_on_an_old_record_needs_no_body(place: Place) -> No
 
 
 async def test_a_transaction_that_waits_for_old_records_holds_up_no_other(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 2)
-        await place.settle(database)
-        await gone(database, 2)
+    await write_old_jobs(place, 2)
     reads, asked, goes_on = LogOfReads(place.storage), asyncio.Event(), asyncio.Event()
 
     async def wait(key: str) -> None:
@@ -204,10 +197,7 @@ async def test_a_transaction_that_waits_for_old_records_holds_up_no_other(place:
 
 
 async def test_a_transaction_sees_what_its_batch_made_of_an_old_record(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 1)
-        await place.settle(database)
-        await gone(database, 1)
+    await write_old_jobs(place, 1)
     async with place.server() as database:
 
         def count(view: View) -> Decision[int]:
@@ -254,10 +244,7 @@ async def test_only_reads_of_old_records_fail_while_the_storage_is_away(
 
 
 async def test_a_storage_that_does_not_answer_ends_a_read_in_time(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 1)
-        await place.settle(database)
-        await gone(database, 1)
+    await write_old_jobs(place, 1)
     reads, never = LogOfReads(place.storage), asyncio.Event()
 
     async def silent(key: str) -> None:
@@ -291,10 +278,7 @@ async def test_a_reader_whose_files_were_cleaned_takes_the_newest_manifest(place
 
 
 async def test_a_record_that_changed_while_its_body_was_fetched_is_read_as_it_is_then(place: Place) -> None:
-    async with place.server() as database:
-        await write_jobs(database, 2)
-        await place.settle(database)
-        await gone(database, 2)
+    await write_old_jobs(place, 2)
     reads = LogOfReads(place.storage)
     changed = False
 
@@ -339,10 +323,7 @@ async def test_a_body_that_is_nowhere_is_named(place: Place) -> None:
 
 async def test_one_read_of_too_many_old_records_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluiceway.datamanager.reading.bodies.AT_HAND_BYTES", 20_000)
-    async with place.server() as database:
-        await write_jobs(database, 100)
-        await place.settle(database)
-        await gone(database, 100)
+    await write_old_jobs(place, 100)
     async with place.server() as database:
         with pytest.raises(Exception, match="smaller page") as error:
             await database.list(JOB, Query(size=100))
