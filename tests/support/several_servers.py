@@ -204,9 +204,11 @@ class Servers:
         (self.folder / "etcd-copy").rename(self.folder / "etcd")
         self.etcd.start()
 
-    def db(self, command: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a command of `sluice db` on both stores directly."""
-        where = ["--etcd", self.etcd_endpoint, "--object-storage", self.storage]
+    def db(
+        self, command: str, *arguments: str, etcd: str = "", seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of `sluice db` on both stores directly. `etcd`: of another one than that of the servers."""
+        where = ["--etcd", etcd or self.etcd_endpoint, "--object-storage", self.storage]
         done = subprocess.run(
             [*SLUICE, "db", command, *where, *arguments],
             capture_output=True,

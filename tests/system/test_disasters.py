@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,13 @@ def test_a_server_with_a_mistyped_etcd_does_not_fork_the_database(here: Servers,
             assert server.running is not None
             assert server.running.poll() is None
             # And nobody recovers by mistake what is being written.
-            here.create({"name": "a", "steps": [{"run": "true"}]}, group="/user/me/meanwhile")
+            with ThreadPoolExecutor(1) as aside:
+                recovering = aside.submit(here.db, "recover", "--yes", etcd=other.endpoint)
+                while not recovering.done():
+                    here.create({"name": "a", "steps": [{"run": "true"}]}, group="/user/me/meanwhile")
+            refused = recovering.result()
+            assert refused.returncode == 1
+            assert "the object storage is still being written" in refused.stderr
         finally:
             here.http.pop()
             gateway.end()
