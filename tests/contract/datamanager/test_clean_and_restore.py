@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,28 +32,26 @@ def seq(epoch: int, counter: int) -> LogSequence:
 
 
 class At:
-    """A storage that does something once, before an object whose key has `part` is put or deleted."""
+    """A storage that does something once, just before a call of one kind for an object whose key has `part`."""
 
-    def __init__(self, storage: PosixStorage, part: str, then: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, storage: PosixStorage, verb: str, part: str, then: Callable[[], Awaitable[object]]) -> None:
         self._storage = storage
+        self._verb = verb
         self._part = part
         self._then: Callable[[], Awaitable[object]] | None = then
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._storage, name)
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._storage, name)
+        if name != self._verb:
+            return call
 
-    async def _meet(self, key: str) -> None:
-        if self._then is not None and self._part in key:
-            then, self._then = self._then, None
-            await then()
+        async def meet(key: str, *more: Any) -> Any:
+            if self._then is not None and self._part in key:
+                then, self._then = self._then, None
+                await then()
+            return await call(key, *more)
 
-    async def put_if_absent(self, key: str, body: bytes) -> bool:
-        await self._meet(key)
-        return await self._storage.put_if_absent(key, body)
-
-    async def delete(self, key: str) -> None:
-        await self._meet(key)
-        await self._storage.delete(key)
+        return meet
 
 
 class Place:
@@ -112,13 +111,23 @@ async def test_a_restore_to_what_a_clean_is_deleting_is_refused(place: Place) ->
             await place.restore(seq(1, 2))
         assert refused.value.reason == "SEQUENCE_UNREACHABLE"
 
-    assert await place.clean(At(place.storage, "/manifest/", restore)) == ""
+    assert await place.clean(At(place.storage, "delete", "/manifest/", restore)) == ""
     assert await place.is_whole(seq(1, 6), 1)
 
 
 async def test_a_restore_that_read_what_a_clean_deletes_then_does_not_succeed(place: Place) -> None:
     with pytest.raises(FailedPrecondition, match="cannot go back") as refused:
-        await place.restore(seq(1, 2), At(place.storage, "/epoch/", place.clean))
+        await place.restore(seq(1, 2), At(place.storage, "put_if_absent", "/epoch/", place.clean))
+    assert refused.value.reason == "SEQUENCE_UNREACHABLE"
+    assert await place.is_whole(seq(1, 6), 1)
+
+
+@pytest.mark.parametrize("folder", ["/manifest/", "/wal/"])
+async def test_a_restore_under_which_is_cleaned_looks_again_and_says_what_is_left(place: Place, folder: str) -> None:
+    if folder == "/wal/":
+        await place.storage.delete(f"{place.prefix}/manifest/{seq(1, 2)}")
+    with pytest.raises(FailedPrecondition, match=f"what is before {seq(1, 4)} is being cleaned") as refused:
+        await place.restore(seq(1, 2), At(place.storage, "get", folder, place.clean))
     assert refused.value.reason == "SEQUENCE_UNREACHABLE"
     assert await place.is_whole(seq(1, 6), 1)
 
@@ -129,7 +138,7 @@ async def test_a_clean_that_meets_a_restore_deletes_nothing_that_it_needs(place:
     async def restore() -> None:
         assert (await place.restore(seq(1, 4))).accepted == seq(1, 4)
 
-    await place.clean(At(place.storage, "/wal/", restore))
+    await place.clean(At(place.storage, "delete", "/wal/", restore))
     assert await place.is_whole(seq(2, 1), 2)
 
 

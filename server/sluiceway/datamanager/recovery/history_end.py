@@ -16,7 +16,7 @@ from sluiceway.datamanager.log.etcdlog import CleanMark, HeadMark, LogLook
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.recovery.standing import Stores
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 
 __all__ = ["End", "Ledger", "Void", "can_begin_at", "find_end", "read_ledger", "unreachable"]
 
@@ -163,10 +163,17 @@ async def find_end(stores: Stores, ledger: Ledger, *, to: LogSequence | None = N
 
     Raises:
         DataLoss: a segment or manifest is damaged, or does not follow from the one before.
-        Unavailable: etcd or the object storage is away.
+        Unavailable: etcd or the object storage is away. Reason `CLEANED_MEANWHILE`: what the ledger names is not there
+            any more, so read a new one.
     """
     lineage = ledger.lineage if to is None else ledger.lineage.until(to)
-    walk = await _walk(stores, ledger, lineage)
+    try:
+        walk = await _walk(stores, ledger, lineage)
+    except NotFound as cause:
+        raise Unavailable(
+            f"the object storage was cleaned while it was read ({cause.message}); do it again",
+            reason="CLEANED_MEANWHILE",
+        ) from cause
     return await _with_etcd(stores, ledger, lineage, walk)
 
 

@@ -44,7 +44,7 @@ from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.waiting import Backoff
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
-from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition, SluicewayError, Unavailable
+from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
 from sluiceway.kv.port import OutcomeUnknown
 from sluiceway.records.log.v1 import log_pb2
 
@@ -220,9 +220,16 @@ class Recovery:
         stores = self._stores
         stores.log.expect_cluster(ledger.cluster_id)
         void = () if to is None else await self._given_up(ledger, to)
-        end = await find_end(stores, ledger, to=to)
+        try:
+            end = await find_end(stores, ledger, to=to)
+        except Unavailable as error:
+            if error.reason != "CLEANED_MEANWHILE":
+                raise
+            raise _StartOver(error.message) from error
         cleaned = ledger.cleaned.sequence
         if to is not None and (end.sequence != to or (cleaned is not None and to < cleaned)):
+            if await stores.log.cleaned() != ledger.cleaned:
+                raise _StartOver("a cleaner began to delete")  # that, and no missing object, is what to tell
             raise unreachable(ledger, end, to)
         if to is None and end.beyond is not None:
             raise end.gap()
@@ -269,6 +276,8 @@ class Recovery:
         try:
             segment = await self._stores.segments.last(lineage)
             last = segment.last if segment is not None else last
+        except NotFound as error:
+            raise _StartOver(f"the storage was cleaned meanwhile: {error.message}") from error
         except DataLoss as error:
             log.warning("segment_damaged", error=str(error))  # what is given up need not be whole
         if ledger.head is not None and lineage.contains(ledger.head.sequence):
