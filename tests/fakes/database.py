@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.checks import check_columns, check_count, check_size, plain_transaction, topics_of
+from sluiceway.datamanager.checks import (
+    check_columns,
+    check_count,
+    check_names,
+    check_size,
+    plain_transaction,
+    topics_of,
+)
 from sluiceway.datamanager.model import (
     Action,
     Applied,
@@ -87,7 +94,7 @@ class FakeDatabase:
             if durable:
                 await self.storage_is_there.wait()
             return Committed(decision.value, self._position)
-        size = self._check(decision.actions)
+        size = self._check(decision.actions, decision.groups)
         check_not_buried(view, decision.actions)
         self._position = position
         applied = Applied(position, self._clock.now(), tuple(decision.actions), tuple(decision.groups))
@@ -126,8 +133,9 @@ class FakeDatabase:
         for name in applied.groups:
             self._groups[name] = applied.position
 
-    def _check(self, actions: Sequence[Action]) -> int:
+    def _check(self, actions: Sequence[Action], groups: Sequence[str]) -> int:
         check_count(actions)
+        check_names(actions, groups)
         size = 0
         for action in actions:
             match action:

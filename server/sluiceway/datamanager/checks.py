@@ -27,8 +27,10 @@ from sluiceway.foundation.errors import Conflict, Exhausted, InvalidInput
 __all__ = [
     "MAX_ACTIONS",
     "MAX_BYTES",
+    "MAX_NAME_BYTES",
     "check_columns",
     "check_count",
+    "check_names",
     "check_preconditions",
     "check_size",
     "plain_transaction",
@@ -38,6 +40,9 @@ __all__ = [
 MAX_ACTIONS = 10_000
 MAX_BYTES = 4 * 1024 * 1024
 """Before compression: a stop of a run of 2,000 tasks changes each of them, and tells of each (decision 0063)."""
+
+MAX_NAME_BYTES = 1024
+"""Of an id or the name of a change group, in UTF-8: the first and last ids of all blocks stand in a file's footer."""
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
@@ -58,6 +63,24 @@ def check_size(size: int) -> None:
             f"a transaction has at most {MAX_BYTES} bytes, this one has {size}: split it",
             reason="TRANSACTION_TOO_LARGE",
         )
+
+
+def check_names(actions: Sequence[Action], groups: Sequence[str]) -> None:
+    """Raise `InvalidInput` for an id, or the name of a change group, that is too long or no text."""
+    for action in actions:
+        if isinstance(action, Put | Delete):
+            _check_name(action.id, f"the id of a {action.type.name}")
+    for name in groups:
+        _check_name(name, "the name of a change group")
+
+
+def _check_name(name: str, what: str) -> None:
+    try:
+        size = len(name) if name.isascii() else len(name.encode())
+    except UnicodeEncodeError as cause:
+        raise InvalidInput(f"{what} is no text: {cause}") from cause
+    if size > MAX_NAME_BYTES:
+        raise InvalidInput(f"{what} has {size} bytes, and may have {MAX_NAME_BYTES}: {name[:80]!r}...")
 
 
 def check_columns(type_: RecordType[Any], id_: str, message: Message) -> None:

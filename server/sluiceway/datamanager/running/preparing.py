@@ -16,7 +16,7 @@ import structlog
 import zstandard
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.checks import check_columns, check_count, check_size
+from sluiceway.datamanager.checks import check_columns, check_count, check_names, check_size
 from sluiceway.datamanager.log.entries import Catalogue, LoggedTransaction, add_transaction, encode_entry, from_micros
 from sluiceway.datamanager.model import (
     Applied,
@@ -112,6 +112,7 @@ class Preparer:
                         outcomes.append(Outcome(decision.value, before))
                         continue
                     check_count(decision.actions)
+                    check_names(decision.actions, decision.groups)
                     self._check_types(decision)
                     check_not_buried(view, decision.actions)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
