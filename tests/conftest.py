@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 _numbers = itertools.count(1)
 
 
+_LOGGING = structlog.get_config()
+
+
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """What a test configures of the logs is no matter of the next one in its process."""
-    before = structlog.get_config()
+def _logging_as_it_was() -> Iterator[None]:
+    """What tests, and fixtures of any scope, configure of the logs is no matter of the next one in their process."""
     yield
-    structlog.configure(**before)
+    structlog.configure(**_LOGGING)
 
 
 @pytest.fixture(scope="session")

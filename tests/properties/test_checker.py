@@ -16,7 +16,7 @@ from tests.properties.checker import check
 from tests.properties.history import Entry, Fact, History, Outcome
 from tests.properties.network import Chances
 from tests.properties.plan import Plan, PlannedStep, draw_plan
-from tests.properties.run import fast_folder, quiet
+from tests.properties.run import fast_folder
 from tests.properties.workload import Look, Transaction, Write, draw_looks, draw_transaction
 from tests.properties.world import happen
 
@@ -40,7 +40,6 @@ def calm_plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def recorded() -> History:
-    quiet()
     folder = fast_folder()
     made = happen(calm_plan(), folder / "history")
     shutil.rmtree(folder, ignore_errors=True)

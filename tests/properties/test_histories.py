@@ -16,7 +16,7 @@ import pytest
 
 from tests.properties.plan import draw_plan
 from tests.properties.regressions import REGRESSIONS
-from tests.properties.run import describe, fast_folder, quiet, run_plan, run_seed, shrunk
+from tests.properties.run import describe, fast_folder, run_plan, run_seed, shrunk
 from tests.properties.world import happen
 
 SECONDS = float(os.environ.get("SLUICE_HISTORIES_SECONDS", "40"))
@@ -26,9 +26,8 @@ MOST = 500
 """And no more than so many, however fast it is: what is beyond is for `make chaos-db`, where a find holds nobody up."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    quiet()
     made = fast_folder()
     yield made
     shutil.rmtree(made, ignore_errors=True)

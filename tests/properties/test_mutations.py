@@ -38,7 +38,7 @@ from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.port import Compare, OutcomeUnknown
 from tests.properties.network import Chances, Network
 from tests.properties.plan import Plan, PlannedStep, draw_plan
-from tests.properties.run import fast_folder, quiet, run_plan
+from tests.properties.run import fast_folder, run_plan
 from tests.properties.workload import Transaction, Write
 
 pytestmark = pytest.mark.timeout(300)
@@ -50,7 +50,6 @@ Patch = pytest.MonkeyPatch
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    quiet()
     made = fast_folder()
     yield made
     shutil.rmtree(made, ignore_errors=True)
