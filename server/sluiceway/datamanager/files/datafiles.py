@@ -152,16 +152,12 @@ class FileStore:
                     if found:
                         yield found
 
-    async def record_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[RecordBlock], None]:
+    def record_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[RecordBlock], None]:
         """Give the blocks of a data file as they are, in columns, some at a time: for reading millions of records.
 
         Raises what `records` raises.
         """
-        footer = await self._footer(ref, FileKind.DATA)
-        decode = partial(record_block, ref.key, footer)
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return self._whole(ref, FileKind.DATA, record_block)
 
     async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
         """Give the rows of an index dump by id, some at a time and never none. Otherwise as `records`."""
@@ -175,16 +171,12 @@ class FileStore:
                 for found in piece:
                     yield found
 
-    async def index_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[IndexBlock], None]:
+    def index_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[IndexBlock], None]:
         """Give the blocks of an index dump as they are, in columns, some at a time: for reading millions of rows.
 
         Raises what `records` raises.
         """
-        footer = await self._footer(ref, FileKind.INDEX)
-        decode = partial(index_block, ref.key, footer)
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return self._whole(ref, FileKind.INDEX, index_block)
 
     async def index_columns(self, ref: FileRef) -> tuple[tuple[str, ...], int]:
         """Tell the columns of an index dump and the version of the record type that computed them. As `records`."""
@@ -331,6 +323,14 @@ class FileStore:
     def _keep(self, key: str, block: int, value: Footer | RecordBlock, weight: int) -> None:
         if weight <= self._cache_bytes // _LARGEST_SHARE:
             self._cache.put((key, block), value, weight)
+
+    async def _whole(
+        self, ref: FileRef, kind: FileKind, block: Callable[[str, Footer, int, bytes], T]
+    ) -> AsyncGenerator[Sequence[T], None]:
+        footer = await self._footer(ref, kind)
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), partial(block, ref.key, footer))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _blocks(
         self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[int, bytes], T]

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from sluiceway.datamanager.log.entries import (
     GENESIS_DIGEST,
     LogEntry,
+    decode_entries,
     decode_entry,
     from_sequence_proto,
     sequence_proto,
@@ -396,13 +397,11 @@ class Log:
 
 
 async def _decoded(found: Sequence[KeyValue]) -> list[LogEntry]:
-    def decode() -> list[LogEntry]:
-        return [decode_entry(item.value) for item in found]
-
+    raws = [item.value for item in found]
     # Small ones, as they mostly are, take less than the way to a thread and back.
-    if sum(len(item.value) for item in found) <= _DECODED_HERE_BYTES:
-        return decode()
-    return await asyncio.to_thread(decode)
+    if sum(map(len, raws)) <= _DECODED_HERE_BYTES:
+        return decode_entries(raws)
+    return await asyncio.to_thread(decode_entries, raws)
 
 
 def _damaged(key: str) -> DataLoss:

@@ -16,7 +16,13 @@ from contextlib import aclosing
 
 from sluiceway.datamanager.caches import weight_of_transaction
 from sluiceway.datamanager.checks import topics_of
-from sluiceway.datamanager.log.entries import Catalogue, LogEntry, LoggedTransaction, decode_entry, decode_transactions
+from sluiceway.datamanager.log.entries import (
+    Catalogue,
+    LogEntry,
+    LoggedTransaction,
+    decode_entries,
+    decode_transactions,
+)
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.log.segments import Segment, SegmentStore
 from sluiceway.datamanager.model import Applied, LogSequence, Position
@@ -239,8 +245,7 @@ class Subscriptions:
         start = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
 
         def read(database: ReadDatabase) -> list[LogEntry]:
-            raw = database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE)
-            return [decode_entry(each) for each in raw]
+            return decode_entries(database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE))
 
         if self._wait_applied is not None:
             await self._wait_applied(self._position)

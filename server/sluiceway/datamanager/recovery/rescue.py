@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, decode_entry
+from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, decode_entries
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.log.segments import encode_segment
 from sluiceway.datamanager.model import LogSequence
@@ -70,9 +70,7 @@ async def rescue(
         end = StoredEnd(start, GENESIS_DIGEST, 0, 0, "", database_id)
     entries = 0
     while end.sequence < seen.sequence:
-        raw = await read(end.sequence)
-        # MiB of them: not on the event loop.
-        decoded = await asyncio.to_thread(lambda raw=raw: [decode_entry(each) for each in raw])  # type: ignore[misc]
+        decoded = await asyncio.to_thread(decode_entries, await read(end.sequence))
         part = _following(decoded, end, lineage, seen)
         if not part:
             missing = sum(

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import structlog
 
-from sluiceway.datamanager.log.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
+from sluiceway.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
 from sluiceway.datamanager.log.etcdlog import FlushMark
 from sluiceway.datamanager.log.segments import encode_segment
 from sluiceway.datamanager.model import LogSequence
@@ -112,12 +112,9 @@ class Flusher:
     async def _entries_after(self, known: FlushMark) -> list[LogEntry]:
         settings = self._core.settings
         entries = await self._readers.raw(
-            lambda database: [
-                decode_entry(raw)
-                for raw in database.entries_after(
-                    known.sequence, limit=settings.flush_entries, max_bytes=settings.flush_bytes
-                )
-            ]
+            lambda database: decode_entries(
+                database.entries_after(known.sequence, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
+            )
         )
         if not entries:
             return []
