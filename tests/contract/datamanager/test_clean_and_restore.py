@@ -122,10 +122,19 @@ async def test_a_restore_that_read_what_a_clean_deletes_then_does_not_succeed(pl
     assert await place.is_whole(seq(1, 6), 1)
 
 
-@pytest.mark.parametrize("folder", ["/manifest/", "/wal/"])
-async def test_a_restore_under_which_is_cleaned_looks_again_and_says_what_is_left(place: Place, folder: str) -> None:
-    if folder == "/wal/":
-        await place.storage.delete(f"{place.prefix}/manifest/{seq(1, 2)}")
+@pytest.mark.parametrize(
+    ("first_manifest", "folder"),
+    [
+        pytest.param(1, "/manifest/", id="the manifest that it was to begin with"),
+        pytest.param(3, "/wal/", id="a segment that was listed"),
+        pytest.param(3, "/epoch/", id="segments, before they are listed again"),
+    ],
+)
+async def test_a_restore_under_which_is_cleaned_looks_again_and_says_what_is_left(
+    place: Place, first_manifest: int, folder: str
+) -> None:
+    for counter in range(1, first_manifest):
+        await place.storage.delete(f"{place.prefix}/manifest/{seq(1, counter)}")
     with pytest.raises(FailedPrecondition, match=f"what is before {seq(1, 4)} is being cleaned") as refused:
         await place.restore(seq(1, 2), At(place.storage, "get", folder, place.clean))
     assert refused.value.reason == "SEQUENCE_UNREACHABLE"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.datamanager.database import DataManager
+from sluiceway.datamanager.port import Committed
 from sluiceway.foundation.errors import Conflict, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
@@ -123,19 +124,25 @@ async def test_etcd_that_stays_away_refuses_after_a_while_and_writes_nothing(
         assert (await database.transact(count)).value == 1
 
 
+async def _in_doubt(database: DataManager, faulty: FaultyKeyValueStore) -> asyncio.Task[Committed[int]]:
+    """A transaction of which nobody will say whether it is there."""
+    faulty.plan.extend(["lost_request"] * 1000)
+    in_doubt = asyncio.create_task(database.transact(count))
+
+    async def sent() -> bool:
+        return len(faulty.plan) < 1000
+
+    await eventually(sent)
+    return in_doubt
+
+
 async def test_who_waits_behind_an_entry_in_doubt_is_refused_after_a_while(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyKeyValueStore(etcd)
     settings = replace(FAST, commit_patience=timedelta(milliseconds=100))
     async with open_database(faulty, storage, tmp_path, prefix=etcd_prefix, settings=settings) as database:
-        faulty.plan.extend(["lost_request"] * 1000)
-        in_doubt = asyncio.create_task(database.transact(count))
-
-        async def sent() -> bool:
-            return len(faulty.plan) < 1000
-
-        await eventually(sent)
+        in_doubt = await _in_doubt(database, faulty)
         async with asyncio.timeout(20):
             with pytest.raises(Unavailable, match="nothing was written"):
                 await database.transact(count)
@@ -151,13 +158,7 @@ async def test_a_server_that_stops_in_doubt_says_so(
     faulty = FaultyKeyValueStore(etcd)
     settings = replace(FAST, stop_timeout=timedelta(milliseconds=100))
     async with open_database(faulty, storage, tmp_path, prefix=etcd_prefix, settings=settings) as database:
-        faulty.plan.extend(["lost_request"] * 1000)
-        in_doubt = asyncio.create_task(database.transact(count))
-
-        async def sent() -> bool:
-            return len(faulty.plan) < 1000
-
-        await eventually(sent)
+        in_doubt = await _in_doubt(database, faulty)
         queued = asyncio.create_task(database.transact(count))
         await asyncio.sleep(0)
     with pytest.raises(Conflict) as caught:

@@ -234,8 +234,7 @@ def test_a_root_that_is_a_file_is_named(tmp_path):
 def _sandbox(*mounts: str) -> list[str]:
     """How a command is begun that sees another disk somewhere."""
     bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        pytest.skip("bubblewrap is not installed; it mounts the disk")
+    assert bwrap is not None, "bubblewrap is one of the packages that `make setup` installs"
     sandbox = [bwrap, "--dev-bind", "/", "/", *mounts]
     probe = subprocess.run([*sandbox, "true"], capture_output=True, text=True, timeout=20, check=False)
     if probe.returncode != 0:
