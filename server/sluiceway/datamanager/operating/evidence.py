@@ -44,7 +44,7 @@ class Evidence:
         head: of etcd, as it was read first; None: etcd was not asked, or it cannot be read.
         flushed: likewise.
         present: the newest epoch that anything speaks of.
-        epochs: the epoch objects, newest first.
+        epochs: the epoch objects, oldest first.
         lineage: the history; None: the epoch objects do not say it.
         marks: what is said of entries, by whatever names one.
         manifests: those of the history that are whole.
