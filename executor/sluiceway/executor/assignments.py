@@ -172,7 +172,9 @@ class Assignments:
         worker = self.workers.get(command.assignment_id)
         if worker is not None:
             grace = command.grace.ToTimedelta().total_seconds() if command.HasField("grace") else None
-            worker.stop(force=command.force, grace_seconds=grace)
+            worker.stop(
+                force=command.force, grace_seconds=grace, code=command.reason.code, message=command.reason.message
+            )
 
     async def release(self, command: pb.Release) -> None:
         """See `session.Commands.release`."""

@@ -319,7 +319,10 @@ def _step_ended(life: Life, event: StepEnded) -> tuple[Life, tuple[Instruction, 
         return life, ()
     good = event.exit_status == 0 and not event.code
     if life.stopping and not good:
-        state = StepState(StepPhase.STOPPED, code=life.ending.code if life.ending else "", message="")
+        ending = life.ending
+        state = StepState(
+            StepPhase.STOPPED, code=ending.code if ending else "", message=ending.message if ending else ""
+        )
     elif good:
         state = StepState(StepPhase.SUCCESS, event.exit_status)
     else:
@@ -328,8 +331,8 @@ def _step_ended(life: Life, event: StepEnded) -> tuple[Life, tuple[Instruction, 
     life = _with_step(replace(life, stopping=False), event.step, state)
     if state.phase is StepPhase.FAILED and life.ending is None:
         name = life.plans[event.step].name or f"step {event.step + 1}"
-        ending = Ending(Outcome.FAILED, event.code or "STEP_FAILED", f'"{name}" {state.message}')
-        life = replace(life, ending=ending)
+        failure = Ending(Outcome.FAILED, event.code or "STEP_FAILED", f'"{name}" {state.message}')
+        life = replace(life, ending=failure)
     return _next(life)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sluiceway.executor.spool import LogName, Spools
 from sluiceway.executor.steps import CloneOf, Source, clone_command, is_local, local_repository, run_command
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import FailedPrecondition, SluicewayError
+from sluiceway.runmodel.wording import duration
 
 __all__ = ["SETUP", "Worker", "WorkerSettings"]
 
@@ -104,13 +105,18 @@ class Worker:
         if self._pod is not None:
             self._pod.feed(seconds)
 
-    def stop(
-        self, *, force: bool, grace_seconds: float | None = None, code: str = "STOPPED", message: str = ""
-    ) -> None:
-        """Ask for its end. May be repeated; a force or a shorter grace counts from then on."""
+    def stop(self, *, force: bool, grace_seconds: float | None = None, code: str = "", message: str = "") -> None:
+        """Ask for its end. May be repeated; a force or a shorter grace counts from then on.
+
+        Args:
+            force: also end an `always` step that runs, and start no other one.
+            grace_seconds: between TERM and KILL; None: the specification's.
+            code: why, as in the protocol; empty: on request.
+            message: the same for a person.
+        """
         if grace_seconds is not None:
             self._grace_seconds = min(grace_seconds, self._grace_seconds)
-        self._events.put_nowait(plan.StopRequested(force, code, message or "stopped on request"))
+        self._events.put_nowait(plan.StopRequested(force, code or "STOPPED", message or "stopped on request"))
 
     def give_up(self, code: str, message: str) -> None:
         """End it at once as lost: `DRAINED` and the like."""
@@ -186,7 +192,8 @@ class Worker:
             pod.feed(self._fence_seconds)
             self._pod_started = self._clock.now()
             seconds = self._duration_or(self._specification, "timeout", self._settings.default_timeout_seconds)
-            self._spawn(self._later(seconds, plan.TimeIsUp(f"took longer than {seconds:g} s")), "timeout")
+            expired = plan.TimeIsUp(f"timed out after {duration(timedelta(seconds=seconds))}")
+            self._spawn(self._later(seconds, expired), "timeout")
             await setup_log.note("the pod runs")
             event = plan.PodStarted()
         except SluicewayError as error:

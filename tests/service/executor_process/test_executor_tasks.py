@@ -79,6 +79,22 @@ async def test_a_stop_ends_the_step_and_cleans_up(server: FakeExecutorServer, st
     assert not step.HasField("exit_status")
 
 
+async def test_a_stopped_task_gives_the_reason_of_the_stop(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    await start()
+    server.assign("a1", script(f"touch {tmp_path}/on; sleep 60"))
+    await until_exists(tmp_path / "on")
+    reason = run_pb2.Reason(code="RUN_TIMED_OUT", message="the run took longer than its timeout of 5s")
+    server.command(stop=pb.Stop(assignment_id="a1", epoch=pb.Epoch(database=1, attempt=1), reason=reason))
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    assert (final.phase, final.reason) == (pb.ASSIGNMENT_PHASE_STOPPED, reason)
+    step = next(step for step in final.steps if step.step == 0)
+    assert (step.phase, step.reason) == (run_pb2.STEP_PHASE_STOPPED, reason)
+
+
 async def test_a_stop_of_another_epoch_has_no_effect(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
     await start()
     server.assign("a1", script(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"), attempt=2)
@@ -93,11 +109,14 @@ async def test_a_stop_of_another_epoch_has_no_effect(server: FakeExecutorServer,
 
 async def test_a_task_that_takes_too_long_is_ended(server: FakeExecutorServer, start: Start) -> None:
     await start()
-    server.assign("a1", script("sleep 60", timeout=0.3))
+    server.assign("a1", script("sleep 60", timeout=0.5))
     await server.until(lambda: server.final_of("a1"))
     final = server.final_of("a1")
     assert final is not None
-    assert (final.phase, final.reason.code, final.timed_out) == (pb.ASSIGNMENT_PHASE_FAILED, "TIMEOUT", True)
+    reason = run_pb2.Reason(code="TIMEOUT", message="timed out after 0.5s")
+    assert (final.phase, final.reason, final.timed_out) == (pb.ASSIGNMENT_PHASE_FAILED, reason, True)
+    step = next(step for step in final.steps if step.step == 0)
+    assert (step.phase, step.reason) == (run_pb2.STEP_PHASE_STOPPED, reason)
 
 
 async def test_a_discarded_task_leaves_nothing_and_reports_nothing(

@@ -189,7 +189,7 @@ def test_story(
 
 
 def test_a_timeout_is_told_apart_from_a_failure() -> None:
-    life, _ = live([A], [PodStarted(), TimeIsUp("took longer than 5 s"), StepEnded(0, 143)])
+    life, _ = live([A], [PodStarted(), TimeIsUp("timed out after 5s"), StepEnded(0, 143)])
     assert life.ending is not None
     assert (life.ending.code, life.ending.timed_out) == ("TIMEOUT", True)
     assert life.steps[0].exit_status is None

@@ -276,20 +276,22 @@ class Assign(_message.Message):
     def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., specification: _Optional[_Union[Specification, _Mapping]] = ...) -> None: ...
 
 class Stop(_message.Message):
-    __slots__ = ("number", "assignment_id", "epoch", "grace", "force", "discard")
+    __slots__ = ("number", "assignment_id", "epoch", "grace", "force", "discard", "reason")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     DISCARD_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     number: int
     assignment_id: str
     epoch: Epoch
     grace: _duration_pb2.Duration
     force: bool
     discard: bool
-    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: _Optional[bool] = ..., discard: _Optional[bool] = ...) -> None: ...
+    reason: _run_pb2.Reason
+    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: _Optional[bool] = ..., discard: _Optional[bool] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
 
 class Release(_message.Message):
     __slots__ = ("number", "assignment_id")
