@@ -9,6 +9,7 @@ pointed at an empty etcd says so for as long as it takes somebody to see it, and
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from sluiceway.app.data_folder import PRIVATE_UMASK, prepare_data_folder
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.app.serving import Ground, services
 from sluiceway.datamanager.database import DataManager
@@ -29,7 +31,6 @@ from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.backoff import backoff_seconds
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway.foundation.errors import (
-    FailedPrecondition,
     InvalidInput,
     PermissionDenied,
     SluicewayError,
@@ -101,8 +102,9 @@ class ServerSettings:
 
 
 def main(settings: ServerSettings) -> int:
-    """Run until SIGTERM or SIGINT; answers the exit code of the process."""
+    """Run until SIGTERM or SIGINT, with a private umask; returns the exit code of the process."""
     set_up_logging()
+    os.umask(PRIVATE_UMASK)
 
     async def work(stop: Stop) -> None:
         await _serve(settings, stop)
@@ -113,10 +115,7 @@ def main(settings: ServerSettings) -> int:
 async def _serve(settings: ServerSettings, stop: Stop) -> None:
     if not settings.etcd:
         raise InvalidInput("--etcd names no endpoint")
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FailedPrecondition(f"the data folder {settings.data_dir} cannot be used: {error.strerror}") from error
+    prepare_data_folder(settings.data_dir)
     clock, ids = SystemClock(), UuidSource()
     async with AsyncExitStack() as stack:
         kv = EtcdStore(settings.etcd)

@@ -90,6 +90,29 @@ def test_a_prefix_with_slashes_around_it_is_the_same_one_everywhere(
             for options in (["--server", address, "--token", token], where)
         ]
         assert [(answer["epoch"], answer.get("findings", [])) for answer in answers] == [("1", []), ("1", [])]
+        files = [data, *data.rglob("*")]
+        assert any(file.suffix == ".sqlite" for file in files)
+        assert [str(file) for file in files if file.stat().st_mode & 0o077] == []  # for this user only
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_server_refuses_a_data_folder_that_others_may_write_before_it_asks_anybody(
+    tmp_path: Path, silent: str
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    where = ["--etcd", silent, "--object-storage", f"posix:{tmp_path / 'objects'}", "--grpc", "127.0.0.1:0"]
+    server = subprocess.run(
+        [*SLUICE, "server", "--data-dir", str(data), *where],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (server.returncode, list(data.iterdir()), (tmp_path / "objects").exists()) == (1, [], False)
+    assert f"the data folder {data} is not safe" in server.stderr
+    assert f"chmod 700 {data}" in server.stderr
