@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
 
-from sluiceway.foundation.errors import InvalidInput
 from sluiceway.kv._etcd_api import api
+from sluiceway.kv._etcd_endpoint import Endpoint
 from sluiceway.kv._etcd_metrics import quota_of
 
-__all__ = ["EtcdTls", "Member", "Pings", "Rpc", "parse_endpoint"]
+__all__ = ["EtcdTls", "Member", "Pings", "Rpc"]
 
 Rpc = Literal["txn", "range", "put", "compact", "watch", "grant", "renew", "revoke", "status", "alarm"]
 
@@ -69,45 +69,27 @@ class Pings:
     answer_within: timedelta = timedelta(seconds=5)
 
 
-def parse_endpoint(endpoint: str) -> tuple[str, bool]:
-    """Split `http://host:port`, `https://host:port` or `host:port` into `host:port` and whether TLS is meant.
-
-    Raises:
-        InvalidInput: it is none of these. What may be a password in it is not said again.
-    """
-    if "@" in endpoint:
-        raise InvalidInput(
-            "an etcd endpoint takes no user and no password, and no others can be given yet; write http://HOST:PORT or"
-            " https://HOST:PORT of an etcd without authentication"
-        )
-    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    plain = not (parts.path.strip("/") or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not parts.hostname or port is None or not plain:
-        raise InvalidInput(f'"{endpoint}" is not an etcd endpoint; write http://HOST:PORT or https://HOST:PORT')
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{port}", parts.scheme == "https"
-
-
 class Member:
     """One endpoint and its channel, made when first needed: a channel belongs to the loop that is running then."""
 
-    def __init__(self, address: str, secure: bool, *, tls: EtcdTls, pings: Pings) -> None:
-        self.address = address
-        self._secure = secure
+    def __init__(self, endpoint: Endpoint, *, tls: EtcdTls, pings: Pings) -> None:
+        self._endpoint = endpoint
         self._tls = tls
         self._pings = pings
         self._channel: grpc.aio.Channel | None = None
+        self._folder: int | None = None
         self._calls: Mapping[Rpc, Callable[..., Any]] = {}
         self._quota = (0, -math.inf)
 
     @property
+    def address(self) -> str:
+        """Its address, for messages."""
+        return self._endpoint.address
+
+    @property
     def is_secure(self) -> bool:
         """Whether it is spoken to by TLS."""
-        return self._secure
+        return self._endpoint.is_secure
 
     @property
     def calls(self) -> Mapping[Rpc, Callable[..., Any]]:
@@ -118,23 +100,17 @@ class Member:
 
     async def is_ready(self, seconds: float) -> bool:
         """Connect if need be; False when refused, or not done in `seconds`."""
-        channel = self._open()
-        state = channel.get_state(try_to_connect=True)
-        if state is grpc.ChannelConnectivity.READY:
-            return True
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                while state is not grpc.ChannelConnectivity.READY:
-                    if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
-                        return False
-                    await channel.wait_for_state_change(state)
-                    state = channel.get_state(try_to_connect=True)
-        except TimeoutError:
+            channel = self._open()
+        except OSError:
+            # The folder of the socket is not there, or is closed to us.
             return False
-        except grpc.aio.UsageError:
-            # The channel was closed while we waited.
-            return False
-        return True
+        if await _connects(channel, seconds):
+            return True
+        if self._folder is not None and self._channel is channel and _has_failed(channel):
+            # The folder may have been replaced: it is opened again, by its path.
+            await self.close()
+        return False
 
     async def quota_bytes(self, seconds: float) -> int:
         """Tell the quota from the metrics; 0: not told. Asked for again after ten minutes, with a second to answer."""
@@ -142,18 +118,37 @@ class Member:
         quota, until = self._quota
         if now >= until:
             within = min(seconds, _QUOTA_WITHIN_SECONDS)
-            quota = await quota_of(self.address, secure=self._secure, ca=self._tls.ca, seconds=within)
+            quota = await quota_of(self.address, self._socket(), secure=self.is_secure, ca=self._tls.ca, seconds=within)
             self._quota = (quota, now + _QUOTA_KNOWN_SECONDS)
         return quota
 
     async def close(self) -> None:
         """Cancel what runs and let go of the connection."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.close()
+        channel, self._channel, self._calls = self._channel, None, {}
+        folder, self._folder = self._folder, None
+        try:
+            if channel is not None:
+                await channel.close()
+        finally:
+            if folder is not None:
+                os.close(folder)
+
+    def _socket(self) -> str | None:
+        """Return the path of the unix socket, by way of its open folder; None for a member on a port.
+
+        An address of a socket has 107 bytes at most, and a target of gRPC takes no escaped characters; the path of the
+        folder may be longer, and hold any.
+        """
+        if self._endpoint.socket is None or self._folder is None:
+            return None
+        return f"/proc/self/fd/{self._folder}/{self._endpoint.socket.name}"
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
+            socket = self._endpoint.socket
+            if socket is not None and self._folder is None:
+                self._folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            target = self.address if socket is None else f"unix:{self._socket()}"
             answer_within = int(self._pings.answer_within.total_seconds() * 1000)
             options = (
                 *_CHANNEL_OPTIONS,
@@ -161,13 +156,38 @@ class Member:
                 ("grpc.keepalive_timeout_ms", answer_within),
                 # gRPC 1.85 waits for the answer to a ping this long (60 s), whatever the line above says.
                 ("grpc.http2.ping_timeout_ms", answer_within),
+                # The default authority of a unix socket is its path, which Go's HTTP/2 server may refuse.
+                *((("grpc.default_authority", "localhost"),) if socket is not None else ()),
             )
-            if self._secure:
+            if self.is_secure:
                 credentials = grpc.ssl_channel_credentials(self._tls.ca, self._tls.key, self._tls.certificate)
-                self._channel = grpc.aio.secure_channel(self.address, credentials, options=options)
+                self._channel = grpc.aio.secure_channel(target, credentials, options=options)
             else:
-                self._channel = grpc.aio.insecure_channel(self.address, options=options)
+                self._channel = grpc.aio.insecure_channel(target, options=options)
         return self._channel
+
+
+def _has_failed(channel: grpc.aio.Channel) -> bool:
+    return channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+
+async def _connects(channel: grpc.aio.Channel, seconds: float) -> bool:
+    state = channel.get_state(try_to_connect=True)
+    if state is grpc.ChannelConnectivity.READY:
+        return True
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            while state is not grpc.ChannelConnectivity.READY:
+                if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+                    return False
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
+    except TimeoutError:
+        return False
+    except grpc.aio.UsageError:
+        # The channel was closed while we waited.
+        return False
+    return True
 
 
 def _calls(channel: grpc.aio.Channel) -> Mapping[Rpc, Callable[..., Any]]:

@@ -15,13 +15,25 @@ _LINE = re.compile(rb"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
 _MOST_BYTES = 4 * 1024 * 1024
 
 
-async def quota_of(address: str, *, secure: bool, ca: bytes | None, seconds: float) -> int:
-    """Read the quota, in bytes; 0: it is not told, or not within `seconds`."""
-    host, _, port = address.rpartition(":")
+async def quota_of(address: str, socket: str | None, *, secure: bool, ca: bytes | None, seconds: float) -> int:
+    """Read the quota, in bytes; 0: it is not told, or not within `seconds`.
+
+    Args:
+        address: `host:port`; not used with `socket`.
+        socket: path of a unix socket.
+        secure: by TLS.
+        ca: authorities, PEM; None: the machine's.
+        seconds: how long it may take.
+    """
     try:
         async with asyncio.timeout(seconds):
-            context = ssl.create_default_context(cadata=ca.decode() if ca else None) if secure else None
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+            if socket is not None:
+                reader, writer = await asyncio.open_unix_connection(socket)
+                address = "localhost"
+            else:
+                host, _, port = address.rpartition(":")
+                context = ssl.create_default_context(cadata=ca.decode() if ca else None) if secure else None
+                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
             try:
                 # HTTP/1.0: the answer ends with the connection.
                 writer.write(f"GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())

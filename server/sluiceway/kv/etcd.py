@@ -25,8 +25,9 @@ import structlog
 
 from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
 from sluiceway.kv._etcd_api import api
+from sluiceway.kv._etcd_endpoint import parse_endpoint, unix_endpoint
 from sluiceway.kv._etcd_errors import broken, lease_gone, translate, watch_ended
-from sluiceway.kv._etcd_member import EtcdTls, Member, Pings, Rpc, parse_endpoint
+from sluiceway.kv._etcd_member import EtcdTls, Member, Pings, Rpc
 from sluiceway.kv._etcd_messages import (
     alarm_name,
     compare_message,
@@ -51,7 +52,7 @@ from sluiceway.kv.port import (
     Write,
 )
 
-__all__ = ["EtcdStore", "EtcdTls", "Pings", "parse_endpoint"]
+__all__ = ["EtcdStore", "EtcdTls", "Pings", "parse_endpoint", "unix_endpoint"]
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +70,7 @@ class EtcdStore:
     """
 
     def __init__(self, endpoints: Sequence[str], *, tls: EtcdTls | None = None, pings: Pings | None = None) -> None:
-        """Take the endpoints (`http://`, `https://` or plain `host:port`); connect at the first call.
+        """Take the endpoints (see `parse_endpoint`); connect at the first call.
 
         Args:
             endpoints: members of one cluster.
@@ -82,7 +83,7 @@ class EtcdStore:
         if not endpoints:
             raise InvalidInput("no etcd endpoint is given")
         self._members = tuple(
-            Member(*parse_endpoint(endpoint), tls=tls or EtcdTls(), pings=pings or Pings()) for endpoint in endpoints
+            Member(parse_endpoint(endpoint), tls=tls or EtcdTls(), pings=pings or Pings()) for endpoint in endpoints
         )
         self._current = 0
         self._closed = False

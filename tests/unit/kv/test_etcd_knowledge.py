@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -16,8 +17,9 @@ from sluiceway.foundation.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sluiceway.kv._etcd_endpoint import Endpoint, parse_endpoint, unix_endpoint
 from sluiceway.kv._etcd_errors import translate
-from sluiceway.kv._etcd_member import EtcdTls, parse_endpoint
+from sluiceway.kv._etcd_member import EtcdTls
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import Compacted, OutcomeUnknown
 
@@ -78,7 +80,26 @@ def test_messages_name_the_member_the_call_and_etcds_words():
     ],
 )
 def test_endpoints_are_read_as_people_write_them(text, address, secure):
-    assert parse_endpoint(text) == (address, secure)
+    assert parse_endpoint(text) == Endpoint(address, is_secure=secure)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("unix:///run/etcd/etcd.sock", "/run/etcd/etcd.sock"),
+        ("unix:/run/etcd/etcd.sock", "/run/etcd/etcd.sock"),
+        ("unix:///a%2Cb/e%20tcd.sock:0", "/a,b/e tcd.sock:0"),
+        ("unix:///home/me@work/etcd.sock", "/home/me@work/etcd.sock"),
+    ],
+)
+def test_a_unix_socket_is_an_endpoint(text, path):
+    endpoint = parse_endpoint(text)
+
+    assert endpoint.socket == Path(path)
+    assert not endpoint.is_secure
+    assert endpoint.address == unix_endpoint(Path(path))
+    assert parse_endpoint(endpoint.address) == endpoint
+    assert "," not in endpoint.address
 
 
 @pytest.mark.parametrize(
@@ -91,6 +112,11 @@ def test_endpoints_are_read_as_people_write_them(text, address, secure):
         "http://etcd:99999",
         "http://:2379",
         "http://a:1/path",
+        "unix:etcd.sock",
+        "unix://folder/etcd.sock",
+        "unix:///",
+        "unix:///a%00b",
+        "unix:///a?b",
     ],
 )
 def test_an_endpoint_that_cannot_be_read_is_named(text):
