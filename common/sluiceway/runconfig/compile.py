@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from sluiceway.runconfig import model
 from sluiceway.runconfig.checks import check_runs
 from sluiceway.runconfig.documents import Document, DocumentError, decode_source
 from sluiceway.runconfig.evaluation import Evaluation, EvaluationError
 from sluiceway.runconfig.files import FileRefused, RepositoryFiles
 from sluiceway.runconfig.json_documents import parse_json, parse_rendered
 from sluiceway.runconfig.locate import CANDIDATES, Source, Syntax, find_source, syntax_of
+from sluiceway.runconfig.messages import describe_fault
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.outline import outline
-from sluiceway.runconfig.problems import DocumentPath, Problem, describe_type, did_you_mean, format_path, quoted
+from sluiceway.runconfig.problems import DocumentPath, Problem, format_path, quoted
 from sluiceway.runconfig.when import Context
 from sluiceway.runconfig.yaml_documents import parse_yaml
 
@@ -144,7 +144,7 @@ def check_document(document: Document, source_path: str = "") -> LoadResult:
         config = Config.model_validate(document.value)
     except ValidationError as error:
         for detail in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
-            _translate(detail, document.value, problems)
+            problems.error(*describe_fault(detail, document))
     check_runs(outline(document.value), problems.error, problems.warning)
     problems.in_order()
     return LoadResult(
@@ -183,120 +183,3 @@ class _Problems:
     def _problem(self, path: DocumentPath, message: str) -> Problem:
         line, column = self.document.position(path) or (None, None)
         return Problem(format_path(path), line, column, message)
-
-
-# From pydantic's words to ours
-
-# Which model a map is, by the last name on the way to it; `docker_registries_auth` has names of its own between.
-_MODEL_BY_FIELD: Final[dict[str, type[BaseModel]]] = {
-    "runs": model.Run,
-    "tasks": model.Task,
-    "runtime": model.Runtime,
-    "containers": model.Container,
-    "volumes": model.Volume,
-    "tmpfs": model.Tmpfs,
-    "resources": model.Resources,
-    "ready": model.Ready,
-    "when": model.When,
-    "branch": model.RefRules,
-    "tag": model.RefRules,
-    "ref": model.RefRules,
-    "paths": model.RefRules,
-    "contents": model.ArchiveContents,
-    "depends": model.Depend,
-    "approval": model.Approval,
-    "retry": model.Retry,
-    **model.STEP_MODELS,
-}
-
-
-def _translate(detail: Any, document: Any, problems: _Problems) -> None:
-    location: tuple[str | int, ...] = detail["loc"]
-    path = _document_path(location, document)
-    problems.error(path, _message(detail, location))
-
-
-def _document_path(location: tuple[str | int, ...], document: Any) -> DocumentPath:
-    """Find pydantic's place in the document as written.
-
-    pydantic's place has parts that a short form has not (a step's tag, the `include` of a rule); they are left out.
-    """
-    path: list[str | int] = []
-    node = document
-    last = len(location) - 1
-    for index, part in enumerate(location):
-        if isinstance(node, dict) and isinstance(part, str):
-            if part in node:
-                node = node[part]
-            elif index != last or part == "[key]":
-                continue
-        elif isinstance(node, list) and isinstance(part, int):
-            if part >= len(node):
-                continue
-            node = node[part]
-        else:
-            continue
-        path.append(part)
-    return tuple(path)
-
-
-def _message(detail: Any, location: tuple[str | int, ...]) -> str:
-    kind: str = detail["type"]
-    given = detail["input"]
-    limits: dict[str, Any] = detail.get("ctx", {})
-    if kind == "said":
-        return str(limits["message"])
-    if kind == "missing":
-        return f"`{location[-1]}` is required"
-    if kind == "extra_forbidden":
-        name = str(location[-1])
-        known = [n for n in _model_at(location[:-1]).model_fields if n != "type" or name != "type"]
-        return f"unknown field `{_shown(name)}`{did_you_mean(name, known)}"
-    if kind == "string_type":
-        hint = f'; quote it: "{_as_text(given)}"' if isinstance(given, bool | int | float) else ""
-        return f"must be a string, not {describe_type(given)}{hint}"
-    if kind in _WANTED:
-        return f"must be {_WANTED[kind]}, not {describe_type(given)}"
-    if kind in {"string_too_short", "too_short"}:
-        return "must not be empty"
-    if kind == "string_too_long":
-        return f"can have at most {limits['max_length']} characters, not {len(given)}"
-    if kind == "too_long":
-        return f"can have at most {limits['max_length']:,} entries, not {len(given):,}"
-    if kind == "greater_than_equal":
-        return f"must be at least {limits['ge']}, not {_as_text(given)}"
-    if kind == "less_than_equal":
-        return f"must be at most {limits['le']}, not {_as_text(given)}"
-    if kind == "literal_error":
-        return f"must be {limits['expected']}, not {_as_given(given)}"
-    return str(detail["msg"])
-
-
-_WANTED: Final = {
-    "list_type": "a list",
-    "dict_type": "a map",
-    "model_type": "a map",
-    "model_attributes_type": "a map",
-    "bool_type": "true or false",
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-}
-
-
-def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
-    names = [part for part in location if isinstance(part, str)]
-    if len(names) >= 2 and names[-2] == "docker_registries_auth":
-        return model.RegistryAuth
-    return _MODEL_BY_FIELD.get(names[-1], Config) if names else Config
-
-
-def _as_given(value: Any) -> str:
-    return quoted(value) if isinstance(value, str) else describe_type(value)
-
-
-def _shown(name: str) -> str:
-    return quoted(name)[1:-1]
-
-
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)[:60]

@@ -37,11 +37,19 @@ class DocumentError(ValueError):
 
 @dataclass(slots=True)
 class Mark:
-    """Where a node begins, counted from 1, and where its children do; a map's child is where its key begins."""
+    """Where a node begins, counted from 1, and where its children do; a map's child is where its key begins.
+
+    `written` is the text of a scalar that is no string, as it stands in the file (`3.10`); None for other nodes.
+    """
 
     line: int
     column: int
     children: dict[str, Mark] | list[Mark] | None = None
+    written: str | None = None
+
+    def at(self, line: int, column: int) -> Mark:
+        """Give the same node at another place: of its key, or of an alias."""
+        return Mark(line, column, self.children, self.written)
 
     def child(self, part: str | int) -> Mark | None:
         """Find where the node at a key or index begins; None when there is none."""
@@ -63,9 +71,7 @@ class Document:
 
     def position(self, path: DocumentPath) -> tuple[int, int] | None:
         """Tell line and column of the node at `path`, or of the nearest one above it; None without lines."""
-        if not self._looked:
-            self._marks, self._looked = self._find_marks(), True
-        mark = self._marks
+        mark = self._root()
         if mark is None:
             return None
         for part in path:
@@ -74,6 +80,18 @@ class Document:
                 break
             mark = child
         return mark.line, mark.column
+
+    def written(self, path: DocumentPath) -> str | None:
+        """Give the text of the number, boolean or null at `path` as the file has it; None where that is not known."""
+        mark = self._root()
+        for part in path:
+            mark = mark.child(part) if mark is not None else None
+        return mark.written if mark is not None else None
+
+    def _root(self) -> Mark | None:
+        if not self._looked:
+            self._marks, self._looked = self._find_marks(), True
+        return self._marks
 
 
 def fail(message: str, line: int | None = None, column: int | None = None, path: DocumentPath = ()) -> NoReturn:

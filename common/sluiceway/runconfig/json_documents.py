@@ -132,7 +132,10 @@ class _JsonMarks:
         if first == '"':
             return mark, json.decoder.scanstring(self._text, position + 1)[1]  # type: ignore[attr-defined]  # not in the stubs
         match = self._ATOM.match(self._text, position)
-        return mark, match.end() if match else position + 1
+        if match is None:
+            return mark, position + 1
+        mark.written = match[0]
+        return mark, match.end()
 
     def _map(self, mark: Mark, position: int, path: DocumentPath) -> int:
         children: dict[str, Mark] = {}
@@ -146,7 +149,7 @@ class _JsonMarks:
                 message = f"duplicate key {quoted(key)}, given on line {children[key].line} already"
                 self.duplicates.append(Problem(format_path((*path, key)), key_mark.line, key_mark.column, message))
             else:
-                children[key] = Mark(key_mark.line, key_mark.column, value_mark.children)
+                children[key] = value_mark.at(key_mark.line, key_mark.column)
             position = self._next(position)
         return position + 1
 

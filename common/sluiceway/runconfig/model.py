@@ -129,11 +129,19 @@ def _rules(value: Any) -> Any:
         return {"include": [value]}
     if isinstance(value, list):
         return {"include": value}
+    if not isinstance(value, dict | RefRules):
+        raise said(f"must be a string, a list or {{include, exclude}}, not {describe_type(value)}", unquoted=value)
     return value
 
 
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _rule_texts(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise said(f"must be a string or a list of strings, not {describe_type(value)}", unquoted=value)
+    return _one_or_many(value)
 
 
 def _rule(value: str) -> str:
@@ -144,7 +152,7 @@ def _rule(value: str) -> str:
     return filled(value)
 
 
-RuleTexts = Annotated[list[Annotated[str, AfterValidator(_rule)]], BeforeValidator(_one_or_many)]
+RuleTexts = Annotated[list[Annotated[str, AfterValidator(_rule)]], BeforeValidator(_rule_texts)]
 
 
 class RefRules(Model):
@@ -354,7 +362,8 @@ def normal_step(value: Any) -> Any:
         return {"type": kind, "command": body}
     if not isinstance(body, dict):
         wanted = "a command or a map" if kind == "run" else "a map"
-        raise said(f"`{kind}` must be {wanted}, not {describe_type(body)}")
+        unquoted = body if kind == "run" else None
+        raise said(f"must be {wanted}, not {describe_type(body)}", at=(kind,), unquoted=unquoted)
     if "type" in body and body["type"] != kind:
         raise said(f"a short `{kind}` step has no `type` of its own")
     return {**body, "type": kind}
@@ -398,7 +407,9 @@ def normal_depend(value: Any) -> Any:
     if isinstance(value, str):
         return {"task": value}
     if not isinstance(value, dict):
-        raise said(f"must be the name of a task, or {{TASK: [CONDITION, ...]}}, not {describe_type(value)}")
+        raise said(
+            f"must be the name of a task, or {{TASK: [CONDITION, ...]}}, not {describe_type(value)}", unquoted=value
+        )
     if isinstance(value.get("task"), str):
         return {**value, "conditions": _one_or_many(value["conditions"])} if "conditions" in value else value
     if len(value) != 1:

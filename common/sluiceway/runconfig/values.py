@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from sluiceway.runconfig import durations, quantities
-from sluiceway.runconfig.problems import describe_type, did_you_mean, quoted
+from sluiceway.runconfig.problems import DocumentPath, describe_type, did_you_mean, quoted
 
 __all__ = [
     "MAX_NAME",
@@ -45,9 +45,21 @@ MAX_NAME: Final = 100
 MAX_CACHE_KEY: Final = 200
 
 
-def said(message: str) -> PydanticCustomError:
-    """Make an error whose message is for people as it is."""
-    return PydanticCustomError("said", "{message}", {"message": message})
+def said(message: str, *, at: DocumentPath = (), unquoted: object = None) -> PydanticCustomError:
+    """Make an error whose message is for people as it is.
+
+    Args:
+        message: what is wrong.
+        at: the way from the value that is validated to the one that is wrong.
+        unquoted: that one, where a string could stand there: when it is a number or a boolean, the message then says
+            how to quote it.
+    """
+    context: dict[str, Any] = {"message": message}
+    if at:
+        context["at"] = at
+    if unquoted is not None:
+        context["unquoted"] = unquoted
+    return PydanticCustomError("said", "{message}", context)
 
 
 class Model(BaseModel):
@@ -148,7 +160,9 @@ def _by(parse: Callable[[Any], int]) -> Callable[[Any], int]:
 
 def _arch(value: Any) -> Any:
     known = ("amd64", "arm64", "arm", "386")
-    if isinstance(value, str) and value not in known:
+    if not isinstance(value, str):
+        raise said(f"must be {', '.join(known[:-1])} or {known[-1]}, not {describe_type(value)}", unquoted=value)
+    if value not in known:
         raise said(f"unknown arch {quoted(value)}{did_you_mean(value, known) or '; there are ' + ', '.join(known)}")
     return value
 
@@ -197,14 +211,22 @@ def _value(value: Any) -> Any:
     if isinstance(value, str):
         return Value(text=_no_nul(value))
     if isinstance(value, dict):
-        if list(value) == ["from_variable"] and isinstance(value["from_variable"], str) and value["from_variable"]:
-            return Value(from_variable=_name(value["from_variable"]))
-        raise said("must be a string or {from_variable: NAME}, with nothing else in it")
-    if isinstance(value, bool):
-        raise said(f'must be a string, not a boolean; quote it: "{str(value).lower()}"')
-    if isinstance(value, int | float):
-        raise said(f'must be a string, not a number; quote it: "{value}"')
+        return _value_of_variable(value)
+    if isinstance(value, bool | int | float):
+        raise said(f"must be a string, not {describe_type(value)}", unquoted=value)
     raise said(f"must be a string or {{from_variable: NAME}}, not {describe_type(value)}")
+
+
+def _value_of_variable(value: dict[str, Any]) -> Value:
+    if list(value) != ["from_variable"]:
+        raise said("must be a string or {from_variable: NAME}, with nothing else in it")
+    name = value["from_variable"]
+    if not isinstance(name, str):
+        raise said(f"must be a string, not {describe_type(name)}", at=("from_variable",), unquoted=name)
+    try:
+        return Value(from_variable=_name(name))
+    except PydanticCustomError as error:
+        raise said(error.message(), at=("from_variable",)) from error
 
 
 _VALUE_SCHEMA: Final = {

@@ -24,7 +24,7 @@ from sluiceway.runconfig.documents import (
     decode_source,
     fail,
 )
-from sluiceway.runconfig.problems import DocumentPath, Problem, format_path, quoted
+from sluiceway.runconfig.problems import DocumentPath, Problem, describe_type, format_path, quoted
 
 __all__ = ["MAX_ALIAS_CHARACTERS", "MAX_ALIAS_NODES", "parse_yaml"]
 
@@ -98,7 +98,9 @@ class _YamlComposer:
             # Known but unfinished: an alias to it from inside would be endless.
             self._anchors[anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            node = _Node(self._scalar(event, path), Mark(line, column), characters=len(event.value))
+            value = self._scalar(event, path)
+            written = None if isinstance(value, str) else event.value
+            node = _Node(value, Mark(line, column, written=written), characters=len(event.value))
         elif isinstance(event, yaml.SequenceStartEvent):
             _check_tag(event.tag, "seq", line, column)
             node = self._sequence(events, path, Mark(line, column))
@@ -137,7 +139,7 @@ class _YamlComposer:
                 break
             child = self._node(event, events, (*path, len(values)))
             values.append(child.value)
-            marks.append(Mark(*_place(event), child.mark.children))
+            marks.append(child.mark.at(*_place(event)))
             _grow(node, child)
         mark.children = marks
         return node
@@ -159,7 +161,7 @@ class _YamlComposer:
                 self.problems.append(Problem(format_path((*path, key)), line, column, message))
                 continue
             values[key] = child.value
-            marks[key] = Mark(line, column, child.mark.children)
+            marks[key] = child.mark.at(line, column)
             _grow(node, child)
             node.characters += len(key)
         mark.children = marks
@@ -167,17 +169,19 @@ class _YamlComposer:
 
     def _key(self, event: Any, path: DocumentPath, line: int, column: int) -> str:
         if isinstance(event, yaml.AliasEvent):
-            key = self._alias(event, path, line, column).value
+            node = self._alias(event, path, line, column)
+            key, written = node.value, node.mark.written
         elif isinstance(event, yaml.ScalarEvent):
             if event.value == "<<" and event.implicit[0]:
                 fail("merge keys (`<<`) are not YAML 1.2; use jsonnet to share parts", line, column, path)
-            key = self._scalar(event, path)
+            key, written = self._scalar(event, path), event.value
             if event.anchor is not None:
                 self._anchors[event.anchor] = _Node(key, Mark(line, column), characters=len(event.value))
         else:
             fail("a key must be a string, not a list or a map", line, column, path)
         if not isinstance(key, str):
-            fail(f"a key must be a string; quote it: {quoted(event.value)}", line, column, path)
+            hint = f"; quote it: {quoted(written)}" if written is not None else f", not {describe_type(key)}"
+            fail(f"a key must be a string{hint}", line, column, path)
         return key
 
     def _scalar(self, event: Any, path: DocumentPath) -> Any:
@@ -233,7 +237,12 @@ def _resolve_plain(text: str, line: int, column: int, path: DocumentPath) -> Any
     if text[0] not in "0123456789+-.":
         return text
     if _NOT_FINITE.match(text):
-        fail(f"{text} is not a number that a configuration can hold", line, column, path)
+        fail(
+            f"{text} is not a number that a configuration can hold; quote it if it is text",
+            line,
+            column,
+            path,
+        )
     is_integer, is_based = _INTEGER.match(text), _OCTAL_OR_HEX.match(text)
     if not (is_integer or is_based or _FLOAT.match(text)):
         return text
