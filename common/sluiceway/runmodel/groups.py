@@ -11,10 +11,22 @@ from urllib.parse import quote, unquote_to_bytes
 
 from sluiceway.foundation.errors import InvalidInput, Violation
 
-__all__ = ["MAX_GROUP_LENGTH", "canonical", "escape", "faults", "join", "scope_of", "segments", "unescape"]
+__all__ = [
+    "MAX_GROUP_LENGTH",
+    "canonical",
+    "escape",
+    "faults",
+    "is_below",
+    "join",
+    "of_caller",
+    "scope_of",
+    "segments",
+    "unescape",
+]
 
 MAX_GROUP_LENGTH = 1_024
 _HEX = frozenset("0123456789abcdefABCDEF")
+_OWN = ("user", "me")
 
 
 def escape(segment: str) -> str:
@@ -79,6 +91,19 @@ def faults(group: str) -> tuple[str, ...]:
 def scope_of(group: str) -> str:
     """The first two segments of a canonical group: where numbers count. All of it, when it has fewer."""
     return "/".join(group.split("/")[:3])
+
+
+def is_below(group: str, prefix: str) -> bool:
+    """Whether a canonical group is `prefix` or below it: `/user/eve/x` is below `/user/eve`, `/user/evelyn` is not."""
+    return group == prefix or group.startswith(f"{prefix}/")
+
+
+def of_caller(group: str, user_id: str) -> str:
+    """Put the caller's id for `me` in `/user/me` and in what is below it; any other text stays as it is."""
+    if faults(group):
+        return group
+    first, *rest = segments(group)
+    return join("user", user_id, *rest[1:]) if (first, *rest[:1]) == _OWN else group
 
 
 def _segment_fault(segment: str) -> str:

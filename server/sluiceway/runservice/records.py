@@ -83,7 +83,7 @@ def outcomes(*, phases: Collection[int] = (), result: int = 0) -> tuple[int, ...
 
 def active_in(scope: str, phase: int) -> Where:
     """The filter for the runs of a scope that are queued, or running."""
-    return {"active_scope": scope, "outcome": outcomes(phases=(phase,))}
+    return {"scope": scope, "outcome": outcomes(phases=(phase,))}
 
 
 def _is_over(record: pb.RunRecord) -> bool:
@@ -123,20 +123,21 @@ RUN: RecordType[pb.RunRecord] = RecordType(
         # Phase and result in one: one index serves every choice of the two, as lists that are merged.
         Column("outcome", lambda r: _outcome(r.run.phase, r.run.result)),
         Column("created", lambda r: _milliseconds(r.run.create_time)),
-        Column("active_scope", lambda r: None if _is_over(r) else r.scope),
+        Column("scope", lambda r: r.scope),
+        Column("number", lambda r: r.run.number),
         Column("summary", summary_of),
     ),
     indexes=(
         ("created",),
-        ("group", "created"),
         ("outcome", "created"),
+        # Lists of a group, or of a scope, name all outcomes when they want any.
         ("group", "outcome", "created"),
-        ("active_scope", "outcome", "created"),
+        ("scope", "outcome", "created"),
+        ("scope", "number"),
     ),
-    sparse=("active_scope",),
     bodies=Bodies.REMOTE,
     settled=_is_over,
-    version=2,
+    version=3,
 )
 TASK: RecordType[pb.TaskRecord] = RecordType(
     "task",

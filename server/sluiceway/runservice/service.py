@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.datamanager.model import Applied, Emit, Position, Put, Query, Value, View
+from sluiceway.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway.datamanager.port import Database
 from sluiceway.datamanager.queries import Place, place_of, token_of
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
@@ -19,17 +19,9 @@ from sluiceway.runmodel import groups
 from sluiceway.runservice import stamps
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.explaining import Explainer
-from sluiceway.runservice.records import (
-    RUN,
-    TASK,
-    TERMINAL_PHASES,
-    TOPIC_RUNS,
-    group_topic,
-    outcomes,
-    run_topic,
-    task_id,
-)
-from sluiceway.runservice.summaries import run_of_row
+from sluiceway.runservice.listing import check_list, group_filter, page_faults
+from sluiceway.runservice.records import RUN, TASK, TERMINAL_PHASES, TOPIC_RUNS, group_topic, run_topic, task_id
+from sluiceway.runservice.references import resolve
 from sluiceway.runservice.work import KIND_EVENT, tasks_of
 
 __all__ = ["LogBytes", "Logs", "RunServicer"]
@@ -37,11 +29,7 @@ __all__ = ["LogBytes", "Logs", "RunServicer"]
 T = TypeVar("T")
 
 SETUP_STEP = -1
-DEFAULT_PAGE = 100
-MAX_PAGE = 1_000
 MAX_TASKS_PAGE = 2_000
-
-_OWN = "/user/me/"
 
 
 class LogBytes(Protocol):
@@ -90,7 +78,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
         """See the proto."""
-        request.run.group = _own_group(request.run.group)
+        request.run.group = groups.of_caller(request.run.group, current_caller().id)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
         answer_position(str(committed.position))
         return pb.CreateRunResponse(run=committed.value.run)
@@ -99,34 +87,30 @@ class RunServicer(pb_grpc.RunServiceServicer):
         """See the proto."""
         return pb.GetRunResponse(run=await self._run(request.run_id))
 
+    async def ResolveRun(self, request: pb.ResolveRunRequest, context: object) -> pb.ResolveRunResponse:
+        """See the proto."""
+        user_id = current_caller().id
+
+        def read(view: View) -> str:
+            return resolve(view, request.reference, user_id=user_id)
+
+        try:
+            run_id = await self._db.read(read, after=_requested())
+        except NotFound:
+            # This server may be behind.
+            run_id = await self._db.read(read, after=await self._db.linearize())
+        return pb.ResolveRunResponse(run=await self._run(run_id))
+
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
         """See the proto."""
-        where: dict[str, Value | tuple[Value, ...]] = {}
-        found = []
-        group = _own_group(request.group)
-        if group:
-            faults = groups.faults(group)
-            found += [Violation("group", fault) for fault in faults]
-            where["group"] = group if faults else groups.canonical(group)
-        if request.phase not in api.RunPhase.values():
-            found.append(Violation("phase", f"{request.phase} is not known"))
-        if request.result not in api.RunResult.values():
-            found.append(Violation("result", f"{request.result} is not known"))
-        found += _page_faults(request.page_size, MAX_PAGE)
-        if found:
-            raise InvalidInput(found)
-        if request.phase or request.result:
-            where["outcome"] = outcomes(phases=(request.phase,) if request.phase else (), result=request.result)
-        query = Query(where, ("-created",), request.page_size or DEFAULT_PAGE, request.page_token)
-        page = await self._db.read(lambda view: view.rows(RUN, query), after=_requested())
+        wanted = check_list(request, user_id=current_caller().id)
+        answer = await self._db.read(wanted.read, after=_requested())
         answer_position(str(self._db.position))
-        return pb.ListRunsResponse(
-            runs=[run_of_row(run_id, fields) for run_id, fields in page.records], next_page_token=page.next_token
-        )
+        return answer
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
         """See the proto."""
-        found = _page_faults(request.page_size, MAX_TASKS_PAGE)
+        found = page_faults(request.page_size, MAX_TASKS_PAGE)
         if found:
             raise InvalidInput(found)
         await self._run(request.run_id)
@@ -184,13 +168,11 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
         """See the proto."""
-        topic = TOPIC_RUNS
-        group = _own_group(request.group)
-        if group:
-            faults = groups.faults(group)
-            if faults:
-                raise InvalidInput([Violation("group", fault) for fault in faults])
-            topic = group_topic(groups.canonical(group))
+        found: list[Violation] = []
+        group, prefix = group_filter(request.group, request.group_prefix, user_id=current_caller().id, found=found)
+        if found:
+            raise InvalidInput(found)
+        topic = group_topic(group) if group else TOPIC_RUNS
         if request.after:
             after = _parse("after", request.after)
         else:
@@ -198,7 +180,11 @@ class RunServicer(pb_grpc.RunServiceServicer):
             yield pb.WatchRunsResponse(position=str(after))
         async with aclosing(_subscription(self._db, after, topic)) as applied:
             async for each in applied:
-                events = [event for event in _events(each) if not group or topic == group_topic(event.group)]
+                events = [
+                    event
+                    for event in _events(each)
+                    if (not group or event.group == group) and (not prefix or groups.is_below(event.group, prefix))
+                ]
                 if events:
                     yield pb.WatchRunsResponse(position=str(each.position), events=events)
 
@@ -348,22 +334,9 @@ def _parse(path: str, text: str) -> Position:
         raise InvalidInput([Violation(path, f"{text!r} is not a position")]) from cause
 
 
-def _page_faults(size: int, limit: int) -> list[Violation]:
-    if 0 <= size <= limit:
-        return []
-    return [Violation("page_size", f"it must be 1 to {limit}, or 0 for the default, not {size}")]
-
-
 def _no_run(run_id: str) -> NotFound:
     return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)
 
 
 def _no_task(run_id: str, task: str) -> NotFound:
     return NotFound(f"run {run_id!r} has no task {task!r}", resource_type="task", resource_name=task)
-
-
-def _own_group(group: str) -> str:
-    """Put the caller's id for `me`: the command line knows a token, not whose it is."""
-    if not group.startswith(_OWN):
-        return group
-    return f"{groups.join('user', current_caller().id)}/{group.removeprefix(_OWN)}"

@@ -76,19 +76,37 @@ class GetRunResponse(_message.Message):
     run: _run_pb2.Run
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
+class ResolveRunRequest(_message.Message):
+    __slots__ = ("reference",)
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    def __init__(self, reference: _Optional[str] = ...) -> None: ...
+
+class ResolveRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: _run_pb2.Run
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
+
 class ListRunsRequest(_message.Message):
-    __slots__ = ("group", "phase", "result", "page_size", "page_token")
+    __slots__ = ("group", "phase", "result", "page_size", "page_token", "group_prefix", "created_since", "created_until")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    GROUP_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    CREATED_SINCE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     group: str
     phase: _run_pb2.RunPhase
     result: _run_pb2.RunResult
     page_size: int
     page_token: str
-    def __init__(self, group: _Optional[str] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., result: _Optional[_Union[_run_pb2.RunResult, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    group_prefix: str
+    created_since: _timestamp_pb2.Timestamp
+    created_until: _timestamp_pb2.Timestamp
+    def __init__(self, group: _Optional[str] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., result: _Optional[_Union[_run_pb2.RunResult, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., group_prefix: _Optional[str] = ..., created_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")
@@ -151,12 +169,14 @@ class WatchRunResponse(_message.Message):
     def __init__(self, position: _Optional[str] = ..., run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_run_pb2.Task, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[_run_pb2.RunEvent, _Mapping]]] = ...) -> None: ...
 
 class WatchRunsRequest(_message.Message):
-    __slots__ = ("after", "group")
+    __slots__ = ("after", "group", "group_prefix")
     AFTER_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    GROUP_PREFIX_FIELD_NUMBER: _ClassVar[int]
     after: str
     group: str
-    def __init__(self, after: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
+    group_prefix: str
+    def __init__(self, after: _Optional[str] = ..., group: _Optional[str] = ..., group_prefix: _Optional[str] = ...) -> None: ...
 
 class WatchRunsResponse(_message.Message):
     __slots__ = ("position", "events")

@@ -46,6 +46,11 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ResolveRun = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/ResolveRun',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ResolveRunRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ResolveRunResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/ListRuns',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListRunsRequest.SerializeToString,
@@ -137,8 +142,17 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveRun(self, request, context):
+        """Finds the run that a person means: by its number, the beginning of its id, or `@last`. The other methods take ids only. May be
+        repeated; `@last` may then be another run. INVALID_ARGUMENT: the reference has none of these forms. NOT_FOUND: there is no such run.
+        FAILED_PRECONDITION `RUN_REFERENCE_AMBIGUOUS`: several runs match; the message names the first of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRuns(self, request, context):
-        """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: a filter is wrong, or the page token is not of this list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,6 +261,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ResolveRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveRun,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ResolveRunRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ResolveRunResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
@@ -370,6 +389,33 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/GetRun',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/ResolveRun',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ResolveRunRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ResolveRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

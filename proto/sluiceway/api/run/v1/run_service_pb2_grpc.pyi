@@ -45,8 +45,13 @@ class RunServiceStub:
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """Shows a run. May be repeated. NOT_FOUND: there is none."""
+    ResolveRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ResolveRunRequest, _run_service_pb2.ResolveRunResponse]
+    """Finds the run that a person means: by its number, the beginning of its id, or `@last`. The other methods take ids only. May be
+    repeated; `@last` may then be another run. INVALID_ARGUMENT: the reference has none of these forms. NOT_FOUND: there is no such run.
+    FAILED_PRECONDITION `RUN_REFERENCE_AMBIGUOUS`: several runs match; the message names the first of them.
+    """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
-    """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: the page token is not of this list."""
+    """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: a filter is wrong, or the page token is not of this list."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListTasksRequest, _run_service_pb2.ListTasksResponse]
     """Lists the tasks of a run, by level and name. May be repeated. NOT_FOUND: there is no such run."""
     GetTask: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetTaskRequest, _run_service_pb2.GetTaskResponse]
@@ -102,8 +107,13 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """Shows a run. May be repeated. NOT_FOUND: there is none."""
+    ResolveRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ResolveRunRequest, _run_service_pb2.ResolveRunResponse]  # type: ignore[assignment]
+    """Finds the run that a person means: by its number, the beginning of its id, or `@last`. The other methods take ids only. May be
+    repeated; `@last` may then be another run. INVALID_ARGUMENT: the reference has none of these forms. NOT_FOUND: there is no such run.
+    FAILED_PRECONDITION `RUN_REFERENCE_AMBIGUOUS`: several runs match; the message names the first of them.
+    """
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: the page token is not of this list."""
+    """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: a filter is wrong, or the page token is not of this list."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListTasksRequest, _run_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Lists the tasks of a run, by level and name. May be repeated. NOT_FOUND: there is no such run."""
     GetTask: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetTaskRequest, _run_service_pb2.GetTaskResponse]  # type: ignore[assignment]
@@ -170,12 +180,23 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """Shows a run. May be repeated. NOT_FOUND: there is none."""
 
     @_abc_1.abstractmethod
+    def ResolveRun(
+        self,
+        request: _run_service_pb2.ResolveRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ResolveRunResponse, _abc.Awaitable[_run_service_pb2.ResolveRunResponse]]:
+        """Finds the run that a person means: by its number, the beginning of its id, or `@last`. The other methods take ids only. May be
+        repeated; `@last` may then be another run. INVALID_ARGUMENT: the reference has none of these forms. NOT_FOUND: there is no such run.
+        FAILED_PRECONDITION `RUN_REFERENCE_AMBIGUOUS`: several runs match; the message names the first of them.
+        """
+
+    @_abc_1.abstractmethod
     def ListRuns(
         self,
         request: _run_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListRunsResponse, _abc.Awaitable[_run_service_pb2.ListRunsResponse]]:
-        """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: the page token is not of this list."""
+        """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: a filter is wrong, or the page token is not of this list."""
 
     @_abc_1.abstractmethod
     def ListTasks(
