@@ -281,7 +281,7 @@ def several_servers(
         here.token = (folder / "server-0" / "admin.token").read_text().strip()
         for number in range(count):
             work = folder / f"executor-{number}"
-            command = ["executor", "--server", here.grpc[number], "--id", ids[number], "--slots", str(slots)]
+            command = ["executor", "run", "--server", here.grpc[number], "--id", ids[number], "--slots", str(slots)]
             command += ["--token-file", str(folder / "server-0" / "executor.token"), "--work-dir", str(work)]
             process = Process(f"executor-{number}", [*SLUICE, *command], folder / f"executor-{number}.log")
             here.executors.append(process)

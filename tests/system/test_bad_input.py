@@ -143,7 +143,7 @@ def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path, here: Instal
         for each in (
             ("standalone", "--data-dir", folder, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"),
             server(folder, etcd=etcd.endpoint, storage=f"posix:{tmp_path / 'objects'}"),
-            ("executor", "--server", here.state["grpc"], "--token-file", token, "--work-dir", folder),
+            ("executor", "run", "--server", here.state["grpc"], "--token-file", token, "--work-dir", folder),
         ):
             assert str(folder) in sentence_of(command(*each))
     assert file.read_text() == "of somebody"
@@ -194,6 +194,10 @@ def test_standalone_without_an_etcd_program_says_what_to_install(tmp_path: Path)
         pytest.param("admin", (), "executor", id="a token of a person"),
         pytest.param("executor", ("--driver", "warp"), "warp", id="an unknown driver"),
         pytest.param("executor", ("--label", "nothing"), "KEY=VALUE", id="half a label"),
+        pytest.param("executor", ("--archs", "amd64,vax"), "vax", id="an unknown architecture"),
+        pytest.param("executor", ("--ca-file", "/nothing"), "/nothing", id="no file of certificates"),
+        pytest.param("executor", ("--ca-file", "/etc/hostname"), "no certificate", id="a file without certificates"),
+        pytest.param("executor", ("--memory", "much"), "--memory", id="an amount of memory that is none"),
         pytest.param("executor", ("--id", "a b/c"), "executor_id", id="an impossible id"),
         pytest.param("executor", ("--local-repositories", "/nothing"), "/nothing", id="no folder of repositories"),
     ],
@@ -205,7 +209,7 @@ def test_an_executor_that_cannot_be_taken_ends_with_one_sentence(
     if token is not None:
         file.write_text({"executor": here.executor_token, "admin": here.token}.get(token, token))
     known = ("--server", here.state["grpc"], "--token-file", file, "--work-dir", tmp_path / "work")
-    assert words in sentence_of(command("executor", *known, *options))
+    assert words in sentence_of(command("executor", "run", *known, *options))
 
 
 def test_an_executor_without_bubblewrap_says_so(here: Installation, tmp_path: Path) -> None:
@@ -215,7 +219,7 @@ def test_an_executor_without_bubblewrap_says_so(here: Installation, tmp_path: Pa
     token = here.data / "executor.token"
     options = ["--server", here.state["grpc"], "--token-file", str(token), "--work-dir", str(tmp_path / "work")]
     done = subprocess.run(
-        [*hidden, *SLUICE, "executor", "--id", "without", *options],
+        [*hidden, *SLUICE, "executor", "run", "--id", "without", *options],
         capture_output=True,
         text=True,
         timeout=30,
@@ -377,7 +381,7 @@ def test_a_full_disk_is_named_by_every_process_that_starts_on_it(
 ) -> None:
     filling = fill(small_disk)
     token = here.data / "executor.token"
-    executor = ("executor", "--server", here.state["grpc"], "--token-file", token, "--id", "full")
+    executor = ("executor", "run", "--server", here.state["grpc"], "--token-file", token, "--id", "full")
     for each in (
         (*executor, "--work-dir", small_disk / "executor"),
         ("standalone", "--data-dir", small_disk / "all", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"),

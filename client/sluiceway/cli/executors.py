@@ -1,12 +1,12 @@
-"""`sluice executor`: run one (`sluice executor --server ...`), or see and steer those of a server."""
+"""`sluice executor ...`: run an executor, and list, drain and delete those of a server."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sluiceway.cli import processes
 from sluiceway.cli.connecting import ServerOption, TokenOption, with_client
@@ -18,49 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+class ExecutorCommands(TyperGroup):
+    """The group's commands. Options in front of them are those of `run`, as in `sluice executor --server ...`.
+
+    That was how an executor was started before there was `run`. With another command behind them they are refused: it
+    would ignore them, and ask the server that the environment names.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `sluice executor --server ...` for `sluice executor run --server ...`."""
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            command = next((word for word in args if word in self.commands and word != "run"), None)
+            if command is not None:
+                ctx.fail(f"options stand behind the command: sluice executor {command} [OPTIONS]")
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=ExecutorCommands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 ExecutorId = Annotated[str, typer.Argument(metavar="EXECUTOR", help="The executor's id.")]
 
-
-@app.callback()
-def executor(
-    context: typer.Context,
-    server: Annotated[str | None, typer.Option(help="The server's gRPC address, HOST:PORT.")] = None,
-    token_file: Annotated[Path | None, typer.Option(help="A file that holds a token of the group.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="The group that its token should be of; another one is refused.")
-    ] = None,
-    id_: Annotated[str | None, typer.Option("--id", help="Its id in the group; the host's name if none.")] = None,
-    driver: Annotated[str, typer.Option(help="Drivers, the default first: sandbox, host.")] = "sandbox",
-    slots: Annotated[int, typer.Option(min=1, max=1000, help="Tasks at a time.")] = 2,
-    work_dir: Annotated[Path | None, typer.Option(help="Where it keeps its journal, logs and workspaces.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; what tasks may ask for.")] = None,
-    local_repositories: Annotated[
-        Path | None, typer.Option(help="Tasks may clone the repositories below this folder.")
-    ] = None,
-) -> None:
-    """Run an executor, until SIGTERM drains it."""
-    if context.invoked_subcommand is not None:
-        return
-    if server is None or token_file is None or work_dir is None:
-        missing = [
-            name
-            for name, value in (("--server", server), ("--token-file", token_file), ("--work-dir", work_dir))
-            if value is None
-        ]
-        raise typer.BadParameter(f"to run an executor, give {', '.join(missing)}; `--help` lists the other commands")
-    processes.executor(
-        server=server,
-        token_file=token_file,
-        group=group,
-        id_=id_,
-        drivers=driver,
-        slots=slots,
-        work_dir=work_dir,
-        labels=label or [],
-        local_repositories=local_repositories,
-    )
+app.command("run")(processes.executor)
 
 
 @app.command("list")

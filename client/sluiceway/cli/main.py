@@ -56,7 +56,7 @@ app.add_typer(
     name="config",
     help="Check, render and draw run configurations, offline.",
 )
-app.add_typer(executors.app, name="executor", help="Run an executor, or see and steer those of a server.")
+app.add_typer(executors.app, name="executor", help="Run an executor; list, drain and delete those of a server.")
 app.add_typer(
     typer.Typer(cls=_loaded_later(_database_commands), no_args_is_help=True, rich_markup_mode=None),
     name="db",

@@ -44,7 +44,7 @@ def standalone(
         data_dir=data_dir.absolute(),
         http=http,
         grpc=grpc,
-        etcd=_endpoints(etcd),
+        etcd=_names(etcd or ""),
         object_storage=object_storage or "",
         executors=executors,
         slots=slots,
@@ -81,7 +81,7 @@ def server(
 
     settings = ServerSettings(
         data_dir=data_dir.absolute(),
-        etcd=_endpoints(etcd),
+        etcd=_names(etcd or ""),
         object_storage=object_storage,
         grpc=grpc,
         executor_grpc=executor_grpc,
@@ -105,18 +105,48 @@ def gateway(
 
 
 def executor(
-    *,
-    server: str,
-    token_file: Path,
-    group: str | None,
-    id_: str | None,
-    drivers: str,
-    slots: int,
-    work_dir: Path,
-    labels: list[str],
-    local_repositories: Path | None,
+    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The gRPC address of a server.")],
+    token_file: Annotated[Path, typer.Option(help="A file with a token of the executor group.")],
+    work_dir: Annotated[Path, typer.Option(help="Where it keeps its journal, logs and workspaces.")],
+    group: Annotated[
+        str | None, typer.Option(help="Refuse a token of another group than this one; any group if not given.")
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="Its id in the group; the host name if not given.")] = None,
+    driver: Annotated[
+        str, typer.Option(help="sandbox or host, or both with a comma; the first one runs the tasks.")
+    ] = "sandbox",
+    slots: Annotated[int, typer.Option(min=1, max=1000, help="How many tasks run at the same time.")] = 2,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label that tasks can require.")
+    ] = None,
+    archs: Annotated[
+        str | None, typer.Option(metavar="ARCH,...", help="Architectures of tasks it takes; its own if not given.")
+    ] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="It may vanish for good, and its siblings clean up after it.")
+    ] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Connect by TLS, and trust the certificates in this PEM file.")
+    ] = None,
+    local_repositories: LocalRepositories = None,
+    network: Annotated[bool, typer.Option("--network/--no-network", help="Whether tasks can use the network.")] = True,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Of a task that sets none, such as 2Gi; a share of the machine if not given."
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes and threads of a task.")] = 4096,
+    spool_limit: Annotated[
+        str, typer.Option(metavar="SIZE", help="Log on disk that is not stored yet; beyond it tasks are slowed.")
+    ] = "4Gi",
+    min_free_disk: Annotated[
+        str, typer.Option(metavar="SIZE", help="With less free disk, the task that uses most of it is ended.")
+    ] = "512Mi",
+    setup_seconds: Annotated[float, typer.Option(min=1, help="How long a pod may take to start.")] = 600.0,
+    always_seconds: Annotated[float, typer.Option(min=1, help="For all `always` steps of a task that failed.")] = 300.0,
 ) -> None:
-    """Run an executor, until SIGTERM drains it."""
+    """Run an executor until SIGTERM: it takes no more tasks then, and ends when those that run are over."""
     import errno
     import socket
 
@@ -124,20 +154,26 @@ def executor(
     from sluiceway.foundation.lifecycle import run_process
     from sluiceway.foundation.logging import set_up_logging
 
-    pairs = [label.partition("=") for label in labels]
-    wrong = [key for key, equals, _ in pairs if not key or not equals]
-    if wrong:
-        raise InvalidInput(f'--label takes KEY=VALUE, not "{wrong[0]}"')
     settings = ExecutorSettings(
         server=server,
         token_file=token_file,
         group=group,
         executor_id=id_ or socket.gethostname(),
-        drivers=tuple(name.strip() for name in drivers.split(",") if name.strip()),
+        drivers=_names(driver),
         slots=slots,
         work_dir=work_dir.absolute(),
-        labels={key: value for key, _, value in pairs},
+        labels=_labels(label or []),
+        archs=_names(archs or ""),
+        dynamic=dynamic,
+        ca_file=ca_file,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
+        network=network,
+        memory_bytes=0 if memory is None else _bytes("--memory", memory),
+        processes=processes,
+        spool_limit_bytes=_bytes("--spool-limit", spool_limit),
+        min_free_disk_bytes=_bytes("--min-free-disk", min_free_disk),
+        setup_seconds=setup_seconds,
+        always_seconds=always_seconds,
     )
 
     async def work(stop: Stop) -> None:
@@ -154,5 +190,23 @@ def executor(
     raise typer.Exit(run_process(work))
 
 
-def _endpoints(etcd: str | None) -> tuple[str, ...]:
-    return tuple(endpoint.strip() for endpoint in (etcd or "").split(",") if endpoint.strip())
+def _names(text: str) -> tuple[str, ...]:
+    """Split a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, pairs, strict=True):
+        if not key or not equals:
+            raise InvalidInput(f'--label takes KEY=VALUE, not "{text}"')
+    return {key: value for key, _, value in pairs}
+
+
+def _bytes(option: str, text: str) -> int:
+    from sluiceway.runconfig.quantities import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise InvalidInput(f'{option}: "{text}" {error}') from error

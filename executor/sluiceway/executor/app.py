@@ -23,7 +23,7 @@ import structlog
 from sluiceway.executor.assignments import Assignments
 from sluiceway.executor.disk import DiskGuard
 from sluiceway.executor.drivers.host import HostDriver
-from sluiceway.executor.drivers.machine import default_memory_bytes
+from sluiceway.executor.drivers.machine import ARCHS, default_memory_bytes
 from sluiceway.executor.drivers.port import Driver, Limits
 from sluiceway.executor.drivers.sandbox import SandboxDriver, SandboxSettings
 from sluiceway.executor.journal import Journal
@@ -199,6 +199,13 @@ def _check(settings: ExecutorSettings) -> None:
         violations.append(Violation("token_file", f"{settings.token_file} is no file"))
     elif settings.token_file is not None and (fault := _token_fault(settings.token_file)):
         violations.append(Violation("token_file", f"{settings.token_file} {fault}"))
+    if settings.ca_file is not None and (fault := _ca_fault(settings.ca_file)):
+        violations.append(Violation("ca_file", f"{settings.ca_file} {fault}"))
+    violations += [
+        Violation("archs", f'"{name}" is unknown: there are {", ".join(ARCHS)}')
+        for name in settings.archs
+        if name not in ARCHS
+    ]
     if violations:
         raise InvalidInput(violations)
 
@@ -212,6 +219,14 @@ def _token_fault(file: Path) -> str:
         return "is empty"
     # gRPC takes no other bytes in a header, and would say so anew at every connection.
     return "" if token.isascii() and token.isprintable() else "holds characters that no token has; copy it again"
+
+
+def _ca_fault(file: Path) -> str:
+    try:
+        found = b"-----BEGIN CERTIFICATE-----" in file.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if found else "holds no certificate in PEM form"
 
 
 @contextlib.contextmanager

@@ -207,8 +207,8 @@ class _Standalone:
     def _executor(self, number: int) -> ChildSpec:
         id_ = f"executor-{number}"
         work = self._data / "executors" / id_
-        command = ["executor", "--server", self._grpc, "--token-file", str(self._data / "executor.token"), "--id", id_]
-        command += ["--group", "default", "--driver", "sandbox", "--slots", str(self._settings.slots)]
+        command = ["executor", "run", "--server", self._grpc, "--token-file", str(self._data / "executor.token")]
+        command += ["--id", id_, "--group", "default", "--driver", "sandbox", "--slots", str(self._settings.slots)]
         command += ["--work-dir", str(work)]
         if self._settings.local_repositories is not None:
             command += ["--local-repositories", str(self._settings.local_repositories)]

@@ -328,6 +328,23 @@ async def test_login_remembers_a_token_that_the_server_takes_and_no_other(place:
     assert (await sluice("run", "list")).code == 0
 
 
+@pytest.mark.parametrize("command", ["list", "drain", "delete"])
+async def test_server_given_before_a_command_is_refused_and_not_ignored(place: Place, command: str) -> None:
+    result = await place.sluice("executor", "--server", "127.0.0.1:1", command, *([] if command == "list" else ["e1"]))
+    assert result.code == 2
+    assert result.out == b""
+    assert f"sluice executor {command} [OPTIONS]" in result.err
+
+
+async def test_help_of_the_executor_commands_shows_the_options_of_one_only(place: Place) -> None:
+    help_ = (await place.sluice("executor", "--help")).out.decode()
+    assert "--token-file" not in help_
+    assert "run" in help_.split()
+    help_ = (await place.sluice("executor", "run", "--help")).out.decode()
+    for option in ("--archs", "--dynamic", "--ca-file", "--memory", "--no-network", "--label", "--min-free-disk"):
+        assert option in help_, option
+
+
 async def test_wrong_command_line_ends_with_2(place: Place) -> None:
     assert (await place.sluice("run", "get")).code == 2
     assert (await place.sluice("config", "nobody")).code == 2

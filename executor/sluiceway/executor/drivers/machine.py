@@ -6,7 +6,10 @@ import os
 import platform
 from collections.abc import Sequence
 
-__all__ = ["default_memory_bytes", "machine_archs"]
+__all__ = ["ARCHS", "default_memory_bytes", "machine_archs"]
+
+ARCHS = ("amd64", "arm64", "arm", "386")
+"""The architectures that a task can ask for (run-config.md, `runtime.arch`)."""
 
 _ARCHS: dict[str, tuple[str, ...]] = {
     "x86_64": ("amd64", "386"),
