@@ -14,7 +14,6 @@ class TcpProxy:
     """Forwards bytes both ways until told otherwise.
 
     Attributes:
-        mute_answers: when set, what the server says is withheld (not dropped: it goes through when unset).
         requests_seen: bytes that went to the server so far.
     """
 
@@ -23,8 +22,9 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._audible = asyncio.Event()
-        self._audible.set()
+        self._flowing = {True: asyncio.Event(), False: asyncio.Event()}
+        for flowing in self._flowing.values():
+            flowing.set()
         self.requests_seen = 0
 
     @property
@@ -33,10 +33,22 @@ class TcpProxy:
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def mute_answers(self) -> None:
-        self._audible.clear()
+        """Withhold what the server says; it goes through when unmuted."""
+        self._flowing[False].clear()
 
     def unmute_answers(self) -> None:
-        self._audible.set()
+        self._flowing[False].set()
+
+    def mute_requests(self) -> None:
+        """Withhold what clients say, for good."""
+        self._flowing[True].clear()
+
+    def connected(self) -> object:
+        """Hear of a new connection; the answer is passed to `passes`."""
+        return None
+
+    def passes(self, connection: object, data: bytes, *, is_request: bool) -> None:
+        """Hear of bytes that are about to be passed on."""
 
     def cut(self) -> None:
         """Reset every connection; new ones are taken."""
@@ -59,13 +71,14 @@ class TcpProxy:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(client_writer)
+        connection = self.connected()
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
             self._writers.add(server_writer)
             with contextlib.suppress(OSError):
                 await asyncio.gather(
-                    self._copy(client_reader, server_writer, is_request=True),
-                    self._copy(server_reader, client_writer, is_request=False),
+                    self._copy(connection, client_reader, server_writer, is_request=True),
+                    self._copy(connection, server_reader, client_writer, is_request=False),
                 )
             server_writer.transport.abort()
         except (OSError, asyncio.CancelledError):
@@ -74,12 +87,14 @@ class TcpProxy:
             client_writer.transport.abort()
             self._tasks.discard(task)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_request: bool) -> None:
+    async def _copy(
+        self, connection: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_request: bool
+    ) -> None:
         while data := await reader.read(65536):
             if is_request:
                 self.requests_seen += len(data)
-            else:
-                await self._audible.wait()
+            await self._flowing[is_request].wait()
+            self.passes(connection, data, is_request=is_request)
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError

@@ -1,9 +1,13 @@
-"""What a channel repeats by itself, and what it never does."""
+"""What a channel repeats by itself and what it never does, and that gRPC knows the options that we name."""
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
+import grpc
 import pytest
 from google.protobuf import descriptor_pool
 
@@ -35,3 +39,32 @@ def test_the_service_config_balances_and_repeats_on_unavailable_only() -> None:
     assert methods["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert {"service": "sluiceway.api.run.v1.RunService", "method": "GetRun"} in methods["name"]
     assert {"service": "sluiceway.api.run.v1.RunService", "method": "DeleteLogs"} not in methods["name"]
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def options_in(source: str) -> Iterator[str]:
+    """Find the names in pairs such as `("grpc.keepalive_time_ms", 30_000)`."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Tuple(elts=[ast.Constant(value=str(name)), _]) if name.startswith("grpc."):
+                yield name
+
+
+def is_known(option: str) -> bool:
+    """Whether the core library has the name, to its end, among its strings."""
+    (library,) = (Path(grpc.__file__).parent / "_cython").glob("cygrpc*.so")
+    return option.encode() + b"\0" in library.read_bytes()
+
+
+def test_grpc_has_every_option_that_is_set_anywhere() -> None:
+    files = [path for root in ("common", "server", "executor", "client") for path in (ROOT / root).rglob("*.py")]
+    found = {name for path in files for name in options_in(path.read_text())}
+    assert "grpc.http2.min_ping_interval_without_data_ms" in found
+    assert {name for name in found if not is_known(name)} == set()
+
+
+def test_option_that_grpc_does_not_have_is_seen() -> None:
+    source = 'OPTIONS = (("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),)'
+    assert [name for name in options_in(source) if not is_known(name)]
