@@ -138,7 +138,7 @@ class _Loading:
 
 def check_document(document: Document, source_path: str = "") -> LoadResult:
     """Fit a document to the model and check it; all faults are in the result."""
-    problems = _Problems(document)
+    problems = _Problems(document, warnings=list(document.warnings))
     config: Config | None = None
     try:
         config = Config.model_validate(document.value)

@@ -62,12 +62,13 @@ class Mark:
 
 @dataclass(slots=True)
 class Document:
-    """A document's value, and where each node of it stands in the text."""
+    """A document's value, where each node of it stands in the text, and what was doubtful in the text itself."""
 
     value: Any
     _find_marks: Callable[[], Mark | None] = field(default=lambda: None)
     _marks: Mark | None = None
     _looked: bool = False
+    warnings: tuple[Problem, ...] = ()
 
     def position(self, path: DocumentPath) -> tuple[int, int] | None:
         """Tell line and column of the node at `path`, or of the nearest one above it; None without lines."""

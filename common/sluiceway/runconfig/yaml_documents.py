@@ -1,8 +1,9 @@
 """YAML 1.2 to document.
 
-PyYAML's loaders speak YAML 1.1, in which `on` is true and `010` is 8, and let a duplicate key win in silence. So only
-the events of its C parser are used, and the nodes are composed and resolved here: YAML 1.2's core schema, string keys,
-duplicate keys refused, no foreign tags, no merge keys, one document. What an alias would expand to is counted (nodes
+PyYAML's loaders follow YAML 1.1, in which `on` is true and `010` is 8, and let a duplicate key win in silence. So only
+the events of its C parser are used, and the nodes are composed and resolved here: the core schema of YAML 1.2, string
+keys, duplicate keys refused, no foreign tags, no merge keys, one document. `yaml_characters` hides from the parser what
+it takes for line breaks and YAML 1.2 does not. What an alias would expand to is counted (nodes
 and characters), so that "a billion laughs" costs nothing. Aliased nodes are shared objects: never change one. Pure.
 """
 
@@ -25,6 +26,7 @@ from sluiceway.runconfig.documents import (
     fail,
 )
 from sluiceway.runconfig.problems import DocumentPath, Problem, describe_type, format_path, quoted
+from sluiceway.runconfig.yaml_characters import Masked, find_control, mask, position_at
 
 __all__ = ["MAX_ALIAS_CHARACTERS", "MAX_ALIAS_NODES", "parse_yaml"]
 
@@ -40,21 +42,50 @@ def parse_yaml(source: bytes) -> Document:
         DocumentError: it is not one, or exceeds a limit. All duplicate keys are named; any other fault ends it.
     """
     text = decode_source(source)
-    composer = _YamlComposer()
+    control = find_control(text)
+    if control is not None:
+        code = ord(text[control])
+        fail(
+            f'a control character (U+{code:04X}); write "\\x{code:02X}" in double quotes',
+            *position_at(text, control),
+        )
+    masked = mask(text)
+    composer = _YamlComposer(masked)
     try:
-        node = composer.compose(yaml.parse(text, Loader=yaml.CSafeLoader))
+        node = composer.compose(yaml.parse(masked.text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as cause:
-        mark = cause.problem_mark or cause.context_mark
-        message = " ".join(filter(None, (cause.context, cause.problem)))
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise DocumentError([Problem("", line, column, f"not YAML: {message}")]) from cause
-    except yaml.reader.ReaderError as cause:
-        line = text.count("\n", 0, cause.position) + 1
-        raise DocumentError([Problem("", line, None, f"not YAML: {cause.reason}")]) from cause
+        raise _syntax_error(cause, text) from cause
+    stray = masked.find_stray(composer.quoted_spans)
+    if stray is not None:
+        composer.problems.append(_stray_character(text, stray))
     if composer.problems:
         raise DocumentError(composer.problems)
     mark_tree = node.mark
-    return Document(node.value, lambda: mark_tree)
+    return Document(node.value, lambda: mark_tree, warnings=tuple(composer.warnings))
+
+
+def _stray_character(text: str, index: int) -> Problem:
+    line, column = position_at(text, index)
+    code = ord(text[index])
+    what = "a byte order mark" if code == 0xFEFF else "a character that cannot be seen"
+    message = f'{what} (U+{code:04X}) outside of quotes; remove it, or write "\\u{code:04X}" in double quotes'
+    return Problem("", line, column, message)
+
+
+def _syntax_error(cause: yaml.MarkedYAMLError, text: str) -> DocumentError:
+    mark = cause.problem_mark or cause.context_mark
+    message = " ".join(filter(None, (cause.context, cause.problem)))
+    if mark is None:
+        return DocumentError([Problem("", None, None, f"not YAML: {message}")])
+    found = text[mark.index : mark.index + 1]
+    if cause.problem == "found character that cannot start any token":
+        if found == "\t":
+            message = "a tab where only spaces may stand; YAML is indented with spaces"
+        else:
+            message = f"a text cannot begin with {quoted(found)}; quote it"
+    elif cause.problem == "found incompatible YAML document":
+        message = "this version of YAML is not known; the rules of YAML 1.2 hold here"
+    return DocumentError([Problem("", mark.line + 1, mark.column + 1, f"not YAML: {message}")])
 
 
 @dataclass(slots=True)
@@ -69,8 +100,11 @@ class _Node:
 
 
 class _YamlComposer:
-    def __init__(self) -> None:
+    def __init__(self, masked: Masked) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.quoted_spans: list[tuple[int, int]] = []
+        self._masked = masked
         self._anchors: dict[str, _Node | None] = {}
         self._alias_nodes = 0
         self._alias_characters = 0
@@ -81,6 +115,9 @@ class _YamlComposer:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     fail("the file has more than one YAML document", *_place(event))
+                if event.version == (1, 1):
+                    message = "this is read by the rules of YAML 1.2: `yes` and `on` are strings, `0644` is decimal"
+                    self.warnings.append(Problem("", *_place(event), message))
             elif isinstance(event, yaml.NodeEvent):
                 root = self._node(event, events, ())
         if root is None:
@@ -186,7 +223,9 @@ class _YamlComposer:
 
     def _scalar(self, event: Any, path: DocumentPath) -> Any:
         line, column = _place(event)
-        text: str = event.value
+        text = self._masked.restored(event.value)
+        if event.style in ("'", '"'):
+            self.quoted_spans.append((event.start_mark.index, event.end_mark.index))
         tag: str | None = event.tag
         if tag is None or tag == "!":
             # Plain scalars are resolved; quoted, block and `!` ones are strings.
