@@ -318,6 +318,7 @@ class Run:
         timed_out: the run's own `timeout` passed while tasks were left.
         approval_waited: how long nothing but an approval was waited for, ended waits only; `timeout` does not count it.
         approval_wait_since: since when nothing but an approval is waited for now.
+        work_start_time: when the first of its tasks was given to an executor.
         config_digest: of the rendered configuration; an approval is for exactly this.
     """
 
@@ -343,6 +344,7 @@ class Run:
     approval_wait_since: datetime | None = None
     enqueue_time: datetime | None = None
     start_time: datetime | None = None
+    work_start_time: datetime | None = None
     end_time: datetime | None = None
     created_by: str = ""
     source: Source = Source()

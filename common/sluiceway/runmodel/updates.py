@@ -195,7 +195,11 @@ def _taken_up(state: RunState, task: Task, assignment: Assignment) -> Change:
         runnable_since=None,
         start_time=assignment.start_time,
     )
-    return Change(before=state, state=state.with_task(running).with_assignment(assignment), assignments=(assignment,))
+    taken = state
+    if state.run.work_start_time is None:
+        # No rule reads it, so what the state remembers stays true.
+        taken = replace(state, run=replace(state.run, work_start_time=assignment.assign_time))
+    return Change(before=state, state=taken.with_task(running).with_assignment(assignment), assignments=(assignment,))
 
 
 # --- the executor -------------------------------------------------------------------------------------------------

@@ -163,6 +163,7 @@ def decode_run(record: pb.RunRecord) -> model.Run:
         approval_wait_since=stamps.read_time(run.approval_wait_since) if run.HasField("approval_wait_since") else None,
         enqueue_time=stamps.read_time(run.enqueue_time) if run.HasField("enqueue_time") else None,
         start_time=stamps.read_time(run.start_time) if run.HasField("start_time") else None,
+        work_start_time=stamps.read_time(run.work_start_time) if run.HasField("work_start_time") else None,
         end_time=stamps.read_time(run.end_time) if run.HasField("end_time") else None,
         created_by=run.created_by,
         source=decode_source(run.source),
@@ -217,7 +218,7 @@ def encode_run(
     if run.approval_waited:
         stamps.put_duration(message.approval_waited, run.approval_waited)
     message.ClearField("approval_wait_since")
-    for name in ("create_time", "approval_wait_since", "enqueue_time", "start_time", "end_time"):
+    for name in ("create_time", "approval_wait_since", "enqueue_time", "start_time", "work_start_time", "end_time"):
         value = getattr(run, name)
         if value is not None:
             stamps.put_time(getattr(message, name), value)

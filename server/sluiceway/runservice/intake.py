@@ -49,6 +49,8 @@ _SERVERS_FIELDS = (
     "approval_waited",
     "timed_out",
     "task_count",
+    "work_start_time",
+    "waiting",
 )
 
 

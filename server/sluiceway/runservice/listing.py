@@ -18,8 +18,10 @@ from sluiceway.datamanager.model import Query, Value, View
 from sluiceway.datamanager.queries import Place, place_of, plan_list, token_of
 from sluiceway.foundation.errors import InvalidInput, Violation
 from sluiceway.runmodel import groups
+from sluiceway.runmodel.model import MAX_TASKS
 from sluiceway.runservice.records import RUN, outcomes
 from sluiceway.runservice.summaries import run_of_row
+from sluiceway.runservice.waits import put_waits
 
 __all__ = ["RunList", "check_list", "group_filter", "page_faults"]
 
@@ -60,21 +62,25 @@ class RunList:
                 created = fields["created"]
                 assert isinstance(created, int)  # noqa: S101 - the column is one of numbers
                 if created < self.since:
-                    return self._answer(found)
+                    return self._answer(view, found)
                 last = Place((created,), run_id)
                 if not self.prefix or groups.is_below(str(fields["group"]), self.prefix):
                     found.append((last, run_of_row(run_id, fields)))
                     if len(found) > self.size:
-                        return self._answer(found[: self.size], found[self.size - 1][0])
+                        return self._answer(view, found[: self.size], found[self.size - 1][0])
             scanned += len(page.records)
             if not page.next_token:
-                return self._answer(found)
+                return self._answer(view, found)
             if scanned >= MAX_SCANNED:
-                return self._answer(found, last)
+                return self._answer(view, found, last)
 
-    def _answer(self, found: list[tuple[Place, api.Run]], next_after: Place | None = None) -> pb.ListRunsResponse:
+    def _answer(
+        self, view: View, found: list[tuple[Place, api.Run]], next_after: Place | None = None
+    ) -> pb.ListRunsResponse:
         token = token_of(self.fingerprint, next_after) if next_after is not None else ""
-        return pb.ListRunsResponse(runs=[run for _, run in found], next_page_token=token)
+        runs = [run for _, run in found]
+        put_waits(view, runs, tasks_looked_at=MAX_TASKS)
+        return pb.ListRunsResponse(runs=runs, next_page_token=token)
 
 
 def check_list(request: pb.ListRunsRequest, *, user_id: str) -> RunList:

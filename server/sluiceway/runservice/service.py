@@ -15,13 +15,17 @@ from sluiceway.datamanager.port import Database
 from sluiceway.datamanager.queries import Place, place_of, token_of
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway.records.run.v1.records_pb2 import RunRecord
 from sluiceway.runmodel import groups
+from sluiceway.runmodel.model import MAX_TASKS
 from sluiceway.runservice import stamps
+from sluiceway.runservice.attempts import with_attempts
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.listing import check_list, group_filter, page_faults
 from sluiceway.runservice.records import RUN, TASK, TERMINAL_PHASES, TOPIC_RUNS, group_topic, run_topic, task_id
 from sluiceway.runservice.references import resolve
+from sluiceway.runservice.waits import put_waits
 from sluiceway.runservice.work import KIND_EVENT, tasks_of
 
 __all__ = ["LogBytes", "Logs", "RunServicer"]
@@ -113,42 +117,55 @@ class RunServicer(pb_grpc.RunServiceServicer):
         found = page_faults(request.page_size, MAX_TASKS_PAGE)
         if found:
             raise InvalidInput(found)
-        await self._run(request.run_id)
+        await self._run_record(request.run_id)
         size = request.page_size or MAX_TASKS_PAGE
         list_of = f"tasks of {request.run_id}"
         last = place_of(request.page_token, list_of, 0).id if request.page_token else None
-        # All of them, for each page: the tasks of a run lie together, so no index is needed for their order.
-        tasks = await self._db.read(lambda view: tasks_of(view, request.run_id), after=_requested())
-        # Tasks never leave a run, and the order of two never changes.
-        start = next((at + 1 for at, task in enumerate(tasks) if task.id == last), 0)
-        page = tasks[start : start + size]
-        token = token_of(list_of, Place((), page[-1].id)) if len(tasks) > start + size else ""
-        return pb.ListTasksResponse(tasks=page, next_page_token=token)
+
+        def read(view: View) -> pb.ListTasksResponse:
+            # All of them, for each page: the tasks of a run lie together, so no index is needed for their order.
+            tasks = tasks_of(view, request.run_id)
+            # Tasks never leave a run, and the order of two never changes.
+            start = next((at + 1 for at, task in enumerate(tasks) if task.id == last), 0)
+            page = tasks[start : start + size]
+            token = token_of(list_of, Place((), page[-1].id)) if len(tasks) > start + size else ""
+            return pb.ListTasksResponse(tasks=[with_attempts(view, task) for task in page], next_page_token=token)
+
+        return await self._db.read(read, after=_requested())
 
     async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:
         """See the proto."""
         try:
             record = await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
         except NotFound as cause:
-            await self._run(request.run_id)  # says so itself when it is the run that is not there
+            await self._run_record(request.run_id)  # says so itself when it is the run that is not there
             raise _no_task(request.run_id, request.task_id) from cause
+        task = await self._db.read(lambda view: with_attempts(view, record.task))
         answer_position(str(self._db.position))
-        return pb.GetTaskResponse(task=record.task)
+        return pb.GetTaskResponse(task=task)
 
     async def _run(self, run_id: str) -> api.Run:
+        """Read a run, with what it waits for."""
+        run = api.Run()
+        run.CopyFrom((await self._run_record(run_id)).run)
+        if run.phase == api.RUN_PHASE_RUNNING:
+            await self._db.read(lambda view: put_waits(view, [run], tasks_looked_at=MAX_TASKS))
+        return run
+
+    async def _run_record(self, run_id: str) -> RunRecord:
         try:
             record = await self._db.get(RUN, run_id, after=_requested())
         except NotFound as cause:
             raise _no_run(run_id) from cause
         answer_position(str(self._db.position))
-        return record.run
+        return record
 
     # --- and followed ---------------------------------------------------------------------------------------------
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: object) -> AsyncIterator[pb.WatchRunResponse]:
         """See the proto."""
         run_id = request.run_id
-        await self._run(run_id)
+        await self._run_record(run_id)
         if request.after:
             after = _parse("after", request.after)
             is_over = await self._db.read(lambda view: _is_over(view, run_id, after), after=after)
@@ -224,7 +241,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:
         """See the proto."""
         run_id = request.run_id
-        await self._run(run_id)
+        await self._run_record(run_id)
         told = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
         if told is None:
             raise _no_run(run_id)
@@ -233,7 +250,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
         """See the proto."""
         run_id, task = request.run_id, request.task_id
-        await self._run(run_id)
+        await self._run_record(run_id)
         told = await self._db.read(lambda view: self._explainer.explain_task(view, run_id, task))
         if told is None:
             raise _no_task(run_id, task)

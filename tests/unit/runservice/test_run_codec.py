@@ -123,6 +123,7 @@ RUNS = st.builds(
     approval_wait_since=st.none() | TIMES,
     enqueue_time=st.none() | TIMES,
     start_time=st.none() | TIMES,
+    work_start_time=st.none() | TIMES,
     end_time=st.none() | TIMES,
     created_by=TEXT,
     source=st.builds(model.Source, *([TEXT] * 9)),
