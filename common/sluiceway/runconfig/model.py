@@ -37,6 +37,7 @@ from sluiceway.runconfig.values import (
     choice,
     filled,
     said,
+    without_nulls,
 )
 
 __all__ = [
@@ -118,7 +119,7 @@ class RegistryAuth(Model):
         return self
 
 
-Registries = Annotated[dict[FilledText, RegistryAuth], Field(default_factory=dict)]
+Registries = Annotated[dict[FilledText, RegistryAuth], BeforeValidator(without_nulls), Field(default_factory=dict)]
 
 
 # When
@@ -337,11 +338,18 @@ STEP_MODELS: Final[dict[str, type[_Step]]] = {
     "save_reports": SaveReportsStep,
 }
 
+_STEP_WORDS: Final = frozenset(STEP_MODELS).union(*(m.model_fields for m in STEP_MODELS.values()))
+
 
 def normal_step(value: Any) -> Any:
     """Bring a step into its long form; raises `PydanticCustomError`."""
     if not isinstance(value, dict):
         raise said(f"a step must be a map such as {{run: COMMAND}} or {{clone: {{}}}}, not {describe_type(value)}")
+    given = without_nulls(value, _STEP_WORDS)
+    if "type" not in given and STEP_MODELS.keys().isdisjoint(given):
+        # `{clone: null}` is a clone, as a YAML file may write it; any other null is an absent field.
+        given = {**given, **{k: None for k in value if k in STEP_MODELS}}
+    value = given
     if "type" in value:
         kind = value["type"]
         if not isinstance(kind, str) or kind not in STEP_MODELS:
@@ -364,6 +372,7 @@ def normal_step(value: Any) -> Any:
         wanted = "a command or a map" if kind == "run" else "a map"
         unquoted = body if kind == "run" else None
         raise said(f"must be {wanted}, not {describe_type(body)}", at=(kind,), unquoted=unquoted)
+    body = without_nulls(body, STEP_MODELS[kind].model_fields)
     if "type" in body and body["type"] != kind:
         raise said(f"a short `{kind}` step has no `type` of its own")
     return {**body, "type": kind}
@@ -410,6 +419,8 @@ def normal_depend(value: Any) -> Any:
         raise said(
             f"must be the name of a task, or {{TASK: [CONDITION, ...]}}, not {describe_type(value)}", unquoted=value
         )
+    if len(value) > 1 or "task" in value:
+        value = without_nulls(value)
     if isinstance(value.get("task"), str):
         return {**value, "conditions": _one_or_many(value["conditions"])} if "conditions" in value else value
     if len(value) != 1:
@@ -461,7 +472,7 @@ class Task(Model):
     docker_registries_auth: Registries
     task_timeout_interval: Duration | None = None
     retry: Retry | None = None
-    labels: dict[FilledText, Text] = Field(default_factory=dict)
+    labels: Annotated[dict[FilledText, Text], BeforeValidator(without_nulls)] = Field(default_factory=dict)
     priority: Priority = 0
     resources: Resources | None = None
 

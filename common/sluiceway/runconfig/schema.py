@@ -15,6 +15,7 @@ __all__ = ["SCHEMA_ID", "json_schema"]
 SCHEMA_ID: Final = "https://sluiceway.dev/schema/run-config-v1.json"
 
 _NAME: Final = {"type": "string", "minLength": 1}
+_NULL: Final = {"type": "null"}
 
 
 def json_schema() -> dict[str, Any]:
@@ -47,7 +48,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _nullable(*forms: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [*forms, {"type": "null"}]}
+    return {"anyOf": [*forms, _NULL]}
 
 
 def _simplify(definition: dict[str, Any]) -> None:
@@ -58,12 +59,14 @@ def _simplify(definition: dict[str, Any]) -> None:
         form.pop("title", None)
         if form.get("default", 0) is None:
             del form["default"]
-        takes_null = {"type": "null"} in form.get("anyOf", ())
+        if isinstance(form.get("additionalProperties"), dict):
+            form["additionalProperties"] = _nullable(form["additionalProperties"])
+        takes_null = _NULL in form.get("anyOf", ())
         if name not in required and not takes_null:
             described = {k: form.pop(k) for k in ("default", "description") if k in form}
             definition["properties"][name] = {**_nullable(form), **described}
         elif takes_null:
-            form["anyOf"] = [f for f in form["anyOf"] if f != {"type": "null"}] + [{"type": "null"}]
+            form["anyOf"] = [f for f in form["anyOf"] if f != _NULL] + [_NULL]
 
 
 def _any_step(definitions: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def _any_step(definitions: dict[str, Any]) -> dict[str, Any]:
             body = _nullable(body)
         forms += [
             {"$ref": f"#/$defs/{model.__name__}"},
-            {"type": "object", "properties": {kind: body}, "required": [kind], "additionalProperties": False},
+            {"type": "object", "properties": {kind: body}, "required": [kind], "additionalProperties": _NULL},
         ]
     return {"anyOf": forms}
 

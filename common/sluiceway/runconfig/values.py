@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -39,6 +39,7 @@ __all__ = [
     "choice",
     "filled",
     "said",
+    "without_nulls",
 ]
 
 MAX_NAME: Final = 100
@@ -70,9 +71,17 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:
-        if isinstance(data, dict) and None in data.values():
-            return {k: v for k, v in data.items() if v is not None}
-        return data
+        return without_nulls(data, cls.model_fields)
+
+
+def without_nulls(value: Any, known: Container[str] | None = None) -> Any:
+    """Leave out the entries of a map that are null: a null is an absent field (run-config.md).
+
+    With `known`, only entries of these names: an unknown field stays one.
+    """
+    if isinstance(value, dict) and any(v is None for v in value.values()):
+        return {k: v for k, v in value.items() if v is not None or not (known is None or k in known)}
+    return value
 
 
 def _name(value: str) -> str:
@@ -211,7 +220,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, str):
         return Value(text=_no_nul(value))
     if isinstance(value, dict):
-        return _value_of_variable(value)
+        return _value_of_variable(without_nulls(value, Value.model_fields))
     if isinstance(value, bool | int | float):
         raise said(f"must be a string, not {describe_type(value)}", unquoted=value)
     raise said(f"must be a string or {{from_variable: NAME}}, not {describe_type(value)}")
@@ -252,4 +261,8 @@ def _variable_name(value: str) -> str:
     return value
 
 
-Environment = Annotated[dict[Annotated[str, AfterValidator(_variable_name)], AnyValue], Field(default_factory=dict)]
+Environment = Annotated[
+    dict[Annotated[str, AfterValidator(_variable_name)], AnyValue],
+    BeforeValidator(without_nulls),
+    Field(default_factory=dict),
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +48,13 @@ ERRORS = [
     ("runs-no-list", {"runs": {}}, "runs", "must be a list, not a map"),
     ("unknown-top-field", {**config(), "run": 1}, "run", "unknown field `run`: did you mean `runs`?"),
     ("unknown-run-field", config(wen={}), "runs[0].wen", "unknown field `wen`: did you mean `when`?"),
+    ("unknown-field-null", config(task(zzzzz=None)), f"{T}.zzzzz", "unknown field `zzzzz`"),
+    (
+        "unknown-step-field-null",
+        step({"run": {"command": "x", "zzzzz": None}}),
+        f"{S}.run.zzzzz",
+        "unknown field `zzzzz`",
+    ),
     (
         "unknown-task-field",
         config(task(dependss=[])),
@@ -476,9 +484,118 @@ def test_chain_as_long_as_the_limit_is_an_honest_graph() -> None:
     assert (loaded.errors, loaded.warnings) == ((), ())
 
 
-def test_null_is_the_same_as_an_absent_field() -> None:
-    with_nulls = config(task(when=None, approval=None, environment=None, steps=None), timeout=None)
-    assert load_json(with_nulls).config == load_json(config()).config
+# Every optional field of run-config.md, and every map of names, with a value.
+FULL = {
+    "task_timeout_interval": "1h",
+    "docker_registries_auth": {"r.io": {"type": "basic", "username": "u", "password": {"from_variable": "P"}}},
+    "runs": [
+        {
+            "name": "r",
+            "when": {"branch": {"include": ["main"], "exclude": ["x"]}, "tag": "v1", "ref": ["a"], "paths": "docs"},
+            "docker_registries_auth": {"s.io": {"type": "encodedauth", "auth": "x"}},
+            "task_timeout_interval": "2h",
+            "timeout": "3h",
+            "priority": 1,
+            "tasks": [
+                task("first"),
+                {
+                    "name": "a",
+                    "runtime": {
+                        "type": "pod",
+                        "arch": "amd64",
+                        "containers": [
+                            {
+                                "image": "host",
+                                "environment": {"A": "x"},
+                                "user": "u",
+                                "privileged": True,
+                                "entrypoint": "e",
+                                "volumes": [{"path": "/t", "tmpfs": {"size": "1Gi"}}],
+                                "resources": {"cpu": 1, "memory": "1Gi"},
+                                "ready": {"port": 80},
+                            },
+                            {"image": "host", "ready": {"command": "x"}},
+                        ],
+                    },
+                    "environment": {"A": "x", "B": {"from_variable": "B"}},
+                    "working_dir": "w",
+                    "shell": "s",
+                    "user": "u",
+                    "depends": [{"task": "first", "conditions": ["always"]}],
+                    "ignore_failure": True,
+                    "approval": {"timeout": "1d"},
+                    "lock": "l",
+                    "when": {"branch": "main"},
+                    "docker_registries_auth": {"t.io": {"username": "u", "password": "p"}},
+                    "task_timeout_interval": "4h",
+                    "retry": {"max_attempts": 2, "on": ["lost"]},
+                    "labels": {"a": "b"},
+                    "priority": 2,
+                    "resources": {"cpu": 1, "memory": "1Gi"},
+                    "steps": [
+                        {
+                            "type": "run",
+                            "command": "x",
+                            "name": "n",
+                            "when": {"branch": "main"},
+                            "always": True,
+                            "environment": {"A": "x"},
+                            "working_dir": "w",
+                            "shell": "s",
+                            "tty": True,
+                        },
+                        {"run": {"command": "x", "name": "n", "environment": {"A": "x"}}},
+                        {"type": "clone", "depth": 1, "recurse_submodules": True},
+                    ],
+                },
+            ],
+        }
+    ],
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """List the way to each entry of each map."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        if isinstance(value, dict):
+            yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+@pytest.mark.parametrize("path", [p for p in places(FULL) if p[-1] != "run"], ids=lambda p: ".".join(map(str, p)))
+def test_null_is_the_same_as_an_absent_field(path: tuple[Any, ...]) -> None:
+    with_null, without = copy.deepcopy(FULL), copy.deepcopy(FULL)
+    for document in (with_null, without):
+        holder: Any = document
+        for part in path[:-1]:
+            holder = holder[part]
+        if document is with_null:
+            holder[path[-1]] = None
+        else:
+            del holder[path[-1]]
+    found, expected = load_json(with_null), load_json(without)
+    assert [(e.path, e.message) for e in found.errors] == [(e.path, e.message) for e in expected.errors]
+    assert found.config == expected.config
+
+
+@pytest.mark.parametrize(
+    ("with_null", "without"),
+    [
+        ({"run": "x", "name": None, "clone": None}, {"run": "x"}),
+        ({"clone": None}, {"clone": {}}),
+        ({"clone": {}, "always": None}, {"clone": {}}),
+        ({"run": {"command": "x", "type": None}}, {"run": "x"}),
+    ],
+)
+def test_null_beside_a_short_step_is_absent(with_null: dict[str, Any], without: dict[str, Any]) -> None:
+    found = load_json(step(with_null))
+    assert found.errors == ()
+    assert found.config == load_json(step(without)).config
+
+
+def test_full_configuration_is_without_faults() -> None:
+    assert load_json(FULL).errors == ()
 
 
 def test_missing_configuration_names_what_was_looked_for() -> None:
