@@ -113,7 +113,7 @@ class StopWish(Protocol):
 async def run_executor(
     settings: ExecutorSettings, stop: StopWish, *, clock: Clock | None = None, connected: asyncio.Event | None = None
 ) -> None:
-    """Run an executor until `stop` is asked for or a server drains it, and what it runs is over.
+    """Run an executor until `stop` is asked for and what it runs is over.
 
     Cancelled, it removes its pods and ends. `connected`, when given, is set once a server has taken it.
 
@@ -167,18 +167,14 @@ async def run_executor(
             if connected is not None:
                 await _first_of(session.connected.wait(), stop.wait())
                 connected.set()
-            await _first_of(stop.wait(), assignments.draining.wait())
-            drained_by_server = assignments.draining.is_set()
-            if not assignments.draining.is_set() and (session.connected.is_set() or not assignments.is_idle):
+            await stop.wait()
+            if session.connected.is_set() or not assignments.is_idle:
                 # What is assigned until the server knows is still taken: a refused assignment is a lost task.
                 await session.withdraw(_WITHDRAW_SECONDS)
             assignments.draining.set()
             log.info("executor_drains", running=len(assignments.running()))
             await assignments.wait_idle()
             await _reported(outbox, spools)
-        if drained_by_server:
-            # A drain belongs to the session: whoever starts this executor again wants it to work again.
-            await journal.set_session("", "")
         log.info("executor_ends", executor=journal.executor_id)
 
 

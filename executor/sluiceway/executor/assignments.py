@@ -192,13 +192,6 @@ class Assignments:
                 await driver.remove_pod(command.session_id, assignment_id)
         self._outbox.pods_gone(command.session_id)
 
-    async def drain(self, command: pb.Drain) -> None:
-        """See `session.Commands.drain`."""
-        self.draining.set()
-        if command.HasField("deadline"):
-            seconds = command.deadline.ToDatetime(tzinfo=self._clock.now().tzinfo) - self._clock.now()
-            self._spawn(self._give_up_after(seconds.total_seconds()), "drain")
-
     def held(self) -> Sequence[pb.HeldAssignment]:
         """See `session.Commands.held`."""
         return [
@@ -300,11 +293,6 @@ class Assignments:
         await self._spools.remove(assignment_id)
         log.info("task_discarded", assignment=assignment_id)
         await self._notify()
-
-    async def _give_up_after(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
-        for worker in self.workers.values():
-            worker.give_up("DRAINED", "its executor was drained, and the time for that was over")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -37,7 +37,7 @@ __all__ = ["Commands", "Identity", "Session", "SessionTimes"]
 
 log = structlog.get_logger(__name__)
 
-Numbered = pb.Assign | pb.Stop | pb.Release | pb.Clean | pb.Drain
+Numbered = pb.Assign | pb.Stop | pb.Release | pb.Clean
 
 _MOST_COMMANDS_WAITING = 1_000
 _DEFAULT_HEARTBEAT_SECONDS = 5.0
@@ -96,10 +96,6 @@ class Commands(Protocol):
 
     async def clean(self, command: pb.Clean) -> None:
         """Remove the pods of a vanished session, and then report them gone."""
-        ...
-
-    async def drain(self, command: pb.Drain) -> None:
-        """Take no more."""
         ...
 
     def held(self) -> Sequence[pb.HeldAssignment]:
@@ -309,7 +305,7 @@ class Session:
                     self._outbox.acknowledge(acknowledgement.number)
                 case "siblings":
                     self.siblings = tuple(response.siblings.executor_ids)
-                case "assign" | "stop" | "release" | "clean" | "drain" as kind:
+                case "assign" | "stop" | "release" | "clean" as kind:
                     await stream.commands.put(getattr(response, kind))
                 case other:
                     log.warning("server_says_nonsense", message=other)
@@ -360,8 +356,6 @@ class Session:
                 await self._commands.release(command)
             case pb.Clean():
                 await self._commands.clean(command)
-            case pb.Drain():
-                await self._commands.drain(command)
         stream.send(
             pb.ConnectRequest(acknowledgement=pb.CommandAcknowledgement(number=command.number, refused=refused))
         )

@@ -118,11 +118,6 @@ class Worker:
             self._grace_seconds = min(grace_seconds, self._grace_seconds)
         self._events.put_nowait(plan.StopRequested(force, code or "STOPPED", message or "stopped on request"))
 
-    def give_up(self, code: str, message: str) -> None:
-        """End it at once as lost: `DRAINED` and the like."""
-        self._grace_seconds = 0.0
-        self._events.put_nowait(plan.PodGone(code, message))
-
     def pass_limit(self, code: str, message: str) -> None:
         """End it as failed: it uses more than the machine can give."""
         self._grace_seconds = 0.0

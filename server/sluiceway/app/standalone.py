@@ -212,8 +212,7 @@ class _Standalone:
         command += ["--work-dir", str(work)]
         if self._settings.local_repositories is not None:
             command += ["--local-repositories", str(self._settings.local_repositories)]
-        # One that an operator drained ends by itself, and stays away until the next start.
-        return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP, may_finish=True)
+        return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP)
 
     def _spec(self, name: str, argv: Sequence[str]) -> ChildSpec:
         # Only the server speaks to the object storage: what runs tasks does not hold its credentials.

@@ -43,17 +43,13 @@ class StopPlan:
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How a child is started and ended. `environment` is all of its environment; `log_path` takes stdout and stderr.
-
-    `may_finish`: one that ends by itself with status 0 has done what it was asked to, and is not started again.
-    """
+    """How a child is started and ended. `environment` is all of its environment; `log_path` takes stdout and stderr."""
 
     name: str
     argv: Sequence[str]
     log_path: Path
     environment: Mapping[str, str]
     stop: StopPlan = StopPlan()
-    may_finish: bool = False
 
 
 class Child:
@@ -88,10 +84,6 @@ class Child:
             status = await process.wait()
             self.pid = None
             if self._stopping.is_set():
-                return
-            if status == 0 and self.spec.may_finish and self._settled:
-                log.info("child_finished", child=self.spec.name)
-                self._on_start()
                 return
             if not self._settled:
                 raise Unavailable(f"{self.spec.name} ended at its start: {self._last_words()}")

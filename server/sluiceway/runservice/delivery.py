@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 _MOST_PENDING = 20_000
 _MOST_HEEDED = 20_000
 
-Command = pb.Assign | pb.Stop | pb.Release | pb.Clean | pb.Drain
+Command = pb.Assign | pb.Stop | pb.Release | pb.Clean
 
 
 class ExecutorEngine(Protocol):
@@ -121,10 +121,8 @@ class Commands:
                 message = pb.ConnectResponse(stop=command)
             case pb.Release():
                 message = pb.ConnectResponse(release=command)
-            case pb.Clean():
-                message = pb.ConnectResponse(clean=command)
             case _:
-                message = pb.ConnectResponse(drain=command)
+                message = pb.ConnectResponse(clean=command)
         self._pending[self._number] = (message, self._clock.monotonic())
         self._send(message)
         return self._number
@@ -293,13 +291,6 @@ class Deliverer:
     async def _release(self, assignment_id: str) -> None:
         await self.barrier.wait()
         self.commands.issue(pb.Release(assignment_id=assignment_id))
-
-    def drain(self, deadline: datetime | None) -> None:
-        """Tell it to take no more."""
-        command = pb.Drain()
-        if deadline is not None:
-            command.deadline.FromDatetime(deadline)
-        self.commands.issue(command)
 
     async def acknowledged(self, said: pb.CommandAcknowledgement) -> None:
         """Hear that a command arrived, or why it could not be done. Again: nothing."""

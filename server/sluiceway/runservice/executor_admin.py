@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc.aio
 
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
-from sluiceway.datamanager.model import Decision, Emit, Position, Put, Query, View
+from sluiceway.datamanager.model import Action, Decision, Emit, Position, Put, Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import answer_position, requested_position
 from sluiceway.records.run.v1 import records_pb2 as records
-from sluiceway.runservice.executor_stream import StreamNotice
 from sluiceway.runservice.groups import GroupDirectory
 from sluiceway.runservice.lost_executors import fence
-from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, executor_topic
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
+from sluiceway.runservice.work import KIND_PLACEMENT
 
 __all__ = ["ExecutorAdminServicer"]
 
@@ -83,22 +84,47 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
     async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
         """See the proto."""
-        executor_id = request.executor_id
+        await self._drain_one(request.executor_id, draining=True)
+        return pb.DrainExecutorResponse()
 
+    async def UndrainExecutor(self, request: pb.UndrainExecutorRequest, context: Context) -> pb.UndrainExecutorResponse:
+        """See the proto."""
+        await self._drain_one(request.executor_id, draining=False)
+        return pb.UndrainExecutorResponse()
+
+    async def DrainExecutors(self, request: pb.DrainExecutorsRequest, context: Context) -> pb.DrainExecutorsResponse:
+        """See the proto."""
+        return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, draining=True))
+
+    async def UndrainExecutors(
+        self, request: pb.UndrainExecutorsRequest, context: Context
+    ) -> pb.UndrainExecutorsResponse:
+        """See the proto."""
+        return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, draining=False))
+
+    async def _drain_one(self, executor_id: str, *, draining: bool) -> None:
         def function(view: View) -> Decision[None]:
-            stored = _existing(view, executor_id)
-            if stored.draining:
-                return Decision(None)
-            record = records.ExecutorRecord()
-            record.CopyFrom(stored)
-            record.draining = True
-            return Decision(
-                None,
-                [Put(EXECUTOR, executor_id, record), Emit(StreamNotice.DRAIN, (executor_topic(executor_id),), b"")],
-            )
+            _existing(view, executor_id)
+            return Decision(None, _drain(view, [executor_id], draining=draining))
 
         answer_position(str((await self._database.transact(function)).position))
-        return pb.DrainExecutorResponse()
+
+    async def _drain_all(self, selector: pb.ExecutorSelector, *, draining: bool) -> list[str]:
+        if not selector.group and not selector.labels:
+            raise InvalidInput([Violation("selector", "it must name a group or a label, or both")])
+        wanted = set(selector.labels.items())
+
+        def function(view: View) -> Decision[list[str]]:
+            named = [
+                id_
+                for id_, record in view.scan(EXECUTOR)
+                if not record.deleted and selector.group in ("", record.group) and wanted <= set(record.labels.items())
+            ]
+            return Decision(named, _drain(view, named, draining=draining))
+
+        committed = await self._database.transact(function)
+        answer_position(str(committed.position))
+        return committed.value
 
     async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:
         """See the proto."""
@@ -126,6 +152,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             drivers=record.drivers,
             dynamic=record.dynamic,
             draining=record.draining,
+            drained=record.draining and not used,
             online=presence is not None and presence.session == record.session_id and not record.vanished,
         )
         for name in ("last_seen_time", "session_time"):
@@ -144,6 +171,22 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
 
 _TOKEN = "groups:"  # noqa: S105 - of a page
+
+
+def _drain(view: View, executor_ids: Iterable[str], *, draining: bool) -> list[Action]:
+    """The actions that drain executors, or give them work again; none for those that are so already."""
+    actions: list[Action] = []
+    for executor_id in executor_ids:
+        record = records.ExecutorRecord()
+        record.CopyFrom(_existing(view, executor_id))
+        if record.draining != draining:
+            record.draining = draining
+            actions.append(Put(EXECUTOR, executor_id, record))
+    if actions and not draining:
+        # Whoever places, on whichever server, looks again at what waits.
+        notice = records.PlacementNotice(executors_changed=True)
+        actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
+    return actions
 
 
 def _existing(view: View, executor_id: str) -> records.ExecutorRecord:

@@ -73,8 +73,6 @@ class StreamNotice:
     """A stream said hello; the body is its id. Every other stream of the executor ends itself."""
     FENCED = "executor_fenced"
     """Its session is over; the body is the session's id."""
-    DRAIN = "executor_drain"
-    """Its record says that it is to take no more."""
 
 
 def check_hello(hello: pb.Hello) -> None:
@@ -109,7 +107,6 @@ class _Admitted:
     session_id: str
     secret: str
     same_journal: bool
-    is_draining: bool
     is_settled: bool
     is_new: bool = False
     was_deleted: bool = False
@@ -247,7 +244,6 @@ class ExecutorStreams:
                     decision.session_id,
                     hello.session_secret,
                     same_journal=decision.same_journal,
-                    is_draining=record.draining,
                     is_settled=is_settled,
                 )
             else:
@@ -255,7 +251,6 @@ class ExecutorStreams:
                     session_id,
                     secret,
                     same_journal=False,
-                    is_draining=False,
                     is_settled=False,
                     is_new=True,
                     was_deleted=record.deleted,
@@ -264,9 +259,8 @@ class ExecutorStreams:
                 record.secret_digest = digest
                 stamps.put_time(record.session_time, now)
                 record.settled_epoch = 0
-                # A drain is of the session: an executor that ended for it and is started anew takes work again.
-                record.draining = False
-                record.ClearField("drain_deadline")
+                # A drain lasts until an operator ends it, but one that was deleted is another executor now.
+                record.draining = record.draining and not record.deleted
                 record.vanished = record.deleted = record.pods_gone = False
             _describe(record, group, hello)
             stamps.put_time(record.last_seen_time, now)
@@ -381,8 +375,6 @@ class ExecutorStreams:
             await self._engine.mark_lost(lost, reason)
         if not admitted.is_settled:
             await self._note_settled(hello.executor_id, admitted.session_id)
-        if admitted.is_draining:
-            await self._tell_drain(connection)
 
     async def _note_settled(self, executor_id: str, session_id: str) -> None:
         def function(view: View) -> Decision[None]:
@@ -412,18 +404,10 @@ class ExecutorStreams:
                             raise SessionFenced(
                                 f"the executor {presence.id} was declared vanished", subject=presence.id
                             )
-                        case StreamNotice.DRAIN:
-                            await self._tell_drain(connection)
                         case _:
                             connection.deliverer.heed(action, applied)
         except (OutOfRange, Exhausted) as error:
             raise Unavailable("this server could not keep up; connect again") from error
-
-    async def _tell_drain(self, connection: Connection) -> None:
-        record = await self._database.get(EXECUTOR, connection.presence.id)
-        if record.draining:
-            has_deadline = record.HasField("drain_deadline")
-            connection.deliverer.drain(stamps.read_time(record.drain_deadline) if has_deadline else None)
 
     async def _tell_siblings(self, connection: Connection) -> None:
         told: tuple[str, ...] | None = None

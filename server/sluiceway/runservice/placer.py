@@ -133,6 +133,7 @@ class Placer:
                     for action in applied.actions:
                         if getattr(action, "kind", None) == KIND_PLACEMENT:
                             notice = pb.PlacementNotice.FromString(action.body)  # type: ignore[union-attr]  # an Emit
+                            self._look_at_parked |= notice.executors_changed
                             self._groups.update(notice.groups)
                             self._owners |= {scope for scope in notice.scopes if scope}
                             self._wake.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -169,21 +168,6 @@ async def test_a_drained_executor_finishes_what_runs_and_takes_no_more(
     final = server.final_of("a1")
     assert final is not None
     assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
-
-
-async def test_a_drain_with_a_deadline_gives_up_what_still_runs(server: FakeExecutorServer, start: Start) -> None:
-    executor = await start()
-    server.assign("a1", script("sleep 60"))
-    drain = pb.Drain()
-    drain.deadline.GetCurrentTime()
-    server.command(drain=drain)
-    await server.until(lambda: server.final_of("a1"))
-    final = server.final_of("a1")
-    assert final is not None
-    assert (final.phase, final.reason.code) == (pb.ASSIGNMENT_PHASE_LOST, "DRAINED")
-    assert executor.task is not None
-    async with asyncio.timeout(20):
-        await executor.task
 
 
 async def test_the_token_is_read_anew_for_each_connection(

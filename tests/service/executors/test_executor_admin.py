@@ -9,6 +9,7 @@ import pytest
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
+from sluiceway.foundation.errors import Code
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
 from sluiceway.runservice.records import EXECUTOR
@@ -70,7 +71,7 @@ async def test_executors_are_shown_with_group_siblings_and_slots(house: House) -
         assert list(group.executor_ids) == ["g1"]
 
 
-@pytest.mark.parametrize("method", ["GetExecutor", "DrainExecutor", "DeleteExecutor"])
+@pytest.mark.parametrize("method", ["GetExecutor", "DrainExecutor", "UndrainExecutor", "DeleteExecutor"])
 async def test_executor_that_is_not_there_is_not_found(house: House, method: str) -> None:
     async with house.server() as server, _admin(server) as admin:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -88,21 +89,69 @@ async def test_offline_executor_stays_in_the_list(house: House) -> None:
         assert not shown.online
 
 
-async def test_drained_executor_is_told_and_gets_no_more_work(house: House) -> None:
+async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_more(house: House) -> None:
     executor = ScriptedExecutor()
     async with house.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
+        first = await _created(server)
+        assign = (await executor.until("assign")).assign
         await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1"))
-        drain = (await executor.until("drain")).drain
-        assert drain.number
-        run_id = (await server.engine.create_run(request(), created_by="admin")).value.run.id
-        tasks = await house.db.read(lambda view: tasks_of(view, run_id))
-        assert tasks[0].status == run_pb2.TASK_STATUS_NOT_STARTED
-        # Told again at its next hello, until it begins a new session.
-        await executor.leave()
+        assert await _drain_state(admin) == (True, True, False)
+        second = await _created(server)
+        await executor.reported(assign, "SUCCESS")
+        assert await _status(house, first) == run_pb2.TASK_STATUS_SUCCESS
+        assert await _drain_state(admin) == (True, True, True)
+        assert await _status(house, second) == run_pb2.TASK_STATUS_NOT_STARTED
+        assert not executor.is_ended
+
+
+async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at_once(house: House) -> None:
+    executor = ScriptedExecutor()
+    async with house.server() as server, house.server(placer=False) as other, leaving(executor), _admin(other) as admin:
         await executor.welcomed(server)
-        await executor.until("drain")
-        assert (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor.draining
+        for _ in range(2):
+            await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1"))
+        await executor.leave()
+        await _until_live(other)
+        executor.session_id = executor.session_secret = ""
+        executor.journal = "journal-2"
+        await executor.welcomed(server)
+        await _until_live(other, ("blue", "e1"))
+        run_id = await _created(server)
+        assert await _drain_state(admin) == (True, True, True)
+        assert await _status(house, run_id) == run_pb2.TASK_STATUS_NOT_STARTED
+        # On a server that does not place: the placer hears of it through the log.
+        for _ in range(2):
+            await admin.UndrainExecutor(pb.UndrainExecutorRequest(executor_id="e1"))
+        await executor.until("assign")
+        assert await _drain_state(admin) == (True, False, False)
+
+
+async def test_executors_are_drained_by_group_and_by_label(house: House) -> None:
+    labels = {"e1": {"disk": "ssd", "zone": "a"}, "e2": {"disk": "ssd"}, "e3": {}}
+    executors = [ScriptedExecutor(id_) for id_ in labels] + [ScriptedExecutor("g1", token="green")]
+    async with house.server() as server, leaving(*executors), _admin(server) as admin:
+        for each in executors:
+            await each.welcomed(server, labels=labels.get(each.id, {"disk": "ssd"}))
+
+        async def draining() -> list[str]:
+            answer = await admin.ListExecutors(pb.ListExecutorsRequest())
+            return [e.id for e in answer.executors if e.draining]
+
+        async def drain(**selector: object) -> list[str]:
+            request = pb.DrainExecutorsRequest(selector=pb.ExecutorSelector(**selector))  # type: ignore[arg-type]
+            return list((await admin.DrainExecutors(request)).executor_ids)
+
+        assert await drain(labels={"disk": "ssd", "zone": "a"}) == await draining() == ["e1"]
+        assert await drain(group="blue", labels={"disk": "ssd"}) == await draining() == ["e1", "e2"]
+        assert await drain(group="red") == []
+        assert await drain(group="green") == ["g1"]
+        undrain = pb.UndrainExecutorsRequest(selector=pb.ExecutorSelector(labels={"disk": "ssd"}))
+        assert list((await admin.UndrainExecutors(undrain)).executor_ids) == ["e1", "e2", "g1"]
+        assert await draining() == []
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await drain()
+        assert error_of(caught.value).code is Code.INVALID_ARGUMENT
 
 
 async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(house: House) -> None:
@@ -155,6 +204,20 @@ async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_ope
 
         await eventually(is_lost)
         assert await _why_lost(house, run_id) == "OPERATOR"
+
+
+async def _created(server: Server) -> str:
+    return (await server.engine.create_run(request(), created_by="admin")).value.run.id
+
+
+async def _status(house: House, run_id: str) -> int:
+    return (await house.db.read(lambda view: tasks_of(view, run_id)))[0].status
+
+
+async def _drain_state(admin: pb_grpc.ExecutorAdminServiceAsyncStub) -> tuple[bool, bool, bool]:
+    """Whether the executor e1 is online, draining and drained."""
+    shown = (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor
+    return shown.online, shown.draining, shown.drained
 
 
 async def _why_lost(house: House, run_id: str) -> str:

@@ -26,14 +26,13 @@ MakeChild = Callable[..., Child]
 
 @pytest.fixture
 def make_child(tmp_path: Path) -> MakeChild:
-    def make(script: str, *, stop: StopPlan | None = None, may_finish: bool = False) -> Child:
+    def make(script: str, *, stop: StopPlan | None = None) -> Child:
         spec = ChildSpec(
             "child",
             ["/bin/sh", "-c", script],
             tmp_path / "child.log",
             environment=dict(os.environ),
             stop=stop or StopPlan(),
-            may_finish=may_finish,
         )
         return Child(spec, clock=SystemClock(), on_start=lambda: None)
 
@@ -67,12 +66,19 @@ async def test_a_child_that_dies_before_it_was_ready_tells_its_last_words(make_c
         await child.run()
 
 
-async def test_a_child_that_may_finish_is_not_started_again(make_child: MakeChild, tmp_path: Path) -> None:
-    child = make_child(f"echo once >> {tmp_path}/runs", may_finish=True)
+async def test_a_child_that_ends_by_itself_is_started_again_whatever_its_status(
+    make_child: MakeChild, tmp_path: Path
+) -> None:
+    child = make_child(f"echo again >> {tmp_path}/runs")
     child.settle()
-    async with asyncio.timeout(10):
-        await child.run()
-    assert (tmp_path / "runs").read_text() == "once\n"
+    running = asyncio.create_task(child.run())
+
+    async def twice() -> bool:
+        return (tmp_path / "runs").exists() and (tmp_path / "runs").read_text().count("again") >= 2
+
+    await eventually(twice)
+    await child.stop()
+    running.cancel()
 
 
 async def test_a_child_that_ignores_its_signals_is_killed(make_child: MakeChild, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Executor(_message.Message):
-    __slots__ = ("id", "group", "siblings", "version", "archs", "labels", "slots", "slots_used", "privileged_allowed", "drivers", "dynamic", "draining", "online", "last_seen_time", "session_time")
+    __slots__ = ("id", "group", "siblings", "version", "archs", "labels", "slots", "slots_used", "privileged_allowed", "drivers", "dynamic", "draining", "online", "last_seen_time", "session_time", "drained")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class Executor(_message.Message):
     ONLINE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
     SESSION_TIME_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
     id: str
     group: str
     siblings: _containers.RepeatedScalarFieldContainer[str]
@@ -50,7 +51,8 @@ class Executor(_message.Message):
     online: bool
     last_seen_time: _timestamp_pb2.Timestamp
     session_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    drained: bool
+    def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drained: _Optional[bool] = ...) -> None: ...
 
 class ExecutorGroup(_message.Message):
     __slots__ = ("name", "executor_ids")
@@ -127,6 +129,55 @@ class DrainExecutorRequest(_message.Message):
 class DrainExecutorResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class UndrainExecutorRequest(_message.Message):
+    __slots__ = ("executor_id",)
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    def __init__(self, executor_id: _Optional[str] = ...) -> None: ...
+
+class UndrainExecutorResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ExecutorSelector(_message.Message):
+    __slots__ = ("group", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, group: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DrainExecutorsRequest(_message.Message):
+    __slots__ = ("selector",)
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    selector: ExecutorSelector
+    def __init__(self, selector: _Optional[_Union[ExecutorSelector, _Mapping]] = ...) -> None: ...
+
+class DrainExecutorsResponse(_message.Message):
+    __slots__ = ("executor_ids",)
+    EXECUTOR_IDS_FIELD_NUMBER: _ClassVar[int]
+    executor_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, executor_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UndrainExecutorsRequest(_message.Message):
+    __slots__ = ("selector",)
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    selector: ExecutorSelector
+    def __init__(self, selector: _Optional[_Union[ExecutorSelector, _Mapping]] = ...) -> None: ...
+
+class UndrainExecutorsResponse(_message.Message):
+    __slots__ = ("executor_ids",)
+    EXECUTOR_IDS_FIELD_NUMBER: _ClassVar[int]
+    executor_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, executor_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeleteExecutorRequest(_message.Message):
     __slots__ = ("executor_id",)

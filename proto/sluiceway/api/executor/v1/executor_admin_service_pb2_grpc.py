@@ -60,6 +60,21 @@ class ExecutorAdminServiceStub:
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorResponse.FromString,
                 _registered_method=True)
+        self.UndrainExecutor = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorAdminService/UndrainExecutor',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorResponse.FromString,
+                _registered_method=True)
+        self.DrainExecutors = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorAdminService/DrainExecutors',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorsRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorsResponse.FromString,
+                _registered_method=True)
+        self.UndrainExecutors = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorAdminService/UndrainExecutors',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorsRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorsResponse.FromString,
+                _registered_method=True)
         self.DeleteExecutor = channel.unary_unary(
                 '/sluiceway.api.executor.v1.ExecutorAdminService/DeleteExecutor',
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorRequest.SerializeToString,
@@ -100,7 +115,29 @@ class ExecutorAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DrainExecutor(self, request, context):
-        """Gives an executor no more work. May be repeated. NOT_FOUND: there is none.
+        """Gives an executor no more work. What it runs goes on; it stays connected and drained, also when its process is started anew, until
+        `UndrainExecutor`. May be repeated. NOT_FOUND: there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndrainExecutor(self, request, context):
+        """Gives a drained executor work again. May be repeated. NOT_FOUND: there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainExecutors(self, request, context):
+        """Drains all executors that a selector names, as `DrainExecutor` does. May be repeated. INVALID_ARGUMENT: the selector is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndrainExecutors(self, request, context):
+        """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +177,21 @@ def add_ExecutorAdminServiceServicer_to_server(servicer, server):
                     servicer.DrainExecutor,
                     request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorResponse.SerializeToString,
+            ),
+            'UndrainExecutor': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndrainExecutor,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorResponse.SerializeToString,
+            ),
+            'DrainExecutors': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainExecutors,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorsRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorsResponse.SerializeToString,
+            ),
+            'UndrainExecutors': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndrainExecutors,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorsRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorsResponse.SerializeToString,
             ),
             'DeleteExecutor': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteExecutor,
@@ -283,6 +335,87 @@ class ExecutorAdminService:
             '/sluiceway.api.executor.v1.ExecutorAdminService/DrainExecutor',
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorRequest.SerializeToString,
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndrainExecutor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorAdminService/UndrainExecutor',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainExecutors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorAdminService/DrainExecutors',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorsRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndrainExecutors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorAdminService/UndrainExecutors',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorsRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UndrainExecutorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,15 @@ class ExecutorAdminServiceStub:
     GetExecutorGroup: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.GetExecutorGroupRequest, _executor_admin_service_pb2.GetExecutorGroupResponse]
     """Shows a group. May be repeated. NOT_FOUND: there is none."""
     DrainExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorRequest, _executor_admin_service_pb2.DrainExecutorResponse]
-    """Gives an executor no more work. May be repeated. NOT_FOUND: there is none."""
+    """Gives an executor no more work. What it runs goes on; it stays connected and drained, also when its process is started anew, until
+    `UndrainExecutor`. May be repeated. NOT_FOUND: there is none.
+    """
+    UndrainExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UndrainExecutorRequest, _executor_admin_service_pb2.UndrainExecutorResponse]
+    """Gives a drained executor work again. May be repeated. NOT_FOUND: there is none."""
+    DrainExecutors: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorsRequest, _executor_admin_service_pb2.DrainExecutorsResponse]
+    """Drains all executors that a selector names, as `DrainExecutor` does. May be repeated. INVALID_ARGUMENT: the selector is empty."""
+    UndrainExecutors: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UndrainExecutorsRequest, _executor_admin_service_pb2.UndrainExecutorsResponse]
+    """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty."""
     DeleteExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorRequest, _executor_admin_service_pb2.DeleteExecutorResponse]
     """Takes an executor from the list; one that still holds assignments vanishes at once. NOT_FOUND: there is none."""
 
@@ -60,7 +68,15 @@ class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
     GetExecutorGroup: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.GetExecutorGroupRequest, _executor_admin_service_pb2.GetExecutorGroupResponse]  # type: ignore[assignment]
     """Shows a group. May be repeated. NOT_FOUND: there is none."""
     DrainExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorRequest, _executor_admin_service_pb2.DrainExecutorResponse]  # type: ignore[assignment]
-    """Gives an executor no more work. May be repeated. NOT_FOUND: there is none."""
+    """Gives an executor no more work. What it runs goes on; it stays connected and drained, also when its process is started anew, until
+    `UndrainExecutor`. May be repeated. NOT_FOUND: there is none.
+    """
+    UndrainExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UndrainExecutorRequest, _executor_admin_service_pb2.UndrainExecutorResponse]  # type: ignore[assignment]
+    """Gives a drained executor work again. May be repeated. NOT_FOUND: there is none."""
+    DrainExecutors: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorsRequest, _executor_admin_service_pb2.DrainExecutorsResponse]  # type: ignore[assignment]
+    """Drains all executors that a selector names, as `DrainExecutor` does. May be repeated. INVALID_ARGUMENT: the selector is empty."""
+    UndrainExecutors: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UndrainExecutorsRequest, _executor_admin_service_pb2.UndrainExecutorsResponse]  # type: ignore[assignment]
+    """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty."""
     DeleteExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorRequest, _executor_admin_service_pb2.DeleteExecutorResponse]  # type: ignore[assignment]
     """Takes an executor from the list; one that still holds assignments vanishes at once. NOT_FOUND: there is none."""
 
@@ -105,7 +121,33 @@ class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _executor_admin_service_pb2.DrainExecutorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_executor_admin_service_pb2.DrainExecutorResponse, _abc.Awaitable[_executor_admin_service_pb2.DrainExecutorResponse]]:
-        """Gives an executor no more work. May be repeated. NOT_FOUND: there is none."""
+        """Gives an executor no more work. What it runs goes on; it stays connected and drained, also when its process is started anew, until
+        `UndrainExecutor`. May be repeated. NOT_FOUND: there is none.
+        """
+
+    @_abc_1.abstractmethod
+    def UndrainExecutor(
+        self,
+        request: _executor_admin_service_pb2.UndrainExecutorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_admin_service_pb2.UndrainExecutorResponse, _abc.Awaitable[_executor_admin_service_pb2.UndrainExecutorResponse]]:
+        """Gives a drained executor work again. May be repeated. NOT_FOUND: there is none."""
+
+    @_abc_1.abstractmethod
+    def DrainExecutors(
+        self,
+        request: _executor_admin_service_pb2.DrainExecutorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_admin_service_pb2.DrainExecutorsResponse, _abc.Awaitable[_executor_admin_service_pb2.DrainExecutorsResponse]]:
+        """Drains all executors that a selector names, as `DrainExecutor` does. May be repeated. INVALID_ARGUMENT: the selector is empty."""
+
+    @_abc_1.abstractmethod
+    def UndrainExecutors(
+        self,
+        request: _executor_admin_service_pb2.UndrainExecutorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_admin_service_pb2.UndrainExecutorsResponse, _abc.Awaitable[_executor_admin_service_pb2.UndrainExecutorsResponse]]:
+        """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty."""
 
     @_abc_1.abstractmethod
     def DeleteExecutor(

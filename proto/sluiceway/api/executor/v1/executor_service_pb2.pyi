@@ -317,16 +317,8 @@ class Clean(_message.Message):
     executor_id: str
     def __init__(self, number: _Optional[int] = ..., session_id: _Optional[str] = ..., executor_id: _Optional[str] = ...) -> None: ...
 
-class Drain(_message.Message):
-    __slots__ = ("number", "deadline")
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
-    DEADLINE_FIELD_NUMBER: _ClassVar[int]
-    number: int
-    deadline: _timestamp_pb2.Timestamp
-    def __init__(self, number: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
 class ConnectResponse(_message.Message):
-    __slots__ = ("welcome", "heartbeat_acknowledgement", "update_acknowledgement", "assign", "stop", "release", "siblings", "clean", "drain")
+    __slots__ = ("welcome", "heartbeat_acknowledgement", "update_acknowledgement", "assign", "stop", "release", "siblings", "clean")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
     UPDATE_ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -335,7 +327,6 @@ class ConnectResponse(_message.Message):
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     SIBLINGS_FIELD_NUMBER: _ClassVar[int]
     CLEAN_FIELD_NUMBER: _ClassVar[int]
-    DRAIN_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     heartbeat_acknowledgement: HeartbeatAcknowledgement
     update_acknowledgement: UpdateAcknowledgement
@@ -344,8 +335,7 @@ class ConnectResponse(_message.Message):
     release: Release
     siblings: Siblings
     clean: Clean
-    drain: Drain
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat_acknowledgement: _Optional[_Union[HeartbeatAcknowledgement, _Mapping]] = ..., update_acknowledgement: _Optional[_Union[UpdateAcknowledgement, _Mapping]] = ..., assign: _Optional[_Union[Assign, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., siblings: _Optional[_Union[Siblings, _Mapping]] = ..., clean: _Optional[_Union[Clean, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat_acknowledgement: _Optional[_Union[HeartbeatAcknowledgement, _Mapping]] = ..., update_acknowledgement: _Optional[_Union[UpdateAcknowledgement, _Mapping]] = ..., assign: _Optional[_Union[Assign, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., siblings: _Optional[_Union[Siblings, _Mapping]] = ..., clean: _Optional[_Union[Clean, _Mapping]] = ...) -> None: ...
 
 class LogReference(_message.Message):
     __slots__ = ("assignment_id", "step")

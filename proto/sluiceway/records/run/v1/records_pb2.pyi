@@ -211,7 +211,7 @@ class RequestRecord(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., run_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExecutorRecord(_message.Message):
-    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "drain_deadline", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted")
+    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -231,7 +231,6 @@ class ExecutorRecord(_message.Message):
     DRIVERS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
-    DRAIN_DEADLINE_FIELD_NUMBER: _ClassVar[int]
     VANISHED_FIELD_NUMBER: _ClassVar[int]
     PODS_GONE_FIELD_NUMBER: _ClassVar[int]
     MISSING_SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -251,7 +250,6 @@ class ExecutorRecord(_message.Message):
     drivers: _containers.RepeatedScalarFieldContainer[str]
     dynamic: bool
     draining: bool
-    drain_deadline: _timestamp_pb2.Timestamp
     vanished: bool
     pods_gone: bool
     missing_since: _timestamp_pb2.Timestamp
@@ -259,7 +257,7 @@ class ExecutorRecord(_message.Message):
     session_time: _timestamp_pb2.Timestamp
     settled_epoch: int
     deleted: bool
-    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
+    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
 
 class PlacerRecord(_message.Message):
     __slots__ = ("server_id", "term", "beat", "open_epoch", "held_epoch", "held_since", "held_until")
@@ -280,9 +278,11 @@ class PlacerRecord(_message.Message):
     def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., beat: _Optional[int] = ..., open_epoch: _Optional[int] = ..., held_epoch: _Optional[int] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PlacementNotice(_message.Message):
-    __slots__ = ("groups", "scopes")
+    __slots__ = ("groups", "scopes", "executors_changed")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_CHANGED_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, groups: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
+    executors_changed: bool
+    def __init__(self, groups: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., executors_changed: _Optional[bool] = ...) -> None: ...
