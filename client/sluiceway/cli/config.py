@@ -11,13 +11,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-import typer
+import click
 
+from sluiceway.cli.commands import EnumChoice, option
 from sluiceway.cli.repository import open_commit
 from sluiceway.foundation.errors import InvalidInput, NotFound
 from sluiceway.runconfig.compile import LoadResult, load, load_source
@@ -28,11 +30,9 @@ from sluiceway.runconfig.schema import json_schema
 from sluiceway.runconfig.tasks import find_run
 from sluiceway.runconfig.when import Context
 
-__all__ = ["config_app"]
+__all__ = ["check", "graph", "render", "schema"]
 
 _GIT_SECONDS = 10
-
-config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 class CheckFormat(StrEnum):
@@ -50,32 +50,43 @@ class RefType(StrEnum):
     PULL_REQUEST = "pull_request"
 
 
-PathArgument = Annotated[Path, typer.Argument(metavar="FILE-OR-FOLDER", help="A configuration, or a repository.")]
-AtOption = Annotated[
-    str | None, typer.Option("--at", metavar="REF", help="Read this commit of the folder's repository.")
-]
-RefTypeOption = Annotated[RefType | None, typer.Option(help="ctx.ref_type.")]
-RefOption = Annotated[str, typer.Option(help="ctx.ref, such as refs/heads/main.")]
-BranchOption = Annotated[str, typer.Option(help="ctx.branch.")]
-TagOption = Annotated[str, typer.Option(help="ctx.tag.")]
-PullRequestOption = Annotated[str, typer.Option("--pull-request-id", help="ctx.pull_request_id.")]
-CommitOption = Annotated[str, typer.Option("--commit-sha", help="ctx.commit_sha.")]
+C = TypeVar("C", bound=Callable[..., Any])
 
 
-@config_app.command()
+def source_options(command: C) -> C:
+    """Add what says which configuration is meant, and the `ctx` that it is evaluated with."""
+    for add in reversed(
+        (
+            click.argument(
+                "path", metavar="[FILE-OR-FOLDER]", required=False, default=".", type=click.Path(path_type=Path)
+            ),
+            option("--at", metavar="REF", help="Read this commit of the folder's repository."),
+            option("--ref-type", type=EnumChoice(RefType), help="ctx.ref_type."),
+            option("--ref", default="", help="ctx.ref, such as refs/heads/main."),
+            option("--branch", default="", help="ctx.branch."),
+            option("--tag", default="", help="ctx.tag."),
+            option("--pull-request-id", default="", metavar="ID", help="ctx.pull_request_id."),
+            option("--commit-sha", default="", metavar="SHA", help="ctx.commit_sha."),
+        )
+    ):
+        command = add(command)
+    return command
+
+
+@click.command()
+@source_options
+@option("--output", "-o", type=EnumChoice(CheckFormat), default=CheckFormat.TEXT.value, help="Output format.")
 def check(
-    path: PathArgument = Path(),
-    output: Annotated[
-        CheckFormat, typer.Option("-o", "--output", help="How to show what was found.")
-    ] = CheckFormat.TEXT,
-    at: AtOption = None,
-    ref_type: RefTypeOption = None,
-    ref: RefOption = "",
-    branch: BranchOption = "",
-    tag: TagOption = "",
-    pull_request_id: PullRequestOption = "",
-    commit_sha: CommitOption = "",
-) -> None:
+    path: Path,
+    output: CheckFormat,
+    at: str | None,
+    ref_type: RefType | None,
+    ref: str,
+    branch: str,
+    tag: str,
+    pull_request_id: str,
+    commit_sha: str,
+) -> int:
     """Say all that is wrong with a configuration. Exit code 0 without errors, 1 with."""
     loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
     if output is CheckFormat.JSON:
@@ -87,51 +98,56 @@ def check(
             runs = loaded.config.runs
             tasks = sum(len(run.tasks) for run in runs)
             print(f"{loaded.source_path}: {_counted(len(runs), 'run')}, {_counted(tasks, 'task')}, no errors")
-    raise typer.Exit(1 if loaded.errors else 0)
+    return 1 if loaded.errors else 0
 
 
-@config_app.command()
+@click.command()
+@source_options
 def render(
-    path: PathArgument = Path(),
-    at: AtOption = None,
-    ref_type: RefTypeOption = None,
-    ref: RefOption = "",
-    branch: BranchOption = "",
-    tag: TagOption = "",
-    pull_request_id: PullRequestOption = "",
-    commit_sha: CommitOption = "",
-) -> None:
+    path: Path,
+    at: str | None,
+    ref_type: RefType | None,
+    ref: str,
+    branch: str,
+    tag: str,
+    pull_request_id: str,
+    commit_sha: str,
+) -> int:
     """Print a configuration as JSON, after jsonnet. What is wrong with it goes to stderr, with exit code 1."""
     loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
     _print_problems(loaded, sys.stderr)
     if loaded.document is not None:
         print(json.dumps(loaded.document, indent=2, ensure_ascii=False))
-    raise typer.Exit(1 if loaded.errors else 0)
+    return 1 if loaded.errors else 0
 
 
-@config_app.command()
+@click.command()
+@source_options
+@option("--format", "output", type=EnumChoice(GraphFormat), default=GraphFormat.TEXT.value, help="Output format.")
+@option("--run", metavar="NAME", help="Only this run.")
 def graph(
-    path: PathArgument = Path(),
-    output: Annotated[GraphFormat, typer.Option("--format", help="How to draw.")] = GraphFormat.TEXT,
-    run: Annotated[str | None, typer.Option("--run", metavar="NAME", help="Only this run.")] = None,
-    at: AtOption = None,
-    ref_type: RefTypeOption = None,
-    ref: RefOption = "",
-    branch: BranchOption = "",
-    tag: TagOption = "",
-    pull_request_id: PullRequestOption = "",
-    commit_sha: CommitOption = "",
-) -> None:
+    path: Path,
+    output: GraphFormat,
+    run: str | None,
+    at: str | None,
+    ref_type: RefType | None,
+    ref: str,
+    branch: str,
+    tag: str,
+    pull_request_id: str,
+    commit_sha: str,
+) -> int:
     """Draw the tasks of a configuration's runs."""
     loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
     _print_problems(loaded, sys.stderr)
     if loaded.config is None:
-        raise typer.Exit(1)
+        return 1
     runs = loaded.config.runs if run is None else [find_run(loaded.config, run)]
     print(render_graph(runs, output), end="")
+    return 0
 
 
-@config_app.command()
+@click.command()
 def schema() -> None:
     """Print the JSON Schema of configurations, for editors."""
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

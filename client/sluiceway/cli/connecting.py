@@ -14,25 +14,18 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import typer
+import click
 
 from sluiceway.foundation.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from sluiceway.client import Client
 
-__all__ = ["Server", "ServerOption", "Token", "TokenOption", "find_server", "with_client", "write_login"]
+__all__ = ["Server", "Token", "find_server", "with_client", "write_login"]
 
 T = TypeVar("T")
-
-ServerOption = Annotated[
-    str | None, typer.Option("--server", envvar="SLUICE_SERVER", help="The server's gRPC address, HOST:PORT.")
-]
-TokenOption = Annotated[
-    str | None, typer.Option("--token", envvar="SLUICE_TOKEN", help="A token of yours.", show_envvar=True)
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +118,7 @@ def with_client(server: str | None, token: str | None, use: Callable[[Client], A
 
     Raises:
         SluicewayError: what ended it; of one that could not be reached, with its address.
-        typer.Exit: 130, it was interrupted.
+        click.exceptions.Exit: 130, it was interrupted.
     """
     where = find_server(server, token)
 
@@ -142,4 +135,4 @@ def with_client(server: str | None, token: str | None, use: Callable[[Client], A
         raise
     except KeyboardInterrupt:
         print("sluice: interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise click.exceptions.Exit(130) from None

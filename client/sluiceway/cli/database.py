@@ -13,12 +13,12 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-import typer
+import click
 
-from sluiceway.cli.connecting import ServerOption, TokenOption, with_client
+from sluiceway.cli.commands import Format, option, output_option, server_options
+from sluiceway.cli.connecting import with_client
 from sluiceway.cli.database_showing import (
     moment_text,
     show_finding,
@@ -36,44 +36,23 @@ if TYPE_CHECKING:
     from sluiceway.app.operations import StoreSettings
     from sluiceway.client import Client
 
-__all__ = ["app"]
+__all__ = ["checkpoint", "export", "import_", "recover", "restore", "status", "verify"]
 
 T = TypeVar("T")
 
 FAULTS = 1
 CANNOT_RUN = 2
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-class Output(StrEnum):
-    """What `-o` takes."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-EtcdOption = Annotated[str, typer.Option("--etcd", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")]
-StorageOption = Annotated[
-    str, typer.Option("--object-storage", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-]
-PrefixOption = Annotated[str, typer.Option("--prefix", help="Directly: of all keys in etcd, and of all objects.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people, or for programs.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")]
-
-
 # -- what only reads
 
 
-@app.command()
-def status(
-    output: OutputOption = Output.TABLE,
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+@click.command()
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@output_option(Format.TABLE, Format.JSON)
+@server_options
+def status(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> None:
     """Show how etcd and object storage stand, also when they disagree or one is away.
 
     Exit code 0, whatever is found: findings are told, `verify` judges.
@@ -88,23 +67,21 @@ def status(
     place = _Place.of(etcd, object_storage, prefix, server, token)
     with waiting("looking at etcd and object storage"):
         found = place.ask(lambda client: client.database.status(), directly)
-    if output is Output.JSON:
-        from sluiceway.cli.showing import Format, show_messages
+    if output is Format.JSON:
+        from sluiceway.cli.showing import show_messages
 
         show_messages([found], Format.JSON, single=True)
     else:
         show_status(found)
 
 
-@app.command()
-def verify(
-    output: OutputOption = Output.TABLE,
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+@click.command()
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@output_option(Format.TABLE, Format.JSON)
+@server_options
+def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> int:
     """Read every object and every checksum, and say what is wrong.
 
     Exit code 0: no fault; 1: faults; 2: it could not be run to its end. Servers may be writing meanwhile. Directly and
@@ -120,7 +97,7 @@ def verify(
                 last[:] = [message]
                 if message.fault or message.note:
                     findings.append(message)
-                    if output is Output.TABLE:
+                    if output is Format.TABLE:
                         show_finding(message)
                 say(f"{message.objects} of {message.all_objects} objects, {size_text(message.bytes)}")
 
@@ -136,28 +113,28 @@ def verify(
     except SluicewayError as error:
         # 1 says that there are faults.
         print(f"sluice: {clean(error.message)}", file=sys.stderr)
-        raise typer.Exit(CANNOT_RUN) from error
+        return CANNOT_RUN
     faults = sum(1 for message in findings if message.fault)
     total = last[0] if last else None
-    if output is Output.JSON:
+    if output is Format.JSON:
         show_findings(findings, total)
     elif total is not None:
         what = f"{faults} faults" if faults != 1 else "1 fault"
         print(f"{total.objects} objects read, {size_text(total.bytes)}: {what if faults else 'no faults'}")
-    raise typer.Exit(FAULTS if faults else 0)
+    return FAULTS if faults else 0
 
 
 # -- what saves
 
 
-@app.command()
+@click.command()
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@output_option(Format.TABLE, Format.JSON)
+@server_options
 def checkpoint(
-    output: OutputOption = Output.TABLE,
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    server: ServerOption = None,
-    token: TokenOption = None,
+    output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None
 ) -> None:
     """Make a checkpoint now. Directly: of what the object storage has."""
 
@@ -170,7 +147,7 @@ def checkpoint(
     place = _Place.of(etcd, object_storage, prefix, server, token)
     with waiting("making a checkpoint"):
         made = place.ask(lambda client: client.database.checkpoint(), directly)
-    if output is Output.JSON:
+    if output is Format.JSON:
         print(json.dumps({"sequence": made.sequence, "made": made.made}))
     else:
         print(
@@ -178,15 +155,15 @@ def checkpoint(
         )
 
 
-@app.command()
+@click.command()
+@click.argument("file", metavar="FILE")
+@option("--force", is_flag=True, help="Replace a file that is there.")
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@server_options
 def export(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Where it goes; - is standard output.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    server: ServerOption = None,
-    token: TokenOption = None,
+    file: str, force: bool, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None
 ) -> None:
     """Save all records, as they are at one moment, in one file that `import` takes.
 
@@ -215,14 +192,13 @@ def export(
     print(f"exported {size_text(size)}" + ("" if file == "-" else f" into {file}"), file=sys.stderr)
 
 
-@app.command("import")
-def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Of an export; - is standard input.")],
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    output: OutputOption = Output.TABLE,
-) -> None:
+@click.command("import")
+@click.argument("file", metavar="FILE")
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@output_option(Format.TABLE, Format.JSON)
+def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Format) -> None:
     """Make a database out of an export, in an empty etcd and an empty object storage. Start servers afterwards.
 
     The whole file is checked before the first write. An import that was interrupted is run again.
@@ -232,7 +208,7 @@ def import_(
     stores = _both_stores(etcd, object_storage, prefix, why="an import goes into two stores")
     with export_source(file) as path, progress("importing") as say:
         made = asyncio.run(operations.import_file(stores, path, progress=lambda records: say(f"{records} records")))
-    if output is Output.JSON:
+    if output is Format.JSON:
         found = {
             "records": made.info.records,
             "databaseId": made.database_id,
@@ -251,15 +227,14 @@ def import_(
 # -- what repairs
 
 
-@app.command()
-def recover(
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    force: Annotated[bool, typer.Option("--force", help="Although the object storage is still being written.")] = False,
-    yes: YesOption = False,
-    output: OutputOption = Output.TABLE,
-) -> None:
+@click.command()
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@option("--force", is_flag=True, help="Although the object storage is still being written.")
+@option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@output_option(Format.TABLE, Format.JSON)
+def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool, output: Format) -> None:
     """Go on in a new epoch, after etcd was lost, wiped or set back. Servers that wait go on by themselves then.
 
     It shows what was found and what would be given up, and asks. Nothing that a server said was stored in the object
@@ -283,7 +258,7 @@ def recover(
     )
     _ask("Recover?", yes)
     done = asyncio.run(operations.recover(stores, plan))
-    if output is Output.JSON:
+    if output is Format.JSON:
         found = {
             "epoch": done.epoch,
             "lastSequence": str(done.accepted or ""),
@@ -298,15 +273,14 @@ def recover(
         print(f"somebody else recovered the database meanwhile: it is in epoch {done.epoch}")
 
 
-@app.command()
-def restore(
-    to: Annotated[str, typer.Option("--to", metavar="SEQUENCE", help="The last entry that is kept.")],
-    etcd: EtcdOption = "",
-    object_storage: StorageOption = "",
-    prefix: PrefixOption = "sluiceway",
-    yes: YesOption = False,
-    output: OutputOption = Output.TABLE,
-) -> None:
+@click.command()
+@option("--to", required=True, metavar="SEQUENCE", help="The last entry that is kept.")
+@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
+@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@output_option(Format.TABLE, Format.JSON)
+def restore(to: str, etcd: str, object_storage: str, prefix: str, yes: bool, output: Format) -> None:
     """Go back to how the database was after an entry; all later ones are given up for ever. Export it before.
 
     Reaches as far back as the oldest manifest that is kept (24 hours), and further where all segments are there still.
@@ -328,7 +302,7 @@ def restore(
     )
     _ask("Restore?", yes)
     done = asyncio.run(operations.restore(stores, plan))
-    if output is Output.JSON:
+    if output is Format.JSON:
         print(json.dumps({"epoch": done.epoch, "lastSequence": str(plan.to), "voidEntries": plan.given_up}))
     else:
         print(f"restored to {plan.to}, in epoch {done.epoch}; {plan.given_up} entries were given up")
@@ -362,7 +336,7 @@ class _Place:
 def _both_stores(etcd: str, object_storage: str, prefix: str, *, why: str) -> StoreSettings:
     stores = _stores(etcd, object_storage, prefix)
     if stores is None or not stores.etcd:
-        raise typer.BadParameter(f"{why}; name them with --etcd and --object-storage")
+        raise click.UsageError(f"{why}; name them with --etcd and --object-storage")
     return stores
 
 
@@ -370,7 +344,7 @@ def _stores(etcd: str, object_storage: str, prefix: str) -> StoreSettings | None
     """Tell which stores are meant; None: those of a server."""
     if not object_storage:
         if etcd:
-            raise typer.BadParameter("--etcd goes with --object-storage: both stores, or a server")
+            raise click.UsageError("--etcd goes with --object-storage: both stores, or a server")
         return None
     from sluiceway.app.operations import StoreSettings
     from sluiceway.foundation.logging import set_up_logging
@@ -383,12 +357,12 @@ def _stores(etcd: str, object_storage: str, prefix: str) -> StoreSettings | None
 
 def _need_etcd(stores: StoreSettings) -> None:
     if not stores.etcd:
-        raise typer.BadParameter("this needs both stores; name etcd too, with --etcd")
+        raise click.UsageError("this needs both stores; name etcd too, with --etcd")
 
 
 def _refuse_silence(yes: bool) -> None:
     if not yes and not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is there to be asked; give --yes to do it unasked")
+        raise click.UsageError("nobody is there to be asked; give --yes to do it unasked")
 
 
 def _say(*lines: str) -> None:
@@ -398,5 +372,5 @@ def _say(*lines: str) -> None:
 
 
 def _ask(question: str, yes: bool) -> None:
-    if not yes and not typer.confirm(question, err=True):
+    if not yes and not click.confirm(question, err=True):
         raise FailedPrecondition("nothing was changed")

@@ -1,6 +1,6 @@
 """Where the `sluice` command begins.
 
-Nothing heavy is imported before it is known what is asked: `version` answers without typer (quality.md B9). No command
+Nothing heavy is imported before it is known what is asked: `version` answers without click (quality.md B9). No command
 prints a traceback: what is of our family is one sentence and exit code 1; what is not is one sentence and exit code 70,
 and `SLUICE_DEBUG=1` shows where it came from. Ctrl-C is 130, a reader that went away (`| head`) 141, as shells have it.
 """
@@ -15,6 +15,7 @@ __all__ = ["main"]
 INTERRUPTED = 130  # 128 + SIGINT
 READER_GONE = 141  # 128 + SIGPIPE
 INTERNAL_FAULT = 70  # EX_SOFTWARE of sysexits.h
+COMPLETION_VARIABLE = "_SLUICE_COMPLETE"
 
 
 def main() -> None:
@@ -42,30 +43,43 @@ def main() -> None:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int | str | None:
+def _run(arguments: list[str]) -> int:
+    import click
+
     from sluiceway.cli.main import app
     from sluiceway.cli.terminal import clean, clean_lines
     from sluiceway.foundation.errors import InvalidInput, SluicewayError
 
+    if completing := os.environ.get(COMPLETION_VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(app, {}, "sluice", COMPLETION_VARIABLE, completing)
     try:
-        # Typer itself answers what is wrong with the command line (exit code 2) and `typer.Exit`.
-        app(arguments, prog_name="sluice")
-    except SystemExit as ending:
-        # Typer makes exit code 1 of a reader that went away; 1 says that a watched run failed.
-        return READER_GONE if isinstance(ending.__context__, BrokenPipeError) else ending.code
+        # Not `app.main`: it makes exit code 1 of a reader that went away, and 1 says that a watched run failed.
+        with app.make_context("sluice", arguments) as context:
+            code: int | None = app.invoke(context)  # what a command returns; None is 0
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
     except SluicewayError as error:
         print(f"sluice: {clean_lines(error.message)}", file=sys.stderr)
         if isinstance(error, InvalidInput) and len(error.violations) > 1:
             for violation in error.violations:
                 print(f"  {clean(violation.path)}: {clean(violation.message)}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if os.environ.get("SLUICE_DEBUG"):
             raise
         text = clean(f"{type(error).__name__}: {error}")
         print(f"sluice: this should not have happened ({text}); SLUICE_DEBUG=1 shows where", file=sys.stderr)
         return INTERNAL_FAULT
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":

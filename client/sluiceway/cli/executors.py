@@ -1,55 +1,27 @@
-"""`sluice executor ...`: run an executor, and list, drain and delete those of a server."""
+"""`sluice executor list|drain|delete`: the executors of a server. `run` is in `processes`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-from typer.core import TyperGroup
+import click
 
-from sluiceway.cli import processes
-from sluiceway.cli.connecting import ServerOption, TokenOption, with_client
-from sluiceway.cli.showing import Format
+from sluiceway.cli.commands import Format, option, output_option, server_options
+from sluiceway.cli.connecting import with_client
 
 if TYPE_CHECKING:
     from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
     from sluiceway.client import Client
 
-__all__ = ["app"]
+__all__ = ["delete", "drain", "list_"]
 
 
-class ExecutorCommands(TyperGroup):
-    """The group's commands. Options in front of them are those of `run`, as in `sluice executor --server ...`.
-
-    That was how an executor was started before there was `run`. With another command behind them they are refused: it
-    would ignore them, and ask the server that the environment names.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `sluice executor --server ...` for `sluice executor run --server ...`."""
-        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
-            command = next((word for word in args if word in self.commands and word != "run"), None)
-            if command is not None:
-                ctx.fail(f"options stand behind the command: sluice executor {command} [OPTIONS]")
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(cls=ExecutorCommands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-ExecutorId = Annotated[str, typer.Argument(metavar="EXECUTOR", help="The executor's id.")]
-
-app.command("run")(processes.executor)
-
-
-@app.command("list")
-def list_(
-    group: Annotated[str, typer.Option(help="Only of this group.")] = "",
-    output: Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")] = Format.TABLE,
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+@click.command("list")
+@option("--group", default="", help="Only of this group.")
+@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@server_options
+def list_(group: str, output: Format, server: str | None, token: str | None) -> None:
     """List executors, by group and id."""
     from sluiceway.cli.showing import show_messages, table
 
@@ -75,13 +47,17 @@ def list_(
     table(("ID", "GROUP", "STATE", "SLOTS", "ARCHS", "DRIVERS", "VERSION"), rows)
 
 
-@app.command()
-def drain(executor_id: ExecutorId, server: ServerOption = None, token: TokenOption = None) -> None:
+@click.command()
+@click.argument("executor_id", metavar="EXECUTOR")
+@server_options
+def drain(executor_id: str, server: str | None, token: str | None) -> None:
     """Give an executor no more work."""
     with_client(server, token, lambda client: client.executors.drain(executor_id))
 
 
-@app.command()
-def delete(executor_id: ExecutorId, server: ServerOption = None, token: TokenOption = None) -> None:
+@click.command()
+@click.argument("executor_id", metavar="EXECUTOR")
+@server_options
+def delete(executor_id: str, server: str | None, token: str | None) -> None:
     """Take an executor from the list; what it still runs is lost."""
     with_client(server, token, lambda client: client.executors.delete(executor_id))

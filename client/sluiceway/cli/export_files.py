@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import typer
+import click
 
 from sluiceway.foundation.errors import FailedPrecondition, Unavailable
 
@@ -30,11 +30,11 @@ def export_target(file: str, *, force: bool) -> Iterator[BinaryIO]:
     Raises:
         FailedPrecondition: there is a file already, or none can be made there.
         Unavailable: it could not be written to its end; nothing of it is left.
-        typer.BadParameter: standard output is a terminal.
+        click.UsageError: standard output is a terminal.
     """
     if file == "-":
         if sys.stdout.isatty():
-            raise typer.BadParameter("an export is no text; name a file, or send it to another program")
+            raise click.UsageError("an export is no text; name a file, or send it to another program")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

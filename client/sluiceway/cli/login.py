@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from sluiceway.cli.connecting import ServerOption, TokenOption, find_server, with_client, write_login
+from sluiceway.cli.commands import server_options
+from sluiceway.cli.connecting import find_server, with_client, write_login
 
 if TYPE_CHECKING:
     from sluiceway.client import Client
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["login"]
 
 
-def login(server: ServerOption = None, token: TokenOption = None) -> None:
+@click.command()
+@server_options
+def login(server: str | None, token: str | None) -> None:
     """Remember a server and a token of yours.
 
     Without --token or SLUICE_TOKEN the token is asked for, or read from stdin when that is no terminal.
     """
     if not token:
         # Not as an argument: that is in the history of the shell, and in the list of processes.
-        token = typer.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+        token = click.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     where = find_server(server, token)
 
     async def try_it(client: Client) -> None:

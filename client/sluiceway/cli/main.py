@@ -1,74 +1,108 @@
-"""The `sluice` command: which commands there are. What each does is in its own module.
+"""The `sluice` command: which commands there are. What each does is in the module that is named beside it.
 
-Configurations take the libraries of the whole compiler, and the database some of the server's; they are loaded when
-`config` or `db` is what is asked for.
+This module imports no other one of them: a help text, a mistyped name and a completion need the names only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import click
 
-import typer
-from typer.core import TyperGroup
-
-from sluiceway.cli import executors, login, processes, runs
+from sluiceway.cli.commands import LazyGroup
 from sluiceway.foundation.version import VERSION
 
-__all__ = ["app"]
+__all__ = ["app", "config", "database", "executor", "run", "version"]
 
 
-def _loaded_later(load: Callable[[], typer.Typer]) -> type[TyperGroup]:
-    """Make a group whose commands are loaded when one of them is looked for."""
+class ExecutorGroup(LazyGroup):
+    """The commands of `sluice executor`. Options in front of them are those of `run`: `sluice executor --server ...`.
 
-    class LazyCommands(TyperGroup):
-        def list_commands(self, ctx: Any) -> list[str]:
-            return typer.main.get_group(load()).list_commands(ctx)
+    That was how an executor was started before there was `run`. With another command behind them they are refused: it
+    would ignore them, and ask the server that the environment names.
+    """
 
-        def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            return typer.main.get_group(load()).get_command(ctx, cmd_name)
-
-    return LazyCommands
-
-
-def _config_commands() -> typer.Typer:
-    from sluiceway.cli.config import config_app
-
-    return config_app
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `sluice executor --server ...` for `sluice executor run --server ...`."""
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            command = next((word for word in args if word in self.commands and word != "run"), None)
+            if command is not None:
+                ctx.fail(f"options stand behind the command: sluice executor {command} [OPTIONS]")
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
 
 
-def _database_commands() -> typer.Typer:
-    from sluiceway.cli import database
-
-    return database.app
-
-
-app = typer.Typer(
-    name="sluice",
-    help="Sluiceway: continuous integration and delivery.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+run = LazyGroup(
+    name="run",
+    help="Create, show and control runs.",
+    places={
+        "create": ("sluiceway.cli.runs:create", "Create the runs of a commit."),
+        "list": ("sluiceway.cli.runs:list_", "List runs, the newest first."),
+        "get": ("sluiceway.cli.runs:get", "Show a run and its tasks."),
+        "watch": ("sluiceway.cli.runs:watch", "Follow a run to its end."),
+        "logs": ("sluiceway.cli.runs:logs", "Print logs."),
+        "explain": ("sluiceway.cli.runs:explain", "Say why a run and its tasks wait."),
+        "approve": ("sluiceway.cli.runs:approve", "Approve a task that waits for it."),
+        "stop": ("sluiceway.cli.runs:stop", "Stop a running run."),
+        "cancel": ("sluiceway.cli.runs:cancel", "Cancel a queued run."),
+    },
 )
-app.add_typer(runs.app, name="run", help="Make, see and move runs.")
-app.add_typer(
-    typer.Typer(cls=_loaded_later(_config_commands), no_args_is_help=True, rich_markup_mode=None),
+
+config = LazyGroup(
     name="config",
     help="Check, render and draw run configurations, offline.",
+    places={
+        "check": ("sluiceway.cli.config:check", "Report all errors of a configuration."),
+        "render": ("sluiceway.cli.config:render", "Print a configuration as JSON, after jsonnet."),
+        "graph": ("sluiceway.cli.config:graph", "Draw the tasks of a configuration's runs."),
+        "schema": ("sluiceway.cli.config:schema", "Print the JSON Schema of configurations."),
+    },
 )
-app.add_typer(executors.app, name="executor", help="Run an executor; list, drain and delete those of a server.")
-app.add_typer(
-    typer.Typer(cls=_loaded_later(_database_commands), no_args_is_help=True, rich_markup_mode=None),
+
+executor = ExecutorGroup(
+    name="executor",
+    help="Run an executor; list, drain and delete those of a server.",
+    places={
+        "run": ("sluiceway.cli.processes:executor", "Run an executor."),
+        "list": ("sluiceway.cli.executors:list_", "List executors."),
+        "drain": ("sluiceway.cli.executors:drain", "Give an executor no more work."),
+        "delete": ("sluiceway.cli.executors:delete", "Remove an executor from the list."),
+    },
+)
+
+database = LazyGroup(
     name="db",
-    help="See, check, save and repair the database.",
+    help="Inspect, check, save and repair the database.",
+    places={
+        "status": ("sluiceway.cli.database:status", "Show the state of etcd and of the object storage."),
+        "verify": ("sluiceway.cli.database:verify", "Read every object and every checksum."),
+        "checkpoint": ("sluiceway.cli.database:checkpoint", "Make a checkpoint now."),
+        "export": ("sluiceway.cli.database:export", "Save all records in one file."),
+        "import": ("sluiceway.cli.database:import_", "Make a database out of an export."),
+        "recover": ("sluiceway.cli.database:recover", "Continue in a new epoch after etcd was lost."),
+        "restore": ("sluiceway.cli.database:restore", "Go back to an earlier entry."),
+    },
 )
-app.command("login")(login.login)
-app.command("standalone")(processes.standalone)
-app.command("server")(processes.server)
-app.command("gateway")(processes.gateway)
 
 
-@app.command()
+app = LazyGroup(
+    name="sluice",
+    help="Sluiceway: continuous integration and delivery.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    places={
+        "run": ("sluiceway.cli.main:run", "Create, show and control runs."),
+        "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
+        "executor": ("sluiceway.cli.main:executor", "Run an executor; list, drain and delete those of a server."),
+        "db": ("sluiceway.cli.main:database", "Inspect, check, save and repair the database."),
+        "login": ("sluiceway.cli.login:login", "Remember a server and a token."),
+        "standalone": ("sluiceway.cli.processes:standalone", "Run everything on one machine."),
+        "server": ("sluiceway.cli.processes:server", "Run a server."),
+        "gateway": ("sluiceway.cli.processes:gateway", "Run an HTTP gateway."),
+        "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),
+        "version": ("sluiceway.cli.main:version", "Print the version."),
+    },
+)
+
+
+@click.command()
 def version() -> None:
-    """Show the version of this build."""
-    print(VERSION)
+    """Print the version."""
+    click.echo(VERSION)

@@ -6,10 +6,11 @@ Only here does the command line reach into server and executor, and lazily: a pe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from sluiceway.cli.commands import option
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
 
 if TYPE_CHECKING:
@@ -17,26 +18,33 @@ if TYPE_CHECKING:
 
 __all__ = ["executor", "gateway", "server", "standalone"]
 
-Etcd = Annotated[str | None, typer.Option("--etcd", metavar="URL,...", help="Endpoints of an etcd, with commas.")]
-LocalRepositories = Annotated[
-    Path | None, typer.Option("--local-repositories", help="Tasks may clone the repositories below this folder.")
-]
+PATH = click.Path(path_type=Path)
 
 
+@click.command()
+@option("--data-dir", type=PATH, required=True, help="Everything it keeps is below this folder.")
+@option("--http", default="127.0.0.1:8080", metavar="HOST:PORT", help="Of the gateway; port 0 picks one.")
+@option("--grpc", default="127.0.0.1:7070", metavar="HOST:PORT", help="Of the server; port 0 picks one.")
+@option("--etcd", metavar="URL,...", help="Endpoints of an etcd, with commas.")
+@option("--object-storage", help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION; a folder if none.")
+@option("--executors", type=click.IntRange(min=0, max=100), default=1, help="How many executors.")
+@option(
+    "--slots",
+    type=click.IntRange(min=1, max=1000),
+    default=4,
+    help="Tasks at a time, of each executor.",
+)
+@option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder.")
 def standalone(
-    data_dir: Annotated[Path, typer.Option(help="Everything it keeps is below this folder.")],
-    http: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Of the gateway; port 0 picks one.")
-    ] = "127.0.0.1:8080",
-    grpc: Annotated[str, typer.Option(metavar="HOST:PORT", help="Of the server; port 0 picks one.")] = "127.0.0.1:7070",
-    etcd: Etcd = None,
-    object_storage: Annotated[
-        str | None, typer.Option(help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION; a folder if none.")
-    ] = None,
-    executors: Annotated[int, typer.Option(min=0, max=100, help="How many executors.")] = 1,
-    slots: Annotated[int, typer.Option(min=1, max=1000, help="Tasks at a time, of each executor.")] = 4,
-    local_repositories: LocalRepositories = None,
-) -> None:
+    data_dir: Path,
+    http: str,
+    grpc: str,
+    etcd: str | None,
+    object_storage: str | None,
+    executors: int,
+    slots: int,
+    local_repositories: Path | None,
+) -> int:
     """Run everything on one machine: etcd, server, gateway and executors, until SIGTERM."""
     from sluiceway.app.standalone import StandaloneSettings, main
 
@@ -50,32 +58,37 @@ def standalone(
         slots=slots,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
     )
-    raise typer.Exit(main(settings))
+    return main(settings)
 
 
+@click.command()
+@option("--data-dir", type=PATH, required=True, help="Its read database and the first tokens.")
+@option("--etcd", required=True, metavar="URL,...", help="Endpoints of etcd, with commas.")
+@option("--object-storage", required=True, help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION.")
+@option(
+    "--grpc",
+    default="127.0.0.1:7070",
+    metavar="HOST:PORT",
+    help="Where it listens; port 0 picks one.",
+)
+@option("--executor-grpc", metavar="HOST:PORT", help="For executors; --grpc if none.")
+@option("--operator-grpc", metavar="HOST:PORT", help="For operators; --grpc if none.")
+@option("--peer-grpc", metavar="HOST:PORT", help="For other servers; --grpc if none.")
+@option("--prefix", default="sluiceway", help="Of all keys in etcd, and of all objects.")
+@option("--api-url", default="", help="The gateway's URL, as tasks see it in SLUICE_API_URL.")
+@option("--own-etcd", is_flag=True, help="This server alone has this etcd: recover whatever is lost of it, unasked.")
 def server(
-    data_dir: Annotated[Path, typer.Option(help="Its read database and the first tokens.")],
-    etcd: Annotated[str, typer.Option(metavar="URL,...", help="Endpoints of etcd, with commas.")],
-    object_storage: Annotated[str, typer.Option(help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION.")],
-    grpc: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where it listens; port 0 picks one.")
-    ] = "127.0.0.1:7070",
-    executor_grpc: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="For executors; --grpc if none.")
-    ] = None,
-    operator_grpc: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="For operators; --grpc if none.")
-    ] = None,
-    peer_grpc: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="For other servers; --grpc if none.")
-    ] = None,
-    prefix: Annotated[str, typer.Option(help="Of all keys in etcd, and of all objects.")] = "sluiceway",
-    api_url: Annotated[str, typer.Option(help="The gateway's URL, as tasks see it in SLUICE_API_URL.")] = "",
-    own_etcd: Annotated[
-        bool,
-        typer.Option("--own-etcd", help="This server alone has this etcd: recover whatever is lost of it, unasked."),
-    ] = False,
-) -> None:
+    data_dir: Path,
+    etcd: str,
+    object_storage: str,
+    grpc: str,
+    executor_grpc: str | None,
+    operator_grpc: str | None,
+    peer_grpc: str | None,
+    prefix: str,
+    api_url: str,
+    own_etcd: bool,
+) -> int:
     """Run a server, until SIGTERM."""
     from sluiceway.app.server import ServerSettings, main
 
@@ -91,61 +104,89 @@ def server(
         api_url=api_url,
         own_etcd=own_etcd,
     )
-    raise typer.Exit(main(settings))
+    return main(settings)
 
 
-def gateway(
-    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens; port 0 picks one.")],
-    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The server's gRPC address.")],
-) -> None:
+@click.command()
+@option("--http", required=True, metavar="HOST:PORT", help="Where it listens; port 0 picks one.")
+@option("--server", required=True, metavar="HOST:PORT", help="The server's gRPC address.")
+def gateway(http: str, server: str) -> int:
     """Run a gateway: gRPC as JSON over HTTP, until SIGTERM."""
     from sluiceway.app.gateway import GatewaySettings, main
 
-    raise typer.Exit(main(GatewaySettings(http=http, server=server)))
+    return main(GatewaySettings(http=http, server=server))
 
 
+@click.command()
+@option("--server", required=True, metavar="HOST:PORT", help="The gRPC address of a server.")
+@option("--token-file", type=PATH, required=True, help="A file with a token of the executor group.")
+@option("--work-dir", type=PATH, required=True, help="Where it keeps its journal, logs and workspaces.")
+@option("--group", help="Refuse a token of another group than this one; any group if not given.")
+@option("--id", "id_", help="Its id in the group; the host name if not given.")
+@option(
+    "--driver",
+    default="sandbox",
+    help="sandbox or host, or both with a comma; the first one runs the tasks.",
+)
+@option(
+    "--slots",
+    type=click.IntRange(min=1, max=1000),
+    default=2,
+    help="How many tasks run at the same time.",
+)
+@option("--label", multiple=True, metavar="KEY=VALUE", help="A label that tasks can require.")
+@option("--archs", metavar="ARCH,...", help="Architectures of tasks it takes; its own if not given.")
+@option("--dynamic", is_flag=True, help="It may vanish for good, and its siblings clean up after it.")
+@option("--ca-file", type=PATH, help="Connect by TLS, and trust the certificates in this PEM file.")
+@option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder.")
+@option("--network/--no-network", default=True, help="Whether tasks can use the network.")
+@option("--memory", metavar="SIZE", help="Of a task that sets none, such as 2Gi; a share of the machine if not given.")
+@option("--processes", type=click.IntRange(min=1), default=4096, help="Processes and threads of a task.")
+@option(
+    "--spool-limit",
+    default="4Gi",
+    metavar="SIZE",
+    help="Log on disk that is not stored yet; beyond it tasks are slowed.",
+)
+@option(
+    "--min-free-disk",
+    default="512Mi",
+    metavar="SIZE",
+    help="With less free disk, the task that uses most of it is ended.",
+)
+@option(
+    "--setup-seconds",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    help="How long a pod may take to start.",
+)
+@option(
+    "--always-seconds",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    help="For all `always` steps of a task that failed.",
+)
 def executor(
-    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The gRPC address of a server.")],
-    token_file: Annotated[Path, typer.Option(help="A file with a token of the executor group.")],
-    work_dir: Annotated[Path, typer.Option(help="Where it keeps its journal, logs and workspaces.")],
-    group: Annotated[
-        str | None, typer.Option(help="Refuse a token of another group than this one; any group if not given.")
-    ] = None,
-    id_: Annotated[str | None, typer.Option("--id", help="Its id in the group; the host name if not given.")] = None,
-    driver: Annotated[
-        str, typer.Option(help="sandbox or host, or both with a comma; the first one runs the tasks.")
-    ] = "sandbox",
-    slots: Annotated[int, typer.Option(min=1, max=1000, help="How many tasks run at the same time.")] = 2,
-    label: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label that tasks can require.")
-    ] = None,
-    archs: Annotated[
-        str | None, typer.Option(metavar="ARCH,...", help="Architectures of tasks it takes; its own if not given.")
-    ] = None,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="It may vanish for good, and its siblings clean up after it.")
-    ] = False,
-    ca_file: Annotated[
-        Path | None, typer.Option(help="Connect by TLS, and trust the certificates in this PEM file.")
-    ] = None,
-    local_repositories: LocalRepositories = None,
-    network: Annotated[bool, typer.Option("--network/--no-network", help="Whether tasks can use the network.")] = True,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Of a task that sets none, such as 2Gi; a share of the machine if not given."
-        ),
-    ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes and threads of a task.")] = 4096,
-    spool_limit: Annotated[
-        str, typer.Option(metavar="SIZE", help="Log on disk that is not stored yet; beyond it tasks are slowed.")
-    ] = "4Gi",
-    min_free_disk: Annotated[
-        str, typer.Option(metavar="SIZE", help="With less free disk, the task that uses most of it is ended.")
-    ] = "512Mi",
-    setup_seconds: Annotated[float, typer.Option(min=1, help="How long a pod may take to start.")] = 600.0,
-    always_seconds: Annotated[float, typer.Option(min=1, help="For all `always` steps of a task that failed.")] = 300.0,
-) -> None:
+    server: str,
+    token_file: Path,
+    work_dir: Path,
+    group: str | None,
+    id_: str | None,
+    driver: str,
+    slots: int,
+    label: tuple[str, ...],
+    archs: str | None,
+    dynamic: bool,
+    ca_file: Path | None,
+    local_repositories: Path | None,
+    network: bool,
+    memory: str | None,
+    processes: int,
+    spool_limit: str,
+    min_free_disk: str,
+    setup_seconds: float,
+    always_seconds: float,
+) -> int:
     """Run an executor until SIGTERM: it takes no more tasks then, and ends when those that run are over."""
     import errno
     import socket
@@ -162,7 +203,7 @@ def executor(
         drivers=_names(driver),
         slots=slots,
         work_dir=work_dir.absolute(),
-        labels=_labels(label or []),
+        labels=_labels(label),
         archs=_names(archs or ""),
         dynamic=dynamic,
         ca_file=ca_file,
@@ -187,7 +228,7 @@ def executor(
             ) from error
 
     set_up_logging()
-    raise typer.Exit(run_process(work))
+    return run_process(work)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -195,7 +236,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _labels(texts: list[str]) -> dict[str, str]:
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for text, (key, equals, _) in zip(texts, pairs, strict=True):
         if not key or not equals:

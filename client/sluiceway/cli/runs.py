@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from sluiceway.cli.connecting import ServerOption, TokenOption, with_client
-from sluiceway.cli.showing import Format
+from sluiceway.cli.commands import Format, option, output_option, server_options
+from sluiceway.cli.connecting import with_client
 from sluiceway.cli.terminal import clean
 from sluiceway.foundation.errors import InvalidInput, NotFound
 
@@ -18,35 +18,31 @@ if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2, run_service_pb2
     from sluiceway.client import Client
 
-__all__ = ["app"]
+__all__ = ["approve", "cancel", "create", "explain", "get", "list_", "logs", "stop", "watch"]
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The task's name or id.")]
 _NOT_STARTED = 1  # StepPhase; the generated module takes longer to load than a help text should
 
-Output = Annotated[Format, typer.Option("--output", "-o", help="For people, or for programs.")]
 
-
-@app.command()
+@click.command()
+@option("--repo", required=True, help="A folder on the executor's machine, or an https or ssh URL.")
+@option("--ref", help="Branch, tag, full ref or commit; the default branch if none.")
+@option("--name", help="Only this run of the configuration; all that apply if none.")
+@option("--group", help="Where it queues; /user/<you>/<repository>/<ref> if none.")
+@option("--request-id", help="The same id makes no second run.")
+@option("--watch", is_flag=True, help="Follow it to its end; the exit code tells how it ended.")
+@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@server_options
 def create(
-    repo: Annotated[str, typer.Option("--repo", help="A folder on the executor's machine, or an https or ssh URL.")],
-    ref: Annotated[
-        str | None, typer.Option(help="Branch, tag, full ref or commit; the default branch if none.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Only this run of the configuration; all that apply if none.")
-    ] = None,
-    group: Annotated[str | None, typer.Option(help="Where it queues; /user/<you>/<repository>/<ref> if none.")] = None,
-    request_id: Annotated[str | None, typer.Option(help="The same id makes no second run.")] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Follow it to its end; the exit code tells how it ended.")
-    ] = False,
-    output: Output = Format.TABLE,
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+    repo: str,
+    ref: str | None,
+    name: str | None,
+    group: str | None,
+    request_id: str | None,
+    watch: bool,
+    output: Format,
+    server: str | None,
+    token: str | None,
+) -> int:
     """Make the runs of a commit.
 
     With --watch the exit code tells how they ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error; of
@@ -76,18 +72,23 @@ def create(
             return 0
         return await _follow(client, [run.id for run in runs], to_stderr=output is not Format.TABLE)
 
-    raise typer.Exit(with_client(server, token, conversation))
+    return with_client(server, token, conversation)
 
 
-@app.command("list")
+@click.command("list")
+@option("--group", default="", help="Only runs of this group.")
+@option("--phase", default="", help="Only runs in this phase.")
+@option("--result", default="", help="Only runs with this result.")
+@option(
+    "--limit",
+    type=click.IntRange(min=1, max=100000),
+    default=50,
+    help="At most so many, the newest first.",
+)
+@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@server_options
 def list_(
-    group: Annotated[str, typer.Option(help="Only runs of this group.")] = "",
-    phase: Annotated[str, typer.Option(help="Only runs in this phase.")] = "",
-    result: Annotated[str, typer.Option(help="Only runs with this result.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the newest first.")] = 50,
-    output: Output = Format.TABLE,
-    server: ServerOption = None,
-    token: TokenOption = None,
+    group: str, phase: str, result: str, limit: int, output: Format, server: str | None, token: str | None
 ) -> None:
     """List runs, the newest first."""
     from sluiceway.api.run.v1 import run_pb2
@@ -106,8 +107,11 @@ def list_(
     _show_runs(with_client(server, token, conversation), output)
 
 
-@app.command()
-def get(run_id: RunId, output: Output = Format.TABLE, server: ServerOption = None, token: TokenOption = None) -> None:
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@server_options
+def get(run_id: str, output: Format, server: str | None, token: str | None) -> None:
     """Show a run and its graph."""
     from sluiceway.cli.showing import show_messages
     from sluiceway.cli.watching import show_graph
@@ -126,8 +130,10 @@ def get(run_id: RunId, output: Output = Format.TABLE, server: ServerOption = Non
     show_graph(tasks)
 
 
-@app.command()
-def watch(run_id: RunId, server: ServerOption = None, token: TokenOption = None) -> None:
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@server_options
+def watch(run_id: str, server: str | None, token: str | None) -> int:
     """Follow a run to its end.
 
     The exit code tells how it ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error. Ctrl-C ends the
@@ -137,20 +143,33 @@ def watch(run_id: RunId, server: ServerOption = None, token: TokenOption = None)
     async def conversation(client: Client) -> int:
         return await _follow(client, [run_id])
 
-    raise typer.Exit(with_client(server, token, conversation))
+    return with_client(server, token, conversation)
 
 
-@app.command()
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("task", metavar="TASK", required=False)
+@option("--step", type=click.IntRange(min=0), help="Only this step, from 0.")
+@option("--setup", is_flag=True, help="Only the pod's preparation.")
+@option("--attempt", type=click.IntRange(min=0), default=0, help="From 1; the latest if none.")
+@option(
+    "--offset",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Begin at this byte; with a single step only.",
+)
+@option("--follow", "-f", is_flag=True, help="Wait for more until the step is over.")
+@server_options
 def logs(
-    run_id: RunId,
-    task: Annotated[str | None, typer.Argument(metavar="TASK", help="The task's name or id; all if none.")] = None,
-    step: Annotated[int | None, typer.Option(min=0, help="Only this step, from 0.")] = None,
-    setup: Annotated[bool, typer.Option("--setup", help="Only the pod's preparation.")] = False,
-    attempt: Annotated[int, typer.Option(min=0, help="From 1; the latest if none.")] = 0,
-    offset: Annotated[int, typer.Option(min=0, help="Begin at this byte; with a single step only.")] = 0,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the step is over.")] = False,
-    server: ServerOption = None,
-    token: TokenOption = None,
+    run_id: str,
+    task: str | None,
+    step: int | None,
+    setup: bool,
+    attempt: int,
+    offset: int,
+    follow: bool,
+    server: str | None,
+    token: str | None,
 ) -> None:
     """Print logs, byte for byte. More than one step at a time are headed by a line each, on stderr."""
     if offset and (task is None or (step is None and not setup)):
@@ -173,31 +192,29 @@ def logs(
     with_client(server, token, conversation)
 
 
-@app.command()
-def stop(
-    run_id: RunId,
-    force: Annotated[bool, typer.Option("--force", help="Stop clean-up tasks too.")] = False,
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@option("--force", is_flag=True, help="Stop clean-up tasks too.")
+@server_options
+def stop(run_id: str, force: bool, server: str | None, token: str | None) -> None:
     """Ask for the end of a running run."""
     with_client(server, token, lambda client: client.runs.stop(run_id, force=force))
 
 
-@app.command()
-def cancel(run_id: RunId, server: ServerOption = None, token: TokenOption = None) -> None:
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@server_options
+def cancel(run_id: str, server: str | None, token: str | None) -> None:
     """Cancel a queued run."""
     with_client(server, token, lambda client: client.runs.cancel(run_id))
 
 
-@app.command()
-def approve(
-    run_id: RunId,
-    task: TaskName,
-    commit: Annotated[str, typer.Option(help="Refuse when the run is of another commit.")] = "",
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("task", metavar="TASK")
+@option("--commit", default="", help="Refuse when the run is of another commit.")
+@server_options
+def approve(run_id: str, task: str, commit: str, server: str | None, token: str | None) -> None:
     """Approve a task that waits for it."""
 
     async def conversation(client: Client) -> None:
@@ -207,14 +224,12 @@ def approve(
     with_client(server, token, conversation)
 
 
-@app.command()
-def explain(
-    run_id: RunId,
-    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only this task, by name or id.")] = None,
-    output: Output = Format.TABLE,
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("task", metavar="TASK", required=False)
+@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@server_options
+def explain(run_id: str, task: str | None, output: Format, server: str | None, token: str | None) -> None:
     """Say why a run and its tasks wait; of one task, also why it is as it is."""
     from sluiceway.cli.showing import phase_name, show_messages
 

@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sluiceway.cli.commands import Format
 from sluiceway.cli.terminal import clean, paint, says_colour, width
 
 if TYPE_CHECKING:
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
 
     from sluiceway.api.run.v1 import run_pb2
 
-__all__ = ["Format", "duration", "phase_name", "result_name", "show_messages", "status_name", "table"]
-
-
-class Format(StrEnum):
-    """What `-o` takes."""
-
-    TABLE = "table"
-    JSON = "json"
-    NAME = "name"
+__all__ = ["duration", "phase_name", "result_name", "show_messages", "status_name", "table"]
 
 
 def show_messages(messages: Sequence[Message], format_: Format, *, single: bool = False) -> None:

@@ -7,6 +7,7 @@ move the cursor, set a title or answer a query of the terminal. Logs are the exc
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -65,25 +66,30 @@ def paint(text: str, word: str, *, colour: bool) -> str:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show a person that something takes its time, on stderr; programs see nothing."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    with Console(stderr=True).status(Text(clean(what))):
+    """Show a person that something takes time, on stderr; programs see nothing."""
+    with progress(what):
         yield
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[str], None]]:
-    """Do the same with a text that changes: gives what changes it."""
-    if not sys.stderr.isatty():
+    """Show what is done and how far it is, on one line of stderr that goes away; programs see nothing.
+
+    Gives the function that changes how far it is.
+    """
+    stream = sys.stderr
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.text import Text
 
-    with Console(stderr=True).status(Text(clean(what))) as status:
-        yield lambda text: status.update(Text(clean(f"{what}: {text}")))
+    def show(text: str) -> None:
+        columns = shutil.get_terminal_size().columns
+        stream.write(f"\r\x1b[K{clean(text)[: columns - 1]}")
+        stream.flush()
+
+    show(f"{what} ...")
+    try:
+        yield lambda text: show(f"{what}: {text}")
+    finally:
+        stream.write("\r\x1b[K")
+        stream.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -215,15 +216,18 @@ async def test_a_person_who_is_asked_may_interrupt(command: list[str], site: Sit
         assert asking.stderr is not None
         async with asyncio.timeout(60):
             await asking.stderr.readuntil(b"[y/N]")
-            asking.send_signal(signal.SIGINT)
-            await asking.wait()
+            while asking.returncode is None:
+                # One that comes between the prompt and the read is seen by Python only after the read: press again.
+                asking.send_signal(signal.SIGINT)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asking.wait(), 0.5)
     finally:
         os.close(ours)
         os.close(theirs)
         if asking.returncode is None:
             asking.kill()
             await asking.wait()
-    assert asking.returncode not in (0, -signal.SIGKILL)
+    assert asking.returncode == 130
     assert (await site.standing()).kind == before
 
 

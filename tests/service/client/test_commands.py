@@ -350,15 +350,34 @@ async def test_wrong_command_line_ends_with_2(place: Place) -> None:
     assert (await place.sluice("config", "nobody")).code == 2
 
 
-async def test_shell_can_complete_commands(place: Place) -> None:
+COMPLETIONS = {
+    "commands": ("sluice ", {"run", "config", "executor", "version"}),
+    "commands of a group": ("sluice run ", {"create", "list", "watch", "logs"}),
+    "a command that was begun": ("sluice executor dr", {"drain"}),
+    "options": ("sluice run list --l", {"--limit"}),
+    "values of an option": ("sluice run list -o ", {"table", "json", "name"}),
+}
+
+
+@pytest.mark.parametrize(("typed", "expected"), COMPLETIONS.values(), ids=COMPLETIONS.keys())
+async def test_bash_completes_what_is_typed(typed: str, expected: set[str], tmp_path: Path) -> None:
+    (tmp_path / "sluice").write_text(f'#!/bin/sh\nexec {sys.executable} -m sluiceway.cli.entry "$@"\n')
+    (tmp_path / "sluice").chmod(0o755)
+    words = [*typed.split(), *([""] if typed.endswith(" ") else [])]
+    script = (
+        'eval "$(sluice completion bash)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '_sluice_completion sluice; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
     process = await asyncio.create_subprocess_exec(
-        *SLUICE,
-        env={**os.environ, "_SLUICE_COMPLETE": "complete_bash", "COMP_WORDS": "sluice run ", "COMP_CWORD": "2"},
+        "bash",
+        *("-c", script, "bash", *words),
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     result = await ended(process)
-    assert {"create", "list", "watch", "logs"} <= set(result.out.decode().split())
+    assert (result.code, result.err) == (0, "")
+    assert expected <= set(result.out.decode().split())
 
 
 async def test_version_and_help_load_no_more_than_they_need() -> None:

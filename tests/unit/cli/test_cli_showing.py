@@ -10,7 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.cli.showing import Format, duration, show_messages, table
+from sluiceway.cli.commands import Format
+from sluiceway.cli.showing import duration, show_messages, table
 from sluiceway.cli.terminal import clean, clean_lines, paint, says_colour, width
 
 HOSTILE = {
