@@ -29,6 +29,7 @@ from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.executor_admin import ExecutorAdminServicer
 from sluiceway.runservice.executor_service import ExecutorServicer
 from sluiceway.runservice.executor_stream import ExecutorStreams
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
 from sluiceway.runservice.log_service import LogReader, LogReceiver, StoredLogOwners, StoredLogStates
@@ -40,7 +41,15 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 
-__all__ = ["House", "ScriptedExecutor", "Server", "log_answer"]
+__all__ = ["TIMES", "House", "ScriptedExecutor", "Server", "log_answer"]
+
+# Shorter than a server would take: no pod runs here that would have to end before its task is lost.
+TIMES = ExecutorTimes(
+    heartbeat_interval=timedelta(milliseconds=500),
+    lease=timedelta(seconds=2),
+    vanish_after=timedelta(seconds=1),
+    lost_after=timedelta(seconds=1),
+)
 
 _TOKENS = {
     "blue": Caller(CallerKind.EXECUTOR, "t1", group="blue"),
@@ -92,10 +101,8 @@ class House:
     """What servers share: one database, one etcd, one object storage."""
 
     clock: Clock = field(default_factory=SystemClock)
-    heartbeat: timedelta = timedelta(milliseconds=500)
+    times: ExecutorTimes = TIMES
     again_after: timedelta = timedelta(milliseconds=300)
-    lost_after: timedelta = timedelta(seconds=1)
-    lease: timedelta = timedelta(seconds=2)
 
     def __post_init__(self) -> None:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock)
@@ -108,7 +115,7 @@ class House:
     async def server(self, *, placer: bool = True) -> AsyncIterator[Server]:
         self._number += 1
         name = f"s{self._number}"
-        groups = GroupSettings("p", name, lease=self.lease, renew=timedelta(milliseconds=100))
+        groups = GroupSettings("p", name, lease=self.times.lease, renew=timedelta(milliseconds=100))
         keys = GroupKeys(self.kv, self.clock, settings=groups)
         directory = GroupDirectory(self.kv, self.clock, settings=groups)
         engine = Engine(
@@ -119,7 +126,7 @@ class House:
                 server_id=name,
                 placer_beat=timedelta(milliseconds=100),
                 placer_timeout=timedelta(milliseconds=400),
-                lost_after=self.lost_after,
+                lost_after=self.times.lost_after,
             ),
             executors=directory,
         )
@@ -137,7 +144,7 @@ class House:
             ids=self.ids,
             settings=StreamSettings(
                 server_id=name,
-                heartbeat=self.heartbeat,
+                times=self.times,
                 again_after=self.again_after,
                 siblings_pause=timedelta(milliseconds=10),
             ),
@@ -148,7 +155,7 @@ class House:
             engine,
             directory=directory,
             clock=self.clock,
-            lost_after=self.lost_after,
+            times=self.times,
             interval=timedelta(milliseconds=50),
         )
         rpc = RpcServer(_Tokens(), ids=self.ids)
@@ -158,7 +165,7 @@ class House:
         )
         rpc.add(
             executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-            ExecutorAdminServicer(self.db, directory),
+            ExecutorAdminServicer(self.db, directory, lost=lost),
         )
         works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if placer else [])]
         tasks = [asyncio.create_task(work) for work in works]

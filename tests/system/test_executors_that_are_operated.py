@@ -1,14 +1,17 @@
-"""What an operator does to the executor of a standalone installation, on real parts: drain, undrain, delete."""
+"""What becomes of an executor, on real parts: drained, undrained, deleted, and missing for too long."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.installation import Installation, config, installation, make_repository, until
+from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -64,3 +67,51 @@ def test_deleted_executor_that_still_runs_comes_back_with_a_new_session(here: In
     until(is_back, "the executor said hello again")
     run_id = here.create(repository(here))
     assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+
+
+def test_task_of_a_deleted_executor_is_lost_at_once(here: Installation) -> None:
+    make_repository(
+        here.repositories / "long", {".sluice/config.json": config({"name": "long", "steps": [{"run": "sleep 600"}]})}
+    )
+    run_id = here.create(here.repositories / "long")
+    until(lambda: here.tasks(run_id)["long"]["status"] == "TASK_STATUS_RUNNING", "the task runs")
+    act(here, "DELETE", f"/api/v1/executors/{EXECUTOR}")
+    assert here.wait_for(run_id, seconds=10)["result"] == "RUN_RESULT_FAILED"
+    task = here.tasks(run_id)["long"]
+    assert (task["status"], task["reason"]["code"]) == ("TASK_STATUS_LOST", "OPERATOR")
+
+
+def test_times_of_executors_are_options_of_an_installation(tmp_path: Path) -> None:
+    times = {"heartbeat-interval": "200ms", "executor-lease": "2s", "fence-after": "3s", "vanish-after": "3500ms"}
+    options = [word for name, value in times.items() for word in (f"--{name}", value)]
+    with installation(tmp_path, *options, "--lost-after", "5s") as there:
+        make_repository(
+            there.repositories / "long",
+            {".sluice/config.json": config({"name": "long", "steps": [{"run": "sleep 600"}]})},
+        )
+        run_id = there.create(there.repositories / "long")
+        until(lambda: there.tasks(run_id)["long"]["status"] == "TASK_STATUS_RUNNING", "the task runs")
+        # Its parent sees that it lives, and its server that it says nothing.
+        (executor,) = there.state["processes"]["executors"]
+        os.kill(executor, signal.SIGSTOP)
+        try:
+            assert there.wait_for(run_id, seconds=40)["result"] == "RUN_RESULT_FAILED"
+        finally:
+            os.kill(executor, signal.SIGCONT)
+        task = there.tasks(run_id)["long"]
+        assert (task["status"], task["reason"]["code"]) == ("TASK_STATUS_LOST", "EXECUTOR_VANISHED")
+        assert "was not heard of for 5s" in task["reason"]["message"]
+
+
+@pytest.mark.parametrize("command", ["standalone", "server"])
+def test_times_that_do_not_hold_together_are_refused_before_anything_starts(command: str, tmp_path: Path) -> None:
+    needed = ["--etcd", "http://127.0.0.1:1", "--object-storage", f"posix:{tmp_path}"] if command == "server" else []
+    done = subprocess.run(
+        [*SLUICE, command, "--data-dir", str(tmp_path), *needed, "--lost-after", "10m"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "fence_after: it must be shorter than lost_after (10m)" in done.stderr

@@ -5,8 +5,10 @@ Only here does the command line reach into server and executor, and lazily: a pe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,10 +17,27 @@ from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
 
 if TYPE_CHECKING:
     from sluiceway.foundation.lifecycle import Stop
+    from sluiceway.runservice.executor_times import ExecutorTimes
 
 __all__ = ["executor", "gateway", "server", "standalone"]
 
+C = TypeVar("C", bound=Callable[..., Any])
+
 PATH = click.Path(path_type=Path)
+EXECUTOR_TIMES = {
+    "--heartbeat-interval": ("5s", "Between two heartbeats of an executor."),
+    "--executor-lease": ("15s", "How long the executors of a server that died seem to be connected."),
+    "--fence-after": ("12m", "A pod ends itself when no server has heard of its executor for so long."),
+    "--vanish-after": ("2m", "A dynamic executor may be away for so long; then its tasks are lost."),
+    "--lost-after": ("15m", "Any other executor may be away for so long; then its tasks are lost."),
+}
+
+
+def executor_times_options(command: C) -> C:
+    """Add the options that `_executor_times` reads."""
+    for name, (default, text) in reversed(EXECUTOR_TIMES.items()):
+        command = option(name, default=default, metavar="DURATION", help=text)(command)
+    return command
 
 
 @click.command()
@@ -35,6 +54,7 @@ PATH = click.Path(path_type=Path)
     help="Tasks at a time, of each executor.",
 )
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder.")
+@executor_times_options
 def standalone(
     data_dir: Path,
     http: str,
@@ -44,6 +64,7 @@ def standalone(
     executors: int,
     slots: int,
     local_repositories: Path | None,
+    **executor_times: str,
 ) -> int:
     """Run everything on one machine: etcd, server, gateway and executors, until SIGTERM."""
     from sluiceway.app.standalone import StandaloneSettings, main
@@ -57,6 +78,7 @@ def standalone(
         executors=executors,
         slots=slots,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
+        executor_times=_executor_times(executor_times),
     )
     return main(settings)
 
@@ -77,6 +99,7 @@ def standalone(
 @option("--prefix", default="sluiceway", help="Of all keys in etcd, and of all objects.")
 @option("--api-url", default="", help="The gateway's URL, as tasks see it in SLUICE_API_URL.")
 @option("--own-etcd", is_flag=True, help="This server alone has this etcd: recover whatever is lost of it, unasked.")
+@executor_times_options
 def server(
     data_dir: Path,
     etcd: str,
@@ -88,8 +111,12 @@ def server(
     prefix: str,
     api_url: str,
     own_etcd: bool,
+    **executor_times: str,
 ) -> int:
-    """Run a server, until SIGTERM."""
+    """Run a server, until SIGTERM.
+
+    The times of executors must be the same on all servers of an installation.
+    """
     from sluiceway.app.server import ServerSettings, main
 
     settings = ServerSettings(
@@ -103,6 +130,7 @@ def server(
         prefix=prefix,
         api_url=api_url,
         own_etcd=own_etcd,
+        executor_times=_executor_times(executor_times),
     )
     return main(settings)
 
@@ -229,6 +257,24 @@ def executor(
 
     set_up_logging()
     return run_process(work)
+
+
+def _executor_times(texts: dict[str, str]) -> ExecutorTimes:
+    from sluiceway.runservice.executor_times import ExecutorTimes
+
+    spans = {name: _duration(f"--{name.replace('_', '-')}", text) for name, text in texts.items()}
+    times = ExecutorTimes(**{name.removeprefix("executor_"): span for name, span in spans.items()})
+    times.check()
+    return times
+
+
+def _duration(option: str, text: str) -> timedelta:
+    from sluiceway.runconfig.durations import parse_duration
+
+    try:
+        return timedelta(microseconds=parse_duration(text) // 1000)
+    except ValueError as error:
+        raise InvalidInput(f'{option}: "{text}" {error}') from error
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +48,7 @@ from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.projects.tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
+from sluiceway.runservice.executor_times import ExecutorTimes
 
 __all__ = ["ServerSettings", "main", "reach_etcd"]
 
@@ -87,6 +88,7 @@ class ServerSettings:
         prefix: of all keys in etcd and of all objects.
         api_url: the gateway's, as tasks see it; empty: they do not.
         own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
+        executor_times: how executors are fed, missed and given up; the same on all servers.
     """
 
     data_dir: Path
@@ -99,6 +101,7 @@ class ServerSettings:
     prefix: str = "sluiceway"
     api_url: str = ""
     own_etcd: bool = False
+    executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
 
 
 def main(settings: ServerSettings) -> int:
@@ -115,6 +118,7 @@ def main(settings: ServerSettings) -> int:
 async def _serve(settings: ServerSettings, stop: Stop) -> None:
     if not settings.etcd:
         raise InvalidInput("--etcd names no endpoint")
+    settings.executor_times.check()
     prepare_data_folder(settings.data_dir)
     clock, ids = SystemClock(), UuidSource()
     async with AsyncExitStack() as stack:
@@ -162,6 +166,7 @@ class _Server:
             etcd_name=", ".join(settings.etcd),
             scratch=settings.data_dir / "server",
             api_url=settings.api_url,
+            executor_times=settings.executor_times,
             clock=clock,
             ids=ids,
         )

@@ -30,6 +30,7 @@ from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.executor_admin import ExecutorAdminServicer
 from sluiceway.runservice.executor_service import ExecutorServicer
 from sluiceway.runservice.executor_stream import ExecutorStreams
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway.runservice.live_logs import LiveLogs
@@ -55,6 +56,7 @@ class Ground:
         etcd_name: how messages name etcd.
         scratch: a folder for temporary files.
         api_url: the gateway's, as tasks see it; empty: they do not.
+        executor_times: how executors are fed, missed and given up.
         clock: for all of them.
         ids: for all of them.
     """
@@ -66,6 +68,7 @@ class Ground:
     etcd_name: str
     scratch: Path
     api_url: str
+    executor_times: ExecutorTimes
     clock: Clock
     ids: IdSource
 
@@ -77,16 +80,18 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
     Raises:
         ExceptionGroup: some of it failed while the body ran; the body was cancelled.
     """
-    clock, ids, server_id = ground.clock, ground.ids, ground.server_id
+    clock, ids, server_id, times = ground.clock, ground.ids, ground.server_id, ground.executor_times
     async with AsyncExitStack() as stack:
-        groups = GroupSettings(prefix=ground.prefix, server_id=server_id)
+        groups = GroupSettings(prefix=ground.prefix, server_id=server_id, lease=times.lease, renew=times.lease / 3)
         keys = GroupKeys(ground.kv, clock, settings=groups)
         directory = GroupDirectory(ground.kv, clock, settings=groups)
         engine = Engine(
             database,
             clock,
             ids=ids,
-            settings=EngineSettings(server_id=server_id, api_url=ground.api_url, prefix=ground.prefix),
+            settings=EngineSettings(
+                server_id=server_id, api_url=ground.api_url, prefix=ground.prefix, lost_after=times.lost_after
+            ),
             executors=directory,
             bodies=ground.storage,
         )
@@ -101,9 +106,9 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             barrier=barrier,
             clock=clock,
             ids=ids,
-            settings=StreamSettings(server_id=server_id),
+            settings=StreamSettings(server_id=server_id, times=times),
         )
-        lost = LostExecutors(database, engine, directory=directory, clock=clock)
+        lost = LostExecutors(database, engine, directory=directory, clock=clock, times=times)
         # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
         async with _background(
             keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run()
@@ -121,7 +126,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-                ExecutorAdminServicer(database, directory),
+                ExecutorAdminServicer(database, directory, lost=lost),
             )
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
             offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -35,6 +35,8 @@ from sluiceway.foundation.logging import set_up_logging
 from sluiceway.foundation.tasks import one_error
 from sluiceway.foundation.version import VERSION
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+from sluiceway.runmodel.wording import duration
+from sluiceway.runservice.executor_times import ExecutorTimes
 
 __all__ = ["StandaloneSettings", "run_standalone"]
 
@@ -60,6 +62,7 @@ class StandaloneSettings:
         executors: how many.
         slots: tasks at a time, of each executor.
         local_repositories: tasks may clone repositories below this folder; None: none.
+        executor_times: of the server.
     """
 
     data_dir: Path
@@ -70,6 +73,7 @@ class StandaloneSettings:
     executors: int = 1
     slots: int = 4
     local_repositories: Path | None = None
+    executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
 
 
 async def run_standalone(
@@ -91,6 +95,7 @@ async def run_standalone(
     repositories = settings.local_repositories
     if repositories is not None and not repositories.is_dir():
         raise InvalidInput(f"--local-repositories {repositories} is no folder; make it, or leave the option out")
+    settings.executor_times.check()
     with _folder(settings.data_dir):
         await _Standalone(settings, clock or SystemClock()).run(stop, ready)
 
@@ -199,6 +204,15 @@ class _Standalone:
         command = ["server", "--grpc", self._grpc, "--data-dir", str(self._data), "--etcd", ",".join(endpoints)]
         if not self._settings.etcd:
             command.append("--own-etcd")  # what becomes of it is nobody else's matter: recovered unasked
+        times = self._settings.executor_times
+        for option, value in (
+            ("--heartbeat-interval", times.heartbeat_interval),
+            ("--executor-lease", times.lease),
+            ("--fence-after", times.fence_after),
+            ("--vanish-after", times.vanish_after),
+            ("--lost-after", times.lost_after),
+        ):
+            command += [option, duration(value)]
         return self._spec("server", _sluice(*command, "--object-storage", storage, "--api-url", f"http://{self._http}"))
 
     def _gateway(self) -> ChildSpec:

@@ -1,8 +1,8 @@
 """The clocks of executors that went missing. Pure.
 
 A missing key is no verdict: it only starts a clock. The clock starts over when etcd or this server was unwell, since
-then nobody looked. It is held, for at most `lost_after`, while more than half of a group of three or more is missing:
-that is a network and not executors. When it has run for `lost_after`, the executor counts as gone.
+then nobody looked. It is held, for at most `longest_hold`, while more than half of a group of three or more is missing:
+that is a network and not executors. When it has run for as long as the executor may be missing, the executor is gone.
 
 An executor that is gone and dealt with is remembered as such until it comes back, and does not count for its group any
 more: machines that were switched off last month must not hold the clock of one that dies today.
@@ -52,7 +52,8 @@ def look(
     *,
     now: float,
     well_since: float | None,
-    lost_after: float,
+    limits: Mapping[ExecutorId, float],
+    longest_hold: float,
     longest_pause: float,
 ) -> tuple[Absences, tuple[ExecutorId, ...]]:
     """Let the clocks run until `now`; answers them and who is gone, by id.
@@ -63,7 +64,8 @@ def look(
         live: those with a key in etcd.
         now: monotonic seconds, as the other times.
         well_since: since when etcd answers this server without a break; None: it does not.
-        lost_after: in seconds.
+        limits: how many seconds each executor may be missing.
+        longest_hold: in seconds.
         longest_pause: between two looks; after a longer one this server itself was unwell.
     """
     looked = now if absences.looked is None else absences.looked
@@ -82,8 +84,8 @@ def look(
                 if was_unwell:
                     clock = Absence(now)
                 elif is_held:
-                    clock = replace(clock, held=min(lost_after, clock.held + now - max(looked, clock.since)))
-                if now - clock.since - clock.held >= lost_after and well_since is not None:
+                    clock = replace(clock, held=min(longest_hold, clock.held + now - max(looked, clock.since)))
+                if now - clock.since - clock.held >= limits[member] and well_since is not None:
                     gone.append(member)
             clocks[member] = clock
     return Absences(clocks, now), tuple(sorted(gone))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -19,6 +19,7 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import Code, Exhausted, InvalidInput, SluicewayError, Unavailable
 from sluiceway.runservice import codec
 from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
+from sluiceway.runservice.executor_times import MISSED_HEARTBEATS, ExecutorTimes
 from sluiceway.runservice.groups import Presence
 from sluiceway.runservice.ports import UpdateOutcome
 
@@ -40,8 +41,7 @@ class StreamSettings:
     """How streams are kept. Tests scale the times down together.
 
     Attributes:
-        heartbeat: between heartbeats; after `missed_heartbeats` of them in silence the stream ends.
-        fence_after: told to executors; see executors.md, "Dead-man's switch".
+        times: heartbeats and fences; both are told to executors.
         hello_timeout: for the first message.
         again_after: a command is sent again after so long without its acknowledgement.
         siblings_pause: changes of a group are gathered for so long: when a thousand come back at once, each of them
@@ -53,9 +53,7 @@ class StreamSettings:
     """
 
     server_id: str
-    heartbeat: timedelta = timedelta(seconds=5)
-    missed_heartbeats: int = 3
-    fence_after: timedelta = timedelta(minutes=12)
+    times: ExecutorTimes = field(default_factory=ExecutorTimes)
     hello_timeout: timedelta = timedelta(seconds=10)
     again_after: timedelta = timedelta(seconds=15)
     siblings_pause: timedelta = timedelta(seconds=1)
@@ -100,8 +98,9 @@ class Connection:
             group=self.presence.group,
             database_epoch=database_epoch,
         )
-        welcome.heartbeat_interval.FromTimedelta(self._settings.heartbeat)
-        welcome.fence_after.FromTimedelta(self._settings.fence_after)
+        times = self._settings.times
+        welcome.heartbeat_interval.FromTimedelta(times.heartbeat_interval)
+        welcome.fence_after.FromTimedelta(times.dynamic_fence_after if self.presence.dynamic else times.fence_after)
         self.put(pb.ConnectResponse(welcome=welcome))
 
     def put(self, message: pb.ConnectResponse) -> None:
@@ -136,7 +135,7 @@ class Connection:
             InvalidInput: it says something that has no place here.
             Exhausted: it says more than can be worked on.
         """
-        silence = self._settings.heartbeat.total_seconds() * self._settings.missed_heartbeats
+        silence = self._settings.times.heartbeat_interval.total_seconds() * MISSED_HEARTBEATS
         while True:
             try:
                 async with asyncio.timeout(silence):

@@ -6,20 +6,23 @@ from collections.abc import Iterable
 from typing import Any
 
 import grpc.aio
+import structlog
 
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.datamanager.model import Action, Decision, Emit, Position, Put, Query, View
 from sluiceway.datamanager.port import Database
-from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
+from sluiceway.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
 from sluiceway.foundation.rpc.caller import answer_position, requested_position
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runservice.groups import GroupDirectory
-from sluiceway.runservice.lost_executors import fence
+from sluiceway.runservice.lost_executors import LostExecutors, fence
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
 from sluiceway.runservice.work import KIND_PLACEMENT
 
 __all__ = ["ExecutorAdminServicer"]
+
+log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,9 +32,10 @@ _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
     """See the proto. A group is there while it has an executor, live or not."""
 
-    def __init__(self, database: Database, directory: GroupDirectory) -> None:
+    def __init__(self, database: Database, directory: GroupDirectory, *, lost: LostExecutors) -> None:
         self._database = database
         self._directory = directory
+        self._lost = lost
 
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
         """See the proto."""
@@ -133,7 +137,13 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         def function(view: View) -> Decision[None]:
             return Decision(None, fence(view, executor_id, _existing(view, executor_id), delete=True))
 
-        answer_position(str((await self._database.transact(function)).position))
+        committed = await self._database.transact(function)
+        answer_position(str(committed.position))
+        try:
+            await self._lost.lose_deleted(executor_id, after=committed.position)
+        except SluicewayError as error:
+            # It is deleted. What it ran is lost when the database answers again: each server looks for that.
+            log.warning("tasks_of_deleted_executor_not_lost_yet", executor=executor_id, error=str(error))
         return pb.DeleteExecutorResponse()
 
     def _show(self, view: View, executor_id: str, record: records.ExecutorRecord) -> pb.Executor:

@@ -3,6 +3,8 @@
 The clocks are in `absence`. When one has run out, a commit marks the executor as vanished, unless its record moved
 since it was read: then it came back. That commit fences its session. Its assignments are lost after that, and not
 before. Every server does this, each by its own clocks; the commits make sure that it happens once.
+
+An executor that an operator deleted is fenced by that, and no clock runs: what it ran is lost at once.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import ExecutorId, Reason, ReasonCode
+from sluiceway.runmodel.wording import duration
 from sluiceway.runservice import stamps
 from sluiceway.runservice.absence import Absences, look
 from sluiceway.runservice.delivery import ExecutorEngine
 from sluiceway.runservice.executor_stream import StreamNotice
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.groups import GroupDirectory
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, executor_topic
 from sluiceway.runservice.sessions import why_deleted
@@ -70,7 +74,7 @@ class LostExecutors:
         *,
         directory: GroupDirectory,
         clock: Clock,
-        lost_after: timedelta = timedelta(minutes=15),
+        times: ExecutorTimes,
         interval: timedelta | None = None,
     ) -> None:
         """Make one.
@@ -80,15 +84,16 @@ class LostExecutors:
             engine: ends assignments.
             directory: who is live.
             clock: monotonic time for the clocks, wall time for records.
-            lost_after: longer than `fence_after`, after which pods that nobody feeds have ended themselves.
-            interval: between looks; None: a fraction of `lost_after`, at most 15 s.
+            times: how long executors may be missing.
+            interval: between looks; None: a fraction of the shortest of those times, at most 15 s.
         """
         self._database = database
         self._engine = engine
         self._directory = directory
         self._clock = clock
-        self._lost_after = lost_after.total_seconds()
-        self._interval = min(15.0, self._lost_after / 20) if interval is None else interval.total_seconds()
+        self._times = times
+        shortest = min(times.lost_after, times.vanish_after).total_seconds()
+        self._interval = min(15.0, shortest / 20) if interval is None else interval.total_seconds()
         self._absences = Absences()
 
     async def run(self) -> None:
@@ -113,15 +118,31 @@ class LostExecutors:
             self._live(known),
             now=self._clock.monotonic(),
             well_since=self._directory.well_since,
-            lost_after=self._lost_after,
+            limits={id_: self._limit(item.record).total_seconds() for id_, item in known.items()},
+            longest_hold=self._times.lost_after.total_seconds(),
             longest_pause=max(3 * self._interval, 1.0),
         )
+        deleted = {id_ for id_, item in known.items() if item.record.deleted}
         dealt: list[ExecutorId] = []
-        for executor_id in gone:
+        for executor_id in sorted(deleted.union(gone)):
             if await self._lose(executor_id, known[executor_id]):
                 dealt.append(executor_id)
                 self._absences = self._absences.settled(executor_id)
         return tuple(dealt)
+
+    async def lose_deleted(self, executor_id: ExecutorId, *, after: Position) -> None:
+        """End as lost what an executor ran that an operator deleted, and forget the executor. May be repeated.
+
+        Args:
+            executor_id: which.
+            after: the position of the commit that deleted it.
+        """
+        known = (await self._database.read(_read_all, after=after)).get(executor_id)
+        if known is not None and known.record.deleted:
+            await self._lose(executor_id, known)
+
+    def _limit(self, record: records.ExecutorRecord) -> timedelta:
+        return self._times.after_absence(dynamic=record.dynamic)
 
     def _live(self, known: Mapping[ExecutorId, _Known]) -> set[ExecutorId]:
         # One that was fenced is not live, whatever etcd says: its stream is about to end.
@@ -159,7 +180,7 @@ class LostExecutors:
                 if known.record.deleted
                 else Reason(
                     ReasonCode.EXECUTOR_VANISHED,
-                    f"the executor {executor_id} was not heard of for {timedelta(seconds=self._lost_after)}",
+                    f"the executor {executor_id} was not heard of for {duration(self._limit(known.record))}",
                 )
             )
             await self._engine.mark_lost(owned, reason, session_id=session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,12 +12,10 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.datamanager.model import Query
-from sluiceway.foundation.errors import (
-    NotFound,
-)
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
-from sluiceway.runservice.records import ASSIGNMENT, RUN
+from sluiceway.runservice.executor_times import ExecutorTimes
+from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, RUN
 from tests.support.conditions import eventually
 from tests.support.executor_runs import (
     began_assigned,
@@ -27,7 +26,8 @@ from tests.support.executor_runs import (
     until_gone,
     until_status,
 )
-from tests.support.executor_side import House, ScriptedExecutor, leaving
+from tests.support.executor_side import TIMES, House, ScriptedExecutor, leaving
+from tests.support.run_engine import request
 
 import grpc.aio  # isort: skip
 
@@ -229,7 +229,7 @@ async def test_executor_that_stays_away_loses_its_assignments_and_is_fenced(
 
 
 async def test_executor_that_comes_back_in_time_loses_nothing(executor: ScriptedExecutor) -> None:
-    house = House(lost_after=timedelta(minutes=15))
+    house = House(times=replace(TIMES, lost_after=timedelta(minutes=15)))
     async with house.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
@@ -243,20 +243,34 @@ async def test_executor_that_comes_back_in_time_loses_nothing(executor: Scripted
         assert await status_of(house, run_id) == "SUCCESS"
 
 
-async def test_dynamic_executor_that_vanished_leaves_the_list(house: House) -> None:
-    executor = ScriptedExecutor(dynamic=True)
-    async with house.server() as server:
-        await executor.welcomed(server)
-        await executor.leave()
+async def test_dynamic_executor_vanishes_long_before_a_static_one_is_lost() -> None:
+    house = House(times=replace(TIMES, vanish_after=timedelta(seconds=0.5), lost_after=timedelta(minutes=15)))
+    static, dynamic = ScriptedExecutor("static"), ScriptedExecutor("dynamic", dynamic=True)
+    async with house.server() as server, leaving(static, dynamic):
+        runs = {}
+        for executor in (static, dynamic):
+            await executor.welcomed(server, slots=1)
+            runs[executor.id] = (await server.engine.create_run(request(group=f"/{executor.id}"), created_by="a")).value
+            await executor.until("assign")
+        for executor in (static, dynamic):
+            await executor.leave()
+        await until_status(house, runs["dynamic"].run.id, "LOST")
 
         async def is_forgotten() -> bool:
-            try:
-                await executor_record(house)
-            except NotFound:
-                return True
-            return False
+            return await house.db.read(lambda view: view.get(EXECUTOR, "dynamic") is None)
 
         await eventually(is_forgotten)
+        assert await status_of(house, runs["static"].run.id) == "RUNNING"
+
+
+async def test_pods_of_a_dynamic_executor_are_fenced_before_it_vanishes() -> None:
+    times = ExecutorTimes()
+    house = House(times=times)
+    for dynamic, fence in ((False, times.fence_after), (True, times.dynamic_fence_after)):
+        executor = ScriptedExecutor(dynamic=dynamic)
+        async with house.server() as server, leaving(executor):
+            welcome = await executor.welcomed(server)
+            assert welcome.fence_after.ToTimedelta() == fence
 
 
 async def test_specification_is_built_again_for_its_holder_only(house: House, executor: ScriptedExecutor) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import grpc.aio
 import pytest
@@ -9,14 +11,18 @@ import pytest
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
+from sluiceway.datamanager.model import Decision, View
 from sluiceway.foundation.errors import Code
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
+from sluiceway.runservice.lost_executors import fence
 from sluiceway.runservice.records import EXECUTOR
 from sluiceway.runservice.work import tasks_of
 from tests.support.conditions import eventually
-from tests.support.executor_side import House, ScriptedExecutor, Server, leaving
+from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server, leaving
 from tests.support.run_engine import request
+
+PATIENT = replace(TIMES, vanish_after=timedelta(hours=1), lost_after=timedelta(hours=1))
 
 
 @pytest.fixture
@@ -166,26 +172,41 @@ async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(house: 
         assert (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor.id == "e1"
 
 
-async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_in_time(house: House) -> None:
+async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_at_once() -> None:
+    house = House(times=PATIENT)
     executor = ScriptedExecutor()
     async with house.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
-        run_id = (await server.engine.create_run(request(), created_by="admin")).value.run.id
+        run_id = await _created(server)
         await executor.until("assign")
         await admin.DeleteExecutor(pb.DeleteExecutorRequest(executor_id="e1"))
+        assert await _why_lost(house, run_id) == "OPERATOR"
+        assert await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
         assert (await executor.end()).reason == "SESSION_FENCED"
         assert not (await admin.ListExecutors(pb.ListExecutorsRequest())).executors
 
-        async def is_lost() -> bool:
-            tasks = await house.db.read(lambda view: tasks_of(view, run_id))
-            return tasks[0].status == run_pb2.TASK_STATUS_LOST
 
-        async def is_forgotten() -> bool:
-            return await house.db.read(lambda view: view.get(EXECUTOR, "e1") is None)
+async def test_work_of_a_deleted_executor_is_lost_when_the_server_that_deleted_it_died() -> None:
+    house = House(times=PATIENT)
+    executor = ScriptedExecutor()
+    async with house.server() as server, leaving(executor):
+        await executor.welcomed(server)
+        run_id = await _created(server)
+        await executor.until("assign")
+        await executor.leave()
+
+        def delete(view: View) -> Decision[None]:
+            record = view.get(EXECUTOR, "e1")
+            assert record is not None
+            return Decision(None, fence(view, "e1", record, delete=True))
+
+        # All that a server had done that died between the two steps.
+        await house.db.transact(delete)
+
+        async def is_lost() -> bool:
+            return await _why_lost(house, run_id) == "OPERATOR"
 
         await eventually(is_lost)
-        await eventually(is_forgotten)
-        assert await _why_lost(house, run_id) == "OPERATOR"
 
 
 async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_operator_deleted_it(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -23,14 +24,14 @@ from sluiceway.runservice.lost_executors import fence
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
 from tests.support.conditions import eventually
 from tests.support.executor_runs import assigned, begin_run, status_of, until_gone, until_status
-from tests.support.executor_side import House, ScriptedExecutor, Server
+from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server
 
 import grpc.aio  # isort: skip
 
 
 @pytest.fixture
 def house() -> House:
-    return House(lost_after=timedelta(minutes=15))
+    return House(times=replace(TIMES, lost_after=timedelta(minutes=15)))
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ async def test_a_run_that_waits_for_the_hold_says_for_whom_and_how_long(
             assert reason.code == "WAITS_FOR_RECOVERY"
             record = await house.db.get(PLACER, PLACER_ID)
             wait = record.held_until.ToDatetime() - record.held_since.ToDatetime()
-            assert abs(wait - house.lost_after) < timedelta(seconds=30)
+            assert abs(wait - house.times.lost_after) < timedelta(seconds=30)
             assert f"{record.held_until.ToDatetime():%Y-%m-%d %H:%M:%SZ}" in reason.message
             assert "sluice executor delete e1" in reason.message
             assert await status_of(house, run_id) == "NOT_STARTED"
@@ -213,7 +214,7 @@ async def test_an_executor_that_is_gone_for_good_is_deleted_and_not_waited_for(
 async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could_run_anything(
     executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
-    house = House(lost_after=timedelta(seconds=1))
+    house = House(times=replace(TIMES, lost_after=timedelta(seconds=1)))
     async with house.server() as first:
         await _known(first, other)
         run_id, kept = await _waiting_run(house, first, executor)

@@ -19,7 +19,7 @@ from sluiceway.runservice.records import ASSIGNMENT, PLACER, PLACER_ID, RECORD_T
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 from tests.support.databases import FAST
-from tests.support.executor_side import House, ScriptedExecutor
+from tests.support.executor_side import TIMES, House, ScriptedExecutor
 from tests.support.run_engine import request
 from tests.support.storage_away import SwitchedStorage
 
@@ -51,7 +51,7 @@ async def _until(database: DataManager, run_id: str, status: str) -> None:
 
 @pytest.mark.parametrize("phase", ["RUNNING", "SUCCESS"])
 async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str, tmp_path: Path) -> None:
-    house = House(lost_after=timedelta(minutes=15))
+    house = House(times=replace(TIMES, lost_after=timedelta(minutes=15)))
     posix, kv = PosixStorage(tmp_path / "objects"), FakeKeyValueStore()
     storage = SwitchedStorage(posix)
     executor, other = ScriptedExecutor(), ScriptedExecutor("e2", journal="journal-2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from sluiceway.datamanager.model import Query
@@ -22,7 +23,7 @@ from tests.support.executor_runs import (
     until_gone,
     until_live,
 )
-from tests.support.executor_side import House, ScriptedExecutor, Server, leaving
+from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server, leaving
 
 
 async def test_hello_is_welcomed_and_heartbeats_are_confirmed(house: House, executor: ScriptedExecutor) -> None:
@@ -30,7 +31,7 @@ async def test_hello_is_welcomed_and_heartbeats_are_confirmed(house: House, exec
         welcome = await executor.welcomed(server)
         assert welcome.group == "blue"
         assert welcome.session_secret
-        assert welcome.heartbeat_interval.ToTimedelta() == house.heartbeat
+        assert welcome.heartbeat_interval.ToTimedelta() == house.times.heartbeat_interval
         await executor.heartbeat(7)
         await executor.until("heartbeat_acknowledgement", lambda a: a.number == 7)
         record = await executor_record(house)
@@ -114,7 +115,7 @@ async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
 
 
 async def test_silent_executor_is_cut_and_its_key_goes() -> None:
-    house = House(heartbeat=timedelta(milliseconds=50))
+    house = House(times=replace(TIMES, heartbeat_interval=timedelta(milliseconds=50)))
     executor = ScriptedExecutor()
     async with house.server() as server:
         await executor.welcomed(server)

@@ -6,7 +6,7 @@ from sluiceway.runservice.absence import Absences, look
 
 
 class _Watch:
-    """Looks every second; `lost_after` is 10 s."""
+    """Looks every second. `dynamic*` may be missing for 3 s, all others for 10 s."""
 
     def __init__(self, *members: str) -> None:
         self.absences = Absences()
@@ -29,7 +29,8 @@ class _Watch:
             self.live,
             now=self.now,
             well_since=self.well_since,
-            lost_after=10,
+            limits={m: 3.0 if m.startswith("dynamic") else 10.0 for group in self.groups.values() for m in group},
+            longest_hold=10,
             longest_pause=3,
         )
         return gone
@@ -133,3 +134,12 @@ def test_one_that_is_not_dealt_with_is_told_again() -> None:
     watch.live.clear()
     assert watch.wait(11) == ("a",)
     assert watch.wait(1) == ("a",)
+
+
+def test_dynamic_executor_is_gone_after_its_own_shorter_time() -> None:
+    watch = _Watch("a", "dynamic")
+    watch.look()
+    watch.live.clear()
+    assert _seconds_until_gone(watch, "dynamic") == 3
+    watch.absences = watch.absences.settled("dynamic")
+    assert _seconds_until_gone(watch, "a") == 7

@@ -144,7 +144,8 @@ class ExecutorAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteExecutor(self, request, context):
-        """Takes an executor from the list; one that still holds assignments vanishes at once. NOT_FOUND: there is none.
+        """Takes an executor from the list, and ends what it runs as lost, at once. A process that still runs removes its pods when it hears of
+        that and registers again, as a new executor; one that is cut off ends its pods after `fence_after`. NOT_FOUND: there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

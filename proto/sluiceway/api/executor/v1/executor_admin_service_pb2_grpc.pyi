@@ -52,7 +52,9 @@ class ExecutorAdminServiceStub:
     UndrainExecutors: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UndrainExecutorsRequest, _executor_admin_service_pb2.UndrainExecutorsResponse]
     """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty."""
     DeleteExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorRequest, _executor_admin_service_pb2.DeleteExecutorResponse]
-    """Takes an executor from the list; one that still holds assignments vanishes at once. NOT_FOUND: there is none."""
+    """Takes an executor from the list, and ends what it runs as lost, at once. A process that still runs removes its pods when it hears of
+    that and registers again, as a new executor; one that is cut off ends its pods after `fence_after`. NOT_FOUND: there is none.
+    """
 
 @_typing.type_check_only
 class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
@@ -78,7 +80,9 @@ class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
     UndrainExecutors: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UndrainExecutorsRequest, _executor_admin_service_pb2.UndrainExecutorsResponse]  # type: ignore[assignment]
     """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty."""
     DeleteExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorRequest, _executor_admin_service_pb2.DeleteExecutorResponse]  # type: ignore[assignment]
-    """Takes an executor from the list; one that still holds assignments vanishes at once. NOT_FOUND: there is none."""
+    """Takes an executor from the list, and ends what it runs as lost, at once. A process that still runs removes its pods when it hears of
+    that and registers again, as a new executor; one that is cut off ends its pods after `fence_after`. NOT_FOUND: there is none.
+    """
 
 class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Executors and their groups. Every method answers UNAUTHENTICATED without a good token."""
@@ -155,6 +159,8 @@ class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _executor_admin_service_pb2.DeleteExecutorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_executor_admin_service_pb2.DeleteExecutorResponse, _abc.Awaitable[_executor_admin_service_pb2.DeleteExecutorResponse]]:
-        """Takes an executor from the list; one that still holds assignments vanishes at once. NOT_FOUND: there is none."""
+        """Takes an executor from the list, and ends what it runs as lost, at once. A process that still runs removes its pods when it hears of
+        that and registers again, as a new executor; one that is cut off ends its pods after `fence_after`. NOT_FOUND: there is none.
+        """
 
 def add_ExecutorAdminServiceServicer_to_server(servicer: ExecutorAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
