@@ -18,12 +18,13 @@ from sluiceway.runconfig.checks import check_runs
 from sluiceway.runconfig.documents import Document, DocumentError, decode_source
 from sluiceway.runconfig.evaluation import Evaluation, EvaluationError
 from sluiceway.runconfig.files import FileRefused, RepositoryFiles
-from sluiceway.runconfig.json_documents import parse_json, parse_rendered
+from sluiceway.runconfig.json_documents import parse_json
 from sluiceway.runconfig.locate import CANDIDATES, Source, Syntax, find_source, syntax_of
 from sluiceway.runconfig.messages import describe_fault
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.outline import outline
 from sluiceway.runconfig.problems import DocumentPath, Problem, format_path, quoted
+from sluiceway.runconfig.rendered_documents import parse_rendered
 from sluiceway.runconfig.when import Context
 from sluiceway.runconfig.yaml_documents import parse_yaml
 
@@ -130,10 +131,11 @@ class _Loading:
             return parse_yaml(source.content)
         if source.syntax is Syntax.JSON:
             return parse_json(source.content)
-        self._evaluation = Evaluation(source.path, decode_source(source.content), self._files, self._context)
+        text = decode_source(source.content)
+        evaluation = self._evaluation = Evaluation(source.path, text, self._files, self._context)
         if self._cancelled:
-            self._evaluation.kill()
-        return parse_rendered(self._evaluation.run())
+            evaluation.kill()
+        return parse_rendered(evaluation.run(), text, evaluation.imported)
 
 
 def check_document(document: Document, source_path: str = "") -> LoadResult:
@@ -182,4 +184,5 @@ class _Problems:
 
     def _problem(self, path: DocumentPath, message: str) -> Problem:
         line, column = self.document.position(path) or (None, None)
-        return Problem(format_path(path), line, column, message)
+        elsewhere = self.document.elsewhere(path)
+        return Problem(format_path(path), line, column, f"{message} (at {elsewhere})" if elsewhere else message)

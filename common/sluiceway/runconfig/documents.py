@@ -82,6 +82,11 @@ class Document:
             mark = child
         return mark.line, mark.column
 
+    def elsewhere(self, path: DocumentPath) -> str:
+        """Tell the place of the node at `path` in another file, as `FILE:LINE:COLUMN`; empty for one in this file."""
+        del path
+        return ""
+
     def written(self, path: DocumentPath) -> str | None:
         """Give the text of the number, boolean or null at `path` as the file has it; None where that is not known."""
         mark = self._root()

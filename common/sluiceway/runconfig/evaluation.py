@@ -16,7 +16,8 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import IO, Final
@@ -80,6 +81,7 @@ class _Imports:
     files: RepositoryFiles
     count: int = 0
     size: int = 0
+    texts: dict[str, str] = field(default_factory=dict)
 
     def answer(self, folder: str, path: str) -> bytes:
         self.count += 1
@@ -95,6 +97,7 @@ class _Imports:
         self.size += len(content)
         if self.size > MAX_IMPORTED_BYTES:
             return _refusal(f"imports of more than {MAX_IMPORTED_BYTES} bytes in all")
+        self.texts[inside] = content.decode("utf-8", "replace")
         return jsonnet_child.pack(b"F", inside.encode(), content)
 
 
@@ -114,6 +117,11 @@ class Evaluation:
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
         self._timed_out = False
+
+    @property
+    def imported(self) -> Mapping[str, str]:
+        """The texts that were imported so far, by path; what is not UTF-8 in them is replaced."""
+        return self._imports.texts
 
     def run(self) -> str:
         """See `evaluate`. Returns only when the child is gone."""

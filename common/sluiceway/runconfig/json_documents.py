@@ -21,7 +21,7 @@ from sluiceway.runconfig.documents import (
 )
 from sluiceway.runconfig.problems import DocumentPath, Problem, format_path, quoted
 
-__all__ = ["parse_json", "parse_rendered"]
+__all__ = ["parse_json", "parse_json_text"]
 
 # A string is matched possessively, ended or not: a retry from each of its quotes would be quadratic.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -35,20 +35,16 @@ def parse_json(source: bytes) -> Document:
         DocumentError: it is not one, has a duplicate key, NaN or Infinity, or exceeds a limit.
     """
     text = decode_source(source)
-    value = _parse_json_text(text, with_lines=True)
+    value = parse_json_text(text, with_lines=True)
     return Document(value, lambda: _JsonMarks(text).root)
 
 
-def parse_rendered(text: str) -> Document:
-    """Read what jsonnet gave: JSON without lines that anybody wrote.
+def parse_json_text(text: str, *, with_lines: bool) -> Any:
+    """Read the value of a JSON text; `with_lines` is whether its lines are those that a person wrote.
 
     Raises:
         DocumentError: as `parse_json`.
     """
-    return Document(_parse_json_text(text, with_lines=False))
-
-
-def _parse_json_text(text: str, *, with_lines: bool) -> Any:
     _check_json_depth(text, with_lines=with_lines)
     duplicates: list[str] = []
 

@@ -1,7 +1,8 @@
 """What is wrong with a configuration, and where.
 
-A problem names a place twice: as a path in the document (`runs[0].tasks[2].depends[1]`) and, where the source is YAML
-or JSON, as a line and a column. jsonnet's output has no lines that a person wrote: there the path stands alone. Pure.
+A problem names a place twice: as a path in the document (`runs[0].tasks[2].depends[1]`) and as a line and a column of
+the file. jsonnet's output has no lines that a person wrote: the path stands alone where nothing in the source can be
+told to give that part of it. Pure.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def test_check_gives_programs_json(repository: Path, whole: bool) -> None:
     }
 
 
-def test_line_and_column_are_null_for_jsonnet_output(repository: Path) -> None:
-    write(repository, "config.jsonnet", "{runs: 5}")
+def test_line_and_column_are_null_where_jsonnet_does_not_tell_them(repository: Path) -> None:
+    write(repository, "config.jsonnet", "std.parseJson('{\"runs\": 5}')")
     done = sluice("config", "check", "-o", "json", repository)
     assert json.loads(done.stdout)["errors"][0] == {
         "path": "runs",

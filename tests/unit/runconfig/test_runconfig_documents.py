@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.runconfig.documents import DocumentError
-from sluiceway.runconfig.json_documents import parse_json, parse_rendered
+from sluiceway.runconfig.json_documents import parse_json
+from sluiceway.runconfig.rendered_documents import parse_rendered
 from sluiceway.runconfig.yaml_documents import parse_yaml
 
 
