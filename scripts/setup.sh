@@ -13,6 +13,9 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 command -v git >/dev/null || need+=(git)
 command -v bwrap >/dev/null || need+=(bubblewrap)
+# The network of a sandboxed task; `ip` makes a host beside this machine in the tests.
+command -v slirp4netns >/dev/null || need+=(slirp4netns)
+command -v ip >/dev/null || need+=(iproute2)
 # The sandbox shows a task the system's own Python, which the example's tests use.
 [ -x /usr/bin/python3 ] || need+=(python3)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need+=(ca-certificates)

@@ -167,7 +167,13 @@ def gateway(http: str, server: str) -> int:
 @option("--dynamic", is_flag=True, help="It may vanish for good, and its siblings clean up after it.")
 @option("--ca-file", type=PATH, help="Connect by TLS, and trust the certificates in this PEM file.")
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder.")
-@option("--network/--no-network", default=True, help="Whether tasks can use the network.")
+@option(
+    "--network",
+    type=click.Choice(["isolated", "none", "host"]),
+    default="isolated",
+    help="The most that tasks reach: the outside but not this machine, nothing, or this machine's own network.",
+)
+@option("--image-dir", type=PATH, help="Tasks may name the folders below this one as images; none if not given.")
 @option("--memory", metavar="SIZE", help="Of a task that sets none, such as 2Gi; a share of the machine if not given.")
 @option("--processes", type=click.IntRange(min=1), default=4096, help="Processes and threads of a task.")
 @option(
@@ -207,7 +213,8 @@ def executor(
     dynamic: bool,
     ca_file: Path | None,
     local_repositories: Path | None,
-    network: bool,
+    network: str,
+    image_dir: Path | None,
     memory: str | None,
     processes: int,
     spool_limit: str,
@@ -219,7 +226,7 @@ def executor(
     import errno
     import socket
 
-    from sluiceway.executor.app import ExecutorSettings, run_executor
+    from sluiceway.executor.app import ExecutorSettings, Network, run_executor
     from sluiceway.foundation.lifecycle import run_process
     from sluiceway.foundation.logging import set_up_logging
 
@@ -236,7 +243,8 @@ def executor(
         dynamic=dynamic,
         ca_file=ca_file,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
-        network=network,
+        network=Network(network),
+        image_dir=None if image_dir is None else image_dir.resolve(),
         memory_bytes=0 if memory is None else _bytes("--memory", memory),
         processes=processes,
         spool_limit_bytes=_bytes("--spool-limit", spool_limit),

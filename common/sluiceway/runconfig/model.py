@@ -243,6 +243,7 @@ class Runtime(Model):
 
     type: Literal["pod"] = "pod"
     arch: Arch | None = None
+    network: Literal["isolated", "none", "host"] | None = None
     containers: list[Container] = Field(min_length=1, max_length=100)
 
 

@@ -196,6 +196,7 @@ class _Making:
             runtime=_filled(
                 type=task.runtime.type,
                 arch=task.runtime.arch,
+                network=task.runtime.network,
                 containers=[self._container(c) for c in task.runtime.containers],
             ),
             environment=self._environment(task.environment),

@@ -24,8 +24,8 @@ from sluiceway.executor.assignments import Assignments
 from sluiceway.executor.disk import DiskGuard
 from sluiceway.executor.drivers.host import HostDriver
 from sluiceway.executor.drivers.machine import ARCHS, default_memory_bytes
-from sluiceway.executor.drivers.port import Driver, Limits
-from sluiceway.executor.drivers.sandbox import SandboxDriver, SandboxSettings
+from sluiceway.executor.drivers.port import Driver, Limits, Network
+from sluiceway.executor.drivers.sandbox import SandboxDriver, SandboxSettings, overlap
 from sluiceway.executor.journal import Journal
 from sluiceway.executor.log_pusher import LogPusher, PushTimes
 from sluiceway.executor.outbox import Outbox
@@ -37,7 +37,7 @@ from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Violat
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.version import VERSION
 
-__all__ = ["ExecutorSettings", "StopWish", "run_executor"]
+__all__ = ["ExecutorSettings", "Network", "StopWish", "run_executor"]
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,8 @@ class ExecutorSettings:
         archs: that it reports; empty: those of its driver.
         labels: what tasks may ask for.
         dynamic: it may vanish, and its siblings clean up after it.
-        network: whether tasks reach the network.
+        network: the most that tasks reach; a task may ask for less.
+        image_dir: below it are the folders that tasks may name as images; None: no folder may be one.
         memory_bytes: of a task that names none; 0: its share of four fifths of the machine.
         processes: of a task. More only for tasks that really have so many threads.
         spool_limit_bytes: of log that is not stored yet; beyond it output is slowed.
@@ -73,7 +74,7 @@ class ExecutorSettings:
         store_logs_seconds: how long a report of an end waits for its logs to be stored.
         session_times: when to give up on a stream. Tests scale them down.
         push_times: the same of the stream of logs.
-        sandbox: the uids of its pods.
+        sandbox_uids: the first uid of the pods of a root executor, and how many there are.
     """
 
     server: str
@@ -88,7 +89,8 @@ class ExecutorSettings:
     archs: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     dynamic: bool = False
-    network: bool = True
+    network: Network = Network.ISOLATED
+    image_dir: Path | None = None
     memory_bytes: int = 0
     processes: int = 4096
     spool_limit_bytes: int = 4 << 30
@@ -99,7 +101,7 @@ class ExecutorSettings:
     store_logs_seconds: float = 60.0
     session_times: SessionTimes = field(default_factory=SessionTimes)
     push_times: PushTimes = field(default_factory=PushTimes)
-    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    sandbox_uids: tuple[int, int] = (210_000, 1_000)
 
 
 class StopWish(Protocol):
@@ -131,6 +133,8 @@ async def run_executor(
         resources.enter_context(_own(settings.work_dir))
         journal = await Journal.open(settings.work_dir / "journal.json", executor_id=settings.executor_id)
         drivers = await _drivers(settings)
+        for driver in drivers:
+            resources.callback(driver.close)
         spools = Spools(settings.work_dir / "spool", limit_bytes=settings.spool_limit_bytes)
         resources.callback(spools.close)
         await spools.load()
@@ -189,6 +193,10 @@ def _check(settings: ExecutorSettings) -> None:
         for name in settings.drivers
         if name not in {"sandbox", "host"}
     ]
+    if settings.image_dir is not None and not settings.image_dir.is_dir():
+        violations.append(Violation("image_dir", f"{settings.image_dir} is not a folder"))
+    elif settings.image_dir is not None and overlap(settings.image_dir, settings.work_dir):
+        violations.append(Violation("image_dir", f"{settings.image_dir} overlaps the work folder {settings.work_dir}"))
     if settings.local_repositories is not None and not settings.local_repositories.is_dir():
         violations.append(Violation("local_repositories", f"{settings.local_repositories} is no folder"))
     if settings.token_file is not None and not settings.token_file.is_file():
@@ -229,7 +237,8 @@ def _ca_fault(file: Path) -> str:
 def _own(work_dir: Path) -> Iterator[None]:
     """Hold the work folder: two processes with one journal would be one executor twice."""
     try:
-        work_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+        work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        work_dir.chmod(0o700)
         descriptor = os.open(work_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise FailedPrecondition(
@@ -250,7 +259,11 @@ async def _drivers(settings: ExecutorSettings) -> list[Driver]:
     for name in settings.drivers:
         driver: SandboxDriver | HostDriver
         if name == "sandbox":
-            driver = SandboxDriver(settings.work_dir / "sandbox", settings.sandbox)
+            first, count = settings.sandbox_uids
+            sandbox = SandboxSettings(
+                first_uid=first, uid_count=count, network=settings.network, image_dir=settings.image_dir
+            )
+            driver = SandboxDriver(settings.work_dir / "sandbox", sandbox)
         else:
             driver = HostDriver(settings.work_dir / "host")
         await driver.sweep()
@@ -264,7 +277,6 @@ def _worker_settings(settings: ExecutorSettings) -> WorkerSettings:
     return WorkerSettings(
         limits=Limits(processes=settings.processes, memory_bytes=memory),
         local_repositories=settings.local_repositories,
-        network=settings.network,
         setup_seconds=settings.setup_seconds,
         always_seconds=settings.always_seconds,
         store_logs_seconds=settings.store_logs_seconds,

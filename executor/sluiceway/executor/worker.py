@@ -17,7 +17,7 @@ import structlog
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.executor import plan
-from sluiceway.executor.drivers.port import Command, Driver, Limits, Pod, PodRequest, TmpfsMount
+from sluiceway.executor.drivers.port import Command, Driver, Limits, Network, Pod, PodRequest, TmpfsMount
 from sluiceway.executor.output import StepLog
 from sluiceway.executor.spool import LogName, Spools
 from sluiceway.executor.steps import CloneOf, Source, clone_command, is_local, local_repository, run_command
@@ -40,7 +40,6 @@ class WorkerSettings:
     Attributes:
         limits: of pods that name none.
         local_repositories: where repositories of this machine may be cloned from; None: nowhere.
-        network: whether pods reach the network.
         setup_seconds: for a pod to start.
         always_seconds: for all `always` steps after a bad end.
         store_logs_seconds: how long the report of the end waits for its logs to be stored.
@@ -50,7 +49,6 @@ class WorkerSettings:
 
     limits: Limits
     local_repositories: Path | None = None
-    network: bool = True
     setup_seconds: float = 600.0
     always_seconds: float = 300.0
     store_logs_seconds: float = 60.0
@@ -296,7 +294,7 @@ class Worker:
             arch=specification.runtime.arch,
             user=specification.user or main.user,
             privileged=any(container.privileged for container in containers),
-            network=self._settings.network,
+            network=Network(specification.runtime.network or Network.ISOLATED),
             services=len(containers) - 1,
             tmpfs=tuple(TmpfsMount(volume.path, volume.tmpfs.size_bytes) for volume in main.volumes),
             environment=_values(main.environment),

@@ -213,7 +213,7 @@ class _Standalone:
             ("--lost-after", times.lost_after),
         ):
             command += [option, duration(value)]
-        return self._spec("server", _sluice(*command, "--object-storage", storage, "--api-url", f"http://{self._http}"))
+        return self._spec("server", _sluice(*command, "--object-storage", storage))
 
     def _gateway(self) -> ChildSpec:
         return self._spec("gateway", _sluice("gateway", "--http", self._http, "--server", self._grpc))

@@ -17,24 +17,24 @@ from pathlib import Path
 import pytest
 
 from sluiceway.executor.drivers.host import HostDriver
-from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Limits, Pod, PodRequest, TmpfsMount
+from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Limits, Network, Pod, PodRequest, TmpfsMount
 from sluiceway.executor.drivers.sandbox import SandboxDriver
 from sluiceway.foundation.errors import FailedPrecondition
 
 pytestmark = pytest.mark.system
 
-REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=False, limits=Limits(memory_bytes=1 << 30))
+REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
 
 NewPod = Callable[..., Awaitable[Pod]]
 
 
 @pytest.fixture(params=["sandbox", "host"])
-async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
-    if request.param == "host":
-        return HostDriver(tmp_path)
-    if shutil.which("bwrap") is None:
+async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
+    if request.param == "sandbox" and shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
-    return SandboxDriver(tmp_path)
+    made: Driver = HostDriver(tmp_path) if request.param == "host" else SandboxDriver(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture

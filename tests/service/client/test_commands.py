@@ -341,7 +341,16 @@ async def test_help_of_the_executor_commands_shows_the_options_of_one_only(place
     assert "--token-file" not in help_
     assert "run" in help_.split()
     help_ = (await place.sluice("executor", "run", "--help")).out.decode()
-    for option in ("--archs", "--dynamic", "--ca-file", "--memory", "--no-network", "--label", "--min-free-disk"):
+    for option in (
+        "--archs",
+        "--dynamic",
+        "--ca-file",
+        "--memory",
+        "--network",
+        "--image-dir",
+        "--label",
+        "--min-free-disk",
+    ):
         assert option in help_, option
 
 

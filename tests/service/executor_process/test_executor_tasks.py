@@ -11,6 +11,7 @@ import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
+from sluiceway.executor.drivers.port import Network
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, journal_of, script, until, until_exists
 
@@ -169,7 +170,7 @@ async def test_a_clone_in_a_sandbox_comes_from_this_machine(
     repository = tmp_path / "repositories" / "r"
     repository.mkdir(parents=True)
     sha = _commit(repository)
-    await start(drivers=("sandbox",), local_repositories=repository.parent, network=False)
+    await start(drivers=("sandbox",), local_repositories=repository.parent, network=Network.NONE)
     specification = script("", "cat file; git log --format=%s; id -u; ls /mnt/repository/file")
     specification.source.repository = str(repository)
     specification.source.ref = "refs/heads/main"

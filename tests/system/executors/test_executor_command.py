@@ -42,7 +42,18 @@ def online(here: Installation, id_: str) -> dict[str, Any] | None:
 
 def test_options_reach_the_server(here: Installation, tmp_path: Path) -> None:
     options = ("--id", "e1", "--slots", "3", "--archs", "arm64,amd64", "--dynamic", "--label", "disk=fast")
-    limits = ("--memory", "1Gi", "--processes", "100", "--no-network", "--spool-limit", "1Gi", "--min-free-disk", "1Mi")
+    limits = (
+        "--memory",
+        "1Gi",
+        "--processes",
+        "100",
+        "--network",
+        "none",
+        "--spool-limit",
+        "1Gi",
+        "--min-free-disk",
+        "1Mi",
+    )
     with executor(here, tmp_path / "work", "executor", "run", *options, *limits) as process:
         found = until(lambda: online(here, "e1"), "it is online")
         assert found["slots"] == 3

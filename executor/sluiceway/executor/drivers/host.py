@@ -15,10 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sluiceway.executor.drivers.launcher import Launcher
 from sluiceway.executor.drivers.machine import machine_archs
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import PodRequest
-from sluiceway.executor.drivers.supervised import Launch, SupervisedPod
+from sluiceway.executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
 from sluiceway.foundation.errors import FailedPrecondition
 
 __all__ = ["HostDriver"]
@@ -31,6 +32,7 @@ class HostDriver:
 
     def __init__(self, work_dir: Path) -> None:
         self._store = PodStore(work_dir / "pods")
+        self._launcher = Launcher()
         self._pods: dict[str, SupervisedPod] = {}
 
     @property
@@ -60,7 +62,9 @@ class HostDriver:
         folder = await asyncio.to_thread(self._prepare, request)
         init = Path(__file__).with_name("pod_init.py")
         launch = Launch(
-            argv=(sys.executable, "-I", "-S", str(init), "{fd}", "tree"),
+            # It ends its descendants when its socket ends.
+            ends_with_launcher=False,
+            argv=(sys.executable, "-I", "-S", str(init), INIT_SOCKET, "tree"),
             home=str(folder / "home"),
             script_dir=str(folder / "tmp"),
             repository=str(request.repository) if request.repository else "",
@@ -72,10 +76,14 @@ class HostDriver:
                 "TMPDIR": str(folder / "tmp"),
             },
         )
-        pod = SupervisedPod(request, launch, store=self._store, folder=folder, users=(user,))
+        pod = SupervisedPod(request, launch, store=self._store, folder=folder, users=(user,), launcher=self._launcher)
         self._pods[request.assignment_id] = pod
         await pod.start()
         return pod
+
+    def close(self) -> None:
+        """See `port.Driver.close`."""
+        self._launcher.close()
 
     async def list_pods(self, session_id: str) -> Sequence[str]:
         """See `port.Driver.list_pods`."""

@@ -343,7 +343,6 @@ def main(arguments: list[str]) -> None:
     # A step has our uid: without this it could trace us and feed the pod for ever.
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     if mode == "tree":
-        os.setsid()
         # So that it still gets its turn beside a task that starts processes without end; steps begin at 0 again.
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, -10)

@@ -40,7 +40,10 @@ class PodStore:
         path = self._path(request.assignment_id)
         if path.exists():
             _remove_tree(path)
-        path.mkdir(parents=True, mode=0o755)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Another user of this machine must not reach a running pod's files.
+        self.folder.chmod(0o700)
+        path.mkdir(mode=0o755)
         note = {"assignment": request.assignment_id, "session": request.session_id}
         (path / "pod.json").write_text(json.dumps(note))
         return path

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Command", "Driver", "ExitStatus", "Limits", "Pod", "PodRequest", "Process", "TmpfsMount"]
+__all__ = ["Command", "Driver", "ExitStatus", "Limits", "Network", "Pod", "PodRequest", "Process", "TmpfsMount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,18 @@ class Limits:
     memory_bytes: int = 0
     open_files: int = 65536
     file_bytes: int = 0
+
+
+class Network(StrEnum):
+    """What a pod reaches, from least to most.
+
+    `NONE`: nothing but itself. `ISOLATED`: what this machine reaches, but neither this machine nor another pod.
+    `HOST`: it shares this machine's network, with all that listens on loopback.
+    """
+
+    NONE = "none"
+    ISOLATED = "isolated"
+    HOST = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,7 @@ class PodRequest:
         arch: empty is any.
         user: who commands run as by default; empty is the image's.
         privileged: with raised rights; a driver that cannot refuses.
-        network: whether it reaches anything outside.
+        network: what it reaches; a driver that cannot separate a pod from its machine ignores it.
         services: how many further containers were asked for; a driver that cannot refuses.
         tmpfs: memory file systems.
         environment: of every command, below its own.
@@ -66,7 +79,7 @@ class PodRequest:
     arch: str = ""
     user: str = ""
     privileged: bool = False
-    network: bool = True
+    network: Network = Network.ISOLATED
     services: int = 0
     tmpfs: Sequence[TmpfsMount] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -212,4 +225,8 @@ class Driver(Protocol):
 
     async def remove_pod(self, session_id: str, assignment_id: str) -> None:
         """Remove a pod that `list_pods` named. May be repeated."""
+        ...
+
+    def close(self) -> None:
+        """End what the driver itself runs on this machine, and with it the pods that are its children."""
         ...

@@ -14,22 +14,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
+from sluiceway.executor.drivers.launcher import Launcher
 from sluiceway.executor.drivers.machine import machine_archs
-from sluiceway.executor.drivers.pod_store import MARKER, PodStore
-from sluiceway.executor.drivers.port import Command, PodRequest
-from sluiceway.executor.drivers.supervised import Launch, SupervisedPod
+from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, resolver_file, this_machine
+from sluiceway.executor.drivers.pod_store import PodStore
+from sluiceway.executor.drivers.port import Command, Network, PodRequest
+from sluiceway.executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
 from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["SandboxDriver", "SandboxSettings"]
+__all__ = ["SandboxDriver", "SandboxSettings", "overlap"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,23 +43,11 @@ _INIT = "/.sluice/pod_init.py"
 _MACHINE_USR = "/.sluice/usr"
 _ETC = ("ssl", "alternatives", "ld.so.cache", "nsswitch.conf")
 _ETC_OF_NETWORK = ("hosts", "resolv.conf")
+_NOT_OF_IMAGES = frozenset({"proc", "dev", "tmp", "home", "mnt", "run", "sys", ".sluice", "etc"})
 _LINKS = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 _STAGES = ("/mnt", "/media", "/srv", "/opt", "/tmp")  # noqa: S108 - covered by a private mount, never written to
 _SHM_BYTES = 64 << 20
 _TMPFS_BYTES = 256 << 20
-
-_STAGE_SCRIPT = """
-set -e
-stage=$1 uid=$2; shift 2
-/usr/bin/mount -t tmpfs -o mode=755,size=64k,nosuid,nodev none "$stage"
-while [ "$1" != "--" ]; do
-  if [ -d "$2" ]; then /usr/bin/mkdir "$stage/$1"; else : > "$stage/$1"; fi
-  /usr/bin/mount --bind "$2" "$stage/$1"
-  shift 2
-done
-shift
-exec /usr/bin/setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs -- "$@"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +57,14 @@ class SandboxSettings:
     Attributes:
         first_uid: with `uid_count`, the uids that pods of a root executor run as. Change it when they are somebody's.
         uid_count: how many; at least the number of slots.
-        network: whether pods reach the network at all.
+        network: the most that pods reach.
+        image_dir: below it are the folders that may be named as images; None: no folder may.
     """
 
     first_uid: int = 210_000
     uid_count: int = 1_000
-    network: bool = True
+    network: Network = Network.ISOLATED
+    image_dir: Path | None = None
 
 
 class SandboxDriver:
@@ -84,6 +75,8 @@ class SandboxDriver:
     def __init__(self, work_dir: Path, settings: SandboxSettings | None = None) -> None:
         self._store = PodStore(work_dir / "pods")
         self._settings = settings or SandboxSettings()
+        self._launcher = Launcher()
+        self._work_dir = work_dir
         self._uids_in_use: set[int] = set()
         self._pods: dict[str, SandboxPod] = {}
 
@@ -94,6 +87,9 @@ class SandboxDriver:
 
     async def probe(self) -> None:
         """See `port.Driver.probe`."""
+        if self._settings.network is Network.ISOLATED and (missing := missing_for_isolation()):
+            log.warning("tasks_have_no_network", why=missing)
+            self._settings = replace(self._settings, network=Network.NONE)
         try:
             request = PodRequest(assignment_id=f"probe-{os.getpid()}", session_id="probe", fence_after=60)
             pod = await self.create_pod(request)
@@ -116,26 +112,47 @@ class SandboxDriver:
     async def create_pod(self, request: PodRequest) -> SandboxPod:
         """See `port.Driver.create_pod`."""
         _refuse_impossible(request)
-        for tool in ("bwrap", *(("unshare", "setpriv", "mount") if os.geteuid() == 0 else ())):
-            if shutil.which(tool, path="/usr/bin:/bin") is None:
-                raise FailedPrecondition(f"{tool} is not installed", reason="TOOL_MISSING")
+        network = narrower_network(request.network, self._settings.network)
+        if not os.access("/usr/bin/bwrap", os.X_OK):
+            raise FailedPrecondition(
+                "bubblewrap is not installed (Debian: apt-get install bubblewrap)", reason="TOOL_MISSING"
+            )
+        image = await asyncio.to_thread(self._image_folder, request.image)
         uid = self._take_uid()
         try:
-            folder = await asyncio.to_thread(self._prepare, request, uid)
+            outside = await asyncio.to_thread(this_machine) if network is Network.ISOLATED else None
+            folder = await asyncio.to_thread(self._prepare, request, uid, outside)
+            mounts = {"pod": folder}
+            if request.repository:
+                mounts["repository"] = request.repository
+            if image is not None:
+                mounts["root"] = image
+            stage = "" if uid is None else _stage()
+            seen = {name: Path(stage, name) for name in mounts} if stage else mounts
             launch = Launch(
-                argv=_stage(self._bubblewrap(request, folder), folder, request, uid),
+                argv=_bubblewrap(request, seen, image, network),
                 home=_HOME,
                 script_dir="/tmp",  # noqa: S108 - the pod's own
                 repository=_REPOSITORY if request.repository else "",
                 environment={"USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
+                stage=stage,
+                mounts=mounts if stage else {},
+                network=outside,
+                uid=uid,
             )
-            pod = SandboxPod(request, launch, store=self._store, folder=folder, driver=self, uid=uid)
+            pod = SandboxPod(
+                request, launch, store=self._store, folder=folder, driver=self, uid=uid, launcher=self._launcher
+            )
         except BaseException:
             self.give_back(request.assignment_id, uid)
             raise
         self._pods[request.assignment_id] = pod
         await pod.start()
         return pod
+
+    def close(self) -> None:
+        """See `port.Driver.close`."""
+        self._launcher.close()
 
     async def list_pods(self, session_id: str) -> Sequence[str]:
         """See `port.Driver.list_pods`."""
@@ -171,7 +188,26 @@ class SandboxDriver:
         # In a container that has few uids: still not root, though pods share it.
         return _NOBODY
 
-    def _prepare(self, request: PodRequest, uid: int | None) -> Path:
+    def _image_folder(self, image: str) -> Path | None:
+        """Return the folder of an image, without links; None for `host`."""
+        if image == "host":
+            return None
+        allowed = self._settings.image_dir
+        if not image.startswith("/"):
+            raise FailedPrecondition(
+                f'the sandbox driver has no images of registries: "{image}" is neither "host" nor a folder below'
+                " the --image-dir of the executor",
+                reason="IMAGE",
+            )
+        if allowed is None:
+            raise FailedPrecondition(
+                f'this executor was started without --image-dir, so the folder "{image}" cannot be an image;'
+                ' use "host", or ask its operator',
+                reason="IMAGE",
+            )
+        return image_folder(Path(image), allowed, self._work_dir)
+
+    def _prepare(self, request: PodRequest, uid: int | None, outside: PodNetwork | None) -> Path:
         folder = self._store.make(request)
         (folder / "etc").mkdir()
         (folder / "etc/passwd").write_text(
@@ -179,10 +215,15 @@ class SandboxDriver:
             f"nobody:x:{_NOBODY}:{_NOBODY}:nobody:/:/usr/sbin/nologin\n"
         )
         (folder / "etc/group").write_text(f"root:x:0:\n{_USER}:x:{_UID}:\nnogroup:x:{_NOBODY}:\n")
+        if outside is not None:
+            machine = Path("/etc/resolv.conf")
+            text = machine.read_text(errors="replace") if machine.exists() else ""
+            (folder / "etc/resolv.conf").write_text(resolver_file(outside, text))
         shutil.copyfile(Path(__file__).with_name("pod_init.py"), folder / "pod_init.py")
+        # Others reach it only as the pod that sees it: the folder of all pods is its owner's alone.
         for path in (folder, folder / "etc"):
             path.chmod(0o755)
-        for path in (folder / "etc/passwd", folder / "etc/group", folder / "pod_init.py"):
+        for path in (*(folder / "etc").iterdir(), folder / "pod_init.py"):
             path.chmod(0o644)
         for name in ("home", "tmp"):
             (folder / name).mkdir()
@@ -190,53 +231,6 @@ class SandboxDriver:
             if uid is not None:
                 os.chown(folder / name, uid, uid)
         return folder
-
-    def _bubblewrap(self, request: PodRequest, folder: Path) -> list[str]:
-        staged = Path(_stage_of(folder, request)) if os.geteuid() == 0 else None
-        pod = staged / "pod" if staged else folder
-        options: list[str] = ["/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-        options += ["--unshare-cgroup-try", "--disable-userns", "--uid", str(_UID), "--gid", str(_UID)]
-        options += [
-            "--hostname",
-            _USER,
-            "--new-session",
-            "--die-with-parent",
-            "--as-pid-1",
-            "--clearenv",
-            "--cap-drop",
-            "ALL",
-        ]
-        network = request.network and self._settings.network
-        if not network:
-            options += ["--unshare-net"]
-        if request.image == "host":
-            options += _machine_root(network=network)
-            python = "/usr/bin/python3"
-            start = [python]
-        else:
-            root = staged / "root" if staged else Path(request.image)
-            options += _folder_root(root, Path(request.image), network=network)
-            start = _machine_python()
-        options += [
-            "--ro-bind",
-            str(pod / "etc/passwd"),
-            "/etc/passwd",
-            "--ro-bind",
-            str(pod / "etc/group"),
-            "/etc/group",
-        ]
-        options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
-        options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
-        options += ["--ro-bind", str(pod / "pod_init.py"), _INIT]
-        if request.repository:
-            repository = staged / "repository" if staged else request.repository
-            options += ["--dir", "/mnt", "--ro-bind", str(repository), _REPOSITORY]
-        for mount in request.tmpfs:
-            options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
-        # A step could fill memory through these.
-        options += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
-        options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-        return [*options, "--", *start, "-I", "-S", _INIT, "{fd}", "namespace"]
 
 
 class SandboxPod(SupervisedPod):
@@ -251,8 +245,10 @@ class SandboxPod(SupervisedPod):
         folder: Path,
         driver: SandboxDriver,
         uid: int | None,
+        launcher: Launcher,
     ) -> None:
-        super().__init__(request, launch, store=store, folder=folder, users=(_USER, str(_UID)))
+        users = (_USER, str(_UID))
+        super().__init__(request, launch, store=store, folder=folder, users=users, launcher=launcher)
         self._driver = driver
         self._uid = uid
         self._assignment_id = request.assignment_id
@@ -260,6 +256,84 @@ class SandboxPod(SupervisedPod):
     async def _remove(self) -> None:
         await super()._remove()
         self._driver.give_back(self._assignment_id, self._uid)
+
+
+def _bubblewrap(request: PodRequest, seen: Mapping[str, Path], image: Path | None, network: Network) -> list[str]:
+    """Return the command line; `seen` says where the pod's folder, repository and root are when it runs."""
+    pod = seen["pod"]
+    options: list[str] = ["/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    options += ["--unshare-cgroup-try", "--disable-userns", "--uid", str(_UID), "--gid", str(_UID)]
+    options += ["--hostname", _USER, "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"]
+    options += ["--cap-drop", "ALL"]
+    if network is Network.NONE:
+        options += ["--unshare-net"]
+    if image is None:
+        options += _machine_root()
+        start = ["/usr/bin/python3"]
+    else:
+        options += _folder_root(seen["root"], image)
+        start = _machine_python()
+    options += ["--ro-bind", str(pod / "etc/passwd"), "/etc/passwd"]
+    options += ["--ro-bind", str(pod / "etc/group"), "/etc/group"]
+    if network is not Network.NONE:
+        if Path("/etc/hosts").exists():
+            options += ["--ro-bind", str(Path("/etc/hosts").resolve()), "/etc/hosts"]
+        resolver = pod / "etc/resolv.conf" if network is Network.ISOLATED else Path("/etc/resolv.conf").resolve()
+        if network is Network.ISOLATED or resolver.exists():
+            options += ["--ro-bind", str(resolver), "/etc/resolv.conf"]
+    options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
+    options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
+    options += ["--ro-bind", str(pod / "pod_init.py"), _INIT]
+    if request.repository:
+        options += ["--dir", "/mnt", "--ro-bind", str(seen["repository"]), _REPOSITORY]
+    for mount in request.tmpfs:
+        options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
+    # A step could fill memory through these.
+    options += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
+    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+    return [*options, "--", *start, "-I", "-S", _INIT, INIT_SOCKET, "namespace"]
+
+
+def narrower_network(wanted: Network, offered: Network) -> Network:
+    """Return the network of a pod: what its task wants, and no more than the executor offers.
+
+    Raises:
+        FailedPrecondition: it wants the machine's own network, which the operator did not allow (`NETWORK`).
+    """
+    if wanted is Network.HOST and offered is not Network.HOST:
+        raise FailedPrecondition(
+            f'this executor has network "{offered}", so a task cannot have network "host"; only its operator can'
+            " allow that (--network host)",
+            reason="NETWORK",
+        )
+    order = list(Network)
+    return min(wanted, offered, key=order.index)
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Return whether one of two folders is the other or holds it, with links resolved."""
+    one, other = one.resolve(), other.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def image_folder(image: Path, allowed: Path, work_dir: Path) -> Path:
+    """Return the folder of an image with every link resolved.
+
+    Raises:
+        FailedPrecondition: it is not below `allowed`, overlaps `work_dir`, or has no `usr` folder (`IMAGE`).
+    """
+    try:
+        folder, parent, work = image.resolve(strict=True), allowed.resolve(strict=True), work_dir.resolve()
+    except (OSError, RuntimeError) as error:
+        raise FailedPrecondition(f'there is no image folder "{image}"', reason="IMAGE") from error
+    if folder == parent or not folder.is_relative_to(parent):
+        raise FailedPrecondition(f'the image folder "{image}" is not below {allowed} (--image-dir)', reason="IMAGE")
+    if overlap(folder, work):
+        raise FailedPrecondition(f'the image folder "{image}" overlaps the executor\'s work folder', reason="IMAGE")
+    usr = folder / "usr"
+    if usr.is_symlink() or not usr.is_dir():
+        raise FailedPrecondition(f'the image folder "{image}" has no root file system: no "usr" in it', reason="IMAGE")
+    return folder
 
 
 def _refuse_impossible(request: PodRequest) -> None:
@@ -276,18 +350,12 @@ def _refuse_impossible(request: PodRequest) -> None:
         )
     if request.arch and request.arch not in machine_archs():
         raise FailedPrecondition(f"this machine does not run {request.arch}", reason="ARCH")
-    if request.image != "host" and not (request.image.startswith("/") and Path(request.image, "usr").is_dir()):
-        raise FailedPrecondition(
-            f'the sandbox driver has no images of registries: "{request.image}" is neither "host" nor a folder with '
-            "a root file system in it",
-            reason="IMAGE",
-        )
     for mount in request.tmpfs:
         if not mount.path.startswith("/") or ".." in Path(mount.path).parts or mount.path == "/":
             raise FailedPrecondition(f"a volume cannot be mounted at {mount.path}", reason="VOLUME")
 
 
-def _machine_root(*, network: bool) -> list[str]:
+def _machine_root() -> list[str]:
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _LINKS:
         path = Path("/", name)
@@ -296,16 +364,16 @@ def _machine_root(*, network: bool) -> list[str]:
         elif path.is_dir():
             options += ["--ro-bind", f"/{name}", f"/{name}"]
     options += ["--perms", "0755", "--dir", "/etc"]
-    for name in (*_ETC, *(_ETC_OF_NETWORK if network else ())):
+    for name in _ETC:
         if Path("/etc", name).exists():
             options += ["--ro-bind", str(Path("/etc", name).resolve()), f"/etc/{name}"]
     return options
 
 
-def _folder_root(source: Path, image: Path, *, network: bool) -> list[str]:
+def _folder_root(source: Path, image: Path) -> list[str]:
     options: list[str] = []
     for entry in sorted(image.iterdir()):
-        if entry.name in {"proc", "dev", "tmp", "home", "mnt", "run", "sys", ".sluice", "etc"}:
+        if entry.name in _NOT_OF_IMAGES:
             continue
         if entry.is_symlink():
             options += ["--symlink", str(entry.readlink()), f"/{entry.name}"]
@@ -314,15 +382,12 @@ def _folder_root(source: Path, image: Path, *, network: bool) -> list[str]:
     options += ["--perms", "0755", "--dir", "/etc"]
     if (image / "etc").is_dir():
         for entry in sorted((image / "etc").iterdir()):
-            if entry.name in {"passwd", "group", *(_ETC_OF_NETWORK if network else ())}:
+            if entry.name in {"passwd", "group", *_ETC_OF_NETWORK}:
                 continue
             if entry.is_symlink():
                 options += ["--symlink", str(entry.readlink()), f"/etc/{entry.name}"]
             else:
                 options += ["--ro-bind", str(source / "etc" / entry.name), f"/etc/{entry.name}"]
-    for name in _ETC_OF_NETWORK if network else ():
-        if Path("/etc", name).exists():
-            options += ["--ro-bind", str(Path("/etc", name).resolve()), f"/etc/{name}"]
     return [*options, "--ro-bind", "/usr", _MACHINE_USR]
 
 
@@ -341,34 +406,12 @@ def _machine_python() -> list[str]:
     return [inside, "--library-path", libraries, "--argv0", python, python]
 
 
-def _stage_of(folder: Path, request: PodRequest) -> str:
-    sources = [str(path) for path in _staged(folder, request).values()]
+def _stage() -> str:
+    """Return a folder on which a pod's own folders are mounted, where an ordinary uid reaches them."""
     for stage in _STAGES:
-        if Path(stage).is_dir() and not any(source == stage or source.startswith(f"{stage}/") for source in sources):
+        if Path(stage).is_dir():
             return stage
-    raise FailedPrecondition(f"none of {', '.join(_STAGES)} is free to mount a pod's folders on", reason="STAGE")
-
-
-def _staged(folder: Path, request: PodRequest) -> dict[str, Path]:
-    staged = {"pod": folder}
-    if request.repository:
-        staged["repository"] = request.repository
-    if request.image != "host":
-        staged["root"] = Path(request.image)
-    return staged
-
-
-def _stage(bubblewrap: Sequence[str], folder: Path, request: PodRequest, uid: int | None) -> list[str]:
-    """Let root bring the pod's folders where an ordinary uid may reach them, and become that uid.
-
-    The mounts are in a namespace of their own: nobody else sees them, and they go with it.
-    """
-    if uid is None:
-        return list(bubblewrap)
-    pairs = [part for name, path in _staged(folder, request).items() for part in (name, str(path))]
-    command = ["/usr/bin/unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", _STAGE_SCRIPT, "stage"]
-    log.debug("sandbox_staged", mark=MARKER, command=shlex.join(bubblewrap))
-    return [*command, _stage_of(folder, request), str(uid), *pairs, "--", *bubblewrap]
+    raise FailedPrecondition(f"none of {', '.join(_STAGES)} is there to mount a pod's folders on", reason="STAGE")
 
 
 def _is_mapped(uid: int) -> bool:

@@ -12,23 +12,27 @@ import json
 import os
 import pty
 import socket
-import subprocess
 import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from sluiceway.executor.drivers.launcher import LaunchedProcess, Launcher, LaunchRequest
+from sluiceway.executor.drivers.pod_network import Outside, PodNetwork, connect_outside, disconnect
 from sluiceway.executor.drivers.pod_store import MARKER, PodStore
 from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequest
 from sluiceway.executor.drivers.supervised_process import SupervisedProcess
 from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["Launch", "SupervisedPod"]
+__all__ = ["INIT_SOCKET", "Launch", "SupervisedPod"]
 
 log = structlog.get_logger(__name__)
+
+INIT_SOCKET = "3"
+"""The number of the descriptor at which the first process finds its socket."""
 
 _CHUNK_BYTES = 1 << 16
 _HEADER_BYTES = 4
@@ -43,11 +47,13 @@ class Launch:
     """How to start the first process of a pod.
 
     Attributes:
-        argv: the program; `{fd}` in an argument becomes the number of the inherited socket.
+        argv: the program; it inherits the socket as `INIT_SOCKET`.
         home: the home folder as the pod sees it.
         script_dir: a folder that the pod may write, for scripts, as it sees it.
         repository: where the repository is, as the pod sees it; empty: none.
         environment: of every command, below the request's.
+        stage, mounts, uid, ends_with_launcher: see `launcher.LaunchRequest`.
+        network: the pod gets a network namespace of its own, connected to the outside; None: as `argv` makes it.
     """
 
     argv: Sequence[str]
@@ -55,6 +61,11 @@ class Launch:
     script_dir: str
     repository: str
     environment: Mapping[str, str]
+    stage: str = ""
+    mounts: Mapping[str, Path] = field(default_factory=dict)
+    network: PodNetwork | None = None
+    uid: int | None = None
+    ends_with_launcher: bool = True
 
 
 class SupervisedPod:
@@ -68,9 +79,10 @@ class SupervisedPod:
         store: PodStore,
         folder: Path,
         users: Sequence[str],
+        launcher: Launcher,
     ) -> None:
         self._request = request
-        self._launch = launch
+        self._plan = launch
         self._store = store
         self._folder = folder
         self._mark = store.mark(request.assignment_id)
@@ -78,7 +90,9 @@ class SupervisedPod:
         self._loop = asyncio.get_running_loop()
         self._socket, self._remote = socket.socketpair()
         self._socket.setblocking(False)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._launcher = launcher
+        self._child: LaunchedProcess | None = None
+        self._outside: Outside | None = None
         self._reader: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
@@ -94,12 +108,12 @@ class SupervisedPod:
     @property
     def home(self) -> str:
         """See `port.Pod.home`."""
-        return self._launch.home
+        return self._plan.home
 
     @property
     def repository(self) -> str:
         """See `port.Pod.repository`."""
-        return self._launch.repository
+        return self._plan.repository
 
     async def start(self) -> None:
         """Launch the first process and wait until it answers; whatever fails, nothing is left.
@@ -109,20 +123,11 @@ class SupervisedPod:
         """
         try:
             errors = self._folder / "launch.log"
-            with errors.open("wb") as stream:
-                argv = [part.replace("{fd}", str(self._remote.fileno())) for part in self._launch.argv]
-                # On the loop's own thread: the child asks the kernel to end with the thread that made it.
-                self._child = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec; about a millisecond
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    env={MARKER: self._mark, "PATH": _BASE_PATH},
-                    cwd="/",
-                    pass_fds=(self._remote.fileno(),),
-                )
+            self._child = await self._launch(errors)
             self._remote.close()
             self._reader = asyncio.create_task(self._receive(), name=f"pod {self._folder.name}")
+            if self._plan.network is not None:
+                self._outside = await connect_outside(self._launcher, self._child, self._plan.network, self._folder)
             waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._gone)]
             try:
                 await asyncio.wait(waits, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -136,6 +141,23 @@ class SupervisedPod:
         except BaseException:
             await self.remove()
             raise
+
+    async def _launch(self, errors: Path) -> LaunchedProcess:
+        network = self._plan.network
+        request = LaunchRequest(
+            self._plan.argv,
+            env={MARKER: self._mark, "PATH": _BASE_PATH},
+            stage=self._plan.stage,
+            mounts=self._plan.mounts,
+            network=None if network is None else network.unreachable,
+            uid=self._plan.uid,
+            ends_with_launcher=self._plan.ends_with_launcher,
+        )
+        output = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            return await self._launcher.launch(request, output=output, inherited=[self._remote.fileno()])
+        finally:
+            os.close(output)
 
     async def exec(self, command: Command) -> SupervisedProcess:
         """See `port.Pod.exec`."""
@@ -170,7 +192,7 @@ class SupervisedPod:
             environment = {
                 "PATH": _BASE_PATH,
                 "HOME": self.home,
-                **self._launch.environment,
+                **self._plan.environment,
                 **self._request.environment,
                 **command.environment,
                 MARKER: self._mark,
@@ -188,7 +210,7 @@ class SupervisedPod:
             }
             if command.script is not None:
                 message["script"] = command.script
-                message["script_dir"] = self._launch.script_dir
+                message["script_dir"] = self._plan.script_dir
             await self._send(message, descriptors)
         except BaseException:
             process.close()
@@ -270,13 +292,14 @@ class SupervisedPod:
     async def _end(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        child = self._child
-        if child is not None and child.returncode is None:
-            try:
-                await asyncio.to_thread(child.wait, _END_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                await asyncio.to_thread(child.wait)
+        if self._child is not None:
+            if not await self._child.wait(_END_SECONDS):
+                self._child.kill()
+                await self._child.wait(_END_SECONDS)
+            self._child.close()
+        outside, self._outside = self._outside, None
+        if outside is not None:
+            await disconnect(outside)
         if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
             await asyncio.wait([self._reader])

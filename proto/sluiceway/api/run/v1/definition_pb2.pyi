@@ -148,14 +148,16 @@ class Container(_message.Message):
     def __init__(self, image: _Optional[str] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., user: _Optional[str] = ..., privileged: _Optional[bool] = ..., entrypoint: _Optional[str] = ..., volumes: _Optional[_Iterable[_Union[Volume, _Mapping]]] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ...) -> None: ...
 
 class Runtime(_message.Message):
-    __slots__ = ("type", "arch", "containers")
+    __slots__ = ("type", "arch", "containers", "network")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     ARCH_FIELD_NUMBER: _ClassVar[int]
     CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
     type: str
     arch: str
     containers: _containers.RepeatedCompositeFieldContainer[Container]
-    def __init__(self, type: _Optional[str] = ..., arch: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping]]] = ...) -> None: ...
+    network: str
+    def __init__(self, type: _Optional[str] = ..., arch: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping]]] = ..., network: _Optional[str] = ...) -> None: ...
 
 class RunStep(_message.Message):
     __slots__ = ("command", "environment", "working_dir", "shell", "tty")
