@@ -25,7 +25,6 @@ from sluiceway.foundation.errors import InvalidInput, NotFound
 from sluiceway.runconfig.compile import LoadResult, load, load_source
 from sluiceway.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
 from sluiceway.runconfig.graphs import GraphFormat, render_graph
-from sluiceway.runconfig.problems import Problem
 from sluiceway.runconfig.schema import json_schema
 from sluiceway.runconfig.tasks import find_run
 from sluiceway.runconfig.when import Context
@@ -160,13 +159,7 @@ def _counted(count: int, what: str) -> str:
 def _print_problems(loaded: LoadResult, stream: Any) -> None:
     for kind, problems in (("error", loaded.errors), ("warning", loaded.warnings)):
         for problem in problems:
-            print(_described(kind, loaded.source_path, problem), file=stream)
-
-
-def _described(kind: str, source_path: str, problem: Problem) -> str:
-    place = ":".join(str(part) for part in (source_path, problem.line, problem.column) if part)
-    where = f"{problem.path}: " if problem.path else ""
-    return f"{place + ': ' if place else ''}{kind}: {where}{problem.message}"
+            print(problem.in_file(loaded.source_path, kind), file=stream)
 
 
 # Where the configuration is, and what it is asked for

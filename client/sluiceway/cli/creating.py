@@ -42,7 +42,7 @@ def requests_for(
     loaded = load(checkout.files, checkout.context)
     base = _Base(checkout, group or groups.join("user", "me", checkout.name, ref_name(checkout.context)))
     if loaded.config is None:
-        errors = [str(problem) for problem in loaded.errors]
+        errors = [problem.in_file(loaded.source_path) for problem in loaded.errors]
         return [base.request(name or checkout.name[:_MAX_NAME], loaded, request_id, setup_errors=errors)]
     if name is not None:
         find_run(loaded.config, name)
@@ -85,7 +85,7 @@ class _Base:
         setup_errors: Sequence[str] = (),
     ) -> run_service_pb2.CreateRunRequest:
         checkout, context = self._checkout, self._checkout.context
-        warnings = [str(problem) for problem in loaded.warnings]
+        warnings = [problem.in_file(loaded.source_path) for problem in loaded.warnings]
         if skips_ci(checkout.message):
             warnings.append("the commit's message asks for no run; a person asked for this one")
         run = run_pb2.Run(name=name, group=self._group)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["approve", "cancel", "create", "explain", "get", "list_", "logs", "stop", "watch"]
 
 _NOT_STARTED = 1  # StepPhase; the generated module takes longer to load than a help text should
+_SHOWN_TASKS = 10
 
 
 @click.command()
@@ -328,7 +329,10 @@ def _find_task(tasks: Sequence[run_pb2.Task], run_id: str, wanted: str) -> run_p
     for task in tasks:
         if wanted in {task.name, task.id}:
             return task
-    raise NotFound(f'run {run_id} has no task "{wanted}"; it has: {", ".join(task.name for task in tasks)}')
+    names = [task.name for task in tasks]
+    more = f", and {len(names) - _SHOWN_TASKS} more" if len(names) > _SHOWN_TASKS else ""
+    known = f"; it has {', '.join(names[:_SHOWN_TASKS])}{more}" if names else "; it has none"
+    raise NotFound(f'run {run_id} has no task "{wanted}"{known}')
 
 
 def _show_runs(runs: Sequence[run_pb2.Run], output: Format) -> None:

@@ -30,8 +30,8 @@ from sluiceway.runconfig.yaml_documents import parse_yaml
 
 __all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_async", "load_source"]
 
-# More than anybody reads; a document of a hundred thousand faults must not become an answer of a hundred megabytes.
-MAX_PROBLEMS: Final = 1_000
+# More than anybody reads, and fewer than the errors that a run may be created with.
+MAX_PROBLEMS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

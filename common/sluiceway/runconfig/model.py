@@ -359,8 +359,7 @@ def normal_step(value: Any) -> Any:
     if len(value) != 1:
         known = [k for k in value if k in STEP_MODELS]
         if len(known) == 1:
-            others = ", ".join(f"`{k}`" for k in value if k != known[0])
-            raise said(f"a short step has one key: move {others} into `{known[0]}`")
+            raise said(_too_many_keys(known[0], value))
         raise said("a step needs `type`, or one key that is its type, such as {run: COMMAND}")
     ((kind, body),) = value.items()
     if kind not in STEP_MODELS:
@@ -377,6 +376,15 @@ def normal_step(value: Any) -> Any:
     if "type" in body and body["type"] != kind:
         raise said(f"a short `{kind}` step has no `type` of its own")
     return {**body, "type": kind}
+
+
+def _too_many_keys(kind: str, step: dict[str, Any]) -> str:
+    others = [k for k in step if k != kind]
+    fields = ", ".join(f"{k}: ..." for k in others)
+    if isinstance(step[kind], str):
+        return f"a short step has one key; write {{type: {kind}, command: ..., {fields}}}"
+    moved = ", ".join(f"`{k}`" for k in others)
+    return f"a short step has one key; move {moved} into `{kind}`: {{{kind}: {{{fields}}}}}"
 
 
 def _unknown_step(kind: Any) -> PydanticCustomError:

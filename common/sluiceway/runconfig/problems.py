@@ -33,8 +33,12 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = f"{self.line}:{self.column}: " if self.line is not None else ""
-        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+        return self.in_file("")
+
+    def in_file(self, file: str, kind: str = "") -> str:
+        """Write it as one line with the name of the file, if there is one, and the kind of problem, if it is given."""
+        place = ":".join(str(part) for part in (file, self.line, self.column) if part)
+        return ": ".join(part for part in (place, kind, self.path, self.message) if part)
 
 
 def format_path(path: DocumentPath) -> str:

@@ -48,7 +48,8 @@ __all__ = [
 ]
 
 DEFAULT_TASK_TIMEOUT: Final = durations.HOUR
-_MAX_STEP_NAME: Final = 100
+# Short enough for a heading and for a sentence that says how the step ended.
+_MAX_DEFAULT_NAME: Final = 40
 
 EnvironmentValue = dict[str, Any]
 """`{"value": text}` or `{"secret": {"id", "key", "version"}}`."""
@@ -290,8 +291,8 @@ def _step_kind(step: Step) -> tuple[str, dict[str, Any]]:
 def _default_name(step: Step) -> str:
     if isinstance(step, RunStep):
         # A command without a name is one line (a check says so); what cannot be shown in a line is left out.
-        line = "".join(c for c in step.command.strip() if c.isprintable())
-        return line if len(line) <= _MAX_STEP_NAME else line[: _MAX_STEP_NAME - 1] + "…"
+        line = "".join(c for c in step.command.strip().partition("\n")[0] if c.isprintable())
+        return line if len(line) <= _MAX_DEFAULT_NAME else line[: _MAX_DEFAULT_NAME - 1].rstrip() + "…"
     return step.type.replace("_", " ")
 
 

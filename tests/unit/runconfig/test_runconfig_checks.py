@@ -167,7 +167,24 @@ ERRORS = [
     ),
     ("step-type-unknown", step({"rum": "x"}), S, 'unknown step type "rum": did you mean `run`?'),
     ("step-type-unknown-long-form", step({"type": "cloen"}), S, 'unknown step type "cloen": did you mean `clone`?'),
-    ("step-two-keys", step({"run": "x", "name": "y"}), S, "a short step has one key: move `name` into `run`"),
+    (
+        "step-two-keys",
+        step({"run": "x", "always": True}),
+        S,
+        "a short step has one key; write {type: run, command: ..., always: ...}",
+    ),
+    (
+        "step-three-keys",
+        step({"name": "y", "run": {"command": "x"}, "always": True}),
+        S,
+        "a short step has one key; move `name`, `always` into `run`: {run: {name: ..., always: ...}}",
+    ),
+    (
+        "step-null-and-a-key",
+        step({"clone": None, "depth": 1}),
+        S,
+        "a short step has one key; move `depth` into `clone`: {clone: {depth: ...}}",
+    ),
     ("step-text", step("make"), S, "a step must be a map such as {run: COMMAND} or {clone: {}}, not a string"),
     ("step-body", step({"clone": 5}), f"{S}.clone", "must be a map, not a number"),
     ("step-command", step({"run": 5}), f"{S}.run", 'must be a command or a map, not a number; quote it: "5"'),
@@ -468,7 +485,7 @@ def test_flood_of_faults_is_cut() -> None:
     assert len(loaded.errors) <= MAX_PROBLEMS + 1
     many = load_json(config(task(environment={f"A{i}": i for i in range(5000)})))
     assert len(many.errors) == MAX_PROBLEMS + 1
-    assert many.errors[-1].message == "there is more; only the first 1000 are shown"
+    assert many.errors[-1].message == "there is more; only the first 500 are shown"
 
 
 def test_graph_of_many_tasks_in_one_knot_is_bounded() -> None:

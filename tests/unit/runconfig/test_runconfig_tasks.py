@@ -267,9 +267,21 @@ def test_unknown_run_is_not_found_with_a_hint() -> None:
         tasks_of_run(load(EVERYTHING), "on tag", MAIN)
 
 
-def test_long_command_gives_a_short_name() -> None:
-    step = only_task({"steps": [{"run": "echo " + "x" * 500}]})["steps"][0]
-    assert len(step["name"]) == 100
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("make test", "make test"),
+        ("x" * 40, "x" * 40),
+        ("x" * 41, "x" * 39 + "…"),
+        ("df -h /mnt/x; ls -la / /mnt; cat /etc/mtab", "df -h /mnt/x; ls -la / /mnt; cat /etc/m…"),
+        ("python3 -m unittest discover --verbosed -s tests", "python3 -m unittest discover --verbosed…"),
+        ("\n  make\n", "make"),
+        ("printf '\x1b[1m'", "printf '[1m'"),
+        ("echo ü 日本語", "echo ü 日本語"),
+    ],
+)
+def test_step_without_a_name_is_called_by_the_beginning_of_its_command(command: str, name: str) -> None:
+    assert only_task({"steps": [{"run": command}]})["steps"][0]["name"] == name
 
 
 # The environment
