@@ -415,7 +415,11 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the present attempt, or its setup. Sizes in bytes; `exit_status` is None until it ended."""
+    """One step of the present attempt, or its setup.
+
+    Sizes in bytes; `exit_status` is None unless its command ended by itself; `reason`: why it is as it is, where the
+    executor said so.
+    """
 
     name: str
     type: str = "run"
@@ -425,6 +429,7 @@ class Step:
     end_time: datetime | None = None
     log_size: int = 0
     log_digest: str = ""
+    reason: Reason | None = None
 
     def blank(self) -> Step:
         """The same step before anything happened."""
@@ -548,7 +553,7 @@ class Assignment:
         start_time: when its pod started.
         cause: why it did not succeed, in the words of `retry.on`; None while it is not final, on success and on a stop.
         timed_out: the task's timeout passed; told to stop for that.
-        stop_requested: since when it is told to stop.
+        stop_requested: since when it is told to stop, and `stop_reason`: why.
         stop_forced: told to stop at once, without grace and without clean-up steps.
         lock: the lock that it holds until it is final, as (scope, name).
         setup, steps: how far they came; kept here when the attempt is over, so that each attempt keeps its own.
@@ -569,6 +574,7 @@ class Assignment:
     reason: Reason | None = None
     timed_out: bool = False
     stop_requested: datetime | None = None
+    stop_reason: Reason | None = None
     stop_forced: bool = False
     lock: tuple[str, str] | None = None
     setup: Step | None = None

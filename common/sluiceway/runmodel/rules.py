@@ -52,7 +52,15 @@ from sluiceway.runmodel.state import (
     count,
     events_between,
 )
-from sluiceway.runmodel.wording import duration, quoted, status_words, wanted
+from sluiceway.runmodel.wording import (
+    duration,
+    quoted,
+    run_timed_out,
+    status_words,
+    task_timed_out,
+    wanted,
+    why_ending,
+)
 
 __all__ = [
     "Advanced",
@@ -150,7 +158,7 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
     stopping = after.run.timed_out and not state.run.timed_out
     if stopping:
         # R7: what runs at this moment is told to stop; clean-ups that are assigned later are not.
-        live, told = _told_to_stop(live.values(), now, forced=False)
+        live, told = _told_to_stop(live.values(), now, forced=False, reason=why_ending(after.run))
         marked |= told
     runnable, waiting = after.sets(whole=whole)
     tasks = after.tasks
@@ -232,7 +240,8 @@ def request_stop(state: RunState, *, by: str, now: datetime, forced: bool = Fals
     # After a timeout of the run, what runs now are clean-ups: only a forced stop ends those.
     live, told = dict(state.assignments), dict[AssignmentId, Assignment]()
     if forced or not run.timed_out:
-        live, told = _told_to_stop(live.values(), now, forced=forced)
+        reason = why_ending(replace(run, stop=stop, timed_out=False))
+        live, told = _told_to_stop(live.values(), now, forced=forced, reason=reason)
     stopped = replace(state.with_run(replace(run, stop=stop)), assignments=live)
     return Change(before=state, state=stopped, assignments=_by_id(told))
 
@@ -358,8 +367,7 @@ def _decide_run(run: Run, tally: Tally, now: datetime, *, assigned: bool) -> Run
         return run
     if run.result is not RunResult.UNSET:
         return replace(run, timed_out=True)
-    reason = Reason(ReasonCode.TIMEOUT, f"the run took longer than its timeout of {duration(run.timeout)}")
-    return replace(run, timed_out=True, result=RunResult.FAILED, reason=reason)
+    return replace(run, timed_out=True, result=RunResult.FAILED, reason=run_timed_out(run.timeout))
 
 
 def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task:
@@ -384,7 +392,9 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
                 runnable_since=None,
             )
         if run.is_forced or not task.is_clean_up:
-            return _ended(task, TaskStatus.SKIPPED, _ending_reason(run), now)
+            reason = why_ending(run)
+            not_started = Reason(reason.code, f"{reason.sentence}, before this task started")
+            return _ended(task, TaskStatus.SKIPPED, not_started, now)
     elif run.result is not RunResult.UNSET and not task.depends and not task.was_attempted:
         reason = Reason(ReasonCode.RUN_RESULT_SET, f"the run's result was {run.result} before this task started")
         return _ended(task, TaskStatus.CANCELLED, reason, now)
@@ -419,12 +429,6 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
 
 def _ended(task: Task, status: TaskStatus, reason: Reason, now: datetime) -> Task:
     return altered(task, status=status, reason=reason, end_time=now, waiting_since=None, runnable_since=None)
-
-
-def _ending_reason(run: Run) -> Reason:
-    if run.stop is not None:
-        return Reason(ReasonCode.RUN_STOPPED, f"the run was stopped by {run.stop.by}")
-    return Reason(ReasonCode.RUN_TIMED_OUT, "the run's timeout passed before this task started")
 
 
 def _is_ready(task: Task, tasks: Mapping[TaskId, Task]) -> bool:
@@ -556,11 +560,13 @@ def _expire_tasks(
     marked: dict[AssignmentId, Assignment] = {}
     bound = None
     for assignment in state.assignments.values():
-        due = _deadline(assignment, tasks[assignment.task_id])
+        task = tasks[assignment.task_id]
+        due = _deadline(assignment, task)
         if due is None:
             continue
         if due <= now:
-            marked[assignment.id] = replace(assignment, timed_out=True, stop_requested=now)
+            reason = task_timed_out(task.timeout)
+            marked[assignment.id] = replace(assignment, timed_out=True, stop_requested=now, stop_reason=reason)
         elif bound is None or due < bound:
             bound = due
     live = {**state.assignments, **marked} if marked else state.assignments
@@ -568,7 +574,7 @@ def _expire_tasks(
 
 
 def _told_to_stop(
-    assignments: Iterable[Assignment], now: datetime, *, forced: bool
+    assignments: Iterable[Assignment], now: datetime, *, forced: bool, reason: Reason
 ) -> tuple[dict[AssignmentId, Assignment], dict[AssignmentId, Assignment]]:
     """All of them, and those of them that had not been told so yet, told now."""
     live: dict[AssignmentId, Assignment] = {}
@@ -576,7 +582,9 @@ def _told_to_stop(
     for assignment in assignments:
         new = assignment
         if assignment.stop_requested is None or (forced and not assignment.stop_forced):
-            new = replace(assignment, stop_requested=assignment.stop_requested or now, stop_forced=forced)
+            if assignment.stop_requested is None:
+                new = replace(new, stop_requested=now, stop_reason=reason)
+            new = replace(new, stop_forced=forced)
             told[assignment.id] = new
         live[assignment.id] = new
     return live, told

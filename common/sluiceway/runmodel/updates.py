@@ -47,7 +47,7 @@ from sluiceway.runmodel.model import (
     TaskStatus,
 )
 from sluiceway.runmodel.state import Change, InvariantBroken, RunState
-from sluiceway.runmodel.wording import duration, quoted
+from sluiceway.runmodel.wording import quoted, task_timed_out, why_ending
 
 __all__ = [
     "Report",
@@ -180,7 +180,9 @@ def adopt(state: RunState, assignment: Assignment, now: datetime) -> Change:
             f"the task is {task.status}, at attempt {task.attempt}, its run is {state.run.phase}"
         )
     if state.run.is_ending and assignment.stop_requested is None:
-        assignment = replace(assignment, stop_requested=now, stop_forced=state.run.is_forced)
+        assignment = replace(
+            assignment, stop_requested=now, stop_reason=why_ending(state.run), stop_forced=state.run.is_forced
+        )
     return _taken_up(state, replace(task, attempt=assignment.epoch.attempt), assignment)
 
 
@@ -253,8 +255,8 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
     if not end.is_final:
         return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
     cause = _cause(assignment, end, said)
-    # Of an attempt that was told to stop the executor knows no more than that; the timeout is why.
-    reason = _why(task, end, cause, said.reason if end is said.phase else None)
+    # Of an attempt that was told to stop the executor knows no more than it was told.
+    reason = _why(task, assignment, end, cause, said.reason if end is said.phase else None)
     return Reported(
         ReportOutcome.APPLIED,
         _finish(state, task, assignment, end, cause=cause, reason=reason, now=now),
@@ -318,12 +320,15 @@ def _cause(assignment: Assignment, end: AssignmentPhase, said: Report) -> RetryC
     return said.cause if said.cause not in (None, RetryCause.LOST) else RetryCause.FAILED
 
 
-def _why(task: Task, end: AssignmentPhase, cause: RetryCause | None, said: Reason | None) -> Reason | None:
+def _why(
+    task: Task, assignment: Assignment, end: AssignmentPhase, cause: RetryCause | None, said: Reason | None
+) -> Reason | None:
+    if end in (AssignmentPhase.STOPPED, AssignmentPhase.CANCELLED) and assignment.stop_reason is not None:
+        return assignment.stop_reason
     if said is not None or end is AssignmentPhase.SUCCESS:
         return said
     if cause is RetryCause.TIMEOUT:
-        limit = f" of {duration(task.timeout)}" if task.timeout is not None else ""
-        return Reason(ReasonCode.TIMEOUT, f"it took longer than its timeout{limit}")
+        return task_timed_out(task.timeout)
     if cause is RetryCause.SETUP:
         return Reason(ReasonCode.SETUP, "its setup failed; the setup log says why")
     if cause is RetryCause.LOST:

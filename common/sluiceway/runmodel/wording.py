@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from sluiceway.runmodel.model import Condition, TaskStatus
+from sluiceway.runmodel.model import Condition, Reason, ReasonCode, Run, TaskStatus
 
-__all__ = ["CONDITION_ORDER", "duration", "listing", "quoted", "status_words", "wanted"]
+__all__ = [
+    "CONDITION_ORDER",
+    "duration",
+    "listing",
+    "quoted",
+    "run_timed_out",
+    "status_words",
+    "task_timed_out",
+    "wanted",
+    "why_ending",
+]
 
 CONDITION_ORDER = tuple(Condition)
 
@@ -63,3 +73,24 @@ def duration(value: timedelta) -> str:
         if amount:
             parts.append(f"{amount}{unit}")
     return "".join(parts) or "0s"
+
+
+def run_timed_out(timeout: timedelta | None) -> Reason:
+    """Why a run failed, and its tasks were stopped, when the timeout of the run passed (R16)."""
+    return Reason(ReasonCode.RUN_TIMED_OUT, f"run timed out{_after(timeout)}")
+
+
+def task_timed_out(timeout: timedelta | None) -> Reason:
+    """Why a task failed when its own timeout passed (R16)."""
+    return Reason(ReasonCode.TIMEOUT, f"timed out{_after(timeout)}")
+
+
+def why_ending(run: Run) -> Reason:
+    """Why the tasks of a run are told to stop, or are not started any more: its timeout, or the stop (R7)."""
+    if run.timed_out:
+        return run_timed_out(run.timeout)
+    return Reason(ReasonCode.RUN_STOPPED, f"run stopped by {run.stop.by}" if run.stop is not None else "run stopped")
+
+
+def _after(timeout: timedelta | None) -> str:
+    return f" after {duration(timeout)}" if timeout is not None else ""

@@ -110,6 +110,7 @@ def decode_step(step: api.Step) -> model.Step:
         end_time=stamps.read_time(step.end_time) if step.HasField("end_time") else None,
         log_size=step.log_size_bytes,
         log_digest=step.log_sha256,
+        reason=decode_reason(step.reason) if step.HasField("reason") else None,
     )
 
 
@@ -127,6 +128,8 @@ def encode_step(step: model.Step) -> api.Step:
         stamps.put_time(message.start_time, step.start_time)
     if step.end_time is not None:
         stamps.put_time(message.end_time, step.end_time)
+    if step.reason is not None:
+        message.reason.CopyFrom(encode_reason(step.reason))
     return message
 
 
@@ -432,6 +435,7 @@ def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
         reason=decode_reason(record.reason) if record.HasField("reason") else None,
         timed_out=record.timed_out,
         stop_requested=stamps.read_time(record.stop_requested) if record.HasField("stop_requested") else None,
+        stop_reason=decode_reason(record.stop_reason) if record.HasField("stop_reason") else None,
         stop_forced=record.stop_forced,
         lock=(record.lock_scope, record.lock_name) if record.lock_name else None,
         setup=decode_step(record.setup) if record.HasField("setup") else None,
@@ -462,6 +466,8 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
         record.cause = words.RETRY_CAUSES[assignment.cause]
     if assignment.reason is not None:
         record.reason.CopyFrom(encode_reason(assignment.reason))
+    if assignment.stop_reason is not None:
+        record.stop_reason.CopyFrom(encode_reason(assignment.stop_reason))
     if assignment.lock is not None:
         record.lock_scope, record.lock_name = assignment.lock
     if assignment.setup is not None:

@@ -269,9 +269,10 @@ class Deliverer:
     def stop(self, assignment: records.AssignmentRecord) -> None:
         """Tell it to end an attempt, if that is not over."""
         if assignment.session_id == self.session_id and assignment.phase not in FINAL_PHASES:
-            self.commands.issue(
-                pb.Stop(assignment_id=assignment.id, epoch=assignment.epoch, force=assignment.stop_forced)
-            )
+            command = pb.Stop(assignment_id=assignment.id, epoch=assignment.epoch, force=assignment.stop_forced)
+            if assignment.HasField("stop_reason"):
+                command.reason.CopyFrom(assignment.stop_reason)
+            self.commands.issue(command)
 
     def end(self, assignment: records.AssignmentRecord) -> None:
         """Tell it that an attempt is over: to let it go, once that is durable, or to remove what it has of it."""

@@ -82,6 +82,7 @@ def _decode_step_update(step: executor_api.StepUpdate) -> model.Step:
         end_time=stamps.read_time(step.end_time) if step.HasField("end_time") else None,
         log_size=step.log_size_bytes,
         log_digest=step.log_sha256,
+        reason=codec.decode_reason(step.reason) if step.HasField("reason") else None,
     )
 
 

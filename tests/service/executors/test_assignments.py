@@ -131,6 +131,7 @@ async def test_stop_of_a_run_reaches_the_executor(house: House, executor: Script
         await server.engine.stop_run(run_id, by="admin")
         stop = (await executor.until("stop")).stop
         assert (stop.assignment_id, stop.epoch, stop.discard) == (assign.assignment_id, assign.epoch, False)
+        assert (stop.reason.code, stop.reason.message) == ("RUN_STOPPED", "run stopped by admin")
         # It is told again at the next hello.
         await executor.confirm(stop.number)
         executor.hold(assign, "RUNNING")

@@ -285,7 +285,7 @@ async def test_timeout_of_a_run_passes_in_the_sweep_and_is_no_defect() -> None:
     assert await engine.sweep() == 0
     assert MOVED_BY_SWEEP._value.get() == counted
     run = await world.run(run_id)
-    assert (run.timed_out, await world.result(run_id), run.reason.code) == (True, "failed", "TIMEOUT")
+    assert (run.timed_out, await world.result(run_id), run.reason.code) == (True, "failed", "RUN_TIMED_OUT")
     assert (await world.assignment_of(run_id, "a")).HasField("stop_requested")
     await world.finish(engine, run_id, "a", "stopped")
     assert await world.statuses(run_id) == {"a": "stopped", "b": "skipped"}

@@ -10,6 +10,7 @@ from sluiceway.runmodel.model import (
     ApprovalGiven,
     AssignmentPhase,
     EventKind,
+    Reason,
     ReasonCode,
     Source,
     Step,
@@ -424,11 +425,14 @@ def test_r16_a_success_that_was_faster_than_the_order_to_stop_stays_one() -> Non
 def test_r16_a_run_that_timed_out_fails_and_ends_but_for_clean_ups() -> None:
     run = Simulator("a; b; c: a; d: a[always]", timeout=span("1h")).does("a runs; wait 1h")
     assert run.standing == "running failed"
-    assert run.state.run.reason is not None
-    assert run.state.run.reason.code == ReasonCode.TIMEOUT
-    assert run.live("a").stop_requested == run.now
+    timed_out = Reason(ReasonCode.RUN_TIMED_OUT, "run timed out after 1h")
+    assert run.state.run.reason == timed_out
+    assert (run.live("a").stop_requested, run.live("a").stop_reason) == (run.now, timed_out)
+    assert run.task("b").reason == Reason("run_timed_out", "run timed out after 1h, before this task started")
     assert run.statuses == "a running, b skipped, c skipped, d not_started"
-    run.does("a is_stopped; assign d")
+    run.report("a", AssignmentPhase.STOPPED, reason=Reason(ReasonCode.STOPPED, "stopped on request"))
+    assert (run.task("a").status, run.task("a").reason) == (TaskStatus.STOPPED, timed_out)
+    run.does("assign d")
     assert run.live("d").stop_requested is None
     run.does("d succeeds")
     assert run.standing == "finished failed"

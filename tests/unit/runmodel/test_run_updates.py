@@ -108,7 +108,7 @@ def test_an_assignment_that_is_not_known_is_refused() -> None:
 STATUS = [
     ("success", P.SUCCESS, None, TaskStatus.SUCCESS, False, None),
     ("failed", P.FAILED, None, TaskStatus.FAILED, False, "it failed"),
-    ("timeout", P.FAILED, RetryCause.TIMEOUT, TaskStatus.FAILED, True, "it took longer than its timeout of 1h"),
+    ("timeout", P.FAILED, RetryCause.TIMEOUT, TaskStatus.FAILED, True, "timed out after 1h"),
     ("setup", P.FAILED, RetryCause.SETUP, TaskStatus.FAILED, False, "its setup failed; the setup log says why"),
     ("stopped", P.STOPPED, None, TaskStatus.STOPPED, False, "it was stopped"),
     ("cancelled", P.CANCELLED, None, TaskStatus.STOPPED, False, "it was stopped before its pod started"),
@@ -188,8 +188,31 @@ def test_a_stop_for_a_timeout_that_is_said_twice_is_acknowledged_and_another_end
 
 def test_a_stop_for_a_timeout_has_the_timeout_as_its_reason_whatever_the_executor_calls_it() -> None:
     run = Simulator("a @1h; b").does("a runs; wait 1h")
+    timed_out = Reason(ReasonCode.TIMEOUT, "timed out after 1h")
+    assert run.live("a").stop_reason == timed_out
     run.report("a", P.STOPPED, reason=Reason(ReasonCode.STOPPED, "stopped on request"))
-    assert run.task("a").reason == Reason(ReasonCode.TIMEOUT, "it took longer than its timeout of 1h")
+    assert run.task("a").reason == timed_out
+
+
+@pytest.mark.parametrize("end", [P.STOPPED, P.CANCELLED])
+def test_a_task_that_was_stopped_says_by_whom_whatever_the_executor_calls_it(end: AssignmentPhase) -> None:
+    run = Simulator("a; b").does("a runs; stop; force stop")
+    stopped = Reason(ReasonCode.RUN_STOPPED, "run stopped by ann")
+    assert run.live("a").stop_reason == stopped
+    run.report("a", end, reason=Reason(ReasonCode.STOPPED, "stopped on request"))
+    assert (run.task("a").status, run.task("a").reason) == (TaskStatus.STOPPED, stopped)
+
+
+def test_a_task_that_was_stopped_and_succeeded_first_has_no_reason() -> None:
+    run = Simulator("a; b").does("a runs; stop; a succeeds")
+    assert (run.task("a").status, run.task("a").reason) == (TaskStatus.SUCCESS, None)
+
+
+def test_a_step_keeps_the_reason_that_the_executor_gives() -> None:
+    run = Simulator("a").does("a runs")
+    why = Reason("limit_memory", "it used more than 1Gi of memory")
+    run.report("a", P.FAILED, steps={0: Step("", phase=StepPhase.FAILED, reason=why)})
+    assert run.task("a").steps[0].reason == why
 
 
 def test_steps_of_an_attempt_that_is_over_do_not_run() -> None:

@@ -33,6 +33,7 @@ STEPS = st.builds(
     end_time=st.none() | TIMES,
     log_size=st.integers(0, 2**40),
     log_digest=TEXT,
+    reason=st.none() | REASONS,
 )
 ARCHIVES = st.builds(model.Archive, COUNTS, TEXT, st.integers(0, 2**40))
 ENDS = st.builds(
@@ -146,6 +147,7 @@ ASSIGNMENTS = st.builds(
     reason=st.none() | REASONS,
     timed_out=st.booleans(),
     stop_requested=st.none() | TIMES,
+    stop_reason=st.none() | REASONS,
     stop_forced=st.booleans(),
     lock=st.none() | st.tuples(TEXT, st.text("abc", min_size=1, max_size=4)),
     setup=st.none() | STEPS,

@@ -131,7 +131,7 @@ class RunConfig(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[_definition_pb2.TaskDefinition, _Mapping]]] = ..., static_environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., cache_group: _Optional[str] = ...) -> None: ...
 
 class AssignmentRecord(_message.Message):
-    __slots__ = ("id", "run_id", "task_id", "epoch", "executor_id", "session_id", "phase", "assign_time", "accept_time", "start_time", "end_time", "cause", "reason", "timed_out", "stop_requested", "stop_forced", "lock_scope", "lock_name", "setup", "steps", "scope")
+    __slots__ = ("id", "run_id", "task_id", "epoch", "executor_id", "session_id", "phase", "assign_time", "accept_time", "start_time", "end_time", "cause", "reason", "timed_out", "stop_requested", "stop_forced", "lock_scope", "lock_name", "setup", "steps", "scope", "stop_reason")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +153,7 @@ class AssignmentRecord(_message.Message):
     SETUP_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
+    STOP_REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     run_id: str
     task_id: str
@@ -174,7 +175,8 @@ class AssignmentRecord(_message.Message):
     setup: _run_pb2.Step
     steps: _containers.RepeatedCompositeFieldContainer[_run_pb2.Step]
     scope: str
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., epoch: _Optional[_Union[_executor_service_pb2.Epoch, _Mapping]] = ..., executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., phase: _Optional[_Union[_executor_service_pb2.AssignmentPhase, str]] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., stop_requested: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop_forced: _Optional[bool] = ..., lock_scope: _Optional[str] = ..., lock_name: _Optional[str] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., scope: _Optional[str] = ...) -> None: ...
+    stop_reason: _run_pb2.Reason
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., epoch: _Optional[_Union[_executor_service_pb2.Epoch, _Mapping]] = ..., executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., phase: _Optional[_Union[_executor_service_pb2.AssignmentPhase, str]] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., stop_requested: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop_forced: _Optional[bool] = ..., lock_scope: _Optional[str] = ..., lock_name: _Optional[str] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., scope: _Optional[str] = ..., stop_reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
 
 class QueueRecord(_message.Message):
     __slots__ = ("run_id", "group", "scope")
