@@ -16,6 +16,7 @@ from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway.foundation.rpc.fields import checks_fields_itself
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.gateway.serve import serve_gateway
 from sluiceway.gateway.settings import GatewaySettings
@@ -57,6 +58,7 @@ class Runs(pb_grpc.RunServiceServicer):
             finally:
                 self.left.set()
 
+    @checks_fields_itself  # and takes everything
     async def CreateRun(self, request: Any, context: Any) -> pb.CreateRunResponse:  # noqa: N802 - named by the proto
         await self._note(request, context)
         return pb.CreateRunResponse(run={"id": "run/1", "number": 7, "name": request.run.name})

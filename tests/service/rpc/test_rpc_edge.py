@@ -158,6 +158,18 @@ async def test_an_error_of_ours_arrives_whole(house: House) -> None:
     )
 
 
+async def test_request_is_checked_as_its_fields_are_annotated_and_after_the_caller(house: House) -> None:
+    async with house.stub() as stub, house.stub(None) as stranger:
+        for caller, reason in ((stub, "INVALID_INPUT"), (stranger, "CREDENTIALS_MISSING")):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await caller.StopRun(pb.StopRunRequest(request_id="x" * 101))
+            arrived = error_of(caught.value)
+            assert arrived.reason == reason
+            if isinstance(arrived, InvalidInput):
+                assert [violation.path for violation in arrived.violations] == ["run_id", "request_id"]
+    assert house.runs.seen == []
+
+
 async def test_two_thousand_faults_still_arrive(house: House) -> None:
     raised = InvalidInput([Violation(f"tasks[{n}].name", "ä" * 100) for n in range(2000)])
     _, arrived = await house.fault_of(raised)
@@ -245,7 +257,7 @@ async def test_a_port_for_executors_serves_executors_only(house: House) -> None:
     channel = open_channel(f"127.0.0.1:{port}", token="executor")
     await executor_grpc.ExecutorServiceStub(channel).GetSpecification(executor_pb2.GetSpecificationRequest())
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await pb_grpc.RunServiceStub(channel).GetRun(pb.GetRunRequest())
+        await pb_grpc.RunServiceStub(channel).GetRun(pb.GetRunRequest(run_id="r"))
     assert error_of(caught.value).reason == "WRONG_PORT"
     await channel.close()
 

@@ -3,7 +3,8 @@
 From the outside in: a handler that raises CancelledError by itself is caught, since grpc.aio would leave its caller
 waiting in silence; errors become a status with details, and what is not of our family an incident whose cause goes to
 the log only; the call stands in the in-flight set until its last `finally` has run; the caller is found and the
-method's access is checked, deny by default; the request's id is bound to the log's context.
+method's access is checked, deny by default; the request's fields are checked as they are annotated; the request's id is
+bound to the log's context.
 
 A stream is served by writing each message from the call's own task. grpc.aio would iterate over a generator too, but
 leaves one that it stops half-way to the garbage collector, and its `finally` blocks with it.
@@ -22,11 +23,20 @@ from typing import Any, TypeAlias, cast
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import Message
 
 from sluiceway.foundation.clock import IdSource
-from sluiceway.foundation.errors import Internal, SluicewayError, Unauthenticated, Unavailable, Unimplemented
+from sluiceway.foundation.errors import (
+    Internal,
+    InvalidInput,
+    SluicewayError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
 from sluiceway.foundation.rpc.access import Access, check_access
 from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Caller, CallerKind, as_caller
+from sluiceway.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
 from sluiceway.foundation.rpc.status import DETAILS_KEY, status_of
 
@@ -100,6 +110,7 @@ class Edge(grpc.aio.ServerInterceptor):
 
     def _wrap(self, face: Face, method: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        checked_here = not checks_fields(behaviour)
         streams = handler.response_streaming
         kind = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -110,6 +121,8 @@ class Edge(grpc.aio.ServerInterceptor):
 
         async def serve(request: Any, context: Context) -> Any:
             async def run() -> Any:
+                if isinstance(request, Message):
+                    _check_fields(request, refuse=checked_here)
                 if streams:
                     return await _write_all(cast(Any, behaviour)(request, context), context)
                 return await cast(Any, behaviour)(request, context)
@@ -215,6 +228,13 @@ class Edge(grpc.aio.ServerInterceptor):
         incident = self._ids.new_id()
         log.error("rpc_failed", incident=incident, exc_info=cause)
         return Internal(incident)
+
+
+def _check_fields(request: Message, *, refuse: bool) -> None:
+    clear_output_only(request)
+    faults = field_faults(request) if refuse else ()
+    if faults:
+        raise InvalidInput(faults)
 
 
 async def _write_all(responses: Any, context: Context) -> None:
