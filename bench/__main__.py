@@ -36,6 +36,7 @@ FIGURES = (
     Figure("b9_start", ("--repeat", "3"), ("--repeat", "10")),
     Figure("b10_config"),
     Figure("b11_servers", ("--quick",)),
+    Figure("b12_idle", ("--seconds", "60"), ("--seconds", "300")),
 )
 
 

@@ -35,6 +35,7 @@ from sluiceway.runservice.ports import (
     ExecutorDirectory,
     ObjectBodies,
     ScopeSettings,
+    ServerPresence,
     UpdateOutcome,
 )
 from sluiceway.runservice.records import ASSIGNMENT, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
@@ -78,6 +79,7 @@ class Engine:
         ids: IdSource,
         settings: EngineSettings,
         executors: ExecutorDirectory,
+        servers: ServerPresence,
         scopes: ScopeSettings | None = None,
         bodies: ObjectBodies | None = None,
     ) -> None:
@@ -88,7 +90,14 @@ class Engine:
         self._cache = RunCache()
         self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
         self.placer = Placer(
-            db, clock, ids=ids, settings=settings, executors=executors, scopes=scopes, cache=self._cache
+            db,
+            clock,
+            ids=ids,
+            settings=settings,
+            executors=executors,
+            servers=servers,
+            scopes=scopes,
+            cache=self._cache,
         )
         self._sweep = Sweep(self._transact, db, clock, settings=settings, placer=self.placer)
         executors.on_change(self.executors_changed)

@@ -365,10 +365,9 @@ class ExecutorRecord(_message.Message):
 
 class PlacerRecord(_message.Message):
     """Who places tasks; there is one, `placer`."""
-    __slots__ = ("server_id", "term", "beat", "open_epoch", "held_epoch", "held_since", "held_until")
+    __slots__ = ("server_id", "term", "open_epoch", "held_epoch", "held_since", "held_until")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
-    BEAT_FIELD_NUMBER: _ClassVar[int]
     OPEN_EPOCH_FIELD_NUMBER: _ClassVar[int]
     HELD_EPOCH_FIELD_NUMBER: _ClassVar[int]
     HELD_SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -377,8 +376,6 @@ class PlacerRecord(_message.Message):
     """The server."""
     term: int
     """Grows with each that takes over."""
-    beat: int
-    """Grows with each sign of life."""
     open_epoch: int
     """The epoch of the database in which it may assign."""
     held_epoch: int
@@ -387,7 +384,7 @@ class PlacerRecord(_message.Message):
     """Since when that is so."""
     held_until: _timestamp_pb2.Timestamp
     """It is over then at the latest."""
-    def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., beat: _Optional[int] = ..., open_epoch: _Optional[int] = ..., held_epoch: _Optional[int] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., open_epoch: _Optional[int] = ..., held_epoch: _Optional[int] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PlacementNotice(_message.Message):
     """That something which placement looks at changed; for the placer, in the log."""
