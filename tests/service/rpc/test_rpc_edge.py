@@ -14,6 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from sluiceway.api.access.v1 import access_service_pb2 as access_pb2
+from sluiceway.api.access.v1 import access_service_pb2_grpc as access_grpc
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_pb2
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as executor_grpc
 from sluiceway.api.run.v1 import run_service_pb2 as pb
@@ -213,6 +215,38 @@ async def test_a_stream_is_cleaned_up_when_its_reader_goes(house: House) -> None
         call.cancel()
         async with asyncio.timeout(5):
             await house.runs.cleaned.wait()
+
+
+RUNS = "/sluiceway.api.run.v1.RunService"
+
+
+@pytest.mark.parametrize(
+    ("token", "method", "reason"),
+    [
+        pytest.param("user", f"{RUNS}/GetRun", None, id="a token with the scope"),
+        pytest.param("admin", f"{RUNS}/StopRun", None, id="an operator"),
+        pytest.param(None, "/sluiceway.api.access.v1.AccessService/CheckAccess", None, id="what is public"),
+        pytest.param(None, f"{RUNS}/GetRun", "CREDENTIALS_MISSING", id="no token"),
+        pytest.param("wrong", f"{RUNS}/GetRun", "CREDENTIALS_INVALID", id="a token that nobody knows"),
+        pytest.param("user", f"{RUNS}/StopRun", "SCOPE_MISSING", id="a token without the scope"),
+        pytest.param("executor", f"{RUNS}/GetRun", "WRONG_CALLER", id="an executor"),
+        pytest.param("admin", f"{RUNS}/RestartRun", "METHOD_NOT_OFFERED", id="a method without a handler"),
+        pytest.param("admin", f"{RUNS}/NoSuch", "METHOD_NOT_OFFERED", id="no method"),
+        pytest.param("admin", "", "INVALID_INPUT", id="nothing"),
+    ],
+)
+async def test_access_is_checked_without_a_call(
+    house: House, token: str | None, method: str, reason: str | None
+) -> None:
+    async with house.channel(token) as channel:
+        call = access_grpc.AccessServiceStub(channel).CheckAccess(access_pb2.CheckAccessRequest(method=method))
+        if reason is None:
+            await call
+        else:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert error_of(caught.value).reason == reason
+    assert house.runs.seen == []
 
 
 async def test_what_has_no_handler_is_unimplemented_in_our_model(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -20,8 +21,17 @@ RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
 
 
 def test_every_service_for_clients_is_routed() -> None:
-    not_http = {"sluiceway.api.executor.v1.ExecutorService", "sluiceway.api.peer.v1.PeerService"}
+    not_http = {
+        "sluiceway.api.access.v1.AccessService",
+        "sluiceway.api.executor.v1.ExecutorService",
+        "sluiceway.api.peer.v1.PeerService",
+    }
     assert set(HTTP_SERVICES) == set(API_SERVICES) - not_http
+
+
+def test_a_rule_can_be_sent_to_another_process() -> None:
+    for rule in rules_of():
+        assert pickle.loads(pickle.dumps(rule)) == rule
 
 
 @pytest.mark.parametrize(

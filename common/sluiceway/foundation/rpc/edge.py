@@ -26,15 +26,9 @@ import structlog
 from google.protobuf.message import Message
 
 from sluiceway.foundation.clock import IdSource
-from sluiceway.foundation.errors import (
-    Internal,
-    InvalidInput,
-    SluicewayError,
-    Unauthenticated,
-    Unavailable,
-    Unimplemented,
-)
-from sluiceway.foundation.rpc.access import Access, check_access
+from sluiceway.foundation.errors import Internal, InvalidInput, SluicewayError, Unavailable
+from sluiceway.foundation.rpc.access import Access
+from sluiceway.foundation.rpc.admission import AUTHORIZATION_KEY, admit, not_offered
 from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Caller, CallerKind, as_caller
 from sluiceway.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
@@ -137,7 +131,7 @@ class Edge(grpc.aio.ServerInterceptor):
             async def run() -> None:
                 if face.refusal is not None:
                     raise face.refusal
-                raise Unimplemented(f"this server does not offer {method}", reason="METHOD_NOT_OFFERED")
+                raise not_offered(method)
 
             await self._around(face, method, context, run, stream=False, checked=False)
 
@@ -209,20 +203,14 @@ class Edge(grpc.aio.ServerInterceptor):
             raise now.refusal or Unavailable("this server was just changing what it offers; call again")
 
     async def _admit(self, face: Face, method: str, metadata: Mapping[str, str | bytes]) -> Caller:
-        access = face.access.get(method)
-        caller = PUBLIC
-        token = _bearer(metadata.get("authorization"))
-        if token and face.offer is not None and (access is None or access.kind is not CallerKind.PUBLIC):
-            found = await face.offer.authenticator.authenticate(token)
-            if found is None:
-                raise Unauthenticated(
-                    "the token is not known, has expired or was revoked; get another one", reason="CREDENTIALS_INVALID"
-                )
-            caller = found
-        refusal = check_access(access, caller, method=method, offered_to=self._offered_to)
-        if refusal is not None:
-            raise refusal
-        return caller
+        authenticator = None if face.offer is None else face.offer.authenticator
+        return await admit(
+            method,
+            face.access.get(method),
+            authenticator,
+            metadata.get(AUTHORIZATION_KEY),
+            offered_to=self._offered_to,
+        )
 
     def _incident(self, cause: BaseException, method: str) -> Internal:
         incident = self._ids.new_id()
@@ -244,11 +232,6 @@ async def _write_all(responses: Any, context: Context) -> None:
     async with aclosing(responses) as messages:
         async for message in messages:
             await context.write(message)
-
-
-def _bearer(value: str | bytes | None) -> str:
-    scheme, _, token = (_text(value) or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _text(value: str | bytes | None) -> str | None:
