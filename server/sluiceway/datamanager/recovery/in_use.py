@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass
 
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import NotFound
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.objectstorage.port import ObjectStorage
 
-__all__ = ["FOLDER", "InUse", "Reply"]
-
-FOLDER = "in-use/"
+__all__ = ["InUse", "Reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,8 @@ class InUse:
 
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
-        self._probe = f"{prefix}/{FOLDER}probe"
-        self._reply = f"{prefix}/{FOLDER}reply"
+        self._probe = f"{prefix}/{Folder.IN_USE}/probe"
+        self._reply = f"{prefix}/{Folder.IN_USE}/reply"
 
     async def probe(self, id_: str) -> None:
         """Ask. `id_` must be another one each time."""
