@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from sluiceway.foundation import graph
-from sluiceway.runconfig.model import Condition
+from sluiceway.runconfig.model import MAX_RUN_EDGES, MAX_RUN_STEPS, Condition
 from sluiceway.runconfig.outline import EdgeOutline, RunOutline
 from sluiceway.runconfig.problems import DocumentPath, did_you_mean, quoted
 
@@ -26,12 +26,24 @@ def check_runs(runs: Sequence[RunOutline], error: Report, warning: Report) -> No
     """Report all errors and warnings that span fields."""
     _check_names("run", ((r.name, r.path) for r in runs), error, warning)
     for run in runs:
+        _check_counts(run, error)
         _check_names("task", ((t.name, t.path) for t in run.tasks), error, warning)
         for task in run.tasks:
             for path in task.unnamed_scripts:
                 error(path, "a command of several lines needs a `name`")
         edges = _check_edges(run, error)
         _check_cycles(run, edges, error, warning)
+
+
+def _check_counts(run: RunOutline, error: Report) -> None:
+    for what, count, most in (
+        ("steps", sum(t.steps for t in run.tasks), MAX_RUN_STEPS),
+        ("parents", sum(len(t.edges) for t in run.tasks), MAX_RUN_EDGES),
+    ):
+        if count > most:
+            error(
+                (*run.path, "tasks"), f"the tasks have {count:,} {what} in all; at most {most:,} are allowed in a run"
+            )
 
 
 def _check_names(what: str, names: Iterable[tuple[str | None, DocumentPath]], error: Report, warning: Report) -> None:

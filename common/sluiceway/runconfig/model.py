@@ -42,6 +42,8 @@ from sluiceway.runconfig.values import (
 
 __all__ = [
     "MAX_RUNS",
+    "MAX_RUN_EDGES",
+    "MAX_RUN_STEPS",
     "MAX_STEPS",
     "MAX_TASKS",
     "STEP_MODELS",
@@ -80,6 +82,9 @@ __all__ = [
 MAX_RUNS: Final = 1_000
 MAX_TASKS: Final = 2_000
 MAX_STEPS: Final = 1_000
+# Of all tasks of a run together.
+MAX_RUN_STEPS: Final = 40_000
+MAX_RUN_EDGES: Final = 100_000
 MAX_ATTEMPTS: Final = 10
 
 

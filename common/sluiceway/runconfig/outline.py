@@ -29,11 +29,12 @@ class EdgeOutline:
 
 @dataclass(frozen=True, slots=True)
 class TaskOutline:
-    """A task; `name` is None where it cannot be read."""
+    """A task; `name` is None where it cannot be read, `steps` is how many it has."""
 
     path: DocumentPath
     name: str | None
     edges: tuple[EdgeOutline, ...]
+    steps: int
     unnamed_scripts: tuple[DocumentPath, ...]
 
 
@@ -75,12 +76,9 @@ def _task(task: dict[str, Any], path: DocumentPath) -> TaskOutline:
         edge = _edge(value, (*path, "depends", index))
         if edge is not None:
             edges.append(edge)
-    scripts = [
-        (*path, "steps", index)
-        for index, value in enumerate(_list(task, "steps", MAX_STEPS))
-        if _is_unnamed_script(value)
-    ]
-    return TaskOutline(path, _name(task), tuple(edges), tuple(scripts))
+    steps = _list(task, "steps", MAX_STEPS)
+    scripts = [(*path, "steps", index) for index, value in enumerate(steps) if _is_unnamed_script(value)]
+    return TaskOutline(path, _name(task), tuple(edges), len(steps), tuple(scripts))
 
 
 def _edge(value: Any, path: DocumentPath) -> EdgeOutline | None:

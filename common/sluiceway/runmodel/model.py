@@ -26,6 +26,8 @@ from types import MappingProxyType
 __all__ = [
     "DEFAULT_APPROVAL_TIMEOUT",
     "MAX_ATTEMPTS",
+    "MAX_RUN_EDGES",
+    "MAX_RUN_STEPS",
     "MAX_TASKS",
     "ApprovalGiven",
     "ApprovalNeed",
@@ -70,6 +72,10 @@ AssignmentId = str
 ExecutorId = str
 
 MAX_TASKS = 2_000
+MAX_RUN_STEPS = 40_000
+"""Of all tasks of a run together: 20 of each of the most tasks."""
+MAX_RUN_EDGES = 100_000
+"""Of all tasks of a run together: 50 parents of each of the most tasks."""
 MAX_ATTEMPTS = 10
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
 

@@ -241,10 +241,10 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
 
     Args:
         settings: where the database is.
-        force: although the object storage is in use.
+        force: although the object storage is still being written.
 
     Raises:
-        FailedPrecondition: nothing to recover, another database, or the storage is in use.
+        FailedPrecondition: nothing to recover, another database, or the storage is being written.
         DataLoss: a gap, or damage; the sentence says what to do.
         Unavailable: etcd or the object storage is away.
     """
@@ -256,7 +256,7 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
         if end.beyond is not None:
             raise end.gap()
         if not force:
-            await _recovery(opened).refuse_if_in_use()
+            await _recovery(opened).refuse_if_written()
         return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
 
 

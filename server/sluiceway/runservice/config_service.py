@@ -1,94 +1,90 @@
-"""The skins of `ConfigService` and `VersionService`: what the command line does offline, for those without one.
+"""The servicers of `ConfigService` and `VersionService`: what the command line does offline, for those without one.
 
-Faults of a configuration are answers here, never errors; the evaluation runs in its limited child, off the event loop,
-and few at a time, since each may take 512 MiB and 5 s of a processor. The language itself is imported at the first
-call, so that a server starts without it.
+Faults of a configuration are answers here, never errors. A configuration is loaded in a worker process, few at a time,
+which is killed when its call is cancelled or takes too long.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import anyio.to_process
+from google.protobuf.message import Message
 
 from sluiceway.api.config.v1 import config_service_pb2 as pb
 from sluiceway.api.config.v1 import config_service_pb2_grpc as pb_grpc
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
-from sluiceway.foundation.errors import Exhausted, InvalidInput, Violation
+from sluiceway.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, Unavailable, Violation
+from sluiceway.foundation.places import Places
 from sluiceway.foundation.version import VERSION
-
-if TYPE_CHECKING:
-    from sluiceway.runconfig.compile import LoadResult
-    from sluiceway.runconfig.problems import Problem
+from sluiceway.runservice import config_loading
 
 __all__ = ["ConfigServicer", "VersionServicer"]
 
 _LIMIT_BYTES = 1024 * 1024
-_AT_A_TIME = 4
+_AT_A_TIME = 2
 _WAITING = 32
+# More than a jsonnet evaluation may take.
+_WITHIN = timedelta(seconds=75)
 
 
 class ConfigServicer(pb_grpc.ConfigServiceServicer):
     """Checks, renders and draws configurations. Stateless."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_AT_A_TIME)
-        self._waiting = 0
+        self._places = Places(_AT_A_TIME, waiting=_WAITING, what="configurations")
 
     async def CheckRunConfig(self, request: pb.CheckRunConfigRequest, context: object) -> pb.CheckRunConfigResponse:
         """See the proto."""
-        loaded = await self._load(request.config, request.context)
-        return pb.CheckRunConfigResponse(errors=_problems(loaded.errors), warnings=_problems(loaded.warnings))
+        return pb.CheckRunConfigResponse.FromString(await self._in_worker(config_loading.check, request))
 
     async def RenderRunConfig(self, request: pb.RenderRunConfigRequest, context: object) -> pb.RenderRunConfigResponse:
         """See the proto."""
-        loaded = await self._load(request.config, request.context)
-        rendered = "" if loaded.document is None else json.dumps(loaded.document, indent=2, ensure_ascii=False)
-        return pb.RenderRunConfigResponse(json=rendered, errors=_problems(loaded.errors))
+        return pb.RenderRunConfigResponse.FromString(await self._in_worker(config_loading.render, request))
 
     async def GraphRunConfig(self, request: pb.GraphRunConfigRequest, context: object) -> pb.GraphRunConfigResponse:
         """See the proto."""
-        from sluiceway.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - see the module
+        return pb.GraphRunConfigResponse.FromString(await self._in_worker(config_loading.graph, request))
 
-        try:
-            form = GraphFormat(request.format or "text")
-        except ValueError:
-            known = ", ".join(GraphFormat)
-            raise InvalidInput([Violation("format", f'"{request.format}" is not one of: {known}')]) from None
-        loaded = await self._load(request.config, request.context)
-        drawn = "" if loaded.config is None else render_graph(loaded.config.runs, form)
-        return pb.GraphRunConfigResponse(graph=drawn, errors=_problems(loaded.errors))
+    async def _in_worker(self, function: Callable[[bytes], bytes], request: Any) -> bytes:
+        """Call a function of `config_loading`.
 
-    async def _load(self, config: pb.ConfigFiles, context: pb.ConfigContext) -> LoadResult:
-        from sluiceway.runconfig.compile import load_async  # noqa: PLC0415 - see the module
-        from sluiceway.runconfig.files import MappingFiles  # noqa: PLC0415 - see the module
-        from sluiceway.runconfig.when import Context  # noqa: PLC0415 - see the module
+        Raises:
+            InvalidInput: there are no files, or the format is not known.
+            Exhausted: they are too large, or need too much memory.
+            DeadlineExceeded: they take too long.
+            Unavailable: too many configurations wait, or the worker ended.
+        """
+        _check_files(request.config)
+        message: Message = request
+        async with self._places.take():
+            try:
+                async with asyncio.timeout(_WITHIN.total_seconds()):
+                    return await anyio.to_process.run_sync(function, message.SerializeToString(), cancellable=True)
+            except TimeoutError as cause:
+                raise DeadlineExceeded(
+                    f"the configuration was not loaded within {_WITHIN.total_seconds():.0f} s",
+                    reason="CONFIGURATION_TOO_SLOW",
+                ) from cause
+            except MemoryError as cause:
+                raise Exhausted(
+                    "the configuration needs too much memory to be loaded", reason="CONFIGURATION_TOO_LARGE"
+                ) from cause
+            except anyio.BrokenWorkerProcess as cause:
+                raise Unavailable(
+                    "the process that loads configurations ended; try again", reason="WORKER_LOST"
+                ) from cause
 
-        files = dict(config.files)
-        if not files:
-            raise InvalidInput([Violation("config.files", "name at least the configuration's own file")])
-        size = sum(len(path) + len(content) for path, content in files.items())
-        if size > _LIMIT_BYTES:
-            raise Exhausted(f"the files have {size} bytes; at most {_LIMIT_BYTES} are taken", subject="config.files")
-        if self._waiting >= _WAITING:
-            raise Exhausted("too many configurations wait to be rendered; try again", subject="config")
-        self._waiting += 1
-        try:
-            async with self._places:
-                return await load_async(
-                    MappingFiles(files),
-                    Context(
-                        ref_type=context.ref_type,
-                        ref=context.ref,
-                        branch=context.branch,
-                        tag=context.tag,
-                        pull_request_id=context.pull_request_id,
-                        commit_sha=context.commit_sha,
-                    ),
-                )
-        finally:
-            self._waiting -= 1
+
+def _check_files(config: pb.ConfigFiles) -> None:
+    if not config.files:
+        raise InvalidInput([Violation("config.files", "name at least the configuration's own file")])
+    size = sum(len(path) + len(content) for path, content in config.files.items())
+    if size > _LIMIT_BYTES:
+        raise Exhausted(f"the files have {size} bytes; at most {_LIMIT_BYTES} are taken", subject="config.files")
 
 
 class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
@@ -99,7 +95,3 @@ class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
     ) -> version_service_pb2.GetVersionResponse:
         """See the proto."""
         return version_service_pb2.GetVersionResponse(version=VERSION)
-
-
-def _problems(problems: Iterable[Problem]) -> list[pb.ConfigProblem]:
-    return [pb.ConfigProblem(path=p.path, line=p.line or 0, column=p.column or 0, message=p.message) for p in problems]

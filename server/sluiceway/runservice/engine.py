@@ -23,6 +23,7 @@ from sluiceway.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway.datamanager.port import Committed, Database
 from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway.foundation.places import Places
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import rules, updates
 from sluiceway.runmodel.model import ApprovalGiven, Reason, ReasonCode
@@ -35,7 +36,6 @@ from sluiceway.runservice.ports import (
     ExecutorDirectory,
     ObjectBodies,
     ScopeSettings,
-    ServerPresence,
     UpdateOutcome,
 )
 from sluiceway.runservice.records import ASSIGNMENT, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
@@ -52,6 +52,9 @@ _log = structlog.get_logger(__name__)
 
 
 MAX_CHANGE_BYTES = int(MAX_BYTES * 0.9)
+# To check a request of so many bytes takes at most 30 ms, whatever its parts are; most take one.
+_CHECKED_AT_ONCE_BYTES = 8 * 1024
+_CHECKS_WAITING = 8
 CHANGE_BYTES = 500
 """What a change adds to a task's own record: its key, its reason, its times, and the event with its topics."""
 
@@ -79,7 +82,6 @@ class Engine:
         ids: IdSource,
         settings: EngineSettings,
         executors: ExecutorDirectory,
-        servers: ServerPresence,
         scopes: ScopeSettings | None = None,
         bodies: ObjectBodies | None = None,
     ) -> None:
@@ -88,16 +90,10 @@ class Engine:
         self._ids = ids
         self._settings = settings
         self._cache = RunCache()
+        self._checks = Places(1, waiting=_CHECKS_WAITING, what="large runs")
         self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
         self.placer = Placer(
-            db,
-            clock,
-            ids=ids,
-            settings=settings,
-            executors=executors,
-            servers=servers,
-            scopes=scopes,
-            cache=self._cache,
+            db, clock, ids=ids, settings=settings, executors=executors, scopes=scopes, cache=self._cache
         )
         self._sweep = Sweep(self._transact, db, clock, settings=settings, placer=self.placer)
         executors.on_change(self.executors_changed)
@@ -137,18 +133,9 @@ class Engine:
             InvalidInput: every fault of the request, or its `request_id` was used with another body.
             Conflict: a change group has moved.
             Exhausted: it is too large.
+            Unavailable: too many large runs wait to be checked.
         """
-        now = self._clock.now()
-        checked = intake.check(
-            request,
-            run_id=self._ids.new_id(),
-            task_ids=[self._ids.new_id() for _ in request.tasks],
-            created_by=created_by,
-            belongs_to=belongs_to,
-            from_fork=from_fork,
-            now=now,
-        )
-        _check_size(checked)
+        checked = await self._checked(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
         config = await self._configs.prepare(checked.config, checked.digest)
         key = _request_key(created_by, checked.request_id) if checked.request_id else ""
         last: Work | None = None
@@ -169,6 +156,36 @@ class Engine:
         if record is None:  # it was made by an earlier call
             record = await self._db.get(RUN, committed.value, after=committed.position)
         return Committed(record, committed.position)
+
+    async def _checked(
+        self,
+        request: service_api.CreateRunRequest,
+        *,
+        created_by: str,
+        belongs_to: tuple[str, ...],
+        from_fork: bool,
+    ) -> intake.Intake:
+        """Check a creation; a large one in a thread, one at a time, since it may take a second of a processor."""
+        intake.check_counts(request)
+        now, run_id, task_ids = self._clock.now(), self._ids.new_id(), [self._ids.new_id() for _ in request.tasks]
+
+        def check() -> intake.Intake:
+            checked = intake.check(
+                request,
+                run_id=run_id,
+                task_ids=task_ids,
+                created_by=created_by,
+                belongs_to=belongs_to,
+                from_fork=from_fork,
+                now=now,
+            )
+            _check_size(checked)
+            return checked
+
+        if request.ByteSize() <= _CHECKED_AT_ONCE_BYTES:
+            return check()
+        async with self._checks.take():
+            return await asyncio.to_thread(check)
 
     async def stop_run(self, run_id: str, *, by: str, force: bool = False, request_id: str = "") -> Position:
         """Ask for the end of a running run (R7, R17). The same `request_id` again has no further effect, as below.

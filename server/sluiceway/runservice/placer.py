@@ -30,7 +30,7 @@ from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runservice import codec, holding
 from sluiceway.runservice.election import Election
-from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings, ServerPresence
+from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import (
     EXECUTOR,
     RUN,
@@ -67,7 +67,6 @@ class Placer:
         ids: IdSource,
         settings: EngineSettings,
         executors: ExecutorDirectory,
-        servers: ServerPresence,
         cache: RunCache,
         scopes: ScopeSettings | None = None,
     ) -> None:
@@ -78,7 +77,7 @@ class Placer:
         self._executors = executors
         self._scopes = scopes
         self._cache = cache
-        self.election = Election(db, clock, settings=settings, servers=servers, listener=self)
+        self.election = Election(db, clock, settings=settings, listener=self)
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
         self._look_at_parked = False
@@ -144,7 +143,7 @@ class Placer:
                 await self._look_at_everything()
             except SluicewayError as error:
                 _log.warning("placer_cannot_listen", error=str(error), code=error.code)
-                await asyncio.sleep(self._settings.placer_interval.total_seconds())
+                await asyncio.sleep(self._settings.placer_beat.total_seconds())
 
     async def _look_at_everything(self) -> None:
         def read(view: View) -> tuple[set[str], set[str]]:
@@ -168,7 +167,7 @@ class Placer:
                 await self.place_now()
             except SluicewayError as error:
                 _log.warning("placement_failed", error=str(error), code=error.code)
-                await asyncio.sleep(self._settings.placer_interval.total_seconds())
+                await asyncio.sleep(self._settings.placer_beat.total_seconds())
                 self._wake.set()
 
     async def place_now(self) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,10 @@ from sluiceway.api.config.v1 import config_service_pb2 as pb
 from sluiceway.api.config.v1 import version_service_pb2
 from sluiceway.foundation.errors import Exhausted, InvalidInput
 from sluiceway.foundation.version import VERSION
+from sluiceway.runconfig.compile import MAX_PROBLEMS
 from sluiceway.runservice.config_service import ConfigServicer, VersionServicer
+from tests.support.conditions import eventually
+from tests.support.loop_turns import turns_during
 
 JSONNET = b"""
 local task(name, after) = {
@@ -59,6 +65,46 @@ async def test_requests_that_cannot_be_answered_say_why() -> None:
     large = pb.ConfigFiles(files={"x": b" " * 1024 * 1024})
     with pytest.raises(Exhausted, match="at most 1048576 are taken"):
         await service.CheckRunConfig(pb.CheckRunConfigRequest(config=large), None)
+
+
+async def test_a_large_configuration_leaves_the_event_loop_to_others() -> None:
+    run = b'{"name": "r", "tasks": [' + b", ".join([b'{"a": 1}'] * 80) + b"]}"
+    faults = b'{"runs": [' + b", ".join([run] * 1_000) + b"]}"
+    request = pb.CheckRunConfigRequest(config=pb.ConfigFiles(files={".sluice/config.json": faults}))
+
+    answer, turns = await turns_during(ConfigServicer().CheckRunConfig(request, None))
+
+    assert len(answer.errors) == MAX_PROBLEMS + 1
+    assert turns > 50
+
+
+async def test_a_call_that_is_cancelled_ends_its_worker() -> None:
+    endless = b"local f(n) = if n == 0 then 0 else f(n - 1) + f(n - 1); function(ctx) f(40)"
+    request = pb.CheckRunConfigRequest(config=pb.ConfigFiles(files={".sluice/config.jsonnet": endless}))
+    before = children()
+    call = asyncio.create_task(ConfigServicer().CheckRunConfig(request, None))
+
+    async def works() -> bool:
+        return any(children(of) for of in children() - before)
+
+    await eventually(works)
+    workers = children() - before
+    call.cancel()
+    await asyncio.wait({call})
+
+    async def is_over() -> bool:
+        return not workers & children()
+
+    await eventually(is_over)
+
+
+def children(of: int | None = None) -> set[int]:
+    """The processes that a process has started, and that have not ended."""
+    try:
+        text = Path(f"/proc/{of or os.getpid()}/task/{of or os.getpid()}/children").read_text()
+    except FileNotFoundError:
+        return set()
+    return {int(pid) for pid in text.split()}
 
 
 async def test_version_is_that_of_this_build() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sluiceway.runconfig.compile import MAX_PROBLEMS, LoadResult, load, load_source
+from sluiceway.runconfig.compile import MAX_PROBLEMS, LoadResult, check_document, load, load_source
+from sluiceway.runconfig.documents import Document
 from sluiceway.runconfig.files import MappingFiles
 from sluiceway.runconfig.when import Context
 
@@ -486,6 +487,26 @@ def test_flood_of_faults_is_cut() -> None:
     many = load_json(config(task(environment={f"A{i}": i for i in range(5000)})))
     assert len(many.errors) == MAX_PROBLEMS + 1
     assert many.errors[-1].message == "there is more; only the first 500 are shown"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "more", "message"),
+    [
+        pytest.param(41, {"steps": [{"clone": {}}] * 1_000}, "41,000 steps in all; at most 40,000", id="steps"),
+        pytest.param(40, {"steps": [{"clone": {}}] * 1_000}, None, id="as many steps as may be"),
+        pytest.param(
+            51, {"depends": [f"t{n}" for n in range(2_000)]}, "102,000 parents in all; at most 100,000", id="parents"
+        ),
+    ],
+)
+def test_a_run_has_a_bound_over_all_its_tasks(tasks: int, more: dict[str, Any], message: str | None) -> None:
+    document = config(*(task(f"t{n}", **more) for n in range(tasks)))
+
+    # Not written down first: as text it would be larger than a file may be.
+    errors = check_document(Document(document)).errors
+
+    counted = [error.message for error in errors if error.path == "runs[0].tasks"]
+    assert counted == ([] if message is None else [f"the tasks have {message} are allowed in a run"])
 
 
 def test_graph_of_many_tasks_in_one_knot_is_bounded() -> None:

@@ -28,6 +28,7 @@ from sluiceway.foundation.rpc.caller import Authenticator, CallerKind
 from sluiceway.foundation.rpc.edge import Edge, Face
 from sluiceway.foundation.rpc.limits import SERVER_OPTIONS
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer, Registry
+from sluiceway.foundation.rpc.requests import RequestReader
 
 __all__ = ["RpcServer"]
 
@@ -59,6 +60,7 @@ class RpcServer:
         self._health_handlers: Handlers = {}
         health_pb2_grpc.add_HealthServicer_to_server(self._health, Registry(self._health_handlers))  # type: ignore[arg-type]  # only registers
         self._standing = InFlight()
+        self._requests = RequestReader()
         self._known: set[str] = {""}
         self._draining = False
         self._offer = None if authenticator is None else Offer(authenticator)
@@ -90,6 +92,7 @@ class RpcServer:
         edge = Edge(
             lambda: self._face,
             ids=self._ids,
+            requests=self._requests,
             offered_to=None if offered_to is None else frozenset(offered_to),
         )
         server = grpc.aio.server(interceptors=[edge], options=list(SERVER_OPTIONS))

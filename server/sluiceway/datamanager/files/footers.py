@@ -28,7 +28,6 @@ from sluiceway.datamanager.files.blocks import (
     decompress,
     parse_bounded,
 )
-from sluiceway.objectstorage.layout import Folder
 from sluiceway.records.storage.v1 import storage_pb2
 
 __all__ = [
@@ -60,8 +59,8 @@ MAGIC_BYTES = 8
 class FileKind(StrEnum):
     """What a file holds; the value is the folder of its objects."""
 
-    DATA = Folder.DATA.value
-    INDEX = Folder.INDEX.value
+    DATA = "data"
+    INDEX = "index"
 
     @property
     def magic(self) -> bytes:
