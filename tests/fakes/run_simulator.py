@@ -175,6 +175,8 @@ class Simulator:
         due = kept.tally.task_deadline
         # The remembered deadline may be too early (its attempt has ended since), never too late.
         assert anew.tally.task_deadline is None or (due is not None and due <= anew.tally.task_deadline)
+        quick, exact = rules.next_deadline(kept), rules.next_deadline(anew.forget())
+        assert exact is None or (quick is not None and quick <= exact)
         assert replace(kept.tally, task_deadline=None) == replace(anew.tally, task_deadline=None)
 
     def start(self) -> None:

@@ -165,7 +165,7 @@ class House:
         )
         rpc.add(
             executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-            ExecutorAdminServicer(self.db, directory, lost=lost),
+            ExecutorAdminServicer(self.db, directory, lost=lost, clock=self.clock),
         )
         works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if placer else [])]
         tasks = [asyncio.create_task(work) for work in works]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
@@ -52,7 +53,7 @@ def request(
 class World:
     """One database, one list of executors, any number of engines."""
 
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: Any = field(default_factory=FakeClock)
     scopes: ScopeSettings | None = None
     bodies: ObjectBodies | None = None
     epoch: int = 1
@@ -63,12 +64,12 @@ class World:
         self.ids = UuidSource(self.clock)
         self._numbers = 0
 
-    def engine(self, server_id: str = "s1") -> Engine:
+    def engine(self, server_id: str = "s1", **settings: Any) -> Engine:
         return Engine(
             self.db,
             self.clock,
             ids=self.ids,
-            settings=EngineSettings(server_id=server_id, api_url="http://sluice", sweep_patience=timedelta(0)),
+            settings=EngineSettings(server_id, api_url="http://sluice", sweep_patience=timedelta(0), **settings),
             executors=self.executors,
             scopes=self.scopes,
             bodies=self.bodies,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,19 @@ def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Install
     for run_id in (second, other):
         here.sluice("run", "stop", run_id)
         here.wait_for(run_id)
+
+
+def test_a_run_that_times_out_ends_in_time_and_its_task_says_so(here: Installation) -> None:
+    repository = repository_of(here, "timing-out", {"name": "long", "steps": [{"run": "sleep 600"}]}, timeout="2s")
+    run_id = here.create(repository)
+    run = here.wait_for(run_id)
+    assert run["result"] == "RUN_RESULT_FAILED"
+    assert run["reason"] == {"code": "RUN_TIMED_OUT", "message": "run timed out after 2s"}
+    began, ended = (datetime.fromisoformat(run[name]) for name in ("startTime", "endTime"))
+    # Far less than a sweep: a task that obeys TERM ends at once.
+    assert timedelta(seconds=2) <= ended - began < timedelta(seconds=15)
+    task = here.tasks(run_id)["long"]
+    assert (task["status"], task["reason"]) == ("TASK_STATUS_STOPPED", run["reason"])
 
 
 def test_a_stopped_run_ends_with_2_and_leaves_no_process(here: Installation) -> None:

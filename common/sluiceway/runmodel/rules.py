@@ -186,15 +186,21 @@ def settle(change: Change, now: datetime) -> Advanced:
 
 
 def next_deadline(state: RunState) -> datetime | None:
-    """When the next timeout of this run passes (of the run, of a task, of an approval), if nothing happens before.
+    """When to look at a run again, if nothing happens before: a timeout of it, a task or an approval may pass then.
 
-    Whoever keeps a timer advances the run then. Looks at every task and live assignment. None: nothing will.
+    None: nothing will happen by time alone. Of a fixpoint that remembers its last pass the answer is cheap, and may be
+    too early, by the timeout of an attempt that has ended. Of a state without memory it is exact.
     """
     run = state.run
     if run.phase is not RunPhase.RUNNING:
         return None
-    times = [d for a in state.assignments.values() if (d := _deadline(a, state.tasks[a.task_id])) is not None]
-    for task in state.tasks.values():
+    tasks: Iterable[Task] = state.tasks.values()
+    if state.tally is not None and not state.dirty:
+        times = [state.tally.task_deadline] if state.tally.task_deadline is not None else []
+        tasks = (state.tasks[key] for key in state.tally.waiting)
+    else:
+        times = [d for a in state.assignments.values() if (d := _deadline(a, state.tasks[a.task_id])) is not None]
+    for task in tasks:
         if task.waiting_since is not None and task.approval is not None and not task.status.is_finished:
             times.append(task.waiting_since + task.approval.timeout)
     if run.timeout is not None and run.start_time is not None and not run.timed_out and run.approval_wait_since is None:

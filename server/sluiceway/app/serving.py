@@ -126,7 +126,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-                ExecutorAdminServicer(database, directory, lost=lost),
+                ExecutorAdminServicer(database, directory, lost=lost, clock=clock),
             )
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
             offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())

@@ -3,7 +3,7 @@
 The engine is a shell. The rules decide (`sluiceway.runmodel`), `Work` keeps what one transaction did, `Placer` starts
 runs and gives tasks to executors, in the same transaction when this server is the elected one. Any number of engines on
 one database advance any run and cannot disagree, because each decision is made against exact state, at its place in
-the log. Nothing is polled; a sweep is the safety net.
+the log. Nothing is polled: what happens by time alone has timers, and a sweep is the safety net.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sluiceway.runmodel.model import ApprovalGiven, Reason, ReasonCode
 from sluiceway.runmodel.state import Change, RunState
 from sluiceway.runservice import codec, intake, stamps, wire
 from sluiceway.runservice.configs import RunConfigs
+from sluiceway.runservice.deadlines import Deadlines
 from sluiceway.runservice.placer import Placer
 from sluiceway.runservice.ports import (
     EngineSettings,
@@ -42,6 +43,7 @@ from sluiceway.runservice.records import ASSIGNMENT, REQUEST, RUN, RUN_CONFIG, R
 from sluiceway.runservice.run_cache import RunCache
 from sluiceway.runservice.specification import specify
 from sluiceway.runservice.sweep import Sweep
+from sluiceway.runservice.timers import Timers
 from sluiceway.runservice.work import Work
 
 __all__ = ["AssignmentFinal", "Engine", "RunTooLarge"]
@@ -92,10 +94,27 @@ class Engine:
         self._cache = RunCache()
         self._checks = Places(1, waiting=_CHECKS_WAITING, what="large runs")
         self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
+        self._timers = Timers(clock)
+        self._deadlines = Deadlines(self._transact)
         self.placer = Placer(
-            db, clock, ids=ids, settings=settings, executors=executors, scopes=scopes, cache=self._cache
+            db,
+            clock,
+            ids=ids,
+            settings=settings,
+            executors=executors,
+            scopes=scopes,
+            cache=self._cache,
+            timers=self._timers,
         )
-        self._sweep = Sweep(self._transact, db, clock, settings=settings, placer=self.placer)
+        self._sweep = Sweep(
+            self._transact,
+            db,
+            clock,
+            settings=settings,
+            placer=self.placer,
+            deadlines=self._deadlines,
+            timers=self._timers,
+        )
         executors.on_change(self.executors_changed)
 
     async def run(self) -> None:
@@ -103,6 +122,7 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.placer.run(), name="placer")
             group.create_task(self._sweep.run(), name="sweep")
+            group.create_task(self._timers.run(self._deadlines.look), name="timers")
 
     @property
     def is_placer(self) -> bool:
@@ -114,8 +134,12 @@ class Engine:
         self.placer.executors_changed()
 
     async def sweep(self) -> int:
-        """Do what the sweep does, now; answers how many runs only it moved. For operators and tests."""
+        """Do what the sweep does, now; answers how many runs only it moved. For tests."""
         return await self._sweep.sweep()
+
+    async def look_at_due(self) -> None:
+        """Do at once what the timers would do now. For tests, whose clock stands still."""
+        await self._timers.look_at_due(self._deadlines.look)
 
     # --- what people ask for --------------------------------------------------------------------------------------
 

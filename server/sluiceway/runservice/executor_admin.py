@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc.aio
@@ -12,9 +14,12 @@ from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.datamanager.model import Action, Decision, Emit, Position, Put, Query, View
 from sluiceway.datamanager.port import Database
+from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
 from sluiceway.foundation.rpc.caller import answer_position, requested_position
 from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway.runmodel.wording import duration
+from sluiceway.runservice import stamps
 from sluiceway.runservice.groups import GroupDirectory
 from sluiceway.runservice.lost_executors import LostExecutors, fence
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
@@ -27,15 +32,17 @@ log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+_LONGEST_DRAIN = timedelta(days=30)
 
 
 class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
     """See the proto. A group is there while it has an executor, live or not."""
 
-    def __init__(self, database: Database, directory: GroupDirectory, *, lost: LostExecutors) -> None:
+    def __init__(self, database: Database, directory: GroupDirectory, *, lost: LostExecutors, clock: Clock) -> None:
         self._database = database
         self._directory = directory
         self._lost = lost
+        self._clock = clock
 
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
         """See the proto."""
@@ -88,32 +95,41 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
     async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
         """See the proto."""
-        await self._drain_one(request.executor_id, draining=True)
+        await self._drain_one(request.executor_id, _Drain(deadline=self._deadline(request)))
         return pb.DrainExecutorResponse()
 
     async def UndrainExecutor(self, request: pb.UndrainExecutorRequest, context: Context) -> pb.UndrainExecutorResponse:
         """See the proto."""
-        await self._drain_one(request.executor_id, draining=False)
+        await self._drain_one(request.executor_id, None)
         return pb.UndrainExecutorResponse()
 
     async def DrainExecutors(self, request: pb.DrainExecutorsRequest, context: Context) -> pb.DrainExecutorsResponse:
         """See the proto."""
-        return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, draining=True))
+        drain = _Drain(deadline=self._deadline(request))
+        return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, drain))
 
     async def UndrainExecutors(
         self, request: pb.UndrainExecutorsRequest, context: Context
     ) -> pb.UndrainExecutorsResponse:
         """See the proto."""
-        return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, draining=False))
+        return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, None))
 
-    async def _drain_one(self, executor_id: str, *, draining: bool) -> None:
+    def _deadline(self, request: pb.DrainExecutorRequest | pb.DrainExecutorsRequest) -> datetime | None:
+        if not request.HasField("timeout"):
+            return None
+        timeout = stamps.read_duration(request.timeout)
+        if not timedelta() <= timeout <= _LONGEST_DRAIN:
+            raise InvalidInput([Violation("timeout", f"it must be between 0s and {duration(_LONGEST_DRAIN)}")])
+        return self._clock.now() + timeout
+
+    async def _drain_one(self, executor_id: str, drain: _Drain | None) -> None:
         def function(view: View) -> Decision[None]:
             _existing(view, executor_id)
-            return Decision(None, _drain(view, [executor_id], draining=draining))
+            return Decision(None, _drain(view, [executor_id], drain))
 
         answer_position(str((await self._database.transact(function)).position))
 
-    async def _drain_all(self, selector: pb.ExecutorSelector, *, draining: bool) -> list[str]:
+    async def _drain_all(self, selector: pb.ExecutorSelector, drain: _Drain | None) -> list[str]:
         if not selector.group and not selector.labels:
             raise InvalidInput([Violation("selector", "it must name a group or a label, or both")])
         wanted = set(selector.labels.items())
@@ -124,7 +140,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
                 for id_, record in view.scan(EXECUTOR)
                 if not record.deleted and selector.group in ("", record.group) and wanted <= set(record.labels.items())
             ]
-            return Decision(named, _drain(view, named, draining=draining))
+            return Decision(named, _drain(view, named, drain))
 
         committed = await self._database.transact(function)
         answer_position(str(committed.position))
@@ -165,7 +181,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             drained=record.draining and not used,
             online=presence is not None and presence.session == record.session_id and not record.vanished,
         )
-        for name in ("last_seen_time", "session_time"):
+        for name in ("last_seen_time", "session_time", "drain_deadline"):
             if record.HasField(name):
                 getattr(executor, name).CopyFrom(getattr(record, name))
         return executor
@@ -183,18 +199,32 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 _TOKEN = "groups:"  # noqa: S105 - of a page
 
 
-def _drain(view: View, executor_ids: Iterable[str], *, draining: bool) -> list[Action]:
-    """The actions that drain executors, or give them work again; none for those that are so already."""
+@dataclass(frozen=True, slots=True)
+class _Drain:
+    """An executor is given no more work, and what still runs at the deadline is lost; None: there is no deadline."""
+
+    deadline: datetime | None
+
+
+def _drain(view: View, executor_ids: Iterable[str], drain: _Drain | None) -> list[Action]:
+    """The actions that drain executors, or (None) give them work again; none for those that are so already."""
     actions: list[Action] = []
+    # Heard by whoever places, on whichever server.
+    notice = records.PlacementNotice()
     for executor_id in executor_ids:
+        before = _existing(view, executor_id)
         record = records.ExecutorRecord()
-        record.CopyFrom(_existing(view, executor_id))
-        if record.draining != draining:
-            record.draining = draining
+        record.CopyFrom(before)
+        record.draining = drain is not None
+        record.ClearField("drain_deadline")
+        deadline = notice.deadlines.add(executor_id=executor_id)
+        if drain is not None and drain.deadline is not None:
+            stamps.put_time(record.drain_deadline, drain.deadline)
+            deadline.time.CopyFrom(record.drain_deadline)
+        if record != before:
             actions.append(Put(EXECUTOR, executor_id, record))
-    if actions and not draining:
-        # Whoever places, on whichever server, looks again at what waits.
-        notice = records.PlacementNotice(executors_changed=True)
+    if actions:
+        notice.executors_changed = drain is None
         actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
     return actions
 

@@ -28,7 +28,7 @@ from sluiceway.runmodel import groups, queues, rules, updates
 from sluiceway.runmodel.model import ExecutorView, Run, RunPhase
 from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway.runmodel.queues import QueueSettings
-from sluiceway.runservice import codec, holding
+from sluiceway.runservice import codec, holding, stamps
 from sluiceway.runservice.election import Election
 from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import (
@@ -40,6 +40,7 @@ from sluiceway.runservice.records import (
     outcomes,
 )
 from sluiceway.runservice.run_cache import RunCache
+from sluiceway.runservice.timers import Subject, Timers
 from sluiceway.runservice.work import KIND_PLACEMENT, Work, walk
 
 __all__ = ["Placer"]
@@ -68,6 +69,7 @@ class Placer:
         settings: EngineSettings,
         executors: ExecutorDirectory,
         cache: RunCache,
+        timers: Timers,
         scopes: ScopeSettings | None = None,
     ) -> None:
         self._db = db
@@ -77,6 +79,9 @@ class Placer:
         self._executors = executors
         self._scopes = scopes
         self._cache = cache
+        self._timers = timers
+        self.was_elected = asyncio.Event()
+        """Set when this server becomes the placer; whoever waits for it clears it."""
         self.election = Election(db, clock, settings=settings, listener=self)
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
@@ -103,6 +108,7 @@ class Placer:
     async def elected(self) -> None:
         """See `election.Listener`: nobody here knows what waits."""
         self._look_at_parked = True
+        self.was_elected.set()
         await self._look_at_everything()
 
     async def opened(self) -> None:
@@ -121,6 +127,8 @@ class Placer:
             self._load[executor] = used
         self._turn += MAX_OWNERS
         if self.election.term is not None:
+            for run_id, deadline in work.deadlines.items():
+                self._timers.set((Subject.RUN, run_id), deadline)
             self._owners = (self._owners - work.idle_owners) | (work.woken_scopes - {""})
             if work.late_groups:
                 self._groups |= work.late_groups
@@ -134,6 +142,7 @@ class Placer:
                         if getattr(action, "kind", None) == KIND_PLACEMENT:
                             notice = pb.PlacementNotice.FromString(action.body)  # type: ignore[union-attr]  # an Emit
                             self._look_at_parked |= notice.executors_changed
+                            self._set_timers(notice)
                             self._groups.update(notice.groups)
                             self._owners |= {scope for scope in notice.scopes if scope}
                             self._wake.set()
@@ -144,6 +153,15 @@ class Placer:
             except SluicewayError as error:
                 _log.warning("placer_cannot_listen", error=str(error), code=error.code)
                 await asyncio.sleep(self._settings.placer_beat.total_seconds())
+
+    def _set_timers(self, notice: pb.PlacementNotice) -> None:
+        if self.election.term is None:
+            return
+        for changed in notice.deadlines:
+            time = stamps.read_time(changed.time) if changed.HasField("time") else None
+            drain = changed.WhichOneof("subject") == "executor_id"
+            key = (Subject.DRAIN, changed.executor_id) if drain else (Subject.RUN, changed.run_id)
+            self._timers.set(key, time)
 
     async def _look_at_everything(self) -> None:
         def read(view: View) -> tuple[set[str], set[str]]:

@@ -1,32 +1,34 @@
-"""The sweep: what time alone moves, and the safety net under everything else.
+"""The sweep: the safety net under everything that moves runs.
 
-Timeouts of runs and of approvals happen when nothing else does, so somebody has to look. The placer does: every
-`sweep_interval`, and earlier when it knows of a deadline. While it looks it moves whatever should have moved already;
-that is counted (`sluiceway_runs_moved_by_sweep_total`), because it is a defect somewhere else.
+The placer looks at all that is not over, when it is elected and every `sweep_interval` after that. What should have
+moved already is moved then, and counted (`sluiceway_runs_moved_by_sweep_total`), because it is a defect somewhere else.
+It also finds all deadlines, for the timers: so a server that becomes the placer knows those that were set before.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 import structlog
 from prometheus_client import Counter
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
-from sluiceway.datamanager.port import Committed, Database
+from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import rules
 from sluiceway.runmodel.state import RunState
+from sluiceway.runservice import stamps
+from sluiceway.runservice.deadlines import Deadlines, Looked, Transact
 from sluiceway.runservice.placer import Placer
 from sluiceway.runservice.ports import EngineSettings
-from sluiceway.runservice.records import QUEUE, REQUEST, RUN, outcomes
+from sluiceway.runservice.records import EXECUTOR, QUEUE, REQUEST, RUN, outcomes
+from sluiceway.runservice.timers import Subject, Timers
 from sluiceway.runservice.work import Work, load_run
 
 __all__ = ["MOVED_BY_SWEEP", "Sweep"]
@@ -36,59 +38,57 @@ _log = structlog.get_logger(__name__)
 MOVED_BY_SWEEP = Counter(
     "sluiceway_runs_moved_by_sweep_total", "Runs that should have moved by themselves and that only the sweep moved."
 )
-SOONEST = timedelta(milliseconds=200)
 REQUESTS_AT_ONCE = 500
-
-
-class Transact(Protocol):
-    """`Engine._transact`."""
-
-    async def __call__(self, decide: Callable[[Work], bool]) -> Committed[bool]:
-        """Commit what `decide` does to a work."""
-        ...
 
 
 class Sweep:
     """See the module."""
 
     def __init__(
-        self, transact: Transact, db: Database, clock: Clock, *, settings: EngineSettings, placer: Placer
+        self,
+        transact: Transact,
+        db: Database,
+        clock: Clock,
+        *,
+        settings: EngineSettings,
+        placer: Placer,
+        deadlines: Deadlines,
+        timers: Timers,
     ) -> None:
         self._transact = transact
         self._db = db
         self._clock = clock
         self._settings = settings
         self._placer = placer
-        self._next_deadline: datetime | None = None
+        self._deadlines = deadlines
+        self._timers = timers
 
     async def run(self) -> None:
         """Sweep until cancelled, while this server is the placer."""
         while True:
-            await asyncio.sleep(self._pause().total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.sweep_interval.total_seconds()):
+                    await self._placer.was_elected.wait()
+            self._placer.was_elected.clear()
             if self._placer.election.term is None:
+                # Another server has them now.
+                self._timers.clear()
                 continue
             try:
                 await self.sweep()
             except SluicewayError as error:
                 _log.warning("sweep_failed", error=str(error), code=error.code)
 
-    def _pause(self) -> timedelta:
-        if self._next_deadline is None:
-            return self._settings.sweep_interval
-        left = self._next_deadline - self._clock.now()
-        return min(max(left, SOONEST), self._settings.sweep_interval)
-
     async def sweep(self) -> int:
         """Look at every run that is not over, once; answers how many should have moved before."""
         moved = 0
-        deadlines: list[datetime] = []
         for run_id in await self._ids(api.RUN_PHASE_RUNNING):
             # Between two runs others get their turn: a sweep is never urgent.
             await asyncio.sleep(0)
-            moved += await self._look_at(run_id, deadlines)
+            moved += await self._look_at(run_id)
+        await self._find_drains()
         moved += await self._start_forgotten()
         await self._forget_requests()
-        self._next_deadline = min(deadlines, default=None)
         if moved:
             MOVED_BY_SWEEP.inc(moved)
             _log.error("sweep_moved_runs", runs=moved)
@@ -105,26 +105,29 @@ class Sweep:
                 return found
             token = page.next_token
 
-    async def _look_at(self, run_id: str, deadlines: list[datetime]) -> int:
+    async def _look_at(self, run_id: str) -> int:
         now = self._clock.now()
         state = await self._db.read(lambda view: load_run(view, run_id))
         if state is None:
             return 0
-        if not _moves(state, now):
-            deadline = rules.next_deadline(state)
-            if deadline is not None:
-                deadlines.append(deadline)
-            return 0
+        deadline, looked = rules.next_deadline(state), Looked()
+        if _moves(state, now):
+            looked = await self._deadlines.look_at_run(run_id)
+            deadline = looked.next_deadline
+        if deadline is not None:
+            self._timers.add((Subject.RUN, run_id), deadline)
+        return int(looked.was_forgotten)
 
-        def decide(work: Work) -> bool:
-            stored = work.run(run_id)
-            if stored is None or not _moves(stored, work.now):
-                return False
-            due = rules.next_deadline(stored)
-            work.take(rules.advance(stored.forget(), work.now, since=stored))
-            return due is None or due > work.now
+    async def _find_drains(self) -> None:
+        def read(view: View) -> dict[str, datetime]:
+            return {
+                id_: stamps.read_time(record.drain_deadline)
+                for id_, record in view.scan(EXECUTOR)
+                if record.draining and record.HasField("drain_deadline")
+            }
 
-        return int((await self._transact(decide)).value)
+        for executor_id, deadline in (await self._db.read(read)).items():
+            self._timers.add((Subject.DRAIN, executor_id), deadline)
 
     async def _start_forgotten(self) -> int:
         queued = outcomes(phases=(api.RUN_PHASE_QUEUED,))

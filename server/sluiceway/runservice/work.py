@@ -32,9 +32,9 @@ from sluiceway.runmodel.model import (
     Task,
     TaskStatus,
 )
-from sluiceway.runmodel.rules import Advanced, settle
+from sluiceway.runmodel.rules import Advanced, next_deadline, settle
 from sluiceway.runmodel.state import Change, RunState, events_between
-from sluiceway.runservice import codec, wire
+from sluiceway.runservice import codec, stamps, wire
 from sluiceway.runservice.ports import AssignmentNotice
 from sluiceway.runservice.records import (
     ASSIGNMENT,
@@ -131,6 +131,8 @@ class Work:
         self.late_groups: set[str] = set()
         self.idle_owners: set[str] = set()
         self.woken_scopes: set[str] = set()
+        self.deadlines: dict[str, datetime | None] = {}
+        """When to look at a run again, of the runs for which this transaction changed that. Known after `decision`."""
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -278,6 +280,9 @@ class Work:
                 actions.extend(stored)
                 groups.append(run_group(run_id))
                 self._stored.append(run_id)
+                deadline = next_deadline(touched.state)
+                if deadline != next_deadline(touched.before):
+                    self.deadlines[run_id] = deadline
         for (run_id, task), parked in self._parked.items():
             self._store_parked(actions, run_id, task, parked=parked)
         if not actions:
@@ -291,8 +296,12 @@ class Work:
             else:
                 run_id = next(t.state.run.id for t in self._runs.values() if holder in t.assignments)
                 actions.append(Put(LOCK, lock_id(*lock), pb.LockRecord(assignment_id=holder, run_id=run_id)))
-        if tell_placer and (self.freed_groups or self.woken_scopes):
+        if tell_placer and (self.freed_groups or self.woken_scopes or self.deadlines):
             notice = pb.PlacementNotice(groups=sorted(self.freed_groups), scopes=sorted(self.woken_scopes))
+            for run_id, deadline in self.deadlines.items():
+                changed = notice.deadlines.add(run_id=run_id)
+                if deadline is not None:
+                    stamps.put_time(changed.time, deadline)
             actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
         return Decision(value, actions, groups)
 

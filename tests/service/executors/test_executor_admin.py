@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import grpc.aio
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
@@ -157,6 +158,62 @@ async def test_executors_are_drained_by_group_and_by_label(house: House) -> None
         assert await draining() == []
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await drain()
+        assert error_of(caught.value).code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("all_at_once", [False, True], ids=["one", "a-group"])
+async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(house: House, all_at_once: bool) -> None:
+    executor = ScriptedExecutor()
+    async with house.server() as server, house.server(placer=False) as other, leaving(executor), _admin(other) as admin:
+        await executor.welcomed(server)
+        run_id = await _created(server)
+        await executor.until("assign")
+        timeout = Duration(nanos=200_000_000)
+        if all_at_once:
+            selector = pb.ExecutorSelector(group="blue")
+            await admin.DrainExecutors(pb.DrainExecutorsRequest(selector=selector, timeout=timeout))
+        else:
+            await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1", timeout=timeout))
+        shown = (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor
+        assert shown.draining
+        assert shown.HasField("drain_deadline")
+
+        async def is_lost() -> bool:
+            return await _why_lost(house, run_id) == "DRAINED"
+
+        await eventually(is_lost)
+        assert (await executor.until("stop")).stop.discard
+        assert await _drain_state(admin) == (True, True, True)
+
+
+async def test_time_of_a_drain_is_replaced_by_a_later_call_and_ends_with_the_drain(house: House) -> None:
+    executor = ScriptedExecutor()
+    async with house.server() as server, leaving(executor), _admin(server) as admin:
+        await executor.welcomed(server)
+        run_id = await _created(server)
+        assign = (await executor.until("assign")).assign
+        for seconds in (0.2, 3600.0, None):
+            request_ = pb.DrainExecutorRequest(executor_id="e1")
+            if seconds is not None:
+                request_.timeout.FromTimedelta(timedelta(seconds=seconds))
+            await admin.DrainExecutor(request_)
+        shown = (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor
+        assert shown.draining
+        assert not shown.HasField("drain_deadline")
+        await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1", timeout=Duration(seconds=3600)))
+        await admin.UndrainExecutor(pb.UndrainExecutorRequest(executor_id="e1"))
+        shown = (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor
+        assert not shown.draining
+        assert not shown.HasField("drain_deadline")
+        await executor.reported(assign, "SUCCESS")
+        assert await _status(house, run_id) == run_pb2.TASK_STATUS_SUCCESS
+
+
+@pytest.mark.parametrize("seconds", [-1, 31 * 86400], ids=["negative", "too-long"])
+async def test_time_of_a_drain_that_cannot_be_is_refused(house: House, seconds: int) -> None:
+    async with house.server() as server, _admin(server) as admin:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1", timeout=Duration(seconds=seconds)))
         assert error_of(caught.value).code is Code.INVALID_ARGUMENT
 
 

@@ -1,6 +1,7 @@
 import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Executor(_message.Message):
-    __slots__ = ("id", "group", "siblings", "version", "archs", "labels", "slots", "slots_used", "privileged_allowed", "drivers", "dynamic", "draining", "online", "last_seen_time", "session_time", "drained")
+    __slots__ = ("id", "group", "siblings", "version", "archs", "labels", "slots", "slots_used", "privileged_allowed", "drivers", "dynamic", "draining", "online", "last_seen_time", "session_time", "drained", "drain_deadline")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +37,7 @@ class Executor(_message.Message):
     LAST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
     SESSION_TIME_FIELD_NUMBER: _ClassVar[int]
     DRAINED_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_DEADLINE_FIELD_NUMBER: _ClassVar[int]
     id: str
     group: str
     siblings: _containers.RepeatedScalarFieldContainer[str]
@@ -52,7 +54,8 @@ class Executor(_message.Message):
     last_seen_time: _timestamp_pb2.Timestamp
     session_time: _timestamp_pb2.Timestamp
     drained: bool
-    def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drained: _Optional[bool] = ...) -> None: ...
+    drain_deadline: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drained: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExecutorGroup(_message.Message):
     __slots__ = ("name", "executor_ids")
@@ -121,10 +124,12 @@ class GetExecutorGroupResponse(_message.Message):
     def __init__(self, executor_group: _Optional[_Union[ExecutorGroup, _Mapping]] = ...) -> None: ...
 
 class DrainExecutorRequest(_message.Message):
-    __slots__ = ("executor_id",)
+    __slots__ = ("executor_id", "timeout")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
-    def __init__(self, executor_id: _Optional[str] = ...) -> None: ...
+    timeout: _duration_pb2.Duration
+    def __init__(self, executor_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DrainExecutorResponse(_message.Message):
     __slots__ = ()
@@ -156,10 +161,12 @@ class ExecutorSelector(_message.Message):
     def __init__(self, group: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class DrainExecutorsRequest(_message.Message):
-    __slots__ = ("selector",)
+    __slots__ = ("selector", "timeout")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     selector: ExecutorSelector
-    def __init__(self, selector: _Optional[_Union[ExecutorSelector, _Mapping]] = ...) -> None: ...
+    timeout: _duration_pb2.Duration
+    def __init__(self, selector: _Optional[_Union[ExecutorSelector, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DrainExecutorsResponse(_message.Message):
     __slots__ = ("executor_ids",)

@@ -213,7 +213,7 @@ class RequestRecord(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., run_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExecutorRecord(_message.Message):
-    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted")
+    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "drain_deadline", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +233,7 @@ class ExecutorRecord(_message.Message):
     DRIVERS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_DEADLINE_FIELD_NUMBER: _ClassVar[int]
     VANISHED_FIELD_NUMBER: _ClassVar[int]
     PODS_GONE_FIELD_NUMBER: _ClassVar[int]
     MISSING_SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +253,7 @@ class ExecutorRecord(_message.Message):
     drivers: _containers.RepeatedScalarFieldContainer[str]
     dynamic: bool
     draining: bool
+    drain_deadline: _timestamp_pb2.Timestamp
     vanished: bool
     pods_gone: bool
     missing_since: _timestamp_pb2.Timestamp
@@ -259,7 +261,7 @@ class ExecutorRecord(_message.Message):
     session_time: _timestamp_pb2.Timestamp
     settled_epoch: int
     deleted: bool
-    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
+    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
 
 class PlacerRecord(_message.Message):
     __slots__ = ("server_id", "term", "beat", "open_epoch", "held_epoch", "held_since", "held_until")
@@ -279,12 +281,24 @@ class PlacerRecord(_message.Message):
     held_until: _timestamp_pb2.Timestamp
     def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., beat: _Optional[int] = ..., open_epoch: _Optional[int] = ..., held_epoch: _Optional[int] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class Deadline(_message.Message):
+    __slots__ = ("run_id", "executor_id", "time")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    executor_id: str
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, run_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class PlacementNotice(_message.Message):
-    __slots__ = ("groups", "scopes", "executors_changed")
+    __slots__ = ("groups", "scopes", "executors_changed", "deadlines")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     EXECUTORS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    DEADLINES_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
     executors_changed: bool
-    def __init__(self, groups: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., executors_changed: _Optional[bool] = ...) -> None: ...
+    deadlines: _containers.RepeatedCompositeFieldContainer[Deadline]
+    def __init__(self, groups: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., executors_changed: _Optional[bool] = ..., deadlines: _Optional[_Iterable[_Union[Deadline, _Mapping]]] = ...) -> None: ...
