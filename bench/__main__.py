@@ -34,8 +34,10 @@ FIGURES = (
     Figure("b4_finished", ("--quick",)),
     Figure("b8_pass"),
     Figure("b9_start", ("--repeat", "3"), ("--repeat", "10")),
+    Figure("b9_commands", ("--repeat", "5"), ("--repeat", "21")),
     Figure("b10_config"),
     Figure("b11_servers", ("--quick",)),
+    Figure("b12_idle", ("--seconds", "60"), ("--seconds", "300")),
 )
 
 

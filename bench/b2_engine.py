@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.ports import AssignmentNotice, EngineSettings
 from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic
+from sluiceway.runservice.server_keys import ServerKeys
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
 from tests.support.etcd import etcd_process
 from tests.support.run_engine import definition, request
@@ -102,6 +104,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
                 ids=UuidSource(),
                 settings=EngineSettings(server_id="bench"),
                 executors=directory,
+                servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6)),
                 bodies=storage,
             )
             await engine.placer.election.stand()

@@ -1,4 +1,4 @@
-"""B9: `sluice standalone` to ready (goal 3 s); `sluice version` (goal 150 ms).
+"""B9: `sluice standalone` to ready (goal 3 s); `sluice version` (goal 150 ms). The other commands: `b9_commands`.
 
     python -m bench.b9_start [--repeat N]
 

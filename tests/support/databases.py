@@ -49,7 +49,11 @@ NOTE: RecordType[log_pb2.Epoch] = RecordType(
 OTHER: RecordType[log_pb2.Emit] = RecordType("other", log_pb2.Emit)
 TYPES = (NOTE, OTHER)
 
-FAST = DataManagerSettings(flush_interval=timedelta(milliseconds=50), check_interval=timedelta(milliseconds=500))
+FAST = DataManagerSettings(
+    flush_interval=timedelta(milliseconds=50),
+    check_interval=timedelta(milliseconds=500),
+    in_use_interval=timedelta(milliseconds=100),
+)
 SHORT_LOG = replace(FAST, keep_log_entries=3)
 
 

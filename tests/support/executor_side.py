@@ -37,6 +37,7 @@ from sluiceway.runservice.log_store import LogStore
 from sluiceway.runservice.lost_executors import LostExecutors
 from sluiceway.runservice.ports import EngineSettings
 from sluiceway.runservice.records import RECORD_TYPES
+from sluiceway.runservice.server_keys import ServerKeys
 from tests.fakes.database import FakeDatabase
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -124,11 +125,11 @@ class House:
             ids=self.ids,
             settings=EngineSettings(
                 server_id=name,
-                placer_beat=timedelta(milliseconds=100),
-                placer_timeout=timedelta(milliseconds=400),
+                placer_interval=timedelta(milliseconds=100),
                 lost_after=self.times.lost_after,
             ),
             executors=directory,
+            servers=ServerKeys(self.kv, prefix="p", server_id=name, lease=self.times.lease),
         )
         barrier = DurableBarrier(self.db)
         store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=2))

@@ -17,10 +17,12 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
 from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN
+from sluiceway.runservice.server_keys import ServerKeys
 from sluiceway.runservice.work import KIND_EVENT, tasks_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
+from tests.fakes.kv import FakeKeyValueStore
 
 __all__ = ["World", "definition", "request"]
 
@@ -61,16 +63,19 @@ class World:
     def __post_init__(self) -> None:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock, epoch=self.epoch)
         self.executors = FakeExecutorDirectory(self.db)
+        self.kv = FakeKeyValueStore(self.clock)
         self.ids = UuidSource(self.clock)
         self._numbers = 0
 
-    def engine(self, server_id: str = "s1", **settings: Any) -> Engine:
+    def engine(self, server_id: str = "s1", **more: Any) -> Engine:
+        settings = EngineSettings(server_id, api_url="http://sluice", sweep_patience=timedelta(0), **more)
         return Engine(
             self.db,
             self.clock,
             ids=self.ids,
-            settings=EngineSettings(server_id, api_url="http://sluice", sweep_patience=timedelta(0), **settings),
+            settings=settings,
             executors=self.executors,
+            servers=ServerKeys(self.kv, prefix="p", server_id=server_id, lease=settings.server_lease),
             scopes=self.scopes,
             bodies=self.bodies,
         )

@@ -167,7 +167,7 @@ def test_another_method_is_405_and_says_which_there_are(
 def test_every_fault_of_a_run_is_told_at_once(here: Installation) -> None:
     steps = [{}, {"run": {"command": ""}}]
     body = {
-        "run": {"id": "mine", "name": "", "group": "relative", "timeout": "-3s", "priority": 1_000_000},
+        "run": {"name": "", "group": "relative", "timeout": "-3s", "priority": 1_000_000},
         "tasks": [{"name": "a"}, {**TASK, "name": "a", "steps": steps}, {**TASK, "name": ""}],
         "changeGroups": {"x": "yesterday"},
         "environment": {"A=B": {"value": "1"}},
@@ -178,7 +178,6 @@ def test_every_fault_of_a_run_is_told_at_once(here: Installation) -> None:
         assert client.get("/api/v1/runs", params={"group": "/relative"}).json().get("runs", []) == []
     violations = violations_of(error)
     assert set(violations) >= {
-        "run.id",
         "run.name",
         "run.group",
         "run.timeout",
@@ -192,6 +191,15 @@ def test_every_fault_of_a_run_is_told_at_once(here: Installation) -> None:
         'environment["A=B"]',
         "request_id",
     }
+
+
+def test_fields_that_only_the_server_sets_are_ignored(here: Installation) -> None:
+    run = {"id": "mine", "number": 7, "phase": "RUN_PHASE_FINISHED", "createdBy": "somebody", "source": {"ref": "x"}}
+    body = {"run": {**run, "name": "mine", "group": "/user/me/ignored"}, "setupErrors": ["not to be run"]}
+    with here.http() as client:
+        made = client.post("/api/v1/runs", json=body).json()
+    assert (made["id"] != "mine", made["phase"], made["createdBy"]) == (True, "RUN_PHASE_SETUP_ERROR", "admin")
+    assert not made.get("source", {}).get("ref")
 
 
 @pytest.mark.parametrize(

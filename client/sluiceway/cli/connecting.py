@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -120,6 +119,8 @@ def with_client(server: str | None, token: str | None, use: Callable[[Client], A
         SluicewayError: what ended it; of one that could not be reached, with its address.
         click.exceptions.Exit: 130, it was interrupted.
     """
+    import asyncio
+
     where = find_server(server, token)
 
     async def conversation() -> T:

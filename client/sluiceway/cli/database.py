@@ -231,7 +231,7 @@ def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Form
 @option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
 @option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
 @option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
-@option("--force", is_flag=True, help="Although the object storage is still being written.")
+@option("--force", is_flag=True, help="Although servers use the object storage.")
 @option("--yes", is_flag=True, help="Do not ask; for scripts.")
 @output_option(Format.TABLE, Format.JSON)
 def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool, output: Format) -> None:

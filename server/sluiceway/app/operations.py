@@ -241,10 +241,10 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
 
     Args:
         settings: where the database is.
-        force: although the object storage is still being written.
+        force: although the object storage is in use.
 
     Raises:
-        FailedPrecondition: nothing to recover, another database, or the storage is being written.
+        FailedPrecondition: nothing to recover, another database, or the storage is in use.
         DataLoss: a gap, or damage; the sentence says what to do.
         Unavailable: etcd or the object storage is away.
     """
@@ -256,7 +256,7 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
         if end.beyond is not None:
             raise end.gap()
         if not force:
-            await _recovery(opened).refuse_if_written()
+            await _recovery(opened).refuse_if_in_use()
         return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
 
 

@@ -39,6 +39,7 @@ from sluiceway.runservice.log_service import LogReceiver, StoredLogOwners
 from sluiceway.runservice.log_store import LogStore
 from sluiceway.runservice.lost_executors import LostExecutors
 from sluiceway.runservice.ports import EngineSettings
+from sluiceway.runservice.server_keys import ServerKeys
 from sluiceway.runservice.service import RunServicer
 
 __all__ = ["Ground", "services"]
@@ -85,14 +86,16 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
         groups = GroupSettings(prefix=ground.prefix, server_id=server_id, lease=times.lease, renew=times.lease / 3)
         keys = GroupKeys(ground.kv, clock, settings=groups)
         directory = GroupDirectory(ground.kv, clock, settings=groups)
+        settings = EngineSettings(
+            server_id=server_id, api_url=ground.api_url, prefix=ground.prefix, lost_after=times.lost_after
+        )
         engine = Engine(
             database,
             clock,
             ids=ids,
-            settings=EngineSettings(
-                server_id=server_id, api_url=ground.api_url, prefix=ground.prefix, lost_after=times.lost_after
-            ),
+            settings=settings,
             executors=directory,
+            servers=ServerKeys(ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease),
             bodies=ground.storage,
         )
         store = LogStore(ground.storage, clock, prefix=ground.prefix)

@@ -62,6 +62,7 @@ from sluiceway.datamanager.running.opening import Never, RecoverPolicy, find_fou
 from sluiceway.datamanager.running.preparing import Preparer
 from sluiceway.datamanager.running.store_watch import StoreHealth, StoreWatch
 from sluiceway.datamanager.running.sweeper import Sweeper
+from sluiceway.datamanager.running.use_replies import UseReplies
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.waiting import SharedCall
 from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
@@ -215,12 +216,15 @@ class DataManager:
             )
             database = cls(core, readers, committer, subscriptions, store=store, bodies=bodies, duties=duties)
             sweeper = Sweeper(database, tables.catalogue.known, clock=clock)
-            async with database._running(Follower(core, kv, committer), flusher, sweeper):
+            follower = Follower(core, kv, committer)
+            async with database._running(follower, flusher, sweeper, UseReplies(core, follower.sync)):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
                 yield database
 
     @asynccontextmanager
-    async def _running(self, follower: Follower, flusher: Flusher, sweeper: Sweeper) -> AsyncIterator[None]:
+    async def _running(
+        self, follower: Follower, flusher: Flusher, sweeper: Sweeper, replies: UseReplies
+    ) -> AsyncIterator[None]:
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -235,6 +239,7 @@ class DataManager:
                     group.create_task(self._core.until_lost(), name="datamanager-lost"),
                     group.create_task(self._duties.run(), name="datamanager-duties"),
                     group.create_task(self._keeper.run(), name="datamanager-bodies"),
+                    group.create_task(replies.run(), name="datamanager-use-replies"),
                     group.create_task(
                         sweeper.run(self._core.settings.sweep_interval.total_seconds()), name="datamanager-sweep"
                     ),

@@ -40,6 +40,8 @@ class DataManagerSettings:
         subscriber_bytes: as much waiting for one subscriber cuts it.
         sweep_interval: between two looks for what tombstones have hidden and nobody has removed yet.
         check_interval: between two looks at etcd when nothing else talks to it.
+        in_use_interval: between two looks whether somebody who wants to recover the database asks if it is in use. They
+            wait for four times as long. Longer: fewer reads of the object storage, and slower recoveries.
         checkpoint_entries: as many log entries in the object storage since the newest manifest make a checkpoint due.
             Fewer: new servers start sooner, and more is written.
         checkpoint_bytes: as many bytes of them do.
@@ -84,6 +86,7 @@ class DataManagerSettings:
     subscriber_bytes: int = _MIB
     sweep_interval: timedelta = timedelta(seconds=1)
     check_interval: timedelta = timedelta(seconds=5)
+    in_use_interval: timedelta = timedelta(seconds=3)
     checkpoint_entries: int = 10_000
     checkpoint_bytes: int = 64 * _MIB
     checkpoint_interval: timedelta = timedelta(minutes=10)

@@ -82,7 +82,7 @@ class GatewayApp:
         self._server = server
         self._ids = ids or UuidSource()
         self._mounts = dict(mounts or {})
-        self._calls = Calls(channel, self._settings, server=server)
+        self._calls = Calls(channel, self._settings, server=server, ids=self._ids)
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
         self.rules = rules_of()
         self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
@@ -103,6 +103,10 @@ class GatewayApp:
         """Say not ready, and end the open streams. What else is in flight goes on."""
         self._draining = True
         self._calls.drain()
+
+    async def close(self) -> None:
+        """Let go of everything but the channel, once nothing is served any more. May be called twice."""
+        await self._calls.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""

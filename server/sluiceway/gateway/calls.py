@@ -9,30 +9,37 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf.message import Message
 
+from sluiceway.foundation.clock import IdSource
 from sluiceway.foundation.errors import Exhausted, InvalidInput, Unavailable, Violation
 from sluiceway.foundation.rpc.caller import POSITION_KEY
 from sluiceway.foundation.rpc.status import status_of
-from sluiceway.gateway.errors import HttpError, dumps, status_from_rpc
+from sluiceway.gateway.access import AccessChecks, Metadata
+from sluiceway.gateway.errors import HttpError, status_from_rpc
 from sluiceway.gateway.exchange import ClientGone, Exchange
 from sluiceway.gateway.routes import Rule
 from sluiceway.gateway.settings import GatewaySettings
 from sluiceway.gateway.streams import Encoder, choose_encoder
-from sluiceway.gateway.transcoding import json_of, location_of, request_of, resume_from
+from sluiceway.gateway.templates import unescape
+from sluiceway.gateway.translation import Received, Translator
 
 __all__ = ["Calls"]
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
+# Bodies up to this are read without waiting for a place: `max_calls` bounds them.
+_SMALL_BODY_BYTES = 64 * 1024
 _POSITION = re.compile(r"[0-9a-zA-Z.\-]{1,100}")
 # A cookie only helps while servers catch up with each other. It must not outlive an installation that is made anew.
 _POSITION_COOKIE_SECONDS = 60
@@ -41,114 +48,166 @@ _POSITION_COOKIE_SECONDS = 60
 class Calls:
     """Serves rules through one channel."""
 
-    def __init__(self, channel: grpc.aio.Channel, settings: GatewaySettings, *, server: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, settings: GatewaySettings, *, server: str, ids: IdSource) -> None:
         self._channel = channel
         self._settings = settings
         self._server = server
+        self._ids = ids
+        self._access = AccessChecks(channel)
+        self._translator = Translator(workers=settings.max_workers)
+        self._large_bodies = asyncio.Semaphore(settings.max_large_bodies)
         self._callables: dict[str, Any] = {}
-        self._unary_calls = 0
+        self._open = {"calls": 0, "streams": 0}
         self._streams: set[_Stream] = set()
         self._draining = False
 
     @property
     def streams(self) -> int:
         """How many streams are open."""
-        return len(self._streams)
+        return self._open["streams"]
 
     def drain(self) -> None:
         """End the open streams, each with an error that says so, and take no new ones."""
         self._draining = True
         for stream in self._streams:
-            stream.end(Unavailable("this gateway is going away; resume at another one", reason="GATEWAY_DRAINING"))
+            stream.end(_draining())
+
+    async def close(self) -> None:
+        """Let go of what translates, once no call is served any more. May be called twice."""
+        await self._translator.close()
 
     async def serve(self, exchange: Exchange, rule: Rule, values: Mapping[str, str]) -> None:
         """Serve one request.
+
+        In this order: the body's declared length is checked, the call is counted, its caller is admitted, and only
+        then the body is read and translated. What is wrong with a request is told only to those who may make it.
 
         Raises:
             SluicewayError, HttpError: the request cannot be passed on; nothing was sent yet.
             AioRpcError: the server refused it; nothing was sent yet.
             ClientGone: nobody waits any more.
         """
-        body = await exchange.body()
-        _check_content_type(exchange, rule, body)
-        message = request_of(rule, values, exchange.query, body)
-        if rule.streams:
-            encoder = choose_encoder(rule, exchange.header("accept"))
-            last_event_id = exchange.single("last-event-id")
-            if last_event_id:
-                resume_from(rule, message, last_event_id)
-            await self._stream(exchange, rule, message, encoder)
-        else:
-            await self._unary(exchange, rule, message)
-
-    async def _unary(self, exchange: Exchange, rule: Rule, message: Message) -> None:
-        deadline = _deadline(exchange, self._settings) or self._settings.deadline.total_seconds()
-        with self._counted():
-            call = self._callable(rule)(message, timeout=deadline, metadata=_metadata(exchange))
-            gone = asyncio.create_task(exchange.wait_gone(), name="wait-gone")
-            answer = asyncio.ensure_future(_answer(call))
+        exchange.check_length()
+        with self._counted(rule):
+            metadata = _metadata(exchange)
+            timeout = self._settings.deadline.total_seconds()
+            if exchange.has_body:
+                await self._access.check(rule, metadata, timeout=timeout)
             try:
-                await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not answer.done():
-                    raise ClientGone
-                response, trailers = answer.result()
-            finally:
-                call.cancel()
-                for task in (answer, gone):
-                    task.cancel()
-                await asyncio.gather(answer, gone, return_exceptions=True)
+                if rule.streams:
+                    await self._stream(exchange, rule, values, metadata)
+                else:
+                    await self._unary(exchange, rule, values, metadata)
+            except (InvalidInput, HttpError):
+                await self._access.check(rule, metadata, timeout=timeout)
+                raise
+            except grpc.aio.AioRpcError as error:
+                if error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
+                    self._access.forget(rule, metadata)
+                raise
+
+    async def _unary(self, exchange: Exchange, rule: Rule, values: Mapping[str, str], metadata: Metadata) -> None:
+        deadline = _deadline(exchange, self._settings) or self._settings.deadline.total_seconds()
+        end = time.monotonic() + deadline
+        request = await self._request(exchange, rule, values, timeout=deadline)
+        call = self._callable(rule)(request, timeout=max(0.0, end - time.monotonic()), metadata=metadata)
+        try:
+            data, trailers = await _unless_gone(exchange, _answer(call))
+        finally:
+            call.cancel()
         headers = _position_headers(exchange, trailers)
-        location = location_of(rule, response)
-        if location is not None:
-            headers["location"] = location
+        answer = await _unless_gone(
+            exchange, self._translator.answer(rule, data, timeout=max(0.0, end - time.monotonic()))
+        )
+        if answer.location is not None:
+            headers["location"] = answer.location
         if rule.success == 204:
             await exchange.respond(204, headers=headers)
         else:
-            await exchange.respond(rule.success, dumps(json_of(response, rule.response_body)), headers=headers)
+            await exchange.respond(rule.success, answer.body, headers=headers)
 
-    async def _stream(self, exchange: Exchange, rule: Rule, message: Message, encoder: Encoder) -> None:
+    async def _stream(self, exchange: Exchange, rule: Rule, values: Mapping[str, str], metadata: Metadata) -> None:
         if self._draining:
-            raise Unavailable("this gateway is going away; call another one", reason="GATEWAY_DRAINING")
-        if len(self._streams) >= self._settings.max_streams:
-            raise _busy("streams", self._settings.max_streams)
-        call = self._callable(rule)(message, timeout=_deadline(exchange, self._settings), metadata=_metadata(exchange))
-        stream = _Stream(exchange, call, encoder, self._settings, self._server)
+            raise _draining()
+        encoder = choose_encoder(rule, exchange.header("accept"))
+        deadline = _deadline(exchange, self._settings)
+        request = await self._request(exchange, rule, values, timeout=self._settings.deadline.total_seconds())
+        call = self._callable(rule)(request, timeout=deadline, metadata=metadata)
+        encode = partial(self._translator.event, rule, encoder, timeout=self._settings.deadline.total_seconds())
+        stream = _Stream(exchange, call, encoder=encoder, encode=encode, settings=self._settings, server=self._server)
         self._streams.add(stream)
         try:
             await stream.run()
         finally:
             self._streams.discard(stream)
 
+    async def _request(self, exchange: Exchange, rule: Rule, values: Mapping[str, str], *, timeout: float) -> bytes:
+        async with self._room(exchange):
+            body = await exchange.body()
+            _check_content_type(exchange, rule, body)
+            received = Received(
+                path=unescape(values),
+                query=exchange.query,
+                body=body,
+                last_event_id=exchange.single("last-event-id") if rule.streams else "",
+                request_id=self._ids.new_id(),
+            )
+            return await _unless_gone(exchange, self._translator.request(rule, received, timeout=timeout))
+
+    @asynccontextmanager
+    async def _room(self, exchange: Exchange) -> AsyncIterator[None]:
+        """Wait for a place among those who send a large body, which are few because all of them are in memory."""
+        if exchange.length is not None and exchange.length <= _SMALL_BODY_BYTES:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._settings.read_timeout.total_seconds()):
+                await self._large_bodies.acquire()
+        except TimeoutError as error:
+            raise _busy("large bodies", self._settings.max_large_bodies) from error
+        try:
+            yield
+        finally:
+            self._large_bodies.release()
+
     def _callable(self, rule: Rule) -> Any:
         found = self._callables.get(rule.rpc)
         if found is None:
             make = self._channel.unary_stream if rule.streams else self._channel.unary_unary
-            found = make(
-                rule.rpc,
-                request_serializer=rule.request.SerializeToString,
-                response_deserializer=rule.response.FromString,
-            )
+            found = make(rule.rpc)  # without serializers: `Translator` has made bytes
             self._callables[rule.rpc] = found
         return found
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        if self._unary_calls >= self._settings.max_calls:
-            raise _busy("calls", self._settings.max_calls)
-        self._unary_calls += 1
+    def _counted(self, rule: Rule) -> Iterator[None]:
+        what = "streams" if rule.streams else "calls"
+        limit = self._settings.max_streams if rule.streams else self._settings.max_calls
+        if self._open[what] >= limit:
+            raise _busy(what, limit)
+        self._open[what] += 1
         try:
             yield
         finally:
-            self._unary_calls -= 1
+            self._open[what] -= 1
 
 
 class _Stream:
     """One open stream: a reader of the call, which writes; a watcher of the client; a sender of comments."""
 
-    def __init__(self, exchange: Exchange, call: Any, encoder: Encoder, settings: GatewaySettings, server: str) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        call: Any,
+        *,
+        encoder: Encoder,
+        encode: Callable[[bytes], Awaitable[bytes]],
+        settings: GatewaySettings,
+        server: str,
+    ) -> None:
         self._exchange = exchange
         self._call = call
         self._encoder = encoder
+        self._encode = encode
         self._settings = settings
         self._server = server
         self._ended_by: Exception | None = None
@@ -190,7 +249,7 @@ class _Stream:
         await self._exchange.start(200, headers)
         helpers.append(asyncio.create_task(self._keep_alive(), name="keep-alive"))
 
-    def _raise_for(self, first: asyncio.Future[Message | None]) -> None:
+    def _raise_for(self, first: asyncio.Future[bytes | None]) -> None:
         if first.cancelled():
             raise self._ended_by or ClientGone
         error = first.exception()
@@ -198,13 +257,13 @@ class _Stream:
             raise error
 
     async def _pump(
-        self, first: asyncio.Future[Message | None], message: Message | None, messages: AsyncIterator[Message]
+        self, first: asyncio.Future[bytes | None], message: bytes | None, messages: AsyncIterator[bytes]
     ) -> None:
         try:
             if not first.done():
                 message = await first
             while message is not None:
-                await self._write(self._encoder.message(message))
+                await self._write(await self._encode(message))
                 message = await _next(messages)
             await self._exchange.finish(self._encoder.end() or b"")
         except grpc.aio.AioRpcError as error:
@@ -252,19 +311,38 @@ class _Stream:
             await asyncio.sleep(min(idle, stall) / 4)
 
 
-async def _answer(call: Any) -> tuple[Message, Any]:
+async def _unless_gone(exchange: Exchange, work: Coroutine[Any, Any, T]) -> T:
+    """Do something; cancel it when the client closes the connection. Only after the body was read.
+
+    Raises:
+        ClientGone: it did.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.create_task(exchange.wait_gone(), name="wait-gone")
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _answer(call: Any) -> tuple[bytes, Any]:
     response = await call
     return response, await call.trailing_metadata()
 
 
-async def _next(messages: AsyncIterator[Message]) -> Message | None:
+async def _next(messages: AsyncIterator[bytes]) -> bytes | None:
     try:
         return await anext(messages)
     except StopAsyncIteration:
         return None
 
 
-def _metadata(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+def _metadata(exchange: Exchange) -> Metadata:
     metadata = [("x-request-id", exchange.request_id)]
     authorization = exchange.single("authorization")
     if authorization:
@@ -309,6 +387,10 @@ def _check_content_type(exchange: Exchange, rule: Rule, body: bytes) -> None:
     if rule.body and (name != "application/json" or charset not in ([], ["utf-8"])):
         shown = exchange.header("content-type") or "none"
         raise _unsupported(f"the body must be application/json in UTF-8; its content-type is {shown}")
+
+
+def _draining() -> Unavailable:
+    return Unavailable("this gateway is shutting down; call or resume at another one", reason="GATEWAY_DRAINING")
 
 
 def _unsupported(message: str) -> HttpError:

@@ -1,27 +1,26 @@
-"""OpenAPI 3.1 from the same rules that requests are routed by. Pure."""
+"""OpenAPI 3.1 from the same rules that requests are routed by, and from the comments of the protos. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-
+from sluiceway.foundation.rpc.fields import behaviors_of
+from sluiceway.gateway.descriptions import MethodText, json_name, method_text, service_text
 from sluiceway.gateway.errors import HTTP_CODES
 from sluiceway.gateway.routes import Rule, field_of
+from sluiceway.gateway.schemas import Json, Schemas, is_one_value
 
 __all__ = ["openapi_of"]
 
-Json = dict[str, Any]
-
 _ERROR: Json = {
     "type": "object",
+    "description": "What went wrong. The same object for every failure.",
     "required": ["error"],
     "properties": {
         "error": {
             "type": "object",
-            "required": ["code", "status", "message"],
+            "required": ["code", "status", "message", "details"],
             "properties": {
                 "code": {"type": "integer", "description": "The HTTP status."},
                 "status": {
@@ -29,13 +28,15 @@ _ERROR: Json = {
                     "description": "The gRPC code.",
                     "enum": [name for name in HTTP_CODES if name != "OK"],
                 },
-                "message": {"type": "string", "description": "For people."},
+                "message": {"type": "string", "description": "A sentence for people."},
                 "details": {
                     "type": "array",
+                    "description": "Details for programs: `google.rpc.ErrorInfo` with a stable `reason`, and where it "
+                    "applies `google.rpc.BadRequest` with all invalid fields, and others of `google.rpc`.",
                     "items": {
                         "type": "object",
                         "required": ["@type"],
-                        "properties": {"@type": {"type": "string"}},
+                        "properties": {"@type": {"type": "string", "description": "The type of the detail."}},
                         "additionalProperties": True,
                     },
                 },
@@ -43,30 +44,37 @@ _ERROR: Json = {
         }
     },
 }
-
-_KNOWN: dict[str, Json] = {
-    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
-    "google.protobuf.Duration": {
-        "type": "string",
-        "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$",
-        "description": "Seconds, such as `90s` or `1.5s`.",
-    },
-    "google.protobuf.FieldMask": {"type": "string", "description": "Names of fields, with commas between them."},
-    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
-    "google.protobuf.Value": {},
-    "google.protobuf.ListValue": {"type": "array", "items": {}},
-    "google.protobuf.Empty": {"type": "object"},
-    "google.protobuf.Any": {"type": "object", "additionalProperties": True},
-    "google.protobuf.BoolValue": {"type": ["boolean", "null"]},
-    "google.protobuf.StringValue": {"type": ["string", "null"]},
-    "google.protobuf.BytesValue": {"type": ["string", "null"], "contentEncoding": "base64"},
-    "google.protobuf.Int32Value": {"type": ["integer", "null"], "format": "int32"},
-    "google.protobuf.UInt32Value": {"type": ["integer", "null"], "format": "int64"},
-    "google.protobuf.Int64Value": {"type": ["string", "null"], "format": "int64"},
-    "google.protobuf.UInt64Value": {"type": ["string", "null"], "format": "uint64"},
-    "google.protobuf.FloatValue": {"type": ["number", "null"], "format": "float"},
-    "google.protobuf.DoubleValue": {"type": ["number", "null"], "format": "double"},
+_RETRY_AFTER: Json = {
+    "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}}
 }
+
+_ERROR_CONTENT: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+
+# What every operation may answer, whatever it does, by HTTP status: name, description, headers.
+_COMMON: dict[int, tuple[str, str, Json]] = {
+    400: ("BadRequest", "The request is invalid (all invalid fields are listed), or not possible now.", {}),
+    401: (
+        "Unauthenticated",
+        "There is no valid token.",
+        {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+    ),
+    403: ("PermissionDenied", "The token does not allow this.", {}),
+    406: ("NotAcceptable", "None of the accepted media types is offered.", {}),
+    413: ("TooLarge", "The body is too large.", {}),
+    415: ("UnsupportedMediaType", "The body is not `application/json` in UTF-8.", {}),
+    429: ("Exhausted", "There are too many calls at the same time, or another limit was reached.", _RETRY_AFTER),
+    500: ("Internal", "An error of the server. Its log has the cause under the given incident.", {}),
+    503: ("Unavailable", "The server, or something that it needs, cannot be reached.", _RETRY_AFTER),
+    504: ("DeadlineExceeded", "The call did not end in time. It may have had an effect.", {}),
+}
+_OTHER = "Any other failure."
+_BEARER = "A token of a user: `Authorization: Bearer TOKEN`."
+_API = (
+    "JSON over HTTP for each method of the gRPC API.\n\n"
+    "Messages are in protobuf's JSON mapping: names are in lowerCamelCase, 64-bit integers are strings, bytes are "
+    "base64, times are RFC 3339, durations are seconds such as `90s`. Unknown fields are refused.\n\n"
+    "Every failure is an `Error` object with the HTTP status of its gRPC code."
+)
 
 
 def openapi_of(rules: Iterable[Rule], *, version: str) -> Json:
@@ -76,197 +84,163 @@ def openapi_of(rules: Iterable[Rule], *, version: str) -> Json:
         rules: those that the server offers.
         version: of the installation.
     """
-    schemas: Json = {"Error": _ERROR}
+    schemas = Schemas({"Error": _ERROR})
     paths: Json = {}
-    tags: set[str] = set()
+    tags: dict[str, str] = {}
     for rule in rules:
-        tag = _service(rule)
-        tags.add(tag)
+        tags[_service(rule)] = service_text(rule.rpc)
         operations = paths.setdefault(_path(rule), {})
-        operations[rule.http_method.lower()] = _operation(rule, tag, schemas)
+        operations[rule.http_method.lower()] = _operation(rule, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Sluiceway",
-            "version": version,
-            "description": "JSON over HTTP for each gRPC method. Fields at their default are left out of answers; "
-            "64-bit integers are strings.",
-        },
+        "info": {"title": "Sluiceway", "version": version, "description": _API},
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in sorted(tags)],
+        "tags": [{"name": tag, "description": text} for tag, text in sorted(tags.items())],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": dict(sorted(schemas.items())),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": dict(sorted(schemas.components.items())),
+            "responses": {name: _failure(text, headers) for name, text, headers in _COMMON.values()},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": _BEARER}},
         },
     }
 
 
-def _operation(rule: Rule, tag: str, schemas: Json) -> Json:
-    name = rule.rpc.rpartition("/")[2]
+def _operation(rule: Rule, schemas: Schemas) -> Json:
+    text = method_text(rule.rpc)
+    needs = f"Needs the scope `{rule.scope}`." if rule.scope else ""
     operation: Json = {
-        "operationId": f"{tag}_{name}",
-        "summary": _sentence(name),
-        "tags": [tag],
+        "operationId": f"{_service(rule)}_{_method(rule)}",
+        "summary": text.summary,
+        "description": "\n\n".join(part for part in (text.description, needs) if part),
+        "tags": [_service(rule)],
         "security": [] if rule.public else [{"token": []}],
         "parameters": [*_path_parameters(rule, schemas), *_query_parameters(rule, schemas)],
-        "responses": {
-            str(rule.success): _answer(rule, schemas),
-            "default": {
-                "description": "What went wrong.",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            },
-        },
+        "responses": {str(rule.success): _answer(rule, schemas), **_failures(rule, text)},
     }
-    if rule.scope:
-        operation["description"] = f"Needs the scope `{rule.scope}`."
     if rule.streams and rule.request_resume:
         operation["parameters"].append(
             {
                 "name": "Last-Event-ID",
                 "in": "header",
-                "description": "Where to resume: the id of the last event that was seen.",
+                "description": "The id of the last event that the client has seen. The stream resumes after it.",
                 "schema": {"type": "string"},
             }
         )
     if rule.body:
-        operation["requestBody"] = {
-            "required": rule.body != "*",
-            "content": {"application/json": {"schema": _body_schema(rule, schemas)}},
-        }
+        operation["requestBody"] = _body(rule, schemas)
     return operation
 
 
-def _answer(rule: Rule, schemas: Json) -> Json:
-    descriptor = rule.answers
+def _failures(rule: Rule, text: MethodText) -> Json:
+    told: dict[int, list[str]] = {}
+    for grpc_code, when in text.errors.items():
+        told.setdefault(HTTP_CODES[grpc_code], []).append(f"- `{grpc_code}`: {when}")
+    codes = {*told, 400, 429, 500, 503, 504}
+    codes |= set() if rule.public else {401, 403}
+    codes |= {406} if rule.streams else set()
+    codes |= {413, 415} if rule.body else set()
+    failures: Json = {}
+    for code in sorted(codes):
+        name, common, headers = _COMMON.get(code) or ("", "", {})
+        if code not in told:
+            failures[str(code)] = {"$ref": f"#/components/responses/{name}"}
+            continue
+        lines = [common, "", *told[code]] if common else told[code]
+        failures[str(code)] = _failure("\n".join(lines), headers)
+    return {**failures, "default": _failure(_OTHER, {})}
+
+
+def _failure(text: str, headers: Json) -> Json:
+    return {"description": text, **({"headers": headers} if headers else {}), "content": _ERROR_CONTENT}
+
+
+def _answer(rule: Rule, schemas: Schemas) -> Json:
+    message = rule.answers
     if rule.success == 204:
-        return {"description": "Done; there is nothing to say."}
+        return {"description": "Done. The answer has no body."}
     if rule.streams:
-        schema = _message_ref(descriptor, schemas)
+        schema = schemas.reference(message)
         content: Json = {
             "text/event-stream": {"schema": {"type": "string"}, "x-sluiceway-event": schema},
             "application/x-ndjson": {"schema": schema},
         }
         if rule.response_raw:
             content["text/plain"] = {"schema": {"type": "string"}}
-        return {"description": "A stream.", "content": content}
-    schema = (
-        _field_schema(descriptor.fields_by_name[rule.response_body], schemas)
-        if rule.response_body
-        else _message_ref(descriptor, schemas)
-    )
-    answer: Json = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
+        return {"description": "A stream of messages.", "content": content}
+    if rule.response_body:
+        schema = schemas.field(message.fields_by_name[rule.response_body])
+    else:
+        schema = schemas.reference(message)
+    answer: Json = {
+        "description": schema.get("description", "The answer."),
+        "content": {"application/json": {"schema": schema}},
+    }
     if rule.location:
-        answer["headers"] = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
+        answer["headers"] = {"Location": {"description": "The path of the resource.", "schema": {"type": "string"}}}
     return answer
 
 
-def _body_schema(rule: Rule, schemas: Json) -> Json:
-    descriptor = rule.takes
-    if rule.body != "*":
-        return _field_schema(descriptor.fields_by_name[rule.body], schemas)
-    if not rule.template.variables:
-        return _message_ref(descriptor, schemas)
+def _body(rule: Rule, schemas: Schemas) -> Json:
     # What is in the path is not asked for again.
-    schema = _message_schema(descriptor, schemas)
-    for variable in rule.template.variables:
-        field = field_of(descriptor, variable)
-        if field is not None and "." not in variable:
-            schema["properties"].pop(field.json_name, None)
-    return schema
+    in_path = [variable.rpartition(".")[2] for variable in rule.template.variables]
+    message = rule.takes if rule.body == "*" else rule.takes.fields_by_name[rule.body].message_type
+    assert message is not None, f"{rule.rpc}: a body is an object"  # noqa: S101 - parse_json refuses all else
+    whole = schemas.message(message, in_path)
+    if "update_mask" in rule.takes.fields_by_name:
+        # An update may have a part of its resource (AIP-134).
+        whole.pop("required", None)
+        schema, required = whole, True
+    else:
+        schema, required = whole if in_path else schemas.reference(message), "required" in whole
+    example = schemas.example(message, in_path)
+    return {"required": required, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
-def _path_parameters(rule: Rule, schemas: Json) -> list[Json]:
+def _path_parameters(rule: Rule, schemas: Schemas) -> list[Json]:
     found: list[Json] = []
     for variable in rule.template.variables:
         field = field_of(rule.takes, variable)
         if field is not None:
-            found.append({"name": variable, "in": "path", "required": True, "schema": _value_schema(field, schemas)})
+            schema = schemas.field(field)
+            found.append(_parameter(_label(variable), "path", schema) | {"required": True})
     return found
 
 
-def _query_parameters(rule: Rule, schemas: Json) -> list[Json]:
+def _query_parameters(rule: Rule, schemas: Schemas) -> list[Json]:
     if rule.body == "*":
         return []
     found: list[Json] = []
     for field in rule.takes.fields:
         if field.name == rule.body or any(v.split(".")[0] == field.name for v in rule.template.variables):
             continue
-        if field.message_type is not None and field.message_type.full_name not in _KNOWN:
+        if field.message_type is not None and not is_one_value(field.message_type):
             continue
-        parameter: Json = {"name": field.json_name, "in": "query", "schema": _field_schema(field, schemas)}
+        parameter = _parameter(field.json_name, "query", schemas.field(field))
+        if "REQUIRED" in behaviors_of(field):
+            parameter["required"] = True
         if field.is_repeated:
             parameter["style"], parameter["explode"] = "form", True
         found.append(parameter)
     return found
 
 
-def _message_ref(descriptor: Descriptor, schemas: Json) -> Json:
-    known = _KNOWN.get(descriptor.full_name)
-    if known is not None:
-        return dict(known)
-    name = _schema_name(descriptor.full_name)
-    if name not in schemas:
-        schemas[name] = {}  # a message may hold itself
-        schemas[name] = _message_schema(descriptor, schemas)
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _message_schema(descriptor: Descriptor, schemas: Json) -> Json:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {field.json_name: _field_schema(field, schemas) for field in descriptor.fields},
-    }
-
-
-def _field_schema(field: FieldDescriptor, schemas: Json) -> Json:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        of = field.message_type.fields_by_name["value"]
-        return {"type": "object", "additionalProperties": _value_schema(of, schemas)}
-    value = _value_schema(field, schemas)
-    return {"type": "array", "items": value} if field.is_repeated else value
-
-
-def _value_schema(field: FieldDescriptor, schemas: Json) -> Json:
-    if field.message_type is not None:
-        return _message_ref(field.message_type, schemas)
-    if field.enum_type is not None:
-        return _enum_ref(field.enum_type, schemas)
-    match field.cpp_type:
-        case FieldDescriptor.CPPTYPE_BOOL:
-            return {"type": "boolean"}
-        case FieldDescriptor.CPPTYPE_INT32 | FieldDescriptor.CPPTYPE_UINT32:
-            return {"type": "integer", "format": "int32"}
-        case FieldDescriptor.CPPTYPE_INT64:
-            return {"type": "string", "format": "int64"}
-        case FieldDescriptor.CPPTYPE_UINT64:
-            return {"type": "string", "format": "uint64"}
-        case FieldDescriptor.CPPTYPE_FLOAT | FieldDescriptor.CPPTYPE_DOUBLE:
-            return {"type": "number", "format": "double"}
-    if field.type == FieldDescriptor.TYPE_BYTES:
-        return {"type": "string", "contentEncoding": "base64"}
-    return {"type": "string"}
-
-
-def _enum_ref(enum: EnumDescriptor, schemas: Json) -> Json:
-    name = _schema_name(enum.full_name)
-    schemas.setdefault(name, {"type": "string", "enum": [value.name for value in enum.values]})
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _schema_name(full_name: str) -> str:
-    return full_name.removeprefix("sluiceway.api.")
+def _parameter(name: str, place: str, schema: Json) -> Json:
+    text = schema.pop("description", "")
+    return {"name": name, "in": place, **({"description": text} if text else {}), "schema": schema}
 
 
 def _path(rule: Rule) -> str:
-    return re.sub(r"\{([^}=]*)=[^}]*\}", r"{\1}", rule.template.text)
+    return re.sub(r"\{([^}=]*)(?:=[^}]*)?\}", lambda found: f"{{{_label(found.group(1))}}}", rule.template.text)
+
+
+def _label(variable: str) -> str:
+    """Name a variable of a path as JSON names fields: `project.id` is `projectId`."""
+    return json_name(variable.replace(".", "_"))
 
 
 def _service(rule: Rule) -> str:
     return rule.rpc[1:].partition("/")[0].rpartition(".")[2]
 
 
-def _sentence(name: str) -> str:
-    words = re.findall(r"[A-Z][a-z0-9]*", name)
-    return " ".join([words[0], *(word.lower() for word in words[1:])]) if words else name
+def _method(rule: Rule) -> str:
+    return rule.rpc.rpartition("/")[2]

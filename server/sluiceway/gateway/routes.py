@@ -7,8 +7,9 @@ Everything that the gateway knows of an RPC is here, read from `google.api.http`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from google.api import annotations_pb2, http_pb2  # type: ignore[import-untyped]  # ships no types
@@ -99,6 +100,10 @@ class Rule:
     response_resume: str
     response_raw: str
 
+    def __reduce__(self) -> tuple[Callable[..., Rule], tuple[str, str, str]]:
+        """Pickle it by name: its classes of messages cannot be pickled."""
+        return _rule_named, (self.rpc, self.http_method, self.template.text)
+
     @property
     def takes(self) -> Descriptor:
         """The descriptor of its requests."""
@@ -127,6 +132,12 @@ def rules_of(services: Iterable[str] = HTTP_SERVICES) -> tuple[Rule, ...]:
             binding = options.Extensions[_HTTP]
             rules += [_rule(method, one) for one in (binding, *binding.additional_bindings)]
     return tuple(rules)
+
+
+@cache
+def _rule_named(rpc: str, http_method: str, template: str) -> Rule:
+    of_service = rules_of([rpc[1:].partition("/")[0]])
+    return next(r for r in of_service if (r.rpc, r.http_method, r.template.text) == (rpc, http_method, template))
 
 
 def field_of(message: Descriptor, path: str) -> FieldDescriptor | None:

@@ -55,8 +55,8 @@ async def serve_gateway(
     taken = bind(http)
     port: int = taken.getsockname()[1]
     channel = open_channel(server, deadline=chosen.deadline)
+    app = GatewayApp(channel, server=server, settings=chosen, mounts=mounts)
     try:
-        app = GatewayApp(channel, server=server, settings=chosen, mounts=mounts)
         listener = HttpListener(app, taken, chosen, grace_seconds=max(1, round(grace.total_seconds())))
         taken.listen(2048)
         async with asyncio.TaskGroup() as group:
@@ -71,4 +71,5 @@ async def serve_gateway(
             waiting.cancel()
     finally:
         taken.close()
+        await app.close()
         await channel.close()

@@ -17,6 +17,9 @@ class GatewaySettings:
     Attributes:
         max_body_bytes: of a request; larger ones are 413. Raise it for runs of very many tasks, up to gRPC's 16 MiB.
         max_header_bytes: of a request's line and headers together; larger ones are 431.
+        max_large_bodies: bodies of more than 64 KiB, or of unknown length, that are read and translated at a time;
+            others wait. They may take `max_body_bytes` each.
+        max_workers: processes that translate large messages. Each takes a processor and up to 1 GiB for a while.
         max_calls: unary calls at a time; more are 429. Lower it when the gateway's memory is small.
         max_streams: streams at a time; more are 429.
         deadline: of a unary call that asks for none.
@@ -32,6 +35,8 @@ class GatewaySettings:
 
     max_body_bytes: int = 8 * _MIB
     max_header_bytes: int = 32 * 1024
+    max_large_bodies: int = 16
+    max_workers: int = 2
     max_calls: int = 1024
     max_streams: int = 4096
     deadline: timedelta = timedelta(seconds=30)

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from sluiceway.foundation.errors import InvalidInput, Violation
 
-__all__ = ["PathTemplate", "RouteTable"]
+__all__ = ["PathTemplate", "RouteTable", "unescape"]
 
 R = TypeVar("R")
 
@@ -94,10 +94,11 @@ class PathTemplate:
             InvalidInput: it matches, but an escape is not UTF-8.
         """
         parts, verb = _split(path)
-        return self.match_parts(parts) if verb == self.verb else None
+        values = self.match_parts(parts) if verb == self.verb else None
+        return None if values is None else unescape(values)
 
     def match_parts(self, parts: tuple[str, ...]) -> Mapping[str, str] | None:
-        """Match the segments of a path whose verb is known to be ours. See `match`."""
+        """Match the segments of a path whose verb is known to be ours; answers the variables' values as they came."""
         count = len(self.segments)
         rest = isinstance(self.segments[-1], _Rest)
         if len(parts) < count if rest else len(parts) != count:
@@ -106,17 +107,17 @@ class PathTemplate:
         for segment, part in zip(self.segments, parts, strict=False):
             match segment:
                 case _Literal():
-                    if segment.text != part and segment.text != _unescape(part, segment.text):
+                    if segment.text != part and segment.text.encode() != unquote_to_bytes(part):
                         return None
                 case _One():
                     if not part:
                         return None
                     if segment.variable is not None:
-                        values[segment.variable] = _unescape(part, segment.variable)
+                        values[segment.variable] = part
                 case _Rest():
                     left = "/".join(parts[count - 1 :])
                     if segment.variable is not None:
-                        values[segment.variable] = _unescape(left, segment.variable)
+                        values[segment.variable] = left
         return values
 
     def shape(self) -> str:
@@ -156,8 +157,8 @@ class RouteTable(Generic[R]):
         """Find where a request leads.
 
         Returns:
-            What the route leads to with the values of its variables; else the methods that the path has, none when
-            there is no such path.
+            What the route leads to with the values of its variables, for `unescape`; else the methods that the path
+            has, none when there is no such path.
         """
         parts, verb = _split(path)
         allowed: set[str] = set()
@@ -195,10 +196,19 @@ def _split(path: str) -> tuple[tuple[str, ...], str]:
     return tuple(parts), verb
 
 
-def _unescape(part: str, field: str) -> str:
-    if "%" not in part:
-        return part
-    try:
-        return unquote_to_bytes(part).decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput([Violation(field, "the path's escapes are not UTF-8")]) from error
+def unescape(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Undo the percent escapes of a path's values.
+
+    Raises:
+        InvalidInput: an escape is not UTF-8.
+    """
+    found: dict[str, str] = {}
+    faults: list[Violation] = []
+    for variable, text in values.items():
+        try:
+            found[variable] = unquote_to_bytes(text).decode() if "%" in text else text
+        except UnicodeDecodeError:
+            faults.append(Violation(variable, "the path's escapes are not UTF-8"))
+    if faults:
+        raise InvalidInput(faults)
+    return found

@@ -27,6 +27,7 @@ __all__ = ["json_of", "location_of", "parse_json", "request_of", "resume_from"]
 _MAX_QUERY_PAIRS = 1000
 _MAX_VIOLATIONS = 100
 _MAX_DEPTH = 100
+_SHOWN_CHARACTERS = 300
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 _NUMBERS = {
@@ -146,10 +147,16 @@ def resume_from(rule: Rule, message: Message, last_event_id: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"{_short(name)!r} is there twice in one object")
+            seen.add(name)
     return found
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _no_constant(name: str) -> Any:
@@ -216,12 +223,16 @@ def _check_field(value: Any, field: FieldDescriptor, path: str, violations: list
             violations.append(Violation(path, f"must be an object, not {_kind(value)}"))
             return
         for key, item in value.items():
+            if len(violations) >= _MAX_VIOLATIONS:
+                return
             _check_value(item, of, f"{path}[{key}]", violations, depth)
     elif field.is_repeated:
         if not isinstance(value, list):
             violations.append(Violation(path, f"must be a list, not {_kind(value)}"))
             return
         for number, item in enumerate(value):
+            if len(violations) >= _MAX_VIOLATIONS:
+                return
             _check_value(item, field, f"{path}[{number}]", violations, depth)
     else:
         _check_value(value, field, path, violations, depth)
@@ -267,6 +278,8 @@ def _find_faults(
                 _find_faults(item, field.message_type, here if number is None else f"{here}[{number}]", violations)
         elif field.is_repeated:
             for number, item in enumerate(value):
+                if len(violations) >= _MAX_VIOLATIONS:
+                    break
                 _try_value({name: [item]}, descriptor, f"{here}[{number}]", violations)
         else:
             _try_value({name: value}, descriptor, here, violations)
@@ -280,7 +293,8 @@ def _try_value(content: dict[str, Any], descriptor: Descriptor, path: str, viola
 
 
 def _plain_words(error: Exception) -> str:
-    text = re.sub(r"^(Failed to parse \S+ field: )+", "", str(error))
+    # The message may quote all of a value, and the patterns below take time that grows faster than its length.
+    text = re.sub(r"^(Failed to parse \S+ field: )+", "", _short(str(error)))
     text = re.sub(r" at [A-Za-z0-9_.\[\]]+\.*$", "", text).rstrip(".")
     # What Python says of `int("x")` and `float("x")` inside the JSON mapping.
     text = re.sub(r"^invalid literal for int\(\) with base 10: (.*)$", r"\1 is not a whole number", text)

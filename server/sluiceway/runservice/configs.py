@@ -13,6 +13,7 @@ from datetime import timedelta
 from sluiceway.datamanager.caches import WEIGHT_OF_KEY, Lru, weight_of_message
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import DataLoss, Exhausted, Unavailable
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.ports import ObjectBodies
 from sluiceway.runservice.records import RUN_CONFIG
@@ -29,7 +30,7 @@ class RunConfigs:
 
     def __init__(self, db: Database, bodies: ObjectBodies | None, *, inline_bytes: int, prefix: str = "") -> None:
         self._db = db
-        self._folder = f"{prefix}/run-config/" if prefix else "run-config/"
+        self._folder = f"{prefix}/{Folder.RUN_CONFIG}/" if prefix else f"{Folder.RUN_CONFIG}/"
         self._bodies = bodies
         self._inline_bytes = inline_bytes
         self._kept: Lru[str, pb.RunConfig] = Lru(KEPT_BYTES)

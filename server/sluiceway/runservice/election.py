@@ -1,15 +1,16 @@
 """The election of the placer: one server makes the decisions that are global (run-model.md, "How it runs").
 
-It is the one that the record `placer` names, with its term. Each of its transactions looks at that record, in the log's
-order: a paused placer that wakes finds another term there and decides nothing. It gives a sign of life by writing the
-record; a server that sees none for `placer_timeout` by its own clock takes over with the next term. No clock is
-compared with another one. With its signs of life the placer also opens a new epoch for assignments (`holding`).
+The record `placer` names it, with its term. Each of its transactions reads that record, in the log's order: a paused
+placer that wakes finds another term there and decides nothing. It is alive as long as it renews a lease in etcd
+(`ports.ServerPresence`); a server that finds the lease gone takes over with the next term. The lease is a hint only,
+the term decides. The placer also opens a new epoch for assignments (`holding`).
+
+The record changes with the placer and with the hold only, so an idle installation commits nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice import holding
-from sluiceway.runservice.ports import EngineSettings
+from sluiceway.runservice.ports import EngineSettings, ServerPresence
 from sluiceway.runservice.records import PLACER, PLACER_ID
 
 __all__ = ["Election", "Listener"]
@@ -41,14 +42,6 @@ class Listener(Protocol):
         """This server is the placer, and assignments may be made from now on."""
 
 
-@dataclass(slots=True)
-class _Sighting:
-    """The last sign of life of the placer, and when this server saw it, by its own clock."""
-
-    sign: tuple[str, int, int]
-    at: float
-
-
 class Election:
     """See the module.
 
@@ -56,13 +49,21 @@ class Election:
         term: of this server as the placer, as far as it knows; None: another one is.
     """
 
-    def __init__(self, db: Database, clock: Clock, *, settings: EngineSettings, listener: Listener) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        settings: EngineSettings,
+        servers: ServerPresence,
+        listener: Listener,
+    ) -> None:
         self._db = db
         self._clock = clock
+        self._servers = servers
         self._settings = settings
         self._listener = listener
         self.term: int | None = None
-        self._sighting: _Sighting | None = None
         self._closed_since: tuple[int, float] | None = None
 
     def leads(self, view: View) -> bool:
@@ -77,25 +78,23 @@ class Election:
                 await self.stand()
             except SluicewayError as error:
                 _log.warning("placer_election_failed", error=str(error), code=error.code)
-            await asyncio.sleep(self._settings.placer_beat.total_seconds())
+            await asyncio.sleep(self._settings.placer_interval.total_seconds())
 
     async def stand(self) -> None:
-        """Give a sign of life as the placer, or take over from one that gives none. Once; `run` repeats it."""
+        """Show that this server is alive, and take over from a placer that is not. Once; `run` repeats it."""
+        await self._servers.renew()
         record = await self._db.read(lambda view: view.get(PLACER, PLACER_ID))
-        if record is not None and record.server_id == self._settings.server_id and record.term == self.term:
-            await self._beat()
+        is_named = record is not None and record.server_id == self._settings.server_id
+        if record is not None and is_named and record.term == self.term:
+            if record.open_epoch != self._db.epoch:
+                await self._advance_hold()
             return
         if self.term is not None:
             _log.warning("placer_lost", term=self.term)
             self.term = None
-        if record is not None and record.server_id:
-            sign = (record.server_id, record.term, record.beat)
-            now = self._clock.monotonic()
-            if self._sighting is None or self._sighting.sign != sign:
-                self._sighting = _Sighting(sign, now)
-                return
-            if now - self._sighting.at < self._settings.placer_timeout.total_seconds():
-                return
+        # A record that names this server with a term that it does not know is of a term that it lost with its database.
+        if record is not None and record.server_id and not is_named and await self._servers.is_live(record.server_id):
+            return
         await self._take_over(record)
 
     async def _take_over(self, seen: pb.PlacerRecord | None) -> None:
@@ -107,7 +106,7 @@ class Election:
             taken = pb.PlacerRecord()
             if record is not None:
                 taken.CopyFrom(record)
-            taken.server_id, taken.term, taken.beat = self._settings.server_id, term, 1
+            taken.server_id, taken.term = self._settings.server_id, term
             self._advance(view, taken)
             return Decision(taken, [Put(PLACER, PLACER_ID, taken)])
 
@@ -118,16 +117,15 @@ class Election:
             await self._tell_of_hold(seen, taken)
             await self._listener.elected()
 
-    async def _beat(self) -> None:
+    async def _advance_hold(self) -> None:
         def function(view: View) -> Decision[tuple[pb.PlacerRecord, pb.PlacerRecord] | None]:
             record = view.get(PLACER, PLACER_ID)
             if record is None or not self.leads(view):
                 return Decision(None)
-            beat = pb.PlacerRecord()
-            beat.CopyFrom(record)
-            beat.beat += 1
-            self._advance(view, beat)
-            return Decision((record, beat), [Put(PLACER, PLACER_ID, beat)])
+            changed = pb.PlacerRecord()
+            changed.CopyFrom(record)
+            self._advance(view, changed)
+            return Decision((record, changed), [Put(PLACER, PLACER_ID, changed)] if changed != record else [])
 
         moved = (await self._db.transact(function)).value
         if moved is not None:
@@ -158,9 +156,11 @@ class Election:
 
     async def resign(self) -> None:
         """Leave the place at once, so that another need not wait. Takes two seconds at most; may be called twice."""
-        if self.term is None:
-            return
+        if self.term is not None:
+            await self._resign()
+        await self._servers.leave()
 
+    async def _resign(self) -> None:
         def function(view: View) -> Decision[None]:
             record = view.get(PLACER, PLACER_ID)
             if record is None or not self.leads(view):
@@ -175,6 +175,6 @@ class Election:
                 await self._db.transact(function)
                 _log.info("placer_resigned", server=self._settings.server_id)
         except (SluicewayError, TimeoutError) as error:
-            # Then another takes over when it misses the signs of life.
+            # Then another takes over when the key of this server is gone.
             _log.warning("placer_did_not_resign", error=str(error))
         self.term = None

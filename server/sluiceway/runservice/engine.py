@@ -37,6 +37,7 @@ from sluiceway.runservice.ports import (
     ExecutorDirectory,
     ObjectBodies,
     ScopeSettings,
+    ServerPresence,
     UpdateOutcome,
 )
 from sluiceway.runservice.records import ASSIGNMENT, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
@@ -84,6 +85,7 @@ class Engine:
         ids: IdSource,
         settings: EngineSettings,
         executors: ExecutorDirectory,
+        servers: ServerPresence,
         scopes: ScopeSettings | None = None,
         bodies: ObjectBodies | None = None,
     ) -> None:
@@ -102,6 +104,7 @@ class Engine:
             ids=ids,
             settings=settings,
             executors=executors,
+            servers=servers,
             scopes=scopes,
             cache=self._cache,
             timers=self._timers,

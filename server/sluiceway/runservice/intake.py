@@ -16,6 +16,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.datamanager.model import GroupRevision, Position
 from sluiceway.foundation.errors import InvalidInput, Violation
+from sluiceway.foundation.rpc.fields import field_faults
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel import creation, groups
 from sluiceway.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
@@ -25,34 +26,7 @@ __all__ = ["ARCHS", "MAX_STEPS", "Intake", "check", "check_counts", "new_record"
 
 ARCHS = frozenset({"", "amd64", "arm64", "arm", "386"})
 MAX_STEPS = 1_000
-MAX_REQUEST_ID = 100
-MAX_ANNOTATIONS = 100
 MAX_ANNOTATION_BYTES = 16 * 1024
-MAX_SETUP_ERRORS = 1_000
-
-_SERVERS_FIELDS = (
-    "id",
-    "number",
-    "phase",
-    "result",
-    "reason",
-    "stop_request",
-    "restart_of",
-    "source",
-    "setup_errors",
-    "warnings",
-    "created_by",
-    "create_time",
-    "enqueue_time",
-    "start_time",
-    "end_time",
-    "approval_wait_since",
-    "approval_waited",
-    "timed_out",
-    "task_count",
-    "work_start_time",
-    "waiting",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +65,14 @@ def check(
     Raises:
         InvalidInput: with every fault.
     """
-    found = [
-        Violation(f"run.{name}", "the server sets it; leave it out")
-        for name in _SERVERS_FIELDS
-        if name in {field.name for field, _ in request.run.ListFields()}
-    ]
-    found += _request_faults(request)
+    found = _request_faults(request)
     for index, task in enumerate(request.tasks):
         found += _task_faults(f"tasks[{index}]", task)
     found += _environment_faults("static_environment", request.static_environment)
     found += _environment_faults("environment", request.environment)
     preconditions = _preconditions(request.change_groups, found)
     if any(_is_unreadable(task) for task in request.tasks):
-        raise InvalidInput(found)
+        raise InvalidInput(_with_field_faults(request, found))
     config = pb.RunConfig(
         tasks=request.tasks,
         static_environment=request.static_environment,
@@ -131,7 +100,7 @@ def check(
         source=codec.decode_source(request.source),
         config_digest=digest,
     )
-    found += creation.violations(wanted)
+    found = _with_field_faults(request, [*found, *creation.violations(wanted)])
     if found:
         raise InvalidInput(found)
     keyed = service_api.CreateRunRequest()
@@ -185,17 +154,21 @@ def _preconditions(wanted: Mapping[str, str], found: list[Violation]) -> tuple[G
 
 def _request_faults(request: service_api.CreateRunRequest) -> list[Violation]:
     found = []
-    if len(request.request_id) > MAX_REQUEST_ID:
-        found.append(Violation("request_id", f"it has {len(request.request_id)} characters; at most {MAX_REQUEST_ID}"))
     annotations = request.run.annotations
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
-    if len(annotations) > MAX_ANNOTATIONS or size > MAX_ANNOTATION_BYTES:
-        limit = f"at most {MAX_ANNOTATIONS} annotations of {MAX_ANNOTATION_BYTES} bytes in all are allowed"
-        found.append(Violation("run.annotations", f"{len(annotations)} annotations of {size} bytes; {limit}"))
-    if len(request.setup_errors) > MAX_SETUP_ERRORS:
-        found.append(Violation("setup_errors", f"{len(request.setup_errors)}; at most {MAX_SETUP_ERRORS} are allowed"))
+    if size > MAX_ANNOTATION_BYTES:
+        found.append(
+            Violation("run.annotations", f"they have {size} bytes; at most {MAX_ANNOTATION_BYTES} are allowed")
+        )
     found += [Violation(f"setup_errors[{i}]", "it is empty") for i, e in enumerate(request.setup_errors) if not e]
     return found
+
+
+def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violation]) -> list[Violation]:
+    """Put the faults that the annotations of the fields tell first. No path is reported twice."""
+    first = field_faults(request)
+    paths = {violation.path for violation in first}
+    return [*first, *(violation for violation in found if violation.path not in paths)]
 
 
 def _is_unreadable(task: definition_api.TaskDefinition) -> bool:

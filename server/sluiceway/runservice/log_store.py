@@ -30,6 +30,7 @@ import structlog
 
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.objectstorage.port import ObjectStorage, ObjectUpload
 from sluiceway.runmodel.model import Epoch
 
@@ -53,7 +54,7 @@ SETUP_STEP = -1
 LINE_BLOCK = 64 * 1024
 """The spacing of `LogIndex.newlines_before`, in bytes."""
 
-_WORK = "log-work/"
+_WORK = f"{Folder.LOG_WORK}/"
 _END, _WHOLE, _INDEX = "end", "whole", "index"
 _COMPOSE_READ = 4 * 1024 * 1024
 
@@ -74,7 +75,7 @@ class LogKey:
     def path(self) -> str:
         """Where its objects are, below the prefix of the store."""
         step = "setup" if self.step == SETUP_STEP else str(self.step)
-        return f"logs/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
+        return f"{Folder.LOGS}/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
 
     @staticmethod
     def parse(task: str, epoch: str, step: str) -> LogKey:
@@ -426,7 +427,7 @@ class LogStore:
 
     async def _remind(self, key: LogKey, after: timedelta) -> None:
         due = int(self._seconds() + after.total_seconds())
-        name = f"{self._root}{_WORK}{due:012d}/{key.path.removeprefix('logs/').rstrip('/')}"
+        name = f"{self._root}{_WORK}{due:012d}/{key.path.removeprefix(f'{Folder.LOGS}/').rstrip('/')}"
         await self._storage.put(name, b"")
 
     def _path(self, key: LogKey) -> str:

@@ -30,7 +30,7 @@ from sluiceway.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runservice import codec, holding, stamps
 from sluiceway.runservice.election import Election
-from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings
+from sluiceway.runservice.ports import EngineSettings, ExecutorDirectory, ScopeSettings, ServerPresence
 from sluiceway.runservice.records import (
     EXECUTOR,
     RUN,
@@ -68,6 +68,7 @@ class Placer:
         ids: IdSource,
         settings: EngineSettings,
         executors: ExecutorDirectory,
+        servers: ServerPresence,
         cache: RunCache,
         timers: Timers,
         scopes: ScopeSettings | None = None,
@@ -82,7 +83,7 @@ class Placer:
         self._timers = timers
         self.was_elected = asyncio.Event()
         """Set when this server becomes the placer; whoever waits for it clears it."""
-        self.election = Election(db, clock, settings=settings, listener=self)
+        self.election = Election(db, clock, settings=settings, servers=servers, listener=self)
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
         self._look_at_parked = False
@@ -152,7 +153,7 @@ class Placer:
                 await self._look_at_everything()
             except SluicewayError as error:
                 _log.warning("placer_cannot_listen", error=str(error), code=error.code)
-                await asyncio.sleep(self._settings.placer_beat.total_seconds())
+                await asyncio.sleep(self._settings.placer_interval.total_seconds())
 
     def _set_timers(self, notice: pb.PlacementNotice) -> None:
         if self.election.term is None:
@@ -185,7 +186,7 @@ class Placer:
                 await self.place_now()
             except SluicewayError as error:
                 _log.warning("placement_failed", error=str(error), code=error.code)
-                await asyncio.sleep(self._settings.placer_beat.total_seconds())
+                await asyncio.sleep(self._settings.placer_interval.total_seconds())
                 self._wake.set()
 
     async def place_now(self) -> int:

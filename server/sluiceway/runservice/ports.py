@@ -22,6 +22,7 @@ __all__ = [
     "ExecutorDirectory",
     "ObjectBodies",
     "ScopeSettings",
+    "ServerPresence",
     "UpdateOutcome",
 ]
 
@@ -35,8 +36,8 @@ class EngineSettings:
         api_url: what tasks get as `SLUICE_API_URL`; empty: they do not get it.
         sweep_interval: between sweeps, the safety net.
         sweep_patience: a run that could have started for so long was forgotten. More than a notice takes to the placer.
-        placer_beat: how often the placer gives a sign of life, and others look for it.
-        placer_timeout: without a sign for so long, another server takes over.
+        placer_interval: between two looks at who is the placer, and between two renewals of this server's lease.
+        server_lease: a server that did not renew for so long is taken for dead, and another one takes over from it.
         lost_after: see executors.md; in a new epoch of the database, executors have so long to settle.
         grace: between TERM and KILL.
         log_limit_bytes: of one step's log.
@@ -49,8 +50,8 @@ class EngineSettings:
     api_url: str = ""
     sweep_interval: timedelta = timedelta(seconds=30)
     sweep_patience: timedelta = timedelta(seconds=2)
-    placer_beat: timedelta = timedelta(seconds=2)
-    placer_timeout: timedelta = timedelta(seconds=6)
+    placer_interval: timedelta = timedelta(seconds=2)
+    server_lease: timedelta = timedelta(seconds=6)
     lost_after: timedelta = timedelta(minutes=15)
     grace: timedelta = timedelta(seconds=30)
     log_limit_bytes: int = 1024 * 1024 * 1024
@@ -68,6 +69,22 @@ class ExecutorDirectory(Protocol):
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, from the event loop, whenever `live` may answer differently."""
+        ...
+
+
+class ServerPresence(Protocol):
+    """Which servers are alive: those that renew a lease in etcd."""
+
+    async def renew(self) -> None:
+        """Show that this server is alive. Raises `Unavailable`, or `OutcomeUnknown`: then call it again."""
+        ...
+
+    async def is_live(self, server_id: str) -> bool:
+        """Tell, linearizably, whether a server is alive. Raises `Unavailable`."""
+        ...
+
+    async def leave(self) -> None:
+        """Show that this server ends. May be called twice, and when etcd is away."""
         ...
 
 

@@ -15,6 +15,7 @@ from sluiceway.datamanager.port import Database
 from sluiceway.datamanager.queries import Place, place_of, token_of
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway.foundation.rpc.fields import checks_fields_itself
 from sluiceway.records.run.v1.records_pb2 import RunRecord
 from sluiceway.runmodel import groups
 from sluiceway.runmodel.model import MAX_TASKS
@@ -80,6 +81,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     # --- runs are made and shown ----------------------------------------------------------------------------------
 
+    @checks_fields_itself
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
         """See the proto."""
         request.run.group = groups.of_caller(request.run.group, current_caller().id)

@@ -254,11 +254,57 @@ async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(si
 
             writer = asyncio.create_task(busy())
             await eventually(lambda: _stored(site))
-            with pytest.raises(FailedPrecondition, match="one put") as caught:
-                await recovery.refuse_if_written(span=timedelta(seconds=20))
+            with pytest.raises(FailedPrecondition, match=r"one (put|works)") as caught:
+                await recovery.refuse_if_in_use(span=timedelta(seconds=20))
             assert caught.value.reason == "STORAGE_IN_USE"
             writer.cancel()
-        await wrong.recovery().refuse_if_written(span=timedelta(milliseconds=50))
+        await wrong.recovery().refuse_if_in_use(span=timedelta(milliseconds=50))
+        await wrong.close()
+
+
+async def test_a_storage_of_idle_servers_is_not_recovered_with_another_etcd_and_nothing_is_written_while_nobody_asks(
+    site: Site, tmp_path: Path
+) -> None:
+    with etcd_process(tmp_path / "elsewhere") as process:
+        wrong = Site(process, site.folder)
+        settings = replace(FAST, etcd_name="http://the-right-one")
+        async with site.database(settings=settings) as database, site.database("two", settings=settings):
+            await database.transact(count)
+            await flushed(database)
+            idle = {key: await site.storage.get(key) for key in await site.keys("")}
+            for _ in range(2):
+                with pytest.raises(FailedPrecondition, match="etcd at http://the-right-one") as caught:
+                    await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=20))
+                assert caught.value.reason == "STORAGE_IN_USE"
+            # Two at a time: the later probe takes the place of the earlier one, and one reply is for both.
+            both = [wrong.recovery(name).refuse_if_in_use(span=timedelta(seconds=20)) for name in ("a", "b")]
+            refusals = await asyncio.gather(*both, return_exceptions=True)
+            assert all(isinstance(error, FailedPrecondition) for error in refusals)
+            # Those who work in the same etcd notice a recovery by themselves.
+            await site.recovery().refuse_if_in_use(span=timedelta(seconds=1))
+            # So it is when a server recovers by itself.
+            with pytest.raises(FailedPrecondition, match="in use"):
+                await wrong.recovery().recover(cause="a test", quiet=timedelta(seconds=1))
+            now = {key: await site.storage.get(key) for key in await site.keys("")}
+            assert {key for key in now if now[key] != idle.get(key)} == {
+                f"{PREFIX}/in-use/probe",
+                f"{PREFIX}/in-use/reply",
+            }
+        await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=1))  # nobody is there to reply
+        await wrong.close()
+
+
+async def test_a_server_whose_etcd_is_away_does_not_claim_the_storage(site: Site, tmp_path: Path) -> None:
+    with etcd_process(tmp_path / "elsewhere") as process:
+        wrong = Site(process, site.folder)
+        async with site.database(settings=replace(FAST, etcd_timeout=timedelta(milliseconds=200))) as database:
+            await database.transact(count)
+            await flushed(database)
+            site.etcd.stop()
+            await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=1))
+            site.etcd.start()
+            with pytest.raises(FailedPrecondition, match="in use"):
+                await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=20))
         await wrong.close()
 
 

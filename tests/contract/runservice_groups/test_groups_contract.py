@@ -15,6 +15,7 @@ from sluiceway.foundation.errors import Unavailable
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings, Presence, SessionTakenOver
+from sluiceway.runservice.server_keys import ServerKeys
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 
@@ -188,3 +189,47 @@ async def test_key_that_could_not_be_removed_is_removed_later() -> None:
     await keys.renew()
     assert await keys.holder("g", "e1") is None
     assert await keys.holder("g", "e2") is not None
+
+
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+
+def server_keys(etcd: _Etcd, server: str) -> ServerKeys:
+    return ServerKeys(etcd.kv, prefix=etcd.prefix, server_id=server, lease=timedelta(seconds=2))
+
+
+async def test_a_server_is_live_from_its_first_renewal_until_it_leaves(etcd: _Etcd) -> None:
+    one, two = server_keys(etcd, "one"), server_keys(etcd, "two")
+    assert not await two.is_live("one")
+    await one.leave()
+    for _ in range(3):
+        await one.renew()
+    assert (await two.is_live("one"), await two.is_live("two")) == (True, False)
+    await one.leave()
+    await one.leave()
+    assert not await two.is_live("one")
+
+
+async def test_a_server_that_does_not_renew_is_dead_when_its_lease_is_over_and_lives_again_after_a_renewal(
+    etcd: _Etcd,
+) -> None:
+    one, two = server_keys(etcd, "one"), server_keys(etcd, "two")
+    await one.renew()
+
+    async def is_dead() -> bool:
+        return not await two.is_live("one")
+
+    await eventually(is_dead)
+    await one.renew()
+    assert await two.is_live("one")
+
+
+async def test_renewing_writes_nothing_into_etcd(etcd: _Etcd) -> None:
+    one = server_keys(etcd, "one")
+    await one.renew()
+    _, before = await etcd.kv.get("any", timeout=timedelta(seconds=2))
+    for _ in range(5):
+        await one.renew()
+    assert await one.is_live("one")
+    _, after = await etcd.kv.get("any", timeout=timedelta(seconds=2))
+    assert after == before

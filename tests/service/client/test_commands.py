@@ -389,11 +389,34 @@ async def test_bash_completes_what_is_typed(typed: str, expected: set[str], tmp_
     assert expected <= set(result.out.decode().split())
 
 
-async def test_version_and_help_load_no_more_than_they_need() -> None:
-    loaded = (
-        "import sys; from sluiceway.cli import main; "
-        "print([m for m in sys.modules if m.startswith(('grpc', 'google.protobuf', 'sluiceway.runconfig', 'yaml'))])"
+SLOW = ("pydantic", "yaml", "structlog", "rich", "sluiceway.runconfig", "sluiceway.app", "sluiceway.executor")
+HELP_ONLY = (*SLOW, "asyncio", "grpc", "google.protobuf")
+LOADED = {
+    "the help": (("--help",), HELP_ONLY),
+    "the help of a group": (("run", "--help"), HELP_ONLY),
+    "the help of a group whose commands load much": (("config", "--help"), HELP_ONLY),
+    "the help of a command": (("run", "logs", "--help"), HELP_ONLY),
+    "a list": (("run", "list"), SLOW),
+    "a run": (("run", "get", "{run}"), SLOW),
+    "a log": (("run", "logs", "{run}"), SLOW),
+}
+
+
+@pytest.mark.parametrize(("arguments", "unwanted"), LOADED.values(), ids=LOADED.keys())
+async def test_command_loads_no_more_than_it_needs(
+    place: Place, arguments: tuple[str, ...], unwanted: tuple[str, ...]
+) -> None:
+    run = await place.client.runs.create(request())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "importtime", "-m", "sluiceway.cli.entry"),
+        *(argument.format(run=run.id) for argument in arguments),
+        env=place.environment(),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", loaded, stdout=asyncio.subprocess.PIPE)
-    out, _ = await process.communicate()
-    assert out.decode().strip() == "[]"
+    async with asyncio.timeout(30):
+        _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    loaded = {line.rpartition("|")[2].strip() for line in err.decode().splitlines() if line.startswith("import time:")}
+    assert "click" in loaded
+    assert not [name for name in loaded if any(name == each or name.startswith(f"{each}.") for each in unwanted)]

@@ -13,9 +13,11 @@ import pytest
 
 from sluiceway.api.config.v1 import version_service_pb2 as version_pb2
 from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
+from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway.foundation.rpc.fields import checks_fields_itself
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.gateway.serve import serve_gateway
 from sluiceway.gateway.settings import GatewaySettings
@@ -24,10 +26,13 @@ POSITION = "00000001-0000000000000007.000000"
 
 
 class Tokens:
+    """Knows the tokens in `good`; the one of that name from the beginning."""
+
+    def __init__(self) -> None:
+        self.good = {"good"}
+
     async def authenticate(self, token: str) -> Caller | None:
-        if token == "good":
-            return Caller(CallerKind.OPERATOR, "admin", frozenset({"*"}))
-        return None
+        return Caller(CallerKind.OPERATOR, "admin", frozenset({"*"})) if token in self.good else None
 
 
 class Runs(pb_grpc.RunServiceServicer):
@@ -57,6 +62,7 @@ class Runs(pb_grpc.RunServiceServicer):
             finally:
                 self.left.set()
 
+    @checks_fields_itself  # and takes everything
     async def CreateRun(self, request: Any, context: Any) -> pb.CreateRunResponse:  # noqa: N802 - named by the proto
         await self._note(request, context)
         return pb.CreateRunResponse(run={"id": "run/1", "number": 7, "name": request.run.name})
@@ -67,7 +73,9 @@ class Runs(pb_grpc.RunServiceServicer):
 
     async def ListRuns(self, request: Any, context: Any) -> pb.ListRunsResponse:  # noqa: N802 - as above
         await self._note(request, context)
-        return pb.ListRunsResponse(runs=[{"id": f"r{number}", "name": "n" * 50} for number in range(100)])
+        return pb.ListRunsResponse(
+            runs=[{"id": f"r{number}", "name": "n" * 100} for number in range(request.page_size or 100)]
+        )
 
     async def StopRun(self, request: Any, context: Any) -> pb.StopRunResponse:  # noqa: N802 - as above
         await self._note(request, context)
@@ -108,6 +116,7 @@ class House:
 
     def __init__(self) -> None:
         self.runs = Runs()  # type: ignore[abstract]  # the rest is not offered
+        self.tokens = Tokens()
         self.server_port = 0
         self.port = 0
         self._server: RpcServer | None = None
@@ -115,7 +124,7 @@ class House:
         self._stop = asyncio.Event()
 
     async def start_server(self) -> None:
-        self._server = RpcServer(Tokens())
+        self._server = RpcServer(self.tokens)
         self._server.add(pb_grpc.add_RunServiceServicer_to_server, self.runs)
         self._server.add(version_grpc.add_VersionServiceServicer_to_server, Versions())
         self.server_port = await self._server.start(f"127.0.0.1:{self.server_port}")
@@ -151,6 +160,11 @@ class House:
             base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=20, trust_env=False
         ) as client:
             yield client
+
+    @staticmethod
+    def snapshot(tasks: list[dict[str, Any]]) -> pb.WatchRunResponse:
+        """Make the first message of a watch of a run with these tasks."""
+        return pb.WatchRunResponse(position="p1", tasks=[run_pb2.Task(**task) for task in tasks])
 
     async def raw(self, data: bytes) -> bytes:
         """Send bytes, and read all that comes back until the gateway closes."""

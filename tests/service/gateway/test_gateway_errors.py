@@ -251,7 +251,10 @@ async def test_headers_that_never_end_are_cut(start_house: Any) -> None:
 
 async def test_a_body_that_never_comes_is_504(start_house: Any) -> None:
     house = await start_house(read_timeout=timedelta(milliseconds=200))
-    request = b"POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n{"
+    request = (
+        b"POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer good\r\n"
+        b"content-length: 10\r\n\r\n{"
+    )
     async with asyncio.timeout(5):
         assert (await house.raw(request)).startswith(b"HTTP/1.1 504 ")
 

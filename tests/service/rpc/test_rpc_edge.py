@@ -14,6 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from sluiceway.api.access.v1 import access_service_pb2 as access_pb2
+from sluiceway.api.access.v1 import access_service_pb2_grpc as access_grpc
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_pb2
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as executor_grpc
 from sluiceway.api.run.v1 import run_service_pb2 as pb
@@ -158,6 +160,18 @@ async def test_an_error_of_ours_arrives_whole(house: House) -> None:
     )
 
 
+async def test_request_is_checked_as_its_fields_are_annotated_and_after_the_caller(house: House) -> None:
+    async with house.stub() as stub, house.stub(None) as stranger:
+        for caller, reason in ((stub, "INVALID_INPUT"), (stranger, "CREDENTIALS_MISSING")):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await caller.StopRun(pb.StopRunRequest(request_id="x" * 101))
+            arrived = error_of(caught.value)
+            assert arrived.reason == reason
+            if isinstance(arrived, InvalidInput):
+                assert [violation.path for violation in arrived.violations] == ["run_id", "request_id"]
+    assert house.runs.seen == []
+
+
 async def test_two_thousand_faults_still_arrive(house: House) -> None:
     raised = InvalidInput([Violation(f"tasks[{n}].name", "ä" * 100) for n in range(2000)])
     _, arrived = await house.fault_of(raised)
@@ -203,6 +217,38 @@ async def test_a_stream_is_cleaned_up_when_its_reader_goes(house: House) -> None
             await house.runs.cleaned.wait()
 
 
+RUNS = "/sluiceway.api.run.v1.RunService"
+
+
+@pytest.mark.parametrize(
+    ("token", "method", "reason"),
+    [
+        pytest.param("user", f"{RUNS}/GetRun", None, id="a token with the scope"),
+        pytest.param("admin", f"{RUNS}/StopRun", None, id="an operator"),
+        pytest.param(None, "/sluiceway.api.access.v1.AccessService/CheckAccess", None, id="what is public"),
+        pytest.param(None, f"{RUNS}/GetRun", "CREDENTIALS_MISSING", id="no token"),
+        pytest.param("wrong", f"{RUNS}/GetRun", "CREDENTIALS_INVALID", id="a token that nobody knows"),
+        pytest.param("user", f"{RUNS}/StopRun", "SCOPE_MISSING", id="a token without the scope"),
+        pytest.param("executor", f"{RUNS}/GetRun", "WRONG_CALLER", id="an executor"),
+        pytest.param("admin", f"{RUNS}/RestartRun", "METHOD_NOT_OFFERED", id="a method without a handler"),
+        pytest.param("admin", f"{RUNS}/NoSuch", "METHOD_NOT_OFFERED", id="no method"),
+        pytest.param("admin", "", "INVALID_INPUT", id="nothing"),
+    ],
+)
+async def test_access_is_checked_without_a_call(
+    house: House, token: str | None, method: str, reason: str | None
+) -> None:
+    async with house.channel(token) as channel:
+        call = access_grpc.AccessServiceStub(channel).CheckAccess(access_pb2.CheckAccessRequest(method=method))
+        if reason is None:
+            await call
+        else:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert error_of(caught.value).reason == reason
+    assert house.runs.seen == []
+
+
 async def test_what_has_no_handler_is_unimplemented_in_our_model(house: House) -> None:
     async with house.channel() as channel:
         for call in (
@@ -245,7 +291,7 @@ async def test_a_port_for_executors_serves_executors_only(house: House) -> None:
     channel = open_channel(f"127.0.0.1:{port}", token="executor")
     await executor_grpc.ExecutorServiceStub(channel).GetSpecification(executor_pb2.GetSpecificationRequest())
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await pb_grpc.RunServiceStub(channel).GetRun(pb.GetRunRequest())
+        await pb_grpc.RunServiceStub(channel).GetRun(pb.GetRunRequest(run_id="r"))
     assert error_of(caught.value).reason == "WRONG_PORT"
     await channel.close()
 

@@ -102,7 +102,7 @@ async def test_a_server_with_nothing_to_offer_says_why_and_is_not_ready(house: H
     error = await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))
     assert (type(error), error.reason, error.message) == (Unavailable, "ETCD_EMPTY", "etcd at X is empty")
     await house.server.refuse(Unavailable("etcd at X is away", reason="ETCD_AWAY"))
-    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest()))).reason == "ETCD_AWAY"
+    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "ETCD_AWAY"
 
 
 async def test_services_and_tokens_change_behind_the_same_port(house: House) -> None:
@@ -110,23 +110,23 @@ async def test_services_and_tokens_change_behind_the_same_port(house: House) -> 
     await house.server.serve(offer(first, "one"))
     assert await house.health() == _SERVING
     assert await house.health("sluiceway.api.run.v1.RunService") == _SERVING
-    assert (await house.runs.GetRun(pb.GetRunRequest())).run.id == "first"
+    assert (await house.runs.GetRun(pb.GetRunRequest(run_id="r"))).run.id == "first"
     await house.server.refuse(EMPTY)
     assert await house.health("sluiceway.api.run.v1.RunService") == _NOT_SERVING
-    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest()))).reason == "ETCD_EMPTY"
+    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "ETCD_EMPTY"
     await house.server.serve(offer(second, "one"))
     assert await house.health() == _SERVING
-    assert (await house.runs.GetRun(pb.GetRunRequest())).run.id == "second"
+    assert (await house.runs.GetRun(pb.GetRunRequest(run_id="r"))).run.id == "second"
     await house.server.refuse(EMPTY)
     await house.server.serve(offer(first, "another"))
-    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest()))).reason == "CREDENTIALS_INVALID"
+    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "CREDENTIALS_INVALID"
 
 
 async def test_calls_of_an_offer_that_is_taken_back_end_with_the_reason_and_are_waited_for(house: House) -> None:
     watched, waited = make_runs("a"), make_runs("b")
     for runs, call in (
-        (watched, lambda: house.runs.WatchRun(pb.WatchRunRequest())),
-        (waited, lambda: house.runs.CancelRun(pb.CancelRunRequest())),
+        (watched, lambda: house.runs.WatchRun(pb.WatchRunRequest(run_id="r"))),
+        (waited, lambda: house.runs.CancelRun(pb.CancelRunRequest(run_id="r"))),
     ):
         await house.server.serve(offer(runs, "one"))
 

@@ -8,7 +8,6 @@ import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
-from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.datamanager.model import Emit
 from sluiceway.foundation.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
 from sluiceway.runmodel.model import Reason
@@ -88,18 +87,18 @@ async def test_creation_names_every_fault_with_its_path() -> None:
     world = World()
     engine = world.engine()
     faulty = request(definition("a"), definition("a"), group="no/slash")
-    faulty.run.phase = api.RUN_PHASE_QUEUED
     faulty.run.priority = 99
+    faulty.request_id = "x" * 101
     faulty.tasks[0].runtime.arch = "z80"
     faulty.tasks[1].steps.add(name="nothing")
     with pytest.raises(InvalidInput) as caught:
         await engine.create_run(faulty, created_by="admin")
     assert [violation.path for violation in caught.value.violations] == [
-        "run.phase",
+        "request_id",
+        "run.priority",
         "tasks[0].runtime.arch",
         "tasks[1].steps[1]",
         "run.group",
-        "run.priority",
         "tasks[1].name",
     ]
 

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.datamanager.model import Put
+from sluiceway.foundation.errors import Unavailable
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runservice.ports import EngineSettings
@@ -34,7 +35,7 @@ class Limits:
 # --- the election -----------------------------------------------------------------------------------------------------
 
 
-async def test_another_server_takes_over_when_the_placer_gives_no_sign_of_life() -> None:
+async def test_another_server_takes_over_when_the_lease_of_the_placer_ran_out() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
@@ -53,15 +54,45 @@ async def test_another_server_takes_over_when_the_placer_gives_no_sign_of_life()
     assert await world.statuses(run_id) == {"build": "running"}
 
 
-async def test_sign_of_life_keeps_the_placer_in_its_place() -> None:
+async def test_a_placer_that_renews_its_lease_keeps_its_place_and_commits_nothing_for_it() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
+    before = len(world.db.history)
     for _ in range(5):
         await second.placer.election.stand()
         world.later(seconds=4)
         await first.placer.election.stand()
+    assert (first.is_placer, second.is_placer, len(world.db.history)) == (True, False, before)
+
+
+async def test_a_placer_whose_lease_ran_out_unnoticed_keeps_its_place_when_it_was_first_to_look() -> None:
+    world = World()
+    first = await world.placing_engine("s1")
+    second = world.engine("s2")
+    world.later(seconds=60)
+    await first.placer.election.stand()
+    await second.placer.election.stand()
     assert (first.is_placer, second.is_placer) == (True, False)
+
+
+async def test_a_server_that_opened_its_database_again_takes_its_own_place_over_at_once() -> None:
+    world = World()
+    await world.placing_engine("s1", slots=0)
+    again = world.engine("s1")  # the same process, and so the same id and a key that is there
+    await again.placer.election.stand()
+    assert again.is_placer
+
+
+async def test_while_etcd_is_away_nobody_takes_over() -> None:
+    world = World()
+    await world.placing_engine("s1")
+    second = world.engine("s2")
+    world.kv.go_away()
+    world.later(seconds=60)
+    with pytest.raises(Unavailable):
+        await second.placer.election.stand()
+    assert not second.is_placer
 
 
 async def test_of_two_that_take_over_at_once_one_wins() -> None:

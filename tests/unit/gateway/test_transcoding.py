@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import time
 from datetime import datetime
 from typing import Any
 
@@ -111,6 +112,30 @@ def test_what_was_meant_is_said() -> None:
 
 def test_a_body_of_very_many_faults_is_answered_with_some_of_them() -> None:
     assert 0 < len(faults("CreateRun", {"tasks": [{"x": 1}] * 10_000})) <= 100
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        pytest.param("{" + "".join(f'"n{n}":1,' for n in range(MANY)) + '"n0":1}', "twice", id="a name twice"),
+        pytest.param('{"run": {"priority": " at ' + "." * MANY + '!"}}', "run.priority", id="dots in a number"),
+        pytest.param('{"run": {"timeout": " at ' + "." * MANY + '!"}}', "imeout", id="dots in a duration"),
+        pytest.param(json.dumps({"setupErrors": [1] * MANY}), "setupErrors[99]", id="wrong values"),
+        pytest.param(json.dumps({"tasks": [1] * MANY}), "tasks[99]", id="wrong messages"),
+        pytest.param(json.dumps({"environment": dict.fromkeys(map(str, range(MANY)), 1)}), "[99]", id="wrong entries"),
+    ],
+)
+def test_the_time_that_a_bad_body_takes_grows_with_its_length_only(body: str, told: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(InvalidInput) as caught:
+        request_of(RULES["CreateRun"], {}, "", body.encode())
+    assert time.process_time() - begun < 20  # what grows with the square takes minutes
+    assert told in caught.value.message
+    assert len(caught.value.violations) <= 100
+    assert len(caught.value.message) < 100_000, "a value is not repeated at its full length"
 
 
 def test_bytes_must_be_base64() -> None:

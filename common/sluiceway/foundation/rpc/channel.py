@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -25,9 +25,19 @@ from google.protobuf.message import Message
 from sluiceway.foundation.clock import IdSource, UuidSource
 from sluiceway.foundation.rpc.limits import CHANNEL_OPTIONS
 
-__all__ = ["API_SERVICES", "DEFAULT_DEADLINE", "is_repeatable", "open_channel", "service_config"]
+__all__ = [
+    "API_SERVICES",
+    "DEFAULT_DEADLINE",
+    "is_repeatable",
+    "open_channel",
+    "service_config",
+    "with_request_id",
+]
+
+M = TypeVar("M", bound=Message)
 
 API_SERVICES = (
+    "sluiceway.api.access.v1.AccessService",
     "sluiceway.api.config.v1.ConfigService",
     "sluiceway.api.config.v1.VersionService",
     "sluiceway.api.database.v1.DatabaseService",
@@ -114,6 +124,18 @@ def is_repeatable(method: MethodDescriptor) -> bool:
     return method.name.startswith(_READS) or _request_id_field(method.input_type) is not None
 
 
+def with_request_id(request: M, new_id: Callable[[], str]) -> M:
+    """Give a write whose `request_id` is empty one of its own, in a copy. Anything else is answered as it is."""
+    if _request_id_field(request.DESCRIPTOR) is None:
+        return request
+    if getattr(request, "request_id"):  # noqa: B009 - the field is known by its descriptor only
+        return request
+    own = type(request)()
+    own.CopyFrom(request)
+    setattr(own, "request_id", new_id())  # noqa: B010 - as above
+    return own
+
+
 def _request_id_field(message: Any) -> FieldDescriptor | None:
     field = message.fields_by_name.get("request_id")
     return field if field is not None and field.type == FieldDescriptor.TYPE_STRING else None
@@ -149,14 +171,7 @@ class _Edge:
 
     def request(self, request: Any) -> Any:
         """Give a write its request id."""
-        if not isinstance(request, Message) or _request_id_field(request.DESCRIPTOR) is None:
-            return request
-        if getattr(request, "request_id"):  # noqa: B009 - the field is known by its descriptor only
-            return request
-        own = type(request)()
-        own.CopyFrom(request)
-        setattr(own, "request_id", self._ids.new_id())  # noqa: B010 - as above
-        return own
+        return with_request_id(request, self._ids.new_id) if isinstance(request, Message) else request
 
 
 def _pairs(metadata: Any) -> Iterable[tuple[str, str | bytes]]:

@@ -4,7 +4,7 @@ From the outside in: a handler that raises CancelledError by itself is caught, s
 waiting in silence; errors become a status with details, and what is not of our family an incident whose cause goes to
 the log only; the call stands in the in-flight set until its last `finally` has run; the caller is found and the
 method's access is checked, deny by default; the request's id is bound to the log's context; only then a message is made
-of the request, bounded by its size.
+of the request, bounded by its size, and its fields are checked as they are annotated.
 
 A stream is served by writing each message from the call's own task. grpc.aio would iterate over a generator too, but
 leaves one that it stops half-way to the garbage collector, and its `finally` blocks with it.
@@ -26,9 +26,11 @@ import structlog
 from google.protobuf.message import Message
 
 from sluiceway.foundation.clock import IdSource
-from sluiceway.foundation.errors import Internal, SluicewayError, Unauthenticated, Unavailable, Unimplemented
-from sluiceway.foundation.rpc.access import Access, check_access
+from sluiceway.foundation.errors import Internal, InvalidInput, SluicewayError, Unavailable
+from sluiceway.foundation.rpc.access import Access
+from sluiceway.foundation.rpc.admission import AUTHORIZATION_KEY, admit, not_offered
 from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Caller, CallerKind, as_caller
+from sluiceway.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
 from sluiceway.foundation.rpc.requests import RequestReader
 from sluiceway.foundation.rpc.status import DETAILS_KEY, status_of
@@ -109,6 +111,7 @@ class Edge(grpc.aio.ServerInterceptor):
 
     def _wrap(self, face: Face, method: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        checked_here = not checks_fields(behaviour)
         streams = handler.response_streaming
         kind = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -127,6 +130,8 @@ class Edge(grpc.aio.ServerInterceptor):
                     if handler.request_streaming
                     else await self._requests.message(method, type_, data)
                 )
+                if isinstance(request, Message):
+                    _check_fields(request, refuse=checked_here)
                 if streams:
                     return await _write_all(cast(Any, behaviour)(request, context), context)
                 return await cast(Any, behaviour)(request, context)
@@ -141,7 +146,7 @@ class Edge(grpc.aio.ServerInterceptor):
             async def run() -> None:
                 if face.refusal is not None:
                     raise face.refusal
-                raise Unimplemented(f"this server does not offer {method}", reason="METHOD_NOT_OFFERED")
+                raise not_offered(method)
 
             await self._around(face, method, context, run, stream=False, checked=False)
 
@@ -213,25 +218,26 @@ class Edge(grpc.aio.ServerInterceptor):
             raise now.refusal or Unavailable("this server was just changing what it offers; call again")
 
     async def _admit(self, face: Face, method: str, metadata: Mapping[str, str | bytes]) -> Caller:
-        access = face.access.get(method)
-        caller = PUBLIC
-        token = _bearer(metadata.get("authorization"))
-        if token and face.offer is not None and (access is None or access.kind is not CallerKind.PUBLIC):
-            found = await face.offer.authenticator.authenticate(token)
-            if found is None:
-                raise Unauthenticated(
-                    "the token is not known, has expired or was revoked; get another one", reason="CREDENTIALS_INVALID"
-                )
-            caller = found
-        refusal = check_access(access, caller, method=method, offered_to=self._offered_to)
-        if refusal is not None:
-            raise refusal
-        return caller
+        authenticator = None if face.offer is None else face.offer.authenticator
+        return await admit(
+            method,
+            face.access.get(method),
+            authenticator,
+            metadata.get(AUTHORIZATION_KEY),
+            offered_to=self._offered_to,
+        )
 
     def _incident(self, cause: BaseException, method: str) -> Internal:
         incident = self._ids.new_id()
         log.error("rpc_failed", incident=incident, exc_info=cause)
         return Internal(incident)
+
+
+def _check_fields(request: Message, *, refuse: bool) -> None:
+    clear_output_only(request)
+    faults = field_faults(request) if refuse else ()
+    if faults:
+        raise InvalidInput(faults)
 
 
 async def _write_all(responses: Any, context: Context) -> None:
@@ -241,11 +247,6 @@ async def _write_all(responses: Any, context: Context) -> None:
     async with aclosing(responses) as messages:
         async for message in messages:
             await context.write(message)
-
-
-def _bearer(value: str | bytes | None) -> str:
-    scheme, _, token = (_text(value) or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _text(value: str | bytes | None) -> str | None:

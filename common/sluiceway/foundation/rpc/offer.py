@@ -7,14 +7,16 @@ same ports. So everything that belongs to one time is in one object.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import grpc
 
+from sluiceway.api.access.v1 import access_service_pb2_grpc
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.foundation.rpc.access import Access, access_of_services
+from sluiceway.foundation.rpc.admission import AccessServicer
 from sluiceway.foundation.rpc.caller import Authenticator
 
 __all__ = ["Handler", "Handlers", "InFlight", "Offer", "Registry"]
@@ -77,6 +79,10 @@ class Offer:
         self.authenticator = authenticator
         self.handlers: Handlers = {}
         self.in_flight = InFlight()
+        self._access: dict[str, Access | None] = {}
+        self.add(
+            access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(authenticator, self.access_of)
+        )
 
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Register a service: `offer.add(add_RunServiceServicer_to_server, servicer)`.
@@ -91,9 +97,14 @@ class Offer:
         """The paths (`/package.Service/Method`) that are offered."""
         return frozenset(f"/{service}/{name}" for service, handlers in self.handlers.items() for name in handlers)
 
-    def access(self) -> Mapping[str, Access]:
-        """What each method needs of its caller."""
-        return access_of_services(self.handlers)
+    def access_of(self, method: str) -> Access | None:
+        """Tell what an offered method needs of its caller; None when it is not offered, or declares nothing."""
+        service, _, name = method[1:].partition("/")
+        if name not in self.handlers.get(service, {}):
+            return None
+        if method not in self._access:
+            self._access[method] = access_of_services([service]).get(method)
+        return self._access[method]
 
 
 class Registry:

@@ -45,6 +45,7 @@ from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway.foundation.errors import DataLoss, NotFound
+from sluiceway.objectstorage.layout import FOLDERS, Folder
 from sluiceway.objectstorage.port import ObjectStorage
 
 __all__ = ["Cleaned", "Cleaner"]
@@ -62,7 +63,6 @@ declare_crash_points(
     "clean.after-segment",
 )
 
-_FOLDERS = ("data", "epoch", "index", "manifest", "wal")
 _EPOCH = re.compile("[0-9a-f]{8}")
 _LOOK_HOLDS = timedelta(seconds=30)
 _DELETIONS_A_LOOK = 100
@@ -180,7 +180,7 @@ class Cleaner:
         await self._look_at_names(work)
         epochs = [item async for item in self._epochs(work)]
         work.epochs = frozenset(number for number, _ in epochs)
-        manifests = [item async for item in self._sequences(work, "manifest")]
+        manifests = [item async for item in self._sequences(work, Folder.MANIFEST)]
         work.known = {sequence for sequence, _ in manifests}
         if why := why_not_now(work.lineage, epochs, work.known, now, self._rules):
             raise _Stop(why)
@@ -197,7 +197,7 @@ class Cleaner:
         files = await self._files(work, now)
         segments = [
             item
-            async for item in self._sequences(work, "wal")
+            async for item in self._sequences(work, Folder.WAL)
             if is_before(item[0], oldest, work.lineage) or item[0].epoch > work.lineage.present
         ]
         names = [sequence_of_file(found.key) for found in files]
@@ -223,11 +223,11 @@ class Cleaner:
     async def _look_at_names(self, work: _Work) -> None:
         async for info in self._storage.list(f"{self._prefix}/", delimiter="/"):
             name = info.key.removeprefix(f"{self._prefix}/")
-            if not info.is_prefix or name.rstrip("/") not in _FOLDERS:
+            if not info.is_prefix or name.rstrip("/") not in FOLDERS:
                 work.unknown.add(name)
 
     async def _epochs(self, work: _Work) -> AsyncIterator[tuple[int, Found]]:
-        async for name, found in self._named("epoch"):
+        async for name, found in self._named(Folder.EPOCH):
             if _EPOCH.fullmatch(name):
                 yield int(name, 16), found
             else:
@@ -248,7 +248,7 @@ class Cleaner:
     async def _files(self, work: _Work, now: datetime) -> list[Found]:
         """Choose files, a page at a time: only what may go stays in memory."""
         chosen: list[Found] = []
-        for folder in ("data", "index"):
+        for folder in (Folder.DATA, Folder.INDEX):
             async for _, found in self._named(folder):
                 if sequence_of_file(found.key) is None:
                     work.unknown.add(found.key)

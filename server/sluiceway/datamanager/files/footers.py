@@ -28,6 +28,7 @@ from sluiceway.datamanager.files.blocks import (
     decompress,
     parse_bounded,
 )
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.records.storage.v1 import storage_pb2
 
 __all__ = [
@@ -59,8 +60,8 @@ MAGIC_BYTES = 8
 class FileKind(StrEnum):
     """What a file holds; the value is the folder of its objects."""
 
-    DATA = "data"
-    INDEX = "index"
+    DATA = Folder.DATA.value
+    INDEX = Folder.INDEX.value
 
     @property
     def magic(self) -> bytes:

@@ -23,6 +23,7 @@ from sluiceway.datamanager.log.entries import from_sequence_proto
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import DataLoss, NotFound
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, Manifest, TypeFiles
 
@@ -128,7 +129,7 @@ class ManifestStore:
 
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
-        self._folder = f"{prefix}/manifest/"
+        self._folder = f"{prefix}/{Folder.MANIFEST}/"
         self._strange: set[str] = set()
 
     def key(self, sequence: LogSequence) -> str:

@@ -20,6 +20,7 @@ from sluiceway.datamanager.log.entries import GENESIS_DIGEST, from_micros, from_
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import DataLoss
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 
@@ -63,7 +64,7 @@ class Epochs:
 
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
-        self._folder = f"{prefix}/epoch/"
+        self._folder = f"{prefix}/{Folder.EPOCH}/"
 
     async def all(self) -> list[EpochInfo]:
         """Read all epoch objects, oldest first. There is one for each recovery, so they are few.

@@ -28,6 +28,7 @@ from sluiceway.datamanager.log.entries import LogEntry, decode_entry, from_seque
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.model import LogSequence
 from sluiceway.foundation.errors import DataLoss, NotFound
+from sluiceway.objectstorage.layout import Folder
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 
@@ -153,7 +154,7 @@ class SegmentStore:
 
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
-        self._folder = f"{prefix}/wal/"
+        self._folder = f"{prefix}/{Folder.WAL}/"
         self._firsts: list[LogSequence] = []
         self._added = self._listed = 0
         self._strange: set[str] = set()

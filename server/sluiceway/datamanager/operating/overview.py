@@ -19,12 +19,10 @@ from sluiceway.datamanager.model import LogSequence
 from sluiceway.datamanager.recovery.standing import Kind, Stores, judge, look
 from sluiceway.foundation.errors import SluicewayError
 from sluiceway.kv.port import KeyValueStore, StoreStatus
+from sluiceway.objectstorage.layout import DATABASE_FOLDERS
 from sluiceway.objectstorage.port import ObjectStorage
 
 __all__ = ["EtcdView", "ObjectsView", "Overview", "StorageView", "StoredView", "overview"]
-
-KINDS = ("epoch", "wal", "data", "index", "manifest")
-"""The folders of a database in the object storage."""
 
 _HALF, _FULL = 0.5, 0.8
 
@@ -161,7 +159,7 @@ async def overview(
         etcd_fault = error.message
         findings.add(f"etcd at {etcd_name} does not answer: {error.message}")
     try:
-        objects = [await _count(storage, prefix, kind) for kind in KINDS]
+        objects = [await _count(storage, prefix, kind) for kind in DATABASE_FOLDERS]
     except SluicewayError as error:
         storage_fault = error.message
         findings.add(f"the object storage does not answer: {error.message}")

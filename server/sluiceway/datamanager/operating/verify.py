@@ -31,11 +31,11 @@ from sluiceway.datamanager.operating.verify_history import History
 from sluiceway.datamanager.recovery.standing import Kind, judge, look
 from sluiceway.foundation.errors import DataLoss, NotFound
 from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.layout import DATABASE_FOLDERS, FOLDERS, Folder
 from sluiceway.objectstorage.port import ObjectStorage
 
 __all__ = ["Verifier"]
 
-_FOLDERS = ("epoch", "wal", "data", "index", "manifest")
 _EPOCH_NAME = re.compile("[0-9a-f]{8}")
 _OTHER_COPY = (
     "Restore the object from a copy of the object storage; if that says the same, it is a fault of the software"
@@ -121,7 +121,7 @@ class Verifier:
                     yield fault_of(error, evidence.stores.log.cleaned_key)
                 async for finding in self._verify_checkpoint(evidence.stores.log):
                     yield finding
-        for folder in _FOLDERS:
+        for folder in DATABASE_FOLDERS:
             async for info in evidence.storage.list(evidence.key(f"{folder}/")):
                 evidence.sizes[info.key] = info.size_bytes
         evidence.all_objects = len(evidence.sizes)
@@ -272,10 +272,14 @@ class Verifier:
             except (NotFound, DataLoss):
                 continue
             named.update(evidence.key(ref.key) for ref in files_of(manifest))
+        async for info in evidence.storage.list(evidence.key(""), delimiter="/"):
+            name = info.key.removeprefix(evidence.key(""))
+            if not info.is_prefix or name.rstrip("/") not in FOLDERS:
+                yield Finding(info.key, "nothing of an installation is called so; it is ignored. Move it away", False)
         # A day of segments is a hundred thousand names; a server has others to answer meanwhile.
         for key in await asyncio.to_thread(_strange, evidence.sizes, evidence.key("")):
             yield Finding(key, "no object of a database is called so; it is ignored. Move it away", is_fault=False)
-        for folder in ("data", "index"):
+        for folder in (Folder.DATA, Folder.INDEX):
             orphans = await asyncio.to_thread(_orphans, evidence.sizes, evidence.key(f"{folder}/"), named)
             if orphans:
                 size = sum(evidence.sizes[key] for key in orphans)
@@ -298,9 +302,9 @@ def _orphans(keys: Iterable[str], folder: str, named: Set[str]) -> list[str]:
 
 
 def _is_name(folder: str, name: str) -> bool:
-    if folder in {"data", "index"}:
+    if folder in {Folder.DATA, Folder.INDEX}:
         return True  # those that no manifest names are told together
-    if folder == "epoch":
+    if folder == Folder.EPOCH:
         return _EPOCH_NAME.fullmatch(name) is not None
     try:
         return str(LogSequence.parse(name)) == name

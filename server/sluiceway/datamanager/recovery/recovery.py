@@ -39,6 +39,7 @@ from sluiceway.datamanager.recovery.history_end import (
     read_ledger,
     unreachable,
 )
+from sluiceway.datamanager.recovery.in_use import Reply
 from sluiceway.datamanager.recovery.standing import Stores, judge, look
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.datamanager.waiting import Backoff
@@ -53,7 +54,6 @@ __all__ = ["Recovered", "Recovery"]
 log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 20
-_WATCH_MARGIN_SECONDS = 2.0
 
 declare_crash_points(
     "recover.before-tail",
@@ -114,7 +114,7 @@ class Recovery:
             leaving: recover although etcd and storage fit together, if they are in this epoch: whoever asks knows
                 that etcd went back. None: a healthy database is refused.
             quiet: wait until nothing has been stored for so long: other servers may be saving what they know. Whoever
-                still writes after ten times as long works with another etcd.
+                still writes after ten times as long, or replies that the storage is in use, works with another etcd.
 
         Raises:
             DataLoss: there is a gap, or damage; the message names the objects and what to do.
@@ -146,43 +146,80 @@ class Recovery:
         """
         return await self._attempts(to, cause)
 
-    async def refuse_if_written(self, *, span: timedelta | None = None) -> None:
-        """Watch the segments for a while.
+    async def refuse_if_in_use(self, *, span: timedelta | None = None) -> None:
+        """Ask whether the storage is in use, and watch the segments meanwhile.
 
         Args:
-            span: how long; None: three flush intervals and two seconds.
+            span: how long; None: four intervals at which servers look whether somebody asks, and at least three flush
+                intervals.
 
         Raises:
-            FailedPrecondition: reason `STORAGE_IN_USE`: a segment appeared meanwhile; the message names its writer.
+            FailedPrecondition: reason `STORAGE_IN_USE`: a server replied, or put a segment; the message names it.
         """
         seconds = self._span(span)
         known = (await self._stores.segments.firsts())[-1:]
+        before = await self._probe()
         end = self._clock.monotonic() + seconds
         while self._clock.monotonic() < end:
             await self._sleep(min(seconds / 10, 0.5))
+            if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
+                raise _in_use(reply)
+            before = reply
             for first in await self._stores.segments.newer(known[0] if known else LogSequence(0, 0)):
-                raise await self._in_use(first)
+                raise await self._written(first)
 
     def _span(self, span: timedelta | None) -> float:
         if span is not None:
             return span.total_seconds()
-        return 3 * self._settings.flush_interval.total_seconds() + _WATCH_MARGIN_SECONDS
+        return max(4 * self._settings.in_use_interval, 3 * self._settings.flush_interval).total_seconds()
+
+    async def _probe(self) -> bytes:
+        """Ask whether the storage is in use; returns the reply that was there before."""
+        before = await self._stores.in_use.replied()
+        await self._stores.in_use.probe(os.urandom(16).hex())
+        return before
+
+    async def _is_of_this_etcd(self, raw: bytes) -> bool:
+        """Whether the server that replied works with this etcd: then it notices by itself what becomes of it.
+
+        It may not have seen the entries that etcd lost when it went back, or it has recovered the database meanwhile.
+        """
+        reply = Reply.parse(raw)
+        if reply is None:
+            return False
+        head = (await self._stores.log.identify())[0].head
+        if head is None or head.sequence < reply.head:
+            return False
+        if head.sequence.epoch > reply.head.epoch:
+            return True
+        if head.sequence == reply.head:
+            return head.digest.hex() == reply.digest
+        entry = await self._stores.log.entry(reply.head)
+        return entry is not None and entry.digest.hex() == reply.digest
 
     async def _wait_until_quiet(self, span: timedelta) -> None:
-        """Wait until no segment has appeared for a while; refuse when that does not come in ten times as long."""
-        seconds = span.total_seconds()
+        """Wait until no segment has appeared for a while, and nobody replies who uses another etcd.
+
+        Raises:
+            FailedPrecondition: reason `STORAGE_IN_USE`.
+        """
+        seconds = max(span.total_seconds(), self._span(None))
         known = await self._stores.segments.firsts()
         last = known[-1] if known else LogSequence(0, 0)
+        before = await self._probe()
         began = still_since = self._clock.monotonic()
         while self._clock.monotonic() - still_since < seconds:
             await self._sleep(min(seconds / 10, 0.5))
+            if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
+                raise _in_use(reply)
+            before = reply
             if not (newer := await self._stores.segments.newer(last)):
                 continue
             last, still_since = newer[-1], self._clock.monotonic()
             if still_since - began > 10 * seconds:
-                raise await self._in_use(last)
+                raise await self._written(last)
 
-    async def _in_use(self, first: LogSequence) -> FailedPrecondition:
+    async def _written(self, first: LogSequence) -> FailedPrecondition:
         segment = await self._stores.segments.read(first)
         return FailedPrecondition(
             f"the object storage is still being written: {segment.header.writer} put"
@@ -384,6 +421,19 @@ class Recovery:
             if in_etcd.head is not None and in_etcd.head.sequence.epoch >= number:
                 return
             await backoff.wait()
+
+
+def _in_use(raw: bytes) -> FailedPrecondition:
+    reply = Reply.parse(raw)
+    who = (
+        "a server of another version"
+        if reply is None
+        else f"{reply.server} works on it with etcd at {reply.etcd}, where the log ends at {reply.head}"
+    )
+    return FailedPrecondition(
+        f"the object storage is in use: {who}. Is this the right etcd? End that server first, or force this",
+        reason="STORAGE_IN_USE",
+    )
 
 
 def _epoch(head: HeadMark | None) -> int:

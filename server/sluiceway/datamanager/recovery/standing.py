@@ -21,6 +21,7 @@ from sluiceway.datamanager.log.etcdlog import FlushMark, HeadMark, Log, LogLook
 from sluiceway.datamanager.log.lineage import Lineage
 from sluiceway.datamanager.log.segments import SegmentStore
 from sluiceway.datamanager.model import LogSequence
+from sluiceway.datamanager.recovery.in_use import InUse
 from sluiceway.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
 from sluiceway.kv.port import KeyValueStore
@@ -81,6 +82,7 @@ class Stores:
     epochs: Epochs
     segments: SegmentStore
     manifests: ManifestStore
+    in_use: InUse
 
     @staticmethod
     def of(kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_timeout: timedelta) -> Stores:
@@ -90,6 +92,7 @@ class Stores:
             Epochs(storage, prefix=prefix),
             SegmentStore(storage, prefix=prefix),
             ManifestStore(storage, prefix=prefix),
+            InUse(storage, prefix=prefix),
         )
 
 

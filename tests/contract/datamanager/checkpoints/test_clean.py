@@ -12,12 +12,20 @@ import pytest
 from sluiceway.datamanager.checkpoints.checkpointer import files_of
 from sluiceway.datamanager.checkpoints.cleaner import Cleaned
 from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway.datamanager.recovery.in_use import InUse, Reply
 from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway.foundation.errors import DataLoss
 from sluiceway.kv.etcd import EtcdStore
+from sluiceway.objectstorage.layout import DATABASE_FOLDERS, FOLDERS
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runmodel.model import Epoch
+from sluiceway.runservice.configs import RunConfigs
+from sluiceway.runservice.log_store import LogKey, LogStore
+from sluiceway.runservice.records import RECORD_TYPES
 from tests.fakes.clock import FakeClock
+from tests.fakes.database import FakeDatabase
 from tests.support.kept import keep
 from tests.support.written_log import (
     WrittenLog,
@@ -145,6 +153,28 @@ async def test_names_that_are_not_known_stay_and_are_told(
     for key in strange:
         assert await storage.get(f"{prefix}/{key}") == b"mine"
     assert await storage.head(f"{prefix}x/data/job/{seq(1, 1)}-1-x") is not None
+
+
+async def test_what_other_parts_of_the_server_store_is_known_and_stays(
+    storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    base = await Base(storage, etcd, prefix, tmp_path).write()
+    before = {info.key async for info in storage.list(f"{prefix}/")}
+    logs, key = LogStore(storage, clock, prefix=prefix), LogKey("task", Epoch(1, 1), 0)
+    for offset in (0, 2):
+        await logs.put_segment(key, offset, b"a\n")
+    await logs.end(key, None, 4)
+    configs = RunConfigs(FakeDatabase(RECORD_TYPES), storage, inline_bytes=0, prefix=prefix)
+    await configs.prepare(pb.RunConfig(cache_group="x"), "digest")
+    in_use = InUse(storage, prefix=prefix)
+    await in_use.probe("probe")
+    await in_use.reply(Reply("probe", "server", "etcd", seq(1, 1), ""))
+    others = {info.key async for info in storage.list(f"{prefix}/")} - before
+    assert {key.removeprefix(f"{prefix}/").partition("/")[0] for key in others} == {*FOLDERS} - {*DATABASE_FOLDERS}
+    clock.advance(100 * DAY)
+    done = await base.clean(clock)
+    assert (done.unknown, done.stopped) == ((), "")
+    assert others <= {info.key async for info in storage.list(f"{prefix}/")}
 
 
 async def test_void_objects_go_after_a_day_and_the_way_between_epochs_stays(

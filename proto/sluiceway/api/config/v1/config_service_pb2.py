@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/config/v1/config_service.proto\x12\x17sluiceway.api.config.v1\x1a\x1cgoogle/api/annotations.proto\x1a&sluiceway/api/options/v1/options.proto\"{\n\x0b\x43onfigFiles\x12>\n\x05\x66iles\x18\x01 \x03(\x0b\x32/.sluiceway.api.config.v1.ConfigFiles.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"x\n\rConfigContext\x12\x10\n\x08ref_type\x18\x01 \x01(\t\x12\x0b\n\x03ref\x18\x02 \x01(\t\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0b\n\x03tag\x18\x04 \x01(\t\x12\x17\n\x0fpull_request_id\x18\x05 \x01(\t\x12\x12\n\ncommit_sha\x18\x06 \x01(\t\"L\n\rConfigProblem\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x86\x01\n\x15\x43heckRunConfigRequest\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFiles\x12\x37\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContext\"\x8a\x01\n\x16\x43heckRunConfigResponse\x12\x36\n\x06\x65rrors\x18\x01 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\x12\x38\n\x08warnings\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\x87\x01\n\x16RenderRunConfigRequest\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFiles\x12\x37\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContext\"_\n\x17RenderRunConfigResponse\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\x96\x01\n\x15GraphRunConfigRequest\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFiles\x12\x37\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContext\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"_\n\x16GraphRunConfigResponse\x12\r\n\x05graph\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem2\x94\x04\n\rConfigService\x12\xa8\x01\n\x0e\x43heckRunConfig\x12..sluiceway.api.config.v1.CheckRunConfigRequest\x1a/.sluiceway.api.config.v1.CheckRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:check:\x01*\x12\xac\x01\n\x0fRenderRunConfig\x12/.sluiceway.api.config.v1.RenderRunConfigRequest\x1a\x30.sluiceway.api.config.v1.RenderRunConfigResponse\"6\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/runConfig:render:\x01*\x12\xa8\x01\n\x0eGraphRunConfig\x12..sluiceway.api.config.v1.GraphRunConfigRequest\x1a/.sluiceway.api.config.v1.GraphRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:graph:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/config/v1/config_service.proto\x12\x17sluiceway.api.config.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a&sluiceway/api/options/v1/options.proto\"\xb0\x01\n\x0b\x43onfigFiles\x12s\n\x05\x66iles\x18\x01 \x03(\x0b\x32/.sluiceway.api.config.v1.ConfigFiles.FilesEntryB3\xe2\x41\x01\x02\xa2\x94#+{\".sluice/config.json\": \"eyJydW5zIjogW119\"}\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x9c\x01\n\rConfigContext\x12\x16\n\x08ref_type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03ref\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x62ranch\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fpull_request_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ncommit_sha\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"L\n\rConfigProblem\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x92\x01\n\x15\x43heckRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x16\x43heckRunConfigResponse\x12\x36\n\x06\x65rrors\x18\x01 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\x12\x38\n\x08warnings\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\x93\x01\n\x16RenderRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\"_\n\x17RenderRunConfigResponse\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\xa8\x01\n\x15GraphRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ormat\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x16GraphRunConfigResponse\x12\r\n\x05graph\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem2\x94\x04\n\rConfigService\x12\xa8\x01\n\x0e\x43heckRunConfig\x12..sluiceway.api.config.v1.CheckRunConfigRequest\x1a/.sluiceway.api.config.v1.CheckRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:check:\x01*\x12\xac\x01\n\x0fRenderRunConfig\x12/.sluiceway.api.config.v1.RenderRunConfigRequest\x1a\x30.sluiceway.api.config.v1.RenderRunConfigResponse\"6\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/runConfig:render:\x01*\x12\xa8\x01\n\x0eGraphRunConfig\x12..sluiceway.api.config.v1.GraphRunConfigRequest\x1a/.sluiceway.api.config.v1.GraphRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:graph:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,32 +36,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONFIGFILES_FILESENTRY']._loaded_options = None
   _globals['_CONFIGFILES_FILESENTRY']._serialized_options = b'8\001'
+  _globals['_CONFIGFILES'].fields_by_name['files']._loaded_options = None
+  _globals['_CONFIGFILES'].fields_by_name['files']._serialized_options = b'\342A\001\002\242\224#+{\".sluice/config.json\": \"eyJydW5zIjogW119\"}'
+  _globals['_CONFIGCONTEXT'].fields_by_name['ref_type']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['ref_type']._serialized_options = b'\342A\001\001'
+  _globals['_CONFIGCONTEXT'].fields_by_name['ref']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['ref']._serialized_options = b'\342A\001\001'
+  _globals['_CONFIGCONTEXT'].fields_by_name['branch']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['branch']._serialized_options = b'\342A\001\001'
+  _globals['_CONFIGCONTEXT'].fields_by_name['tag']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['tag']._serialized_options = b'\342A\001\001'
+  _globals['_CONFIGCONTEXT'].fields_by_name['pull_request_id']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['pull_request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CONFIGCONTEXT'].fields_by_name['commit_sha']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['commit_sha']._serialized_options = b'\342A\001\001'
+  _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['config']._loaded_options = None
+  _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['config']._serialized_options = b'\342A\001\002'
+  _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['context']._loaded_options = None
+  _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['context']._serialized_options = b'\342A\001\001'
+  _globals['_RENDERRUNCONFIGREQUEST'].fields_by_name['config']._loaded_options = None
+  _globals['_RENDERRUNCONFIGREQUEST'].fields_by_name['config']._serialized_options = b'\342A\001\002'
+  _globals['_RENDERRUNCONFIGREQUEST'].fields_by_name['context']._loaded_options = None
+  _globals['_RENDERRUNCONFIGREQUEST'].fields_by_name['context']._serialized_options = b'\342A\001\001'
+  _globals['_GRAPHRUNCONFIGREQUEST'].fields_by_name['config']._loaded_options = None
+  _globals['_GRAPHRUNCONFIGREQUEST'].fields_by_name['config']._serialized_options = b'\342A\001\002'
+  _globals['_GRAPHRUNCONFIGREQUEST'].fields_by_name['context']._loaded_options = None
+  _globals['_GRAPHRUNCONFIGREQUEST'].fields_by_name['context']._serialized_options = b'\342A\001\001'
+  _globals['_GRAPHRUNCONFIGREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_GRAPHRUNCONFIGREQUEST'].fields_by_name['format']._serialized_options = b'\342A\001\001'
   _globals['_CONFIGSERVICE'].methods_by_name['CheckRunConfig']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['CheckRunConfig']._serialized_options = b'\212\224#\017\010\002\022\013config:read\202\323\344\223\002\034\"\027/api/v1/runConfig:check:\001*'
   _globals['_CONFIGSERVICE'].methods_by_name['RenderRunConfig']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['RenderRunConfig']._serialized_options = b'\212\224#\017\010\002\022\013config:read\202\323\344\223\002\035\"\030/api/v1/runConfig:render:\001*'
   _globals['_CONFIGSERVICE'].methods_by_name['GraphRunConfig']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['GraphRunConfig']._serialized_options = b'\212\224#\017\010\002\022\013config:read\202\323\344\223\002\034\"\027/api/v1/runConfig:graph:\001*'
-  _globals['_CONFIGFILES']._serialized_start=143
-  _globals['_CONFIGFILES']._serialized_end=266
-  _globals['_CONFIGFILES_FILESENTRY']._serialized_start=222
-  _globals['_CONFIGFILES_FILESENTRY']._serialized_end=266
-  _globals['_CONFIGCONTEXT']._serialized_start=268
-  _globals['_CONFIGCONTEXT']._serialized_end=388
-  _globals['_CONFIGPROBLEM']._serialized_start=390
-  _globals['_CONFIGPROBLEM']._serialized_end=466
-  _globals['_CHECKRUNCONFIGREQUEST']._serialized_start=469
-  _globals['_CHECKRUNCONFIGREQUEST']._serialized_end=603
-  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_start=606
-  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_end=744
-  _globals['_RENDERRUNCONFIGREQUEST']._serialized_start=747
-  _globals['_RENDERRUNCONFIGREQUEST']._serialized_end=882
-  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_start=884
-  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_end=979
-  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_start=982
-  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_end=1132
-  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_start=1134
-  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_end=1229
-  _globals['_CONFIGSERVICE']._serialized_start=1232
-  _globals['_CONFIGSERVICE']._serialized_end=1764
+  _globals['_CONFIGFILES']._serialized_start=177
+  _globals['_CONFIGFILES']._serialized_end=353
+  _globals['_CONFIGFILES_FILESENTRY']._serialized_start=309
+  _globals['_CONFIGFILES_FILESENTRY']._serialized_end=353
+  _globals['_CONFIGCONTEXT']._serialized_start=356
+  _globals['_CONFIGCONTEXT']._serialized_end=512
+  _globals['_CONFIGPROBLEM']._serialized_start=514
+  _globals['_CONFIGPROBLEM']._serialized_end=590
+  _globals['_CHECKRUNCONFIGREQUEST']._serialized_start=593
+  _globals['_CHECKRUNCONFIGREQUEST']._serialized_end=739
+  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_start=742
+  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_end=880
+  _globals['_RENDERRUNCONFIGREQUEST']._serialized_start=883
+  _globals['_RENDERRUNCONFIGREQUEST']._serialized_end=1030
+  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_start=1032
+  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_end=1127
+  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_start=1130
+  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_end=1298
+  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_start=1300
+  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_end=1395
+  _globals['_CONFIGSERVICE']._serialized_start=1398
+  _globals['_CONFIGSERVICE']._serialized_end=1930
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class ConfigServiceStub:
     """Run configurations.
+
+    Errors of a configuration are part of the response; they are not errors of the call. Every method returns
+    UNAUTHENTICATED without a valid token, and PERMISSION_DENIED if the token lacks the method's scope.
     """
 
     def __init__(self, channel):
@@ -54,25 +57,39 @@ class ConfigServiceStub:
 
 class ConfigServiceServicer:
     """Run configurations.
+
+    Errors of a configuration are part of the response; they are not errors of the call. Every method returns
+    UNAUTHENTICATED without a valid token, and PERMISSION_DENIED if the token lacks the method's scope.
     """
 
     def CheckRunConfig(self, request, context):
-        """Checks a configuration that comes with the request. May be repeated. Faults of the configuration are the answer, not an error.
-        INVALID_ARGUMENT: the request names no file. RESOURCE_EXHAUSTED: it is over the limits of size.
+        """Checks a run configuration. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The request has no files.
+        - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenderRunConfig(self, request, context):
-        """Renders a configuration to JSON, after jsonnet. May be repeated. Errors as `CheckRunConfig`.
+        """Renders a run configuration to JSON: runs jsonnet, if it is written in jsonnet. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The request has no files.
+        - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GraphRunConfig(self, request, context):
-        """Draws the graph of each run of a configuration. May be repeated. Errors as `CheckRunConfig`.
+        """Draws the graph of each run of a run configuration. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The request has no files, or the format is unknown.
+        - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +123,9 @@ def add_ConfigServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ConfigService:
     """Run configurations.
+
+    Errors of a configuration are part of the response; they are not errors of the call. Every method returns
+    UNAUTHENTICATED without a valid token, and PERMISSION_DENIED if the token lacks the method's scope.
     """
 
     @staticmethod

@@ -7,11 +7,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GetVersionRequest(_message.Message):
+    """The request of `GetVersion`."""
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetVersionResponse(_message.Message):
+    """The response of `GetVersion`."""
     __slots__ = ("version",)
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: str
+    """The version of the software, such as `1.2.3`."""
     def __init__(self, version: _Optional[str] = ...) -> None: ...

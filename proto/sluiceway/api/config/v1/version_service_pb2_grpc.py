@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VersionServiceStub:
-    """The installation's version.
+    """The version of the installation.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class VersionServiceStub:
 
 
 class VersionServiceServicer:
-    """The installation's version.
+    """The version of the installation.
     """
 
     def GetVersion(self, request, context):
-        """Shows the version of the server that answers. May be repeated. Never fails.
+        """Returns the version of the server that answers. May be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_VersionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VersionService:
-    """The installation's version.
+    """The version of the installation.
     """
 
     @staticmethod

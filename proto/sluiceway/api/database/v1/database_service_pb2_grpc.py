@@ -26,9 +26,11 @@ if _version_not_supported:
 
 
 class DatabaseServiceStub:
-    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
-    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
-    call: `sluice db`.
+    """The database, for operators.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
+    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     def __init__(self, channel):
@@ -60,34 +62,38 @@ class DatabaseServiceStub:
 
 
 class DatabaseServiceServicer:
-    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
-    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
-    call: `sluice db`.
+    """The database, for operators.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
+    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     def GetDatabaseStatus(self, request, context):
-        """Shows how both stores stand, also where they disagree or one of them is away. May be repeated.
+        """Returns the state of etcd and of the object storage, even if they disagree or one of them cannot be reached. May be
+        repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckpointDatabase(self, request, context):
-        """Makes a checkpoint now. A second call makes another, or finds nothing to do.
+        """Creates a checkpoint now. A second call creates another one, or finds that nothing has changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyDatabase(self, request, context):
-        """Reads every object and every checksum. May be repeated. DATA_LOSS is never an error here: faults are the answer.
+        """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream; they
+        are not errors of the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportDatabase(self, request, context):
-        """Makes a checkpoint and streams all records as they were at it, in one file. May be repeated.
+        """Creates a checkpoint and streams all records of it, as one file. May be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,9 +131,11 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DatabaseService:
-    """The database. Operators only: PERMISSION_DENIED for everybody else. UNAVAILABLE: etcd or the object storage is away.
-    What a server without a database would need (recover, restore, import) works on the two stores directly and is no
-    call: `sluice db`.
+    """The database, for operators.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
+    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     @staticmethod

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6sluiceway/api/executor/v1/executor_admin_service.proto\x12\x19sluiceway.api.executor.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xf5\x03\n\x08\x45xecutor\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x10\n\x08siblings\x18\x03 \x03(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\r\n\x05\x61rchs\x18\x05 \x03(\t\x12?\n\x06labels\x18\x06 \x03(\x0b\x32/.sluiceway.api.executor.v1.Executor.LabelsEntry\x12\r\n\x05slots\x18\x07 \x01(\x05\x12\x12\n\nslots_used\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x0e\n\x06online\x18\r \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csession_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64rained\x18\x10 \x01(\x08\x12\x32\n\x0e\x64rain_deadline\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\rExecutorGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecutor_ids\x18\x02 \x03(\t\"L\n\x14ListExecutorsRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x15ListExecutorsResponse\x12\x36\n\texecutors\x18\x01 \x03(\x0b\x32#.sluiceway.api.executor.v1.Executor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetExecutorRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\"L\n\x13GetExecutorResponse\x12\x35\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32#.sluiceway.api.executor.v1.Executor\"B\n\x19ListExecutorGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"x\n\x1aListExecutorGroupsResponse\x12\x41\n\x0f\x65xecutor_groups\x18\x01 \x03(\x0b\x32(.sluiceway.api.executor.v1.ExecutorGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17GetExecutorGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\\\n\x18GetExecutorGroupResponse\x12@\n\x0e\x65xecutor_group\x18\x01 \x01(\x0b\x32(.sluiceway.api.executor.v1.ExecutorGroup\"W\n\x14\x44rainExecutorRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x17\n\x15\x44rainExecutorResponse\"-\n\x16UndrainExecutorRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\"\x19\n\x17UndrainExecutorResponse\"\x99\x01\n\x10\x45xecutorSelector\x12\r\n\x05group\x18\x01 \x01(\t\x12G\n\x06labels\x18\x02 \x03(\x0b\x32\x37.sluiceway.api.executor.v1.ExecutorSelector.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\x15\x44rainExecutorsRequest\x12=\n\x08selector\x18\x01 \x01(\x0b\x32+.sluiceway.api.executor.v1.ExecutorSelector\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x16\x44rainExecutorsResponse\x12\x14\n\x0c\x65xecutor_ids\x18\x01 \x03(\t\"X\n\x17UndrainExecutorsRequest\x12=\n\x08selector\x18\x01 \x01(\x0b\x32+.sluiceway.api.executor.v1.ExecutorSelector\"0\n\x18UndrainExecutorsResponse\x12\x14\n\x0c\x65xecutor_ids\x18\x01 \x03(\t\",\n\x15\x44\x65leteExecutorRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteExecutorResponse2\xa3\r\n\x14\x45xecutorAdminService\x12\xa3\x01\n\rListExecutors\x12/.sluiceway.api.executor.v1.ListExecutorsRequest\x1a\x30.sluiceway.api.executor.v1.ListExecutorsResponse\"/\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/executors\x12\xb5\x01\n\x0bGetExecutor\x12-.sluiceway.api.executor.v1.GetExecutorRequest\x1a..sluiceway.api.executor.v1.GetExecutorResponse\"G\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02+\x12\x1f/api/v1/executors/{executor_id}b\x08\x65xecutor\x12\xb7\x01\n\x12ListExecutorGroups\x12\x34.sluiceway.api.executor.v1.ListExecutorGroupsRequest\x1a\x35.sluiceway.api.executor.v1.ListExecutorGroupsResponse\"4\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/executorGroups\x12\xc8\x01\n\x10GetExecutorGroup\x12\x32.sluiceway.api.executor.v1.GetExecutorGroupRequest\x1a\x33.sluiceway.api.executor.v1.GetExecutorGroupResponse\"K\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02/\x12\x1d/api/v1/executorGroups/{name}b\x0e\x65xecutor_group\x12\xbb\x01\n\rDrainExecutor\x12/.sluiceway.api.executor.v1.DrainExecutorRequest\x1a\x30.sluiceway.api.executor.v1.DrainExecutorResponse\"G\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02*\"%/api/v1/executors/{executor_id}:drain:\x01*\x12\xc3\x01\n\x0fUndrainExecutor\x12\x31.sluiceway.api.executor.v1.UndrainExecutorRequest\x1a\x32.sluiceway.api.executor.v1.UndrainExecutorResponse\"I\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02,\"\'/api/v1/executors/{executor_id}:undrain:\x01*\x12\xb0\x01\n\x0e\x44rainExecutors\x12\x30.sluiceway.api.executor.v1.DrainExecutorsRequest\x1a\x31.sluiceway.api.executor.v1.DrainExecutorsResponse\"9\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/executors:drain:\x01*\x12\xb8\x01\n\x10UndrainExecutors\x12\x32.sluiceway.api.executor.v1.UndrainExecutorsRequest\x1a\x33.sluiceway.api.executor.v1.UndrainExecutorsResponse\";\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/executors:undrain:\x01*\x12\xb5\x01\n\x0e\x44\x65leteExecutor\x12\x30.sluiceway.api.executor.v1.DeleteExecutorRequest\x1a\x31.sluiceway.api.executor.v1.DeleteExecutorResponse\">\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02!*\x1f/api/v1/executors/{executor_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6sluiceway/api/executor/v1/executor_admin_service.proto\x12\x19sluiceway.api.executor.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xf5\x03\n\x08\x45xecutor\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x10\n\x08siblings\x18\x03 \x03(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\r\n\x05\x61rchs\x18\x05 \x03(\t\x12?\n\x06labels\x18\x06 \x03(\x0b\x32/.sluiceway.api.executor.v1.Executor.LabelsEntry\x12\r\n\x05slots\x18\x07 \x01(\x05\x12\x12\n\nslots_used\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x0e\n\x06online\x18\r \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csession_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64rained\x18\x10 \x01(\x08\x12\x32\n\x0e\x64rain_deadline\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\rExecutorGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecutor_ids\x18\x02 \x03(\t\"g\n\x14ListExecutorsRequest\x12\x13\n\x05group\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x15ListExecutorsResponse\x12\x36\n\texecutors\x18\x01 \x03(\x0b\x32#.sluiceway.api.executor.v1.Executor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x12GetExecutorRequest\x12\x19\n\x0b\x65xecutor_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"L\n\x13GetExecutorResponse\x12\x35\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32#.sluiceway.api.executor.v1.Executor\"W\n\x19ListExecutorGroupsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"x\n\x1aListExecutorGroupsResponse\x12\x41\n\x0f\x65xecutor_groups\x18\x01 \x03(\x0b\x32(.sluiceway.api.executor.v1.ExecutorGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x17GetExecutorGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\\\n\x18GetExecutorGroupResponse\x12@\n\x0e\x65xecutor_group\x18\x01 \x01(\x0b\x32(.sluiceway.api.executor.v1.ExecutorGroup\"c\n\x14\x44rainExecutorRequest\x12\x19\n\x0b\x65xecutor_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"\x17\n\x15\x44rainExecutorResponse\"3\n\x16UndrainExecutorRequest\x12\x19\n\x0b\x65xecutor_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x19\n\x17UndrainExecutorResponse\"\xb2\x01\n\x10\x45xecutorSelector\x12 \n\x05group\x18\x01 \x01(\tB\x11\xe2\x41\x01\x01\xa2\x94#\t\"default\"\x12M\n\x06labels\x18\x02 \x03(\x0b\x32\x37.sluiceway.api.executor.v1.ExecutorSelector.LabelsEntryB\x04\xe2\x41\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x01\n\x15\x44rainExecutorsRequest\x12[\n\x08selector\x18\x01 \x01(\x0b\x32+.sluiceway.api.executor.v1.ExecutorSelectorB\x1c\xe2\x41\x01\x02\xa2\x94#\x14{\"group\": \"default\"}\x12\x30\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\".\n\x16\x44rainExecutorsResponse\x12\x14\n\x0c\x65xecutor_ids\x18\x01 \x03(\t\"v\n\x17UndrainExecutorsRequest\x12[\n\x08selector\x18\x01 \x01(\x0b\x32+.sluiceway.api.executor.v1.ExecutorSelectorB\x1c\xe2\x41\x01\x02\xa2\x94#\x14{\"group\": \"default\"}\"0\n\x18UndrainExecutorsResponse\x12\x14\n\x0c\x65xecutor_ids\x18\x01 \x03(\t\"2\n\x15\x44\x65leteExecutorRequest\x12\x19\n\x0b\x65xecutor_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x18\n\x16\x44\x65leteExecutorResponse2\xa3\r\n\x14\x45xecutorAdminService\x12\xa3\x01\n\rListExecutors\x12/.sluiceway.api.executor.v1.ListExecutorsRequest\x1a\x30.sluiceway.api.executor.v1.ListExecutorsResponse\"/\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/executors\x12\xb5\x01\n\x0bGetExecutor\x12-.sluiceway.api.executor.v1.GetExecutorRequest\x1a..sluiceway.api.executor.v1.GetExecutorResponse\"G\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02+\x12\x1f/api/v1/executors/{executor_id}b\x08\x65xecutor\x12\xb7\x01\n\x12ListExecutorGroups\x12\x34.sluiceway.api.executor.v1.ListExecutorGroupsRequest\x1a\x35.sluiceway.api.executor.v1.ListExecutorGroupsResponse\"4\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/executorGroups\x12\xc8\x01\n\x10GetExecutorGroup\x12\x32.sluiceway.api.executor.v1.GetExecutorGroupRequest\x1a\x33.sluiceway.api.executor.v1.GetExecutorGroupResponse\"K\x8a\x94#\x12\x08\x02\x12\x0e\x65xecutors:read\x82\xd3\xe4\x93\x02/\x12\x1d/api/v1/executorGroups/{name}b\x0e\x65xecutor_group\x12\xbb\x01\n\rDrainExecutor\x12/.sluiceway.api.executor.v1.DrainExecutorRequest\x1a\x30.sluiceway.api.executor.v1.DrainExecutorResponse\"G\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02*\"%/api/v1/executors/{executor_id}:drain:\x01*\x12\xc3\x01\n\x0fUndrainExecutor\x12\x31.sluiceway.api.executor.v1.UndrainExecutorRequest\x1a\x32.sluiceway.api.executor.v1.UndrainExecutorResponse\"I\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02,\"\'/api/v1/executors/{executor_id}:undrain:\x01*\x12\xb0\x01\n\x0e\x44rainExecutors\x12\x30.sluiceway.api.executor.v1.DrainExecutorsRequest\x1a\x31.sluiceway.api.executor.v1.DrainExecutorsResponse\"9\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/executors:drain:\x01*\x12\xb8\x01\n\x10UndrainExecutors\x12\x32.sluiceway.api.executor.v1.UndrainExecutorsRequest\x1a\x33.sluiceway.api.executor.v1.UndrainExecutorsResponse\";\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/executors:undrain:\x01*\x12\xb5\x01\n\x0e\x44\x65leteExecutor\x12\x30.sluiceway.api.executor.v1.DeleteExecutorRequest\x1a\x31.sluiceway.api.executor.v1.DeleteExecutorResponse\">\x8a\x94#\x13\x08\x04\x12\x0f\x65xecutors:write\x82\xd3\xe4\x93\x02!*\x1f/api/v1/executors/{executor_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +38,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXECUTOR_LABELSENTRY']._loaded_options = None
   _globals['_EXECUTOR_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTEXECUTORSREQUEST'].fields_by_name['group']._loaded_options = None
+  _globals['_LISTEXECUTORSREQUEST'].fields_by_name['group']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEXECUTORSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTEXECUTORSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTEXECUTORSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTEXECUTORSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_GETEXECUTORREQUEST'].fields_by_name['executor_id']._loaded_options = None
+  _globals['_GETEXECUTORREQUEST'].fields_by_name['executor_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTEXECUTORGROUPSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTEXECUTORGROUPSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTEXECUTORGROUPSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTEXECUTORGROUPSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_GETEXECUTORGROUPREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETEXECUTORGROUPREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_DRAINEXECUTORREQUEST'].fields_by_name['executor_id']._loaded_options = None
+  _globals['_DRAINEXECUTORREQUEST'].fields_by_name['executor_id']._serialized_options = b'\342A\001\002'
+  _globals['_DRAINEXECUTORREQUEST'].fields_by_name['timeout']._loaded_options = None
+  _globals['_DRAINEXECUTORREQUEST'].fields_by_name['timeout']._serialized_options = b'\342A\001\001'
+  _globals['_UNDRAINEXECUTORREQUEST'].fields_by_name['executor_id']._loaded_options = None
+  _globals['_UNDRAINEXECUTORREQUEST'].fields_by_name['executor_id']._serialized_options = b'\342A\001\002'
   _globals['_EXECUTORSELECTOR_LABELSENTRY']._loaded_options = None
   _globals['_EXECUTORSELECTOR_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_EXECUTORSELECTOR'].fields_by_name['group']._loaded_options = None
+  _globals['_EXECUTORSELECTOR'].fields_by_name['group']._serialized_options = b'\342A\001\001\242\224#\t\"default\"'
+  _globals['_EXECUTORSELECTOR'].fields_by_name['labels']._loaded_options = None
+  _globals['_EXECUTORSELECTOR'].fields_by_name['labels']._serialized_options = b'\342A\001\001'
+  _globals['_DRAINEXECUTORSREQUEST'].fields_by_name['selector']._loaded_options = None
+  _globals['_DRAINEXECUTORSREQUEST'].fields_by_name['selector']._serialized_options = b'\342A\001\002\242\224#\024{\"group\": \"default\"}'
+  _globals['_DRAINEXECUTORSREQUEST'].fields_by_name['timeout']._loaded_options = None
+  _globals['_DRAINEXECUTORSREQUEST'].fields_by_name['timeout']._serialized_options = b'\342A\001\001'
+  _globals['_UNDRAINEXECUTORSREQUEST'].fields_by_name['selector']._loaded_options = None
+  _globals['_UNDRAINEXECUTORSREQUEST'].fields_by_name['selector']._serialized_options = b'\342A\001\002\242\224#\024{\"group\": \"default\"}'
+  _globals['_DELETEEXECUTORREQUEST'].fields_by_name['executor_id']._loaded_options = None
+  _globals['_DELETEEXECUTORREQUEST'].fields_by_name['executor_id']._serialized_options = b'\342A\001\002'
   _globals['_EXECUTORADMINSERVICE'].methods_by_name['ListExecutors']._loaded_options = None
   _globals['_EXECUTORADMINSERVICE'].methods_by_name['ListExecutors']._serialized_options = b'\212\224#\022\010\002\022\016executors:read\202\323\344\223\002\023\022\021/api/v1/executors'
   _globals['_EXECUTORADMINSERVICE'].methods_by_name['GetExecutor']._loaded_options = None
@@ -57,52 +90,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTORADMINSERVICE'].methods_by_name['UndrainExecutors']._serialized_options = b'\212\224#\023\010\004\022\017executors:write\202\323\344\223\002\036\"\031/api/v1/executors:undrain:\001*'
   _globals['_EXECUTORADMINSERVICE'].methods_by_name['DeleteExecutor']._loaded_options = None
   _globals['_EXECUTORADMINSERVICE'].methods_by_name['DeleteExecutor']._serialized_options = b'\212\224#\023\010\004\022\017executors:write\202\323\344\223\002!*\037/api/v1/executors/{executor_id}'
-  _globals['_EXECUTOR']._serialized_start=221
-  _globals['_EXECUTOR']._serialized_end=722
-  _globals['_EXECUTOR_LABELSENTRY']._serialized_start=677
-  _globals['_EXECUTOR_LABELSENTRY']._serialized_end=722
-  _globals['_EXECUTORGROUP']._serialized_start=724
-  _globals['_EXECUTORGROUP']._serialized_end=775
-  _globals['_LISTEXECUTORSREQUEST']._serialized_start=777
-  _globals['_LISTEXECUTORSREQUEST']._serialized_end=853
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=855
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=959
-  _globals['_GETEXECUTORREQUEST']._serialized_start=961
-  _globals['_GETEXECUTORREQUEST']._serialized_end=1002
-  _globals['_GETEXECUTORRESPONSE']._serialized_start=1004
-  _globals['_GETEXECUTORRESPONSE']._serialized_end=1080
-  _globals['_LISTEXECUTORGROUPSREQUEST']._serialized_start=1082
-  _globals['_LISTEXECUTORGROUPSREQUEST']._serialized_end=1148
-  _globals['_LISTEXECUTORGROUPSRESPONSE']._serialized_start=1150
-  _globals['_LISTEXECUTORGROUPSRESPONSE']._serialized_end=1270
-  _globals['_GETEXECUTORGROUPREQUEST']._serialized_start=1272
-  _globals['_GETEXECUTORGROUPREQUEST']._serialized_end=1311
-  _globals['_GETEXECUTORGROUPRESPONSE']._serialized_start=1313
-  _globals['_GETEXECUTORGROUPRESPONSE']._serialized_end=1405
-  _globals['_DRAINEXECUTORREQUEST']._serialized_start=1407
-  _globals['_DRAINEXECUTORREQUEST']._serialized_end=1494
-  _globals['_DRAINEXECUTORRESPONSE']._serialized_start=1496
-  _globals['_DRAINEXECUTORRESPONSE']._serialized_end=1519
-  _globals['_UNDRAINEXECUTORREQUEST']._serialized_start=1521
-  _globals['_UNDRAINEXECUTORREQUEST']._serialized_end=1566
-  _globals['_UNDRAINEXECUTORRESPONSE']._serialized_start=1568
-  _globals['_UNDRAINEXECUTORRESPONSE']._serialized_end=1593
-  _globals['_EXECUTORSELECTOR']._serialized_start=1596
-  _globals['_EXECUTORSELECTOR']._serialized_end=1749
-  _globals['_EXECUTORSELECTOR_LABELSENTRY']._serialized_start=677
-  _globals['_EXECUTORSELECTOR_LABELSENTRY']._serialized_end=722
-  _globals['_DRAINEXECUTORSREQUEST']._serialized_start=1752
-  _globals['_DRAINEXECUTORSREQUEST']._serialized_end=1882
-  _globals['_DRAINEXECUTORSRESPONSE']._serialized_start=1884
-  _globals['_DRAINEXECUTORSRESPONSE']._serialized_end=1930
-  _globals['_UNDRAINEXECUTORSREQUEST']._serialized_start=1932
-  _globals['_UNDRAINEXECUTORSREQUEST']._serialized_end=2020
-  _globals['_UNDRAINEXECUTORSRESPONSE']._serialized_start=2022
-  _globals['_UNDRAINEXECUTORSRESPONSE']._serialized_end=2070
-  _globals['_DELETEEXECUTORREQUEST']._serialized_start=2072
-  _globals['_DELETEEXECUTORREQUEST']._serialized_end=2116
-  _globals['_DELETEEXECUTORRESPONSE']._serialized_start=2118
-  _globals['_DELETEEXECUTORRESPONSE']._serialized_end=2142
-  _globals['_EXECUTORADMINSERVICE']._serialized_start=2145
-  _globals['_EXECUTORADMINSERVICE']._serialized_end=3844
+  _globals['_EXECUTOR']._serialized_start=254
+  _globals['_EXECUTOR']._serialized_end=755
+  _globals['_EXECUTOR_LABELSENTRY']._serialized_start=710
+  _globals['_EXECUTOR_LABELSENTRY']._serialized_end=755
+  _globals['_EXECUTORGROUP']._serialized_start=757
+  _globals['_EXECUTORGROUP']._serialized_end=808
+  _globals['_LISTEXECUTORSREQUEST']._serialized_start=810
+  _globals['_LISTEXECUTORSREQUEST']._serialized_end=913
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=915
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=1019
+  _globals['_GETEXECUTORREQUEST']._serialized_start=1021
+  _globals['_GETEXECUTORREQUEST']._serialized_end=1068
+  _globals['_GETEXECUTORRESPONSE']._serialized_start=1070
+  _globals['_GETEXECUTORRESPONSE']._serialized_end=1146
+  _globals['_LISTEXECUTORGROUPSREQUEST']._serialized_start=1148
+  _globals['_LISTEXECUTORGROUPSREQUEST']._serialized_end=1235
+  _globals['_LISTEXECUTORGROUPSRESPONSE']._serialized_start=1237
+  _globals['_LISTEXECUTORGROUPSRESPONSE']._serialized_end=1357
+  _globals['_GETEXECUTORGROUPREQUEST']._serialized_start=1359
+  _globals['_GETEXECUTORGROUPREQUEST']._serialized_end=1404
+  _globals['_GETEXECUTORGROUPRESPONSE']._serialized_start=1406
+  _globals['_GETEXECUTORGROUPRESPONSE']._serialized_end=1498
+  _globals['_DRAINEXECUTORREQUEST']._serialized_start=1500
+  _globals['_DRAINEXECUTORREQUEST']._serialized_end=1599
+  _globals['_DRAINEXECUTORRESPONSE']._serialized_start=1601
+  _globals['_DRAINEXECUTORRESPONSE']._serialized_end=1624
+  _globals['_UNDRAINEXECUTORREQUEST']._serialized_start=1626
+  _globals['_UNDRAINEXECUTORREQUEST']._serialized_end=1677
+  _globals['_UNDRAINEXECUTORRESPONSE']._serialized_start=1679
+  _globals['_UNDRAINEXECUTORRESPONSE']._serialized_end=1704
+  _globals['_EXECUTORSELECTOR']._serialized_start=1707
+  _globals['_EXECUTORSELECTOR']._serialized_end=1885
+  _globals['_EXECUTORSELECTOR_LABELSENTRY']._serialized_start=710
+  _globals['_EXECUTORSELECTOR_LABELSENTRY']._serialized_end=755
+  _globals['_DRAINEXECUTORSREQUEST']._serialized_start=1888
+  _globals['_DRAINEXECUTORSREQUEST']._serialized_end=2054
+  _globals['_DRAINEXECUTORSRESPONSE']._serialized_start=2056
+  _globals['_DRAINEXECUTORSRESPONSE']._serialized_end=2102
+  _globals['_UNDRAINEXECUTORSREQUEST']._serialized_start=2104
+  _globals['_UNDRAINEXECUTORSREQUEST']._serialized_end=2222
+  _globals['_UNDRAINEXECUTORSRESPONSE']._serialized_start=2224
+  _globals['_UNDRAINEXECUTORSRESPONSE']._serialized_end=2272
+  _globals['_DELETEEXECUTORREQUEST']._serialized_start=2274
+  _globals['_DELETEEXECUTORREQUEST']._serialized_end=2324
+  _globals['_DELETEEXECUTORRESPONSE']._serialized_start=2326
+  _globals['_DELETEEXECUTORRESPONSE']._serialized_end=2350
+  _globals['_EXECUTORADMINSERVICE']._serialized_start=2353
+  _globals['_EXECUTORADMINSERVICE']._serialized_end=4052
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class ExecutorAdminServiceStub:
-    """Executors and their groups. Every method answers UNAUTHENTICATED without a good token.
+    """Executors and their groups, for people.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -83,69 +86,103 @@ class ExecutorAdminServiceStub:
 
 
 class ExecutorAdminServiceServicer:
-    """Executors and their groups. Every method answers UNAUTHENTICATED without a good token.
+    """Executors and their groups, for people.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def ListExecutors(self, request, context):
-        """Lists executors, by group and id. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists executors, by group and id. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetExecutor(self, request, context):
-        """Shows an executor with its siblings. May be repeated. NOT_FOUND: there is none.
+        """Returns an executor and its siblings. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such executor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExecutorGroups(self, request, context):
-        """Lists groups, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists executor groups, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetExecutorGroup(self, request, context):
-        """Shows a group. May be repeated. NOT_FOUND: there is none.
+        """Returns an executor group. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such group.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DrainExecutor(self, request, context):
-        """Gives an executor no more work. What it runs goes on; it stays connected and drained, also when its process is started anew, until
-        `UndrainExecutor`. May be repeated. NOT_FOUND: there is none.
+        """Drains an executor: it gets no more tasks.
+
+        Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until `UndrainExecutor`. A
+        second call has no effect.
+
+        Errors:
+        - NOT_FOUND: There is no such executor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UndrainExecutor(self, request, context):
-        """Gives a drained executor work again. May be repeated. NOT_FOUND: there is none.
+        """Ends the draining of an executor: it gets tasks again. A second call has no effect.
+
+        Errors:
+        - NOT_FOUND: There is no such executor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DrainExecutors(self, request, context):
-        """Drains all executors that a selector names, as `DrainExecutor` does. May be repeated. INVALID_ARGUMENT: the selector is empty.
+        """Drains all executors that a selector matches, as `DrainExecutor` does. A second call has no effect.
+
+        Errors:
+        - INVALID_ARGUMENT: The selector is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UndrainExecutors(self, request, context):
-        """Gives all executors that a selector names work again. May be repeated. INVALID_ARGUMENT: the selector is empty.
+        """Ends the draining of all executors that a selector matches. A second call has no effect.
+
+        Errors:
+        - INVALID_ARGUMENT: The selector is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteExecutor(self, request, context):
-        """Takes an executor from the list, and ends what it runs as lost, at once. A process that still runs removes its pods when it hears of
-        that and registers again, as a new executor; one that is cut off ends its pods after `fence_after`. NOT_FOUND: there is none.
+        """Deletes an executor. The tasks that it runs are lost at once.
+
+        If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it cannot
+        be reached, it ends its pods after `fence_after`. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such executor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,7 +245,10 @@ def add_ExecutorAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutorAdminService:
-    """Executors and their groups. Every method answers UNAUTHENTICATED without a good token.
+    """Executors and their groups, for people.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

@@ -7,13 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Caller(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """Who may call a method. A method that does not say it may be called by nobody."""
     __slots__ = ()
     CALLER_UNSPECIFIED: _ClassVar[Caller]
+    """Not declared. Every call is refused."""
     CALLER_PUBLIC: _ClassVar[Caller]
+    """Anybody, without a token."""
     CALLER_USER: _ClassVar[Caller]
+    """A user with a token."""
     CALLER_EXECUTOR: _ClassVar[Caller]
+    """An executor with a token of its group."""
     CALLER_OPERATOR: _ClassVar[Caller]
+    """An operator of the installation."""
     CALLER_PEER: _ClassVar[Caller]
+    """Another server of the installation."""
 CALLER_UNSPECIFIED: Caller
 CALLER_PUBLIC: Caller
 CALLER_USER: Caller
@@ -28,21 +35,49 @@ RESUME_FIELD_NUMBER: _ClassVar[int]
 resume: _descriptor.FieldDescriptor
 RAW_FIELD_NUMBER: _ClassVar[int]
 raw: _descriptor.FieldDescriptor
+LIMITS_FIELD_NUMBER: _ClassVar[int]
+limits: _descriptor.FieldDescriptor
+EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+example: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
+    """The access that a method needs."""
     __slots__ = ("caller", "scope", "resource_field")
     CALLER_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_FIELD_NUMBER: _ClassVar[int]
     caller: Caller
+    """Who may call the method."""
     scope: str
+    """The scope that the caller's token must have, such as `runs:read`. Empty: none."""
     resource_field: str
+    """The request field that names the resource whose visibility decides, as a path (`run_id`). Empty: none."""
     def __init__(self, caller: _Optional[_Union[Caller, str]] = ..., scope: _Optional[str] = ..., resource_field: _Optional[str] = ...) -> None: ...
 
 class HttpResult(_message.Message):
+    """How the gateway answers a successful unary call."""
     __slots__ = ("code", "location")
     CODE_FIELD_NUMBER: _ClassVar[int]
     LOCATION_FIELD_NUMBER: _ClassVar[int]
     code: int
+    """The HTTP status. 0: 200, or 204 if the response message has no fields."""
     location: str
+    """The Location header. `{field.path}` is replaced by a field of the response message: `/api/v1/runs/{run.id}`."""
     def __init__(self, code: _Optional[int] = ..., location: _Optional[str] = ...) -> None: ...
+
+class Limits(_message.Message):
+    """Limits of a field's value in requests. A value that is not set is not checked: see `google.api.field_behavior`."""
+    __slots__ = ("minimum", "maximum", "max_length", "max_items")
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    minimum: int
+    """The smallest allowed value of a number."""
+    maximum: int
+    """The largest allowed value of a number."""
+    max_length: int
+    """The largest allowed number of characters of a string."""
+    max_items: int
+    """The largest allowed number of elements of a list or a map."""
+    def __init__(self, minimum: _Optional[int] = ..., maximum: _Optional[int] = ..., max_length: _Optional[int] = ..., max_items: _Optional[int] = ...) -> None: ...

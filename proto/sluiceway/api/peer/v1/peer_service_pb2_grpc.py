@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PeerServiceStub:
-    """Server to server only, with mutual credentials: PERMISSION_DENIED for everybody else.
+    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else.
     """
 
     def __init__(self, channel):
@@ -43,13 +43,17 @@ class PeerServiceStub:
 
 
 class PeerServiceServicer:
-    """Server to server only, with mutual credentials: PERMISSION_DENIED for everybody else.
+    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else.
     """
 
     def TailLog(self, request, context):
-        """The live tail of a log that is pushed to this server, from an offset on; ends when the log does. May be repeated, at the last
-        `next_offset`. NOT_FOUND: this log is not pushed here. OUT_OF_RANGE: what is before `offset` is no longer in memory; read it from
-        the object storage.
+        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log does.
+
+        To resume, call again with the last `next_offset`.
+
+        Errors:
+        - NOT_FOUND: The log is not pushed to this server.
+        - OUT_OF_RANGE: The bytes at the offset are no longer in memory. Read them from the object storage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +76,7 @@ def add_PeerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PeerService:
-    """Server to server only, with mutual credentials: PERMISSION_DENIED for everybody else.
+    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else.
     """
 
     @staticmethod

@@ -23,19 +23,64 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 from sluiceway.api.project.v1 import visibility_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_visibility__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3sluiceway/api/project/v1/organization_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a)sluiceway/api/project/v1/visibility.proto\"\xa1\x01\n\x0cOrganization\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\nvisibility\x18\x05 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\"m\n\x19\x43reateOrganizationRequest\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"Z\n\x1a\x43reateOrganizationResponse\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\"1\n\x16GetOrganizationRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\"W\n\x17GetOrganizationResponse\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\"A\n\x18ListOrganizationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"s\n\x19ListOrganizationsResponse\x12=\n\rorganizations\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x19UpdateOrganizationRequest\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"Z\n\x1aUpdateOrganizationResponse\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\"B\n\x19\x44\x65leteOrganizationRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1c\n\x1a\x44\x65leteOrganizationResponse\"r\n\x12OrganizationMember\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tuser_name\x18\x02 \x01(\t\x12\x38\n\x04role\x18\x03 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRole\"\x82\x01\n\x1cSetOrganizationMemberRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x38\n\x04role\x18\x03 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRole\"\x1f\n\x1dSetOrganizationMemberResponse\"K\n\x1fRemoveOrganizationMemberRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\"\n RemoveOrganizationMemberResponse\"`\n\x1eListOrganizationMembersRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"y\n\x1fListOrganizationMembersResponse\x12=\n\x07members\x18\x01 \x03(\x0b\x32,.sluiceway.api.project.v1.OrganizationMember\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x8e\x01\n\x10OrganizationRole\x12!\n\x1dORGANIZATION_ROLE_UNSPECIFIED\x10\x00\x12\x1b\n\x17ORGANIZATION_ROLE_OWNER\x10\x01\x12\x1c\n\x18ORGANIZATION_ROLE_MEMBER\x10\x02\x12\x1c\n\x18ORGANIZATION_ROLE_READER\x10\x03\x32\xd4\x0e\n\x13OrganizationService\x12\xf5\x01\n\x12\x43reateOrganization\x12\x33.sluiceway.api.project.v1.CreateOrganizationRequest\x1a\x34.sluiceway.api.project.v1.CreateOrganizationResponse\"t\x8a\x94#\x12\x08\x02\x12\x0eprojects:write\x92\x94#,\x08\xc9\x01\x12\'/api/v1/organizations/{organization.id}\x82\xd3\xe4\x93\x02(\"\x15/api/v1/organizations:\x01*b\x0corganization\x12\xdb\x01\n\x0fGetOrganization\x12\x30.sluiceway.api.project.v1.GetOrganizationRequest\x1a\x31.sluiceway.api.project.v1.GetOrganizationResponse\"c\x8a\x94#\"\x08\x02\x12\rprojects:read\x1a\x0forganization_id\x82\xd3\xe4\x93\x02\x37\x12\'/api/v1/organizations/{organization_id}b\x0corganization\x12\xb0\x01\n\x11ListOrganizations\x12\x32.sluiceway.api.project.v1.ListOrganizationsRequest\x1a\x33.sluiceway.api.project.v1.ListOrganizationsResponse\"2\x8a\x94#\x11\x08\x02\x12\rprojects:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/organizations\x12\xf3\x01\n\x12UpdateOrganization\x12\x33.sluiceway.api.project.v1.UpdateOrganizationRequest\x1a\x34.sluiceway.api.project.v1.UpdateOrganizationResponse\"r\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization.id\x82\xd3\xe4\x93\x02\x45\x32\'/api/v1/organizations/{organization.id}:\x0corganizationb\x0corganization\x12\xd7\x01\n\x12\x44\x65leteOrganization\x12\x33.sluiceway.api.project.v1.DeleteOrganizationRequest\x1a\x34.sluiceway.api.project.v1.DeleteOrganizationResponse\"V\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization_id\x82\xd3\xe4\x93\x02)*\'/api/v1/organizations/{organization_id}\x12\xf5\x01\n\x15SetOrganizationMember\x12\x36.sluiceway.api.project.v1.SetOrganizationMemberRequest\x1a\x37.sluiceway.api.project.v1.SetOrganizationMemberResponse\"k\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization_id\x82\xd3\xe4\x93\x02>\x1a\x39/api/v1/organizations/{organization_id}/members/{user_id}:\x01*\x12\xfb\x01\n\x18RemoveOrganizationMember\x12\x39.sluiceway.api.project.v1.RemoveOrganizationMemberRequest\x1a:.sluiceway.api.project.v1.RemoveOrganizationMemberResponse\"h\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization_id\x82\xd3\xe4\x93\x02;*9/api/v1/organizations/{organization_id}/members/{user_id}\x12\xed\x01\n\x17ListOrganizationMembers\x12\x38.sluiceway.api.project.v1.ListOrganizationMembersRequest\x1a\x39.sluiceway.api.project.v1.ListOrganizationMembersResponse\"]\x8a\x94#\"\x08\x02\x12\rprojects:read\x1a\x0forganization_id\x82\xd3\xe4\x93\x02\x31\x12//api/v1/organizations/{organization_id}/membersb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3sluiceway/api/project/v1/organization_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a)sluiceway/api/project/v1/visibility.proto\"\xd2\x01\n\x0cOrganization\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12>\n\nvisibility\x18\x05 \x01(\x0e\x32$.sluiceway.api.project.v1.VisibilityB\x04\xe2\x41\x01\x01\"\x7f\n\x19\x43reateOrganizationRequest\x12\x42\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.OrganizationB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"Z\n\x1a\x43reateOrganizationResponse\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\"7\n\x16GetOrganizationRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"W\n\x17GetOrganizationResponse\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\"V\n\x18ListOrganizationsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x19ListOrganizationsResponse\x12=\n\rorganizations\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x96\x01\n\x19UpdateOrganizationRequest\x12\x42\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.OrganizationB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"Z\n\x1aUpdateOrganizationResponse\x12<\n\x0corganization\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.Organization\"N\n\x19\x44\x65leteOrganizationRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1c\n\x1a\x44\x65leteOrganizationResponse\"r\n\x12OrganizationMember\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tuser_name\x18\x02 \x01(\t\x12\x38\n\x04role\x18\x03 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRole\"\x94\x01\n\x1cSetOrganizationMemberRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12>\n\x04role\x18\x03 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRoleB\x04\xe2\x41\x01\x02\"\x1f\n\x1dSetOrganizationMemberResponse\"W\n\x1fRemoveOrganizationMemberRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\"\n RemoveOrganizationMemberResponse\"{\n\x1eListOrganizationMembersRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x1fListOrganizationMembersResponse\x12=\n\x07members\x18\x01 \x03(\x0b\x32,.sluiceway.api.project.v1.OrganizationMember\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x8e\x01\n\x10OrganizationRole\x12!\n\x1dORGANIZATION_ROLE_UNSPECIFIED\x10\x00\x12\x1b\n\x17ORGANIZATION_ROLE_OWNER\x10\x01\x12\x1c\n\x18ORGANIZATION_ROLE_MEMBER\x10\x02\x12\x1c\n\x18ORGANIZATION_ROLE_READER\x10\x03\x32\xd4\x0e\n\x13OrganizationService\x12\xf5\x01\n\x12\x43reateOrganization\x12\x33.sluiceway.api.project.v1.CreateOrganizationRequest\x1a\x34.sluiceway.api.project.v1.CreateOrganizationResponse\"t\x8a\x94#\x12\x08\x02\x12\x0eprojects:write\x92\x94#,\x08\xc9\x01\x12\'/api/v1/organizations/{organization.id}\x82\xd3\xe4\x93\x02(\"\x15/api/v1/organizations:\x01*b\x0corganization\x12\xdb\x01\n\x0fGetOrganization\x12\x30.sluiceway.api.project.v1.GetOrganizationRequest\x1a\x31.sluiceway.api.project.v1.GetOrganizationResponse\"c\x8a\x94#\"\x08\x02\x12\rprojects:read\x1a\x0forganization_id\x82\xd3\xe4\x93\x02\x37\x12\'/api/v1/organizations/{organization_id}b\x0corganization\x12\xb0\x01\n\x11ListOrganizations\x12\x32.sluiceway.api.project.v1.ListOrganizationsRequest\x1a\x33.sluiceway.api.project.v1.ListOrganizationsResponse\"2\x8a\x94#\x11\x08\x02\x12\rprojects:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/organizations\x12\xf3\x01\n\x12UpdateOrganization\x12\x33.sluiceway.api.project.v1.UpdateOrganizationRequest\x1a\x34.sluiceway.api.project.v1.UpdateOrganizationResponse\"r\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization.id\x82\xd3\xe4\x93\x02\x45\x32\'/api/v1/organizations/{organization.id}:\x0corganizationb\x0corganization\x12\xd7\x01\n\x12\x44\x65leteOrganization\x12\x33.sluiceway.api.project.v1.DeleteOrganizationRequest\x1a\x34.sluiceway.api.project.v1.DeleteOrganizationResponse\"V\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization_id\x82\xd3\xe4\x93\x02)*\'/api/v1/organizations/{organization_id}\x12\xf5\x01\n\x15SetOrganizationMember\x12\x36.sluiceway.api.project.v1.SetOrganizationMemberRequest\x1a\x37.sluiceway.api.project.v1.SetOrganizationMemberResponse\"k\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization_id\x82\xd3\xe4\x93\x02>\x1a\x39/api/v1/organizations/{organization_id}/members/{user_id}:\x01*\x12\xfb\x01\n\x18RemoveOrganizationMember\x12\x39.sluiceway.api.project.v1.RemoveOrganizationMemberRequest\x1a:.sluiceway.api.project.v1.RemoveOrganizationMemberResponse\"h\x8a\x94##\x08\x02\x12\x0eprojects:write\x1a\x0forganization_id\x82\xd3\xe4\x93\x02;*9/api/v1/organizations/{organization_id}/members/{user_id}\x12\xed\x01\n\x17ListOrganizationMembers\x12\x38.sluiceway.api.project.v1.ListOrganizationMembersRequest\x1a\x39.sluiceway.api.project.v1.ListOrganizationMembersResponse\"]\x8a\x94#\"\x08\x02\x12\rprojects:read\x1a\x0forganization_id\x82\xd3\xe4\x93\x02\x31\x12//api/v1/organizations/{organization_id}/membersb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.project.v1.organization_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['id']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_ORGANIZATION'].fields_by_name['name']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['name']._serialized_options = b'\342A\001\002\232\224#\002\030(\242\224#\t\"example\"'
+  _globals['_ORGANIZATION'].fields_by_name['etag']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_ORGANIZATION'].fields_by_name['create_time']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ORGANIZATION'].fields_by_name['visibility']._loaded_options = None
+  _globals['_ORGANIZATION'].fields_by_name['visibility']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization']._loaded_options = None
+  _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\232\224#\002\030d'
+  _globals['_GETORGANIZATIONREQUEST'].fields_by_name['organization_id']._loaded_options = None
+  _globals['_GETORGANIZATIONREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEORGANIZATIONREQUEST'].fields_by_name['organization']._loaded_options = None
+  _globals['_UPDATEORGANIZATIONREQUEST'].fields_by_name['organization']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEORGANIZATIONREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEORGANIZATIONREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEORGANIZATIONREQUEST'].fields_by_name['organization_id']._loaded_options = None
+  _globals['_DELETEORGANIZATIONREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEORGANIZATIONREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEORGANIZATIONREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_SETORGANIZATIONMEMBERREQUEST'].fields_by_name['organization_id']._loaded_options = None
+  _globals['_SETORGANIZATIONMEMBERREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETORGANIZATIONMEMBERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_SETORGANIZATIONMEMBERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_SETORGANIZATIONMEMBERREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_SETORGANIZATIONMEMBERREQUEST'].fields_by_name['role']._serialized_options = b'\342A\001\002'
+  _globals['_REMOVEORGANIZATIONMEMBERREQUEST'].fields_by_name['organization_id']._loaded_options = None
+  _globals['_REMOVEORGANIZATIONMEMBERREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
+  _globals['_REMOVEORGANIZATIONMEMBERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_REMOVEORGANIZATIONMEMBERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST'].fields_by_name['organization_id']._loaded_options = None
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateOrganization']._loaded_options = None
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateOrganization']._serialized_options = b'\212\224#\022\010\002\022\016projects:write\222\224#,\010\311\001\022\'/api/v1/organizations/{organization.id}\202\323\344\223\002(\"\025/api/v1/organizations:\001*b\014organization'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['GetOrganization']._loaded_options = None
@@ -52,44 +97,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['RemoveOrganizationMember']._serialized_options = b'\212\224##\010\002\022\016projects:write\032\017organization_id\202\323\344\223\002;*9/api/v1/organizations/{organization_id}/members/{user_id}'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['ListOrganizationMembers']._loaded_options = None
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['ListOrganizationMembers']._serialized_options = b'\212\224#\"\010\002\022\rprojects:read\032\017organization_id\202\323\344\223\0021\022//api/v1/organizations/{organization_id}/members'
-  _globals['_ORGANIZATIONROLE']._serialized_start=1900
-  _globals['_ORGANIZATIONROLE']._serialized_end=2042
-  _globals['_ORGANIZATION']._serialized_start=262
-  _globals['_ORGANIZATION']._serialized_end=423
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=425
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=534
-  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_start=536
-  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_end=626
-  _globals['_GETORGANIZATIONREQUEST']._serialized_start=628
-  _globals['_GETORGANIZATIONREQUEST']._serialized_end=677
-  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=679
-  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=766
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=768
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=833
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=835
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=950
-  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_start=953
-  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_end=1091
-  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_start=1093
-  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_end=1183
-  _globals['_DELETEORGANIZATIONREQUEST']._serialized_start=1185
-  _globals['_DELETEORGANIZATIONREQUEST']._serialized_end=1251
-  _globals['_DELETEORGANIZATIONRESPONSE']._serialized_start=1253
-  _globals['_DELETEORGANIZATIONRESPONSE']._serialized_end=1281
-  _globals['_ORGANIZATIONMEMBER']._serialized_start=1283
-  _globals['_ORGANIZATIONMEMBER']._serialized_end=1397
-  _globals['_SETORGANIZATIONMEMBERREQUEST']._serialized_start=1400
-  _globals['_SETORGANIZATIONMEMBERREQUEST']._serialized_end=1530
-  _globals['_SETORGANIZATIONMEMBERRESPONSE']._serialized_start=1532
-  _globals['_SETORGANIZATIONMEMBERRESPONSE']._serialized_end=1563
-  _globals['_REMOVEORGANIZATIONMEMBERREQUEST']._serialized_start=1565
-  _globals['_REMOVEORGANIZATIONMEMBERREQUEST']._serialized_end=1640
-  _globals['_REMOVEORGANIZATIONMEMBERRESPONSE']._serialized_start=1642
-  _globals['_REMOVEORGANIZATIONMEMBERRESPONSE']._serialized_end=1676
-  _globals['_LISTORGANIZATIONMEMBERSREQUEST']._serialized_start=1678
-  _globals['_LISTORGANIZATIONMEMBERSREQUEST']._serialized_end=1774
-  _globals['_LISTORGANIZATIONMEMBERSRESPONSE']._serialized_start=1776
-  _globals['_LISTORGANIZATIONMEMBERSRESPONSE']._serialized_end=1897
-  _globals['_ORGANIZATIONSERVICE']._serialized_start=2045
-  _globals['_ORGANIZATIONSERVICE']._serialized_end=3921
+  _globals['_ORGANIZATIONROLE']._serialized_start=2108
+  _globals['_ORGANIZATIONROLE']._serialized_end=2250
+  _globals['_ORGANIZATION']._serialized_start=295
+  _globals['_ORGANIZATION']._serialized_end=505
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=507
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=634
+  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_start=636
+  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_end=726
+  _globals['_GETORGANIZATIONREQUEST']._serialized_start=728
+  _globals['_GETORGANIZATIONREQUEST']._serialized_end=783
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=785
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=872
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=874
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=960
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=962
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=1077
+  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_start=1080
+  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_end=1230
+  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_start=1232
+  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_end=1322
+  _globals['_DELETEORGANIZATIONREQUEST']._serialized_start=1324
+  _globals['_DELETEORGANIZATIONREQUEST']._serialized_end=1402
+  _globals['_DELETEORGANIZATIONRESPONSE']._serialized_start=1404
+  _globals['_DELETEORGANIZATIONRESPONSE']._serialized_end=1432
+  _globals['_ORGANIZATIONMEMBER']._serialized_start=1434
+  _globals['_ORGANIZATIONMEMBER']._serialized_end=1548
+  _globals['_SETORGANIZATIONMEMBERREQUEST']._serialized_start=1551
+  _globals['_SETORGANIZATIONMEMBERREQUEST']._serialized_end=1699
+  _globals['_SETORGANIZATIONMEMBERRESPONSE']._serialized_start=1701
+  _globals['_SETORGANIZATIONMEMBERRESPONSE']._serialized_end=1732
+  _globals['_REMOVEORGANIZATIONMEMBERREQUEST']._serialized_start=1734
+  _globals['_REMOVEORGANIZATIONMEMBERREQUEST']._serialized_end=1821
+  _globals['_REMOVEORGANIZATIONMEMBERRESPONSE']._serialized_start=1823
+  _globals['_REMOVEORGANIZATIONMEMBERRESPONSE']._serialized_end=1857
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST']._serialized_start=1859
+  _globals['_LISTORGANIZATIONMEMBERSREQUEST']._serialized_end=1982
+  _globals['_LISTORGANIZATIONMEMBERSRESPONSE']._serialized_start=1984
+  _globals['_LISTORGANIZATIONMEMBERSRESPONSE']._serialized_end=2105
+  _globals['_ORGANIZATIONSERVICE']._serialized_start=2253
+  _globals['_ORGANIZATIONSERVICE']._serialized_end=4129
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class OrganizationServiceStub:
-    """Organisations and their members.
+    """Organizations and their members.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -78,63 +81,96 @@ class OrganizationServiceStub:
 
 
 class OrganizationServiceServicer:
-    """Organisations and their members.
+    """Organizations and their members.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def CreateOrganization(self, request, context):
-        """Makes an organisation. The same `request_id` answers the first one for 30 days. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a field is
-        wrong (all are named). NOT_FOUND: the parent is not there.
+        """Creates an organization.
+
+        A second call with the same `request_id` and the same content returns the organization of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOrganization(self, request, context):
-        """Shows an organisation, by id or by path with `/` percent-escaped. May be repeated. NOT_FOUND: there is none, or it is not to be seen.
+        """Returns an organization, by its id, or by its path with `/` percent-escaped. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such organization, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrganizations(self, request, context):
-        """Lists what the caller may see, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists the organizations that the caller may see, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateOrganization(self, request, context):
-        """Changes the fields that the mask names. ABORTED: the `etag` is not the stored one. NOT_FOUND: there is none. INVALID_ARGUMENT: a field is
-        wrong or cannot be changed.
+        """Changes the fields of an organization that the mask names.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid or cannot be changed.
+        - NOT_FOUND: There is no such organization, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteOrganization(self, request, context):
-        """Deletes an organisation and all that is below it, at once for every reader. NOT_FOUND: there is none, as after the first call. ABORTED: the
-        `etag` is not the stored one.
+        """Deletes an organization and everything below it. It disappears for all readers at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such organization, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetOrganizationMember(self, request, context):
-        """Gives a user a role, or another one. May be repeated. NOT_FOUND: the organisation or the user is not there.
+        """Gives a user a role in an organization, or another role. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The role is not set.
+        - NOT_FOUND: There is no such organization or user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveOrganizationMember(self, request, context):
-        """Takes a user's role away. NOT_FOUND: there is none. FAILED_PRECONDITION: it is the last owner.
+        """Removes a user from an organization. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such organization, or the user is not a member.
+        - FAILED_PRECONDITION: The user is the last owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrganizationMembers(self, request, context):
-        """Lists the members, by name. May be repeated. NOT_FOUND: there is no such organisation.
+        """Lists the members of an organization, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +228,10 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrganizationService:
-    """Organisations and their members.
+    """Organizations and their members.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

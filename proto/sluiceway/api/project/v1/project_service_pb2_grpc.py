@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class ProjectServiceStub:
-    """Projects and their groups, a tree. Every method answers UNAUTHENTICATED without a good token.
+    """Projects and project groups, which are a tree.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -88,80 +91,121 @@ class ProjectServiceStub:
 
 
 class ProjectServiceServicer:
-    """Projects and their groups, a tree. Every method answers UNAUTHENTICATED without a good token.
+    """Projects and project groups, which are a tree.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def CreateProject(self, request, context):
-        """Makes a project. The same `request_id` answers the first one for 30 days. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a field is
-        wrong (all are named). NOT_FOUND: the parent is not there.
+        """Creates a project.
+
+        A second call with the same `request_id` and the same content returns the project of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: The parent does not exist.
+        - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProject(self, request, context):
-        """Shows a project, by id or by path with `/` percent-escaped. May be repeated. NOT_FOUND: there is none, or it is not to be seen.
+        """Returns a project, by its id, or by its path with `/` percent-escaped. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such project, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProjects(self, request, context):
-        """Lists what the caller may see, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists the projects that the caller may see, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes the fields that the mask names. ABORTED: the `etag` is not the stored one. NOT_FOUND: there is none. INVALID_ARGUMENT: a field is
-        wrong or cannot be changed.
+        """Changes the fields of a project that the mask names.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid or cannot be changed.
+        - NOT_FOUND: There is no such project, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProject(self, request, context):
-        """Deletes a project and all that is below it, at once for every reader. NOT_FOUND: there is none, as after the first call. ABORTED: the
-        `etag` is not the stored one.
+        """Deletes a project and everything below it. It disappears for all readers at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such project, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateProjectGroup(self, request, context):
-        """Makes a group of projects. The same `request_id` answers the first one for 30 days. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a field is
-        wrong (all are named). NOT_FOUND: the parent is not there.
+        """Creates a project group.
+
+        A second call with the same `request_id` and the same content returns the project group of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: The parent does not exist.
+        - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProjectGroup(self, request, context):
-        """Shows a group of projects, by id or by path with `/` percent-escaped. May be repeated. NOT_FOUND: there is none, or it is not to be seen.
+        """Returns a project group, by its id, or by its path with `/` percent-escaped. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such project group, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProjectGroups(self, request, context):
-        """Lists what the caller may see, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists the project groups that the caller may see, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProjectGroup(self, request, context):
-        """Changes the fields that the mask names. ABORTED: the `etag` is not the stored one. NOT_FOUND: there is none. INVALID_ARGUMENT: a field is
-        wrong or cannot be changed.
+        """Changes the fields of a project group that the mask names.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid or cannot be changed.
+        - NOT_FOUND: There is no such project group, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProjectGroup(self, request, context):
-        """Deletes a group of projects and all that is below it, at once for every reader. NOT_FOUND: there is none, as after the first call. ABORTED: the
-        `etag` is not the stored one.
+        """Deletes a project group and everything below it. It disappears for all readers at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such project group, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,7 +273,10 @@ def add_ProjectServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProjectService:
-    """Projects and their groups, a tree. Every method answers UNAUTHENTICATED without a good token.
+    """Projects and project groups, which are a tree.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

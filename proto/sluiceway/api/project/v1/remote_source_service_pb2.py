@@ -23,18 +23,55 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4sluiceway/api/project/v1/remote_source_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xd4\x01\n\x0cRemoteSource\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0f\n\x07\x61pi_url\x18\x06 \x01(\t\x12\x18\n\x10oauth2_client_id\x18\x07 \x01(\t\x12\x1c\n\x14oauth2_client_secret\x18\x08 \x01(\t\x12\x14\n\x0cssh_host_key\x18\t \x01(\t\"n\n\x19\x43reateRemoteSourceRequest\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"[\n\x1a\x43reateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"2\n\x16GetRemoteSourceRequest\x12\x18\n\x10remote_source_id\x18\x01 \x01(\t\"X\n\x17GetRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"A\n\x18ListRemoteSourcesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"t\n\x19ListRemoteSourcesResponse\x12>\n\x0eremote_sources\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x19UpdateRemoteSourceRequest\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"[\n\x1aUpdateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"C\n\x19\x44\x65leteRemoteSourceRequest\x12\x18\n\x10remote_source_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1c\n\x1a\x44\x65leteRemoteSourceResponse2\x97\t\n\x13RemoteSourceService\x12\xfd\x01\n\x12\x43reateRemoteSource\x12\x33.sluiceway.api.project.v1.CreateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.CreateRemoteSourceResponse\"|\x8a\x94#\x18\x08\x02\x12\x14remote_sources:write\x92\x94#-\x08\xc9\x01\x12(/api/v1/remoteSources/{remote_source.id}\x82\xd3\xe4\x93\x02)\"\x15/api/v1/remoteSources:\x01*b\rremote_source\x12\xe4\x01\n\x0fGetRemoteSource\x12\x30.sluiceway.api.project.v1.GetRemoteSourceRequest\x1a\x31.sluiceway.api.project.v1.GetRemoteSourceResponse\"l\x8a\x94#)\x08\x02\x12\x13remote_sources:read\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02\x39\x12(/api/v1/remoteSources/{remote_source_id}b\rremote_source\x12\xb6\x01\n\x11ListRemoteSources\x12\x32.sluiceway.api.project.v1.ListRemoteSourcesRequest\x1a\x33.sluiceway.api.project.v1.ListRemoteSourcesResponse\"8\x8a\x94#\x17\x08\x02\x12\x13remote_sources:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/remoteSources\x12\xfd\x01\n\x12UpdateRemoteSource\x12\x33.sluiceway.api.project.v1.UpdateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.UpdateRemoteSourceResponse\"|\x8a\x94#*\x08\x02\x12\x14remote_sources:write\x1a\x10remote_source.id\x82\xd3\xe4\x93\x02H2(/api/v1/remoteSources/{remote_source.id}:\rremote_sourceb\rremote_source\x12\xdf\x01\n\x12\x44\x65leteRemoteSource\x12\x33.sluiceway.api.project.v1.DeleteRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.DeleteRemoteSourceResponse\"^\x8a\x94#*\x08\x02\x12\x14remote_sources:write\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02**(/api/v1/remoteSources/{remote_source_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4sluiceway/api/project/v1/remote_source_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xcc\x02\n\x0cRemoteSource\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x04type\x18\x05 \x01(\tB\x0f\xe2\x41\x01\x02\xa2\x94#\x07\"gitea\"\x12\x39\n\x07\x61pi_url\x18\x06 \x01(\tB(\xe2\x41\x01\x02\xa2\x94# \"https://git.example.org/api/v1\"\x12\x1e\n\x10oauth2_client_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\"\n\x14oauth2_client_secret\x18\x08 \x01(\tB\x04\xe2\x41\x01\x04\x12\x1a\n\x0cssh_host_key\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"\x80\x01\n\x19\x43reateRemoteSourceRequest\x12\x43\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSourceB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"[\n\x1a\x43reateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"8\n\x16GetRemoteSourceRequest\x12\x1e\n\x10remote_source_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x17GetRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"V\n\x18ListRemoteSourcesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"t\n\x19ListRemoteSourcesResponse\x12>\n\x0eremote_sources\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x19UpdateRemoteSourceRequest\x12\x43\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSourceB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"[\n\x1aUpdateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"O\n\x19\x44\x65leteRemoteSourceRequest\x12\x1e\n\x10remote_source_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1c\n\x1a\x44\x65leteRemoteSourceResponse2\x97\t\n\x13RemoteSourceService\x12\xfd\x01\n\x12\x43reateRemoteSource\x12\x33.sluiceway.api.project.v1.CreateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.CreateRemoteSourceResponse\"|\x8a\x94#\x18\x08\x02\x12\x14remote_sources:write\x92\x94#-\x08\xc9\x01\x12(/api/v1/remoteSources/{remote_source.id}\x82\xd3\xe4\x93\x02)\"\x15/api/v1/remoteSources:\x01*b\rremote_source\x12\xe4\x01\n\x0fGetRemoteSource\x12\x30.sluiceway.api.project.v1.GetRemoteSourceRequest\x1a\x31.sluiceway.api.project.v1.GetRemoteSourceResponse\"l\x8a\x94#)\x08\x02\x12\x13remote_sources:read\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02\x39\x12(/api/v1/remoteSources/{remote_source_id}b\rremote_source\x12\xb6\x01\n\x11ListRemoteSources\x12\x32.sluiceway.api.project.v1.ListRemoteSourcesRequest\x1a\x33.sluiceway.api.project.v1.ListRemoteSourcesResponse\"8\x8a\x94#\x17\x08\x02\x12\x13remote_sources:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/remoteSources\x12\xfd\x01\n\x12UpdateRemoteSource\x12\x33.sluiceway.api.project.v1.UpdateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.UpdateRemoteSourceResponse\"|\x8a\x94#*\x08\x02\x12\x14remote_sources:write\x1a\x10remote_source.id\x82\xd3\xe4\x93\x02H2(/api/v1/remoteSources/{remote_source.id}:\rremote_sourceb\rremote_source\x12\xdf\x01\n\x12\x44\x65leteRemoteSource\x12\x33.sluiceway.api.project.v1.DeleteRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.DeleteRemoteSourceResponse\"^\x8a\x94#*\x08\x02\x12\x14remote_sources:write\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02**(/api/v1/remoteSources/{remote_source_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.project.v1.remote_source_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['id']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_REMOTESOURCE'].fields_by_name['name']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['name']._serialized_options = b'\342A\001\002\232\224#\002\030(\242\224#\t\"example\"'
+  _globals['_REMOTESOURCE'].fields_by_name['etag']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_REMOTESOURCE'].fields_by_name['create_time']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_REMOTESOURCE'].fields_by_name['type']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['type']._serialized_options = b'\342A\001\002\242\224#\007\"gitea\"'
+  _globals['_REMOTESOURCE'].fields_by_name['api_url']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['api_url']._serialized_options = b'\342A\001\002\242\224# \"https://git.example.org/api/v1\"'
+  _globals['_REMOTESOURCE'].fields_by_name['oauth2_client_id']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['oauth2_client_id']._serialized_options = b'\342A\001\001'
+  _globals['_REMOTESOURCE'].fields_by_name['oauth2_client_secret']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['oauth2_client_secret']._serialized_options = b'\342A\001\004'
+  _globals['_REMOTESOURCE'].fields_by_name['ssh_host_key']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['ssh_host_key']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['remote_source']._loaded_options = None
+  _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['remote_source']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\232\224#\002\030d'
+  _globals['_GETREMOTESOURCEREQUEST'].fields_by_name['remote_source_id']._loaded_options = None
+  _globals['_GETREMOTESOURCEREQUEST'].fields_by_name['remote_source_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTREMOTESOURCESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTREMOTESOURCESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTREMOTESOURCESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREMOTESOURCESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEREMOTESOURCEREQUEST'].fields_by_name['remote_source']._loaded_options = None
+  _globals['_UPDATEREMOTESOURCEREQUEST'].fields_by_name['remote_source']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEREMOTESOURCEREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEREMOTESOURCEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEREMOTESOURCEREQUEST'].fields_by_name['remote_source_id']._loaded_options = None
+  _globals['_DELETEREMOTESOURCEREQUEST'].fields_by_name['remote_source_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEREMOTESOURCEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEREMOTESOURCEREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_REMOTESOURCESERVICE'].methods_by_name['CreateRemoteSource']._loaded_options = None
   _globals['_REMOTESOURCESERVICE'].methods_by_name['CreateRemoteSource']._serialized_options = b'\212\224#\030\010\002\022\024remote_sources:write\222\224#-\010\311\001\022(/api/v1/remoteSources/{remote_source.id}\202\323\344\223\002)\"\025/api/v1/remoteSources:\001*b\rremote_source'
   _globals['_REMOTESOURCESERVICE'].methods_by_name['GetRemoteSource']._loaded_options = None
@@ -45,28 +82,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOTESOURCESERVICE'].methods_by_name['UpdateRemoteSource']._serialized_options = b'\212\224#*\010\002\022\024remote_sources:write\032\020remote_source.id\202\323\344\223\002H2(/api/v1/remoteSources/{remote_source.id}:\rremote_sourceb\rremote_source'
   _globals['_REMOTESOURCESERVICE'].methods_by_name['DeleteRemoteSource']._loaded_options = None
   _globals['_REMOTESOURCESERVICE'].methods_by_name['DeleteRemoteSource']._serialized_options = b'\212\224#*\010\002\022\024remote_sources:write\032\020remote_source_id\202\323\344\223\002**(/api/v1/remoteSources/{remote_source_id}'
-  _globals['_REMOTESOURCE']._serialized_start=220
-  _globals['_REMOTESOURCE']._serialized_end=432
-  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_start=434
-  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_end=544
-  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_start=546
-  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_end=637
-  _globals['_GETREMOTESOURCEREQUEST']._serialized_start=639
-  _globals['_GETREMOTESOURCEREQUEST']._serialized_end=689
-  _globals['_GETREMOTESOURCERESPONSE']._serialized_start=691
-  _globals['_GETREMOTESOURCERESPONSE']._serialized_end=779
-  _globals['_LISTREMOTESOURCESREQUEST']._serialized_start=781
-  _globals['_LISTREMOTESOURCESREQUEST']._serialized_end=846
-  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_start=848
-  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_end=964
-  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_start=967
-  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_end=1106
-  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_start=1108
-  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_end=1199
-  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_start=1201
-  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_end=1268
-  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_start=1270
-  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_end=1298
-  _globals['_REMOTESOURCESERVICE']._serialized_start=1301
-  _globals['_REMOTESOURCESERVICE']._serialized_end=2476
+  _globals['_REMOTESOURCE']._serialized_start=253
+  _globals['_REMOTESOURCE']._serialized_end=585
+  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_start=588
+  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_end=716
+  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_start=718
+  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_end=809
+  _globals['_GETREMOTESOURCEREQUEST']._serialized_start=811
+  _globals['_GETREMOTESOURCEREQUEST']._serialized_end=867
+  _globals['_GETREMOTESOURCERESPONSE']._serialized_start=869
+  _globals['_GETREMOTESOURCERESPONSE']._serialized_end=957
+  _globals['_LISTREMOTESOURCESREQUEST']._serialized_start=959
+  _globals['_LISTREMOTESOURCESREQUEST']._serialized_end=1045
+  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_start=1047
+  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_end=1163
+  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_start=1166
+  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_end=1317
+  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_start=1319
+  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_end=1410
+  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_start=1412
+  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_end=1491
+  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_start=1493
+  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_end=1521
+  _globals['_REMOTESOURCESERVICE']._serialized_start=1524
+  _globals['_REMOTESOURCESERVICE']._serialized_end=2699
 # @@protoc_insertion_point(module_scope)

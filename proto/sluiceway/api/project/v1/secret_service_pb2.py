@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sluiceway/api/project/v1/secret_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\x80\x02\n\x06Secret\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tparent_id\x18\x05 \x01(\t\x12<\n\x06values\x18\x06 \x03(\x0b\x32,.sluiceway.api.project.v1.Secret.ValuesEntry\x12\x0c\n\x04keys\x18\x07 \x03(\t\x12\x0f\n\x07version\x18\x08 \x01(\x03\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"[\n\x13\x43reateSecretRequest\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"H\n\x14\x43reateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"%\n\x10GetSecretRequest\x12\x11\n\tsecret_id\x18\x01 \x01(\t\"E\n\x11GetSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"N\n\x12ListSecretsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tparent_id\x18\x03 \x01(\t\"a\n\x13ListSecretsResponse\x12\x31\n\x07secrets\x18\x01 \x03(\x0b\x32 .sluiceway.api.project.v1.Secret\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x13UpdateSecretRequest\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"H\n\x14UpdateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"6\n\x13\x44\x65leteSecretRequest\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x16\n\x14\x44\x65leteSecretResponse2\xa3\x07\n\rSecretService\x12\xca\x01\n\x0c\x43reateSecret\x12-.sluiceway.api.project.v1.CreateSecretRequest\x1a..sluiceway.api.project.v1.CreateSecretResponse\"[\x8a\x94#\x11\x08\x02\x12\rsecrets:write\x92\x94# \x08\xc9\x01\x12\x1b/api/v1/secrets/{secret.id}\x82\xd3\xe4\x93\x02\x1c\"\x0f/api/v1/secrets:\x01*b\x06secret\x12\xb0\x01\n\tGetSecret\x12*.sluiceway.api.project.v1.GetSecretRequest\x1a+.sluiceway.api.project.v1.GetSecretResponse\"J\x8a\x94#\x1b\x08\x02\x12\x0csecrets:read\x1a\tsecret_id\x82\xd3\xe4\x93\x02%\x12\x1b/api/v1/secrets/{secret_id}b\x06secret\x12\x97\x01\n\x0bListSecrets\x12,.sluiceway.api.project.v1.ListSecretsRequest\x1a-.sluiceway.api.project.v1.ListSecretsResponse\"+\x8a\x94#\x10\x08\x02\x12\x0csecrets:read\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/secrets\x12\xc2\x01\n\x0cUpdateSecret\x12-.sluiceway.api.project.v1.UpdateSecretRequest\x1a..sluiceway.api.project.v1.UpdateSecretResponse\"S\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret.id\x82\xd3\xe4\x93\x02-2\x1b/api/v1/secrets/{secret.id}:\x06secretb\x06secret\x12\xb2\x01\n\x0c\x44\x65leteSecret\x12-.sluiceway.api.project.v1.DeleteSecretRequest\x1a..sluiceway.api.project.v1.DeleteSecretResponse\"C\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret_id\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/secrets/{secret_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sluiceway/api/project/v1/secret_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xd1\x02\n\x06Secret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12\x42\n\x06values\x18\x06 \x03(\x0b\x32,.sluiceway.api.project.v1.Secret.ValuesEntryB\x04\xe2\x41\x01\x04\x12\x12\n\x04keys\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"m\n\x13\x43reateSecretRequest\x12\x36\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.SecretB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"H\n\x14\x43reateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"+\n\x10GetSecretRequest\x12\x17\n\tsecret_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x11GetSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"i\n\x12ListSecretsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x13ListSecretsResponse\x12\x31\n\x07secrets\x18\x01 \x03(\x0b\x32 .sluiceway.api.project.v1.Secret\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x01\n\x13UpdateSecretRequest\x12\x36\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.SecretB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"H\n\x14UpdateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"B\n\x13\x44\x65leteSecretRequest\x12\x17\n\tsecret_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x16\n\x14\x44\x65leteSecretResponse2\xa3\x07\n\rSecretService\x12\xca\x01\n\x0c\x43reateSecret\x12-.sluiceway.api.project.v1.CreateSecretRequest\x1a..sluiceway.api.project.v1.CreateSecretResponse\"[\x8a\x94#\x11\x08\x02\x12\rsecrets:write\x92\x94# \x08\xc9\x01\x12\x1b/api/v1/secrets/{secret.id}\x82\xd3\xe4\x93\x02\x1c\"\x0f/api/v1/secrets:\x01*b\x06secret\x12\xb0\x01\n\tGetSecret\x12*.sluiceway.api.project.v1.GetSecretRequest\x1a+.sluiceway.api.project.v1.GetSecretResponse\"J\x8a\x94#\x1b\x08\x02\x12\x0csecrets:read\x1a\tsecret_id\x82\xd3\xe4\x93\x02%\x12\x1b/api/v1/secrets/{secret_id}b\x06secret\x12\x97\x01\n\x0bListSecrets\x12,.sluiceway.api.project.v1.ListSecretsRequest\x1a-.sluiceway.api.project.v1.ListSecretsResponse\"+\x8a\x94#\x10\x08\x02\x12\x0csecrets:read\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/secrets\x12\xc2\x01\n\x0cUpdateSecret\x12-.sluiceway.api.project.v1.UpdateSecretRequest\x1a..sluiceway.api.project.v1.UpdateSecretResponse\"S\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret.id\x82\xd3\xe4\x93\x02-2\x1b/api/v1/secrets/{secret.id}:\x06secretb\x06secret\x12\xb2\x01\n\x0c\x44\x65leteSecret\x12-.sluiceway.api.project.v1.DeleteSecretRequest\x1a..sluiceway.api.project.v1.DeleteSecretResponse\"C\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret_id\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/secrets/{secret_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SECRET_VALUESENTRY']._loaded_options = None
   _globals['_SECRET_VALUESENTRY']._serialized_options = b'8\001'
+  _globals['_SECRET'].fields_by_name['id']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_SECRET'].fields_by_name['name']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['name']._serialized_options = b'\342A\001\002\232\224#\002\030(\242\224#\t\"example\"'
+  _globals['_SECRET'].fields_by_name['etag']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_SECRET'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_SECRET'].fields_by_name['parent_id']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['parent_id']._serialized_options = b'\342A\001\002\242\224#\n\"org/acme\"'
+  _globals['_SECRET'].fields_by_name['values']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['values']._serialized_options = b'\342A\001\004'
+  _globals['_SECRET'].fields_by_name['keys']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['keys']._serialized_options = b'\342A\001\003'
+  _globals['_SECRET'].fields_by_name['version']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['version']._serialized_options = b'\342A\001\003'
+  _globals['_CREATESECRETREQUEST'].fields_by_name['secret']._loaded_options = None
+  _globals['_CREATESECRETREQUEST'].fields_by_name['secret']._serialized_options = b'\342A\001\002'
+  _globals['_CREATESECRETREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATESECRETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\232\224#\002\030d'
+  _globals['_GETSECRETREQUEST'].fields_by_name['secret_id']._loaded_options = None
+  _globals['_GETSECRETREQUEST'].fields_by_name['secret_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTSECRETSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSECRETSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTSECRETSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTSECRETSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSECRETSREQUEST'].fields_by_name['parent_id']._loaded_options = None
+  _globals['_LISTSECRETSREQUEST'].fields_by_name['parent_id']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATESECRETREQUEST'].fields_by_name['secret']._loaded_options = None
+  _globals['_UPDATESECRETREQUEST'].fields_by_name['secret']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESECRETREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATESECRETREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_DELETESECRETREQUEST'].fields_by_name['secret_id']._loaded_options = None
+  _globals['_DELETESECRETREQUEST'].fields_by_name['secret_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETESECRETREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETESECRETREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_SECRETSERVICE'].methods_by_name['CreateSecret']._loaded_options = None
   _globals['_SECRETSERVICE'].methods_by_name['CreateSecret']._serialized_options = b'\212\224#\021\010\002\022\rsecrets:write\222\224# \010\311\001\022\033/api/v1/secrets/{secret.id}\202\323\344\223\002\034\"\017/api/v1/secrets:\001*b\006secret'
   _globals['_SECRETSERVICE'].methods_by_name['GetSecret']._loaded_options = None
@@ -47,30 +84,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECRETSERVICE'].methods_by_name['UpdateSecret']._serialized_options = b'\212\224#\034\010\002\022\rsecrets:write\032\tsecret.id\202\323\344\223\002-2\033/api/v1/secrets/{secret.id}:\006secretb\006secret'
   _globals['_SECRETSERVICE'].methods_by_name['DeleteSecret']._loaded_options = None
   _globals['_SECRETSERVICE'].methods_by_name['DeleteSecret']._serialized_options = b'\212\224#\034\010\002\022\rsecrets:write\032\tsecret_id\202\323\344\223\002\035*\033/api/v1/secrets/{secret_id}'
-  _globals['_SECRET']._serialized_start=213
-  _globals['_SECRET']._serialized_end=469
-  _globals['_SECRET_VALUESENTRY']._serialized_start=424
-  _globals['_SECRET_VALUESENTRY']._serialized_end=469
-  _globals['_CREATESECRETREQUEST']._serialized_start=471
-  _globals['_CREATESECRETREQUEST']._serialized_end=562
-  _globals['_CREATESECRETRESPONSE']._serialized_start=564
-  _globals['_CREATESECRETRESPONSE']._serialized_end=636
-  _globals['_GETSECRETREQUEST']._serialized_start=638
-  _globals['_GETSECRETREQUEST']._serialized_end=675
-  _globals['_GETSECRETRESPONSE']._serialized_start=677
-  _globals['_GETSECRETRESPONSE']._serialized_end=746
-  _globals['_LISTSECRETSREQUEST']._serialized_start=748
-  _globals['_LISTSECRETSREQUEST']._serialized_end=826
-  _globals['_LISTSECRETSRESPONSE']._serialized_start=828
-  _globals['_LISTSECRETSRESPONSE']._serialized_end=925
-  _globals['_UPDATESECRETREQUEST']._serialized_start=927
-  _globals['_UPDATESECRETREQUEST']._serialized_end=1047
-  _globals['_UPDATESECRETRESPONSE']._serialized_start=1049
-  _globals['_UPDATESECRETRESPONSE']._serialized_end=1121
-  _globals['_DELETESECRETREQUEST']._serialized_start=1123
-  _globals['_DELETESECRETREQUEST']._serialized_end=1177
-  _globals['_DELETESECRETRESPONSE']._serialized_start=1179
-  _globals['_DELETESECRETRESPONSE']._serialized_end=1201
-  _globals['_SECRETSERVICE']._serialized_start=1204
-  _globals['_SECRETSERVICE']._serialized_end=2135
+  _globals['_SECRET']._serialized_start=246
+  _globals['_SECRET']._serialized_end=583
+  _globals['_SECRET_VALUESENTRY']._serialized_start=538
+  _globals['_SECRET_VALUESENTRY']._serialized_end=583
+  _globals['_CREATESECRETREQUEST']._serialized_start=585
+  _globals['_CREATESECRETREQUEST']._serialized_end=694
+  _globals['_CREATESECRETRESPONSE']._serialized_start=696
+  _globals['_CREATESECRETRESPONSE']._serialized_end=768
+  _globals['_GETSECRETREQUEST']._serialized_start=770
+  _globals['_GETSECRETREQUEST']._serialized_end=813
+  _globals['_GETSECRETRESPONSE']._serialized_start=815
+  _globals['_GETSECRETRESPONSE']._serialized_end=884
+  _globals['_LISTSECRETSREQUEST']._serialized_start=886
+  _globals['_LISTSECRETSREQUEST']._serialized_end=991
+  _globals['_LISTSECRETSRESPONSE']._serialized_start=993
+  _globals['_LISTSECRETSRESPONSE']._serialized_end=1090
+  _globals['_UPDATESECRETREQUEST']._serialized_start=1093
+  _globals['_UPDATESECRETREQUEST']._serialized_end=1225
+  _globals['_UPDATESECRETRESPONSE']._serialized_start=1227
+  _globals['_UPDATESECRETRESPONSE']._serialized_end=1299
+  _globals['_DELETESECRETREQUEST']._serialized_start=1301
+  _globals['_DELETESECRETREQUEST']._serialized_end=1367
+  _globals['_DELETESECRETRESPONSE']._serialized_start=1369
+  _globals['_DELETESECRETRESPONSE']._serialized_end=1391
+  _globals['_SECRETSERVICE']._serialized_start=1394
+  _globals['_SECRETSERVICE']._serialized_end=2325
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
@@ -13,6 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Secret(_message.Message):
+    """A secret."""
     __slots__ = ("id", "name", "etag", "create_time", "parent_id", "values", "keys", "version")
     class ValuesEntry(_message.Message):
         __slots__ = ("key", "value")
@@ -30,81 +32,114 @@ class Secret(_message.Message):
     KEYS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     id: str
+    """The secret's id, a UUIDv7."""
     name: str
+    """The secret's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID."""
     etag: str
+    """The version of the secret. It changes with every change. In an update, the stored version must be this one."""
     create_time: _timestamp_pb2.Timestamp
+    """When the secret was created."""
     parent_id: str
+    """The id or path of the organization, user or project group that it belongs to."""
     values: _containers.ScalarMap[str, bytes]
+    """The values by key, each of at least 4 bytes. Only in requests."""
     keys: _containers.RepeatedScalarFieldContainer[str]
+    """The keys of the values, sorted."""
     version: int
+    """The version of the values. It grows with every change of them."""
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., values: _Optional[_Mapping[str, bytes]] = ..., keys: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CreateSecretRequest(_message.Message):
+    """The request of `CreateSecret`."""
     __slots__ = ("secret", "request_id")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     secret: Secret
+    """The secret. Fields that only the server sets are ignored."""
     request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
     def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateSecretResponse(_message.Message):
+    """The response of `CreateSecret`."""
     __slots__ = ("secret",)
     SECRET_FIELD_NUMBER: _ClassVar[int]
     secret: Secret
+    """The created secret."""
     def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ...) -> None: ...
 
 class GetSecretRequest(_message.Message):
+    """The request of `GetSecret`."""
     __slots__ = ("secret_id",)
     SECRET_ID_FIELD_NUMBER: _ClassVar[int]
     secret_id: str
+    """The secret's id."""
     def __init__(self, secret_id: _Optional[str] = ...) -> None: ...
 
 class GetSecretResponse(_message.Message):
+    """The response of `GetSecret`."""
     __slots__ = ("secret",)
     SECRET_FIELD_NUMBER: _ClassVar[int]
     secret: Secret
+    """The secret."""
     def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ...) -> None: ...
 
 class ListSecretsRequest(_message.Message):
+    """The request of `ListSecrets`."""
     __slots__ = ("page_size", "page_token", "parent_id")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
+    """The largest number of secrets in the response. 0: 100."""
     page_token: str
+    """The `next_page_token` of the page before. Empty: the first page."""
     parent_id: str
+    """Only secrets below this parent: its id or path. Empty: all."""
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ListSecretsResponse(_message.Message):
+    """The response of `ListSecrets`."""
     __slots__ = ("secrets", "next_page_token")
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     secrets: _containers.RepeatedCompositeFieldContainer[Secret]
+    """The secrets, by name."""
     next_page_token: str
+    """The token of the next page. Empty: this is the last page."""
     def __init__(self, secrets: _Optional[_Iterable[_Union[Secret, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateSecretRequest(_message.Message):
+    """The request of `UpdateSecret`."""
     __slots__ = ("secret", "update_mask")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     secret: Secret
+    """The new values. The `id` says which secret is changed."""
     update_mask: _field_mask_pb2.FieldMask
+    """The fields to change. Empty: all fields that are set."""
     def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class UpdateSecretResponse(_message.Message):
+    """The response of `UpdateSecret`."""
     __slots__ = ("secret",)
     SECRET_FIELD_NUMBER: _ClassVar[int]
     secret: Secret
+    """The changed secret."""
     def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ...) -> None: ...
 
 class DeleteSecretRequest(_message.Message):
+    """The request of `DeleteSecret`."""
     __slots__ = ("secret_id", "etag")
     SECRET_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     secret_id: str
+    """The secret's id."""
     etag: str
+    """The version that must be the stored one. Empty: not checked."""
     def __init__(self, secret_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeleteSecretResponse(_message.Message):
+    """The response of `DeleteSecret`."""
     __slots__ = ()
     def __init__(self) -> None: ...

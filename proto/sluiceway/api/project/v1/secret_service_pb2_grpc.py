@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class SecretServiceStub:
-    """Secrets: values that no method ever shows.
+    """Secrets. No method returns the values of a secret.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -63,42 +66,64 @@ class SecretServiceStub:
 
 
 class SecretServiceServicer:
-    """Secrets: values that no method ever shows.
+    """Secrets. No method returns the values of a secret.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def CreateSecret(self, request, context):
-        """Makes a secret. The same `request_id` answers the first one for 30 days. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a field is
-        wrong (all are named). NOT_FOUND: the parent is not there.
+        """Creates a secret.
+
+        A second call with the same `request_id` and the same content returns the secret of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: The parent does not exist.
+        - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSecret(self, request, context):
-        """Shows a secret, by id or by path with `/` percent-escaped. May be repeated. NOT_FOUND: there is none, or it is not to be seen.
+        """Returns a secret, without its values. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such secret, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSecrets(self, request, context):
-        """Lists what the caller may see, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists the secrets that the caller may see, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSecret(self, request, context):
-        """Changes the fields that the mask names. ABORTED: the `etag` is not the stored one. NOT_FOUND: there is none. INVALID_ARGUMENT: a field is
-        wrong or cannot be changed.
+        """Changes the fields of a secret that the mask names.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid or cannot be changed.
+        - NOT_FOUND: There is no such secret, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSecret(self, request, context):
-        """Deletes a secret and all that is below it, at once for every reader. NOT_FOUND: there is none, as after the first call. ABORTED: the
-        `etag` is not the stored one.
+        """Deletes a secret. It disappears for all readers at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such secret, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +166,10 @@ def add_SecretServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SecretService:
-    """Secrets: values that no method ever shows.
+    """Secrets. No method returns the values of a secret.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

@@ -23,18 +23,59 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sluiceway/api/project/v1/user_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"q\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08operator\x18\x05 \x01(\x08\"U\n\x11\x43reateUserRequest\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"B\n\x12\x43reateUserResponse\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"?\n\x0fGetUserResponse\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x11ListUsersResponse\x12-\n\x05users\x18\x01 \x03(\x0b\x32\x1e.sluiceway.api.project.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x11UpdateUserRequest\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"B\n\x12UpdateUserResponse\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"2\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteUserResponse\"~\n\x16\x43reateUserTokenRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\ntoken_name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x17\x43reateUserTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"=\n\x16RevokeUserTokenRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\ntoken_name\x18\x02 \x01(\t\"\x19\n\x17RevokeUserTokenResponse2\xe8\t\n\x0bUserService\x12\xba\x01\n\nCreateUser\x12+.sluiceway.api.project.v1.CreateUserRequest\x1a,.sluiceway.api.project.v1.CreateUserResponse\"Q\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x92\x94#\x1c\x08\xc9\x01\x12\x17/api/v1/users/{user.id}\x82\xd3\xe4\x93\x02\x18\"\r/api/v1/users:\x01*b\x04user\x12\xa0\x01\n\x07GetUser\x12(.sluiceway.api.project.v1.GetUserRequest\x1a).sluiceway.api.project.v1.GetUserResponse\"@\x8a\x94#\x17\x08\x02\x12\nusers:read\x1a\x07user_id\x82\xd3\xe4\x93\x02\x1f\x12\x17/api/v1/users/{user_id}b\x04user\x12\x8d\x01\n\tListUsers\x12*.sluiceway.api.project.v1.ListUsersRequest\x1a+.sluiceway.api.project.v1.ListUsersResponse\"\'\x8a\x94#\x0e\x08\x02\x12\nusers:read\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/users\x12\xb0\x01\n\nUpdateUser\x12+.sluiceway.api.project.v1.UpdateUserRequest\x1a,.sluiceway.api.project.v1.UpdateUserResponse\"G\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user.id\x82\xd3\xe4\x93\x02%2\x17/api/v1/users/{user.id}:\x04userb\x04user\x12\xa4\x01\n\nDeleteUser\x12+.sluiceway.api.project.v1.DeleteUserRequest\x1a,.sluiceway.api.project.v1.DeleteUserResponse\";\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user_id\x82\xd3\xe4\x93\x02\x19*\x17/api/v1/users/{user_id}\x12\xc4\x01\n\x0f\x43reateUserToken\x12\x30.sluiceway.api.project.v1.CreateUserTokenRequest\x1a\x31.sluiceway.api.project.v1.CreateUserTokenResponse\"L\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user_id\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/users/{user_id}/tokens:\x01*\x12\xc7\x01\n\x0fRevokeUserToken\x12\x30.sluiceway.api.project.v1.RevokeUserTokenRequest\x1a\x31.sluiceway.api.project.v1.RevokeUserTokenResponse\"O\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user_id\x82\xd3\xe4\x93\x02-*+/api/v1/users/{user_id}/tokens/{token_name}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sluiceway/api/project/v1/user_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xa2\x01\n\x04User\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08operator\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"g\n\x11\x43reateUserRequest\x12\x32\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.UserB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"B\n\x12\x43reateUserResponse\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"\'\n\x0eGetUserRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"?\n\x0fGetUserResponse\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"N\n\x10ListUsersRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x11ListUsersResponse\x12-\n\x05users\x18\x01 \x03(\x0b\x32\x1e.sluiceway.api.project.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x11UpdateUserRequest\x12\x32\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x12UpdateUserResponse\x12,\n\x04user\x18\x01 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\">\n\x11\x44\x65leteUserRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x14\n\x12\x44\x65leteUserResponse\"\xa2\x01\n\x16\x43reateUserTokenRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\ntoken_name\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xa2\x94#\x08\"laptop\"\x12\x14\n\x06scopes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"(\n\x17\x43reateUserTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"I\n\x16RevokeUserTokenRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntoken_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x19\n\x17RevokeUserTokenResponse2\xe8\t\n\x0bUserService\x12\xba\x01\n\nCreateUser\x12+.sluiceway.api.project.v1.CreateUserRequest\x1a,.sluiceway.api.project.v1.CreateUserResponse\"Q\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x92\x94#\x1c\x08\xc9\x01\x12\x17/api/v1/users/{user.id}\x82\xd3\xe4\x93\x02\x18\"\r/api/v1/users:\x01*b\x04user\x12\xa0\x01\n\x07GetUser\x12(.sluiceway.api.project.v1.GetUserRequest\x1a).sluiceway.api.project.v1.GetUserResponse\"@\x8a\x94#\x17\x08\x02\x12\nusers:read\x1a\x07user_id\x82\xd3\xe4\x93\x02\x1f\x12\x17/api/v1/users/{user_id}b\x04user\x12\x8d\x01\n\tListUsers\x12*.sluiceway.api.project.v1.ListUsersRequest\x1a+.sluiceway.api.project.v1.ListUsersResponse\"\'\x8a\x94#\x0e\x08\x02\x12\nusers:read\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/users\x12\xb0\x01\n\nUpdateUser\x12+.sluiceway.api.project.v1.UpdateUserRequest\x1a,.sluiceway.api.project.v1.UpdateUserResponse\"G\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user.id\x82\xd3\xe4\x93\x02%2\x17/api/v1/users/{user.id}:\x04userb\x04user\x12\xa4\x01\n\nDeleteUser\x12+.sluiceway.api.project.v1.DeleteUserRequest\x1a,.sluiceway.api.project.v1.DeleteUserResponse\";\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user_id\x82\xd3\xe4\x93\x02\x19*\x17/api/v1/users/{user_id}\x12\xc4\x01\n\x0f\x43reateUserToken\x12\x30.sluiceway.api.project.v1.CreateUserTokenRequest\x1a\x31.sluiceway.api.project.v1.CreateUserTokenResponse\"L\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user_id\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/users/{user_id}/tokens:\x01*\x12\xc7\x01\n\x0fRevokeUserToken\x12\x30.sluiceway.api.project.v1.RevokeUserTokenRequest\x1a\x31.sluiceway.api.project.v1.RevokeUserTokenResponse\"O\x8a\x94#\x18\x08\x02\x12\x0busers:write\x1a\x07user_id\x82\xd3\xe4\x93\x02-*+/api/v1/users/{user_id}/tokens/{token_name}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.project.v1.user_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_USER'].fields_by_name['id']._loaded_options = None
+  _globals['_USER'].fields_by_name['id']._serialized_options = b'\342A\001\010'
+  _globals['_USER'].fields_by_name['name']._loaded_options = None
+  _globals['_USER'].fields_by_name['name']._serialized_options = b'\342A\001\002\232\224#\002\030(\242\224#\t\"example\"'
+  _globals['_USER'].fields_by_name['etag']._loaded_options = None
+  _globals['_USER'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_USER'].fields_by_name['create_time']._loaded_options = None
+  _globals['_USER'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_USER'].fields_by_name['operator']._loaded_options = None
+  _globals['_USER'].fields_by_name['operator']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\232\224#\002\030d'
+  _globals['_GETUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_GETUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['token_name']._loaded_options = None
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['token_name']._serialized_options = b'\342A\001\002\242\224#\010\"laptop\"'
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['scopes']._loaded_options = None
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['scopes']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_CREATEUSERTOKENREQUEST'].fields_by_name['expire_time']._serialized_options = b'\342A\001\001'
+  _globals['_REVOKEUSERTOKENREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_REVOKEUSERTOKENREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
+  _globals['_REVOKEUSERTOKENREQUEST'].fields_by_name['token_name']._loaded_options = None
+  _globals['_REVOKEUSERTOKENREQUEST'].fields_by_name['token_name']._serialized_options = b'\342A\001\002'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\212\224#\017\010\002\022\013users:write\222\224#\034\010\311\001\022\027/api/v1/users/{user.id}\202\323\344\223\002\030\"\r/api/v1/users:\001*b\004user'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
@@ -49,36 +90,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['CreateUserToken']._serialized_options = b'\212\224#\030\010\002\022\013users:write\032\007user_id\222\224#\003\010\311\001\202\323\344\223\002#\"\036/api/v1/users/{user_id}/tokens:\001*'
   _globals['_USERSERVICE'].methods_by_name['RevokeUserToken']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['RevokeUserToken']._serialized_options = b'\212\224#\030\010\002\022\013users:write\032\007user_id\202\323\344\223\002-*+/api/v1/users/{user_id}/tokens/{token_name}'
-  _globals['_USER']._serialized_start=210
-  _globals['_USER']._serialized_end=323
-  _globals['_CREATEUSERREQUEST']._serialized_start=325
-  _globals['_CREATEUSERREQUEST']._serialized_end=410
-  _globals['_CREATEUSERRESPONSE']._serialized_start=412
-  _globals['_CREATEUSERRESPONSE']._serialized_end=478
-  _globals['_GETUSERREQUEST']._serialized_start=480
-  _globals['_GETUSERREQUEST']._serialized_end=513
-  _globals['_GETUSERRESPONSE']._serialized_start=515
-  _globals['_GETUSERRESPONSE']._serialized_end=578
-  _globals['_LISTUSERSREQUEST']._serialized_start=580
-  _globals['_LISTUSERSREQUEST']._serialized_end=637
-  _globals['_LISTUSERSRESPONSE']._serialized_start=639
-  _globals['_LISTUSERSRESPONSE']._serialized_end=730
-  _globals['_UPDATEUSERREQUEST']._serialized_start=732
-  _globals['_UPDATEUSERREQUEST']._serialized_end=846
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=848
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=914
-  _globals['_DELETEUSERREQUEST']._serialized_start=916
-  _globals['_DELETEUSERREQUEST']._serialized_end=966
-  _globals['_DELETEUSERRESPONSE']._serialized_start=968
-  _globals['_DELETEUSERRESPONSE']._serialized_end=988
-  _globals['_CREATEUSERTOKENREQUEST']._serialized_start=990
-  _globals['_CREATEUSERTOKENREQUEST']._serialized_end=1116
-  _globals['_CREATEUSERTOKENRESPONSE']._serialized_start=1118
-  _globals['_CREATEUSERTOKENRESPONSE']._serialized_end=1158
-  _globals['_REVOKEUSERTOKENREQUEST']._serialized_start=1160
-  _globals['_REVOKEUSERTOKENREQUEST']._serialized_end=1221
-  _globals['_REVOKEUSERTOKENRESPONSE']._serialized_start=1223
-  _globals['_REVOKEUSERTOKENRESPONSE']._serialized_end=1248
-  _globals['_USERSERVICE']._serialized_start=1251
-  _globals['_USERSERVICE']._serialized_end=2507
+  _globals['_USER']._serialized_start=244
+  _globals['_USER']._serialized_end=406
+  _globals['_CREATEUSERREQUEST']._serialized_start=408
+  _globals['_CREATEUSERREQUEST']._serialized_end=511
+  _globals['_CREATEUSERRESPONSE']._serialized_start=513
+  _globals['_CREATEUSERRESPONSE']._serialized_end=579
+  _globals['_GETUSERREQUEST']._serialized_start=581
+  _globals['_GETUSERREQUEST']._serialized_end=620
+  _globals['_GETUSERRESPONSE']._serialized_start=622
+  _globals['_GETUSERRESPONSE']._serialized_end=685
+  _globals['_LISTUSERSREQUEST']._serialized_start=687
+  _globals['_LISTUSERSREQUEST']._serialized_end=765
+  _globals['_LISTUSERSRESPONSE']._serialized_start=767
+  _globals['_LISTUSERSRESPONSE']._serialized_end=858
+  _globals['_UPDATEUSERREQUEST']._serialized_start=860
+  _globals['_UPDATEUSERREQUEST']._serialized_end=986
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=988
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=1054
+  _globals['_DELETEUSERREQUEST']._serialized_start=1056
+  _globals['_DELETEUSERREQUEST']._serialized_end=1118
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1120
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1140
+  _globals['_CREATEUSERTOKENREQUEST']._serialized_start=1143
+  _globals['_CREATEUSERTOKENREQUEST']._serialized_end=1305
+  _globals['_CREATEUSERTOKENRESPONSE']._serialized_start=1307
+  _globals['_CREATEUSERTOKENRESPONSE']._serialized_end=1347
+  _globals['_REVOKEUSERTOKENREQUEST']._serialized_start=1349
+  _globals['_REVOKEUSERTOKENREQUEST']._serialized_end=1422
+  _globals['_REVOKEUSERTOKENRESPONSE']._serialized_start=1424
+  _globals['_REVOKEUSERTOKENRESPONSE']._serialized_end=1449
+  _globals['_USERSERVICE']._serialized_start=1452
+  _globals['_USERSERVICE']._serialized_end=2708
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
@@ -13,6 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class User(_message.Message):
+    """A user."""
     __slots__ = ("id", "name", "etag", "create_time", "operator")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -20,106 +22,146 @@ class User(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     id: str
+    """The user's id, a UUIDv7."""
     name: str
+    """The user's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID."""
     etag: str
+    """The version of the user. It changes with every change. In an update, the stored version must be this one."""
     create_time: _timestamp_pb2.Timestamp
+    """When the user was created."""
     operator: bool
+    """Whether the user may operate the installation."""
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., operator: _Optional[bool] = ...) -> None: ...
 
 class CreateUserRequest(_message.Message):
+    """The request of `CreateUser`."""
     __slots__ = ("user", "request_id")
     USER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     user: User
+    """The user. Fields that only the server sets are ignored."""
     request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
     def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateUserResponse(_message.Message):
+    """The response of `CreateUser`."""
     __slots__ = ("user",)
     USER_FIELD_NUMBER: _ClassVar[int]
     user: User
+    """The created user."""
     def __init__(self, user: _Optional[_Union[User, _Mapping]] = ...) -> None: ...
 
 class GetUserRequest(_message.Message):
+    """The request of `GetUser`."""
     __slots__ = ("user_id",)
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     user_id: str
+    """The user's id or name."""
     def __init__(self, user_id: _Optional[str] = ...) -> None: ...
 
 class GetUserResponse(_message.Message):
+    """The response of `GetUser`."""
     __slots__ = ("user",)
     USER_FIELD_NUMBER: _ClassVar[int]
     user: User
+    """The user."""
     def __init__(self, user: _Optional[_Union[User, _Mapping]] = ...) -> None: ...
 
 class ListUsersRequest(_message.Message):
+    """The request of `ListUsers`."""
     __slots__ = ("page_size", "page_token")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     page_size: int
+    """The largest number of users in the response. 0: 100."""
     page_token: str
+    """The `next_page_token` of the page before. Empty: the first page."""
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListUsersResponse(_message.Message):
+    """The response of `ListUsers`."""
     __slots__ = ("users", "next_page_token")
     USERS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     users: _containers.RepeatedCompositeFieldContainer[User]
+    """The users, by name."""
     next_page_token: str
+    """The token of the next page. Empty: this is the last page."""
     def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateUserRequest(_message.Message):
+    """The request of `UpdateUser`."""
     __slots__ = ("user", "update_mask")
     USER_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     user: User
+    """The new values. The `id` says which user is changed."""
     update_mask: _field_mask_pb2.FieldMask
+    """The fields to change. Empty: all fields that are set."""
     def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class UpdateUserResponse(_message.Message):
+    """The response of `UpdateUser`."""
     __slots__ = ("user",)
     USER_FIELD_NUMBER: _ClassVar[int]
     user: User
+    """The changed user."""
     def __init__(self, user: _Optional[_Union[User, _Mapping]] = ...) -> None: ...
 
 class DeleteUserRequest(_message.Message):
+    """The request of `DeleteUser`."""
     __slots__ = ("user_id", "etag")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     user_id: str
+    """The user's id or name."""
     etag: str
+    """The version that must be the stored one. Empty: not checked."""
     def __init__(self, user_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeleteUserResponse(_message.Message):
+    """The response of `DeleteUser`."""
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class CreateUserTokenRequest(_message.Message):
+    """The request of `CreateUserToken`."""
     __slots__ = ("user_id", "token_name", "scopes", "expire_time")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_NAME_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     user_id: str
+    """The user's id or name."""
     token_name: str
+    """The name of the token, unique among those of the user."""
     scopes: _containers.RepeatedScalarFieldContainer[str]
+    """The scopes of the token, such as `runs:read`. Empty: all that the user has."""
     expire_time: _timestamp_pb2.Timestamp
+    """When the token expires. Not set: never."""
     def __init__(self, user_id: _Optional[str] = ..., token_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateUserTokenResponse(_message.Message):
+    """The response of `CreateUserToken`."""
     __slots__ = ("token",)
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     token: str
+    """The token."""
     def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class RevokeUserTokenRequest(_message.Message):
+    """The request of `RevokeUserToken`."""
     __slots__ = ("user_id", "token_name")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_NAME_FIELD_NUMBER: _ClassVar[int]
     user_id: str
+    """The user's id or name."""
     token_name: str
+    """The name of the token, unique among those of the user."""
     def __init__(self, user_id: _Optional[str] = ..., token_name: _Optional[str] = ...) -> None: ...
 
 class RevokeUserTokenResponse(_message.Message):
+    """The response of `RevokeUserToken`."""
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class UserServiceStub:
     """Users and their tokens.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -74,56 +77,86 @@ class UserServiceStub:
 
 class UserServiceServicer:
     """Users and their tokens.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def CreateUser(self, request, context):
-        """Makes a user. The same `request_id` answers the first one for 30 days. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a field is
-        wrong (all are named). NOT_FOUND: the parent is not there.
+        """Creates a user.
+
+        A second call with the same `request_id` and the same content returns the user of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUser(self, request, context):
-        """Shows a user, by id or by path with `/` percent-escaped. May be repeated. NOT_FOUND: there is none, or it is not to be seen.
+        """Returns a user, by its id or its name. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such user, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """Lists what the caller may see, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists the users that the caller may see, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes the fields that the mask names. ABORTED: the `etag` is not the stored one. NOT_FOUND: there is none. INVALID_ARGUMENT: a field is
-        wrong or cannot be changed.
+        """Changes the fields of a user that the mask names.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid or cannot be changed.
+        - NOT_FOUND: There is no such user, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes a user and all that is below it, at once for every reader. NOT_FOUND: there is none, as after the first call. ABORTED: the
-        `etag` is not the stored one.
+        """Deletes a user and everything below it. It disappears for all readers at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such user, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateUserToken(self, request, context):
-        """Makes a personal token; its text is in this answer and never again. INVALID_ARGUMENT: an unknown scope, or an expiry that is past.
-        NOT_FOUND: there is no such user.
+        """Creates a token of a user. The token is in the response and cannot be read again.
+
+        A second call with the same name fails.
+
+        Errors:
+        - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
+        - NOT_FOUND: There is no such user.
+        - ALREADY_EXISTS: The user has a token of this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeUserToken(self, request, context):
-        """Makes a token useless at once. NOT_FOUND: there is none, as after the first call.
+        """Revokes a token of a user at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such user, or it has no such token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,6 +210,9 @@ def add_UserServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class UserService:
     """Users and their tokens.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class VariableServiceStub:
     """Variables: names for values of secrets.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -64,41 +67,63 @@ class VariableServiceStub:
 
 class VariableServiceServicer:
     """Variables: names for values of secrets.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     def CreateVariable(self, request, context):
-        """Makes a variable. The same `request_id` answers the first one for 30 days. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a field is
-        wrong (all are named). NOT_FOUND: the parent is not there.
+        """Creates a variable.
+
+        A second call with the same `request_id` and the same content returns the variable of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: The parent does not exist.
+        - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetVariable(self, request, context):
-        """Shows a variable, by id or by path with `/` percent-escaped. May be repeated. NOT_FOUND: there is none, or it is not to be seen.
+        """Returns a variable. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such variable, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListVariables(self, request, context):
-        """Lists what the caller may see, by name. May be repeated. INVALID_ARGUMENT: the page token is not of this list.
+        """Lists the variables that the caller may see, by name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateVariable(self, request, context):
-        """Changes the fields that the mask names. ABORTED: the `etag` is not the stored one. NOT_FOUND: there is none. INVALID_ARGUMENT: a field is
-        wrong or cannot be changed.
+        """Changes the fields of a variable that the mask names.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid or cannot be changed.
+        - NOT_FOUND: There is no such variable, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVariable(self, request, context):
-        """Deletes a variable and all that is below it, at once for every reader. NOT_FOUND: there is none, as after the first call. ABORTED: the
-        `etag` is not the stored one.
+        """Deletes a variable. It disappears for all readers at once. A second call fails.
+
+        Errors:
+        - NOT_FOUND: There is no such variable, or the caller may not see it.
+        - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +167,9 @@ def add_VariableServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class VariableService:
     """Variables: names for values of secrets.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

@@ -22,12 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 from sluiceway.api.run.v1 import definition_pb2 as sluiceway_dot_api_dot_run_dot_v1_dot_definition__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esluiceway/api/run/v1/run.proto\x12\x14sluiceway.api.run.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%sluiceway/api/run/v1/definition.proto\"\'\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"R\n\x0bStopRequest\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"-\n\rRestartOrigin\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\"\x94\x08\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12?\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32*.sluiceway.api.run.v1.Run.AnnotationsEntry\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\x05phase\x18\x08 \x01(\x0e\x32\x1e.sluiceway.api.run.v1.RunPhase\x12/\n\x06result\x18\t \x01(\x0e\x32\x1f.sluiceway.api.run.v1.RunResult\x12,\n\x06reason\x18\n \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x37\n\x0cstop_request\x18\x0b \x01(\x0b\x32!.sluiceway.api.run.v1.StopRequest\x12\x37\n\nrestart_of\x18\x0c \x01(\x0b\x32#.sluiceway.api.run.v1.RestartOrigin\x12,\n\x06source\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\x14\n\x0csetup_errors\x18\x0e \x03(\t\x12\x10\n\x08warnings\x18\x0f \x03(\t\x12\x12\n\ncreated_by\x18\x10 \x01(\t\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65nqueue_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x61pproval_wait_since\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0f\x61pproval_waited\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttimed_out\x18\x17 \x01(\x08\x12\x12\n\ntask_count\x18\x18 \x01(\x05\x12\x33\n\x0fwork_start_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07waiting\x18\x1a \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x02\n\x04Step\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\x05phase\x18\x03 \x01(\x0e\x32\x1f.sluiceway.api.run.v1.StepPhase\x12\x18\n\x0b\x65xit_status\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elog_size_bytes\x18\x07 \x01(\x03\x12\x12\n\nlog_sha256\x18\x08 \x01(\t\x12,\n\x06reason\x18\t \x01(\x0b\x32\x1c.sluiceway.api.run.v1.ReasonB\x0e\n\x0c_exit_status\"\xef\x01\n\x0cTaskApproval\x12\x0e\n\x06needed\x18\x01 \x01(\x08\x12\x31\n\rwaiting_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61pproved_by\x18\x04 \x01(\t\x12\x30\n\x0c\x61pprove_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncommit_sha\x18\x06 \x01(\t\x12\x15\n\rconfig_digest\x18\x07 \x01(\t\"\xf2\x02\n\x07\x41ttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x03 \x01(\t\x12\x30\n\x06status\x18\x04 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x06reason\x18\x05 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nsetup_step\x18\t \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\n \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\"\x8b\x07\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05level\x18\x04 \x01(\x05\x12-\n\x07\x64\x65pends\x18\x05 \x03(\x0b\x32\x1c.sluiceway.api.run.v1.Depend\x12\x30\n\x06status\x18\x06 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x06reason\x18\x07 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x08 \x01(\x08\x12\x16\n\x0eignore_failure\x18\t \x01(\x08\x12\x34\n\x08\x61pproval\x18\n \x01(\x0b\x32\".sluiceway.api.run.v1.TaskApproval\x12\x0c\n\x04lock\x18\x0b \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12.\n\nsetup_step\x18\r \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\x0e \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12.\n\nstart_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rassignment_id\x18\x11 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x12 \x01(\t\x12\x32\n\x0erunnable_since\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x06labels\x18\x14 \x03(\x0b\x32&.sluiceway.api.run.v1.Task.LabelsEntry\x12\x0c\n\x04\x61rch\x18\x15 \x01(\t\x12\x12\n\nprivileged\x18\x16 \x01(\x08\x12\x10\n\x08priority\x18\x17 \x01(\x05\x12*\n\x05retry\x18\x18 \x01(\x0b\x32\x1b.sluiceway.api.run.v1.Retry\x12*\n\x07timeout\x18\x19 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x08\x61ttempts\x18\x1a \x03(\x0b\x32\x1d.sluiceway.api.run.v1.Attempt\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe1\x01\n\x08RunEvent\x12\x10\n\x08position\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".sluiceway.api.run.v1.RunEventKind\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x0f\n\x07task_id\x18\x06 \x01(\t\x12\x11\n\ttask_name\x18\x07 \x01(\t\x12\x11\n\told_value\x18\x08 \x01(\t\x12\x11\n\tnew_value\x18\t \x01(\t*\x9e\x01\n\x08RunPhase\x12\x19\n\x15RUN_PHASE_UNSPECIFIED\x10\x00\x12\x19\n\x15RUN_PHASE_SETUP_ERROR\x10\x01\x12\x14\n\x10RUN_PHASE_QUEUED\x10\x02\x12\x17\n\x13RUN_PHASE_CANCELLED\x10\x03\x12\x15\n\x11RUN_PHASE_RUNNING\x10\x04\x12\x16\n\x12RUN_PHASE_FINISHED\x10\x05*n\n\tRunResult\x12\x1a\n\x16RUN_RESULT_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_RESULT_SUCCESS\x10\x01\x12\x15\n\x11RUN_RESULT_FAILED\x10\x02\x12\x16\n\x12RUN_RESULT_STOPPED\x10\x03*\xf3\x01\n\nTaskStatus\x12\x1b\n\x17TASK_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17TASK_STATUS_NOT_STARTED\x10\x01\x12\x17\n\x13TASK_STATUS_SKIPPED\x10\x02\x12\x19\n\x15TASK_STATUS_CANCELLED\x10\x03\x12\x17\n\x13TASK_STATUS_RUNNING\x10\x04\x12\x17\n\x13TASK_STATUS_STOPPED\x10\x05\x12\x17\n\x13TASK_STATUS_SUCCESS\x10\x06\x12\x16\n\x12TASK_STATUS_FAILED\x10\x07\x12\x14\n\x10TASK_STATUS_LOST\x10\x08*\xba\x01\n\tStepPhase\x12\x1a\n\x16STEP_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_PHASE_NOT_STARTED\x10\x01\x12\x16\n\x12STEP_PHASE_RUNNING\x10\x02\x12\x16\n\x12STEP_PHASE_SUCCESS\x10\x03\x12\x15\n\x11STEP_PHASE_FAILED\x10\x04\x12\x16\n\x12STEP_PHASE_STOPPED\x10\x05\x12\x16\n\x12STEP_PHASE_SKIPPED\x10\x06*\xbd\x01\n\x0cRunEventKind\x12\x1e\n\x1aRUN_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RUN_EVENT_KIND_PHASE\x10\x01\x12\x19\n\x15RUN_EVENT_KIND_RESULT\x10\x02\x12\x1e\n\x1aRUN_EVENT_KIND_TASK_STATUS\x10\x03\x12\x1b\n\x17RUN_EVENT_KIND_APPROVAL\x10\x04\x12\x1b\n\x17RUN_EVENT_KIND_EXECUTOR\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esluiceway/api/run/v1/run.proto\x12\x14sluiceway.api.run.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a%sluiceway/api/run/v1/definition.proto\"\'\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"R\n\x0bStopRequest\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"-\n\rRestartOrigin\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\"\xf8\t\n\x03Run\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06number\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12$\n\x04name\x18\x03 \x01(\tB\x16\xe2\x41\x02\x02\x05\x9a\x94#\x02\x18\x64\xa2\x94#\x07\"build\"\x12/\n\x05group\x18\x04 \x01(\tB \xe2\x41\x02\x02\x05\xa2\x94#\x17\"/user/me/example/main\"\x12L\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32*.sluiceway.api.run.v1.Run.AnnotationsEntryB\x0b\xe2\x41\x02\x01\x05\x9a\x94#\x02 d\x12(\n\x08priority\x18\x06 \x01(\x05\x42\x16\xe2\x41\x02\x01\x05\x9a\x94#\r\x08\xf6\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\n\x12\x31\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x05\xe2\x41\x02\x01\x05\x12\x33\n\x05phase\x18\x08 \x01(\x0e\x32\x1e.sluiceway.api.run.v1.RunPhaseB\x04\xe2\x41\x01\x03\x12\x35\n\x06result\x18\t \x01(\x0e\x32\x1f.sluiceway.api.run.v1.RunResultB\x04\xe2\x41\x01\x03\x12\x32\n\x06reason\x18\n \x01(\x0b\x32\x1c.sluiceway.api.run.v1.ReasonB\x04\xe2\x41\x01\x03\x12=\n\x0cstop_request\x18\x0b \x01(\x0b\x32!.sluiceway.api.run.v1.StopRequestB\x04\xe2\x41\x01\x03\x12=\n\nrestart_of\x18\x0c \x01(\x0b\x32#.sluiceway.api.run.v1.RestartOriginB\x04\xe2\x41\x01\x03\x12\x32\n\x06source\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.SourceB\x04\xe2\x41\x01\x03\x12\x1a\n\x0csetup_errors\x18\x0e \x03(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08warnings\x18\x0f \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\x10 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0c\x65nqueue_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12=\n\x13\x61pproval_wait_since\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x38\n\x0f\x61pproval_waited\x18\x16 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x17\n\ttimed_out\x18\x17 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\ntask_count\x18\x18 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x39\n\x0fwork_start_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\x07waiting\x18\x1a \x01(\x0b\x32\x1c.sluiceway.api.run.v1.ReasonB\x04\xe2\x41\x01\x03\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x02\n\x04Step\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\x05phase\x18\x03 \x01(\x0e\x32\x1f.sluiceway.api.run.v1.StepPhase\x12\x18\n\x0b\x65xit_status\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elog_size_bytes\x18\x07 \x01(\x03\x12\x12\n\nlog_sha256\x18\x08 \x01(\t\x12,\n\x06reason\x18\t \x01(\x0b\x32\x1c.sluiceway.api.run.v1.ReasonB\x0e\n\x0c_exit_status\"\xef\x01\n\x0cTaskApproval\x12\x0e\n\x06needed\x18\x01 \x01(\x08\x12\x31\n\rwaiting_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61pproved_by\x18\x04 \x01(\t\x12\x30\n\x0c\x61pprove_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncommit_sha\x18\x06 \x01(\t\x12\x15\n\rconfig_digest\x18\x07 \x01(\t\"\xf2\x02\n\x07\x41ttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x03 \x01(\t\x12\x30\n\x06status\x18\x04 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x06reason\x18\x05 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nsetup_step\x18\t \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\n \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\"\x8b\x07\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05level\x18\x04 \x01(\x05\x12-\n\x07\x64\x65pends\x18\x05 \x03(\x0b\x32\x1c.sluiceway.api.run.v1.Depend\x12\x30\n\x06status\x18\x06 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x06reason\x18\x07 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x08 \x01(\x08\x12\x16\n\x0eignore_failure\x18\t \x01(\x08\x12\x34\n\x08\x61pproval\x18\n \x01(\x0b\x32\".sluiceway.api.run.v1.TaskApproval\x12\x0c\n\x04lock\x18\x0b \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12.\n\nsetup_step\x18\r \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\x0e \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12.\n\nstart_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rassignment_id\x18\x11 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x12 \x01(\t\x12\x32\n\x0erunnable_since\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x06labels\x18\x14 \x03(\x0b\x32&.sluiceway.api.run.v1.Task.LabelsEntry\x12\x0c\n\x04\x61rch\x18\x15 \x01(\t\x12\x12\n\nprivileged\x18\x16 \x01(\x08\x12\x10\n\x08priority\x18\x17 \x01(\x05\x12*\n\x05retry\x18\x18 \x01(\x0b\x32\x1b.sluiceway.api.run.v1.Retry\x12*\n\x07timeout\x18\x19 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x08\x61ttempts\x18\x1a \x03(\x0b\x32\x1d.sluiceway.api.run.v1.Attempt\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe1\x01\n\x08RunEvent\x12\x10\n\x08position\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".sluiceway.api.run.v1.RunEventKind\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x0f\n\x07task_id\x18\x06 \x01(\t\x12\x11\n\ttask_name\x18\x07 \x01(\t\x12\x11\n\told_value\x18\x08 \x01(\t\x12\x11\n\tnew_value\x18\t \x01(\t*\x9e\x01\n\x08RunPhase\x12\x19\n\x15RUN_PHASE_UNSPECIFIED\x10\x00\x12\x19\n\x15RUN_PHASE_SETUP_ERROR\x10\x01\x12\x14\n\x10RUN_PHASE_QUEUED\x10\x02\x12\x17\n\x13RUN_PHASE_CANCELLED\x10\x03\x12\x15\n\x11RUN_PHASE_RUNNING\x10\x04\x12\x16\n\x12RUN_PHASE_FINISHED\x10\x05*n\n\tRunResult\x12\x1a\n\x16RUN_RESULT_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_RESULT_SUCCESS\x10\x01\x12\x15\n\x11RUN_RESULT_FAILED\x10\x02\x12\x16\n\x12RUN_RESULT_STOPPED\x10\x03*\xf3\x01\n\nTaskStatus\x12\x1b\n\x17TASK_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17TASK_STATUS_NOT_STARTED\x10\x01\x12\x17\n\x13TASK_STATUS_SKIPPED\x10\x02\x12\x19\n\x15TASK_STATUS_CANCELLED\x10\x03\x12\x17\n\x13TASK_STATUS_RUNNING\x10\x04\x12\x17\n\x13TASK_STATUS_STOPPED\x10\x05\x12\x17\n\x13TASK_STATUS_SUCCESS\x10\x06\x12\x16\n\x12TASK_STATUS_FAILED\x10\x07\x12\x14\n\x10TASK_STATUS_LOST\x10\x08*\xba\x01\n\tStepPhase\x12\x1a\n\x16STEP_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16STEP_PHASE_NOT_STARTED\x10\x01\x12\x16\n\x12STEP_PHASE_RUNNING\x10\x02\x12\x16\n\x12STEP_PHASE_SUCCESS\x10\x03\x12\x15\n\x11STEP_PHASE_FAILED\x10\x04\x12\x16\n\x12STEP_PHASE_STOPPED\x10\x05\x12\x16\n\x12STEP_PHASE_SKIPPED\x10\x06*\xbd\x01\n\x0cRunEventKind\x12\x1e\n\x1aRUN_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RUN_EVENT_KIND_PHASE\x10\x01\x12\x19\n\x15RUN_EVENT_KIND_RESULT\x10\x02\x12\x1e\n\x1aRUN_EVENT_KIND_TASK_STATUS\x10\x03\x12\x1b\n\x17RUN_EVENT_KIND_APPROVAL\x10\x04\x12\x1b\n\x17RUN_EVENT_KIND_EXECUTOR\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,38 +38,90 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RUN_ANNOTATIONSENTRY']._loaded_options = None
   _globals['_RUN_ANNOTATIONSENTRY']._serialized_options = b'8\001'
+  _globals['_RUN'].fields_by_name['id']._loaded_options = None
+  _globals['_RUN'].fields_by_name['id']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['number']._loaded_options = None
+  _globals['_RUN'].fields_by_name['number']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['name']._loaded_options = None
+  _globals['_RUN'].fields_by_name['name']._serialized_options = b'\342A\002\002\005\232\224#\002\030d\242\224#\007\"build\"'
+  _globals['_RUN'].fields_by_name['group']._loaded_options = None
+  _globals['_RUN'].fields_by_name['group']._serialized_options = b'\342A\002\002\005\242\224#\027\"/user/me/example/main\"'
+  _globals['_RUN'].fields_by_name['annotations']._loaded_options = None
+  _globals['_RUN'].fields_by_name['annotations']._serialized_options = b'\342A\002\001\005\232\224#\002 d'
+  _globals['_RUN'].fields_by_name['priority']._loaded_options = None
+  _globals['_RUN'].fields_by_name['priority']._serialized_options = b'\342A\002\001\005\232\224#\r\010\366\377\377\377\377\377\377\377\377\001\020\n'
+  _globals['_RUN'].fields_by_name['timeout']._loaded_options = None
+  _globals['_RUN'].fields_by_name['timeout']._serialized_options = b'\342A\002\001\005'
+  _globals['_RUN'].fields_by_name['phase']._loaded_options = None
+  _globals['_RUN'].fields_by_name['phase']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['result']._loaded_options = None
+  _globals['_RUN'].fields_by_name['result']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['reason']._loaded_options = None
+  _globals['_RUN'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['stop_request']._loaded_options = None
+  _globals['_RUN'].fields_by_name['stop_request']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['restart_of']._loaded_options = None
+  _globals['_RUN'].fields_by_name['restart_of']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['source']._loaded_options = None
+  _globals['_RUN'].fields_by_name['source']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['setup_errors']._loaded_options = None
+  _globals['_RUN'].fields_by_name['setup_errors']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['warnings']._loaded_options = None
+  _globals['_RUN'].fields_by_name['warnings']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['created_by']._loaded_options = None
+  _globals['_RUN'].fields_by_name['created_by']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['create_time']._loaded_options = None
+  _globals['_RUN'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['enqueue_time']._loaded_options = None
+  _globals['_RUN'].fields_by_name['enqueue_time']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['start_time']._loaded_options = None
+  _globals['_RUN'].fields_by_name['start_time']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['end_time']._loaded_options = None
+  _globals['_RUN'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['approval_wait_since']._loaded_options = None
+  _globals['_RUN'].fields_by_name['approval_wait_since']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['approval_waited']._loaded_options = None
+  _globals['_RUN'].fields_by_name['approval_waited']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['timed_out']._loaded_options = None
+  _globals['_RUN'].fields_by_name['timed_out']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['task_count']._loaded_options = None
+  _globals['_RUN'].fields_by_name['task_count']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['work_start_time']._loaded_options = None
+  _globals['_RUN'].fields_by_name['work_start_time']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['waiting']._loaded_options = None
+  _globals['_RUN'].fields_by_name['waiting']._serialized_options = b'\342A\001\003'
   _globals['_TASK_LABELSENTRY']._loaded_options = None
   _globals['_TASK_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_RUNPHASE']._serialized_start=3444
-  _globals['_RUNPHASE']._serialized_end=3602
-  _globals['_RUNRESULT']._serialized_start=3604
-  _globals['_RUNRESULT']._serialized_end=3714
-  _globals['_TASKSTATUS']._serialized_start=3717
-  _globals['_TASKSTATUS']._serialized_end=3960
-  _globals['_STEPPHASE']._serialized_start=3963
-  _globals['_STEPPHASE']._serialized_end=4149
-  _globals['_RUNEVENTKIND']._serialized_start=4152
-  _globals['_RUNEVENTKIND']._serialized_end=4341
-  _globals['_REASON']._serialized_start=160
-  _globals['_REASON']._serialized_end=199
-  _globals['_STOPREQUEST']._serialized_start=201
-  _globals['_STOPREQUEST']._serialized_end=283
-  _globals['_RESTARTORIGIN']._serialized_start=285
-  _globals['_RESTARTORIGIN']._serialized_end=330
-  _globals['_RUN']._serialized_start=333
-  _globals['_RUN']._serialized_end=1377
-  _globals['_RUN_ANNOTATIONSENTRY']._serialized_start=1327
-  _globals['_RUN_ANNOTATIONSENTRY']._serialized_end=1377
-  _globals['_STEP']._serialized_start=1380
-  _globals['_STEP']._serialized_end=1688
-  _globals['_TASKAPPROVAL']._serialized_start=1691
-  _globals['_TASKAPPROVAL']._serialized_end=1930
-  _globals['_ATTEMPT']._serialized_start=1933
-  _globals['_ATTEMPT']._serialized_end=2303
-  _globals['_TASK']._serialized_start=2306
-  _globals['_TASK']._serialized_end=3213
-  _globals['_TASK_LABELSENTRY']._serialized_start=3168
-  _globals['_TASK_LABELSENTRY']._serialized_end=3213
-  _globals['_RUNEVENT']._serialized_start=3216
-  _globals['_RUNEVENT']._serialized_end=3441
+  _globals['_RUNPHASE']._serialized_start=3745
+  _globals['_RUNPHASE']._serialized_end=3903
+  _globals['_RUNRESULT']._serialized_start=3905
+  _globals['_RUNRESULT']._serialized_end=4015
+  _globals['_TASKSTATUS']._serialized_start=4018
+  _globals['_TASKSTATUS']._serialized_end=4261
+  _globals['_STEPPHASE']._serialized_start=4264
+  _globals['_STEPPHASE']._serialized_end=4450
+  _globals['_RUNEVENTKIND']._serialized_start=4453
+  _globals['_RUNEVENTKIND']._serialized_end=4642
+  _globals['_REASON']._serialized_start=233
+  _globals['_REASON']._serialized_end=272
+  _globals['_STOPREQUEST']._serialized_start=274
+  _globals['_STOPREQUEST']._serialized_end=356
+  _globals['_RESTARTORIGIN']._serialized_start=358
+  _globals['_RESTARTORIGIN']._serialized_end=403
+  _globals['_RUN']._serialized_start=406
+  _globals['_RUN']._serialized_end=1678
+  _globals['_RUN_ANNOTATIONSENTRY']._serialized_start=1628
+  _globals['_RUN_ANNOTATIONSENTRY']._serialized_end=1678
+  _globals['_STEP']._serialized_start=1681
+  _globals['_STEP']._serialized_end=1989
+  _globals['_TASKAPPROVAL']._serialized_start=1992
+  _globals['_TASKAPPROVAL']._serialized_end=2231
+  _globals['_ATTEMPT']._serialized_start=2234
+  _globals['_ATTEMPT']._serialized_end=2604
+  _globals['_TASK']._serialized_start=2607
+  _globals['_TASK']._serialized_end=3514
+  _globals['_TASK_LABELSENTRY']._serialized_start=3469
+  _globals['_TASK_LABELSENTRY']._serialized_end=3514
+  _globals['_RUNEVENT']._serialized_start=3517
+  _globals['_RUNEVENT']._serialized_end=3742
 # @@protoc_insertion_point(module_scope)

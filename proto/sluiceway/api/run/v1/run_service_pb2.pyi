@@ -1,6 +1,7 @@
 import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
@@ -14,6 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateRunRequest(_message.Message):
+    """The request of `CreateRun`."""
     __slots__ = ("run", "tasks", "setup_errors", "static_environment", "environment", "source", "cache_group", "change_groups", "request_id", "warnings")
     class StaticEnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
@@ -47,48 +49,76 @@ class CreateRunRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
+    """The run. Fields that only the server sets are ignored."""
     tasks: _containers.RepeatedCompositeFieldContainer[_definition_pb2.TaskDefinition]
+    """The tasks. Not needed if `setup_errors` is set."""
     setup_errors: _containers.RepeatedScalarFieldContainer[str]
+    """Errors of a configuration that could not be used. If there are any, the run is stored as a setup error."""
     static_environment: _containers.MessageMap[str, _definition_pb2.EnvironmentValue]
+    """The part of the environment that is the same in the run and in its restarts, such as the data of git."""
     environment: _containers.MessageMap[str, _definition_pb2.EnvironmentValue]
+    """The part of the environment that may change when the run is restarted, such as variables."""
     source: _definition_pb2.Source
+    """Where the run comes from."""
     cache_group: str
+    """The caches that the run shares: runs with the same cache group do. Empty: the first two segments of the run's group."""
     change_groups: _containers.ScalarMap[str, str]
+    """The expected revisions of change groups, by name. An empty revision means that the group has never moved. The call
+    fails if another revision is stored; otherwise it moves the groups.
+    """
     request_id: str
+    """An id that the client chooses to make the call safe to repeat. Empty: a repeated call creates another run."""
     warnings: _containers.RepeatedScalarFieldContainer[str]
+    """Warnings about the run, for people."""
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_definition_pb2.TaskDefinition, _Mapping]]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., static_environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., cache_group: _Optional[str] = ..., change_groups: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateRunResponse(_message.Message):
+    """The response of `CreateRun`."""
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
+    """The created run."""
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
+    """The request of `GetRun`."""
     __slots__ = ("run_id",)
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunResponse(_message.Message):
+    """The response of `GetRun`."""
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
+    """The run."""
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class ResolveRunRequest(_message.Message):
+    """The request of `ResolveRun`."""
     __slots__ = ("reference",)
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     reference: str
+    """The reference. One of:
+    - an id, or at least its first 4 characters;
+    - a number, such as `4`: the run with this number among the caller's own, or else in the only group that has one;
+    - a group and a number, such as `/project/site#4` (of the group, only the first two segments count);
+    - `@last`: the newest run.
+    """
     def __init__(self, reference: _Optional[str] = ...) -> None: ...
 
 class ResolveRunResponse(_message.Message):
+    """The response of `ResolveRun`."""
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
+    """The run."""
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
+    """The request of `ListRuns`."""
     __slots__ = ("group", "phase", "result", "page_size", "page_token", "group_prefix", "created_since", "created_until")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -99,120 +129,171 @@ class ListRunsRequest(_message.Message):
     CREATED_SINCE_FIELD_NUMBER: _ClassVar[int]
     CREATED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     group: str
+    """Only runs of exactly this group. `/user/me` stands for the caller's own path. Empty: any group."""
     phase: _run_pb2.RunPhase
+    """Only runs in this phase. Not set: any phase."""
     result: _run_pb2.RunResult
+    """Only runs with this result. Not set: any result."""
     page_size: int
+    """The largest number of runs in the response. 0: 100."""
     page_token: str
+    """The `next_page_token` of the page before. Empty: the first page."""
     group_prefix: str
+    """Only runs of this group and of all groups below it, such as `/user/me`. Not together with `group`. Empty: any group."""
     created_since: _timestamp_pb2.Timestamp
+    """Only runs that were created at or after this time. Compared in milliseconds. Not set: any time."""
     created_until: _timestamp_pb2.Timestamp
+    """Only runs that were created before this time. Compared in milliseconds. Not set: any time."""
     def __init__(self, group: _Optional[str] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., result: _Optional[_Union[_run_pb2.RunResult, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., group_prefix: _Optional[str] = ..., created_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
+    """The response of `ListRuns`."""
     __slots__ = ("runs", "next_page_token")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[_run_pb2.Run]
+    """The runs, newest first, without annotations, setup errors and warnings, and with at most 100 characters of the first
+    line of the commit message: `GetRun` returns all of it. With a `group_prefix`, a page may have fewer runs than
+    `page_size`, or none, and still not be the last.
+    """
     next_page_token: str
+    """The token of the next page. Empty: this is the last page."""
     def __init__(self, runs: _Optional[_Iterable[_Union[_run_pb2.Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
+    """The request of `ListTasks`."""
     __slots__ = ("run_id", "page_size", "page_token")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     page_size: int
+    """The largest number of tasks in the response. 0: 2,000."""
     page_token: str
+    """The `next_page_token` of the page before. Empty: the first page."""
     def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListTasksResponse(_message.Message):
+    """The response of `ListTasks`."""
     __slots__ = ("tasks", "next_page_token")
     TASKS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[_run_pb2.Task]
+    """The tasks, by level and name."""
     next_page_token: str
+    """The token of the next page. Empty: this is the last page."""
     def __init__(self, tasks: _Optional[_Iterable[_Union[_run_pb2.Task, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetTaskRequest(_message.Message):
+    """The request of `GetTask`."""
     __slots__ = ("run_id", "task_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     task_id: str
+    """The task's id."""
     def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class GetTaskResponse(_message.Message):
+    """The response of `GetTask`."""
     __slots__ = ("task",)
     TASK_FIELD_NUMBER: _ClassVar[int]
     task: _run_pb2.Task
+    """The task."""
     def __init__(self, task: _Optional[_Union[_run_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
+    """The request of `WatchRun`."""
     __slots__ = ("run_id", "after")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     after: str
+    """The last position that the client has seen. Empty: start with a snapshot."""
     def __init__(self, run_id: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class WatchRunResponse(_message.Message):
+    """A message of `WatchRun`."""
     __slots__ = ("position", "run", "tasks", "events")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     position: str
+    """The position after this message."""
     run: _run_pb2.Run
+    """The run, in the snapshot and whenever it has changed."""
     tasks: _containers.RepeatedCompositeFieldContainer[_run_pb2.Task]
+    """The tasks: all of them in the snapshot, then those that have changed."""
     events: _containers.RepeatedCompositeFieldContainer[_run_pb2.RunEvent]
+    """The events. Empty in the snapshot."""
     def __init__(self, position: _Optional[str] = ..., run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_run_pb2.Task, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[_run_pb2.RunEvent, _Mapping]]] = ...) -> None: ...
 
 class WatchRunsRequest(_message.Message):
+    """The request of `WatchRuns`."""
     __slots__ = ("after", "group", "group_prefix")
     AFTER_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     GROUP_PREFIX_FIELD_NUMBER: _ClassVar[int]
     after: str
+    """The last position that the client has seen. Empty: start with the next event."""
     group: str
+    """Only runs of exactly this group. `/user/me` stands for the caller's own path. Empty: any group."""
     group_prefix: str
+    """Only runs of this group and of all groups below it. Not together with `group`. Empty: any group."""
     def __init__(self, after: _Optional[str] = ..., group: _Optional[str] = ..., group_prefix: _Optional[str] = ...) -> None: ...
 
 class WatchRunsResponse(_message.Message):
+    """A message of `WatchRuns`."""
     __slots__ = ("position", "events")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     position: str
+    """The position after this message."""
     events: _containers.RepeatedCompositeFieldContainer[_run_pb2.RunEvent]
+    """The events of one transaction. Empty in the first message, which only has the position."""
     def __init__(self, position: _Optional[str] = ..., events: _Optional[_Iterable[_Union[_run_pb2.RunEvent, _Mapping]]] = ...) -> None: ...
 
 class StopRunRequest(_message.Message):
+    """The request of `StopRun`."""
     __slots__ = ("run_id", "force", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     force: bool
+    """Whether clean-up tasks are stopped too."""
     request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
     def __init__(self, run_id: _Optional[str] = ..., force: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class StopRunResponse(_message.Message):
+    """The response of `StopRun`."""
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class CancelRunRequest(_message.Message):
+    """The request of `CancelRun`."""
     __slots__ = ("run_id", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
     def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CancelRunResponse(_message.Message):
+    """The response of `CancelRun`."""
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class RestartRunRequest(_message.Message):
+    """The request of `RestartRun`. Exactly one of `from_start`, `from_failed` and `task_ids` must be set."""
     __slots__ = ("run_id", "from_start", "from_failed", "task_ids", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_START_FIELD_NUMBER: _ClassVar[int]
@@ -220,19 +301,27 @@ class RestartRunRequest(_message.Message):
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     from_start: bool
+    """Restart all tasks."""
     from_failed: bool
+    """Restart the tasks that did not succeed, and all that descend from them."""
     task_ids: _containers.RepeatedScalarFieldContainer[str]
+    """Restart these tasks, and all that descend from them."""
     request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
     def __init__(self, run_id: _Optional[str] = ..., from_start: _Optional[bool] = ..., from_failed: _Optional[bool] = ..., task_ids: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RestartRunResponse(_message.Message):
+    """The response of `RestartRun`."""
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
+    """The new run."""
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class ApproveTaskRequest(_message.Message):
+    """The request of `ApproveTask`."""
     __slots__ = ("run_id", "task_id", "commit_sha", "config_digest", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -240,67 +329,93 @@ class ApproveTaskRequest(_message.Message):
     CONFIG_DIGEST_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     task_id: str
+    """The task's id."""
     commit_sha: str
+    """The commit that the caller means to approve. Empty: not checked."""
     config_digest: str
+    """The digest of the rendered configuration that the caller means to approve. Empty: not checked."""
     request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
     def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., commit_sha: _Optional[str] = ..., config_digest: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ApproveTaskResponse(_message.Message):
+    """The response of `ApproveTask`."""
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ExplainRunRequest(_message.Message):
+    """The request of `ExplainRun`."""
     __slots__ = ("run_id",)
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class TaskExplanation(_message.Message):
+    """Why a task waits, or why it has its status."""
     __slots__ = ("task_id", "task_name", "status", "reasons")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     task_id: str
+    """The task's id."""
     task_name: str
+    """The task's name."""
     status: _run_pb2.TaskStatus
+    """The status of the task."""
     reasons: _containers.RepeatedCompositeFieldContainer[_run_pb2.Reason]
+    """All reasons. Empty if the task runs."""
     def __init__(self, task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., reasons: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ...) -> None: ...
 
 class RunExplanation(_message.Message):
+    """Why a run is queued, and why its tasks wait."""
     __slots__ = ("run_id", "phase", "reasons", "tasks")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     phase: _run_pb2.RunPhase
+    """The phase of the run."""
     reasons: _containers.RepeatedCompositeFieldContainer[_run_pb2.Reason]
+    """Why the run is queued. Empty if it is not."""
     tasks: _containers.RepeatedCompositeFieldContainer[TaskExplanation]
+    """The tasks that wait, by level and name."""
     def __init__(self, run_id: _Optional[str] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., reasons: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., tasks: _Optional[_Iterable[_Union[TaskExplanation, _Mapping]]] = ...) -> None: ...
 
 class ExplainRunResponse(_message.Message):
+    """The response of `ExplainRun`."""
     __slots__ = ("explanation",)
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     explanation: RunExplanation
+    """The explanation."""
     def __init__(self, explanation: _Optional[_Union[RunExplanation, _Mapping]] = ...) -> None: ...
 
 class ExplainTaskRequest(_message.Message):
+    """The request of `ExplainTask`."""
     __slots__ = ("run_id", "task_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     task_id: str
+    """The task's id."""
     def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class ExplainTaskResponse(_message.Message):
+    """The response of `ExplainTask`."""
     __slots__ = ("explanation",)
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     explanation: TaskExplanation
+    """The explanation."""
     def __init__(self, explanation: _Optional[_Union[TaskExplanation, _Mapping]] = ...) -> None: ...
 
 class ReadLogsRequest(_message.Message):
+    """The request of `ReadLogs`."""
     __slots__ = ("run_id", "task_id", "step", "setup", "attempt", "offset", "follow")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -310,32 +425,47 @@ class ReadLogsRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     task_id: str
+    """The task's id."""
     step: int
+    """The index of the step, from 0. Ignored with `setup`."""
     setup: bool
+    """Read the log of the pod's setup instead of a step's."""
     attempt: int
+    """The number of the attempt, from 1. 0: the latest."""
     offset: int
+    """The offset of the first byte to read."""
     follow: bool
+    """Wait for more until the step has ended. Otherwise the stream ends with what is there now."""
     def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ..., offset: _Optional[int] = ..., follow: _Optional[bool] = ...) -> None: ...
 
 class ReadLogsResponse(_message.Message):
+    """A message of `ReadLogs`."""
     __slots__ = ("next_offset", "data", "time")
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     next_offset: int
+    """The offset after `data`, at which to resume."""
     data: bytes
+    """At most 64 KiB of the log, as the step wrote it, with secrets masked."""
     time: _timestamp_pb2.Timestamp
+    """When the server received these bytes."""
     def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DeleteLogsRequest(_message.Message):
+    """The request of `DeleteLogs`."""
     __slots__ = ("run_id", "task_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
+    """The run's id."""
     task_id: str
+    """The task's id."""
     def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class DeleteLogsResponse(_message.Message):
+    """The response of `DeleteLogs`."""
     __slots__ = ()
     def __init__(self) -> None: ...

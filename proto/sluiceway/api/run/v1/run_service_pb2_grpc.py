@@ -26,8 +26,10 @@ if _version_not_supported:
 
 
 class RunServiceStub:
-    """Runs. Every method answers UNAUTHENTICATED without a good token, NOT_FOUND for what the caller may not see, and UNAVAILABLE while the
-    database cannot be reached; what else can happen is said at each.
+    """Runs and their tasks.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -119,131 +121,206 @@ class RunServiceStub:
 
 
 class RunServiceServicer:
-    """Runs. Every method answers UNAUTHENTICATED without a good token, NOT_FOUND for what the caller may not see, and UNAVAILABLE while the
-    database cannot be reached; what else can happen is said at each.
+    """Runs and their tasks.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
     """
 
     def CreateRun(self, request, context):
-        """Makes a run of tasks that are already rendered.
+        """Creates a run from tasks that are already rendered.
 
-        The group must be absolute and there must be tasks or setup errors. The run is stored as queued, or as a setup error when errors
-        came along, a task names an unknown parent or the graph has a cycle. The same `request_id` with the same body answers the first
-        run for 30 days. INVALID_ARGUMENT: a field is wrong (all of them are named), or the `request_id` was used with another body.
-        ABORTED: a change group has moved. RESOURCE_EXHAUSTED: the run is too large.
+        The run is stored as queued. It is stored as a setup error if `setup_errors` is not empty, if a task names a parent
+        that does not exist, or if the graph has a cycle. A second call with the same `request_id` and the same content
+        returns the run of the first call, for 30 days.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other content.
+        - ABORTED: A change group has moved. Read again and retry.
+        - RESOURCE_EXHAUSTED: The run is too large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRun(self, request, context):
-        """Shows a run. May be repeated. NOT_FOUND: there is none.
+        """Returns a run. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveRun(self, request, context):
-        """Finds the run that a person means: by its number, the beginning of its id, or `@last`. The other methods take ids only. May be
-        repeated; `@last` may then be another run. INVALID_ARGUMENT: the reference has none of these forms. NOT_FOUND: there is no such run.
-        FAILED_PRECONDITION `RUN_REFERENCE_AMBIGUOUS`: several runs match; the message names the first of them.
+        """Finds a run by a short reference: its number, the beginning of its id, or `@last`.
+
+        The other methods take ids only. May be repeated, but `@last` may then be another run.
+
+        Errors:
+        - INVALID_ARGUMENT: The reference has none of the known forms.
+        - NOT_FOUND: No run matches.
+        - FAILED_PRECONDITION: Several runs match (`RUN_REFERENCE_AMBIGUOUS`). The message names the first ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Lists runs, the newest first. May be repeated. INVALID_ARGUMENT: a filter is wrong, or the page token is not of this list.
+        """Lists runs, newest first. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: A filter is invalid, or the page token belongs to another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists the tasks of a run, by level and name. May be repeated. NOT_FOUND: there is no such run.
+        """Lists the tasks of a run, by level and name. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """Shows a task. May be repeated. NOT_FOUND: there is none, or it is of another run.
+        """Returns a task. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Follows one run: a snapshot first when `after` is empty, then its events as they are committed, each with the state it leads to;
-        ends when the run is over. May be repeated; resume with the last `position`. NOT_FOUND: there is no such run. OUT_OF_RANGE: the
-        position is no longer kept; begin anew without it. RESOURCE_EXHAUSTED: the reader was too slow and was cut.
+        """Follows a run until it is finished.
+
+        The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes the
+        run. To resume, call again with the last `position`.
+
+        Errors:
+        - INVALID_ARGUMENT: `after` is not a position.
+        - NOT_FOUND: There is no such run.
+        - OUT_OF_RANGE: The events after this position are no longer stored. Start again without `after`.
+        - RESOURCE_EXHAUSTED: The client reads too slowly. Resume at the last position.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRuns(self, request, context):
-        """Follows the events of all runs, from a position or from now on. Never ends by itself. Errors as `WatchRun`.
+        """Follows the events of all runs, from a position or from now on. The stream does not end.
+
+        To resume, call again with the last `position`.
+
+        Errors:
+        - INVALID_ARGUMENT: A filter is invalid, or `after` is not a position.
+        - OUT_OF_RANGE: The events after this position are no longer stored. Start again without `after`.
+        - RESOURCE_EXHAUSTED: The client reads too slowly. Resume at the last position.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StopRun(self, request, context):
-        """Asks for the end of a running run (run-model.md R7). A second call may raise it to a forced one; otherwise it changes nothing.
-        FAILED_PRECONDITION: the run is not running; the message names its phase.
+        """Stops a running run (run-model.md R7).
+
+        Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one. Otherwise it
+        has no effect.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        - FAILED_PRECONDITION: The run is not running. The message names its phase.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Cancels a queued run (run-model.md R17). FAILED_PRECONDITION: it is not queued, as after the first call; the message names its phase.
+        """Cancels a queued run (run-model.md R17).
+
+        A second call fails, because the run is no longer queued, unless it has the same `request_id`.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        - FAILED_PRECONDITION: The run is not queued. The message names its phase.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestartRun(self, request, context):
-        """Makes a new run from a finished one (run-model.md, "Restart"). The same `request_id` answers the first one. FAILED_PRECONDITION:
-        the run cannot be restarted in this way; the reason says why. UNIMPLEMENTED: this server does not offer it.
+        """Creates a new run from a finished one (run-model.md, "Restart").
+
+        A second call with the same `request_id` returns the run of the first call.
+
+        Errors:
+        - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set.
+        - NOT_FOUND: There is no such run.
+        - FAILED_PRECONDITION: The run cannot be restarted in this way. The reason says why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveTask(self, request, context):
-        """Approves a task that waits for it (run-model.md R18). FAILED_PRECONDITION: it does not wait, as after the first call, or the commit or
-        digest that was given is not the run's.
+        """Approves a task that waits for an approval (run-model.md R18).
+
+        A second call fails, because the task no longer waits, unless it has the same `request_id`.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
+        - FAILED_PRECONDITION: The task does not wait for an approval, or the given commit or digest is not the run's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRun(self, request, context):
-        """Says why a run and each of its waiting tasks wait. May be repeated. NOT_FOUND: there is no such run.
+        """Explains why a run is queued, and why each of its waiting tasks waits. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainTask(self, request, context):
-        """Says why a task waits or is as it is. May be repeated. NOT_FOUND: there is none.
+        """Explains why a task waits, or why it has its status. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadLogs(self, request, context):
-        """Reads the log of one step, from an offset. May be repeated; resume with `next_offset`. With `follow` it waits for more until the
-        step is over. NOT_FOUND: there is no such task, attempt or step. OUT_OF_RANGE: the offset is beyond the end of a log that is over.
+        """Reads the log of a step from an offset on. With `follow`, waits for more until the step has ended.
+
+        To resume, call again with the last `next_offset`.
+
+        Errors:
+        - NOT_FOUND: There is no such task, attempt or step.
+        - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteLogs(self, request, context):
-        """Deletes the logs of a task that is finished; a second call finds nothing and succeeds. FAILED_PRECONDITION: the task is not finished.
-        UNIMPLEMENTED: this server does not offer it.
+        """Deletes the logs of a finished task. A second call has no effect.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
+        - FAILED_PRECONDITION: The task is not finished.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -341,8 +418,10 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService:
-    """Runs. Every method answers UNAUTHENTICATED without a good token, NOT_FOUND for what the caller may not see, and UNAVAILABLE while the
-    database cannot be reached; what else can happen is said at each.
+    """Runs and their tasks.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
+    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

@@ -1,0 +1,20 @@
+from google.api import field_behavior_pb2 as _field_behavior_pb2
+from sluiceway.api.options.v1 import options_pb2 as _options_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CheckAccessRequest(_message.Message):
+    """What `CheckAccess` takes."""
+    __slots__ = ("method",)
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    """The method's path, such as `/sluiceway.api.run.v1.RunService/CreateRun`."""
+    def __init__(self, method: _Optional[str] = ...) -> None: ...
+
+class CheckAccessResponse(_message.Message):
+    """What `CheckAccess` answers."""
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,208 @@
+"""Who may not call is refused before anything of the request is read, parsed or judged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.conditions import eventually
+from tests.support.gateway_process import GatewayProcess, gateway_process
+from tests.support.gateway_workers import slow_body, workers
+
+JSON = {"content-type": "application/json"}
+LARGE = 8 * 1024 * 1024 - 1024
+
+
+def head(length: int, token: str | None = None, *lines: str) -> bytes:
+    """Write the head of a request to make a run."""
+    authorization = [] if token is None else [f"authorization: Bearer {token}"]
+    fixed = ["host: x", "connection: close", "content-type: application/json", f"content-length: {length}"]
+    return "\r\n".join(["POST /api/v1/runs HTTP/1.1", *fixed, *authorization, *lines, "", ""]).encode()
+
+
+async def has_worker() -> bool:
+    """Whether a large body is being translated, or was before."""
+    return bool(workers())
+
+
+async def test_a_call_without_a_token_is_refused_before_its_body_is_there(house: Any) -> None:
+    async with asyncio.timeout(10):
+        answer = await house.raw(head(1000))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"CREDENTIALS_MISSING" in answer
+
+
+@pytest.mark.parametrize("token", [None, "bad"])
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body"),
+    [
+        pytest.param("POST", "/api/v1/runs", JSON, b"{", id="a body that is no JSON"),
+        pytest.param("POST", "/api/v1/runs", JSON, b'{"nope": 1}', id="a field that is not known"),
+        pytest.param("POST", "/api/v1/runs", {"content-type": "text/plain"}, b"{}", id="a media type"),
+        pytest.param("GET", "/api/v1/runs", JSON, b"{}", id="a body where none belongs"),
+        pytest.param("GET", "/api/v1/runs?nope=1", {}, None, id="a parameter that is not known"),
+        pytest.param("GET", "/api/v1/runs/%ff", {}, None, id="a path that is not UTF-8"),
+        pytest.param("GET", "/api/v1/runs/r", {"sluice-timeout": "soon"}, None, id="a deadline"),
+        pytest.param("GET", "/api/v1/runs/r:watch", {"accept": "image/png"}, None, id="a form that is not offered"),
+        pytest.param("GET", "/api/v1/runs/r/tasks/t/log", {"last-event-id": "x"}, None, id="an event id"),
+    ],
+)
+async def test_what_is_wrong_with_a_request_is_told_only_to_those_who_may_make_it(
+    house: Any, token: str | None, method: str, path: str, headers: dict[str, str], body: bytes | None
+) -> None:
+    async with house.client(token) as client:
+        refused = await client.request(method, path, headers=headers, content=body)
+    async with house.client() as client:
+        told = await client.request(method, path, headers=headers, content=body)
+    assert refused.status_code == 401
+    assert told.status_code in {400, 406, 415}
+    assert house.runs.requests == []
+
+
+async def test_a_token_that_was_revoked_is_worthless_at_once_and_its_mistakes_are_not_told(house: Any) -> None:
+    house.tokens.good.add("mine")
+    async with house.client("mine") as client:
+        assert (await client.post("/api/v1/runs", json={})).status_code == 201
+        house.tokens.good.discard("mine")
+        assert (await client.post("/api/v1/runs", json={})).status_code == 401
+        assert (await client.post("/api/v1/runs", json={"nope": 1})).status_code == 401
+        house.tokens.good.add("mine")
+        assert (await client.post("/api/v1/runs", json={})).status_code == 201, "a refusal is not remembered"
+
+
+async def test_a_call_counts_before_its_body_is_read(start_house: Any) -> None:
+    house = await start_house(max_calls=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(head(2, "good") + b"{")
+    await writer.drain()
+    async with house.client() as client, asyncio.timeout(10):
+        while (await client.get("/api/v1/runs/r")).status_code != 429:
+            pass
+        writer.write(b"}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+        while (await client.get("/api/v1/runs/r")).status_code != 200:
+            pass
+    writer.close()
+
+
+async def test_few_large_bodies_are_held_at_a_time_and_the_next_one_waits(start_house: Any) -> None:
+    house = await start_house(max_large_bodies=1)
+    body = b"{}" + b" " * 100_000
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    async with house.client() as client, asyncio.timeout(20):
+        writer.write(head(len(body), "good") + body[:70_000])
+        await writer.drain()
+        # Its first bytes were taken when its caller was admitted, which the server saw.
+        waiting = asyncio.create_task(client.post("/api/v1/runs", content=body, headers=JSON))
+        for _ in range(20):
+            assert (await client.post("/api/v1/runs", json={})).status_code == 201, "small ones do not wait"
+        assert not waiting.done()
+        writer.write(body[70_000:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+        assert (await waiting).status_code == 201
+    writer.close()
+
+
+async def test_a_large_body_that_finds_no_place_in_time_is_429(start_house: Any) -> None:
+    house = await start_house(max_large_bodies=1, read_timeout=timedelta(seconds=3))
+    async with house.client() as client:
+        holder = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
+        await eventually(has_worker)
+        answer = await client.post("/api/v1/runs", content=b"{}" + b" " * 100_000, headers=JSON)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+        assert not holder.done()
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
+
+
+# --- a gateway in a process of its own, so that the test takes nothing from its event loop ----------------------------
+
+
+class Latencies:
+    """Asks a gateway, one question after the other, until it is told to stop; keeps how long each answer took."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self.seconds: list[float] = []
+        self._port, self._path = port, path
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            connection.request("GET", self._path, headers={"authorization": "Bearer good"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            self.seconds.append(time.monotonic() - begun)
+            time.sleep(0.005)
+        connection.close()
+
+    def __enter__(self) -> Latencies:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def send(port: int, data: bytes, answers: list[bytes]) -> None:
+    """Send a request, and keep the first bytes of what comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=100) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(data)
+        answers.append(connection.recv(64 * 1024))
+
+
+def send_four(gateway: GatewayProcess, data: bytes, path: str) -> tuple[list[bytes], list[float], float]:
+    """Send a request four times at once; answers what came back, the latencies of others, the loop's seconds."""
+    answers: list[bytes] = []
+    with Latencies(gateway.port, path) as others:
+        while len(others.seconds) < 10:
+            time.sleep(0.01)
+        busy = gateway.main_thread_seconds()
+        senders = [threading.Thread(target=send, args=(gateway.port, data, answers)) for _ in range(4)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        busy = gateway.main_thread_seconds() - busy
+    return answers, others.seconds, busy
+
+
+TASKS = b'{"run":{"name":"x","group":"/a/b"},"tasks":[' + b'{"name":"aaaaaaaa","steps":[{"name":"s"}]},' * 40_000
+LARGE_BODY = (TASKS[:-1] + b"]}").ljust(LARGE)
+
+
+@pytest.mark.parametrize(
+    ("token", "body", "seconds", "code"),
+    [
+        pytest.param(None, LARGE_BODY, 30, b"401", id="no token"),
+        pytest.param("bad", LARGE_BODY, 30, b"401", id="a bad token"),
+        pytest.param("good", LARGE_BODY, 100, b"201", id="a good token"),
+        pytest.param("good", b'{"tasks":[' + b"1," * (LARGE // 2) + b"1]}", 100, b"400", id="a list of numbers"),
+        pytest.param("good", slow_body(), 3, b"504", id="a list of nothing"),
+    ],
+)
+async def test_four_posts_of_eight_megabytes_leave_other_calls_their_time(
+    house: Any, tmp_path: Path, token: str | None, body: bytes, seconds: int, code: bytes
+) -> None:
+    with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
+        data = head(len(body), token, f"sluice-timeout: {seconds}") + body
+        answers, latencies, busy = await asyncio.to_thread(send_four, gateway, data, "/healthz")
+    assert [answer[9:12] for answer in answers] == [code] * 4
+    # On the event loop, parsing them would take seconds of it, and delay each call as long.
+    assert sorted(latencies)[len(latencies) * 9 // 10] < 0.1
+    assert max(latencies) < 1.0
+    assert busy < 8.0

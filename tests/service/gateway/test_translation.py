@@ -1,0 +1,108 @@
+"""Large messages are translated outside the event loop, with the same result."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.support.conditions import eventually
+from tests.support.gateway_workers import slow_body, workers
+from tests.support.loop_turns import turns_during
+
+JSON = {"content-type": "application/json"}
+
+
+async def test_a_large_request_arrives_as_a_small_one_does(house: Any) -> None:
+    tasks = [{"name": f"täsk-{number}"} for number in range(5_000)]
+    async with house.client() as client:
+        await client.post("/api/v1/runs", json={"tasks": tasks[:10], "requestId": "q"})
+        answer, turns = await turns_during(client.post("/api/v1/runs", json={"tasks": tasks, "requestId": "q"}))
+    assert answer.status_code == 201
+    small, large = house.runs.requests
+    assert [task.name for task in large.tasks] == [task["name"] for task in tasks]
+    assert list(large.tasks[:10]) == list(small.tasks)
+    assert turns > 500
+    assert len(workers()) == 1
+
+
+async def test_a_large_write_gets_a_request_id_too(house: Any) -> None:
+    async with house.client() as client:
+        await client.post("/api/v1/runs", content=b"{}" + b" " * 100_000, headers=JSON)
+    assert len(house.runs.requests[0].request_id) == 36
+
+
+async def test_all_faults_of_a_large_body_are_told(house: Any) -> None:
+    async with house.client() as client:
+        answer = await client.post("/api/v1/runs", json={"tasks": [{}] * 10_000 + [{"nope": 1}], "x": 1})
+    assert answer.status_code == 400
+    violations = [v for detail in answer.json()["error"]["details"] for v in detail.get("fieldViolations", [])]
+    assert {v["field"] for v in violations} == {"tasks[10000].nope", "x"}
+
+
+@pytest.mark.parametrize("size", [pytest.param(10, id="small"), pytest.param(1_000, id="large")])
+async def test_an_answer_of_any_size_is_whole(house: Any, size: int) -> None:
+    async with house.client() as client:
+        answer = await client.get(f"/api/v1/runs?pageSize={size}")
+    assert answer.json()["runs"] == [{"id": f"r{number}", "name": "n" * 100} for number in range(size)]
+    assert len(workers()) == (size > 100)
+
+
+async def test_a_large_message_of_a_stream_is_whole(house: Any) -> None:
+    tasks = [{"id": f"t{number}", "name": "n" * 50} for number in range(5_000)]
+    house.runs.feed.put_nowait(house.snapshot(tasks))
+    house.runs.feed.put_nowait(None)
+    async with house.client() as client:
+        answer = await client.get("/api/v1/runs/r:watch", headers={"accept": "application/x-ndjson"})
+    assert answer.json()["tasks"] == tasks
+    assert len(workers()) == 1
+
+
+async def test_a_client_that_goes_ends_the_translation_of_its_body(house: Any) -> None:
+    async def is_busy() -> bool:
+        return bool(workers())
+
+    async def is_idle() -> bool:
+        return not workers()
+
+    async with house.client() as client:
+        call = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
+        await eventually(is_busy, seconds=20)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    await eventually(is_idle)
+
+
+async def test_a_body_that_is_too_complex_for_its_time_is_504(house: Any) -> None:
+    async with house.client() as client:
+        answer = await client.post("/api/v1/runs", content=slow_body(), headers={**JSON, "sluice-timeout": "2"})
+    assert answer.status_code == 504
+    assert "TRANSLATION_TOO_SLOW" in answer.text
+    assert house.runs.requests == []
+
+
+async def test_a_worker_that_is_killed_fails_one_call_only(house: Any) -> None:
+    async with house.client() as client:
+        call = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
+
+        async def is_translating() -> bool:
+            return any(len(fields) > 13 and int(fields[13]) > 50 for fields in map(_stat, workers()))
+
+        await eventually(is_translating, seconds=20)
+        for worker in workers():
+            os.kill(worker, signal.SIGKILL)
+        lost = await call
+        again = await client.post("/api/v1/runs", content=b"{}" + b" " * 100_000, headers=JSON)
+    assert (lost.status_code, again.status_code) == (503, 201)
+    assert "WORKER_LOST" in lost.text
+
+
+def _stat(process: int) -> list[str]:
+    try:
+        with open(f"/proc/{process}/stat") as file:  # noqa: PTH123 - it may be gone
+            return file.read().split()
+    except OSError:
+        return []
