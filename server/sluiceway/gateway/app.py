@@ -6,11 +6,9 @@ our own pages, what is mounted, then the routes that the descriptors give.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
 from importlib import resources
 from typing import Any
 
@@ -27,7 +25,7 @@ from sluiceway.gateway.calls import Calls
 from sluiceway.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, status_from_rpc
 from sluiceway.gateway.exchange import ClientGone, Exchange
 from sluiceway.gateway.metrics import CONTENT_TYPE, GatewayMetrics
-from sluiceway.gateway.offered import ask_offered
+from sluiceway.gateway.offered import OfferedMethods
 from sluiceway.gateway.openapi import openapi_of
 from sluiceway.gateway.routes import Rule, rules_of
 from sluiceway.gateway.settings import GatewaySettings
@@ -38,7 +36,6 @@ __all__ = ["GatewayApp"]
 log = structlog.get_logger(__name__)
 
 _READY_TIMEOUT_SECONDS = 2.0
-_OPENAPI_KEPT = timedelta(seconds=60)
 _PAGE_HEADERS = {
     "cache-control": "no-cache",
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -94,9 +91,9 @@ class GatewayApp:
             "/openapi.json": self._openapi,
             **dict.fromkeys(self._pages, self._page),
         }
-        self._openapi_lock = asyncio.Lock()
-        self._openapi_text = b""
-        self._openapi_until = 0.0
+        self._offered = OfferedMethods(channel, (rule.rpc for rule in self.rules))
+        # OpenAPI, and the methods that it describes.
+        self._openapi_text: tuple[bytes, frozenset[str]] = (b"", frozenset())
         self._draining = False
 
     def drain(self) -> None:
@@ -166,7 +163,8 @@ class GatewayApp:
         method = "GET" if exchange.method == "HEAD" else exchange.method
         where = self._table.find(method, exchange.path)
         if isinstance(where, frozenset):
-            await self._other_method(exchange, where | {"HEAD"} if "GET" in where else where)
+            allowed = await self._offered_at(exchange.path, where)
+            await self._other_method(exchange, allowed | {"HEAD"} if "GET" in allowed else allowed)
             return
         rule, values = where
         found.route, found.streams = rule.template.text, rule.streams
@@ -174,6 +172,19 @@ class GatewayApp:
             await self._other_method(exchange, frozenset({"GET"}))
             return
         await self._calls.serve(exchange, rule, values)
+
+    async def _offered_at(self, path: str, methods: frozenset[str]) -> frozenset[str]:
+        """Return those of the HTTP methods of a path whose RPC the server offers; all of them if it cannot be asked."""
+        if not methods:
+            return methods
+        try:
+            offered = await self._offered.get()
+        except grpc.aio.AioRpcError:
+            return methods
+        found = {method: self._table.find(method, path) for method in methods}
+        return frozenset(
+            method for method, where in found.items() if not isinstance(where, frozenset) and where[0].rpc in offered
+        )
 
     async def _other_method(self, exchange: Exchange, allowed: frozenset[str]) -> None:
         if not allowed:
@@ -213,13 +224,13 @@ class GatewayApp:
         await exchange.respond(200, self._metrics.text(), content_type=CONTENT_TYPE)
 
     async def _openapi(self, exchange: Exchange) -> None:
-        async with self._openapi_lock:
-            if time.monotonic() >= self._openapi_until:
-                offered = await ask_offered(self._channel, (rule.rpc for rule in self.rules))
-                rules = [rule for rule in self.rules if rule.rpc in offered]
-                self._openapi_text = dumps(openapi_of(rules, version=VERSION))
-                self._openapi_until = time.monotonic() + _OPENAPI_KEPT.total_seconds()
-        await exchange.respond(200, self._openapi_text, headers={"cache-control": "no-cache"})
+        offered = await self._offered.get()
+        text, described = self._openapi_text
+        if not text or described != offered:
+            rules = [rule for rule in self.rules if rule.rpc in offered]
+            text = dumps(openapi_of(rules, version=VERSION))
+            self._openapi_text = (text, offered)
+        await exchange.respond(200, text, headers={"cache-control": "no-cache"})
 
     async def _page(self, exchange: Exchange) -> None:
         body, content_type = self._pages[exchange.path]

@@ -30,7 +30,13 @@ _KINDS = {
 }
 
 # Standard services that have no option of ours. They say nothing that a stranger may not know.
-_STANDARD_PUBLIC = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
+_STANDARD_PUBLIC = frozenset(
+    {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ other services behind the same ports.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,6 @@ import grpc
 import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from sluiceway.foundation.clock import IdSource, UuidSource
 from sluiceway.foundation.errors import FailedPrecondition, SluicewayError, Unavailable
@@ -28,6 +27,7 @@ from sluiceway.foundation.rpc.caller import Authenticator, CallerKind
 from sluiceway.foundation.rpc.edge import Edge, Face
 from sluiceway.foundation.rpc.limits import SERVER_OPTIONS
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer, Registry
+from sluiceway.foundation.rpc.reflection import add_reflection
 from sluiceway.foundation.rpc.requests import RequestReader
 
 __all__ = ["RpcServer"]
@@ -114,10 +114,7 @@ class RpcServer:
         """Serve these services from now on; health says SERVING. One offer is served once only."""
         self._offer = offer
         handlers = {**offer.handlers, **self._health_handlers}
-        names = (*handlers, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # ships no types
-            _Reflection(names, offer.methods), Registry(handlers)
-        )
+        add_reflection(handlers)
         self._face = Face(handlers, access_of_services(handlers), offer.in_flight, self._standing, offer)
         self._known.update(handlers)
         for service in self._known:
@@ -192,20 +189,3 @@ def _cannot_listen(address: str) -> FailedPrecondition:
         reason="ADDRESS_IN_USE",
         subject=address,
     )
-
-
-class _Reflection(reflection.aio.ReflectionServicer):
-    """Standard reflection that does not know the methods that are not built: so a gateway can tell."""
-
-    def __init__(self, names: Sequence[str], offered: frozenset[str]) -> None:
-        super().__init__(names)
-        self._names = frozenset(names)
-        self._offered = {path[1:].replace("/", ".") for path in offered}
-
-    def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
-        symbol = fully_qualified_name
-        service, _, _ = symbol.rpartition(".")
-        if service in self._names:
-            # The pool of descriptors knows services, not their methods.
-            symbol = service if symbol in self._offered else ""
-        return super()._file_containing_symbol(request, symbol)  # type: ignore[misc]  # its stubs leave it out

@@ -7,14 +7,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CheckAccessRequest(_message.Message):
-    """What `CheckAccess` takes."""
+    """The request of `CheckAccess`."""
     __slots__ = ("method",)
     METHOD_FIELD_NUMBER: _ClassVar[int]
     method: str
-    """The method's path, such as `/sluiceway.api.run.v1.RunService/CreateRun`."""
+    """The path of the method, such as `/sluiceway.api.run.v1.RunService/CreateRun`."""
     def __init__(self, method: _Optional[str] = ...) -> None: ...
 
 class CheckAccessResponse(_message.Message):
-    """What `CheckAccess` answers."""
+    """The response of `CheckAccess`."""
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """For gateways and proxies: they ask before they read a request's body.
+    """Access to methods, for gateways and proxies that check the caller before they read the body of a request.
     """
 
     def __init__(self, channel):
@@ -43,13 +43,16 @@ class AccessServiceStub:
 
 
 class AccessServiceServicer:
-    """For gateways and proxies: they ask before they read a request's body.
+    """Access to methods, for gateways and proxies that check the caller before they read the body of a request.
     """
 
     def CheckAccess(self, request, context):
-        """Checks that the token of this call may call a method. Changes nothing; may be repeated. The answer is that of the method itself:
-        UNAUTHENTICATED: the method needs a token and there is none, or it is not known, has expired or was revoked. PERMISSION_DENIED: the
-        token is of the wrong kind or lacks the scope. UNIMPLEMENTED: this server does not offer the method.
+        """Checks whether the caller may use a method. Has no effect. May be repeated.
+
+        Errors:
+        - UNAUTHENTICATED: The method needs a token, and there is none, or it is unknown, expired or revoked.
+        - PERMISSION_DENIED: The token is of the wrong kind or lacks the scope.
+        - UNIMPLEMENTED: The server does not offer the method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +75,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """For gateways and proxies: they ask before they read a request's body.
+    """Access to methods, for gateways and proxies that check the caller before they read the body of a request.
     """
 
     @staticmethod
