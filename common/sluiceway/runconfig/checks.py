@@ -6,14 +6,16 @@ Each check looks at one run and reports all that it finds. They stay near linear
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from sluiceway.foundation import graph
+from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway.runconfig.model import MAX_RUN_EDGES, MAX_RUN_STEPS, Condition
 from sluiceway.runconfig.outline import EdgeOutline, RunOutline
 from sluiceway.runconfig.problems import DocumentPath, did_you_mean, quoted
 
-__all__ = ["Report", "check_runs"]
+__all__ = ["Report", "check_runs", "check_texts"]
 
 Report = Callable[[DocumentPath, str], None]
 
@@ -22,8 +24,10 @@ _CLEAN_UP = frozenset({Condition.ALWAYS, Condition.ON_STOPPED})
 _MAX_SUGGESTION_NAMES = 200
 
 
-def check_runs(runs: Sequence[RunOutline], error: Report, warning: Report) -> None:
-    """Report all errors and warnings that span fields."""
+def check_runs(
+    runs: Sequence[RunOutline], error: Report, warning: Report, *, system: Collection[str] = frozenset()
+) -> None:
+    """Report all errors and warnings that span fields; `system` names the variables that the system sets."""
     _check_names("run", ((r.name, r.path) for r in runs), error, warning)
     for run in runs:
         _check_counts(run, error)
@@ -31,8 +35,28 @@ def check_runs(runs: Sequence[RunOutline], error: Report, warning: Report) -> No
         for task in run.tasks:
             for path in task.unnamed_scripts:
                 error(path, "a command of several lines needs a `name`")
+            for variable in task.variables:
+                doubt = overwritten_variable(variable.name, variable.value, system=system, in_step=variable.in_step)
+                if doubt is not None:
+                    warning(variable.path, doubt)
         edges = _check_edges(run, error)
         _check_cycles(run, edges, error, warning)
+
+
+def check_texts(document: Any, warning: Report) -> None:
+    """Warn of texts with carriage returns, wherever they are: a jsonnet text block keeps those of its file."""
+    # A stack of our own: a document may be nested as deeply as the interpreter's.
+    waiting: list[tuple[DocumentPath, Any]] = [((), document)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str):
+            doubt = carriage_return(value, is_command=path[-1:] in {("command",), ("run",), ("ready",)})
+            if doubt is not None:
+                warning(path, doubt)
+        elif isinstance(value, dict):
+            waiting += [((*path, key), child) for key, child in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, index), child) for index, child in enumerate(value)]
 
 
 def _check_counts(run: RunOutline, error: Report) -> None:

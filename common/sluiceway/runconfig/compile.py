@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from sluiceway.runconfig.checks import check_runs
+from sluiceway.runconfig.checks import check_runs, check_texts
 from sluiceway.runconfig.documents import Document, DocumentError, decode_source
+from sluiceway.runconfig.environment import system_variables
 from sluiceway.runconfig.evaluation import Evaluation, EvaluationError
 from sluiceway.runconfig.files import FileRefused, RepositoryFiles
 from sluiceway.runconfig.json_documents import parse_json
-from sluiceway.runconfig.locate import CANDIDATES, Source, Syntax, find_source, syntax_of
+from sluiceway.runconfig.locate import CANDIDATES, Source, Syntax, find_source, is_agola, syntax_of
 from sluiceway.runconfig.messages import describe_fault
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.outline import outline
@@ -55,7 +56,7 @@ class LoadResult:
     @property
     def is_agola(self) -> bool:
         """Whether tasks see Agola's names too (run-config.md, "What a task's environment holds")."""
-        return self.source_path.startswith(".agola/")
+        return is_agola(self.source_path)
 
 
 def load(files: RepositoryFiles, context: Context) -> LoadResult:
@@ -147,7 +148,9 @@ def check_document(document: Document, source_path: str = "") -> LoadResult:
     except ValidationError as error:
         for detail in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
             problems.error(*describe_fault(detail, document))
-    check_runs(outline(document.value), problems.error, problems.warning)
+    system = system_variables(agola=is_agola(source_path))
+    check_runs(outline(document.value), problems.error, problems.warning, system=system)
+    check_texts(document.value, problems.warning)
     problems.in_order()
     return LoadResult(
         None if problems.errors else config,

@@ -1,4 +1,4 @@
-"""What a task's environment holds, and in which order its layers lie. Pure.
+"""What the system puts into a task's environment (run-config.md, "What a task's environment holds"). Pure.
 
 `static_environment` is what never changes for a run and its restarts: where it came from. `run_environment` is what
 belongs to one attempt at it. A repository read from `.agola/` has each name with the prefix `AGOLA_` as well; that it
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 from sluiceway.runconfig.when import Context
 
-__all__ = ["layered", "run_environment", "skips_ci", "static_environment"]
+__all__ = ["POD_VARIABLE", "has_agola_names", "run_environment", "skips_ci", "static_environment", "system_variables"]
+
+POD_VARIABLE: Final = "SLUICE_POD"
+"""What an executor knows the processes of a pod by. No layer can set it."""
 
 _PREFIX: Final = "SLUICE_"
 _AGOLA_PREFIX: Final = "AGOLA_"
 _SKIP = re.compile(r"\[(?:ci skip|skip ci)\]", re.IGNORECASE)
-
-V = TypeVar("V")
 
 
 def static_environment(context: Context, *, repository_url: str, agola: bool = False) -> dict[str, str]:
@@ -36,24 +37,23 @@ def static_environment(context: Context, *, repository_url: str, agola: bool = F
     return {"CI": "true", **_prefixed(named, agola=agola)}
 
 
-def run_environment(
-    static: Mapping[str, object], *, run_id: str, run_number: int, task_name: str, api_url: str
-) -> dict[str, str]:
-    """Give what one task of one run sees of itself: the last layer but a step's own."""
-    named = {"RUN_ID": run_id, "RUN_NUMBER": str(run_number), "TASK_NAME": task_name, "API_URL": api_url}
-    return _prefixed(named, agola=f"{_AGOLA_PREFIX}GIT_REF" in static)
+def has_agola_names(static: Mapping[str, object]) -> bool:
+    """Tell whether a static environment is that of a repository read from `.agola/`."""
+    return any(name.startswith(_AGOLA_PREFIX) for name in static)
 
 
-def layered(
-    *,
-    task: Mapping[str, V],
-    static: Mapping[str, V],
-    environment: Mapping[str, V],
-    run: Mapping[str, V],
-    step: Mapping[str, V],
-) -> dict[str, V]:
-    """Lay the layers of a run step's environment over each other; later ones win."""
-    return {**task, **static, **environment, **run, **step}
+def run_environment(*, run_id: str, run_number: int, task_name: str, api_url: str, agola: bool) -> dict[str, str]:
+    """Give what one task of one run sees of itself: the last layer but a step's own. No API_URL where it is empty."""
+    named = {"RUN_ID": run_id, "RUN_NUMBER": str(run_number), "TASK_NAME": task_name}
+    if api_url:
+        named["API_URL"] = api_url
+    return _prefixed(named, agola=agola)
+
+
+def system_variables(*, agola: bool = False) -> frozenset[str]:
+    """List the names that the system sets, whatever a task says."""
+    static = static_environment(Context(), repository_url="", agola=agola)
+    return frozenset({*static, *run_environment(run_id="", run_number=0, task_name="", api_url="-", agola=agola)})
 
 
 def _prefixed(named: Mapping[str, str], *, agola: bool) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sluiceway.runconfig.files import RepositoryFiles
 
-__all__ = ["AGOLA_FOLDER", "CANDIDATES", "Source", "Syntax", "find_source", "syntax_of"]
+__all__ = ["AGOLA_FOLDER", "CANDIDATES", "Source", "Syntax", "find_source", "is_agola", "syntax_of"]
 
 AGOLA_FOLDER: Final = ".agola"
 
@@ -43,10 +43,10 @@ class Source:
     syntax: Syntax
     content: bytes
 
-    @property
-    def is_agola(self) -> bool:
-        """Whether it lies where Agola keeps its own; its tasks then see Agola's names too."""
-        return self.path.split("/", 1)[0] == AGOLA_FOLDER
+
+def is_agola(path: str) -> bool:
+    """Tell whether a configuration lies where Agola keeps its own; its tasks then see Agola's names too."""
+    return path.split("/", 1)[0] == AGOLA_FOLDER
 
 
 def syntax_of(path: str) -> Syntax | None:

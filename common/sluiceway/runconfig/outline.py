@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from sluiceway.runconfig.model import MAX_RUNS, MAX_STEPS, MAX_TASKS, Condition, normal_depend, normal_step
 from sluiceway.runconfig.problems import DocumentPath
 
-__all__ = ["EdgeOutline", "RunOutline", "TaskOutline", "outline"]
+__all__ = ["EdgeOutline", "RunOutline", "TaskOutline", "VariableOutline", "outline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class EdgeOutline:
 
 
 @dataclass(frozen=True, slots=True)
+class VariableOutline:
+    """A variable of an environment; `value` is None where it is not a string."""
+
+    path: DocumentPath
+    name: str
+    value: str | None
+    in_step: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOutline:
     """A task; `name` is None where it cannot be read, `steps` is how many it has."""
 
@@ -36,6 +46,7 @@ class TaskOutline:
     edges: tuple[EdgeOutline, ...]
     steps: int
     unnamed_scripts: tuple[DocumentPath, ...]
+    variables: tuple[VariableOutline, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +87,34 @@ def _task(task: dict[str, Any], path: DocumentPath) -> TaskOutline:
         edge = _edge(value, (*path, "depends", index))
         if edge is not None:
             edges.append(edge)
+    variables = _variables(task, path)
+    runtime = task.get("runtime")
+    if isinstance(runtime, dict):
+        # Of the containers only the first has the environment of the steps.
+        for container, where in _maps(runtime, "containers", (*path, "runtime"), 1):
+            variables += _variables(container, where)
+    scripts: list[DocumentPath] = []
     steps = _list(task, "steps", MAX_STEPS)
-    scripts = [(*path, "steps", index) for index, value in enumerate(steps) if _is_unnamed_script(value)]
-    return TaskOutline(path, _name(task), tuple(edges), len(steps), tuple(scripts))
+    for index, value in enumerate(steps):
+        where = (*path, "steps", index)
+        if _is_unnamed_script(value):
+            scripts.append(where)
+        if isinstance(value, dict):
+            body = value.get("run")
+            in_body = _variables(body, (*where, "run"), in_step=True) if isinstance(body, dict) else []
+            variables += _variables(value, where, in_step=True) + in_body
+    return TaskOutline(path, _name(task), tuple(edges), len(steps), tuple(scripts), tuple(variables))
+
+
+def _variables(holder: dict[str, Any], path: DocumentPath, *, in_step: bool = False) -> list[VariableOutline]:
+    environment = holder.get("environment")
+    if not isinstance(environment, dict):
+        return []
+    return [
+        VariableOutline((*path, "environment", name), name, value if isinstance(value, str) else None, in_step)
+        for name, value in environment.items()
+        if value is not None
+    ]
 
 
 def _edge(value: Any, path: DocumentPath) -> EdgeOutline | None:

@@ -7,9 +7,10 @@ the wire form, so that what is stored can be given to an executor without anothe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
@@ -18,6 +19,9 @@ from sluiceway.datamanager.model import GroupRevision, Position
 from sluiceway.foundation.errors import InvalidInput, Violation
 from sluiceway.foundation.rpc.fields import field_faults
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runconfig.environment import has_agola_names, system_variables
+from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
+from sluiceway.runconfig.problems import DocumentPath, format_path
 from sluiceway.runmodel import creation, groups
 from sluiceway.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
 from sluiceway.runservice import codec, stamps, wire, words
@@ -27,6 +31,7 @@ __all__ = ["ARCHS", "MAX_STEPS", "Intake", "check", "check_counts", "new_record"
 ARCHS = frozenset({"", "amd64", "arm64", "arm", "386"})
 MAX_STEPS = 1_000
 MAX_ANNOTATION_BYTES = 16 * 1024
+MAX_OWN_WARNINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Intake:
     Attributes:
         created: the run and its tasks, with number 0: the number is given in the transaction.
         config: what it is made of, and `digest` of that.
-        warnings: of the caller.
+        warnings: of the caller, and ours of the tasks.
         preconditions: the change groups that the caller expects unmoved; the creation moves them.
         request_id, request_digest: the idempotency key, and what it stands for.
     """
@@ -110,7 +115,7 @@ def check(
         created=creation.create(wanted),
         config=config,
         digest=digest,
-        warnings=tuple(request.warnings),
+        warnings=(*request.warnings, *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS)),
         preconditions=preconditions,
         request_id=request.request_id,
         request_digest=hashlib.sha256(keyed.SerializeToString(deterministic=True)).hexdigest(),
@@ -169,6 +174,38 @@ def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violat
     first = field_faults(request)
     paths = {violation.path for violation in first}
     return [*first, *(violation for violation in found if violation.path not in paths)]
+
+
+def _unsaid_warnings(request: service_api.CreateRunRequest) -> Iterator[str]:
+    """Say what the tasks most likely do not mean, unless the caller's warnings say it, with the place in a file."""
+    for index, task in enumerate(request.tasks):
+        for path, message in _likely_mistakes(task, request.static_environment):
+            where = format_path(("tasks", index, *path))
+            # Of a step, a configuration's path depends on the form that it is written in.
+            known = format_path(("tasks", index, *path[:2])) if path[0] == "steps" else where
+            if not any(known in given and given.endswith(message) for given in request.warnings):
+                yield f"{where}: {message}"
+
+
+def _likely_mistakes(
+    task: definition_api.TaskDefinition, static: Mapping[str, definition_api.EnvironmentValue]
+) -> Iterator[tuple[DocumentPath, str]]:
+    # What the caller's static environment leaves out, a task may set; see `specification`.
+    system = system_variables(agola=has_agola_names(static)) - ({"CI"} - static.keys())
+    environments: list[tuple[DocumentPath, Mapping[str, definition_api.EnvironmentValue]]] = [((), task.environment)]
+    if task.runtime.containers:
+        environments.append((("runtime", "containers", 0), task.runtime.containers[0].environment))
+    environments += [(("steps", n, "run"), step.run.environment) for n, step in enumerate(task.steps)]
+    for path, environment in environments:
+        in_step = path[:1] == ("steps",)
+        for name in sorted(environment):
+            message = overwritten_variable(name, environment[name].value, system=system, in_step=in_step)
+            if message is not None:
+                yield (*path, "environment", name), message
+    for index, step in enumerate(task.steps):
+        message = carriage_return(step.run.command, is_command=True)
+        if message is not None:
+            yield ("steps", index, "run", "command"), message
 
 
 def _is_unreadable(task: definition_api.TaskDefinition) -> bool:

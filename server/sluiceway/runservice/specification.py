@@ -14,6 +14,8 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.foundation.errors import FailedPrecondition
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runconfig.environment import has_agola_names, run_environment, static_environment
+from sluiceway.runconfig.when import Context
 from sluiceway.runservice.ports import EngineSettings
 from sluiceway.runservice.wire import DEFAULT_TASK_TIMEOUT
 
@@ -73,36 +75,33 @@ def specify(
 def _environment(
     run: pb.RunRecord, config: pb.RunConfig, definition: definition_api.TaskDefinition, settings: EngineSettings
 ) -> dict[str, str]:
-    prefixes = ["SLUICE_"]
-    if any(name.startswith("AGOLA_") for name in config.static_environment):
-        prefixes.append("AGOLA_")
+    agola = has_agola_names(config.static_environment)
     source = config.source
-    of_source = {
-        "REPOSITORY_URL": source.repository,
-        "GIT_REF_TYPE": source.ref_type,
-        "GIT_REF": source.ref,
-        "GIT_BRANCH": source.branch,
-        "GIT_TAG": source.tag,
-        "GIT_COMMIT_SHA": source.commit_sha,
-        "PULL_REQUEST_ID": source.pull_request_id,
+    context = Context(
+        ref_type=source.ref_type,
+        ref=source.ref,
+        branch=source.branch,
+        tag=source.tag,
+        pull_request_id=source.pull_request_id,
+        commit_sha=source.commit_sha,
+    )
+    of_source = static_environment(context, repository_url=source.repository, agola=agola)
+    of_task = run_environment(
+        run_id=run.run.id,
+        run_number=run.run.number,
+        task_name=definition.name,
+        api_url=settings.api_url,
+        agola=agola,
+    )
+    return {
+        # Of these a task may say something else when the run's static environment does not.
+        "CI": of_source.pop("CI"),
+        **_clear(definition.environment),
+        **of_source,
+        **_clear(config.static_environment),
+        **_clear(config.environment),
+        **of_task,
     }
-    of_task = {
-        "RUN_ID": run.run.id,
-        "RUN_NUMBER": str(run.run.number),
-        "TASK_NAME": definition.name,
-    }
-    if settings.api_url:
-        of_task["API_URL"] = settings.api_url
-    merged = {"CI": "true", **_clear(definition.environment)}
-    merged.update(_prefixed(prefixes, of_source))
-    merged.update(_clear(config.static_environment))
-    merged.update(_clear(config.environment))
-    merged.update(_prefixed(prefixes, of_task))
-    return merged
-
-
-def _prefixed(prefixes: list[str], values: Mapping[str, str]) -> dict[str, str]:
-    return {prefix + name: value for prefix in prefixes for name, value in values.items()}
 
 
 def _clear(environment: Environment) -> dict[str, str]:

@@ -11,7 +11,7 @@ from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.foundation.errors import NotFound
 from sluiceway.runconfig.compile import check_document
 from sluiceway.runconfig.documents import Document
-from sluiceway.runconfig.environment import layered, run_environment, skips_ci, static_environment
+from sluiceway.runconfig.environment import has_agola_names, run_environment, skips_ci, static_environment
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.tasks import runs_that_apply, tasks_of_run, variables_of_run
 from sluiceway.runconfig.when import Context
@@ -303,17 +303,11 @@ def test_static_environment_says_where_a_run_came_from() -> None:
 @pytest.mark.parametrize("agola", [False, True])
 def test_agola_names_are_there_for_its_folder_only(agola: bool) -> None:
     static = static_environment(MAIN, repository_url="u", agola=agola)
-    run = run_environment(static, run_id="i", run_number=7, task_name="t", api_url="http://x")
+    run = run_environment(run_id="i", run_number=7, task_name="t", api_url="http://x", agola=has_agola_names(static))
     ours = {"SLUICE_RUN_ID": "i", "SLUICE_RUN_NUMBER": "7", "SLUICE_TASK_NAME": "t", "SLUICE_API_URL": "http://x"}
     theirs = {name.replace("SLUICE_", "AGOLA_"): value for name, value in ours.items()}
     assert run == ({**ours, **theirs} if agola else ours)
     assert ("AGOLA_GIT_BRANCH" in static) is agola
-
-
-def test_later_layers_of_the_environment_win() -> None:
-    names = ["task", "static", "environment", "run", "step"]
-    layers = {name: {str(i): name for i in range(n, 5)} for n, name in enumerate(names)}
-    assert layered(**layers) == {str(i): name for i, name in enumerate(names)}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""What is said when a run is created, of tasks that no configuration came with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.runservice import intake
+from tests.support.run_engine import definition, request
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+CI = "`CI` is set by the system; this value is not used, but a step's own `environment` can set it"
+POD = "`SLUICE_POD` is set by the executor; this value is not used"
+CR = (
+    "its lines end in CR LF, which a shell takes for a part of the command; "
+    "save the file with LF line ends, or take the carriage returns out"
+)
+
+
+def checked(wanted: service_api.CreateRunRequest) -> intake.Intake:
+    ids = [f"t{n}" for n in range(len(wanted.tasks))]
+    return intake.check(wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW)
+
+
+def value(text: str) -> definition_api.EnvironmentValue:
+    return definition_api.EnvironmentValue(value=text)
+
+
+def doubtful() -> definition_api.TaskDefinition:
+    task = definition("a", environment={"CI": value("no"), "SLUICE_RUN_ID": value("x"), "OTHER": value("x")})
+    task.runtime.containers[0].environment["SLUICE_GIT_REF"].CopyFrom(value("x"))
+    run = definition_api.RunStep(command="true\r\n", environment={"CI": value("no"), "SLUICE_POD": value("x")})
+    task.steps.add(name="s", run=run)
+    return task
+
+
+def test_doubtful_parts_of_tasks_are_warnings_of_the_run() -> None:
+    found = checked(request(definition("first"), doubtful(), static_environment={"CI": value("true")})).warnings
+    assert found == (
+        f"tasks[1].environment.CI: {CI}",
+        f"tasks[1].environment.SLUICE_RUN_ID: {CI.replace('CI', 'SLUICE_RUN_ID')}",
+        f"tasks[1].runtime.containers[0].environment.SLUICE_GIT_REF: {CI.replace('CI', 'SLUICE_GIT_REF')}",
+        f"tasks[1].steps[1].run.environment.SLUICE_POD: {POD}",
+        f"tasks[1].steps[1].run.command: {CR}",
+    )
+
+
+def test_ci_is_the_tasks_own_where_the_caller_sets_none() -> None:
+    task = definition("a", environment={"CI": value("no")})
+    assert checked(request(task)).warnings == ()
+
+
+def test_what_the_caller_has_said_with_its_place_is_not_said_again() -> None:
+    said = [
+        f".sluice/config.yml:3:1: runs[2].tasks[0].environment.CI: {CI}",
+        f".sluice/config.yml:4:1: runs[2].tasks[0].environment.SLUICE_RUN_ID: {CI.replace('CI', 'SLUICE_RUN_ID')}",
+        ".sluice/config.yml:4:9: runs[2].tasks[0].runtime.containers[0].environment.SLUICE_GIT_REF: "
+        + CI.replace("CI", "SLUICE_GIT_REF"),
+        f".sluice/config.yml:5:1: runs[2].tasks[0].steps[1].environment.SLUICE_POD: {POD}",
+        f".sluice/config.yml:6:1: runs[2].tasks[0].steps[1].command: {CR}",
+    ]
+    wanted = request(doubtful(), warnings=said, static_environment={"CI": value("true")})
+    assert checked(wanted).warnings == tuple(said)
+
+
+@pytest.mark.parametrize("count", [1, 2_000])
+def test_warnings_of_many_tasks_are_bounded(count: int) -> None:
+    tasks = [definition(f"t{n}", environment={"SLUICE_RUN_ID": value("x")}) for n in range(count)]
+    assert len(checked(request(*tasks)).warnings) == min(count, intake.MAX_OWN_WARNINGS)
