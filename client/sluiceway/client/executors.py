@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
@@ -39,10 +40,33 @@ class Executors:
         answer = await self._connection.call(self._stub.GetExecutor, request)
         return answer.executor
 
-    async def drain(self, executor_id: str) -> None:
-        """Give an executor no more work."""
-        await self._connection.call(self._stub.DrainExecutor, pb.DrainExecutorRequest(executor_id=executor_id))
+    async def drain(self, executor_id: str, *, timeout: timedelta | None = None) -> None:
+        """Give an executor no more tasks, until `undrain`.
+
+        Args:
+            executor_id: the executor.
+            timeout: after so long, the tasks that still run on it are lost; None: they may take any time.
+        """
+        request = pb.DrainExecutorRequest(executor_id=executor_id, timeout=timeout)
+        await self._connection.call(self._stub.DrainExecutor, request)
+
+    async def undrain(self, executor_id: str) -> None:
+        """Give an executor tasks again."""
+        await self._connection.call(self._stub.UndrainExecutor, pb.UndrainExecutorRequest(executor_id=executor_id))
+
+    async def drain_matching(
+        self, *, group: str = "", labels: Mapping[str, str] | None = None, timeout: timedelta | None = None
+    ) -> Sequence[str]:
+        """Drain all executors of a group that have these labels, and return their ids. One of the two is required."""
+        selector = pb.ExecutorSelector(group=group, labels=labels or {})
+        request = pb.DrainExecutorsRequest(selector=selector, timeout=timeout)
+        return (await self._connection.call(self._stub.DrainExecutors, request)).executor_ids
+
+    async def undrain_matching(self, *, group: str = "", labels: Mapping[str, str] | None = None) -> Sequence[str]:
+        """Undrain all executors of a group that have these labels, and return their ids. One of the two is required."""
+        request = pb.UndrainExecutorsRequest(selector=pb.ExecutorSelector(group=group, labels=labels or {}))
+        return (await self._connection.call(self._stub.UndrainExecutors, request)).executor_ids
 
     async def delete(self, executor_id: str) -> None:
-        """Take an executor from the list."""
+        """Remove an executor from the list; the tasks that it runs are lost."""
         await self._connection.call(self._stub.DeleteExecutor, pb.DeleteExecutorRequest(executor_id=executor_id))

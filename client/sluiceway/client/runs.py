@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sluiceway.api.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
@@ -32,23 +33,49 @@ class Runs:
         request = run_service_pb2.GetRunRequest(run_id=run_id)
         return (await self._connection.call(self._stub.GetRun, request)).run
 
+    async def resolve(self, reference: str) -> run_pb2.Run:
+        """Return the run that a reference means.
+
+        Args:
+            reference: a number, `GROUP#NUMBER`, an id or at least four characters of its beginning, or `@last`.
+        """
+        request = run_service_pb2.ResolveRunRequest(reference=reference)
+        return (await self._connection.call(self._stub.ResolveRun, request)).run
+
     async def list(
         self,
         *,
         group: str = "",
+        group_prefix: str = "",
         phase: run_pb2.RunPhase | str = run_pb2.RUN_PHASE_UNSPECIFIED,
         result: run_pb2.RunResult | str = run_pb2.RUN_RESULT_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
     ) -> Sequence[run_pb2.Run]:
         """List at most `limit` runs, the newest first, over as many pages as that takes.
 
-        `phase` and `result` are values, or their full names.
+        Args:
+            group: only runs of exactly this group; `/user/me` is the caller's.
+            group_prefix: only runs of this group and of all groups below it.
+            phase: only runs in this phase: a value, or its full name.
+            result: only runs with this result: a value, or its full name.
+            since: only runs that were created at this time or later; it has a time zone.
+            until: only runs that were created before this time; it has a time zone.
+            limit: of the number of runs.
         """
         runs: list[run_pb2.Run] = []
         token = ""
         while len(runs) < limit:
             request = run_service_pb2.ListRunsRequest(
-                group=group, phase=phase, result=result, page_size=min(limit - len(runs), 1000), page_token=token
+                group=group,
+                group_prefix=group_prefix,
+                phase=phase,
+                result=result,
+                created_since=since,
+                created_until=until,
+                page_size=min(limit - len(runs), 1000),
+                page_token=token,
             )
             answer = await self._connection.call(self._stub.ListRuns, request)
             runs.extend(answer.runs)
@@ -127,6 +154,35 @@ class Runs:
                 if not after:
                     raise
                 after = ""
+            else:
+                return
+
+    async def watch_all(
+        self, *, group: str = "", group_prefix: str = "", after: str = "", on_break: OnBreak | None = None
+    ) -> AsyncGenerator[run_service_pb2.WatchRunsResponse]:
+        """Follow the events of all runs. Never ends by itself; resumes by itself.
+
+        Args:
+            group: only runs of exactly this group.
+            group_prefix: only runs of this group and of all groups below it.
+            after: the position of the last message that is known; empty: begin now, with a message without events.
+            on_break: is called with each error that the stream resumes after.
+
+        Raises:
+            OutOfRange: the position to resume from is no longer kept: events were missed.
+        """
+        breaks = Breaks(self._connection.patience, on_break)
+        while True:
+            request = run_service_pb2.WatchRunsRequest(group=group, group_prefix=group_prefix, after=after)
+            try:
+                async with aclosing(self._connection.stream(self._stub.WatchRuns, request)) as messages:
+                    async for message in messages:
+                        breaks.came_back()
+                        after = message.position or after
+                        self._connection.see(after)
+                        yield message
+            except (Unavailable, Exhausted) as error:
+                await breaks.wait(error)
             else:
                 return
 

@@ -293,6 +293,44 @@ async def test_lists_are_walked_over_all_their_pages() -> None:
         assert [run.id for run in await client.runs.list(phase="RUN_PHASE_QUEUED")] == made[:0:-1]
 
 
+async def test_run_is_found_by_what_a_person_writes() -> None:
+    async with real() as (_, client):
+        first = await client.runs.create(request())
+        last = await client.runs.create(request())
+        for reference in (str(first.number), f"/user/admin#{first.number}", first.id):
+            assert (await client.runs.resolve(reference)).id == first.id
+        assert (await client.runs.resolve("@last")).id == last.id
+        with pytest.raises(NotFound):
+            await client.runs.resolve("99")
+
+
+async def test_list_takes_groups_below_a_path_and_times() -> None:
+    async with real() as (world, client):
+        older = await client.runs.create(request(group="/user/me/app/main"))
+        world.clock.advance(timedelta(hours=1))
+        newer = await client.runs.create(request(group="/user/me/app/topic"))
+        other = await client.runs.create(request(group="/user/me/other/main"))
+
+        async def ids(**filters: Any) -> list[str]:
+            return [run.id for run in await client.runs.list(**filters)]
+
+        assert await ids(group_prefix="/user/me/app") == [newer.id, older.id]
+        assert await ids(group="/user/me/app") == []
+        between = world.clock.now() - timedelta(minutes=30)
+        assert await ids(since=between) == [other.id, newer.id]
+        assert await ids(until=between) == [older.id]
+
+
+async def test_events_of_all_runs_below_a_path_are_followed() -> None:
+    async with real() as (_, client), asyncio.timeout(10):
+        async with aclosing(client.runs.watch_all(group_prefix="/user/me/app")) as messages:
+            assert not (await anext(messages)).events
+            await client.runs.create(request(group="/user/me/other/main"))
+            run = await client.runs.create(request(group="/user/me/app/main"))
+            event = (await anext(messages)).events[0]
+        assert (event.run_id, event.new_value) == (run.id, "RUN_PHASE_QUEUED")
+
+
 async def test_write_without_a_request_id_is_one_run_and_with_one_stays_one() -> None:
     async with real() as (_, client):
         first = await client.runs.create(request(request_id="once"))
