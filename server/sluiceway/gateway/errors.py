@@ -20,9 +20,21 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[i
 from sluiceway.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway.foundation.rpc.status import DETAILS_KEY, error_of, status_of
 
-__all__ = ["HTTP_CODES", "HttpError", "body_of", "dumps", "headers_of", "http_code", "status_from_rpc"]
+__all__ = [
+    "HTTP_CODES",
+    "HTTP_VERSION_NOT_SUPPORTED",
+    "NOT_IMPLEMENTED",
+    "HttpError",
+    "body_of",
+    "dumps",
+    "headers_of",
+    "http_code",
+    "status_from_rpc",
+]
 
 CANCELLED_BY_CLIENT = 499
+NOT_IMPLEMENTED = 501
+HTTP_VERSION_NOT_SUPPORTED = 505
 
 HTTP_CODES: dict[str, int] = {
     "OK": 200,

@@ -20,6 +20,7 @@ __all__ = ["ClientGone", "Exchange"]
 
 JSON = "application/json"
 _COMPRESS_FROM_BYTES = 2048
+_READ_FOR_NOTHING_BYTES = 64 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 _SECURITY_HEADERS = {
@@ -53,6 +54,7 @@ class Exchange:
         self.query: str = scope["query_string"].decode("ascii", errors="replace")
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else new_id
+        self._body_was_read = False
         self.started = False
         self.code = 0
 
@@ -136,6 +138,7 @@ class Exchange:
                         raise HttpError(_too_large("the body", limit), 413)
                     parts.append(part)
                     if not message.get("more_body", False):
+                        self._body_was_read = True
                         return b"".join(parts)
         except TimeoutError as error:
             raise DeadlineExceeded("the request's body did not come in time") from error
@@ -151,6 +154,8 @@ class Exchange:
         self.code = code
         cors = self._cors()
         merged = {**_SECURITY_HEADERS, **_API_HEADERS, "x-request-id": self.request_id, **cors, **headers}
+        if self._leaves_a_body():
+            merged["connection"] = "close"
         if "vary" in cors and "vary" in headers:
             merged["vary"] = _add(headers["vary"], cors["vary"])
         await self._send(
@@ -160,6 +165,12 @@ class Exchange:
                 "headers": [(key.encode(), value.encode("latin-1", "replace")) for key, value in merged.items()],
             }
         )
+
+    def _leaves_a_body(self) -> bool:
+        """Whether a body is answered unread that is better cut off than read for the sake of the connection."""
+        if self._body_was_read or not self.has_body:
+            return False
+        return self.length is None or self.length > _READ_FOR_NOTHING_BYTES
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body; waits while the reader is slower."""

@@ -25,6 +25,8 @@ class GatewaySettings:
         deadline: of a unary call that asks for none.
         max_deadline: that a call may ask for with `sluice-timeout`.
         read_timeout: for a request's headers, and again for its body; slower ones are cut.
+        linger_timeout: how long a client may go on sending a request that was answered already; then it is cut.
+        linger_bytes: how much it may send in that time. What it sends is thrown away.
         idle: how often an open SSE stream is sent a comment. Lower it when a proxy cuts sooner.
         stall: how long a reader may take none of what it is sent.
         first_message: how long a stream's answer waits for its first message, so that a call that fails at once is
@@ -42,6 +44,8 @@ class GatewaySettings:
     deadline: timedelta = timedelta(seconds=30)
     max_deadline: timedelta = timedelta(minutes=10)
     read_timeout: timedelta = timedelta(seconds=30)
+    linger_timeout: timedelta = timedelta(seconds=30)
+    linger_bytes: int = 256 * _MIB
     idle: timedelta = timedelta(seconds=15)
     stall: timedelta = timedelta(seconds=60)
     first_message: timedelta = timedelta(seconds=2)

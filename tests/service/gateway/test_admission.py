@@ -206,3 +206,17 @@ async def test_four_posts_of_eight_megabytes_leave_other_calls_their_time(
     assert sorted(latencies)[len(latencies) * 9 // 10] < 0.1
     assert max(latencies) < 1.0
     assert busy < 8.0
+
+
+@pytest.mark.parametrize(("token", "code"), [(None, b"401"), ("good", b"400")])
+async def test_chunks_of_one_byte_leave_other_calls_their_time(
+    house: Any, tmp_path: Path, token: str | None, code: bytes
+) -> None:
+    with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
+        start = head(0, token).replace(b"content-length: 0", b"transfer-encoding: chunked")
+        data = start + b"1\r\n \r\n" * 1_400_000 + b"0\r\n\r\n"
+        answers, latencies, busy = await asyncio.to_thread(send_four, gateway, data, "/healthz")
+    assert [answer[9:12] for answer in answers] == [code] * 4
+    assert sorted(latencies)[len(latencies) * 9 // 10] < 0.1
+    assert max(latencies) < 1.0
+    assert busy < 8.0
