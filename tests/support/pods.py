@@ -1,11 +1,44 @@
-"""Programs that run in a pod of a test."""
+"""Pods of real drivers for tests: what is asked of them, commands in them, and the processes that they leave."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Literal, overload
 
-from sluiceway.executor.drivers.port import Command, Pod, Process
+from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest, Process
+
+__all__ = ["REQUEST", "NewPod", "chunks_of", "drain", "marked", "python_in", "run", "until"]
+
+REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
+
+NewPod = Callable[..., Awaitable[Pod]]
+"""Makes a pod of `REQUEST` with changes to its fields; it is removed after the test."""
+
+
+async def run(
+    pod: Pod, script: str, *, shell: tuple[str, ...] = ("/bin/sh", "-e"), **options: object
+) -> tuple[ExitStatus, bytes]:
+    """Run a script to its end; answers its status and output."""
+    process = await pod.exec(Command(argv=shell, script=script, **options))  # type: ignore[arg-type]
+    async with asyncio.timeout(60):
+        output = b"".join([data async for data in chunks_of(process)])
+        return await process.wait(), output
+
+
+async def chunks_of(process: Process) -> AsyncIterator[bytes]:
+    """The output of a command, as it comes."""
+    while data := await process.read():
+        yield data
+
+
+async def drain(process: Process) -> None:
+    """Read the output of a command to its end."""
+    async for _ in chunks_of(process):
+        pass
 
 
 @overload
@@ -22,3 +55,23 @@ async def python_in(pod: Pod, program: str, *, wait: bool = True) -> str | Proce
         while data := await process.read():
             output += data
     return output.decode()
+
+
+def marked(mark: str) -> list[int]:
+    """Find the processes whose command line or environment holds a word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                state = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0]
+                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if mark.encode() in text and state != b"Z":
+                    found.append(int(entry.name))
+    return found
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something is true of processes or files, which tell nobody when they change."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)

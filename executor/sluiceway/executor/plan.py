@@ -10,7 +10,8 @@ succeeded.
 
 A stop ends the step that runs, unless that is an `always` step: the clean-up goes on, within its budget, unless the
 stop is *forced*. The end of a step that is being stopped is awaited (`StepEnded`); nothing else is begun before. A task
-that is stopped before its pod ran is *cancelled*.
+that is stopped before its pod ran is *cancelled*. A limit of the machine ends all that runs in the pod, `always` steps
+too.
 A pod that is gone ends everything at once: there is nowhere to run a step.
 
 Events may come late or twice: what does not fit any more changes nothing and asks for nothing.
@@ -41,8 +42,10 @@ __all__ = [
     "StepPhase",
     "StepPlan",
     "StepState",
+    "StopPod",
     "StopRequested",
-    "StopSteps",
+    "StopSetup",
+    "StopStep",
     "TaskPhase",
     "TimeIsUp",
     "advance",
@@ -121,7 +124,7 @@ class Life:
         steps: how far each step is.
         ending: the first bad end; None while all is well.
         forced: a stop that spares no `always` step came.
-        stopping: the step that runs was told to end.
+        stopping: why the step that runs was told to end; None: it was not.
         budget: the time for `always` steps runs.
     """
 
@@ -131,7 +134,7 @@ class Life:
     steps: tuple[StepState, ...] = ()
     ending: Ending | None = None
     forced: bool = False
-    stopping: bool = False
+    stopping: Ending | None = None
     budget: bool = False
 
     @property
@@ -207,6 +210,8 @@ class LimitPassed:
 class BudgetSpent:
     """The `always` steps took longer than their budget."""
 
+    message: str
+
 
 @dataclass(frozen=True, slots=True)
 class PodGone:
@@ -232,8 +237,18 @@ class StartStep:
 
 
 @dataclass(frozen=True, slots=True)
-class StopSteps:
-    """End what runs in the pod (or the making of it); a step that ran still answers with `StepEnded`."""
+class StopSetup:
+    """End the making of the pod; no answer is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopStep:
+    """End the step that runs; it still answers with `StepEnded`. What earlier steps left behind goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPod:
+    """End all that runs in the pod; a step that runs still answers with `StepEnded`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +261,7 @@ class Finish:
     """All is over: store the logs, remove the pod, report the outcome."""
 
 
-Instruction = MakePod | StartStep | StopSteps | StartBudget | Finish
+Instruction = MakePod | StartStep | StopSetup | StopStep | StopPod | StartBudget | Finish
 
 
 def begin(plans: Sequence[StepPlan]) -> tuple[Life, tuple[Instruction, ...]]:
@@ -272,11 +287,11 @@ def advance(life: Life, event: Event) -> tuple[Life, tuple[Instruction, ...]]:
         case TimeIsUp(message=message):
             return _interrupt(life, Ending(Outcome.FAILED, "TIMEOUT", message, timed_out=True))
         case LimitPassed(code=code, message=message):
-            return _interrupt(life, Ending(Outcome.FAILED, code, message))
-        case BudgetSpent():
+            return _limit_passed(life, Ending(Outcome.FAILED, code, message))
+        case BudgetSpent(message=message):
             if not life.budget:
                 return life, ()
-            return _force(life)
+            return _force(life, Ending(Outcome.FAILED, "TIMEOUT", message))
         case PodGone(code=code, message=message):
             return _pod_gone(life, Ending(Outcome.LOST, code, message))
 
@@ -318,60 +333,65 @@ def _step_ended(life: Life, event: StepEnded) -> tuple[Life, tuple[Instruction, 
     if life.current != event.step:
         return life, ()
     good = event.exit_status == 0 and not event.code
-    if life.stopping and not good:
-        ending = life.ending
-        state = StepState(
-            StepPhase.STOPPED, code=ending.code if ending else "", message=ending.message if ending else ""
-        )
+    if life.stopping is not None and not good:
+        state = StepState(StepPhase.STOPPED, code=life.stopping.code, message=life.stopping.message)
     elif good:
         state = StepState(StepPhase.SUCCESS, event.exit_status)
     else:
         message = event.message or f"exited with {event.exit_status}"
         state = StepState(StepPhase.FAILED, event.exit_status, event.code or "STEP_FAILED", message)
-    life = _with_step(replace(life, stopping=False), event.step, state)
+    life = _with_step(replace(life, stopping=None), event.step, state)
     if state.phase is StepPhase.FAILED and life.ending is None:
         name = life.plans[event.step].name or f"step {event.step + 1}"
-        failure = Ending(Outcome.FAILED, event.code or "STEP_FAILED", f'"{name}" {state.message}')
-        life = replace(life, ending=failure)
+        ending = Ending(Outcome.FAILED, event.code or "STEP_FAILED", f'"{name}" {state.message}')
+        life = replace(life, ending=ending)
     return _next(life)
 
 
 def _stop_requested(life: Life, event: StopRequested) -> tuple[Life, tuple[Instruction, ...]]:
     if life.phase is TaskPhase.SETUP:
-        ending = Ending(Outcome.CANCELLED, event.code, event.message)
-        setup = StepState(StepPhase.STOPPED, code=event.code, message=event.message)
-        life, instructions = _finish(replace(life, setup=setup, ending=life.ending or ending))
-        return life, (StopSteps(), *instructions)
+        return _stop_setup(life, Ending(Outcome.CANCELLED, event.code, event.message))
     ending = Ending(Outcome.STOPPED, event.code, event.message)
     if event.force:
-        return _force(replace(life, ending=life.ending or ending))
+        return _force(replace(life, ending=life.ending or ending), ending)
     return _interrupt(life, ending)
 
 
 def _interrupt(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
     """Give it an ending; what runs is ended unless it cleans up."""
     if life.phase is TaskPhase.SETUP:
-        setup = StepState(StepPhase.STOPPED, code=ending.code, message=ending.message)
-        life, instructions = _finish(replace(life, setup=setup, ending=life.ending or ending))
-        return life, (StopSteps(), *instructions)
+        return _stop_setup(life, ending)
     known = life.ending is not None
     life = replace(life, ending=life.ending or ending)
     current = life.current
-    if current is None or life.stopping or known:
+    if current is None or life.stopping is not None or known:
         # With an ending from before, only a clean-up step can be running.
         return life, ()
     if life.plans[current].always:
         return replace(life, budget=True), (StartBudget(),)
-    return replace(life, stopping=True), (StopSteps(),)
+    return replace(life, stopping=ending), (StopStep(),)
 
 
-def _force(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
+def _limit_passed(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
+    """End what runs, and what earlier steps left behind: either may be what uses too much."""
+    if life.phase is TaskPhase.SETUP:
+        return _stop_setup(life, ending)
+    return replace(life, ending=life.ending or ending, stopping=life.stopping or ending), (StopPod(),)
+
+
+def _force(life: Life, why: Ending) -> tuple[Life, tuple[Instruction, ...]]:
     if life.forced:
         return life, ()
     life = replace(life, forced=True)
-    if life.current is None or life.stopping:
+    if life.current is None or life.stopping is not None:
         return life, ()
-    return replace(life, stopping=True), (StopSteps(),)
+    return replace(life, stopping=why), (StopStep(),)
+
+
+def _stop_setup(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
+    setup = StepState(StepPhase.STOPPED, code=ending.code, message=ending.message)
+    life, instructions = _finish(replace(life, setup=setup, ending=life.ending or ending))
+    return life, (StopSetup(), *instructions)
 
 
 def _pod_gone(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
@@ -399,7 +419,7 @@ def _next(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
 
 def _finish(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
     steps = tuple(StepState(StepPhase.SKIPPED) if step.phase is StepPhase.NOT_STARTED else step for step in life.steps)
-    return replace(life, phase=TaskPhase.OVER, steps=steps, stopping=False), (Finish(),)
+    return replace(life, phase=TaskPhase.OVER, steps=steps, stopping=None), (Finish(),)
 
 
 def _with_step(life: Life, index: int, state: StepState) -> Life:

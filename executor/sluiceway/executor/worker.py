@@ -17,7 +17,7 @@ import structlog
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.executor import plan
-from sluiceway.executor.drivers.port import Command, Driver, Limits, Network, Pod, PodRequest, TmpfsMount
+from sluiceway.executor.drivers.port import Command, Driver, Limits, Network, Pod, PodRequest, Process, TmpfsMount
 from sluiceway.executor.output import StepLog
 from sluiceway.executor.spool import LogName, Spools
 from sluiceway.executor.steps import CloneOf, Source, clone_command, is_local, local_repository, run_command
@@ -88,6 +88,8 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._making: asyncio.Task[None] | None = None
         self._pod: Pod | None = None
+        self._process: Process | None = None
+        self._stopping = False
         self._pod_started: datetime | None = None
         self._grace_seconds = self._duration_or(self._specification, "grace", settings.default_grace_seconds)
         self._logs: dict[int, StepLog] = {}
@@ -158,16 +160,29 @@ class Worker:
                 self._making = self._spawn(self._make_pod(), "setup")
             case plan.StartStep(step=step):
                 self._times[step] = (self._clock.now(), None)
+                self._process, self._stopping = None, False
                 self._spawn(self._run_step(step), f"step {step}")
-            case plan.StopSteps():
+            case plan.StopSetup():
                 if self._making is not None:
                     self._making.cancel()
+            case plan.StopStep():
+                self._stop_step()
+            case plan.StopPod():
+                self._stop_step()
                 if self._pod is not None:
-                    self._spawn(self._pod.stop(self._grace_seconds), "stop")
+                    self._spawn(self._pod.stop(self._grace_seconds), "stop of the pod")
             case plan.StartBudget():
-                self._spawn(self._later(self._settings.always_seconds, plan.BudgetSpent()), "budget")
+                seconds = self._settings.always_seconds
+                spent = plan.BudgetSpent(f"the `always` steps took longer than {_words(seconds)}")
+                self._spawn(self._later(seconds, spent), "budget")
             case plan.Finish():
                 pass
+
+    def _stop_step(self) -> None:
+        # A step whose process has not started yet stops it when it has.
+        self._stopping = True
+        if self._process is not None:
+            self._spawn(self._process.stop(self._grace_seconds), "stop")
 
     async def _make_pod(self) -> None:
         self._times[SETUP] = (self._clock.now(), None)
@@ -185,8 +200,7 @@ class Worker:
             pod.feed(self._fence_seconds)
             self._pod_started = self._clock.now()
             seconds = self._duration_or(self._specification, "timeout", self._settings.default_timeout_seconds)
-            expired = plan.TimeIsUp(f"timed out after {duration(timedelta(seconds=seconds))}")
-            self._spawn(self._later(seconds, expired), "timeout")
+            self._spawn(self._later(seconds, plan.TimeIsUp(f"timed out after {_words(seconds)}")), "timeout")
             await setup_log.note("the pod runs")
             event = plan.PodStarted()
         except SluicewayError as error:
@@ -223,6 +237,9 @@ class Worker:
         if pod is None:
             return plan.PodGone("POD_GONE", "the pod is gone")
         process = await pod.exec(self._command(step, pod))
+        self._process = process
+        if self._stopping:
+            self._stop_step()
         while data := await process.read():
             await step_log.write(data)
         status = await process.wait()
@@ -235,6 +252,10 @@ class Worker:
             message = f"{_LIMIT_WORDS.get(status.limit, 'passed a limit')}, and was ended"
             await step_log.note(message)
             return plan.StepEnded(step, status.code, f"LIMIT_{status.limit.upper()}", message)
+        if status.output_open:
+            await step_log.note(
+                "a background process still has the output of this step open; what it writes is not kept"
+            )
         return plan.StepEnded(step, status.code)
 
     def _command(self, step: int, pod: Pod) -> Command:
@@ -448,6 +469,10 @@ def _values(environment: Mapping[str, definition_pb2.EnvironmentValue]) -> dict[
 def _limits(default: Limits, of_task: definition_pb2.Resources, of_container: definition_pb2.Resources) -> Limits:
     memory = of_task.memory_bytes or of_container.memory_bytes or default.memory_bytes
     return Limits(default.processes, memory, default.open_files, default.file_bytes)
+
+
+def _words(seconds: float) -> str:
+    return duration(timedelta(seconds=seconds))
 
 
 def _join(base: str, path: str) -> str:

@@ -3,80 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
-import shutil
 import sys
 import tarfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.drivers.host import HostDriver
-from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Limits, Network, Pod, PodRequest, TmpfsMount
-from sluiceway.executor.drivers.sandbox import SandboxDriver
+from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, TmpfsMount
 from sluiceway.foundation.errors import FailedPrecondition
+from tests.support.pods import REQUEST, NewPod, chunks_of, drain, marked, run, until
 
 pytestmark = pytest.mark.system
-
-REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
-
-NewPod = Callable[..., Awaitable[Pod]]
-
-
-@pytest.fixture(params=["sandbox", "host"])
-async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    if request.param == "sandbox" and shutil.which("bwrap") is None:
-        pytest.skip("bubblewrap is not installed")
-    made: Driver = HostDriver(tmp_path) if request.param == "host" else SandboxDriver(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def new_pod(driver: Driver) -> AsyncIterator[NewPod]:
-    pods: list[Pod] = []
-
-    async def make(**changes: object) -> Pod:
-        pod = await driver.create_pod(replace(REQUEST, **changes))  # type: ignore[arg-type]
-        pods.append(pod)
-        return pod
-
-    yield make
-    for pod in pods:
-        await pod.remove()
-
-
-async def run(pod: Pod, script: str, **options: object) -> tuple[ExitStatus, bytes]:
-    process = await pod.exec(Command(argv=("/bin/sh", "-e"), script=script, **options))  # type: ignore[arg-type]
-    output = b""
-    async with asyncio.timeout(60):
-        while data := await process.read():
-            output += data
-        return await process.wait(), output
-
-
-def marked(mark: str) -> list[int]:
-    """Find the processes whose command line or environment holds a word."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                state = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0]
-                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-                if mark.encode() in text and state != b"Z":
-                    found.append(int(entry.name))
-    return found
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - processes tell nobody when they end
-            await asyncio.sleep(0.02)
 
 
 async def test_probe_says_that_it_works(driver: Driver) -> None:
@@ -101,14 +42,9 @@ async def test_exit_status(new_pod: NewPod, script: str, code: int) -> None:
 
 async def test_a_program_that_is_not_there_says_so(new_pod: NewPod) -> None:
     process = await (await new_pod()).exec(Command(argv=("/no/such/program",)))
-    output = b"".join([data async for data in _chunks(process)])
+    output = b"".join([data async for data in chunks_of(process)])
     assert b"/no/such/program" in output
     assert (await process.wait()).code == 127
-
-
-async def _chunks(process: object) -> AsyncIterator[bytes]:
-    while data := await process.read():  # type: ignore[attr-defined]
-        yield data
 
 
 async def test_output_is_exact_and_in_order(new_pod: NewPod) -> None:
@@ -179,16 +115,6 @@ async def test_files_stay_from_command_to_command(new_pod: NewPod) -> None:
     assert output == b"kept\n"
 
 
-async def test_a_background_process_lives_on_and_does_not_hold_up_the_end(new_pod: NewPod) -> None:
-    pod = await new_pod()
-    started = time.monotonic()
-    _, output = await run(pod, "(while :; do echo noise; sleep 0.01; done) & echo $! > pid; echo begun")
-    assert output.replace(b"noise\n", b"") == b"begun\n"
-    assert time.monotonic() - started < 5
-    status, _ = await run(pod, "sleep 0.2; kill -0 $(cat pid)")
-    assert status.code == 0
-
-
 DAEMON = """
 import os, sys, time
 if os.fork() == 0:
@@ -226,21 +152,6 @@ while [ ! -e ready ]; do sleep 0.02; done
     else:
         await pod.remove()
         await until(lambda: not marked(mark))
-
-
-async def test_stop_is_term_first_and_kill_after_the_grace(new_pod: NewPod) -> None:
-    pod = await new_pod()
-    process = await pod.exec(
-        Command(argv=("/bin/sh",), script="trap 'echo bye; exit 5' TERM; echo on; while :; do sleep 0.02; done")
-    )
-    assert await process.read() == b"on\n"
-    await pod.stop(20)
-    assert (await process.read()).endswith(b"bye\n")
-    assert (await process.wait()).code == 5
-    process = await pod.exec(Command(argv=("/bin/sh",), script="trap '' TERM; echo on; while :; do sleep 0.02; done"))
-    assert await process.read() == b"on\n"
-    await pod.stop(0.2)
-    assert (await process.wait()).code == 137
 
 
 async def test_a_pod_that_is_not_fed_ends_itself(new_pod: NewPod) -> None:
@@ -323,7 +234,7 @@ async def test_a_fork_bomb_ends_its_task_and_nothing_else(new_pod: NewPod) -> No
     limits = replace(REQUEST.limits, processes=60)
     bomb, other = await new_pod(limits=limits), await new_pod(assignment_id="a2")
     process = await bomb.exec(Command(argv=("/usr/bin/python3",), script=BOMB, environment={"MARK": "bomb"}))
-    reading = asyncio.create_task(_drain(process))
+    reading = asyncio.create_task(drain(process))
     # The kernel refuses further processes, or the pod's first process ends them all.
     await until(lambda: 20 < len(marked("MARK=bomb")) <= 61 or reading.done(), 20)
     status, output = await run(other, "echo fine")
@@ -331,11 +242,6 @@ async def test_a_fork_bomb_ends_its_task_and_nothing_else(new_pod: NewPod) -> No
     await bomb.remove()
     await reading
     await until(lambda: not marked("MARK=bomb"))
-
-
-async def _drain(process: object) -> None:
-    async for _ in _chunks(process):
-        pass
 
 
 HOG = "import time\nblocks = []\nwhile True:\n    blocks.append(bytearray(8 << 20)); time.sleep(0.002)\n"
@@ -346,7 +252,7 @@ async def test_a_memory_hog_ends_its_task_and_nothing_else(new_pod: NewPod) -> N
     hog, other = await new_pod(limits=limits), await new_pod(assignment_id="a2")
     process = await hog.exec(Command(argv=("/usr/bin/python3",), script=HOG))
     async with asyncio.timeout(30):
-        await _drain(process)
+        await drain(process)
         status = await process.wait()
     assert status.code != 0
     assert (await run(other, "echo fine"))[1] == b"fine\n"

@@ -120,6 +120,59 @@ async def test_a_task_that_takes_too_long_is_ended(server: FakeExecutorServer, s
     assert (step.phase, step.reason) == (run_pb2.STEP_PHASE_STOPPED, reason)
 
 
+CHILD_THAT_ENDS_LATE = """
+cat > child.py <<'END'
+import os, signal, sys, time
+def end(*_):
+    time.sleep(0.5)
+    os.write(1, b"child ended\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+os.write(1, b"child began\\n")
+time.sleep(600)
+END
+python3 child.py
+echo never
+"""
+
+
+async def test_an_always_step_has_its_own_time_after_a_timeout(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    # Longer than the grace: what still stopped the first step would kill it.
+    clean = "always:for i in 1 2 3 4 5; do sleep 0.5; echo $i; done"
+    server.assign("a1", script(CHILD_THAT_ENDS_LATE, clean, timeout=1, grace=1.5))
+    await server.until(lambda: server.final_of("a1"))
+    assert server.log_of("a1", 0) == b"child began\nchild ended\n"
+    assert server.log_of("a1", 1) == b"1\n2\n3\n4\n5\n"
+    final = server.final_of("a1")
+    assert final is not None
+    assert [step.phase for step in final.steps if step.step >= 0] == [
+        run_pb2.STEP_PHASE_STOPPED,
+        run_pb2.STEP_PHASE_SUCCESS,
+    ]
+
+
+async def test_a_background_process_lives_on_when_a_later_step_is_stopped(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    await start()
+    service = f"sleep 600 > /dev/null 2>&1 & echo $! > {tmp_path}/pid"
+    alive = f"always:kill -0 $(cat {tmp_path}/pid) && echo alive"
+    server.assign("a1", script(service, f"touch {tmp_path}/on; sleep 600", alive))
+    await until_exists(tmp_path / "on")
+    server.command(stop=pb.Stop(assignment_id="a1", epoch=pb.Epoch(database=1, attempt=1)))
+    await server.until(lambda: server.final_of("a1"))
+    assert server.log_of("a1", 2) == b"alive\n"
+
+
+async def test_a_log_says_that_a_background_process_can_still_write(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.assign("a1", script("sleep 600 & echo begun"))
+    await server.until(lambda: server.final_of("a1"))
+    note = b"[sluice] a background process still has the output of this step open; what it writes is not kept\n"
+    assert server.log_of("a1", 0) == b"begun\n" + note
+
+
 async def test_a_discarded_task_leaves_nothing_and_reports_nothing(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:

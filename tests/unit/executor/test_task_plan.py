@@ -12,6 +12,7 @@ from sluiceway.executor.plan import (
     Finish,
     Instruction,
     Life,
+    LimitPassed,
     MakePod,
     Outcome,
     PodGone,
@@ -21,8 +22,10 @@ from sluiceway.executor.plan import (
     StartStep,
     StepEnded,
     StepPlan,
+    StopPod,
     StopRequested,
-    StopSteps,
+    StopSetup,
+    StopStep,
     TaskPhase,
     TimeIsUp,
     advance,
@@ -34,6 +37,8 @@ A = StepPlan("a")
 B = StepPlan("b")
 CLEAN = StepPlan("clean", always=True)
 SKIPPED = StepPlan("skipped", skip=True)
+SPENT = "the `always` steps took longer than 5m"
+FULL = LimitPassed("LIMIT_DISK", "the disk was nearly full")
 
 
 def live(plans: list[StepPlan], events: list[Event]) -> tuple[Life, list[Instruction]]:
@@ -102,7 +107,7 @@ def phases(life: Life) -> str:
             [StopRequested()],
             Outcome.CANCELLED,
             "skipped skipped",
-            [MakePod(), StopSteps(), Finish()],
+            [MakePod(), StopSetup(), Finish()],
             id="a stop before the pod started cancels",
         ),
         pytest.param(
@@ -110,7 +115,7 @@ def phases(life: Life) -> str:
             [PodStarted(), StopRequested(), StepEnded(0, 143), StepEnded(1, 0)],
             Outcome.STOPPED,
             "stopped success",
-            [MakePod(), StartStep(0), StopSteps(), StartBudget(), StartStep(1), Finish()],
+            [MakePod(), StartStep(0), StopStep(), StartBudget(), StartStep(1), Finish()],
             id="a stop ends the step and cleans up",
         ),
         pytest.param(
@@ -118,7 +123,7 @@ def phases(life: Life) -> str:
             [PodStarted(), StopRequested(force=True), StepEnded(0, 137)],
             Outcome.STOPPED,
             "stopped skipped",
-            [MakePod(), StartStep(0), StopSteps(), Finish()],
+            [MakePod(), StartStep(0), StopStep(), Finish()],
             id="a forced stop does not clean up",
         ),
         pytest.param(
@@ -134,7 +139,7 @@ def phases(life: Life) -> str:
             [PodStarted(), StopRequested(), StepEnded(0, 143), StopRequested(force=True), StepEnded(1, 137)],
             Outcome.STOPPED,
             "stopped stopped",
-            [MakePod(), StartStep(0), StopSteps(), StartBudget(), StartStep(1), StopSteps(), Finish()],
+            [MakePod(), StartStep(0), StopStep(), StartBudget(), StartStep(1), StopStep(), Finish()],
             id="a stop may be raised to a forced one",
         ),
         pytest.param(
@@ -150,15 +155,15 @@ def phases(life: Life) -> str:
             [PodStarted(), TimeIsUp("took 1 s"), StepEnded(0, 137), StepEnded(1, 0)],
             Outcome.FAILED,
             "stopped success",
-            [MakePod(), StartStep(0), StopSteps(), StartBudget(), StartStep(1), Finish()],
+            [MakePod(), StartStep(0), StopStep(), StartBudget(), StartStep(1), Finish()],
             id="a timeout ends the step and cleans up",
         ),
         pytest.param(
             [A, CLEAN],
-            [PodStarted(), StepEnded(0, 1), BudgetSpent(), StepEnded(1, 137)],
+            [PodStarted(), StepEnded(0, 1), BudgetSpent(SPENT), StepEnded(1, 137)],
             Outcome.FAILED,
             "failed stopped",
-            [MakePod(), StartStep(0), StartBudget(), StartStep(1), StopSteps(), Finish()],
+            [MakePod(), StartStep(0), StartBudget(), StartStep(1), StopStep(), Finish()],
             id="a clean-up ends with its budget",
         ),
         pytest.param(
@@ -176,6 +181,22 @@ def phases(life: Life) -> str:
             "failed",
             [MakePod(), StartStep(0), Finish()],
             id="a limit fails the step",
+        ),
+        pytest.param(
+            [A, CLEAN],
+            [PodStarted(), FULL, StepEnded(0, 137), StepEnded(1, 0)],
+            Outcome.FAILED,
+            "stopped success",
+            [MakePod(), StartStep(0), StopPod(), StartBudget(), StartStep(1), Finish()],
+            id="a limit of the machine ends all of the pod and cleans up",
+        ),
+        pytest.param(
+            [A, CLEAN, CLEAN],
+            [PodStarted(), StepEnded(0, 1), FULL, StepEnded(1, 137), StepEnded(2, 0)],
+            Outcome.FAILED,
+            "failed stopped success",
+            [MakePod(), StartStep(0), StartBudget(), StartStep(1), StopPod(), StartStep(2), Finish()],
+            id="a limit of the machine ends also a clean-up step",
         ),
     ],
 )
@@ -195,6 +216,16 @@ def test_a_timeout_is_told_apart_from_a_failure() -> None:
     assert life.steps[0].exit_status is None
 
 
+def test_each_stopped_step_says_what_stopped_it() -> None:
+    stopped: list[Event] = [PodStarted(), TimeIsUp("timed out after 5s"), StepEnded(0, 143)]
+    life, _ = live([A, CLEAN], [*stopped, BudgetSpent(SPENT), StepEnded(1, 137)])
+    assert [(step.code, step.message) for step in life.steps] == [("TIMEOUT", "timed out after 5s"), ("TIMEOUT", SPENT)]
+    life, _ = live([A, CLEAN], [PodStarted(), StepEnded(0, 1), FULL, StepEnded(1, 137)])
+    assert (life.steps[1].code, life.steps[1].message) == ("LIMIT_DISK", FULL.message)
+    assert life.ending is not None
+    assert life.ending.code == "STEP_FAILED"
+
+
 def test_a_step_that_succeeds_in_spite_of_a_stop_has_succeeded() -> None:
     life, _ = live([A, B], [PodStarted(), StopRequested(), StepEnded(0, 0)])
     assert phases(life) == "success skipped"
@@ -209,7 +240,8 @@ events_strategy = st.lists(
         st.builds(StepEnded, st.integers(0, 4), st.sampled_from([0, 1, 143, None])),
         st.builds(StopRequested, st.booleans()),
         st.just(TimeIsUp("t")),
-        st.just(BudgetSpent()),
+        st.just(BudgetSpent("b")),
+        st.just(LimitPassed("LIMIT_DISK", "d")),
         st.just(PodGone("FENCED", "f")),
     ),
     max_size=12,

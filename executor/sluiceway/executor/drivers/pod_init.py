@@ -1,19 +1,27 @@
-"""The first process of a pod: starts what it is told to, reaps what ends, and ends the pod when nobody feeds it.
+"""The first process of a pod: starts commands, reaps what ends, and ends the pod when nobody feeds it.
 
-It runs inside the pod, under whatever Python 3 the machine has, so it uses nothing but the standard library and
-imports nothing of ours. It talks with its executor over one stream socket that it inherits (`pod_init.py FD MODE`):
-length-prefixed JSON, file descriptors beside it. When that socket ends, or the pod was not fed in time, it ends, and
-all of the pod with it.
+It runs inside the pod, under whatever Python 3 the machine has, so it is one file that uses nothing but the standard
+library and imports nothing of ours. It talks with its executor over one stream socket that it inherits (`pod_init.py FD
+MODE`): length-prefixed JSON, file descriptors beside it. When that socket ends, or the pod was not fed in time, it ends
+with all of the pod.
 
 - `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends.
 - `MODE` is `tree` when it is a plain process: it makes itself the reaper of its descendants, so that those that fork
   twice or begin a session of their own stay below it, and kills them by itself.
 
-To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors), `stop` (grace), `feed` (seconds).
-From the pod: `ready`, `exit` (id, status, error), `stopped`, `limit` (what), `starved`.
+Each command has a *supervisor*: a fork of this process that starts the command's program and reaps all its descendants.
+The processes of a command are therefore those below its supervisor, also when they forked twice or began a session of
+their own, and can be stopped without those that earlier commands left behind. A supervisor ends when nothing is below
+it any more.
+
+A command is over when its program has ended and so have those that still write its output; see `_is_over`.
+
+To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors), `stop` (grace; the id of a command, or
+none: all of the pod), `feed` (seconds).
+From the pod: `ready`, `exit` (id, status, limit, output_open), `stopped` (all of the pod), `starved`.
 """
 # pathlib costs more to import than all the rest, at the start of every pod:
-# ruff: noqa: PTH103, PTH123, PTH208
+# ruff: noqa: PTH103, PTH116, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -26,19 +34,26 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import termios
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
-PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 WATCH_SECONDS = 0.25
 HEADER_BYTES = 4
 COMMAND_NOT_FOUND = 127
 NOT_EXECUTABLE = 126
+KILLED = 128 + signal.SIGKILL
+LOOK_SECONDS = 0.05
+BACKGROUND_SECONDS = 2.0
+"""How long a command whose program has ended waits for background processes that have its output open."""
+FILTER_SECONDS = 30.0
+"""How long it waits for filters of its output, as in `exec > >(tee log)`, whose input has ended."""
+ESCALATE_SECONDS = 2.0
+KILL_ROUNDS = 10
 
 LIMITS = {
     "processes": resource.RLIMIT_NPROC,
@@ -47,10 +62,92 @@ LIMITS = {
     "file_size": resource.RLIMIT_FSIZE,
 }
 
+libc = ctypes.CDLL(None)
+
 
 def _now() -> float:
     # Time goes on while the machine sleeps: an executor on a laptop is partitioned then, too.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Processes:
+    """The processes that /proc shows, at one moment."""
+
+    def __init__(self) -> None:
+        self.groups: dict[int, int] = {}
+        self._children: dict[int, list[int]] = {}
+        self._dead: set[int] = set()
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            try:
+                with open(f"/proc/{name}/stat", "rb") as stream:
+                    fields = stream.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            pid, state, parent, threads = int(name), fields[0], int(fields[1]), int(fields[17])
+            self.groups[pid] = int(fields[2])
+            self._children.setdefault(parent, []).append(pid)
+            # A process whose first thread alone has ended is shown as a zombie, too.
+            if state in {b"Z", b"X"} and threads <= 1:
+                self._dead.add(pid)
+
+    def below(self, root: int, *, without: set[int] | None = None) -> set[int]:
+        """List the living descendants of a process, less those of `without` and what is below them."""
+        found: set[int] = set()
+        waiting = [root]
+        while waiting:
+            for pid in self._children.get(waiting.pop(), ()):
+                if pid not in found and not (without and pid in without):
+                    found.add(pid)
+                    waiting.append(pid)
+        return found - self._dead
+
+
+class Command:
+    """A command, from its start until the last of its processes has ended."""
+
+    def __init__(self, number: int, supervisor: int, reports: int, output: int) -> None:
+        self.number = number
+        self.supervisor = supervisor
+        self.reports = reports
+        self.output = output
+        self.program = 0
+        self.status: int | None = None
+        self.waits_since = 0.0
+        self.left = False
+        """Some of its processes outlived its program."""
+        self.abandoned = False
+        """Its supervisor was killed, and what was below it became children of the pod's first process."""
+        self.output_open = False
+        """Others had its output open when it was last looked at."""
+        self.over = False
+        self.kill_at: float | None = None
+        """Set while it is being stopped."""
+        self.terminated = False
+        """TERM was sent to its processes."""
+        self.limit = ""
+
+    def read_reports(self) -> None:
+        """Take in the program's process id, how it ended, and whether its supervisor has others to wait for."""
+        try:
+            said = os.read(self.reports, 4096)
+        except BlockingIOError:
+            return
+        for line in said.splitlines():
+            what, value = line.split()
+            if what == b"program":
+                self.program = int(value)
+            elif what == b"left":
+                self.left = True
+            else:
+                self.end(int(value))
+
+    def end(self, status: int) -> None:
+        """Take note that its program has ended; only the first word counts."""
+        if self.status is None:
+            self.status = status
+            self.waits_since = _now()
 
 
 class PodInit:
@@ -62,10 +159,11 @@ class PodInit:
         self.page_bytes = os.sysconf("SC_PAGE_SIZE")
         self.incoming = bytearray()
         self.descriptors: list[int] = []
-        self.steps: dict[int, int] = {}
+        self.commands: list[Command] = []
         self.fed_until = _now() + 60.0
         self.kill_at: float | None = None
-        self.stopping = False
+        """Set while all of the pod is being stopped."""
+        self.childless = True
         self.max_memory = 0
         self.max_processes = 0
         self.watched_at = 0.0
@@ -76,13 +174,17 @@ class PodInit:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._send({"event": "ready", "pid": os.getpid()})
-        spoken = self.connection.fileno()
         while True:
-            readable, _, _ = select.select([spoken, wake_read], [], [], self._next_wait())
+            poll = select.poll()
+            # The reports of a supervisor that has ended are at their end, which is always readable.
+            reports = [command.reports for command in self.commands if command.supervisor and not command.over]
+            for descriptor in (self.connection.fileno(), wake_read, *reports):
+                poll.register(descriptor, select.POLLIN)
+            readable = {descriptor for descriptor, _ in poll.poll(self._next_wait() * 1000)}
             if wake_read in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 4096)
-            if spoken in readable and not self._receive():
+            if self.connection.fileno() in readable and not self._receive():
                 self._end()
             self._reap()
             self._tick()
@@ -90,10 +192,8 @@ class PodInit:
     def _next_wait(self) -> float:
         now = _now()
         waits = [self.fed_until - now]
-        if self.stopping:
-            waits.append(0.05)
-        if self.kill_at is not None:
-            waits.append(self.kill_at - now)
+        if self.kill_at is not None or any(c.kill_at or (c.status is not None and not c.over) for c in self.commands):
+            waits.append(LOOK_SECONDS)
         if self.max_memory or self.max_processes:
             waits.append(WATCH_SECONDS)
         return max(0.0, min(waits))
@@ -103,24 +203,37 @@ class PodInit:
         if now >= self.fed_until:
             self._send({"event": "starved"})
             self._end()
-        if self.stopping:
-            if self.kill_at is not None and now >= self.kill_at:
-                self._signal_all(signal.SIGKILL)
-            if not any(True for _ in self._others()):
-                self.stopping, self.kill_at = False, None
+        for command in list(self.commands):
+            # Before its program is known, there may be nobody yet to send it to.
+            if command.kill_at is not None and command.program and not command.terminated:
+                command.terminated = True
+                self._signal(command, signal.SIGTERM)
+                # A stopped process does not see TERM until it goes on.
+                self._signal(command, signal.SIGCONT)
+            if command.kill_at is not None and now >= command.kill_at:
+                self._kill(command, command.kill_at)
+            if command.status is not None and not command.over and self._is_over(command):
+                self._finish(command)
+            if command.over and not command.supervisor:
+                os.close(command.reports)
+                self.commands.remove(command)
+        if self.kill_at is not None:
+            if now >= self.kill_at:
+                self._kill(None, self.kill_at)
+            if self.childless and all(command.over for command in self.commands):
+                self.kill_at = None
                 self._send({"event": "stopped"})
         if (self.max_memory or self.max_processes) and now - self.watched_at >= WATCH_SECONDS:
             self.watched_at = now
             self._watch()
 
-    def _end(self) -> None:
-        # Nobody may take the end of a step for its own doing any more.
-        self.steps.clear()
+    def _end(self) -> NoReturn:
+        # Nobody may take the end of a command for its own doing any more.
+        self.commands.clear()
         if self.mode == "tree":
             for _ in range(200):
-                self._signal_all(signal.SIGKILL)
-                self._reap()
-                if not any(True for _ in self._others()):
+                self._kill(None, 0.0)
+                if self.childless:
                     break
                 time.sleep(0.01)
         os._exit(0)
@@ -164,165 +277,184 @@ class PodInit:
         elif kind == "feed":
             self.fed_until = _now() + message["seconds"]
         elif kind == "stop":
-            deadline = _now() + message["grace"]
-            self.kill_at = min(self.kill_at, deadline) if self.stopping and self.kill_at is not None else deadline
-            self.stopping = True
-            self._signal_all(signal.SIGKILL if message["grace"] <= 0 else signal.SIGTERM)
-            # A stopped process does not see TERM until it goes on.
-            self._signal_all(signal.SIGCONT)
+            self._stop(message.get("id"), message["grace"])
 
-    # -- processes ----------------------------------------------------------------------------------------------
+    # -- the life of a command ----------------------------------------------------------------------------------
 
     def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
         limits = message.get("limits", {})
         self.max_memory = limits.get("memory", 0)
         self.max_processes = limits.get("processes", 0)
+        reports, report = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             pid = os.fork()
         except OSError as error:
-            self._send({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE, "error": str(error)})
+            os.write(descriptors[2], f"sluice: cannot start a process: {error.strerror}\n".encode())
+            self._send({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE})
+            os.close(reports)
         else:
             if pid == 0:
-                self._become(message, descriptors)
-            self.steps[pid] = message["id"]
-        for descriptor in descriptors:
+                _supervise(message, descriptors, report)
+            # The output stays open here, to see who else has it and whether it is full.
+            self.commands.append(Command(message["id"], pid, reports, os.dup(descriptors[1])))
+        for descriptor in (report, *descriptors):
             os.close(descriptor)
 
-    def _become(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        status = NOT_EXECUTABLE
-        try:
-            signal.set_wakeup_fd(-1)
-            os.setsid()
-            with contextlib.suppress(OSError):
-                if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-                    os.setpriority(os.PRIO_PROCESS, 0, 0)
-            for number, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, number)
-            if message.get("tty"):
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            for number in range(1, signal.NSIG):
-                with contextlib.suppress(OSError, ValueError):
-                    signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.umask(0o022)
-            argv = list(message["argv"])
-            script = message.get("script")
-            if script is not None:
-                path = f"{message['script_dir']}/sluice-step-{message['id']}"
-                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o700)
-                with os.fdopen(file, "wb") as stream:
-                    stream.write(script.encode("utf-8", "surrogateescape"))
-                argv.append(path)
-            os.makedirs(message["cwd"], exist_ok=True)
-            os.chdir(message["cwd"])
-            # When memory ends on the whole machine, a task goes first.
-            with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
-                stream.write("1000")
-            for name, value in message.get("limits", {}).items():
-                hard = resource.getrlimit(LIMITS[name])[1]
-                wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
-                resource.setrlimit(LIMITS[name], (wanted, wanted))
-            environment = {
-                key.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
-                for key, value in message["env"].items()
+    def _stop(self, number: int | None, grace: float) -> None:
+        """Begin to end one command that is not over, or all of the pod: TERM now, KILL after the grace."""
+        kill_at = _now() + grace
+        if number is None:
+            self.kill_at = kill_at if self.kill_at is None else min(self.kill_at, kill_at)
+        for command in self.commands:
+            if number is None or (command.number == number and not command.over):
+                command.kill_at = kill_at if command.kill_at is None else min(command.kill_at, kill_at)
+
+    def _is_over(self, command: Command) -> bool:
+        """Tell whether a command whose program has ended is over.
+
+        One that is being stopped is over when all of its processes are gone. Any other is over when none of them has
+        its output open any more. Daemons keep it open for good, so those are waited for `BACKGROUND_SECONDS` only. A
+        filter, which reads a pipe that nobody writes to any more, is about to end: it has `FILTER_SECONDS`, counted
+        while it is not held up by an output that is full.
+        """
+        if command.kill_at is not None or not (command.left or command.abandoned):
+            return self._is_gone(command)
+        holders, filters = _writers_of(command.output, self._living(command, Processes()))
+        command.output_open = bool(holders)
+        if not holders:
+            return True
+        if not filters:
+            return _now() - command.waits_since >= BACKGROUND_SECONDS
+        poll = select.poll()
+        poll.register(command.output, select.POLLOUT)
+        if not poll.poll(0):
+            command.waits_since = _now()
+        return _now() - command.waits_since >= FILTER_SECONDS
+
+    def _is_gone(self, command: Command) -> bool:
+        # That its supervisor has ended is certain; /proc may pass over processes that come and go.
+        return not command.supervisor and not (command.abandoned and self._living(command, Processes()))
+
+    def _finish(self, command: Command) -> None:
+        command.over = True
+        os.close(command.output)
+        self._send(
+            {
+                "event": "exit",
+                "id": command.number,
+                "status": command.status,
+                "limit": command.limit,
+                "output_open": command.output_open and command.kill_at is None,
             }
-            os.closerange(3, 1024)
-            os.execvpe(argv[0], argv, environment)  # noqa: S606 - that is the job
-        except FileNotFoundError as error:
-            status = COMMAND_NOT_FOUND
-            os.write(2, f"sluice: {error.filename or message['argv'][0]}: not found\n".encode())
-        except BaseException as error:
-            os.write(2, f"sluice: cannot start {message['argv'][0]}: {error}\n".encode())
-        os._exit(status)
+        )
+        command.kill_at = None
+
+    def _read_reports(self) -> None:
+        for command in self.commands:
+            if not command.over:
+                command.read_reports()
 
     def _reap(self) -> None:
+        self._read_reports()
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
+                self.childless = True
                 return
+            self.childless = False
             if pid == 0:
                 return
-            step = self.steps.pop(pid, None)
-            if step is not None:
-                code = os.waitstatus_to_exitcode(status)
-                self._send({"event": "exit", "id": step, "status": code if code >= 0 else 128 - code})
+            supervised = next((command for command in self.commands if command.supervisor == pid), None)
+            if os.WIFSTOPPED(status):
+                if supervised is not None:
+                    os.kill(pid, signal.SIGCONT)
+            elif supervised is not None:
+                self._supervisor_ended(supervised, status)
+            else:
+                self._read_reports()
+                for command in self.commands:
+                    # Its supervisor is dead, even if this loop comes to that later.
+                    if command.program == pid:
+                        command.end(_exit_code(status))
 
-    def _others(self) -> Iterator[int]:
-        """Every living process of the pod but this one; what only waits to be reaped does not count."""
-        me = os.getpid()
-        parents: dict[int, int] = {}
-        dead: set[int] = set()
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
-                continue
-            try:
-                with open(f"/proc/{name}/stat", "rb") as stream:
-                    fields = stream.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            parents[int(name)] = int(fields[1])
-            if fields[0] in {b"Z", b"X"}:
-                dead.add(int(name))
-        if self.mode == "namespace":
-            yield from (pid for pid in parents if pid != me and pid not in dead)
-            return
-        below = {me}
-        grew = True
-        while grew:
-            grew = False
-            for pid, parent in parents.items():
-                if parent in below and pid not in below:
-                    below.add(pid)
-                    grew = True
-        yield from (pid for pid in below if pid != me and pid not in dead)
+    def _supervisor_ended(self, command: Command, status: int) -> None:
+        command.supervisor = 0
+        if not command.over:
+            command.read_reports()
+        if os.WIFSIGNALED(status):
+            # Somebody in the pod killed it. Its program goes on, as a child of this process.
+            command.abandoned = True
+            if command.status is None and command.program:
+                with contextlib.suppress(ChildProcessError):
+                    pid, ended = os.waitpid(command.program, os.WNOHANG)
+                    if pid:
+                        command.end(_exit_code(ended))
+                    return
+        command.end(KILLED)
 
-    def _groups(self) -> set[int]:
-        mine = os.getpgrp()
-        groups = set()
-        for pid in self._others():
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def _living(self, command: Command | None, processes: Processes) -> set[int]:
+        """List the living processes of a command, or of the whole pod; not this one and not the supervisors."""
+        supervisors = {each.supervisor for each in self.commands if each.supervisor}
+        if command is None:
+            return processes.below(os.getpid()) - supervisors
+        if command.supervisor:
+            return processes.below(command.supervisor)
+        return processes.below(os.getpid(), without=supervisors) if command.abandoned else set()
+
+    def _signal(self, command: Command | None, number: int) -> None:
+        """Send a signal to all processes of a command, or of the pod."""
+        processes = Processes()
+        left = self._living(command, processes)
+        others = {group for pid, group in processes.groups.items() if pid not in left}
+        # By group: the kernel signals a group in one go, while none of it can fork. Those that fork faster than we read
+        # /proc would get away from us one by one.
+        groups = {processes.groups[pid] for pid in left} - others
+        for group in groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                groups.add(os.getpgid(pid))
-        # Only groups that are seen now: the number of one that is gone may be somebody else's.
-        return groups - {0, 1, mine}
-
-    def _signal_all(self, number: int) -> None:
-        if self.mode == "namespace":
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, number)
-            return
-        if number == signal.SIGKILL:
-            # By group first: the kernel kills a group in one go, which is faster than any of it can fork.
-            # Process by process, one that forks faster than we read /proc would get away.
-            for group in self._groups():
+                os.killpg(group, number)
+        for pid in left:
+            if processes.groups[pid] not in groups:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(group, number)
-        for pid in list(self._others()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+                    os.kill(pid, number)
+
+    def _kill(self, command: Command | None, since: float) -> None:
+        for _ in range(KILL_ROUNDS):
+            self._signal(command, signal.SIGKILL)
+            self._reap()
+            if self.childless or (command is not None and self._is_gone(command)):
+                return
+        if self.mode == "namespace" and _now() - since >= ESCALATE_SECONDS:
+            # It forks faster than we can follow. The kernel can, though only for all of the pod.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
 
     # -- limits of the pod as a whole ---------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        pids = list(self._others())
+        pids = self._living(None, Processes())
         if self.max_processes and len(pids) > self.max_processes:
             self._exceeded("processes")
         elif self.max_memory and self._resident(pids) > self.max_memory and self._proportional(pids) > self.max_memory:
             self._exceeded("memory")
 
     def _exceeded(self, what: str) -> None:
-        self._send({"event": "limit", "what": what})
-        self.stopping, self.kill_at = True, _now()
-        self._signal_all(signal.SIGKILL)
+        now = _now()
+        for command in self.commands:
+            command.kill_at = now
+            command.limit = what
+        self._kill(None, now)
 
-    def _resident(self, pids: list[int]) -> int:
+    def _resident(self, pids: set[int]) -> int:
         total = 0
         for pid in pids:
             with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm", "rb") as stream:
                 total += int(stream.read().split()[1])
         return total * self.page_bytes
 
-    def _proportional(self, pids: list[int]) -> int:
+    def _proportional(self, pids: set[int]) -> int:
         # Pages that forked workers share count once; this is dear, so it is asked only when the cheap sum is too high.
         total = 0
         for pid in pids:
@@ -333,13 +465,145 @@ class PodInit:
         return total
 
 
+def _writers_of(output: int, pids: set[int]) -> tuple[set[int], set[int]]:
+    """Find who may still write to an output: all that have it open, and those of them that are filters.
+
+    A filter's standard input is a pipe that only filters have open for writing, and not itself.
+    """
+    wanted = _identity(os.fstat(output))
+    holders: set[int] = set()
+    inputs: dict[int, tuple[int, int]] = {}
+    writers: dict[tuple[int, int], set[int]] = {}
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # Not to be looked at, as programs that their user may not read: it may have it.
+            holders.add(pid)
+            continue
+        for name in names:
+            path = f"/proc/{pid}/fd/{name}"
+            with contextlib.suppress(OSError):
+                opened, link = os.stat(path), os.lstat(path)
+                writes = bool(link.st_mode & stat.S_IWUSR)
+                if writes and _identity(opened) == wanted:
+                    holders.add(pid)
+                elif writes and stat.S_ISFIFO(opened.st_mode):
+                    writers.setdefault(_identity(opened), set()).add(pid)
+                if name == "0" and not writes and stat.S_ISFIFO(opened.st_mode):
+                    inputs[pid] = _identity(opened)
+    filters = {pid for pid, pipe in inputs.items() if pid not in writers.get(pipe, ())}
+    while not all(writers.get(inputs[pid], set()) <= filters for pid in filters):
+        filters = {pid for pid in filters if writers.get(inputs[pid], set()) <= filters}
+    return holders, filters & holders
+
+
+def _identity(opened: os.stat_result) -> tuple[int, int]:
+    return opened.st_dev, opened.st_ino
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _code_of(ended: os.waitid_result) -> int:
+    return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
+
+
+def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:
+    """Be the supervisor of a command: start its program, reap what comes of it, end when nothing of it is left."""
+    try:
+        signal.set_wakeup_fd(-1)
+        # Signals that a step sends to all that it can reach are not for its supervisor. Those for the program stay
+        # pending until it is about to be executed, with the default actions.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        program = os.fork()
+        if program == 0:
+            # By the program itself, before it can end its supervisor.
+            os.write(report, b"program %d\n" % os.getpid())
+            _become(message, descriptors)
+        # Neither the socket of the first process nor anybody's output is to be held open by this one.
+        os.closerange(3, report)
+        os.closerange(report + 1, 4096)
+        ended = None
+        while ended is None or ended.si_pid != program:
+            if ended is not None:
+                os.waitpid(ended.si_pid, 0)
+            # Looked at before it is reaped: if this process is killed here, the first process of the pod reaps it.
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        os.write(report, b"ended %d\n" % _code_of(ended))
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        os.write(report, b"left 1\n")
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        os._exit(0)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.write(descriptors[2], f"sluice: cannot start a process: {error}\n".encode())
+            os.write(report, b"ended %d\n" % NOT_EXECUTABLE)
+        os._exit(1)
+
+
+def _become(message: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    """Become the program of a command."""
+    status = NOT_EXECUTABLE
+    try:
+        os.setsid()
+        with contextlib.suppress(OSError):
+            if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+                os.setpriority(os.PRIO_PROCESS, 0, 0)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+        if message.get("tty"):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        for number in range(1, signal.NSIG):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
+        argv = list(message["argv"])
+        script = message.get("script")
+        if script is not None:
+            path = f"{message['script_dir']}/sluice-step-{message['id']}"
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o700)
+            with os.fdopen(file, "wb") as stream:
+                stream.write(script.encode("utf-8", "surrogateescape"))
+            argv.append(path)
+        os.makedirs(message["cwd"], exist_ok=True)
+        os.chdir(message["cwd"])
+        # When memory ends on the whole machine, a task goes first.
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
+            stream.write("1000")
+        for name, value in message.get("limits", {}).items():
+            hard = resource.getrlimit(LIMITS[name])[1]
+            wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(LIMITS[name], (wanted, wanted))
+        environment = {
+            key.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+            for key, value in message["env"].items()
+        }
+        os.closerange(3, 4096)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - that is the job
+    except FileNotFoundError as error:
+        status = COMMAND_NOT_FOUND
+        os.write(2, f"sluice: {error.filename or message['argv'][0]}: not found\n".encode())
+    except BaseException as error:
+        os.write(2, f"sluice: cannot start {message['argv'][0]}: {error}\n".encode())
+    os._exit(status)
+
+
 def main(arguments: list[str]) -> None:
     """Take over: `pod_init.py FD MODE`."""
     descriptor, mode = int(arguments[0]), arguments[1]
     os.set_inheritable(descriptor, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    libc = ctypes.CDLL(None)
     # A step has our uid: without this it could trace us and feed the pod for ever.
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     if mode == "tree":

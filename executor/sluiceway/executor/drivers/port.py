@@ -2,7 +2,8 @@
 
 A *pod* is made for one assignment and ends with `remove`; nothing of it outlives that, nor the driver's process (for
 drivers whose pods are its children), nor `fence_after` seconds without `feed`. Inside it, commands run one after
-another. A background process that a command leaves lives until the pod is stopped or removed, as in a container.
+another. A background process that a command leaves lives until the pod is stopped or removed, as in a container; the
+stop of a later command does not touch it.
 """
 
 from __future__ import annotations
@@ -118,21 +119,36 @@ class ExitStatus:
         code: 0 to 255; 128 and the signal's number when a signal ended it. None: not known, since the pod ended.
         limit: the limit that ended it (`memory`, `processes`), else empty.
         pod_ended: why the pod is gone (`fenced`, `ended`), else empty.
+        output_open: a process that it left behind can still write to its output; that is discarded.
     """
 
     code: int | None
     limit: str = ""
     pod_ended: str = ""
+    output_open: bool = False
 
 
 class Process(Protocol):
-    """A command that was started."""
+    """A command that was started.
+
+    It is over when its program has ended and nothing that it started can write to its output any more. Background
+    processes that keep the output open are waited for 2 s; filters of the output, as in `exec > >(tee log)`, 30 s. What
+    comes later is discarded (`ExitStatus.output_open`).
+    """
 
     async def read(self) -> bytes:
         """Wait for output, in the order in which it was written, standard output and standard error in one.
 
-        Empty means the end: the command is over and all that it wrote has been read. What a background process
-        writes afterwards is thrown away. Not reading slows the command once a pipe's worth waits.
+        Empty means the end: the command is over and all that it wrote has been read. Not reading slows the command
+        once a pipe's worth waits.
+        """
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """End it and all that it started: TERM, after `grace` seconds KILL. Returns when the command is over.
+
+        Processes that earlier commands left behind go on. May be repeated; a shorter grace wins. On a command that is
+        over nothing happens, also to what it left behind.
         """
         ...
 
@@ -179,7 +195,7 @@ class Pod(Protocol):
         ...
 
     async def stop(self, grace: float) -> None:
-        """End every process in it but the first: TERM, after `grace` seconds KILL. Returns when they are gone.
+        """End all commands and all that they left behind: TERM, after `grace` seconds KILL. Returns when they are gone.
 
         The pod stays, and takes further commands. May be repeated; a shorter grace wins.
         """

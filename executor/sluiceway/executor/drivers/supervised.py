@@ -13,7 +13,7 @@ import os
 import pty
 import socket
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,6 @@ class SupervisedPod:
         self._stops: list[asyncio.Future[None]] = []
         self._processes: dict[int, SupervisedProcess] = {}
         self._all: list[SupervisedProcess] = []
-        self._limit_hit = ""
         self._next_id = 0
 
     @property
@@ -175,7 +174,9 @@ class SupervisedPod:
         self, command: Command, descriptors: tuple[int, ...], output: int, *, tty: bool
     ) -> SupervisedProcess:
         os.set_blocking(output, False)
-        process = SupervisedProcess(output, tty=tty)
+        self._next_id += 1
+        number = self._next_id
+        process = SupervisedProcess(output, tty=tty, stop=lambda grace: self._stop_command(number, grace))
         self._all.append(process)
         try:
             user = command.user or self._request.user
@@ -186,8 +187,6 @@ class SupervisedPod:
                 )
             if self._gone.is_set():
                 raise FailedPrecondition("the pod is gone", reason="POD_GONE")
-            self._next_id += 1
-            number = self._next_id
             self._processes[number] = process
             environment = {
                 "PATH": _BASE_PATH,
@@ -272,8 +271,16 @@ class SupervisedPod:
             return
         stopped = self._loop.create_future()
         self._stops.append(stopped)
+        await self._stop({"do": "stop", "grace": grace}, stopped, grace)
+
+    async def _stop_command(self, number: int, grace: float) -> None:
+        process = self._processes.get(number)
+        if process is not None:
+            await self._stop({"do": "stop", "grace": grace, "id": number}, process.wait(), grace)
+
+    async def _stop(self, message: Mapping[str, Any], stopped: Awaitable[Any], grace: float) -> None:
         with contextlib.suppress(FailedPrecondition):
-            await self._send({"do": "stop", "grace": grace})
+            await self._send(message)
         try:
             async with asyncio.timeout(grace + _STOP_MARGIN_SECONDS):
                 await stopped
@@ -349,16 +356,13 @@ class SupervisedPod:
             case "exit":
                 process = self._processes.pop(message["id"], None)
                 if process is not None:
-                    process.ended(ExitStatus(message["status"], limit=self._limit_hit))
-                if not self._processes:
-                    self._limit_hit = ""
+                    limit, output_open = message.get("limit", ""), message.get("output_open", False)
+                    process.ended(ExitStatus(message["status"], limit, output_open=output_open))
             case "stopped":
                 stops, self._stops = self._stops, []
                 for stopped in stops:
                     if not stopped.done():
                         stopped.set_result(None)
-            case "limit":
-                self._limit_hit = message["what"]
             case "starved":
                 self._why_gone = "fenced"
             case _:

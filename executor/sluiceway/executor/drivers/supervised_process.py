@@ -1,4 +1,4 @@
-"""A command in a supervised pod: its output until its end, and what is still of it when a child goes on writing."""
+"""A command in a supervised pod: its output until the pod's first process says that the command is over."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import termios
+from collections.abc import Awaitable, Callable
 
 from sluiceway.executor.drivers.port import ExitStatus
 
@@ -20,9 +21,10 @@ _TTY_QUIET_SECONDS = 0.1
 class SupervisedProcess:
     """A command in a supervised pod; see `port.Process`."""
 
-    def __init__(self, output: int, *, tty: bool) -> None:
+    def __init__(self, output: int, *, tty: bool, stop: Callable[[float], Awaitable[None]]) -> None:
         self._output = output
         self._tty = tty
+        self._stop = stop
         self._changed = asyncio.Event()
         self._ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self._left: int | None = None
@@ -67,13 +69,17 @@ class SupervisedProcess:
         """See `port.Process.wait`."""
         return await asyncio.shield(self._ended)
 
+    async def stop(self, grace: float) -> None:
+        """See `port.Process.stop`."""
+        await self._stop(grace)
+
     def ended(self, status: ExitStatus) -> None:
         """Tell it how it ended; only the first word counts."""
         if self._ended.done():
             return
         self._ended.set_result(status)
         if not self._closed:
-            # A child that it left may write for ever: only what waits now is still of the command.
+            # A background process may write for ever: only what waits now is still of the command.
             waiting = array.array("i", [0])
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self._output, termios.FIONREAD, waiting, True)

@@ -1,0 +1,106 @@
+"""A worker between its events: what a driver is asked for, whatever comes while it works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+from sluiceway.executor.spool import Spools
+from sluiceway.executor.worker import Worker, WorkerSettings
+from sluiceway.foundation.clock import SystemClock
+from tests.support.executor_process import script
+
+
+class StoppableProcess:
+    """A process without output that ends when it is stopped."""
+
+    def __init__(self) -> None:
+        self._ended = asyncio.Event()
+
+    async def read(self) -> bytes:
+        await self._ended.wait()
+        return b""
+
+    async def stop(self, grace: float) -> None:
+        self._ended.set()
+
+    async def wait(self) -> ExitStatus:
+        await self._ended.wait()
+        return ExitStatus(143)
+
+
+class SlowPod:
+    """A pod that starts a process only when `may_start` is set; it is its driver, too."""
+
+    name = "slow"
+    archs: Sequence[str] = ()
+    home = "/home"
+    repository = ""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.may_start = asyncio.Event()
+
+    async def probe(self) -> None:
+        """Works everywhere."""
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+    async def create_pod(self, request: PodRequest) -> SlowPod:
+        return self
+
+    async def list_pods(self, session_id: str) -> Sequence[str]:
+        return ()
+
+    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
+        """There is nothing to remove."""
+
+    async def exec(self, command: Command) -> StoppableProcess:
+        self.asked.set()
+        await self.may_start.wait()
+        return StoppableProcess()
+
+    async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
+        raise NotImplementedError
+
+    def copy_out(self, path: str) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+    def feed(self, seconds: float) -> None:
+        """Lives without."""
+
+    async def stop(self, grace: float) -> None:
+        raise NotImplementedError
+
+    async def remove(self) -> None:
+        """There is nothing to remove."""
+
+
+async def test_a_stop_before_the_process_of_a_step_has_started_ends_it(tmp_path: Path) -> None:
+    pod = SlowPod()
+    reports: list[pb.AssignmentUpdate] = []
+    spools = Spools(tmp_path, limit_bytes=1 << 20)
+    worker = Worker(
+        pb.Assign(assignment_id="a1", specification=script("sleep 600")),
+        pod,
+        spools,
+        report=reports.append,
+        session_id="s1",
+        fence_seconds=60,
+        settings=WorkerSettings(Limits(), store_logs_seconds=0),
+        clock=SystemClock(),
+    )
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(10):
+        await pod.asked.wait()
+        worker.stop(force=False)
+        for _ in range(10):  # turns of the loop, in which the worker takes up the stop
+            await asyncio.sleep(0)
+        pod.may_start.set()
+        await running
+    spools.close()
+    assert reports[-1].phase == pb.ASSIGNMENT_PHASE_STOPPED
