@@ -98,6 +98,7 @@ def standalone(
 @option("--peer-grpc", metavar="HOST:PORT", help="For other servers; --grpc if none.")
 @option("--prefix", default="sluiceway", help="Of all keys in etcd, and of all objects.")
 @option("--api-url", default="", help="The gateway's URL, as tasks see it in SLUICE_API_URL.")
+@option("--port-is-held", is_flag=True, hidden=True)
 @option("--own-etcd", is_flag=True, help="This server alone has this etcd: recover whatever is lost of it, unasked.")
 @executor_times_options
 def server(
@@ -110,6 +111,7 @@ def server(
     peer_grpc: str | None,
     prefix: str,
     api_url: str,
+    port_is_held: bool,
     own_etcd: bool,
     **executor_times: str,
 ) -> int:
@@ -129,6 +131,7 @@ def server(
         peer_grpc=peer_grpc,
         prefix=prefix,
         api_url=api_url,
+        port_is_held=port_is_held,
         own_etcd=own_etcd,
         executor_times=_executor_times(executor_times),
     )
@@ -136,7 +139,12 @@ def server(
 
 
 @click.command()
-@option("--http", required=True, metavar="HOST:PORT", help="Where it listens; port 0 picks one.")
+@option(
+    "--http",
+    required=True,
+    metavar="HOST:PORT",
+    help="Where it listens; port 0 picks one, fd:N is a listening socket that it inherits.",
+)
 @option("--server", required=True, metavar="HOST:PORT", help="The server's gRPC address.")
 def gateway(http: str, server: str) -> int:
     """Run a gateway: gRPC as JSON over HTTP, until SIGTERM."""

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sluiceway.foundation.errors import SluicewayError
+from sluiceway.foundation.watchdog import give_signs_of_life, watchdog_descriptor
 
 __all__ = ["Stop", "run_process"]
 
@@ -96,6 +97,8 @@ async def _root(main: Callable[[Stop], Awaitable[None]]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             stop._group = group
+            if (descriptor := watchdog_descriptor(os.environ)) is not None:
+                stop.spawn(give_signs_of_life(descriptor), name="signs-of-life")
             await main(stop)
             for task in set(stop._spawned):
                 task.cancel()

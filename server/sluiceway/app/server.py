@@ -90,6 +90,7 @@ class ServerSettings:
         peer_grpc: the same for other servers; None: on `grpc`.
         prefix: of all keys in etcd and of all objects.
         api_url: the gateway's, as tasks see it; empty: they do not.
+        port_is_held: the parent holds the port of `grpc` without listening (`standalone`), and this process shares it.
         own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
         executor_times: how executors are fed, missed and given up; the same on all servers.
     """
@@ -104,6 +105,7 @@ class ServerSettings:
     prefix: str = "sluiceway"
     api_url: str = ""
     own_etcd: bool = False
+    port_is_held: bool = False
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
 
 
@@ -290,7 +292,7 @@ class _Server:
         settings = self._settings
         own = {address: kind for name, kind in _PORTS.items() if (address := getattr(settings, name)) is not None}
         rest = frozenset(CallerKind) - frozenset(own.values())
-        await self._rpc.start(settings.grpc, offered_to=rest if own else None)
+        await self._rpc.start(settings.grpc, offered_to=rest if own else None, shares_port=settings.port_is_held)
         for address, kind in own.items():
             await self._rpc.start(address, offered_to={kind})
 

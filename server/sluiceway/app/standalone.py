@@ -9,24 +9,24 @@ changes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
-import http.client
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from http import HTTPStatus
 from pathlib import Path
 
 import structlog
 
+from sluiceway.app.addresses import hold_address, listen_at
+from sluiceway.app.data_folder import PRIVATE_UMASK, prepare_data_folder
+from sluiceway.app.disk_reserve import DiskReserve
+from sluiceway.app.probing import answers_on_socket, get, refusal
 from sluiceway.app.supervision import Child, ChildSpec, StopPlan
 from sluiceway.foundation.clock import Clock, SystemClock
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
@@ -34,7 +34,8 @@ from sluiceway.foundation.lifecycle import Stop, run_process
 from sluiceway.foundation.logging import set_up_logging
 from sluiceway.foundation.tasks import one_error
 from sluiceway.foundation.version import VERSION
-from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+from sluiceway.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
+from sluiceway.kv.etcd import unix_endpoint
 from sluiceway.runmodel.wording import duration
 from sluiceway.runservice.executor_times import ExecutorTimes
 
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 _READY_WITHIN = timedelta(seconds=60)
 _PROBE_BYTES = 1 << 20
+_DISK_SECONDS = 2.0
 _POLL = timedelta(milliseconds=50)
 # TERM drains an executor; a second one stops what still runs.
 _EXECUTOR_STOP = StopPlan(((signal.SIGTERM, timedelta(seconds=5)), (signal.SIGTERM, timedelta(seconds=15))))
@@ -105,9 +107,11 @@ class _Standalone:
         self._settings = settings
         self._clock = clock
         self._data = settings.data_dir
-        self._http = _choose_port(settings.http, "--http")
-        self._grpc = _choose_port(settings.grpc, "--grpc")
+        self._held = (listen_at(settings.http, "--http"), hold_address(settings.grpc, "--grpc"))
+        self._http, self._grpc = (each.text for each in self._held)
         self._ready = False
+        self._unwritten = False
+        self._reserve = DiskReserve(self._data / "reserve")
         self._children: dict[str, Child] = {}
 
     async def run(self, stop: Stop, ready: Callable[[], None]) -> None:
@@ -117,6 +121,8 @@ class _Standalone:
                 await self._run(stop, ready)
         finally:
             (self._data / "standalone.json").unlink(missing_ok=True)
+            for each in self._held:
+                each.close()
 
     async def _run(self, stop: Stop, ready: Callable[[], None]) -> None:
         try:
@@ -136,19 +142,18 @@ class _Standalone:
             async with asyncio.timeout(_READY_WITHIN.total_seconds()):
                 # Each waits for the one before it by itself, so they load at the same time.
                 if not endpoints:
-                    client, peer = free_ports(2)
-                    endpoints = (f"http://127.0.0.1:{client}",)
-                    self._start(group, self._etcd(client, peer))
+                    endpoints = (unix_endpoint(self._sockets / ETCD_SOCKETS[0]),)
+                    self._start(group, self._etcd())
                 self._start(group, self._server(endpoints))
                 self._start(group, self._gateway())
                 token = self._data / "executor.token"
                 await _until(token.exists)
-                await _until(lambda: _answers(*_split(self._http), "/readyz"))
+                await _until(self._is_ready)
                 for number in range(1, self._settings.executors + 1):
                     self._start(group, self._executor(number))
                 await _until(self._executors_are_online)
         except TimeoutError:
-            why = await asyncio.to_thread(_refusal, *_split(self._http))
+            why = await asyncio.to_thread(refusal, self._http)
             raise Unavailable(
                 why
                 or f"not everything was ready within {_READY_WITHIN.total_seconds():.0f} s;"
@@ -160,6 +165,7 @@ class _Standalone:
         self._write_state()
         log.info("standalone_ready", http=self._http, grpc=self._grpc)
         ready()
+        await self._keep_disk()
 
     def _start(self, group: asyncio.TaskGroup, spec: ChildSpec) -> None:
         child = Child(spec, clock=self._clock, on_start=self._write_state)
@@ -192,16 +198,54 @@ class _Standalone:
         }
         path = self._data / "standalone.json"
         temporary = path.with_suffix(".json.new")
-        temporary.write_text(json.dumps(state, indent=2) + "\n")
-        temporary.replace(path)
+        try:
+            temporary.write_text(json.dumps(state, indent=2) + "\n")
+            temporary.replace(path)
+        except OSError as error:
+            # On a full disk the children matter more than what this file says of them.
+            log.warning("state_not_written", path=str(path), error=error.strerror)
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
-    def _etcd(self, client: int, peer: int) -> ChildSpec:
-        command = etcd_arguments(find_etcd(), self._data / "etcd", client_port=client, peer_port=peer)
-        return ChildSpec("etcd", command, self._log_path("etcd"), environment=etcd_environment(os.environ))
+    async def _keep_disk(self) -> None:
+        """Watch the disk, and write again what could not be written, until cancelled."""
+        while True:
+            await asyncio.sleep(_DISK_SECONDS)
+            await asyncio.to_thread(self._reserve.look)
+            if self._unwritten:
+                self._write_state()
+
+    @property
+    def _sockets(self) -> Path:
+        """The folder of etcd's unix sockets: whoever may enter it owns the installation."""
+        return self._data / "sockets"
+
+    def _etcd(self) -> ChildSpec:
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        sockets = [self._sockets / name for name in ETCD_SOCKETS]
+        return ChildSpec(
+            "etcd",
+            etcd_socket_arguments(find_etcd(), self._data / "etcd"),
+            self._log_path("etcd"),
+            environment=etcd_environment(os.environ),
+            folder=self._sockets,
+            left_over=sockets,
+            probe=lambda: answers_on_socket(sockets[0]),
+        )
 
     def _server(self, endpoints: tuple[str, ...]) -> ChildSpec:
         storage = self._settings.object_storage or f"posix:{self._data / 'objects'}"
-        command = ["server", "--grpc", self._grpc, "--data-dir", str(self._data), "--etcd", ",".join(endpoints)]
+        command = [
+            "server",
+            "--grpc",
+            self._grpc,
+            "--port-is-held",
+            "--data-dir",
+            str(self._data),
+            "--etcd",
+            ",".join(endpoints),
+        ]
         if not self._settings.etcd:
             command.append("--own-etcd")  # what becomes of it is nobody else's matter: recovered unasked
         times = self._settings.executor_times
@@ -216,7 +260,9 @@ class _Standalone:
         return self._spec("server", _sluice(*command, "--object-storage", storage))
 
     def _gateway(self) -> ChildSpec:
-        return self._spec("gateway", _sluice("gateway", "--http", self._http, "--server", self._grpc))
+        listening = self._held[0].socket.fileno()
+        spec = self._spec("gateway", _sluice("gateway", "--http", f"fd:{listening}", "--server", self._grpc))
+        return replace(spec, descriptors=[listening])
 
     def _executor(self, number: int) -> ChildSpec:
         id_ = f"executor-{number}"
@@ -237,10 +283,12 @@ class _Standalone:
     def _log_path(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"
 
+    async def _is_ready(self) -> bool:
+        return await asyncio.to_thread(get, self._http, "/readyz") is not None
+
     async def _executors_are_online(self) -> bool:
         token = (self._data / "admin.token").read_text().strip()
-        host, port = _split(self._http)
-        body = await asyncio.to_thread(_get, host, port, "/api/v1/executors", token)
+        body = await asyncio.to_thread(get, self._http, "/api/v1/executors", token)
         if body is None:
             return False
         online = [e for e in json.loads(body).get("executors", []) if e.get("online")]
@@ -254,8 +302,8 @@ def _sluice(*arguments: str) -> list[str]:
 @contextmanager
 def _folder(data_dir: Path) -> Iterator[None]:
     """Make the data folder and hold it alone: two parents on one folder would fight over its etcd."""
+    data_dir = prepare_data_folder(data_dir)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
         for name in ("logs", "executors"):
             (data_dir / name).mkdir(exist_ok=True)
         # On a full disk the children could not even log what is wrong.
@@ -276,27 +324,6 @@ def _folder(data_dir: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _split(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise InvalidInput(f'"{address}" is not HOST:PORT')
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _choose_port(address: str, option: str) -> str:
-    """Find a free port for 0, and check that another one is free: a child would only say so in its log."""
-    host, port = _split(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise FailedPrecondition(f"{option} {address} cannot be used: {error.strerror}") from error
-        chosen = probe.getsockname()[1]
-    return f"[{host}]:{chosen}" if family == socket.AF_INET6 else f"{host}:{chosen}"
-
-
 async def _until(condition: Callable[[], object]) -> None:
     while True:
         result = condition()
@@ -307,43 +334,10 @@ async def _until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(_POLL.total_seconds())
 
 
-async def _answers(host: str, port: int, path: str) -> bool:
-    return await asyncio.to_thread(_get, host, port, path, None) is not None
-
-
-def _refusal(host: str, port: int) -> str:
-    """Ask a server that is not ready why; empty when it does not say."""
-    status, body = _ask(host, port, "/api/v1/version", None)
-    if status != HTTPStatus.SERVICE_UNAVAILABLE:
-        return ""
-    try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _get(host: str, port: int, path: str, token: str | None) -> bytes | None:
-    """Ask by HTTP; None for anything but 200."""
-    status, body = _ask(host, port, path, token)
-    return body if status == HTTPStatus.OK else None
-
-
-def _ask(host: str, port: int, path: str, token: str | None) -> tuple[int, bytes]:
-    """Ask by HTTP; answers status and body. Status 0: nobody answered."""
-    connection = http.client.HTTPConnection(host, port, timeout=2)
-    with contextlib.closing(connection):
-        try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException):
-            return 0, b""
-        return answer.status, body
-
-
 def main(settings: StandaloneSettings) -> int:
-    """Run until SIGTERM or SIGINT; answers the exit code of the process."""
+    """Run until SIGTERM or SIGINT; return the exit code of the process."""
     set_up_logging()
+    os.umask(PRIVATE_UMASK)
 
     async def work(stop: Stop) -> None:
         def say() -> None:

@@ -22,12 +22,15 @@ def bind(address: str) -> socket.socket:
     """Take a port, so that a busy one is told before anything else starts.
 
     Args:
-        address: `host:port` or `[ipv6]:port`; port 0 picks a free one.
+        address: `host:port` or `[ipv6]:port`; port 0 picks a free one. `fd:N` is a listening socket that this process
+            inherited.
 
     Raises:
-        InvalidInput: it is no address.
+        InvalidInput: it is not an address, or the descriptor is not a listening socket.
         FailedPrecondition: reason `ADDRESS_IN_USE`: it cannot be had.
     """
+    if address.startswith("fd:"):
+        return _inherited(address)
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not port.isdigit() or not int(port) < 65536:
@@ -50,6 +53,20 @@ def bind(address: str) -> socket.socket:
             reason="ADDRESS_IN_USE",
             subject=address,
         ) from error
+    return taken
+
+
+def _inherited(address: str) -> socket.socket:
+    number = address.removeprefix("fd:")
+    try:
+        taken = socket.socket(fileno=int(number))
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{address!r} is not an inherited socket", reason="ADDRESS_INVALID") from error
+    if taken.type != socket.SOCK_STREAM or not taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        taken.detach()
+        raise InvalidInput(f"{address!r} is not a listening socket", reason="ADDRESS_INVALID")
+    taken.set_inheritable(False)
+    taken.setblocking(False)
     return taken
 
 

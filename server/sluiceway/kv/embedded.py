@@ -26,10 +26,12 @@ from sluiceway.foundation.errors import NotFound, Unavailable
 from sluiceway.kv.etcd import EtcdStore
 
 __all__ = [
+    "ETCD_SOCKETS",
     "EtcdBinary",
     "EtcdNotInstalled",
     "etcd_arguments",
     "etcd_environment",
+    "etcd_socket_arguments",
     "find_etcd",
     "free_ports",
     "running_etcd",
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
+
+ETCD_SOCKETS = ("client.sock:0", "peer.sock:0")
+"""The file names of an etcd's unix sockets. etcd wants HOST:PORT in its URLs, and takes that as the name."""
 
 _NAME = "sluiceway"
 _HOST = "127.0.0.1"
@@ -109,7 +114,9 @@ def etcd_arguments(
     compaction: timedelta = timedelta(minutes=5),
     cluster_token: str | None = None,
 ) -> tuple[str, ...]:
-    """Build the argument vector of a single member that listens on 127.0.0.1 only.
+    """Build the argument vector of a single member that listens on ports of 127.0.0.1.
+
+    Every user of the machine reaches these ports: for tests, and for an etcd whose clients authenticate.
 
     Args:
         binary: what `find_etcd` found.
@@ -121,7 +128,39 @@ def etcd_arguments(
         cluster_token: goes into the cluster id of a *new* data folder; None makes a random one. Without it a wiped etcd
             on the same port would come back under the same cluster id, and nobody could tell by it.
     """
-    client, peer = f"http://{_HOST}:{client_port}", f"http://{_HOST}:{peer_port}"
+    return _arguments(
+        binary,
+        data_dir,
+        client=f"http://{_HOST}:{client_port}",
+        peer=f"http://{_HOST}:{peer_port}",
+        quota_bytes=quota_bytes,
+        compaction=compaction,
+        cluster_token=cluster_token,
+    )
+
+
+def etcd_socket_arguments(binary: EtcdBinary, data_dir: Path, *, quota_bytes: int = 8 * _GIB) -> tuple[str, ...]:
+    """Build the argument vector of a single member that listens on unix sockets only.
+
+    It makes them in its working directory, which only its user may enter (mode 0700), as `ETCD_SOCKETS`; those that an
+    earlier process left have to be removed before. The endpoint is `unix_endpoint(directory / ETCD_SOCKETS[0])`.
+    """
+    client, peer = (f"unix://{name}" for name in ETCD_SOCKETS)
+    return _arguments(
+        binary, data_dir, client=client, peer=peer, quota_bytes=quota_bytes, compaction=timedelta(minutes=5)
+    )
+
+
+def _arguments(
+    binary: EtcdBinary,
+    data_dir: Path,
+    *,
+    client: str,
+    peer: str,
+    quota_bytes: int,
+    compaction: timedelta,
+    cluster_token: str | None = None,
+) -> tuple[str, ...]:
     return (
         str(binary.path),
         f"--name={_NAME}",

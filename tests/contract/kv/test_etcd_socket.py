@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd
+from sluiceway.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
 from sluiceway.kv.etcd import EtcdStore, unix_endpoint
 from tests.support.conditions import eventually
 from tests.support.processes import GuardedProcess, Restartable
@@ -24,7 +24,7 @@ T = timedelta(seconds=10)
 pytestmark = pytest.mark.system
 
 # etcd wants HOST:PORT also where it takes it as the name of a file in its working directory.
-_SOCKET = "etcd.sock:0"
+_SOCKET = ETCD_SOCKETS[0]
 
 
 class SocketEtcd(Restartable):
@@ -40,15 +40,9 @@ class SocketEtcd(Restartable):
 
     def start(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self.folder.glob("*.sock:0"):
-            left.unlink()
-        arguments = etcd_arguments(self._binary, Path("data"), client_port=1, peer_port=2)
-        arguments = tuple(
-            argument.replace("http://127.0.0.1:1", f"unix://{_SOCKET}").replace(
-                "http://127.0.0.1:2", "unix://peer.sock:0"
-            )
-            for argument in arguments
-        )
+        for name in ETCD_SOCKETS:
+            (self.folder / name).unlink(missing_ok=True)
+        arguments = etcd_socket_arguments(self._binary, Path("data"))
         self._process = GuardedProcess(
             arguments,
             words=self.folder.with_name("stderr"),

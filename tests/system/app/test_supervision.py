@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from sluiceway.app.supervision import Child, ChildSpec, StopPlan
+from sluiceway.app.supervision import HANGS_AFTER, Child, ChildSpec, StopPlan
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import Unavailable
 from tests.support.conditions import eventually
@@ -26,15 +27,17 @@ MakeChild = Callable[..., Child]
 
 @pytest.fixture
 def make_child(tmp_path: Path) -> MakeChild:
-    def make(script: str, *, stop: StopPlan | None = None) -> Child:
+    def make(
+        script: str, *, stop: StopPlan | None = None, hangs_after: timedelta = HANGS_AFTER, log: str = "child.log"
+    ) -> Child:
         spec = ChildSpec(
             "child",
             ["/bin/sh", "-c", script],
-            tmp_path / "child.log",
+            tmp_path / log,
             environment=dict(os.environ),
             stop=stop or StopPlan(),
         )
-        return Child(spec, clock=SystemClock(), on_start=lambda: None)
+        return Child(spec, clock=SystemClock(), on_start=lambda: None, hangs_after=hangs_after)
 
     return make
 
@@ -104,7 +107,7 @@ def test_a_child_dies_with_its_parent_however_that_ends(tmp_path: Path) -> None:
     parent_code = f"""
 import asyncio, os
 from pathlib import Path
-from sluiceway.app.supervision import Child, ChildSpec
+from sluiceway.app.supervision import HANGS_AFTER, Child, ChildSpec
 from sluiceway.foundation.clock import SystemClock
 argv = ["/bin/sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 60"]
 spec = ChildSpec("child", argv, Path("{tmp_path}/log"), environment=dict(os.environ))
@@ -117,3 +120,55 @@ asyncio.run(Child(spec, clock=SystemClock(), on_start=lambda: None).run())
         assert is_alive(pid)
         parent.kill()
     until(lambda: not is_alive(pid), "the child is gone")
+
+
+# Gives signs of life through the descriptor that it was given.
+LIVES = "while :; do printf . > /proc/self/fd/$SLUICE_WATCHDOG_FD; sleep 0.1; done"
+
+
+async def test_a_child_that_hangs_is_killed_and_started_again(make_child: MakeChild) -> None:
+    child = make_child(LIVES, hangs_after=timedelta(seconds=1))
+    child.settle()
+    running = asyncio.create_task(child.run())
+    first = await pid_of(child)
+    os.kill(first, signal.SIGSTOP)
+    await pid_of(child, other_than=first)
+    assert not is_alive(first)
+    await child.stop()
+    await running
+
+
+async def test_a_child_that_gives_signs_of_life_is_left_alone(make_child: MakeChild, tmp_path: Path) -> None:
+    child = make_child(f"echo once >> {tmp_path}/starts; {LIVES}", hangs_after=timedelta(seconds=0.5))
+    child.settle()
+    running = asyncio.create_task(child.run())
+    first = await pid_of(child)
+    began = time.monotonic()
+
+    async def four_times_as_long() -> bool:
+        return time.monotonic() - began > 2
+
+    await eventually(four_times_as_long)
+    assert child.pid == first
+    assert (tmp_path / "starts").read_text() == "once\n"
+    await child.stop()
+    await running
+
+
+async def test_a_child_that_cannot_be_started_any_more_is_tried_again(make_child: MakeChild, tmp_path: Path) -> None:
+    child = make_child("exec sleep 60", log="logs/child.log")
+    (tmp_path / "logs").mkdir()
+    child.settle()
+    running = asyncio.create_task(child.run())
+    first = await pid_of(child)
+    (tmp_path / "logs").rename(tmp_path / "away")
+    os.kill(first, signal.SIGKILL)
+
+    async def gone() -> bool:
+        return child.pid is None
+
+    await eventually(gone)
+    (tmp_path / "away").rename(tmp_path / "logs")
+    await pid_of(child, other_than=first)
+    await child.stop()
+    await running

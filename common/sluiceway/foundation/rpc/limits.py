@@ -12,6 +12,7 @@ __all__ = [
     "MAX_DETAILS_BYTES",
     "MAX_MESSAGE_BYTES",
     "MAX_TEXT_BYTES",
+    "REUSE_PORT",
     "SERVER_OPTIONS",
 ]
 
@@ -53,6 +54,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+REUSE_PORT = "grpc.so_reuseport"
+
 SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
     *_BOTH,
     ("grpc.http2.min_ping_interval_without_data_ms", _SHORTEST_PING_INTERVAL_MILLISECONDS),
@@ -60,5 +63,5 @@ SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # grace after that age has no end.
     ("grpc.max_connection_age_ms", 3_600_000),
     # Otherwise the kernel would let two servers listen on one port, and each would get half of the calls.
-    ("grpc.so_reuseport", 0),
+    (REUSE_PORT, 0),
 )

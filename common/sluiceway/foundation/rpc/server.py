@@ -25,7 +25,7 @@ from sluiceway.foundation.errors import FailedPrecondition, SluicewayError, Unav
 from sluiceway.foundation.rpc.access import access_of_services
 from sluiceway.foundation.rpc.caller import Authenticator, CallerKind
 from sluiceway.foundation.rpc.edge import Edge, Face
-from sluiceway.foundation.rpc.limits import SERVER_OPTIONS
+from sluiceway.foundation.rpc.limits import REUSE_PORT, SERVER_OPTIONS
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer, Registry
 from sluiceway.foundation.rpc.reflection import add_reflection
 from sluiceway.foundation.rpc.requests import RequestReader
@@ -77,11 +77,15 @@ class RpcServer:
         """The paths (`/package.Service/Method`) that are offered."""
         return frozenset() if self._offer is None else self._offer.methods
 
-    async def start(self, address: str, *, offered_to: Collection[CallerKind] | None = None) -> int:
+    async def start(
+        self, address: str, *, offered_to: Collection[CallerKind] | None = None, shares_port: bool = False
+    ) -> int:
         """Listen on an address, and serve at once; answers the port.
 
         Args:
             address: `host:port`; port 0 picks a free one.
+            shares_port: bind the port with SO_REUSEPORT, beside a socket of the same user that holds it and does not
+                listen.
             offered_to: only methods for these callers are served there; None: all. Public ones always are.
 
         Raises:
@@ -95,7 +99,8 @@ class RpcServer:
             requests=self._requests,
             offered_to=None if offered_to is None else frozenset(offered_to),
         )
-        server = grpc.aio.server(interceptors=[edge], options=list(SERVER_OPTIONS))
+        options = [(name, int(shares_port) if name == REUSE_PORT else value) for name, value in SERVER_OPTIONS]
+        server = grpc.aio.server(interceptors=[edge], options=options)
         server.add_generic_rpc_handlers((_Current(lambda: self._face),))
         try:
             port = (

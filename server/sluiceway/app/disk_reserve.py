@@ -1,0 +1,59 @@
+"""Disk space that is kept for the moment in which there is no other.
+
+etcd and the server cannot even delete without writing. A file holds some space; when the disk is nearly full the file
+is removed, so that they go on while somebody, or retention, makes room; when there is room it is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import structlog
+
+__all__ = ["DiskReserve"]
+
+log = structlog.get_logger(__name__)
+
+_MOST_BYTES = 256 << 20
+# Of a small disk it is a twentieth.
+_SHARE = 20
+
+
+class DiskReserve:
+    """The file that holds the reserve. `look` regularly; nothing here raises for a disk that is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._said = False
+
+    def look(self) -> None:
+        """Give the reserve up when the disk is nearly full, and take it again when there is room; may block."""
+        usage = shutil.disk_usage(self._path.parent)
+        size = min(_MOST_BYTES, usage.total // _SHARE)
+        if self._path.exists():
+            if usage.free < size // 4:
+                self._path.unlink(missing_ok=True)
+                log.error(
+                    "disk_nearly_full",
+                    folder=str(self._path.parent),
+                    free_bytes=usage.free,
+                    advice="the reserve is given up; make room on this disk",
+                )
+        elif usage.free > 3 * size:
+            self._take(size)
+
+    def _take(self, size: int) -> None:
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._path.unlink(missing_ok=True)
+            if not self._said and error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                self._said = True
+                log.warning("no_disk_reserve", path=str(self._path), error=error.strerror)

@@ -1,0 +1,186 @@
+"""What another user of the machine, a task, or a full disk can do to a standalone installation: nothing that stays."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+OTHER_USER = 65533
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installation(tmp_path_factory.mktemp("walls")) as running:
+        yield running
+
+
+def answers(here: Installation) -> bool:
+    """Whether the gateway answers with what the server says."""
+    with contextlib.suppress(httpx.HTTPError), here.http() as client:
+        return client.get("/api/v1/runs").status_code == 200
+    return False
+
+
+def listening_ports(pid: int) -> set[int]:
+    """Find the TCP ports on which a process listens."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
+
+
+def test_etcd_listens_on_no_port(here: Installation) -> None:
+    assert listening_ports(here.state["processes"]["etcd"]) == set()
+    assert listening_ports(here.state["processes"]["server"]) == {int(here.state["grpc"].rpartition(":")[2])}
+
+
+def test_nothing_in_the_data_folder_is_for_others(here: Installation) -> None:
+    repository = here.repositories / "walls"
+    make_repository(repository, {".sluice/config.json": config({"name": "task", "steps": [{"run": "sleep 60"}]})})
+    run_id = here.create(repository)
+    until(lambda: here.tasks(run_id)["task"]["status"] == "TASK_STATUS_RUNNING", "the task runs")
+    assert stat.S_IMODE(here.data.stat().st_mode) == 0o700
+    open_to_others = []
+    for folder, names, files in os.walk(here.data):
+        # A pod's own folders are its uid's, and the folder of all pods is closed to everybody else.
+        if Path(folder).name == "pods":
+            assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
+            names.clear()
+            continue
+        for name in files:
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                    open_to_others.append(path)
+    assert open_to_others == []
+    here.sluice("run", "stop", run_id, check=False)
+
+
+@NEEDS_ROOT
+def test_a_data_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, OTHER_USER, OTHER_USER)
+    command = [*SLUICE, "standalone", "--data-dir", str(data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert str(data) in done.stderr
+    assert list(data.iterdir()) == []
+
+
+BIND = """
+import socket, sys
+for reuse in (0, 1):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+    try:
+        s.bind(("127.0.0.1", int(sys.argv[1])))
+        print("bound")
+    except OSError as error:
+        print("refused")
+"""
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("part", ["gateway", "server"])
+def test_nobody_else_listens_on_the_port_of_a_part_that_died(here: Installation, part: str) -> None:
+    pid = here.state["processes"][part]
+    port = here.state["http" if part == "gateway" else "grpc"].rpartition(":")[2]
+    os.kill(pid, signal.SIGKILL)
+    as_user = ["/usr/bin/setpriv", "--reuid", str(OTHER_USER), "--regid", str(OTHER_USER), "--clear-groups", "--"]
+    done = subprocess.run([*as_user, "/usr/bin/python3", "-c", BIND, port], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["refused", "refused"]
+    until(lambda: here.state["processes"][part] not in {pid, None}, f"the {part} is started again")
+    until(lambda: answers(here), "it serves again")
+
+
+def test_a_connection_waits_while_the_gateway_is_started_again(here: Installation) -> None:
+    pid = here.state["processes"]["gateway"]
+    os.kill(pid, signal.SIGSTOP)  # so that it cannot be the old one that answers
+    os.kill(pid, signal.SIGKILL)
+    answer = httpx.get(f"http://{here.state['http']}/api/v1/version", timeout=60, trust_env=False)
+    assert answer.status_code == 200
+    until(lambda: here.state["processes"]["gateway"] not in {pid, None}, "the gateway is started again")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192m,mode=755", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Fill a disk to its last byte."""
+    with path.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * (1 << 20))
+    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0")
+
+
+def test_an_installation_on_a_full_disk_serves_again_when_there_is_room(small_disk: Path) -> None:
+    with installation(small_disk, "--slots", "1") as here:
+        make_repository(
+            here.repositories / "r", {".sluice/config.json": config({"name": "task", "steps": [{"run": "true"}]})}
+        )
+        assert here.wait_for(here.create(here.repositories / "r"))["result"] == "RUN_RESULT_SUCCESS"
+        fill(small_disk / "filler")
+        # Each part meets the full disk: the run is written, and a part that dies cannot even be logged.
+        here.sluice("run", "create", "--repo", str(here.repositories / "r"), check=False)
+        for part in ("etcd", "server", "gateway"):
+            pid = here.state["processes"][part]
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            fill(small_disk / "filler-2")
+        fill(small_disk / "filler-3")
+        here.sluice("run", "list", check=False)
+        assert here.process.poll() is None
+        for path in small_disk.glob("filler*"):
+            path.unlink()
+
+        def serves() -> bool:
+            assert here.process.poll() is None, "the parent ended"
+            return answers(here)
+
+        until(serves, "it serves again", seconds=120)
+        run_id = here.create(here.repositories / "r")
+        assert here.wait_for(run_id, seconds=120)["result"] == "RUN_RESULT_SUCCESS"
+
+
+def test_the_port_of_another_program_is_refused_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for option, other in (("--http", "--grpc"), ("--grpc", "--http")):
+            command = [*SLUICE, "standalone", "--data-dir", str(tmp_path / "d"), option, address, other, "127.0.0.1:0"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 1
+            assert f"{option} {address} cannot be used" in done.stderr
