@@ -21,6 +21,7 @@ import httpx
 
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
 from sluiceway.runconfig.compile import load_source
+from sluiceway.runconfig.files import MappingFiles
 from sluiceway.runconfig.tasks import tasks_of_run
 from sluiceway.runconfig.when import Context
 from tests.support.installation import SLUICE, config, until
@@ -73,16 +74,11 @@ class Process:
             return -9
 
 
-class _NoFiles:
-    def read(self, path: str) -> bytes | None:
-        return None
-
-
 def definitions(*tasks: Mapping[str, Any], **fields: Any) -> list[Any]:
     """Render tasks as a creation over HTTP carries them."""
     context = Context()
     text = config(*tasks, **fields)
-    loaded = load_source("config.json", text.encode(), _NoFiles(), context)
+    loaded = load_source("config.json", text.encode(), MappingFiles({}), context)
     assert loaded.config is not None, loaded.errors
     return list(tasks_of_run(loaded.config, "run", context).tasks)
 

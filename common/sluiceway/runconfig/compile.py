@@ -7,9 +7,8 @@ again.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -20,7 +19,17 @@ from sluiceway.runconfig.environment import system_variables
 from sluiceway.runconfig.evaluation import Evaluation, EvaluationError
 from sluiceway.runconfig.files import FileRefused, RepositoryFiles
 from sluiceway.runconfig.json_documents import parse_json
-from sluiceway.runconfig.locate import CANDIDATES, Source, Syntax, find_source, is_agola, syntax_of
+from sluiceway.runconfig.locate import (
+    CANDIDATES,
+    Source,
+    Syntax,
+    find_near_misses,
+    find_reason_unread,
+    find_source,
+    find_unread,
+    is_agola,
+    syntax_of,
+)
 from sluiceway.runconfig.messages import describe_fault
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.outline import outline
@@ -29,7 +38,7 @@ from sluiceway.runconfig.rendered_documents import parse_rendered
 from sluiceway.runconfig.when import Context
 from sluiceway.runconfig.yaml_documents import parse_yaml
 
-__all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_async", "load_source"]
+__all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_source"]
 
 # More than anybody reads, and fewer than the errors that a run may be created with.
 MAX_PROBLEMS: Final = 500
@@ -68,20 +77,6 @@ def load(files: RepositoryFiles, context: Context) -> LoadResult:
     return _Loading(files, context).load()
 
 
-async def load_async(files: RepositoryFiles, context: Context) -> LoadResult:
-    """Run `load` in a thread; when the caller is cancelled a running jsonnet process is killed at once.
-
-    Raises:
-        Unavailable: as `load`.
-    """
-    loading = _Loading(files, context)
-    try:
-        return await asyncio.to_thread(loading.load)
-    except asyncio.CancelledError:
-        loading.cancel()
-        raise
-
-
 def load_source(path: str, content: bytes, files: RepositoryFiles, context: Context) -> LoadResult:
     """Load one given text, whatever its folder; `path` tells its syntax, and what its imports are relative to.
 
@@ -92,7 +87,8 @@ def load_source(path: str, content: bytes, files: RepositoryFiles, context: Cont
     if syntax is None:
         message = f"{quoted(path)} is no configuration: its name must end in .jsonnet, .json, .yml or .yaml"
         return LoadResult(None, None, (Problem("", None, None, message),), source_path=path)
-    return _Loading(files, context).load_source(Source(path, syntax, content))
+    loaded = _Loading(files, context).load_source(Source(path, syntax, content))
+    return _with_warnings(loaded, find_reason_unread(files, path))
 
 
 class _Loading:
@@ -100,22 +96,19 @@ class _Loading:
         self._files = files
         self._context = context
         self._evaluation: Evaluation | None = None
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._evaluation is not None:
-            self._evaluation.kill()
 
     def load(self) -> LoadResult:
         try:
             source = find_source(self._files)
+            if source is None:
+                message = f"there is no run configuration; looked for {', '.join(CANDIDATES)}"
+                near = find_near_misses(self._files)
+                return LoadResult(None, None, (Problem("", None, None, "; ".join((message, *near))),))
+            loaded = self.load_source(source)
+            imported = self._evaluation.imported if self._evaluation is not None else ()
+            return _with_warnings(loaded, find_unread(self._files, source.path, imported))
         except FileRefused as error:
             return LoadResult(None, None, (Problem("", None, None, error.message),))
-        if source is None:
-            message = f"there is no run configuration; looked for {', '.join(CANDIDATES)}"
-            return LoadResult(None, None, (Problem("", None, None, message),))
-        return self.load_source(source)
 
     def load_source(self, source: Source) -> LoadResult:
         try:
@@ -134,8 +127,6 @@ class _Loading:
             return parse_json(source.content)
         text = decode_source(source.content)
         evaluation = self._evaluation = Evaluation(source.path, text, self._files, self._context)
-        if self._cancelled:
-            evaluation.kill()
         return parse_rendered(evaluation.run(), text, evaluation.imported)
 
 
@@ -159,6 +150,10 @@ def check_document(document: Document, source_path: str = "") -> LoadResult:
         _cut(problems.warnings),
         source_path,
     )
+
+
+def _with_warnings(loaded: LoadResult, messages: Sequence[str]) -> LoadResult:
+    return replace(loaded, warnings=(*(Problem("", None, None, m) for m in messages), *loaded.warnings))
 
 
 def _cut(problems: Sequence[Problem]) -> tuple[Problem, ...]:

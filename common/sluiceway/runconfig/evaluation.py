@@ -7,7 +7,6 @@ for each import, and this side decides what an import may reach. A bomb ends the
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import posixpath
@@ -25,10 +24,10 @@ from typing import IO, Final
 from sluiceway.foundation.errors import Unavailable
 from sluiceway.runconfig import jsonnet_child
 from sluiceway.runconfig.documents import MAX_SOURCE_BYTES
-from sluiceway.runconfig.files import FileRefused, RepositoryFiles, join_inside
+from sluiceway.runconfig.files import FileReader, FileRefused, join_inside
 from sluiceway.runconfig.when import Context
 
-__all__ = ["Evaluation", "EvaluationError", "evaluate", "evaluate_async"]
+__all__ = ["Evaluation", "EvaluationError", "evaluate"]
 
 WALL_SECONDS: Final = 60
 MAX_IMPORTS: Final = 1_000
@@ -47,21 +46,7 @@ class EvaluationError(ValueError):
         self.column = column
 
 
-async def evaluate_async(path: str, text: str, files: RepositoryFiles, context: Context) -> str:
-    """Run `evaluate` in a thread. When the caller is cancelled the child is killed at once.
-
-    Raises:
-        EvaluationError: as `evaluate`.
-    """
-    evaluation = Evaluation(path, text, files, context)
-    try:
-        return await asyncio.to_thread(evaluation.run)
-    except asyncio.CancelledError:
-        evaluation.kill()
-        raise
-
-
-def evaluate(path: str, text: str, files: RepositoryFiles, context: Context) -> str:
+def evaluate(path: str, text: str, files: FileReader, context: Context) -> str:
     """Run jsonnet and give its output, a JSON text of at most 1 MiB.
 
     A function is called with `ctx`. `path` is where `text` lies in the repository: imports are relative to it. Blocks
@@ -78,7 +63,7 @@ def evaluate(path: str, text: str, files: RepositoryFiles, context: Context) -> 
 class _Imports:
     """Answers the child's imports, and counts them."""
 
-    files: RepositoryFiles
+    files: FileReader
     count: int = 0
     size: int = 0
     texts: dict[str, str] = field(default_factory=dict)
@@ -108,7 +93,7 @@ def _refusal(message: str) -> bytes:
 class Evaluation:
     """One run of the child. `run` once; `kill` from any thread, at any time, as often as one likes."""
 
-    def __init__(self, path: str, text: str, files: RepositoryFiles, context: Context) -> None:
+    def __init__(self, path: str, text: str, files: FileReader, context: Context) -> None:
         self._path = path
         self._text = text
         self._imports = _Imports(files)

@@ -13,15 +13,27 @@ import re
 import stat
 import subprocess
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
 from sluiceway.foundation.errors import InvalidInput, Unavailable
 from sluiceway.runconfig.problems import quoted
 
-__all__ = ["MAX_FILE_BYTES", "FileRefused", "FolderFiles", "GitFiles", "MappingFiles", "RepositoryFiles", "join_inside"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_NAMES",
+    "FileReader",
+    "FileRefused",
+    "FolderFiles",
+    "GitFiles",
+    "MappingFiles",
+    "RepositoryFiles",
+    "join_inside",
+]
 
 MAX_FILE_BYTES: Final = 1 << 20
+MAX_NAMES: Final = 10_000
 _GIT_SECONDS: Final = 30
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
@@ -32,8 +44,8 @@ class FileRefused(InvalidInput):
     reason = "FILE_REFUSED"
 
 
-class RepositoryFiles(Protocol):
-    """Where the text of a configuration comes from."""
+class FileReader(Protocol):
+    """Where the text of a file comes from."""
 
     def read(self, path: str) -> bytes | None:
         """Read a file by its path from the root, with `/` and without `..`; None when there is none.
@@ -42,6 +54,22 @@ class RepositoryFiles(Protocol):
 
         Raises:
             FileRefused: it is there, and may not be read: a link that leaves, a folder, too large.
+            Unavailable: the source is away.
+        """
+        ...
+
+
+class RepositoryFiles(FileReader, Protocol):
+    """Where the texts of a configuration come from, and the names of the files beside it."""
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """List the names in a folder, sorted; empty where there is no such folder. `""` is the root.
+
+        May be repeated. Links are listed and not followed. Names that are not UTF-8 are left out, and so is what is
+        beyond `MAX_NAMES`.
+
+        Raises:
+            FileRefused: the path leads out of the repository.
             Unavailable: the source is away.
         """
         ...
@@ -61,6 +89,15 @@ def join_inside(folder: str, path: str) -> str:
     return joined
 
 
+def _prefix_of(folder: str) -> str:
+    inside = join_inside("", folder) if folder else "."
+    return "" if inside == "." else f"{inside}/"
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _check_size(path: str, size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise FileRefused(f"{quoted(path)} has {size} bytes; at most {MAX_FILE_BYTES} are read")
@@ -73,13 +110,19 @@ class MappingFiles:
         self._files = files
 
     def read(self, path: str) -> bytes | None:
-        """See `RepositoryFiles.read`."""
+        """See `FileReader.read`."""
         content = self._files.get(join_inside("", path))
         if isinstance(content, str):
             content = content.encode()
         if content is not None:
             _check_size(path, len(content))
         return content
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """See `RepositoryFiles.list`."""
+        prefix = _prefix_of(folder)
+        names = {path.removeprefix(prefix).split("/", 1)[0] for path in self._files if path.startswith(prefix)}
+        return tuple(sorted(names - {""}))[:MAX_NAMES]
 
 
 class FolderFiles:
@@ -89,14 +132,8 @@ class FolderFiles:
         self._root = root.resolve()
 
     def read(self, path: str) -> bytes | None:
-        """See `RepositoryFiles.read`."""
-        inside = join_inside("", path)
-        try:
-            target = (self._root / inside).resolve()
-        except (OSError, RuntimeError) as cause:  # RuntimeError: links in a circle
-            raise FileRefused(f"{quoted(path)} cannot be read: {cause}") from cause
-        if not target.is_relative_to(self._root) or ".git" in target.relative_to(self._root).parts:
-            raise FileRefused(f"{quoted(path)} is a link that leaves the repository, or a part of .git")
+        """See `FileReader.read`."""
+        target = self._find(path)
         try:
             # What the path names may have been exchanged since: no link is followed, and no pipe is waited for.
             descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -118,6 +155,27 @@ class FolderFiles:
         _check_size(path, len(content))
         return content
 
+    def list(self, folder: str) -> tuple[str, ...]:
+        """See `RepositoryFiles.list`."""
+        try:
+            with os.scandir(self._find(folder)) as entries:
+                names = [entry.name for entry in islice(entries, MAX_NAMES)]
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as cause:
+            raise FileRefused(f"{quoted(folder)} cannot be read: {cause.strerror}") from cause
+        return tuple(sorted(name for name in names if _is_text(name) and name != ".git"))
+
+    def _find(self, path: str) -> Path:
+        inside = join_inside("", path)
+        try:
+            target = (self._root / inside).resolve()
+        except (OSError, RuntimeError) as cause:  # RuntimeError: links in a circle
+            raise FileRefused(f"{quoted(path)} cannot be read: {cause}") from cause
+        if not target.is_relative_to(self._root) or ".git" in target.relative_to(self._root).parts:
+            raise FileRefused(f"{quoted(path)} is a link that leaves the repository, or a part of .git")
+        return target
+
 
 class GitFiles:
     """The files of one commit of a repository on this machine."""
@@ -134,7 +192,7 @@ class GitFiles:
         self._commit = commit
 
     def read(self, path: str) -> bytes | None:
-        """See `RepositoryFiles.read`. Links inside the commit are followed by git itself."""
+        """See `FileReader.read`. Links inside the commit are followed by git itself."""
         inside = join_inside("", path)
         # With --follow-symlinks git tells apart a blob, a link that leaves the tree, a loop, and what is missing.
         answer = self._git("cat-file", "--batch-check", "--follow-symlinks", text=f"{self._commit}:{inside}\n")
@@ -146,6 +204,14 @@ class GitFiles:
             self._check_commit()
             return None
         raise FileRefused(f"{quoted(path)} is not a plain file, or a link that leaves the repository")
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """See `RepositoryFiles.list`."""
+        prefix = _prefix_of(folder)
+        found = self._git("ls-tree", "-z", "--name-only", self._commit, "--", *([prefix] if prefix else []))
+        paths = found.decode("utf-8", "surrogateescape").split("\0")
+        names = {path.removeprefix(prefix) for path in paths if path.startswith(prefix) and _is_text(path)}
+        return tuple(sorted(names - {""}))[:MAX_NAMES]
 
     def _check_commit(self) -> None:
         # A commit that was not fetched looks like a missing file; it is not the same to a caller.

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sluiceway.foundation.errors import Unavailable
-from sluiceway.runconfig.compile import load, load_async, load_source
-from sluiceway.runconfig.evaluation import Evaluation, EvaluationError, evaluate, evaluate_async
+from sluiceway.runconfig.compile import load, load_source
+from sluiceway.runconfig.evaluation import Evaluation, EvaluationError, evaluate
 from sluiceway.runconfig.files import FolderFiles, MappingFiles
 from sluiceway.runconfig.when import Context
 from tests.support.conditions import eventually
@@ -197,20 +197,19 @@ def test_child_has_no_environment_and_can_open_nothing(monkeypatch: pytest.Monke
     assert limits["Max file size"] == ["0", "0"]
 
 
-async def test_cancelled_caller_leaves_no_child() -> None:
+async def test_killed_evaluation_leaves_no_child() -> None:
     async def has_child() -> bool:
         return bool(_children())
 
     async def has_no_child() -> bool:
         return not _children()
 
-    evaluation = asyncio.create_task(
-        evaluate_async("c.jsonnet", "local f(x) = f(x + 1) tailstrict; f(1)", NOWHERE, BRANCH)
-    )
+    evaluation = Evaluation("c.jsonnet", "local f(x) = f(x + 1) tailstrict; f(1)", NOWHERE, BRANCH)
+    running = asyncio.create_task(asyncio.to_thread(evaluation.run))
     await eventually(has_child)
-    evaluation.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await evaluation
+    evaluation.kill()
+    with pytest.raises(EvaluationError):
+        await running
     await eventually(has_no_child)
 
 
@@ -231,17 +230,21 @@ def _children() -> list[str]:
 async def test_bombs_beside_each_other_harm_nobody() -> None:
     bomb = MappingFiles({PATH: "std.range(1, 1000000000000)"})
     honest = MappingFiles({PATH: "{runs: [{name: 'r', tasks: [{name: 'a', runtime: {containers: [{image: 'i'}]}}]}]}"})
-    results = await asyncio.gather(*[load_async(files, BRANCH) for files in (bomb, honest, bomb, honest)])
+    results = await asyncio.gather(*[asyncio.to_thread(load, files, BRANCH) for files in (bomb, honest, bomb, honest)])
     assert [bool(r.errors) for r in results] == [True, False, True, False]
     assert results[0].errors[0].message == "the evaluation needed more than 512 MiB of memory"
 
 
 def test_source_that_is_away_is_raised_and_is_no_fault_of_the_file() -> None:
-    class Away:
+    class Nothing:
+        def list(self, folder: str) -> tuple[str, ...]:
+            return ()
+
+    class Away(Nothing):
         def read(self, path: str) -> bytes | None:
             raise Unavailable("the git provider is away")
 
-    class AwayForImports:
+    class AwayForImports(Nothing):
         def read(self, path: str) -> bytes | None:
             if path == PATH:
                 return b"import 'x'"
@@ -252,7 +255,7 @@ def test_source_that_is_away_is_raised_and_is_no_fault_of_the_file() -> None:
             load(files, BRANCH)
 
 
-def test_jsonnet_output_has_no_lines() -> None:
+def test_part_of_the_output_that_is_missing_has_no_place() -> None:
     errors = load_source("c.jsonnet", b"{}", NOWHERE, BRANCH).errors
     assert [(e.path, e.line, e.column) for e in errors] == [("runs", None, None)]
 

@@ -92,6 +92,55 @@ def test_link_inside_is_followed_and_a_dangling_one_is_missing(make: Maker) -> N
     assert files.read("dangling") is None
 
 
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        ("", (".a", "b", "e", "z z", "é")),
+        (".", (".a", "b", "e", "z z", "é")),
+        ("b", ("c", "d")),
+        ("b/d", ("x",)),
+        ("b/c", ()),
+        ("e", ()),
+        ("nowhere", ()),
+        ("b/../b/d/.", ("x",)),
+        ("-x", ()),
+        ("*", ()),
+    ],
+)
+def test_names_in_a_folder_are_listed(make: Maker, folder: str, names: tuple[str, ...]) -> None:
+    files = make({".a": b"", "b/c": b"", "b/d/x": b"", "e": b"", "é": b"", "z z/y": b""}, {})
+    assert files.list(folder) == names
+
+
+@pytest.mark.parametrize("folder", ["..", "/etc", "a/../..", "a\0b"])
+def test_no_folder_outside_is_listed(make: Maker, folder: str) -> None:
+    with pytest.raises(FileRefused):
+        make({"a": b""}, {}).list(folder)
+
+
+def test_links_are_listed_and_not_followed_out(make: Maker) -> None:
+    files = make({"a/b": b""}, {"out": "/etc", "dangling": "x"})
+    assert files.list("") == ("a", "dangling", "out")
+    try:
+        assert files.list("out") == ()
+    except FileRefused:
+        assert isinstance(files, FolderFiles)
+
+
+def test_names_that_are_not_text_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "r", {"a": b""}, {})
+    (tmp_path / "r" / "b\udcff").write_bytes(b"")
+    for files in (FolderFiles(tmp_path / "r"), GitFiles(tmp_path / "r", commit(tmp_path / "r"))):
+        assert files.list("") == ("a",)
+
+
+def test_listing_of_a_commit_that_is_not_there_is_away(tmp_path: Path) -> None:
+    write(tmp_path / "r", {"a": b""}, {})
+    commit(tmp_path / "r")
+    with pytest.raises(Unavailable):
+        GitFiles(tmp_path / "r", "0" * 40).list("")
+
+
 def test_commit_is_read_not_the_working_tree(tmp_path: Path) -> None:
     write(tmp_path / "r", {"a": b"old"}, {})
     files = GitFiles(tmp_path / "r", commit(tmp_path / "r"))
