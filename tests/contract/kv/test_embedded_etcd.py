@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from sluiceway.kv.embedded import (
     wait_until_healthy,
 )
 from sluiceway.kv.etcd import EtcdStore
+from tests.support.etcd import wheel_etcd
 
 T = timedelta(seconds=10)
 
@@ -73,6 +76,28 @@ async def test_the_wheel_is_the_fallback_and_says_what_it_is_good_for(tmp_path):
         store = EtcdStore([endpoint])
         assert (await store.status(timeout=T)).version == "3.5.1"
         await store.close()
+
+
+def test_the_script_of_the_wheel_is_not_the_etcd_of_the_system(tmp_path):
+    (system := tmp_path / "system").mkdir()
+    (system / "etcd").symlink_to(wheel_etcd().path)
+    environment = sysconfig.get_path("scripts")
+
+    activated = find_etcd(os.pathsep.join((environment, str(system))))
+    alone = find_etcd(environment)
+
+    assert (Path(environment) / "etcd").exists()
+    assert activated.path == system / "etcd"
+    assert alone.path == wheel_etcd().path
+
+
+def test_the_chosen_etcd_is_what_all_tests_use():
+    wanted = os.environ.get("SLUICE_TEST_ETCD") or "system"
+
+    if wanted == "wheel":
+        assert find_etcd().version == "3.5.1"
+    elif shutil.which("etcd", path=os.defpath):
+        assert find_etcd().path.parent not in (wheel_etcd().path.parent, Path(sysconfig.get_path("scripts")))
 
 
 def test_a_machine_without_any_etcd_is_told_what_to_install(tmp_path):

@@ -150,6 +150,38 @@ async def test_a_read_sees_the_writes_before_it_in_its_transaction(kv):
     assert [[item.value for item in read] for read in result.reads] == [[], [b"new"], []]
 
 
+async def test_reads_of_one_transaction_are_of_one_state(kv):
+    a, z = kv.key("a"), kv.key("z")
+    await kv.store.txn(then=[PutKey(a, b"0"), PutKey(z, b"0")], timeout=T)
+
+    async def write() -> None:
+        for number in range(1, 200):
+            value = str(number).encode()
+            await kv.store.txn(then=[PutKey(a, value), PutKey(z, value)], timeout=T)
+
+    writing = asyncio.create_task(write())
+    seen = set()
+    while not writing.done():
+        result = await kv.store.txn(then=[Get(a), Get(z)], otherwise=[Get(a)], timeout=T)
+        (first,), (second,) = result.reads
+        assert first.value == second.value
+        assert first.mod_revision <= result.revision
+        seen.add(first.value)
+    await writing
+
+    assert len(seen) > 10
+
+
+async def test_a_transaction_without_operations_tells_the_revision(kv):
+    written = await kv.store.put(kv.key("a"), b"1", timeout=T)
+
+    result = await kv.store.txn(compare=[Compare(kv.key("a"), b"1")], timeout=T)
+    nothing = await kv.store.txn(timeout=T)
+
+    assert (result.succeeded, result.reads, nothing.succeeded, nothing.reads) == (True, (), True, ())
+    assert min(result.revision, nothing.revision) >= written
+
+
 async def test_ranges_are_half_open_in_byte_order_and_limited(kv):
     names = ["a", "a/", "a/b", "ä", "b", "z", "\N{PILE OF POO}"]
     for name in reversed(names):

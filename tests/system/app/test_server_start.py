@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.etcd import etcd_process, wheel_etcd
 from tests.support.installation import SLUICE, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -116,3 +117,29 @@ def test_a_server_refuses_a_data_folder_that_others_may_write_before_it_asks_any
     assert (server.returncode, list(data.iterdir()), (tmp_path / "objects").exists()) == (1, [], False)
     assert f"the data folder {data} is not safe" in server.stderr
     assert f"chmod 700 {data}" in server.stderr
+
+
+def test_a_server_warns_of_an_etcd_whose_release_has_faults(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with etcd_process(tmp_path / "etcd", binary=wheel_etcd()) as etcd, log.open("wb") as output:
+        where = ["--etcd", etcd.endpoint, "--object-storage", f"posix:{tmp_path / 'objects'}"]
+        server = subprocess.Popen(
+            [*SLUICE, "server", "--data-dir", str(tmp_path / "data"), *where, "--grpc", "127.0.0.1:0"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            said = until(lambda: _lines(log, "etcd_version_unsafe"), "it warns", seconds=60)
+        finally:
+            server.kill()
+            server.wait(30)
+
+    assert len(said) == 1
+    assert (said[0]["level"], said[0]["version"]) == ("warning", "3.5.1")
+    assert "install etcd 3.5.5 or later" in said[0]["advice"]
+
+
+def _lines(log: Path, event: str) -> list[dict[str, str]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]

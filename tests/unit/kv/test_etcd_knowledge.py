@@ -17,11 +17,13 @@ from sluiceway.foundation.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sluiceway.kv._etcd_api import api
 from sluiceway.kv._etcd_endpoint import Endpoint, parse_endpoint, unix_endpoint
 from sluiceway.kv._etcd_errors import translate
 from sluiceway.kv._etcd_member import EtcdTls
 from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import Compacted, OutcomeUnknown
+from sluiceway.kv.port import Compacted, Get, OutcomeUnknown
+from sluiceway.kv.versions import fault_of_version
 
 C = grpc.StatusCode
 
@@ -142,3 +144,70 @@ async def test_who_cannot_be_reached_by_tls_may_have_an_unknown_certificate():
             await store.get("a", timeout=timedelta(seconds=2))
         assert ("certificate" in str(caught.value)) is said
         await store.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("3.5.0", "lose consistency"),
+        ("3.5.2", "lose consistency"),
+        ("3.5.1", "panic"),
+        ("3.5.4", "panic"),
+        ("3.5.4-rc.0", "panic"),
+        ("3.5.5", None),
+        ("3.5.21", None),
+        ("3.4.23", None),
+        ("3.6.0", None),
+        ("4.0.0", None),
+        ("unknown", None),
+        ("", None),
+    ],
+)
+def test_releases_with_faults_are_known(version, words):
+    fault = fault_of_version(version)
+
+    assert fault is None if words is None else fault is not None and words in fault
+
+
+class Scripted(EtcdStore):
+    """A store whose ranges are answered by a script: a revision, or what is raised."""
+
+    def __init__(self, *script: int | Exception) -> None:
+        super().__init__(["h:1"])
+        self.script = list(script)
+        self.asked: list[int] = []
+
+    async def _call(self, what, rpc, request, timeout, *, may_write):
+        assert (rpc, may_write) == ("range", False)
+        self.asked.append(request.revision)
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        header = {"revision": answer, "cluster_id": 7}
+        return api.RangeResponse(header=header, kvs=[{"key": request.key, "value": b"%d" % answer}])
+
+
+@pytest.mark.parametrize(
+    ("script", "asked", "revision"),
+    [
+        pytest.param([5, 5], [0, 0], 5, id="nobody wrote meanwhile"),
+        pytest.param([5, 6, 8, 8], [0, 0, 6, 6], 6, id="somebody wrote: both at the newer revision"),
+        pytest.param([5, 6, 8, Compacted(7), 9, 9], [0, 0, 6, 6, 0, 0], 9, id="that revision is compacted by then"),
+        pytest.param([5, 6, InvalidInput("a future one"), 3, 3, 3], [0, 0, 6, 6, 0, 0], 3, id="etcd was restored"),
+    ],
+)
+async def test_reads_of_a_transaction_are_of_one_revision(script, asked, revision):
+    store = Scripted(*script)
+
+    result = await store.txn(then=[Get("a"), Get("b")], timeout=timedelta(seconds=5))
+
+    assert store.asked == asked
+    assert (result.succeeded, result.revision, result.cluster_id) == (True, revision, 7)
+    assert [[item.key for item in read] for read in result.reads] == [["a"], ["b"]]
+
+
+async def test_a_transaction_of_one_read_is_one_range():
+    store = Scripted(5)
+
+    assert (await store.txn(then=[Get("a")], timeout=timedelta(seconds=5))).revision == 5
+    assert store.asked == [0]

@@ -167,7 +167,7 @@ class Log:
 
     async def identify(self) -> tuple[LogLook, int]:
         """Look for the first time; answers the cluster id too. One of the two keys may be missing."""
-        result = await self._txn(then=(Get(self.head_key), Get(self.flushed_key)))
+        result = await self._txn(then=(self._marks(),))
         return await self._look(result), result.cluster_id
 
     async def entry(self, sequence: LogSequence) -> LogEntry | None:
@@ -238,7 +238,7 @@ class Log:
 
     async def look(self, first: LogSequence | None = None) -> LogLook:
         """Read head, flushed and (with `first`) some entries from one on, of its epoch. Linearizable."""
-        reads: list[Read] = [Get(self.head_key), Get(self.flushed_key)]
+        reads: list[Read] = [self._marks()]
         if first is not None:
             reads.append(self._entries(first))
         result = await self._txn(then=reads)
@@ -249,7 +249,7 @@ class Log:
         result = await self._txn(
             compare=(Compare(self.head_key, known.raw),),
             then=(PutKey(f"{self._folder}{entry.sequence}", entry.raw), PutKey(self.head_key, head.raw)),
-            otherwise=(Get(self.head_key), Get(self.flushed_key), self._entries(known.sequence.next())),
+            otherwise=(self._marks(), self._entries(known.sequence.next())),
         )
         if result.succeeded:
             return LogLook(succeeded=True, revision=result.revision)
@@ -358,15 +358,21 @@ class Log:
         return found[0].value if found else None
 
     async def _look(self, result: TxnResult) -> LogLook:
-        head, flushed, *more = result.reads
+        marks, *more = result.reads
+        values = {item.key: item.value for item in marks}
+        head, flushed = values.get(self.head_key), values.get(self.flushed_key)
         found = await _decoded(more[0]) if more else []
         return LogLook(
             succeeded=False,
             revision=result.revision,
-            head=self.read_head(head[0].value) if head else None,
-            flushed=self.read_flushed(flushed[0].value) if flushed else None,
+            head=None if head is None else self.read_head(head),
+            flushed=None if flushed is None else self.read_flushed(flushed),
             entries=tuple(found),
         )
+
+    def _marks(self) -> Range:
+        # Next to each other, so that one range reads both.
+        return Range(self.flushed_key, f"{self.head_key}\0")
 
     def _entries(self, first: LogSequence) -> Range:
         return Range(f"{self._folder}{first}", f"{self._folder}{LogSequence(first.epoch + 1, 0)}", _ENTRIES_AT_ONCE)
