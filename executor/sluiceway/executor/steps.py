@@ -21,11 +21,20 @@ _HEX = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh)://[^\s/?#-][^\s]*\Z")
 _SCP = re.compile(r"(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s-][^\s]*\Z")
 _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\.\Z|/\Z")
+_OF_CONNECTIONS = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"})
+_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a run came from, as far as a clone must know; empty where it does not apply."""
+    """What a run is of, as far as a clone has to know.
+
+    Attributes:
+        repository: a URL, or a path of the executor's machine.
+        ref: the full ref; the id of the commit, or empty, for a commit that was chosen without one.
+        commit_sha: the commit.
+        branch: of the ref, if it is one.
+    """
 
     repository: str
     ref: str
@@ -110,6 +119,9 @@ def clone_command(
 ) -> Command:
     """Make the command of a `clone` step: the folder `cwd` ends at the source's commit.
 
+    Its environment is its own, so that no variable of the task leads git, the shell or the loader astray. Of
+    `environment`, the task's, it takes what leads to servers: proxies and certificates.
+
     Raises:
         FailedPrecondition: the source names something that we do not clone (`CLONE_REFUSED`).
     """
@@ -118,22 +130,25 @@ def clone_command(
         _check_url(source.repository)
     if not _HEX.match(source.commit_sha):
         raise FailedPrecondition(f"{source.commit_sha[:80]!r} is no commit", reason="CLONE_REFUSED")
-    if source.ref:
-        _check_ref(source.ref)
+    ref = "" if source.ref == source.commit_sha else source.ref
+    if ref:
+        _check_ref(ref)
     if source.branch:
         _check_ref(f"refs/heads/{source.branch}")
-    _check_environment(environment or {})
-    variables = {
-        **(environment or {}),
+    variables = {name: value for name, value in (environment or {}).items() if name.lower() in _OF_CONNECTIONS}
+    _check_environment(variables)
+    variables |= {
+        "SLUICE_CLONE_NAME": source.repository,
         "SLUICE_CLONE_URL": clone.mounted or source.repository,
-        "SLUICE_CLONE_REF": source.ref,
+        "SLUICE_CLONE_REF": ref,
         "SLUICE_CLONE_SHA": source.commit_sha,
+        "SLUICE_CLONE_FORMAT": "sha256" if len(source.commit_sha) == _SHA256_DIGITS else "",
         "SLUICE_CLONE_BRANCH": source.branch,
         "SLUICE_CLONE_DEPTH": str(max(0, clone.depth)),
         "SLUICE_CLONE_SUBMODULES": "1" if clone.submodules else "",
         "SLUICE_CLONE_PROTOCOLS": "file" if clone.mounted else "https:http:ssh",
     }
-    return Command(argv=("/bin/sh", "-e"), script=_CLONE, environment=variables, cwd=cwd, user=user)
+    return Command(argv=("/bin/sh", "-e"), script=_CLONE, environment=variables, inherit=False, cwd=cwd, user=user)
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
@@ -151,9 +166,9 @@ def _check_url(url: str) -> None:
 
 
 def _check_ref(ref: str) -> None:
-    # git-check-ref-format(1), and nothing that could be an option.
-    if not ref.startswith("refs/") or _BAD_REF.search(ref) or any(part.startswith("-") for part in ref.split("/")):
-        raise FailedPrecondition(f"{ref[:200]!r} is no ref", reason="CLONE_REFUSED")
+    # git-check-ref-format(1). It begins with `refs/`, so it is never taken for an option.
+    if not ref.startswith("refs/") or _BAD_REF.search(ref):
+        raise FailedPrecondition(f"{ref[:200]!r} is not a full ref", reason="CLONE_REFUSED")
 
 
 _CLONE = r"""
@@ -166,8 +181,8 @@ export GIT_CONFIG_GLOBAL="$config" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 G
 export GIT_ALLOW_PROTOCOL="$SLUICE_CLONE_PROTOCOLS"
 export GIT_SSH_COMMAND='ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new'
 have() { git cat-file -e "$SLUICE_CLONE_SHA^{commit}" 2>/dev/null; }
-echo "cloning $SLUICE_CLONE_URL at $SLUICE_CLONE_SHA"
-git init -q
+echo "cloning $SLUICE_CLONE_NAME at $SLUICE_CLONE_SHA"
+git init -q ${SLUICE_CLONE_FORMAT:+--object-format="$SLUICE_CLONE_FORMAT"}
 git remote remove origin 2>/dev/null || true
 git remote add -- origin "$SLUICE_CLONE_URL"
 if [ "$SLUICE_CLONE_DEPTH" -gt 0 ]; then
@@ -180,10 +195,11 @@ if [ "$SLUICE_CLONE_DEPTH" -eq 0 ] || ! have; then
   have || [ -z "$SLUICE_CLONE_REF" ] || git fetch -q -- origin "$SLUICE_CLONE_REF" || true
   have || git fetch -q -- origin "$SLUICE_CLONE_SHA"
 fi
+git checkout -q -f --detach "$SLUICE_CLONE_SHA" --
 if [ -n "$SLUICE_CLONE_BRANCH" ]; then
-  git checkout -q -f -B "$SLUICE_CLONE_BRANCH" "$SLUICE_CLONE_SHA" --
-else
-  git checkout -q -f --detach "$SLUICE_CLONE_SHA" --
+  # Not by `checkout -B`, which refuses names that begin with a dash.
+  git update-ref "refs/heads/$SLUICE_CLONE_BRANCH" "$SLUICE_CLONE_SHA"
+  git symbolic-ref HEAD "refs/heads/$SLUICE_CLONE_BRANCH"
 fi
 if [ -n "$SLUICE_CLONE_SUBMODULES" ]; then
   # A submodule never comes from the disk, whatever .gitmodules says.

@@ -287,7 +287,10 @@ class Worker:
             )
             return clone_command(
                 clone,
-                environment=specification.environment,
+                environment={
+                    **_values(specification.runtime.containers[0].environment),
+                    **specification.environment,
+                },
                 cwd=specification.working_dir,
                 user=specification.user,
             )

@@ -30,13 +30,13 @@ def commit(folder: Path, text: str, message: str) -> str:
     return git(folder, "rev-parse", "HEAD")
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+@pytest.fixture(scope="module", params=["sha1", "sha256"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A repository with a branch, a plain and an annotated tag, in a folder and by URL."""
     root = tmp_path_factory.mktemp("served")
     folder = root / "app"
     folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
+    git(folder, "init", "-q", "-b", "main", f"--object-format={request.param}")
     commit(folder, "one", "first\n\nwith a body")
     git(folder, "tag", "plain")
     git(folder, "tag", "-a", "annotated", "-m", "of the first")

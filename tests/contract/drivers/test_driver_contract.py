@@ -68,6 +68,16 @@ async def test_environment_is_what_was_given_and_nothing_of_the_executor_s(
     assert b"very-secret" not in output
 
 
+async def test_a_command_may_have_an_environment_without_the_pod_s(new_pod: NewPod) -> None:
+    pod = await new_pod(environment={"OF_POD": "p", "PATH": "/nowhere", "HOME": "/elsewhere"})
+    process = await pod.exec(Command(argv=("env", "-0"), environment={"OWN": "o"}, inherit=False))
+    output = b"".join([data async for data in chunks_of(process)])
+    environment = dict(line.split(b"=", 1) for line in output.split(b"\0") if b"=" in line)
+    assert b"OF_POD" not in environment
+    assert environment[b"OWN"] == b"o"
+    assert environment[b"HOME"] == pod.home.encode()
+
+
 async def test_a_large_environment_and_script_arrive(new_pod: NewPod) -> None:
     value = "x" * 100_000
     status, output = await run(await new_pod(), "#" * 300_000 + "\necho ${#BIG}", environment={"BIG": value})

@@ -243,6 +243,30 @@ async def test_a_clone_in_a_sandbox_comes_from_this_machine(
     assert b"/etc is no folder below" in server.log_of("a2", -1)
 
 
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+async def test_variables_of_a_task_do_not_reach_its_clone(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repositories" / "r"
+    repository.mkdir(parents=True)
+    sha = _commit(repository)
+    await start(drivers=("sandbox",), local_repositories=repository.parent, network=Network.NONE)
+    specification = script("", "cat file")
+    specification.source.repository = str(repository)
+    specification.source.ref = specification.source.commit_sha = sha
+    specification.steps[0].definition.clone.depth = 0
+    for name in ("TMPDIR", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "HOME", "ENV", "LD_LIBRARY_PATH"):
+        specification.environment[name] = "/home/sluice/nowhere"
+        specification.runtime.containers[0].environment[name].value = "/home/sluice/nowhere"
+    specification.runtime.containers[0].environment["PATH"].value = "/nowhere"
+    server.assign("a1", specification)
+    await server.until(lambda: server.final_of("a1"))
+    log = server.log_of("a1", 0).decode()
+    assert log.startswith(f"cloning {repository} at {sha}\n"), log
+    steps = {step.step: step.phase for step in server.updates_of("a1")[-1].steps}
+    assert steps[0] == run_pb2.STEP_PHASE_SUCCESS, log
+
+
 def _commit(repository: Path) -> str:
     identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
     (repository / "file").write_text("content\n")

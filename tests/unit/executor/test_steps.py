@@ -32,13 +32,13 @@ GOOD = Source("https://example.com/o/r.git", "refs/heads/main", SHA, "main")
         replace(GOOD, repository="../relative"),
         replace(GOOD, repository=""),
         replace(GOOD, ref="--upload-pack=x"),
-        replace(GOOD, ref="refs/heads/-x"),
         replace(GOOD, ref="refs/heads/a..b"),
         replace(GOOD, ref="refs/heads/a b"),
         replace(GOOD, ref="refs/heads/a:refs/heads/b"),
         replace(GOOD, ref="refs/heads/*"),
         replace(GOOD, ref="main"),
-        replace(GOOD, branch="-x"),
+        replace(GOOD, ref=SHA[:12]),
+        replace(GOOD, ref="b" * 40),
         replace(GOOD, branch="a\nb"),
         replace(GOOD, commit_sha="HEAD"),
         replace(GOOD, commit_sha="a" * 39),
@@ -61,6 +61,37 @@ def test_sources_that_are(url: str) -> None:
     assert command.environment["SLUICE_CLONE_URL"] == url
     assert command.environment["SLUICE_CLONE_PROTOCOLS"] == "https:http:ssh"
     assert url not in (command.script or "")
+
+
+@pytest.mark.parametrize("sha", [SHA, "a" * 64])
+@pytest.mark.parametrize(
+    "ref", ["", None, "refs/heads/123/-testing2", "refs/heads/-x", "refs/tags/-v1", "refs/pull/1/head"]
+)
+def test_refs_that_are_cloned(ref: str | None, sha: str) -> None:
+    command = clone_command(CloneOf(replace(GOOD, commit_sha=sha, ref=sha if ref is None else ref, branch="")))
+    assert command.environment["SLUICE_CLONE_REF"] == (ref or "")
+    assert command.environment["SLUICE_CLONE_FORMAT"] == ("sha256" if len(sha) == 64 else "")
+
+
+def test_a_clone_takes_nothing_of_the_task_but_the_way_to_servers() -> None:
+    of_task = {
+        "TMPDIR": "/nowhere",
+        "GIT_DIR": "/elsewhere",
+        "GIT_CONFIG_COUNT": "1",
+        "HOME": "/root",
+        "PATH": "/evil",
+        "LD_PRELOAD": "/evil.so",
+        "BASH_ENV": "/evil.sh",
+        "SLUICE_CLONE_SHA": "b" * 40,
+        "https_proxy": "http://proxy:3128",
+        "NO_PROXY": "localhost",
+        "SSL_CERT_FILE": "/etc/ssl/own.pem",
+    }
+    command = clone_command(CloneOf(GOOD), environment=of_task)
+    assert not command.inherit
+    own = {name: value for name, value in command.environment.items() if not name.startswith("SLUICE_CLONE_")}
+    assert own == {name: of_task[name] for name in ("https_proxy", "NO_PROXY", "SSL_CERT_FILE")}
+    assert command.environment["SLUICE_CLONE_SHA"] == SHA
 
 
 def test_a_run_step_is_its_text_in_a_file() -> None:
@@ -102,16 +133,39 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repository"
+@pytest.fixture(params=["sha1", "sha256"])
+def repository(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A repository with three commits on `main`, in a folder whose name has to be quoted."""
+    path = tmp_path / "répo sitory'"
     path.mkdir()
-    git(path, "init", "-q", "-b", "main")
+    git(path, "init", "-q", "-b", "main", f"--object-format={request.param}")
     for number in range(3):
-        (path / "file").write_text(str(number))
-        git(path, "add", "file")
-        git(path, "commit", "-q", "-m", f"commit {number}")
+        commit(path, str(number))
     return path
+
+
+def commit(path: Path, content: str) -> str:
+    (path / "file").write_text(content)
+    git(path, "add", "file")
+    git(path, "commit", "-q", "-m", f"commit {content}")
+    return git(path, "rev-parse", "HEAD")
+
+
+def clone(source: Source, target: Path, *, depth: int = 0) -> str:
+    """Clone a folder as a step does; answers the log."""
+    command = clone_command(CloneOf(source, mounted=source.repository, depth=depth))
+    target.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [*command.argv, "-c", command.script or ""],
+        cwd=target,
+        env={"PATH": os.environ["PATH"], "HOME": str(target.parent), **command.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 @pytest.mark.system
@@ -120,20 +174,52 @@ def repository(tmp_path: Path) -> Path:
 def test_a_clone_ends_at_the_commit(repository: Path, tmp_path: Path, depth: int, back: int) -> None:
     sha = git(repository, "rev-parse", f"HEAD~{back}")
     source = Source(str(repository), "refs/heads/main", sha, "main")
-    command = clone_command(CloneOf(source, mounted=str(repository), depth=depth))
     target = tmp_path / "target"
-    target.mkdir()
     for _ in range(2):  # a second time changes nothing
-        done = subprocess.run(
-            [*command.argv, "-c", command.script or ""],
-            cwd=target,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **command.environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        said = clone(source, target, depth=depth)
+        assert said == f"cloning {repository} at {sha}\n{git(repository, 'log', '-1', '--format=%h %s', sha)}\n"
         assert git(target, "rev-parse", "HEAD") == sha
         assert (target / "file").read_text() == str(2 - back)
         assert git(target, "branch", "--show-current") == "main"
+        assert git(target, "status", "--porcelain") == ""
     assert list(tmp_path.glob(".gitconfig")) == []
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("branch", ["123/-testing2", "-x", "-", "größe/ß", "a'b\"c$d`e"])
+def test_a_branch_of_any_name_is_cloned(repository: Path, tmp_path: Path, branch: str) -> None:
+    sha = git(repository, "rev-parse", "HEAD~1")
+    git(repository, "update-ref", f"refs/heads/{branch}", sha)
+    clone(Source(str(repository), f"refs/heads/{branch}", sha, branch), tmp_path / "target")
+    assert git(tmp_path / "target", "symbolic-ref", "HEAD") == f"refs/heads/{branch}"
+    assert git(tmp_path / "target", "rev-parse", "HEAD") == sha
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("ref", ["the commit", ""])
+def test_a_commit_of_no_branch_is_cloned(repository: Path, tmp_path: Path, ref: str, depth: int) -> None:
+    git(repository, "checkout", "-q", "--detach")
+    sha = commit(repository, "detached")
+    git(repository, "checkout", "-q", "main")
+    clone(Source(str(repository), sha if ref else "", sha), tmp_path / "target", depth=depth)
+    assert git(tmp_path / "target", "rev-parse", "HEAD") == sha
+    assert git(tmp_path / "target", "branch", "--show-current") == ""
+
+
+@pytest.mark.system
+def test_a_tag_is_cloned(repository: Path, tmp_path: Path) -> None:
+    git(repository, "tag", "-a", "v1", "-m", "one", "HEAD~1")
+    sha = git(repository, "rev-parse", "HEAD~1")
+    clone(Source(str(repository), "refs/tags/v1", sha), tmp_path / "target")
+    assert git(tmp_path / "target", "describe", "--exact-match") == "v1"
+
+
+@pytest.mark.system
+def test_a_bare_repository_and_one_without_branches_are_cloned(repository: Path, tmp_path: Path) -> None:
+    sha = git(repository, "rev-parse", "HEAD")
+    git(tmp_path, "clone", "-q", "--bare", str(repository), "bare.git")
+    clone(Source(str(tmp_path / "bare.git"), "refs/heads/main", sha, "main"), tmp_path / "one")
+    git(tmp_path / "bare.git", "update-ref", "-d", "refs/heads/main")
+    clone(Source(str(tmp_path / "bare.git"), "", sha), tmp_path / "two")
+    assert git(tmp_path / "two", "rev-parse", "HEAD") == sha

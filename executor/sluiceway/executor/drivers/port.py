@@ -97,7 +97,9 @@ class Command:
         argv: the program and its arguments.
         script: a text that is put into a file of the pod whose path is added to `argv`; no limit of the system's on
             the length of arguments applies to it.
-        environment: on top of the pod's.
+        environment: of its process.
+        inherit: the pod's environment counts below `environment`; without it neither the request's variables nor the
+            image's reach the process.
         cwd: made when it is missing; a leading `~` is the pod's home. Empty is the home.
         user: empty is the pod's.
         tty: with a terminal as its input and output.
@@ -106,6 +108,7 @@ class Command:
     argv: Sequence[str]
     script: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool = True
     cwd: str = ""
     user: str = ""
     tty: bool = False

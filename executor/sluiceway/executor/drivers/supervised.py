@@ -192,7 +192,7 @@ class SupervisedPod:
                 "PATH": _BASE_PATH,
                 "HOME": self.home,
                 **self._plan.environment,
-                **self._request.environment,
+                **(self._request.environment if command.inherit else {}),
                 **command.environment,
                 MARKER: self._mark,
             }
@@ -224,7 +224,7 @@ class SupervisedPod:
         source, sink = os.pipe()
         output, remote = os.pipe()
         os.set_blocking(sink, False)
-        command = Command(argv=("tar", "-x", "-f", "-", "--no-same-owner"), cwd=path)
+        command = Command(argv=("tar", "-x", "-f", "-", "--no-same-owner"), inherit=False, cwd=path)
         process = await self._exec(command, (source, remote, remote), output, tty=False)
         said = asyncio.create_task(_read_all(process))
         try:
@@ -245,7 +245,7 @@ class SupervisedPod:
         """See `port.Pod.copy_out`."""
         output, remote = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
-        command = Command(argv=("tar", "-c", "-f", "-", "."), cwd=path)
+        command = Command(argv=("tar", "-c", "-f", "-", "."), inherit=False, cwd=path)
         process = await self._exec(command, (null, remote, null), output, tty=False)
         while data := await process.read():
             yield data
