@@ -243,6 +243,12 @@ class ReasonCode(StrEnum):
     WAITS_FOR_PLACEMENT = "waits_for_placement"
     WAITS_FOR_RECOVERY = "waits_for_recovery"
     EXECUTOR_OFFLINE = "executor_offline"
+    # how a task or a run stands, where nothing is waited for
+    RUNS_ON_EXECUTOR = "runs_on_executor"
+    RAN_ON_EXECUTOR = "ran_on_executor"
+    TOLD_TO_STOP = "told_to_stop"
+    RUN_PROGRESS = "run_progress"
+    SETUP_ERROR = "setup_error"
     # why a run waits
     QUEUE_GROUP_HELD = "queue_group_held"
     QUEUE_HOLDER_WAITS_FOR_APPROVAL = "queue_holder_waits_for_approval"

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sluiceway.runmodel.model import ExecutorId, ExecutorView, Needs, Reason, ReasonCode, Run, RunId, Task, TaskId
-from sluiceway.runmodel.wording import quoted
+from sluiceway.runmodel.wording import listing, quoted
 
 __all__ = [
     "AGING",
@@ -59,7 +59,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Why an executor does not fit; `line` is what follows the number of executors: "draining" in "1 draining"."""
+    """Why an executor does not fit: "draining", or "arch arm64 wanted, have amd64"."""
 
     code: str
     line: str
@@ -184,16 +184,16 @@ def missing(run: Run, needs: Needs, executor: ExecutorView) -> Missing | None:
 def lines_for(run: Run, needs: Needs, executors: Iterable[ExecutorView]) -> tuple[str, ...]:
     """Say what is missing, one line for each kind of executors; empty when one has a free slot and fits.
 
-    For example: "2 executors: arch arm64 wanted, have amd64", "1 draining", "3 full: 4 of 4".
+    For example: "2 executors (e1 and e2): arch arm64 wanted, have amd64", "1 draining: e3", "1 full, 4 of 4: e4".
     """
-    found: list[Missing] = []
+    found: list[_Lack] = []
     for executor in executors:
         lack = missing(run, needs, executor)
         if lack is None:
             if executor.used < executor.slots:
                 return ()
             lack = _full(executor.used, executor.slots)
-        found.append(lack)
+        found.append((lack, executor.id))
     return _lines(found)
 
 
@@ -296,8 +296,8 @@ class _Fleet:
 
     def lines(self, candidate: Candidate) -> tuple[str, ...]:
         key = self._match(candidate)
-        found = [lack for _, lack in self._lacking[key]]
-        found += [_full(self._used[e.id], e.slots) for e in self._fitting[key]]
+        found = [(lack, e.id) for e, lack in self._lacking[key]]
+        found += [(_full(self._used[e.id], e.slots), e.id) for e in self._fitting[key]]
         return _lines(found)
 
     def _match(self, candidate: Candidate) -> _NeedsKey:
@@ -326,6 +326,10 @@ def _waiting(fleet: _Fleet, candidate: Candidate, lock_holder: str) -> Waiting:
 
 # --- words --------------------------------------------------------------------------------------------------------
 
+_Lack = tuple[Missing, ExecutorId]
+
+_MOST_NAMED: Final = 4
+
 # Of these the line itself says what the executors are: "1 draining", not "1 executor: draining".
 _STATES: Final = frozenset({"offline", "draining", "full"})
 _LINE_ORDER: Final = (
@@ -334,19 +338,22 @@ _LINE_ORDER: Final = (
 
 
 def _full(used: int, slots: int) -> Missing:
-    return Missing("full", f"full: {used} of {slots}")
+    return Missing("full", f"full, {used} of {slots}")
 
 
-def _lines(found: Sequence[Missing]) -> tuple[str, ...]:
-    counted = Counter(found)
-    ordered = sorted(counted, key=lambda lack: (_LINE_ORDER.index(lack.code), lack.line))
-    return tuple(_line(lack, counted[lack]) for lack in ordered)
+def _lines(found: Sequence[_Lack]) -> tuple[str, ...]:
+    kinds: dict[Missing, list[ExecutorId]] = defaultdict(list)
+    for lack, executor_id in found:
+        kinds[lack].append(executor_id)
+    ordered = sorted(kinds, key=lambda lack: (_LINE_ORDER.index(lack.code), lack.line))
+    return tuple(_line(lack, sorted(kinds[lack])) for lack in ordered)
 
 
-def _line(lack: Missing, number: int) -> str:
+def _line(lack: Missing, executors: Sequence[ExecutorId]) -> str:
+    number, names = len(executors), listing(executors, limit=_MOST_NAMED)
     if lack.code in _STATES:
-        return f"{number} {lack.line}"
-    return f"{number} {'executor' if number == 1 else 'executors'}: {lack.line}"
+        return f"{number} {lack.line}: {names}"
+    return f"{number} {'executor' if number == 1 else 'executors'} ({names}): {lack.line}"
 
 
 def _have(items: Iterable[str]) -> str:

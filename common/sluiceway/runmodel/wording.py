@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sluiceway.runmodel.model import Condition, Reason, ReasonCode, Run, TaskStatus
 
@@ -11,6 +11,7 @@ __all__ = [
     "CONDITION_ORDER",
     "duration",
     "listing",
+    "moment",
     "quoted",
     "run_timed_out",
     "status_words",
@@ -57,6 +58,11 @@ def listing(items: Sequence[str], *, limit: int = 5) -> str:
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def moment(time: datetime) -> str:
+    """Write a time as "2026-01-31 12:00:00Z"."""
+    return f"{time:%Y-%m-%d %H:%M:%SZ}"
 
 
 def duration(value: timedelta) -> str:

@@ -121,7 +121,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             reader = LogReader(store, live, StoredLogStates(database))
             offer.add(
                 run_service_pb2_grpc.add_RunServiceServicer_to_server,
-                RunServicer(database, engine, explainer=Explainer(directory, clock), logs=reader),
+                RunServicer(database, engine, explainer=Explainer(directory, clock, times=times), logs=reader),
             )
             offer.add(
                 executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,

@@ -1,4 +1,4 @@
-"""Why a run and its tasks wait, computed when somebody asks: the stored state and the executors as they are now.
+"""Why a run and its tasks stand as they do, computed when somebody asks from the records and the live executors.
 
 What is stored with a waiting task is of the moment when it began to wait. Here everything is looked at again, by the
 same functions that place and start, so that what people read is what the placer would say. Pure, over one view.
@@ -13,54 +13,76 @@ from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.datamanager.model import Query, View, Where
 from sluiceway.foundation.clock import Clock
 from sluiceway.runmodel import groups, queues
-from sluiceway.runmodel.explain import Explanation, explain_queued, explain_run, explain_task
+from sluiceway.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
 from sluiceway.runmodel.model import ExecutorView, Reason, ReasonCode, RunPhase, TaskId
 from sluiceway.runmodel.placement import Candidate, Waiting, place
 from sluiceway.runmodel.queues import QueueSettings
 from sluiceway.runmodel.rules import advance
 from sluiceway.runmodel.state import RunState
-from sluiceway.runservice import codec, holding, words
+from sluiceway.runmodel.wording import duration, moment
+from sluiceway.runservice import codec, holding, stamps, words
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.ports import ExecutorDirectory, ScopeSettings
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
+from sluiceway.runservice.waits import put_waits
 from sluiceway.runservice.work import load_run
 
 __all__ = ["Explainer"]
 
 QUEUE_WINDOW = 1000
+MOST_SETUP_ERRORS = 10
 
 
 class Explainer:
     """See the module."""
 
-    def __init__(self, executors: ExecutorDirectory, clock: Clock, *, scopes: ScopeSettings | None = None) -> None:
+    def __init__(
+        self,
+        executors: ExecutorDirectory,
+        clock: Clock,
+        *,
+        times: ExecutorTimes,
+        scopes: ScopeSettings | None = None,
+    ) -> None:
         self._executors = executors
         self._clock = clock
+        self._times = times
         self._scopes = scopes
 
     def explain_run(self, view: View, run_id: str) -> service_api.RunExplanation | None:
-        """Explain a run and each of its tasks that does not run or stands still; None when there is no such run."""
-        state = load_run(view, run_id)
-        if state is None:
+        """Explain a run and each of its tasks that has not succeeded; None when there is no such run."""
+        state, record = load_run(view, run_id), view.get(RUN, run_id)
+        if state is None or record is None:
             return None
         queued = self._queued(view, state)
+        stranded = self._stranded(view, state)
         told = explain_run(state, placed=self._placed(view, state), queued=queued)
         return service_api.RunExplanation(
             run_id=run_id,
             phase=words.PHASES[state.run.phase],
-            reasons=[codec.encode_reason(reason) for reason in queued],
-            tasks=[_encode(each) for each in (*told, *self._stranded(state).values())],
+            reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
+            tasks=[_encode(each, stranded.get(each.task_id)) for each in told],
         )
+
+    def _standing(self, view: View, state: RunState, stored: api.Run) -> list[Reason]:
+        run = api.Run()
+        run.CopyFrom(stored)
+        put_waits(view, [run], tasks_looked_at=len(state.tasks))
+        waiting = codec.decode_reason(run.waiting) if run.HasField("waiting") else None
+        faults = [Reason(ReasonCode.SETUP_ERROR, fault) for fault in stored.setup_errors[:MOST_SETUP_ERRORS]]
+        if len(stored.setup_errors) > MOST_SETUP_ERRORS:
+            more = len(stored.setup_errors) - MOST_SETUP_ERRORS
+            faults.append(Reason(ReasonCode.SETUP_ERROR, f"and {more} more; `sluice run get` shows all"))
+        return [*faults, *explain_standing(state, waiting=waiting)]
 
     def explain_task(self, view: View, run_id: str, task_id: TaskId) -> service_api.TaskExplanation | None:
         """Explain a task; None when there is none."""
         state = load_run(view, run_id)
         if state is None or task_id not in state.tasks:
             return None
-        stranded = self._stranded(state).get(task_id)
-        if stranded is not None:
-            return _encode(stranded)
         placed = self._placed(view, state).get(task_id)
-        return _encode(explain_task(state, task_id, placed=placed, queued=self._queued(view, state)))
+        told = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
+        return _encode(told, self._stranded(view, state).get(task_id))
 
     def _queued(self, view: View, state: RunState) -> tuple[Reason, ...]:
         run = state.run
@@ -81,25 +103,23 @@ class Explainer:
         decided = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=self._clock.now())
         return explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
 
-    def _stranded(self, state: RunState) -> dict[TaskId, Explanation]:
+    def _stranded(self, view: View, state: RunState) -> dict[TaskId, Reason]:
         """Tasks that are called running and of which nothing is heard: their executor is away."""
         live = {each.id for each in self._executors.live()}
-        away = {each.task_id: each.executor for each in state.assignments.values() if each.executor not in live}
-        return {
-            key: Explanation(
-                key,
-                state.tasks[key].name,
-                state.tasks[key].status,
-                (
-                    Reason(
-                        ReasonCode.EXECUTOR_OFFLINE,
-                        f"its executor {away[key]} is offline: this goes on, or ends, when that comes back,"
-                        " and is lost when that stays away",
-                    ),
-                ),
+        found = {}
+        for assignment in state.assignments.values():
+            record = view.get(EXECUTOR, assignment.executor)
+            if assignment.executor in live or record is None:
+                continue
+            limit = duration(self._times.after_absence(dynamic=record.dynamic))
+            seen = stamps.read_time(record.last_seen_time) if record.HasField("last_seen_time") else None
+            since = f" since {moment(seen)}" if seen is not None else ""
+            found[assignment.task_id] = Reason(
+                ReasonCode.EXECUTOR_OFFLINE,
+                f"its executor {assignment.executor} is offline{since}: the task goes on, or ends, when the executor"
+                f" comes back, and is lost when it stays away for {limit}",
             )
-            for key in state.in_order(away)
-        }
+        return found
 
     def _placed(self, view: View, state: RunState) -> dict[TaskId, Waiting]:
         now = self._clock.now()
@@ -141,8 +161,8 @@ def _holder(view: View, run_id: str, assignment_id: str) -> str:
     return f"run {record.run.number} of {record.run.group}" if record is not None else f"assignment {assignment_id}"
 
 
-def _encode(told: Explanation) -> service_api.TaskExplanation:
-    reasons = [codec.encode_reason(reason) for reason in told.reasons]
+def _encode(told: Explanation, more: Reason | None = None) -> service_api.TaskExplanation:
+    reasons = [codec.encode_reason(reason) for reason in (*told.reasons, *([more] if more is not None else []))]
     return service_api.TaskExplanation(
         task_id=told.task_id, task_name=told.name, status=words.STATUSES[told.status], reasons=reasons
     )

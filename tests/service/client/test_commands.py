@@ -26,6 +26,7 @@ from sluiceway.foundation.errors import NotFound
 from sluiceway.foundation.rpc.caller import Caller, CallerKind
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.service import RunServicer
 from tests.support.conditions import eventually
@@ -111,7 +112,7 @@ async def serving(home: Path) -> AsyncIterator[Place]:
     world = World()
     engine = await world.placing_engine()
     server = RpcServer(authenticator=Tokens(), ids=UuidSource())
-    explainer = Explainer(world.executors, world.clock)
+    explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
     server.add(
         pb_grpc.add_RunServiceServicer_to_server, RunServicer(world.db, engine, explainer=explainer, logs=OneLog())
     )

@@ -28,6 +28,7 @@ from sluiceway.foundation.errors import (
 )
 from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
 from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.service import RunServicer
 from tests.support.run_engine import World, definition, request
@@ -120,7 +121,7 @@ class NoLogs:
 async def real() -> AsyncIterator[tuple[World, Client]]:
     world = World()
     engine = await world.placing_engine()
-    explainer = Explainer(world.executors, world.clock)
+    explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
     servicer = RunServicer(world.db, engine, explainer=explainer, logs=NoLogs())
     async with serving(servicer) as address, connect(address, token="good") as client:
         yield world, client

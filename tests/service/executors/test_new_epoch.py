@@ -54,7 +54,7 @@ async def _until_held(house: House, *, open_: bool = False) -> None:
 
 
 async def _explained(house: House, server: Server, run_id: str) -> list[run_pb2.Reason]:
-    explainer = Explainer(server.directory, house.clock)
+    explainer = Explainer(server.directory, house.clock, times=house.times)
     told = await house.db.read(lambda view: explainer.explain_run(view, run_id))
     assert isinstance(told, service_api.RunExplanation)
     return [reason for task in told.tasks for reason in task.reasons]

@@ -231,7 +231,7 @@ async def test_tasks_that_nobody_can_run_hold_nobody_back_and_go_when_an_executo
     await world.finish(engine, second)
     assert await world.statuses(third) == {"build": "running"}
     told = (await world.tasks(first))["arm000"].reason
-    assert told.message == "1 executor: arch arm64 wanted, have amd64"
+    assert told.message == "1 executor (e1): arch arm64 wanted, have amd64"
     await world.executors.connect(executor("arm", slots=200, archs=frozenset({"arm64"})))
     await engine.placer.place_now()
     assert set((await world.statuses(first)).values()) == {"running"}

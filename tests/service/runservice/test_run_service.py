@@ -22,6 +22,7 @@ from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.foundation.rpc.status import error_of
 from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.service import RunServicer
 from tests.fakes.executor_directory import executor
@@ -64,7 +65,7 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
     world = world or World()
     engine = await world.placing_engine(slots=slots)
     server = RpcServer(authenticator=Tokens(), ids=UuidSource())
-    explainer = Explainer(world.executors, world.clock)
+    explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
     server.add(
         pb_grpc.add_RunServiceServicer_to_server,
         RunServicer(world.db, engine, explainer=explainer, logs=TwoChunks()),
@@ -229,14 +230,15 @@ async def test_every_wait_is_explained() -> None:
         told = (await at.stub.ExplainRun(pb.ExplainRunRequest(run_id=run.id))).explanation
         why = {task.task_name: [reason.code for reason in task.reasons] for task in told.tasks}
         assert why == {
+            "a": ["RUNS_ON_EXECUTOR"],
             "b": ["WAITS_FOR_EXECUTOR"],
             "c": ["WAITS_FOR_PARENTS"],
             "gate": ["WAITS_FOR_APPROVAL"],
             "wants": ["WAITS_FOR_EXECUTOR"],
         }
         sentences = {task.task_name: task.reasons[0].message for task in told.tasks}
-        assert sentences["wants"] == "2 executors: label gpu=yes wanted, have none"
-        assert sentences["b"] == "1 full: 0 of 0; 1 full: 1 of 1"
+        assert sentences["wants"] == "2 executors (arm and e1): label gpu=yes wanted, have none"
+        assert sentences["b"] == "1 full, 0 of 0: arm; 1 full, 1 of 1: e1"
         told = (await at.stub.ExplainRun(pb.ExplainRunRequest(run_id=behind.id))).explanation
         assert [r.code for r in told.reasons] == ["QUEUE_GROUP_HELD", "QUEUE_HOLDER_WAITS_FOR_APPROVAL"]
         task_id = await at.world.task_id(run.id, "wants")
@@ -248,11 +250,12 @@ async def test_running_task_whose_executor_is_away_is_explained() -> None:
     async with serving(slots=1) as at:
         run = (await at.stub.CreateRun(request())).run
         explain = pb.ExplainRunRequest(run_id=run.id)
-        assert not (await at.stub.ExplainRun(explain)).explanation.tasks
         at.world.executors.disconnect("e1")
         (told,) = (await at.stub.ExplainRun(explain)).explanation.tasks
-        assert (told.task_name, [reason.code for reason in told.reasons]) == ("build", ["EXECUTOR_OFFLINE"])
-        assert "executor e1 is offline" in told.reasons[0].message
+        codes = [reason.code for reason in told.reasons]
+        assert (told.task_name, codes) == ("build", ["RUNS_ON_EXECUTOR", "EXECUTOR_OFFLINE"])
+        assert "executor e1 is offline" in told.reasons[1].message
+        assert told.reasons[1].message.endswith("is lost when it stays away for 15m")
         one = await at.stub.ExplainTask(pb.ExplainTaskRequest(run_id=run.id, task_id=told.task_id))
         assert one.explanation == told
 

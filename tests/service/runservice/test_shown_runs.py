@@ -126,3 +126,47 @@ async def test_task_that_never_ran_has_no_attempts_and_one_that_waits_for_a_retr
         assert build.status == api.TASK_STATUS_NOT_STARTED
         assert [(each.attempt, each.status) for each in build.attempts] == [(1, api.TASK_STATUS_FAILED)]
         assert not then.attempts
+
+
+# --- explanations -------------------------------------------------------------------------------------------------
+
+
+async def _explained(at: Served, run_id: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The sentences about a run, and those about each of its tasks."""
+    told = (await at.stub.ExplainRun(pb.ExplainRunRequest(run_id=run_id))).explanation
+    tasks = {task.task_name: [reason.message for reason in task.reasons] for task in told.tasks}
+    return [reason.message for reason in told.reasons], tasks
+
+
+async def test_run_is_explained_while_it_waits_while_it_runs_and_when_it_has_failed() -> None:
+    async with serving(slots=0) as at:
+        run = (await at.stub.CreateRun(request(definition("a"), definition("b", "a")))).run
+        told, tasks = await _explained(at, run.id)
+        assert told == ["none of its tasks runs: no executor can take one now", "2 tasks: 2 not started"]
+        await at.world.executors.connect(executor(slots=1))
+        await at.engine.placer.place_now()
+        await at.world.report(at.engine, await at.world.assignment_of(run.id, "a"), "accepted", "running")
+        told, tasks = await _explained(at, run.id)
+        assert told == ["2 tasks: 1 not started, 1 running"]
+        assert tasks["a"] == ["runs on executor e1 since 2026-01-01 00:00:00Z"]
+        at.world.later(seconds=7)
+        failed = {"step": 0, "phase": api.STEP_PHASE_FAILED, "exit_status": 7}
+        await at.world.report(at.engine, await at.world.assignment_of(run.id, "a"), "failed", steps=[failed])
+        told, tasks = await _explained(at, run.id)
+        assert told == ['task "a" failed: step "true" failed with exit status 7', "2 tasks: 1 skipped, 1 failed"]
+        assert tasks == {
+            "a": [
+                'step "true" failed with exit status 7',
+                'failed in step 1 of 1 ("true") with exit status 7 on executor e1 at 2026-01-01 00:00:07Z, after 7s',
+            ],
+            "b": ['depends on "a" on_success, which failed'],
+        }
+
+
+async def test_setup_error_is_explained_with_its_first_errors() -> None:
+    async with serving() as at:
+        errors = [f"fault {number}" for number in range(12)]
+        run = (await at.stub.CreateRun(pb.CreateRunRequest(run=request().run, setup_errors=errors))).run
+        told, tasks = await _explained(at, run.id)
+        assert told == [*errors[:10], "and 2 more; `sluice run get` shows all"]
+        assert tasks == {}

@@ -45,29 +45,29 @@ def order(result: Placement) -> list[str]:
 FITS = [
     ("no-arch-means-any", Needs(), {}, {}, None),
     ("arch-of-several", Needs(arch="arm64"), {"archs": frozenset({"amd64", "arm64"})}, {}, None),
-    ("arch", Needs(arch="arm64"), {}, {}, "1 executor: arch arm64 wanted, have amd64"),
-    ("arch-of-none", Needs(arch="arm64"), {"archs": frozenset()}, {}, "1 executor: arch arm64 wanted, have none"),
+    ("arch", Needs(arch="arm64"), {}, {}, "1 executor (e1): arch arm64 wanted, have amd64"),
+    ("arch-of-none", Needs(arch="arm64"), {"archs": frozenset()}, {}, "1 executor (e1): arch arm64 wanted, have none"),
     ("label", Needs(labels=(("gpu", "yes"),)), {"labels": {"gpu": "yes", "x": "y"}}, {}, None),
-    ("label-missing", Needs(labels=(("gpu", "yes"),)), {}, {}, "1 executor: label gpu=yes wanted, have none"),
+    ("label-missing", Needs(labels=(("gpu", "yes"),)), {}, {}, "1 executor (e1): label gpu=yes wanted, have none"),
     ("label-other", Needs(labels=(("gpu", "yes"),)), {"labels": {"gpu": "no"}}, {},
-     "1 executor: label gpu=yes wanted, have gpu=no"),
-    ("privileged", Needs(privileged=True), {}, {}, "1 executor: privileged pods wanted, not allowed"),
+     "1 executor (e1): label gpu=yes wanted, have gpu=no"),
+    ("privileged", Needs(privileged=True), {}, {}, "1 executor (e1): privileged pods wanted, not allowed"),
     ("privileged-allowed", Needs(privileged=True), {"privileged_allowed": True}, {}, None),
-    ("runtime", Needs(runtime="vm"), {}, {}, "1 executor: runtime vm wanted, have pod"),
+    ("runtime", Needs(runtime="vm"), {}, {}, "1 executor (e1): runtime vm wanted, have pod"),
     ("driver", Needs(drivers=frozenset({"docker"})), {"drivers": frozenset({"sandbox"})}, {},
-     "1 executor: driver docker wanted, have sandbox"),
+     "1 executor (e1): driver docker wanted, have sandbox"),
     ("driver-one-of", Needs(drivers=frozenset({"docker", "sandbox"})), {"drivers": frozenset({"sandbox"})}, {}, None),
-    ("offline", Needs(), {"connected": False}, {}, "1 offline"),
-    ("draining", Needs(), {"draining": True}, {}, "1 draining"),
-    ("full", Needs(), {"used": 4}, {}, "1 full: 4 of 4"),
-    ("over-full", Needs(), {"used": 5}, {}, "1 full: 5 of 4"),
-    ("no-slots-at-all", Needs(), {"slots": 0}, {}, "1 full: 0 of 0"),
+    ("offline", Needs(), {"connected": False}, {}, "1 offline: e1"),
+    ("draining", Needs(), {"draining": True}, {}, "1 draining: e1"),
+    ("full", Needs(), {"used": 4}, {}, "1 full, 4 of 4: e1"),
+    ("over-full", Needs(), {"used": 5}, {}, "1 full, 5 of 4: e1"),
+    ("no-slots-at-all", Needs(), {"slots": 0}, {}, "1 full, 0 of 0: e1"),
     ("served-project", Needs(), {"serves": frozenset({"/project/p1"})}, {}, None),
     ("served-organisation", Needs(), {"serves": frozenset({"/organization/o"})},
      {"belongs_to": ("/organization/o",)}, None),
     ("not-served", Needs(arch="arm64"), {"serves": frozenset({"/project/p2"})}, {},
-     "1 executor: does not serve this project"),
-    ("fork", Needs(), {}, {"from_fork": True}, "1 executor: takes no runs of forks"),
+     "1 executor (e1): does not serve this project"),
+    ("fork", Needs(), {}, {"from_fork": True}, "1 executor (e1): takes no runs of forks"),
     ("fork-taken", Needs(), {"takes_forks": True}, {"from_fork": True}, None),
 ]  # fmt: skip
 
@@ -86,11 +86,21 @@ def test_what_is_missing_is_one_line_for_each_kind_of_executors() -> None:
     fleet += [executor(f"f{n}", used=4, archs=frozenset({"arm64"})) for n in range(3)]
     result = placed(candidate("a", needs=Needs(arch="arm64")), on=fleet)
     (waiting,) = result.waiting
-    assert waiting.lines == ("2 executors: arch arm64 wanted, have amd64", "1 draining", "3 full: 4 of 4")
+    assert waiting.lines == (
+        "2 executors (a1 and a2): arch arm64 wanted, have amd64",
+        "1 draining: d",
+        "3 full, 4 of 4: f0, f1 and f2",
+    )
     assert waiting.reason.code == ReasonCode.WAITS_FOR_EXECUTOR
-    assert waiting.reason.sentence == "2 executors: arch arm64 wanted, have amd64; 1 draining; 3 full: 4 of 4"
+    assert waiting.reason.sentence == "; ".join(waiting.lines)
     assert lines_for(run_of(), Needs(arch="arm64"), fleet) == waiting.lines
     assert lines_for(run_of(), Needs(), fleet) == ()
+
+
+def test_of_many_executors_the_first_few_are_named() -> None:
+    full = [executor(f"e{n}", used=4) for n in (5, 3, 1, 2, 4)]
+    assert lines_for(run_of(), Needs(), full[1:]) == ("4 full, 4 of 4: e1, e2, e3 and e4",)
+    assert lines_for(run_of(), Needs(), full) == ("5 full, 4 of 4: e1, e2, e3 and 2 more",)
 
 
 def test_without_executors_it_is_said_that_there_are_none() -> None:
@@ -113,7 +123,7 @@ def test_the_lowest_load_then_what_it_holds_then_the_id_decides() -> None:
         ("e1", "higher load: 2 of 4"),
         ("e2", "same load, holds less of the workspaces and caches"),
         ("e4", "as good, a later id"),
-        ("e5", "full: 4 of 4"),
+        ("e5", "full, 4 of 4"),
         ("e6", "draining"),
     ]
 
@@ -121,7 +131,7 @@ def test_the_lowest_load_then_what_it_holds_then_the_id_decides() -> None:
 def test_slots_taken_in_this_placement_count() -> None:
     result = placed(*(candidate(f"t{n}") for n in range(5)), on=[executor("e1", 2), executor("e2", 2)])
     assert [c.executor for c in result.choices] == ["e1", "e2", "e1", "e2"]
-    assert result.waiting[0].lines == ("2 full: 2 of 2",)
+    assert result.waiting[0].lines == ("2 full, 2 of 2: e1 and e2",)
 
 
 def test_priority_goes_first() -> None:

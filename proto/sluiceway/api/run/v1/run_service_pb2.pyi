@@ -354,7 +354,7 @@ class ExplainRunRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class TaskExplanation(_message.Message):
-    """Why a task waits, or why it has its status."""
+    """Why a task waits, where it runs, or why it ended as it did."""
     __slots__ = ("task_id", "task_name", "status", "reasons")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -367,11 +367,11 @@ class TaskExplanation(_message.Message):
     status: _run_pb2.TaskStatus
     """The status of the task."""
     reasons: _containers.RepeatedCompositeFieldContainer[_run_pb2.Reason]
-    """All reasons. Empty if the task runs."""
+    """All reasons. Empty only for a task that ended without an attempt and without more to say."""
     def __init__(self, task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., reasons: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ...) -> None: ...
 
 class RunExplanation(_message.Message):
-    """Why a run is queued, and why its tasks wait."""
+    """Why a run and its tasks are as they are."""
     __slots__ = ("run_id", "phase", "reasons", "tasks")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -382,9 +382,9 @@ class RunExplanation(_message.Message):
     phase: _run_pb2.RunPhase
     """The phase of the run."""
     reasons: _containers.RepeatedCompositeFieldContainer[_run_pb2.Reason]
-    """Why the run is queued. Empty if it is not."""
+    """Why the run is queued, how far a running run is and what it waits for, or why it ended as it did."""
     tasks: _containers.RepeatedCompositeFieldContainer[TaskExplanation]
-    """The tasks that wait, by level and name."""
+    """The tasks that have not succeeded, by level and name."""
     def __init__(self, run_id: _Optional[str] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., reasons: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., tasks: _Optional[_Iterable[_Union[TaskExplanation, _Mapping]]] = ...) -> None: ...
 
 class ExplainRunResponse(_message.Message):

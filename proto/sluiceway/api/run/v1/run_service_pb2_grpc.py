@@ -283,7 +283,7 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRun(self, request, context):
-        """Explains why a run is queued, and why each of its waiting tasks waits. May be repeated.
+        """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such run.
@@ -293,7 +293,7 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainTask(self, request, context):
-        """Explains why a task waits, or why it has its status. May be repeated.
+        """Explains why a task waits, where it runs, or why it ended as it did. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such run, or it has no such task.

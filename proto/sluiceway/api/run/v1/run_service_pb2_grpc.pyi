@@ -145,13 +145,13 @@ class RunServiceStub:
     - FAILED_PRECONDITION: The task does not wait for an approval, or the given commit or digest is not the run's.
     """
     ExplainRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]
-    """Explains why a run is queued, and why each of its waiting tasks waits. May be repeated.
+    """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such run.
     """
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainTaskRequest, _run_service_pb2.ExplainTaskResponse]
-    """Explains why a task waits, or why it has its status. May be repeated.
+    """Explains why a task waits, where it runs, or why it ended as it did. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such run, or it has no such task.
@@ -290,13 +290,13 @@ class RunServiceAsyncStub(RunServiceStub):
     - FAILED_PRECONDITION: The task does not wait for an approval, or the given commit or digest is not the run's.
     """
     ExplainRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]  # type: ignore[assignment]
-    """Explains why a run is queued, and why each of its waiting tasks waits. May be repeated.
+    """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such run.
     """
     ExplainTask: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainTaskRequest, _run_service_pb2.ExplainTaskResponse]  # type: ignore[assignment]
-    """Explains why a task waits, or why it has its status. May be repeated.
+    """Explains why a task waits, where it runs, or why it ended as it did. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such run, or it has no such task.
@@ -510,7 +510,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ExplainRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ExplainRunResponse, _abc.Awaitable[_run_service_pb2.ExplainRunResponse]]:
-        """Explains why a run is queued, and why each of its waiting tasks waits. May be repeated.
+        """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such run.
@@ -522,7 +522,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ExplainTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ExplainTaskResponse, _abc.Awaitable[_run_service_pb2.ExplainTaskResponse]]:
-        """Explains why a task waits, or why it has its status. May be repeated.
+        """Explains why a task waits, where it runs, or why it ended as it did. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such run, or it has no such task.
