@@ -29,7 +29,7 @@ from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.datamanager.running.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.backoff import backoff_seconds
-from sluiceway.foundation.clock import Clock, IdSource, SystemClock, UuidSource
+from sluiceway.foundation.clock import Clock, IdSource, SteadyClock, UuidSource
 from sluiceway.foundation.errors import (
     InvalidInput,
     PermissionDenied,
@@ -127,7 +127,8 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         raise InvalidInput("--etcd names no endpoint")
     settings.executor_times.check()
     prepare_data_folder(settings.data_dir)
-    clock, ids = SystemClock(), UuidSource()
+    clock = SteadyClock()
+    ids = UuidSource(clock)
     async with AsyncExitStack() as stack:
         kv = EtcdStore(settings.etcd)
         stack.push_async_callback(kv.close)
