@@ -22,7 +22,7 @@ mapfile -t services < <(cd proto && grep -lE '^service ' "${protos[@]}" | LC_ALL
 "$bin/python" scripts/comments.py "$temporary/protos.binpb" "$out"
 
 if [ "$out" != proto ]; then
-  if ! diff -r --exclude='*.proto' --exclude=__pycache__ --exclude='*.binpb' "$out" proto; then
+  if ! diff -r --exclude='*.proto' --exclude=__pycache__ --exclude='*.binpb' --exclude=py.typed "$out" proto; then
     echo "generated code is not up to date; run: make generate" >&2
     exit 1
   fi

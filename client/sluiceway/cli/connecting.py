@@ -2,6 +2,9 @@
 
 `--server`/`--token`, then `SLUICE_SERVER`/`SLUICE_TOKEN`, then the login file, `$XDG_CONFIG_HOME/sluice/login.json`
 (`~/.config/...`), mode 600: `{"server": "HOST:PORT", "token": "..."}`.
+
+A token is sent to another machine over TLS (`https://HOST[:PORT]`) only. `SLUICE_CA_FILE` names a file of authorities
+to trust; `SLUICE_INSECURE=1` sends the token in clear.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ def find_server(server: str | None, token: str | None, *, environment: Mapping[s
     address = server or login.get("server")
     if not address:
         raise InvalidInput("no server is known; name it with --server HOST:PORT or SLUICE_SERVER")
-    if address.startswith(("http://", "https://")):
+    if address.startswith("http://"):
         raise InvalidInput(f'"{address}" is a URL; the server is named by its gRPC address, HOST:PORT')
     # A token of one server is never sent to another one.
     known = token or (login.get("token") if address == login.get("server") else None)
@@ -126,11 +129,19 @@ def with_client(server: str | None, token: str | None, use: Callable[[Client], A
     async def conversation() -> T:
         from sluiceway.client import connect
 
-        async with connect(where.address, token=where.token) as client:
+        ca_file, insecure = os.environ.get("SLUICE_CA_FILE") or None, os.environ.get("SLUICE_INSECURE") == "1"
+        async with connect(where.address, token=where.token, ca_file=ca_file, insecure=insecure) as client:
             return await use(client)
 
     try:
         return asyncio.run(conversation())
+    except InvalidInput as error:
+        if error.reason == "TOKEN_IN_CLEAR":
+            error.message = (
+                f"the token would be sent in clear to {where.address}; use https://HOST[:PORT], or set "
+                "SLUICE_INSECURE=1 if you trust the network"
+            )
+        raise
     except (Unavailable, DeadlineExceeded) as error:
         error.message = f"{where.address}: {error.message}"
         raise

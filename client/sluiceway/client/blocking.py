@@ -1,100 +1,204 @@
-"""The SDK without `await`: one thread runs the event loop, every call waits for it.
+"""The SDK without `await`: the same methods, and iterators instead of asynchronous ones.
 
-    with connect("127.0.0.1:7000", token=token) as client:
-        run = client.call(lambda c: c.runs.get(run_id))
-        for chunk in client.stream(lambda c: c.runs.logs(run_id, task_id)):
+    with connect("127.0.0.1:7070", token=token) as client:
+        for run in client.runs.list(limit=10):
+            print(run.number, run.name, RunPhase(run.phase))
+        for chunk in client.runs.logs(run_id, task_id, follow=True):
             ...
 
-Not for use inside a running event loop.
+A thread runs the event loop, and every call waits for it. A client may be used by several threads. In a program that
+has an event loop of its own, use `sluiceway.client`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
-from sluiceway.client.connection import Client
+from sluiceway.client import configs, database, executors, runs
+from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection, Duration
+from sluiceway.client.connection import Client as AsyncClient
 from sluiceway.client.connection import connect as connect_async
+from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["BlockingClient", "connect"]
+__all__ = ["Client", "Configs", "Database", "Executors", "Runs", "connect"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class BlockingClient:
-    """A `Client` in a thread of its own. Made by `connect`."""
+class _Loop:
+    """An event loop in a thread of its own. Every attribute of the faces below is a method that waits for it."""
 
-    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
-        self._client = client
-        self._loop = loop
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="sluiceway-client", daemon=True)
+        self._thread.start()
 
-    def call(self, use: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-        """Run one call to its end and answer its value. Raises what the call raises."""
-        return _wait(use(self._client), self._loop)
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end.
 
-    def stream(self, use: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
-        """Walk a stream; leaving the loop early ends it."""
-        stream = use(self._client)
-
-        async def following() -> tuple[bool, T | None]:
-            try:
-                return True, await anext(stream)
-            except StopAsyncIteration:
-                return False, None
-
+        Raises:
+            FailedPrecondition: reason `CONNECTION_CLOSED`: the loop has ended.
+        """
+        if self._loop.is_closed():
+            work.close()
+            raise FailedPrecondition("this connection is closed; connect again", reason="CONNECTION_CLOSED")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            while True:
-                more, value = _wait(following(), self._loop)
-                if not more:
-                    return
-                yield value  # type: ignore[misc]  # a value is there whenever `more` is true
+            return future.result()
+        except BaseException:
+            # Waiting was interrupted (Ctrl-C): cancel the call. Without effect when it has ended.
+            future.cancel()
+            raise
+
+    def call(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+        """Turn a method into one that waits."""
+
+        @functools.wraps(method)
+        def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self.wait(method(*args, **kwargs))
+
+        return waiting
+
+    def stream(self, method: Callable[P, AsyncGenerator[T]]) -> Callable[P, Iterator[T]]:
+        """Turn a method with a stream into one with an iterator. An iterator that is left early ends the call."""
+
+        @functools.wraps(method)
+        def iterating(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            stream = method(*args, **kwargs)
+
+            async def following() -> tuple[T, ...]:
+                try:
+                    return (await anext(stream),)
+                except StopAsyncIteration:
+                    return ()
+
+            try:
+                while found := self.wait(following()):
+                    yield found[0]
+            finally:
+                # A stream that outlives the connection was closed with it.
+                if not self._loop.is_closed():
+                    self.wait(_closing(stream))
+
+        return iterating
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            # Streams that were not read to their end.
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
-            close = getattr(stream, "aclose", None)
-            # A generator that outlives the connection was closed with it.
-            if close is not None and not self._loop.is_closed():
-                _wait(close(), self._loop)
+            self._loop.close()
+
+
+class Runs:
+    """See `sluiceway.client.runs.Runs`."""
+
+    def __init__(self, runs: runs.Runs, loop: _Loop) -> None:
+        self.create = loop.call(runs.create)
+        self.get = loop.call(runs.get)
+        self.resolve = loop.call(runs.resolve)
+        self.list = loop.call(runs.list)
+        self.tasks = loop.call(runs.tasks)
+        self.task = loop.call(runs.task)
+        self.stop = loop.call(runs.stop)
+        self.cancel = loop.call(runs.cancel)
+        self.approve = loop.call(runs.approve)
+        self.explain = loop.call(runs.explain)
+        self.explain_task = loop.call(runs.explain_task)
+        self.watch = loop.stream(runs.watch)
+        self.watch_all = loop.stream(runs.watch_all)
+        self.logs = loop.stream(runs.logs)
+
+
+class Executors:
+    """See `sluiceway.client.executors.Executors`."""
+
+    def __init__(self, executors: executors.Executors, loop: _Loop) -> None:
+        self.list = loop.call(executors.list)
+        self.get = loop.call(executors.get)
+        self.groups = loop.call(executors.groups)
+        self.group = loop.call(executors.group)
+        self.drain = loop.call(executors.drain)
+        self.undrain = loop.call(executors.undrain)
+        self.drain_matching = loop.call(executors.drain_matching)
+        self.undrain_matching = loop.call(executors.undrain_matching)
+        self.delete = loop.call(executors.delete)
+
+
+class Configs:
+    """See `sluiceway.client.configs.Configs`."""
+
+    def __init__(self, configs: configs.Configs, loop: _Loop) -> None:
+        self.check = loop.call(configs.check)
+        self.render = loop.call(configs.render)
+        self.graph = loop.call(configs.graph)
+
+
+class Database:
+    """See `sluiceway.client.database.Database`."""
+
+    def __init__(self, database: database.Database, loop: _Loop) -> None:
+        self.status = loop.call(database.status)
+        self.checkpoint = loop.call(database.checkpoint)
+        self.verify = loop.stream(database.verify)
+        self.export = loop.stream(database.export)
+
+
+class Client:
+    """The API of a server, by area. See `sluiceway.client.Client`."""
+
+    def __init__(self, client: AsyncClient, loop: _Loop) -> None:
+        self.connection: Connection = client.connection
+        self.runs = Runs(client.runs, loop)
+        self.executors = Executors(client.executors, loop)
+        self.configs = Configs(client.configs, loop)
+        self.database = Database(client.database, loop)
+        self.version = loop.call(client.version)
 
 
 @contextmanager
-def connect(server: str, *, token: str | None = None) -> Iterator[BlockingClient]:
-    """Open a connection; see `sluiceway.client.connect`. When it is left, the thread has ended."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_run, args=(loop,), name="sluiceway-client", daemon=True)
-    thread.start()
-    manager = connect_async(server, token=token)
+def connect(
+    server: str,
+    *,
+    token: str | None = None,
+    tls: bool = False,
+    ca_file: str | Path | None = None,
+    insecure: bool = False,
+    timeout: Duration = DEFAULT_TIMEOUT,
+    patience: Duration = DEFAULT_PATIENCE,
+) -> Iterator[Client]:
+    """Connect to the gRPC port of a server. See `sluiceway.client.connect`; the thread ends with the block."""
+    loop = _Loop()
     try:
-        client = _wait(manager.__aenter__(), loop)
+        manager = connect_async(
+            server, token=token, tls=tls, ca_file=ca_file, insecure=insecure, timeout=timeout, patience=patience
+        )
+        client = loop.wait(manager.__aenter__())
         try:
-            yield BlockingClient(client, loop)
+            yield Client(client, loop)
         finally:
-            _wait(manager.__aexit__(None, None, None), loop)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        # Streams that were not walked to their end.
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.wait(manager.__aexit__(None, None, None))
     finally:
         loop.close()
 
 
-def _wait(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
-    future = asyncio.run_coroutine_threadsafe(work, loop)
-    try:
-        return future.result()
-    except BaseException:
-        # The waiting was interrupted (Ctrl-C): nobody wants the answer any more. Without effect when it is there.
-        future.cancel()
-        raise
+async def _closing(stream: AsyncGenerator[T]) -> None:
+    await stream.aclose()

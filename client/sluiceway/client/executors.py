@@ -1,4 +1,4 @@
-"""Executors, as a client sees them."""
+"""Executors and their groups."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["Executors"]
 
 
 class Executors:
-    """The `ExecutorAdminService`. Every method raises what the proto's comments say, as errors of our family."""
+    """The `ExecutorAdminService`. Every method raises the errors that the comments of the proto list."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stub = pb_grpc.ExecutorAdminServiceStub(connection.channel)
 
     async def list(self, *, group: str = "") -> Sequence[pb.Executor]:
-        """List executors, by group and id."""
+        """List all executors, or those of a group, by group and id."""
         executors: list[pb.Executor] = []
         token = ""
         while True:
-            request = pb.ListExecutorsRequest(group=group, page_token=token)
+            request = self._connection.request(pb.ListExecutorsRequest, group=group, page_token=token)
             answer = await self._connection.call(self._stub.ListExecutors, request)
             executors.extend(answer.executors)
             token = answer.next_page_token
@@ -35,38 +35,60 @@ class Executors:
                 return executors
 
     async def get(self, executor_id: str) -> pb.Executor:
-        """Show an executor with its siblings."""
-        request = pb.GetExecutorRequest(executor_id=executor_id)
+        """Return an executor and its siblings."""
+        request = self._connection.request(pb.GetExecutorRequest, executor_id=executor_id)
         answer = await self._connection.call(self._stub.GetExecutor, request)
         return answer.executor
 
+    async def groups(self) -> Sequence[pb.ExecutorGroup]:
+        """List all groups, by name."""
+        groups: list[pb.ExecutorGroup] = []
+        token = ""
+        while True:
+            request = self._connection.request(pb.ListExecutorGroupsRequest, page_token=token)
+            answer = await self._connection.call(self._stub.ListExecutorGroups, request)
+            groups.extend(answer.executor_groups)
+            token = answer.next_page_token
+            if not token:
+                return groups
+
+    async def group(self, name: str) -> pb.ExecutorGroup:
+        """Return a group."""
+        request = self._connection.request(pb.GetExecutorGroupRequest, name=name)
+        answer = await self._connection.call(self._stub.GetExecutorGroup, request)
+        return answer.executor_group
+
     async def drain(self, executor_id: str, *, timeout: timedelta | None = None) -> None:
-        """Give an executor no more tasks, until `undrain`.
+        """Drain an executor: it gets no more tasks, until `undrain`.
 
         Args:
-            executor_id: the executor.
-            timeout: after so long, the tasks that still run on it are lost; None: they may take any time.
+            executor_id: the executor's id.
+            timeout: how long the tasks that it runs may go on; then they are lost. None: without limit.
         """
-        request = pb.DrainExecutorRequest(executor_id=executor_id, timeout=timeout)
+        request = self._connection.request(pb.DrainExecutorRequest, executor_id=executor_id, timeout=timeout)
         await self._connection.call(self._stub.DrainExecutor, request)
 
     async def undrain(self, executor_id: str) -> None:
-        """Give an executor tasks again."""
-        await self._connection.call(self._stub.UndrainExecutor, pb.UndrainExecutorRequest(executor_id=executor_id))
+        """Undrain an executor: it gets tasks again."""
+        request = self._connection.request(pb.UndrainExecutorRequest, executor_id=executor_id)
+        await self._connection.call(self._stub.UndrainExecutor, request)
 
     async def drain_matching(
         self, *, group: str = "", labels: Mapping[str, str] | None = None, timeout: timedelta | None = None
     ) -> Sequence[str]:
         """Drain all executors of a group that have these labels, and return their ids. One of the two is required."""
-        selector = pb.ExecutorSelector(group=group, labels=labels or {})
-        request = pb.DrainExecutorsRequest(selector=selector, timeout=timeout)
-        return (await self._connection.call(self._stub.DrainExecutors, request)).executor_ids
+        selector = self._connection.request(pb.ExecutorSelector, group=group, labels=labels)
+        request = self._connection.request(pb.DrainExecutorsRequest, selector=selector, timeout=timeout)
+        answer = await self._connection.call(self._stub.DrainExecutors, request)
+        return answer.executor_ids
 
     async def undrain_matching(self, *, group: str = "", labels: Mapping[str, str] | None = None) -> Sequence[str]:
         """Undrain all executors of a group that have these labels, and return their ids. One of the two is required."""
-        request = pb.UndrainExecutorsRequest(selector=pb.ExecutorSelector(group=group, labels=labels or {}))
-        return (await self._connection.call(self._stub.UndrainExecutors, request)).executor_ids
+        selector = self._connection.request(pb.ExecutorSelector, group=group, labels=labels)
+        answer = await self._connection.call(self._stub.UndrainExecutors, pb.UndrainExecutorsRequest(selector=selector))
+        return answer.executor_ids
 
     async def delete(self, executor_id: str) -> None:
-        """Remove an executor from the list; the tasks that it runs are lost."""
-        await self._connection.call(self._stub.DeleteExecutor, pb.DeleteExecutorRequest(executor_id=executor_id))
+        """Delete an executor. The tasks that it runs are lost."""
+        request = self._connection.request(pb.DeleteExecutorRequest, executor_id=executor_id)
+        await self._connection.call(self._stub.DeleteExecutor, request)

@@ -7,8 +7,11 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sluiceway.api.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client.breaks import Breaks, OnBreak
+from sluiceway.client.words import RunPhase, RunResult
 from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
 
 if TYPE_CHECKING:
@@ -16,30 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Runs"]
 
+_PAGE = 1000
+
 
 class Runs:
-    """The `RunService`. Every method raises what the proto's comments say, as errors of our family."""
+    """The `RunService`. Every method raises the errors that the comments of the proto list, as `SluicewayError`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stub = run_service_pb2_grpc.RunServiceStub(connection.channel)
+        self._stub = pb_grpc.RunServiceStub(connection.channel)
 
-    async def create(self, request: run_service_pb2.CreateRunRequest) -> run_pb2.Run:
-        """Make a run. With a `request_id` it may be repeated."""
+    async def create(self, request: pb.CreateRunRequest) -> run_pb2.Run:
+        """Create a run. A repeated call with the same `request_id` returns the run of the first."""
         return (await self._connection.call(self._stub.CreateRun, request)).run
 
     async def get(self, run_id: str) -> run_pb2.Run:
-        """Show a run."""
-        request = run_service_pb2.GetRunRequest(run_id=run_id)
+        """Return a run."""
+        request = self._connection.request(pb.GetRunRequest, run_id=run_id)
         return (await self._connection.call(self._stub.GetRun, request)).run
 
     async def resolve(self, reference: str) -> run_pb2.Run:
-        """Return the run that a reference means.
+        """Return the run of a short reference.
 
         Args:
             reference: a number, `GROUP#NUMBER`, an id or at least four characters of its beginning, or `@last`.
         """
-        request = run_service_pb2.ResolveRunRequest(reference=reference)
+        request = self._connection.request(pb.ResolveRunRequest, reference=reference)
         return (await self._connection.call(self._stub.ResolveRun, request)).run
 
     async def list(
@@ -47,40 +52,39 @@ class Runs:
         *,
         group: str = "",
         group_prefix: str = "",
-        phase: run_pb2.RunPhase | str = run_pb2.RUN_PHASE_UNSPECIFIED,
-        result: run_pb2.RunResult | str = run_pb2.RUN_RESULT_UNSPECIFIED,
+        phase: RunPhase | int | str = RunPhase.UNSPECIFIED,
+        result: RunResult | int | str = RunResult.UNSPECIFIED,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 100,
     ) -> Sequence[run_pb2.Run]:
-        """List at most `limit` runs, the newest first, over as many pages as that takes.
+        """List runs, newest first, from as many pages as needed.
 
         Args:
-            group: only runs of exactly this group; `/user/me` is the caller's.
+            group: only runs of exactly this group; `/user/me` stands for the caller's own path.
             group_prefix: only runs of this group and of all groups below it.
-            phase: only runs in this phase: a value, or its full name.
-            result: only runs with this result: a value, or its full name.
-            since: only runs that were created at this time or later; it has a time zone.
-            until: only runs that were created before this time; it has a time zone.
-            limit: of the number of runs.
+            phase: only runs in this phase, such as `RunPhase.QUEUED` or `"queued"`.
+            result: only runs with this result, such as `RunResult.FAILED` or `"failed"`.
+            since: only runs that were created at or after this time; UTC if it has no time zone.
+            until: only runs that were created before this time; UTC if it has no time zone.
+            limit: the largest number of runs.
         """
+        request = self._connection.request(
+            pb.ListRunsRequest,
+            group=group,
+            group_prefix=group_prefix,
+            phase=RunPhase.parse(phase).name_in_proto,
+            result=RunResult.parse(result).name_in_proto,
+            created_since=since,
+            created_until=until,
+        )
         runs: list[run_pb2.Run] = []
-        token = ""
         while len(runs) < limit:
-            request = run_service_pb2.ListRunsRequest(
-                group=group,
-                group_prefix=group_prefix,
-                phase=phase,
-                result=result,
-                created_since=since,
-                created_until=until,
-                page_size=min(limit - len(runs), 1000),
-                page_token=token,
-            )
+            request.page_size = min(limit - len(runs), _PAGE)
             answer = await self._connection.call(self._stub.ListRuns, request)
             runs.extend(answer.runs)
-            token = answer.next_page_token
-            if not token:
+            request.page_token = answer.next_page_token
+            if not request.page_token:
                 break
         return runs
 
@@ -89,7 +93,7 @@ class Runs:
         tasks: list[run_pb2.Task] = []
         token = ""
         while True:
-            request = run_service_pb2.ListTasksRequest(run_id=run_id, page_token=token)
+            request = self._connection.request(pb.ListTasksRequest, run_id=run_id, page_token=token)
             answer = await self._connection.call(self._stub.ListTasks, request)
             tasks.extend(answer.tasks)
             token = answer.next_page_token
@@ -97,50 +101,52 @@ class Runs:
                 return tasks
 
     async def task(self, run_id: str, task_id: str) -> run_pb2.Task:
-        """Show a task."""
-        request = run_service_pb2.GetTaskRequest(run_id=run_id, task_id=task_id)
+        """Return a task."""
+        request = self._connection.request(pb.GetTaskRequest, run_id=run_id, task_id=task_id)
         return (await self._connection.call(self._stub.GetTask, request)).task
 
     async def stop(self, run_id: str, *, force: bool = False) -> None:
-        """Ask for the end of a running run."""
-        await self._connection.call(self._stub.StopRun, run_service_pb2.StopRunRequest(run_id=run_id, force=force))
+        """Stop a running run. Returns once the request is stored; the run ends later."""
+        request = self._connection.request(pb.StopRunRequest, run_id=run_id, force=force)
+        await self._connection.call(self._stub.StopRun, request)
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a queued run."""
-        await self._connection.call(self._stub.CancelRun, run_service_pb2.CancelRunRequest(run_id=run_id))
+        request = self._connection.request(pb.CancelRunRequest, run_id=run_id)
+        await self._connection.call(self._stub.CancelRun, request)
 
     async def approve(self, run_id: str, task_id: str, *, commit_sha: str = "") -> None:
-        """Approve a task that waits for it."""
-        request = run_service_pb2.ApproveTaskRequest(run_id=run_id, task_id=task_id, commit_sha=commit_sha)
+        """Approve a task that waits for an approval."""
+        request = self._connection.request(pb.ApproveTaskRequest, run_id=run_id, task_id=task_id, commit_sha=commit_sha)
         await self._connection.call(self._stub.ApproveTask, request)
 
-    async def explain(self, run_id: str) -> run_service_pb2.RunExplanation:
-        """Say why a run and its tasks wait."""
-        request = run_service_pb2.ExplainRunRequest(run_id=run_id)
+    async def explain(self, run_id: str) -> pb.RunExplanation:
+        """Explain why a run is queued, and why each of its waiting tasks waits."""
+        request = self._connection.request(pb.ExplainRunRequest, run_id=run_id)
         answer = await self._connection.call(self._stub.ExplainRun, request)
         return answer.explanation
 
-    async def explain_task(self, run_id: str, task_id: str) -> run_service_pb2.TaskExplanation:
-        """Say why a task waits, or is as it is."""
-        request = run_service_pb2.ExplainTaskRequest(run_id=run_id, task_id=task_id)
+    async def explain_task(self, run_id: str, task_id: str) -> pb.TaskExplanation:
+        """Explain why a task waits, or why it has its status."""
+        request = self._connection.request(pb.ExplainTaskRequest, run_id=run_id, task_id=task_id)
         answer = await self._connection.call(self._stub.ExplainTask, request)
         return answer.explanation
 
     async def watch(
         self, run_id: str, *, after: str = "", on_break: OnBreak | None = None
-    ) -> AsyncGenerator[run_service_pb2.WatchRunResponse]:
-        """Follow a run to its end: a snapshot, then what changes. Resumes by itself; none comes twice.
+    ) -> AsyncGenerator[pb.WatchRunResponse]:
+        """Follow a run until it is finished: a snapshot, then its changes. Resumes by itself, without repetitions.
 
-        When the position to resume from is no longer kept, it begins anew with a snapshot.
+        If the position to resume at is no longer stored, it starts again with a snapshot.
 
         Args:
-            run_id: the run.
-            after: the position of the last message that is known; empty: begin with a snapshot.
-            on_break: told of each break that is mended.
+            run_id: the run's id.
+            after: the position of the last message that was seen; empty: start with a snapshot.
+            on_break: called when the stream breaks, before it resumes.
         """
         breaks = Breaks(self._connection.patience, on_break)
         while True:
-            request = run_service_pb2.WatchRunRequest(run_id=run_id, after=after)
+            request = self._connection.request(pb.WatchRunRequest, run_id=run_id, after=after)
             try:
                 async with aclosing(self._connection.stream(self._stub.WatchRun, request)) as messages:
                     async for message in messages:
@@ -159,21 +165,21 @@ class Runs:
 
     async def watch_all(
         self, *, group: str = "", group_prefix: str = "", after: str = "", on_break: OnBreak | None = None
-    ) -> AsyncGenerator[run_service_pb2.WatchRunsResponse]:
-        """Follow the events of all runs. Never ends by itself; resumes by itself.
+    ) -> AsyncGenerator[pb.WatchRunsResponse]:
+        """Follow the events of all runs, from a position or from now on. Resumes by itself. It does not end.
 
         Args:
             group: only runs of exactly this group.
             group_prefix: only runs of this group and of all groups below it.
-            after: the position of the last message that is known; empty: begin now, with a message without events.
-            on_break: is called with each error that the stream resumes after.
+            after: the position of the last message that was seen; empty: start with the next event.
+            on_break: called when the stream breaks, before it resumes.
 
         Raises:
-            OutOfRange: the position to resume from is no longer kept: events were missed.
+            OutOfRange: the events after the position are no longer stored: some may have been missed.
         """
         breaks = Breaks(self._connection.patience, on_break)
         while True:
-            request = run_service_pb2.WatchRunsRequest(group=group, group_prefix=group_prefix, after=after)
+            request = self._connection.request(pb.WatchRunsRequest, group=group, group_prefix=group_prefix, after=after)
             try:
                 async with aclosing(self._connection.stream(self._stub.WatchRuns, request)) as messages:
                     async for message in messages:
@@ -198,21 +204,22 @@ class Runs:
         follow: bool = False,
         on_break: OnBreak | None = None,
     ) -> AsyncGenerator[bytes]:
-        """Read the log of a step from an offset, in chunks. Resumes by itself at the byte where it broke.
+        """Read the log of a step from an offset on, in chunks. Resumes by itself at the byte at which it broke.
 
         Args:
-            run_id: the run.
-            task_id: the task.
-            step: from 0; not used with `setup`.
-            setup: the log of the pod's preparation.
-            attempt: from 1; 0: the latest.
-            offset: the first byte wanted.
-            follow: wait for more until the step is over.
-            on_break: told of each break that is mended.
+            run_id: the run's id.
+            task_id: the task's id.
+            step: the index of the step, from 0; ignored with `setup`.
+            setup: read the log of the pod's setup.
+            attempt: the number of the attempt, from 1; 0: the latest.
+            offset: the offset of the first byte.
+            follow: wait for more until the step has ended.
+            on_break: called when the stream breaks, before it resumes.
         """
         breaks = Breaks(self._connection.patience, on_break)
         while True:
-            request = run_service_pb2.ReadLogsRequest(
+            request = self._connection.request(
+                pb.ReadLogsRequest,
                 run_id=run_id,
                 task_id=task_id,
                 step=step,

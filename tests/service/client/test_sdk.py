@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
@@ -14,7 +15,7 @@ from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.client import Client, blocking, connect
+from sluiceway.client import Client, RunPhase, blocking, connect
 from sluiceway.foundation.clock import UuidSource
 from sluiceway.foundation.errors import (
     FailedPrecondition,
@@ -276,11 +277,25 @@ async def test_server_that_is_away_is_unavailable() -> None:
             await client.runs.get("r1")
 
 
-async def test_channel_is_closed_when_the_connection_is_left() -> None:
+async def test_call_and_stream_fail_after_the_connection_was_closed() -> None:
     async with scripted() as (_, client):
         await client.runs.get("r1")
-    with pytest.raises(Exception, match=r"(?i)closed"):
-        await client.runs.get("r1")
+    for work in (client.runs.get("r1"), anext(client.runs.watch("r1"))):
+        with pytest.raises(FailedPrecondition) as caught:
+            await work
+        assert caught.value.reason == "CONNECTION_CLOSED"
+
+
+async def test_call_that_is_in_progress_fails_when_the_connection_is_closed() -> None:
+    async with scripted() as (server, client):
+        server.scripts = [[change("1")]]
+        messages = client.runs.watch("endless")
+        await anext(messages)
+        waiting = asyncio.ensure_future(anext(messages))
+        await asyncio.sleep(0)
+    with pytest.raises(FailedPrecondition) as caught:
+        await waiting
+    assert caught.value.reason == "CONNECTION_CLOSED"
 
 
 # --- the real service ---------------------------------------------------------------------------------------------
@@ -291,7 +306,19 @@ async def test_lists_are_walked_over_all_their_pages() -> None:
         made = [(await client.runs.create(request(name=f"n{number}"))).id for number in range(5)]
         assert [run.id for run in await client.runs.list(limit=3)] == made[:1:-1]
         assert [run.id for run in await client.runs.list()] == made[::-1]
-        assert [run.id for run in await client.runs.list(phase="RUN_PHASE_QUEUED")] == made[:0:-1]
+        for phase in (RunPhase.QUEUED, "queued", "QUEUED", "RUN_PHASE_QUEUED", api.RUN_PHASE_QUEUED):
+            assert [run.id for run in await client.runs.list(phase=phase)] == made[:0:-1]
+        with pytest.raises(InvalidInput, match="'done' is not one of: setup_error, queued"):
+            await client.runs.list(phase="done")
+
+
+async def test_value_that_does_not_fit_its_field_is_invalid() -> None:
+    async with scripted() as (server, client):
+        with pytest.raises(InvalidInput):
+            await anext(client.runs.logs("r1", "t1", offset=2**64))
+        with pytest.raises(InvalidInput):
+            await client.runs.get(5)  # type: ignore[arg-type]  # what a program without types does
+        assert server.asked == []
 
 
 async def test_run_is_found_by_what_a_person_writes() -> None:
@@ -368,9 +395,9 @@ async def in_thread(work: Callable[[str], Any], servicer: pb_grpc.RunServiceServ
 async def test_blocking_face_calls_and_raises() -> None:
     def work(address: str) -> None:
         with blocking.connect(address, token="good") as client:
-            assert client.call(lambda c: c.runs.get("r1")).id == "r1"
+            assert client.runs.get("r1").id == "r1"
         with blocking.connect(address, token="bad") as client, pytest.raises(Unauthenticated):
-            client.call(lambda c: c.runs.get("r1"))
+            client.runs.get("r1")
 
     await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
 
@@ -378,7 +405,7 @@ async def test_blocking_face_calls_and_raises() -> None:
 async def test_blocking_stream_is_walked_to_its_end() -> None:
     def work(address: str) -> bytes:
         with blocking.connect(address, token="good") as client:
-            return b"".join(client.stream(lambda c: c.runs.logs("r1", "t1")))
+            return b"".join(client.runs.logs("r1", "t1"))
 
     server = Scripted()  # type: ignore[abstract]  # the rest is not offered
     server.scripts = [[chunk(3, b"abc"), chunk(5, b"de")]]
@@ -388,10 +415,10 @@ async def test_blocking_stream_is_walked_to_its_end() -> None:
 async def test_blocking_stream_that_is_left_early_ends_at_the_server_and_lets_the_connection_go_on() -> None:
     def work(address: str) -> str:
         with blocking.connect(address, token="good") as client:
-            for message in client.stream(lambda c: c.runs.watch("endless")):
+            for message in client.runs.watch("endless"):
                 assert message.position == "1"
                 break
-            return client.call(lambda c: c.runs.get("r1")).id
+            return client.runs.get("r1").id
 
     server = Scripted()  # type: ignore[abstract]  # the rest is not offered
     server.scripts = [[change("1")]]
@@ -400,10 +427,42 @@ async def test_blocking_stream_that_is_left_early_ends_at_the_server_and_lets_th
         await server.left.wait()
 
 
+def methods_of(face: object) -> dict[str, inspect.Signature]:
+    return {
+        name: inspect.signature(method)
+        for name, method in inspect.getmembers(face, callable)
+        if not name.startswith("_")
+    }
+
+
+async def test_blocking_client_has_the_methods_of_the_other_with_the_same_parameters() -> None:
+    def work(address: str) -> dict[str, dict[str, inspect.Signature]]:
+        with blocking.connect(address, token="good") as client:
+            return {name: methods_of(getattr(client, name)) for name in ("runs", "executors", "configs", "database")}
+
+    async with serving(Scripted()) as address, connect(address, token="good") as client:  # type: ignore[abstract]  # as above
+        found = await asyncio.to_thread(work, address)
+        for name, methods in found.items():
+            assert methods == methods_of(getattr(client, name))
+    assert "limit" in found["runs"]["list"].parameters
+
+
+async def test_blocking_client_raises_after_it_was_closed() -> None:
+    def work(address: str) -> None:
+        with blocking.connect(address, token="good") as client:
+            client.runs.get("r1")
+        for call in (lambda: client.runs.get("r1"), lambda: next(client.runs.logs("r1", "t1"))):
+            with pytest.raises(FailedPrecondition) as caught:
+                call()
+            assert caught.value.reason == "CONNECTION_CLOSED"
+
+    await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
+
+
 async def test_blocking_stream_that_outlives_its_connection_ends_quietly() -> None:
     def work(address: str) -> None:
         with blocking.connect(address, token="good") as client:
-            stream = client.stream(lambda c: c.runs.watch("endless"))
+            stream = client.runs.watch("endless")
             assert next(stream).position == "1"
         del stream
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.cli.connecting import Server, Token, find_server, write_login
+from sluiceway.cli.connecting import Server, Token, find_server, with_client, write_login
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unauthenticated
 
 
@@ -89,3 +89,22 @@ def test_login_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FailedPrecondition, match=r"login\.json"):
         write_login(Server("server:1", Token("own")), environment={"XDG_CONFIG_HOME": str(tmp_path / "file")})
+
+
+async def nothing(client: object) -> None:
+    """What a command does that makes no call."""
+
+
+def test_token_is_not_sent_in_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLUICE_INSECURE", raising=False)
+    with pytest.raises(InvalidInput, match="SLUICE_INSECURE=1"):
+        with_client("192.0.2.1:7070", "own", nothing)
+    with_client("https://192.0.2.1:7070", "own", nothing)
+    monkeypatch.setenv("SLUICE_INSECURE", "1")
+    with_client("192.0.2.1:7070", "own", nothing)
+
+
+def test_file_of_authorities_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_CA_FILE", "/no/such/file")
+    with pytest.raises(InvalidInput, match="/no/such/file"):
+        with_client("192.0.2.1:7070", "own", nothing)

@@ -176,7 +176,9 @@ class DrainExecutorRequest(_message.Message):
     executor_id: str
     """The executor's id."""
     timeout: _duration_pb2.Duration
-    """After so long what still runs is lost; at most 30 days. Not set: it may take any time. A later call replaces it."""
+    """How long the tasks that the executor runs may go on: at most 30 days. Then they are lost. Not set: without limit. A
+    later call replaces it.
+    """
     def __init__(self, executor_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DrainExecutorResponse(_message.Message):
@@ -223,7 +225,9 @@ class DrainExecutorsRequest(_message.Message):
     selector: ExecutorSelector
     """The executors."""
     timeout: _duration_pb2.Duration
-    """As in `DrainExecutorRequest`."""
+    """How long the tasks that the executors run may go on: at most 30 days. Then they are lost. Not set: without limit. A
+    later call replaces it.
+    """
     def __init__(self, selector: _Optional[_Union[ExecutorSelector, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DrainExecutorsResponse(_message.Message):

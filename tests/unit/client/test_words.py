@@ -1,0 +1,59 @@
+"""The enums of the SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.client import InvalidInput, RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus
+
+ENUMS: list[Any] = [RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus]
+
+
+@pytest.mark.parametrize("words", ENUMS)
+def test_words_are_those_of_the_proto(words: Any) -> None:
+    enum = getattr(run_pb2, words.__name__)
+    assert {word.name_in_proto: word.value for word in words} == dict(enum.items())
+
+
+def test_number_of_a_message_prints_as_a_word() -> None:
+    run = run_pb2.Run(phase=run_pb2.RUN_PHASE_FINISHED)
+    word = RunPhase(run.phase)
+    assert (str(word), f"{word}", f"{word:>10}", repr(word)) == (
+        "FINISHED",
+        "FINISHED",
+        "  FINISHED",
+        "<RunPhase.FINISHED: 5>",
+    )
+    assert run.phase == RunPhase.FINISHED
+    assert RunPhase.RUNNING < RunPhase.FINISHED
+
+
+def test_word_can_be_given_to_a_message() -> None:
+    assert run_pb2.Run(phase=RunPhase.QUEUED) == run_pb2.Run(phase=run_pb2.RUN_PHASE_QUEUED)  # type: ignore[arg-type]  # a number is one
+
+
+def test_number_that_is_not_known_prints_too() -> None:
+    unknown = RunPhase(99)
+    assert (str(unknown), int(unknown), unknown == 99) == ("UNKNOWN_99", 99, True)
+    assert unknown not in set(RunPhase)
+
+
+@pytest.mark.parametrize("written", ["finished", "FINISHED", " Finished ", "RUN_PHASE_FINISHED", 5, RunPhase.FINISHED])
+def test_word_is_read_as_people_write_it(written: Any) -> None:
+    assert RunPhase.parse(written) is RunPhase.FINISHED
+
+
+@pytest.mark.parametrize("written", ["done", "", "TASK_STATUS_RUNNING", 6, -1, 5.0, None])
+def test_what_is_not_a_word_is_invalid_and_the_words_are_named(written: Any) -> None:
+    with pytest.raises(
+        InvalidInput, match="is not one of: setup_error, queued, cancelled, running, finished"
+    ) as caught:
+        RunPhase.parse(written)
+    assert [violation.path for violation in caught.value.violations] == ["run_phase"]
+
+
+def test_not_started_may_be_written_with_a_hyphen() -> None:
+    assert TaskStatus.parse("not-started") is TaskStatus.NOT_STARTED
