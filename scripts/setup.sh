@@ -14,6 +14,7 @@ fi
 command -v git >/dev/null || need+=(git)
 command -v bwrap >/dev/null || need+=(bubblewrap)
 # The network of a sandboxed task; `ip` makes a host beside this machine in the tests.
+ldconfig -p | grep -q libseccomp.so.2 || need+=(libseccomp2)
 command -v slirp4netns >/dev/null || need+=(slirp4netns)
 command -v ip >/dev/null || need+=(iproute2)
 # The sandbox shows a task the system's own Python, which the example's tests use.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -239,3 +240,41 @@ def _copy_with_libraries(root: Path, program: str, to: str) -> None:
         copy = root / library.lstrip("/")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, copy)
+
+
+# Each prints the errno of a call that needs no capability.
+REFUSED_CALLS = {
+    "a key in a keyring": ("syscall(248, b'user', b'name', b'value', 5, -3)", "EPERM"),
+    "a search in keyrings": ("syscall(250, 0, -4, 1)", "EPERM"),
+    "io_uring": ("syscall(425, 1, None)", "ENOSYS"),
+    "userfaultfd": ("syscall(323, 1)", "EPERM"),
+    "bpf": ("syscall(321, 0, None, 0)", "EPERM"),
+    "performance events": ("syscall(298, None, 0, -1, -1, 0)", "EPERM"),
+    "a socket of the hypervisor": ("socket(40, 1, 0)", "EAFNOSUPPORT"),
+    "a socket of the kernel's cryptography": ("socket(38, 5, 0)", "EAFNOSUPPORT"),
+    "a socket of a protocol that would be loaded": ("socket(21, 5, 0)", "EAFNOSUPPORT"),
+    "a socket of keys": ("socket(15, 3, 2)", "EAFNOSUPPORT"),
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86_64")
+@pytest.mark.parametrize("what", REFUSED_CALLS)
+async def test_system_calls_that_a_task_does_not_need_are_refused(pod: Pod, what: str) -> None:
+    call, expected = REFUSED_CALLS[what]
+    program = (
+        "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        f"print(libc.{call} == -1 and errno.errorcode[ctypes.get_errno()])"
+    )
+    assert (await python(pod, program)).decode().strip() == expected
+
+
+async def test_what_tools_need_is_not_refused(pod: Pod) -> None:
+    program = (
+        "import socket, ctypes\n"
+        "for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):\n    socket.socket(family).close()\n"
+        "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()\n"
+        "import os\nchild = os.fork()\n"
+        "if child == 0:\n    ctypes.CDLL(None).ptrace(0, 0, 0, 0)\n    os.kill(os.getpid(), 19)\n    os._exit(7)\n"
+        "print(os.WIFSTOPPED(os.waitpid(child, 0)[1]))\nos.kill(child, 9)"
+    )
+    assert await python(pod, program) == b"True\n"

@@ -27,7 +27,8 @@ from sluiceway.executor.drivers.machine import machine_archs
 from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, resolver_file, this_machine
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import Command, Network, PodRequest
-from sluiceway.executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
+from sluiceway.executor.drivers.supervised import FILTER_FILE, INIT_SOCKET, Launch, SupervisedPod
+from sluiceway.executor.drivers.syscall_filter import task_filter
 from sluiceway.foundation.errors import FailedPrecondition
 
 __all__ = ["SandboxDriver", "SandboxSettings", "overlap"]
@@ -139,6 +140,7 @@ class SandboxDriver:
                 mounts=mounts if stage else {},
                 network=outside,
                 uid=uid,
+                syscall_filter=task_filter(),
             )
             pod = SandboxPod(
                 request, launch, store=self._store, folder=folder, driver=self, uid=uid, launcher=self._launcher
@@ -264,7 +266,7 @@ def _bubblewrap(request: PodRequest, seen: Mapping[str, Path], image: Path | Non
     options: list[str] = ["/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     options += ["--unshare-cgroup-try", "--disable-userns", "--uid", str(_UID), "--gid", str(_UID)]
     options += ["--hostname", _USER, "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"]
-    options += ["--cap-drop", "ALL"]
+    options += ["--cap-drop", "ALL", "--seccomp", FILTER_FILE]
     if network is Network.NONE:
         options += ["--unshare-net"]
     if image is None:

@@ -13,7 +13,7 @@ import os
 import pty
 import socket
 import termios
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,12 @@ from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequ
 from sluiceway.executor.drivers.supervised_process import SupervisedProcess
 from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["INIT_SOCKET", "Launch", "SupervisedPod"]
+__all__ = ["FILTER_FILE", "INIT_SOCKET", "Launch", "SupervisedPod"]
 
 log = structlog.get_logger(__name__)
+
+FILTER_FILE = "4"
+"""The number of the descriptor at which the program finds `Launch.syscall_filter`."""
 
 INIT_SOCKET = "3"
 """The number of the descriptor at which the first process finds its socket."""
@@ -53,6 +56,7 @@ class Launch:
         repository: where the repository is, as the pod sees it; empty: none.
         environment: of every command, below the request's.
         stage, mounts, uid, ends_with_launcher: see `launcher.LaunchRequest`.
+        syscall_filter: the program inherits a file with these bytes as `FILTER_FILE`, if there are any.
         network: the pod gets a network namespace of its own, connected to the outside; None: as `argv` makes it.
     """
 
@@ -66,6 +70,7 @@ class Launch:
     network: PodNetwork | None = None
     uid: int | None = None
     ends_with_launcher: bool = True
+    syscall_filter: bytes = b""
 
 
 class SupervisedPod:
@@ -154,7 +159,9 @@ class SupervisedPod:
         )
         output = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            return await self._launcher.launch(request, output=output, inherited=[self._remote.fileno()])
+            with _file_of(self._plan.syscall_filter) as filters:
+                inherited = [self._remote.fileno(), *filters]
+                return await self._launcher.launch(request, output=output, inherited=inherited)
         finally:
             os.close(output)
 
@@ -386,6 +393,20 @@ class SupervisedPod:
         if path.startswith("~/"):
             return f"{self.home}/{path[2:]}"
         return path if path.startswith("/") else f"{self.home}/{path}"
+
+
+@contextlib.contextmanager
+def _file_of(content: bytes) -> Iterator[list[int]]:
+    """Open a file in memory with this content, at its start; no file if it is empty."""
+    if not content:
+        yield []
+        return
+    descriptor = os.memfd_create("sluice", os.MFD_CLOEXEC)
+    try:
+        os.pwrite(descriptor, content, 0)
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def _limits_of(limits: Limits) -> dict[str, int]:
