@@ -29,7 +29,7 @@ from sluiceway.datamanager.port import DatabaseLost
 from sluiceway.datamanager.running.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.backoff import backoff_seconds
-from sluiceway.foundation.clock import Clock, IdSource, SteadyClock, UuidSource
+from sluiceway.foundation.clock import Clock, IdSource, UuidSource
 from sluiceway.foundation.errors import (
     InvalidInput,
     PermissionDenied,
@@ -42,6 +42,7 @@ from sluiceway.foundation.lifecycle import Stop, run_process
 from sluiceway.foundation.logging import set_up_logging
 from sluiceway.foundation.rpc.caller import CallerKind
 from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.foundation.steady_clock import SteadyClock
 from sluiceway.foundation.tasks import one_error
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import KeyValueStore, StoreStatus

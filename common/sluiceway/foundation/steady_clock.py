@@ -1,0 +1,58 @@
+"""A clock for a process that compares deadlines with wall time: nobody can make them all pass by setting the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+__all__ = ["SteadyClock"]
+
+_log = structlog.get_logger(__name__)
+
+
+class SteadyClock:
+    """The machine's clocks, for a process in which deadlines are compared with wall time.
+
+    While it is set in small steps the wall clock is followed. A larger step than `tolerance`, in either direction, is
+    not: it would make everything that waits time out at once, or never. Wall time then goes on from before the step, as
+    fast as the monotonic clock, until the process ends or the wall clock is back. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        tolerance: timedelta = timedelta(minutes=5),
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        """Make one, with the wall clock as it is now.
+
+        Args:
+            tolerance: the largest step that is followed.
+            wall: seconds since 1970.
+            steady: seconds that nobody can set; also while the machine sleeps, so that waking up is no step.
+        """
+        self._tolerance = tolerance.total_seconds()
+        self._wall = wall
+        self._steady = steady
+        self._offset = wall() - steady()
+        self._is_off = False
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        steady = self._steady()
+        offset = self._wall() - steady
+        step = offset - self._offset
+        if abs(step) <= self._tolerance:
+            self._offset, self._is_off = offset, False
+        elif not self._is_off:
+            self._is_off = True
+            _log.error("wall_clock_was_set", seconds=round(step), action="ignored; restart this process to follow it")
+        return datetime.fromtimestamp(steady + self._offset, UTC)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
