@@ -11,6 +11,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sluiceway.api.access.v1 import access_service_pb2 as access_pb2
@@ -277,6 +278,34 @@ async def test_who_may_not_call_is_told_so(house: House, token: str | None, code
     assert house.runs.seen == []
 
 
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param(("admin", "wrong"), id="the first one is good"),
+        pytest.param(("wrong", "admin"), id="the last one is good"),
+        pytest.param(("admin", "user"), id="two that are good"),
+        pytest.param(("admin", "admin"), id="one twice"),
+    ],
+)
+async def test_call_with_two_tokens_is_nobodys(house: House, tokens: tuple[str, str]) -> None:
+    metadata = tuple(("authorization", f"Bearer {token}") for token in tokens)
+    async with house.channel(None) as channel:
+        stopped = pb_grpc.RunServiceStub(channel).StopRun(pb.StopRunRequest(run_id="r"), metadata=metadata)
+        checked = access_grpc.AccessServiceStub(channel).CheckAccess(
+            access_pb2.CheckAccessRequest(method="/sluiceway.api.run.v1.RunService/StopRun"), metadata=metadata
+        )
+        for call in (stopped, checked):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert error_of(caught.value).code is Code.UNAUTHENTICATED
+            assert error_of(caught.value).reason == "CREDENTIALS_AMBIGUOUS"
+        answer = await cast("Any", health_pb2_grpc.HealthStub(channel)).Check(
+            health_pb2.HealthCheckRequest(), metadata=metadata
+        )
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert house.runs.seen == []
+
+
 async def test_a_write_is_repeated_with_one_request_id_while_the_server_says_unavailable(house: House) -> None:
     async with house.stub() as stub:
         await stub.StopRun(pb.StopRunRequest(run_id="r"))
@@ -330,13 +359,18 @@ async def test_a_drain_ends_streams_at_once_gives_calls_their_grace_and_waits_fo
         assert house.runs.cleaned.is_set()
 
 
-async def test_a_request_that_is_no_encoding_is_refused_once_its_caller_is_known(house: House) -> None:
+async def test_a_request_that_is_no_encoding_is_refused_once_its_caller_is_known(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     for token, reason in ((None, "CREDENTIALS_MISSING"), ("admin", "MALFORMED_REQUEST")):
         async with house.channel(token) as channel:
             call: Any = channel.unary_unary("/sluiceway.api.run.v1.RunService/GetRun", request_serializer=bytes)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+            with structlog.testing.capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(b"\x0a\xff\xff\xff\x0f")
         assert error_of(caught.value).reason == reason
+        assert [entry["event"] for entry in logs] == ["rpc_refused"]
+        assert "Error" not in error_of(caught.value).message
+    assert caplog.records == [], "gRPC logs what it cannot deserialize, with a traceback"
     assert house.runs.seen == []
 
 

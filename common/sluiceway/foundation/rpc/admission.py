@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -13,7 +13,7 @@ from sluiceway.foundation.errors import Unauthenticated, Unimplemented
 from sluiceway.foundation.rpc.access import Access, check_access
 from sluiceway.foundation.rpc.caller import PUBLIC, Authenticator, Caller, CallerKind
 
-__all__ = ["AUTHORIZATION_KEY", "AccessServicer", "admit", "not_offered"]
+__all__ = ["AUTHORIZATION_KEY", "AccessServicer", "admit", "authorization_of", "not_offered"]
 
 AUTHORIZATION_KEY = "authorization"
 
@@ -25,7 +25,7 @@ async def admit(
     method: str,
     access: Access | None,
     authenticator: Authenticator | None,
-    authorization: str | bytes | None,
+    authorization: Sequence[str | bytes],
     *,
     offered_to: frozenset[CallerKind] | None = None,
 ) -> Caller:
@@ -35,17 +35,23 @@ async def admit(
         method: its path, for messages.
         access: what it needs; None: it declares nothing.
         authenticator: who knows tokens; None: nobody does, so everybody is the public.
-        authorization: the call's `authorization` metadata, if any. It is not looked at for a public method.
+        authorization: all `authorization` entries of the call's metadata. They are not looked at for a public method.
         offered_to: the callers that this port is for; None: all.
 
     Raises:
-        Unauthenticated: the method needs a token and there is none, or it is not good.
+        Unauthenticated: the method needs a token and there is none, it is not good, or there are several.
         PermissionDenied: the token is of the wrong kind or lacks the scope, or this is the wrong port.
         Unavailable: the token cannot be looked up now.
     """
     caller = PUBLIC
-    token = _bearer(authorization)
-    if token and authenticator is not None and (access is None or access.kind is not CallerKind.PUBLIC):
+    is_public = access is not None and access.kind is CallerKind.PUBLIC
+    if len(authorization) > 1 and not is_public:
+        # Which one counts would be a guess, and a proxy in front may have guessed differently.
+        raise Unauthenticated(
+            "the call has more than one `authorization` entry; send one", reason="CREDENTIALS_AMBIGUOUS"
+        )
+    token = _bearer(authorization[0]) if authorization else ""
+    if token and authenticator is not None and not is_public:
         found = await authenticator.authenticate(token)
         if found is None:
             raise Unauthenticated(
@@ -81,12 +87,16 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
         access = self._access(request.method)
         if access is None:
             raise not_offered(request.method)
-        metadata = dict(context.invocation_metadata() or ())
-        await admit(request.method, access, self._authenticator, metadata.get(AUTHORIZATION_KEY))
+        await admit(request.method, access, self._authenticator, authorization_of(context))
         return pb.CheckAccessResponse()
 
 
-def _bearer(value: str | bytes | None) -> str:
-    text = value.decode(errors="replace") if isinstance(value, bytes) else value or ""
+def authorization_of(context: Context) -> Sequence[str | bytes]:
+    """Return all `authorization` entries of a call's metadata."""
+    return [value for key, value in context.invocation_metadata() or () if key == AUTHORIZATION_KEY]
+
+
+def _bearer(value: str | bytes) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
     scheme, _, token = text.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

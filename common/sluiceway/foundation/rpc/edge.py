@@ -28,7 +28,7 @@ from google.protobuf.message import Message
 from sluiceway.foundation.clock import IdSource
 from sluiceway.foundation.errors import Internal, InvalidInput, SluicewayError, Unavailable
 from sluiceway.foundation.rpc.access import Access
-from sluiceway.foundation.rpc.admission import AUTHORIZATION_KEY, admit, not_offered
+from sluiceway.foundation.rpc.admission import admit, authorization_of, not_offered
 from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Caller, CallerKind, as_caller
 from sluiceway.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
@@ -176,7 +176,7 @@ class Edge(grpc.aio.ServerInterceptor):
                 try:
                     if in_flight is face.in_flight:
                         self._check_current(face)
-                    caller = await self._admit(face, method, metadata) if checked else PUBLIC
+                    caller = await self._admit(face, method, context) if checked else PUBLIC
                     with as_caller(caller, position=_text(metadata.get(POSITION_KEY))) as positions:
                         try:
                             answer = await run()
@@ -217,13 +217,13 @@ class Edge(grpc.aio.ServerInterceptor):
         if now is not face:
             raise now.refusal or Unavailable("this server was just changing what it offers; call again")
 
-    async def _admit(self, face: Face, method: str, metadata: Mapping[str, str | bytes]) -> Caller:
+    async def _admit(self, face: Face, method: str, context: Context) -> Caller:
         authenticator = None if face.offer is None else face.offer.authenticator
         return await admit(
             method,
             face.access.get(method),
             authenticator,
-            metadata.get(AUTHORIZATION_KEY),
+            authorization_of(context),
             offered_to=self._offered_to,
         )
 
