@@ -104,6 +104,7 @@ class House:
     clock: Clock = field(default_factory=SystemClock)
     times: ExecutorTimes = TIMES
     again_after: timedelta = timedelta(milliseconds=300)
+    look_interval: timedelta = timedelta(milliseconds=50)
 
     def __post_init__(self) -> None:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock)
@@ -157,7 +158,7 @@ class House:
             directory=directory,
             clock=self.clock,
             times=self.times,
-            interval=timedelta(milliseconds=50),
+            interval=self.look_interval,
         )
         rpc = RpcServer(_Tokens(), ids=self.ids)
         rpc.add(

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from sluiceway.runmodel.model import ExecutorId
 
-__all__ = ["Absence", "Absences", "look"]
+__all__ = ["Absence", "Absences", "look", "next_gone"]
 
 _SMALLEST_GROUP_TO_HOLD = 3
 
@@ -89,3 +89,13 @@ def look(
                     gone.append(member)
             clocks[member] = clock
     return Absences(clocks, now), tuple(sorted(gone))
+
+
+def next_gone(absences: Absences, limits: Mapping[ExecutorId, float]) -> float | None:
+    """When the first clock runs out, in monotonic seconds, if none is held or started over; None: no clock runs."""
+    times = [
+        clock.since + clock.held + limits[executor_id]
+        for executor_id, clock in absences.clocks.items()
+        if not clock.is_settled and executor_id in limits
+    ]
+    return min(times, default=None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,7 +26,7 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import ExecutorId, Reason, ReasonCode
 from sluiceway.runmodel.wording import duration
 from sluiceway.runservice import stamps
-from sluiceway.runservice.absence import Absences, look
+from sluiceway.runservice.absence import Absences, look, next_gone
 from sluiceway.runservice.delivery import ExecutorEngine
 from sluiceway.runservice.executor_stream import StreamNotice
 from sluiceway.runservice.executor_times import ExecutorTimes
@@ -85,7 +86,8 @@ class LostExecutors:
             directory: who is live.
             clock: monotonic time for the clocks, wall time for records.
             times: how long executors may be missing.
-            interval: between looks; None: a fraction of the shortest of those times, at most 15 s.
+            interval: between looks while no executor comes or goes; None: a fraction of the shortest of those times,
+                at most 15 s.
         """
         self._database = database
         self._engine = engine
@@ -95,16 +97,29 @@ class LostExecutors:
         shortest = min(times.lost_after, times.vanish_after).total_seconds()
         self._interval = min(15.0, shortest / 20) if interval is None else interval.total_seconds()
         self._absences = Absences()
+        self._next_gone: float | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
         await self._directory.ready()
+        shortest = self._interval / 10
         while True:
+            changed = self._directory.watch()
             try:
                 await self.look()
             except SluicewayError as error:
                 log.warning("lost_executors_not_looked_at", error=str(error))
-            await asyncio.sleep(self._interval)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(self._pause() - shortest, 0)):
+                    await changed.wait()
+            # When many come or go at once, they are looked at together.
+            await asyncio.sleep(shortest)
+
+    def _pause(self) -> float:
+        """Until the next regular look, or until a clock runs out before that."""
+        if self._next_gone is None:
+            return self._interval
+        return min(self._next_gone - self._clock.monotonic(), self._interval)
 
     async def look(self) -> tuple[ExecutorId, ...]:
         """Let the clocks run until now, and deal with those who are gone; answers who was dealt with."""
@@ -112,13 +127,14 @@ class LostExecutors:
         groups: defaultdict[str, list[ExecutorId]] = defaultdict(list)
         for executor_id, item in known.items():
             groups[item.record.group].append(executor_id)
+        limits = {id_: self._limit(item.record).total_seconds() for id_, item in known.items()}
         self._absences, gone = look(
             self._absences,
             groups,
             self._live(known),
             now=self._clock.monotonic(),
             well_since=self._directory.well_since,
-            limits={id_: self._limit(item.record).total_seconds() for id_, item in known.items()},
+            limits=limits,
             longest_hold=self._times.lost_after.total_seconds(),
             longest_pause=max(3 * self._interval, 1.0),
         )
@@ -128,6 +144,7 @@ class LostExecutors:
             if await self._lose(executor_id, known[executor_id]):
                 dealt.append(executor_id)
                 self._absences = self._absences.settled(executor_id)
+        self._next_gone = next_gone(self._absences, limits)
         return tuple(dealt)
 
     async def lose_deleted(self, executor_id: ExecutorId, *, after: Position) -> None:

@@ -264,6 +264,15 @@ async def test_dynamic_executor_vanishes_long_before_a_static_one_is_lost() -> N
         assert await status_of(house, runs["static"].run.id) == "RUNNING"
 
 
+async def test_executor_is_lost_in_time_however_rarely_all_are_looked_at(executor: ScriptedExecutor) -> None:
+    house = House(times=replace(TIMES, lost_after=timedelta(milliseconds=300)), look_interval=timedelta(seconds=20))
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, _ = await began_assigned(server, executor)
+        await executor.leave()
+        await until_status(house, run_id, "LOST")
+
+
 async def test_pods_of_a_dynamic_executor_are_fenced_before_it_vanishes() -> None:
     times = ExecutorTimes()
     house = House(times=times)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sluiceway.runservice.absence import Absences, look
+from sluiceway.runservice.absence import Absences, look, next_gone
 
 
 class _Watch:
@@ -143,3 +143,17 @@ def test_dynamic_executor_is_gone_after_its_own_shorter_time() -> None:
     assert _seconds_until_gone(watch, "dynamic") == 3
     watch.absences = watch.absences.settled("dynamic")
     assert _seconds_until_gone(watch, "a") == 7
+
+
+def test_time_of_the_next_one_is_known_for_those_that_are_missing_and_not_dealt_with() -> None:
+    watch = _Watch("a", "dynamic")
+    limits = {"a": 10.0, "dynamic": 3.0}
+    watch.look()
+    assert next_gone(watch.absences, limits) is None
+    watch.live.clear()
+    watch.wait(1)
+    began = watch.now
+    assert next_gone(watch.absences, limits) == began + 3
+    watch.absences = watch.absences.settled("dynamic")
+    assert next_gone(watch.absences, limits) == began + 10
+    assert next_gone(watch.absences, {}) is None
