@@ -11,7 +11,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -33,8 +33,16 @@ def wheel_etcd() -> EtcdBinary:
 class EtcdProcess(Restartable):
     """One etcd on fixed free ports of 127.0.0.1. `data_dir` outlives it."""
 
-    def __init__(self, data_dir: Path, *, quota_bytes: int = 1024**3, binary: EtcdBinary | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        quota_bytes: int = 1024**3,
+        binary: EtcdBinary | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.data_dir = data_dir
+        self._options = tuple(options)
         self._binary = binary
         self._quota_bytes = quota_bytes
         self._client_port, self._peer_port = free_ports(2)
@@ -52,6 +60,7 @@ class EtcdProcess(Restartable):
             peer_port=self._peer_port,
             quota_bytes=self._quota_bytes,
         )
+        arguments = (*arguments, *self._options)
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         words = self.data_dir.with_name(f"{self.data_dir.name}.stderr")
         self._process = GuardedProcess(arguments, words=words, environment=etcd_environment(os.environ))
@@ -84,13 +93,13 @@ class EtcdProcess(Restartable):
 
 @contextlib.contextmanager
 def etcd_process(
-    data_dir: Path, *, quota_bytes: int = 1024**3, binary: EtcdBinary | None = None
+    data_dir: Path, *, quota_bytes: int = 1024**3, binary: EtcdBinary | None = None, options: Sequence[str] = ()
 ) -> Iterator[EtcdProcess]:
     """Run an etcd while the block lasts; it may be killed and started again inside.
 
-    `binary`: which; None: the one that `find_etcd` finds.
+    `binary`: which; None: the one that `find_etcd` finds. `options`: more of its command line.
     """
-    process = EtcdProcess(data_dir, quota_bytes=quota_bytes, binary=binary)
+    process = EtcdProcess(data_dir, quota_bytes=quota_bytes, binary=binary, options=options)
     try:
         process.start()
         yield process

@@ -38,8 +38,8 @@ def parse_endpoint(text: str) -> Endpoint:
         return _parse_unix(text)
     if "@" in text:
         raise InvalidInput(
-            "an etcd endpoint takes no user and no password, and no others can be given yet; write http://HOST:PORT or"
-            " https://HOST:PORT of an etcd without authentication"
+            "an etcd endpoint takes no user and no password; write http://HOST:PORT or https://HOST:PORT, and give the"
+            " user with --etcd-user and the password with --etcd-password-file"
         )
     parts = urlsplit(text if "://" in text else f"http://{text}")
     try:

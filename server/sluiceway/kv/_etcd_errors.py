@@ -45,9 +45,9 @@ def translate(error: grpc.aio.AioRpcError, what: str, address: str, *, may_write
         return Unavailable(text)
     match code:
         case grpc.StatusCode.INVALID_ARGUMENT if "user name is empty" in details:
-            return Unauthenticated(
-                f"{text}; it asks for a user, which cannot be given yet: use one without authentication"
-            )
+            return Unauthenticated(f"{text}; it asks for a user: give --etcd-user and its password")
+        case grpc.StatusCode.INVALID_ARGUMENT if "revision of auth store is old" in details:
+            return Unavailable(text)
         case grpc.StatusCode.INVALID_ARGUMENT:
             return InvalidInput(text)
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in details:

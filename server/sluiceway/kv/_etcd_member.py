@@ -16,10 +16,11 @@ import grpc.aio
 from sluiceway.kv._etcd_api import api
 from sluiceway.kv._etcd_endpoint import Endpoint
 from sluiceway.kv._etcd_metrics import quota_of
+from sluiceway.kv.access import EtcdTls
 
-__all__ = ["EtcdTls", "Member", "Pings", "Rpc"]
+__all__ = ["Member", "Pings", "Rpc", "is_being_cancelled"]
 
-Rpc = Literal["txn", "range", "put", "compact", "watch", "grant", "renew", "revoke", "status", "alarm"]
+Rpc = Literal["txn", "range", "put", "compact", "watch", "grant", "renew", "revoke", "status", "alarm", "authenticate"]
 
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # A range over the log may be far larger than gRPC's 4 MiB.
@@ -44,18 +45,6 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 
 _QUOTA_KNOWN_SECONDS = 600.0
 _QUOTA_WITHIN_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdTls:
-    """PEM texts for `https://` endpoints. All None: the machine's own authorities, no client certificate."""
-
-    ca: bytes | None = None
-    certificate: bytes | None = None
-    key: bytes | None = None
-
-    def __repr__(self) -> str:
-        return "EtcdTls(***)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +107,8 @@ class Member:
         quota, until = self._quota
         if now >= until:
             within = min(seconds, _QUOTA_WITHIN_SECONDS)
-            quota = await quota_of(self.address, self._socket(), secure=self.is_secure, ca=self._tls.ca, seconds=within)
+            tls = self._tls if self.is_secure else None
+            quota = await quota_of(self.address, self._socket(), tls=tls, seconds=within)
             self._quota = (quota, now + _QUOTA_KNOWN_SECONDS)
         return quota
 
@@ -213,4 +203,11 @@ def _calls(channel: grpc.aio.Channel) -> Mapping[Rpc, Callable[..., Any]]:
         "revoke": lease.LeaseRevoke,
         "status": maintenance.Status,
         "alarm": maintenance.Alarm,
+        "authenticate": api.AuthStub(channel).Authenticate,
     }
+
+
+def is_being_cancelled() -> bool:
+    """Tell whether somebody cancels this task. If not, a CancelledError is grpc.aio's word for a closed channel."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,13 +1,14 @@
 """What etcd before 3.6 tells of its quota: one line among its metrics, at the address of its clients.
 
-Best effort: an etcd that shows no metrics there, or asks for a client certificate, tells nothing.
+Best effort: an etcd that shows no metrics there tells nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import ssl
+
+from sluiceway.kv.access import EtcdTls
 
 __all__ = ["quota_of"]
 
@@ -15,14 +16,13 @@ _LINE = re.compile(rb"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
 _MOST_BYTES = 4 * 1024 * 1024
 
 
-async def quota_of(address: str, socket: str | None, *, secure: bool, ca: bytes | None, seconds: float) -> int:
+async def quota_of(address: str, socket: str | None, *, tls: EtcdTls | None, seconds: float) -> int:
     """Read the quota, in bytes; 0: it is not told, or not within `seconds`.
 
     Args:
         address: `host:port`; not used with `socket`.
         socket: path of a unix socket.
-        secure: by TLS.
-        ca: authorities, PEM; None: the machine's.
+        tls: for a member that is spoken to by TLS; None: it is not.
         seconds: how long it may take.
     """
     try:
@@ -32,7 +32,7 @@ async def quota_of(address: str, socket: str | None, *, secure: bool, ca: bytes 
                 address = "localhost"
             else:
                 host, _, port = address.rpartition(":")
-                context = ssl.create_default_context(cadata=ca.decode() if ca else None) if secure else None
+                context = None if tls is None else tls.context()
                 reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
             try:
                 # HTTP/1.0: the answer ends with the connection.

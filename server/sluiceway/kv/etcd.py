@@ -25,9 +25,10 @@ import structlog
 
 from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
 from sluiceway.kv._etcd_api import api
+from sluiceway.kv._etcd_auth import Authentication
 from sluiceway.kv._etcd_endpoint import parse_endpoint, unix_endpoint
 from sluiceway.kv._etcd_errors import broken, lease_gone, translate, watch_ended
-from sluiceway.kv._etcd_member import EtcdTls, Member, Pings, Rpc
+from sluiceway.kv._etcd_member import Member, Pings, Rpc, is_being_cancelled
 from sluiceway.kv._etcd_messages import (
     ReadPlan,
     alarm_name,
@@ -39,6 +40,7 @@ from sluiceway.kv._etcd_messages import (
     range_message,
     watch_batch,
 )
+from sluiceway.kv.access import EtcdAccess, EtcdTls
 from sluiceway.kv.port import (
     Compacted,
     Compare,
@@ -52,7 +54,7 @@ from sluiceway.kv.port import (
     Write,
 )
 
-__all__ = ["EtcdStore", "EtcdTls", "Pings", "parse_endpoint", "unix_endpoint"]
+__all__ = ["EtcdAccess", "EtcdStore", "EtcdTls", "Pings", "parse_endpoint", "unix_endpoint"]
 
 log = structlog.get_logger(__name__)
 
@@ -69,12 +71,14 @@ class EtcdStore:
     With several endpoints one is used until it fails; a call goes to the next one only when it was certainly not sent.
     """
 
-    def __init__(self, endpoints: Sequence[str], *, tls: EtcdTls | None = None, pings: Pings | None = None) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], *, access: EtcdAccess | None = None, pings: Pings | None = None
+    ) -> None:
         """Take the endpoints (see `parse_endpoint`); connect at the first call.
 
         Args:
             endpoints: members of one cluster.
-            tls: for `https://` endpoints; None is `EtcdTls()`.
+            access: user, password and TLS; None is `EtcdAccess()`, which is none of them.
             pings: None is `Pings()`; one would change it where a proxy cuts silent connections early.
 
         Raises:
@@ -82,9 +86,11 @@ class EtcdStore:
         """
         if not endpoints:
             raise InvalidInput("no etcd endpoint is given")
+        access = access or EtcdAccess()
         self._members = tuple(
-            Member(parse_endpoint(endpoint), tls=tls or EtcdTls(), pings=pings or Pings()) for endpoint in endpoints
+            Member(parse_endpoint(endpoint), tls=access.tls, pings=pings or Pings()) for endpoint in endpoints
         )
+        self._authentication = Authentication(access)
         self._current = 0
         self._closed = False
 
@@ -192,37 +198,49 @@ class EtcdStore:
         """See `KeyValueStore.watch`."""
         start, end = prefix_range(prefix)
         what = f"watch of {prefix}"
-        member = await self._reach(what, _now() + _WATCH_CREATE_SECONDS)
         create = api.WatchCreateRequest(key=start, range_end=end, start_revision=start_revision, progress_notify=True)
-        call = member.calls["watch"](metadata=_REQUIRE_LEADER)
-        try:
-            async with asyncio.timeout(_WATCH_CREATE_SECONDS):
-                await call.write(api.WatchRequest(create_request=create))
-                response = await call.read()
-            while response is not grpc.aio.EOF:
-                # After this answer etcd sends nothing more and keeps the stream open: it is the end.
-                if response.canceled:
-                    raise watch_ended(response, what, member.address)
-                # The header of the first answer is ahead of what was delivered, so it is no progress.
-                if not response.created:
-                    yield watch_batch(response)
-                response = await call.read()
-            raise Unavailable(f"etcd at {member.address} ended the {what}; begin again after the last revision seen")
-        except TimeoutError as cause:
-            self._leave(member)
-            raise Unavailable(f"etcd at {member.address} did not begin the {what} in time") from cause
-        except grpc.aio.AioRpcError as cause:
-            self._leave(member)
-            raise translate(cause, what, member.address, may_write=False) from cause
-        except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError) as cause:
-            # Closing the channel cancels the stream, and grpc.aio says so as CancelledError: not ours to pass on.
-            if self._closed and not _is_being_cancelled():
-                return
-            if isinstance(cause, asyncio.CancelledError):
-                raise
-            raise Unavailable(f"the connection to etcd at {member.address} broke during the {what}") from cause
-        finally:
-            call.cancel()
+        renewed = False
+        while True:
+            deadline = _now() + _WATCH_CREATE_SECONDS
+            member = await self._reach(what, deadline)
+            token = await self._authentication.metadata(member, self._left(what, member, deadline))
+            call = member.calls["watch"](metadata=(*_REQUIRE_LEADER, *token))
+            try:
+                async with asyncio.timeout(_WATCH_CREATE_SECONDS):
+                    await call.write(api.WatchRequest(create_request=create))
+                    response = await call.read()
+                ended = response is not grpc.aio.EOF and response.canceled and not response.compact_revision
+                if ended and token and not renewed:
+                    # etcd does not tell a token that has ended from a right that is missing.
+                    self._authentication.forget(token)
+                    renewed = True
+                    continue
+                while response is not grpc.aio.EOF:
+                    # After this answer etcd sends nothing more and keeps the stream open: it is the end.
+                    if response.canceled:
+                        raise watch_ended(response, what, member.address)
+                    # The header of the first answer is ahead of what was delivered, so it is no progress.
+                    if not response.created:
+                        yield watch_batch(response)
+                    response = await call.read()
+                raise Unavailable(
+                    f"etcd at {member.address} ended the {what}; begin again after the last revision seen"
+                )
+            except TimeoutError as cause:
+                self._leave(member)
+                raise Unavailable(f"etcd at {member.address} did not begin the {what} in time") from cause
+            except grpc.aio.AioRpcError as cause:
+                self._leave(member)
+                raise translate(cause, what, member.address, may_write=False) from cause
+            except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError) as cause:
+                # Closing the channel cancels the stream, and grpc.aio says so as CancelledError: not ours to pass on.
+                if self._closed and not is_being_cancelled():
+                    return
+                if isinstance(cause, asyncio.CancelledError):
+                    raise
+                raise Unavailable(f"the connection to etcd at {member.address} broke during the {what}") from cause
+            finally:
+                call.cancel()
 
     async def grant_lease(self, ttl: timedelta, *, timeout: timedelta) -> LeaseId:
         """See `KeyValueStore.grant_lease`. When the outcome is unknown, the lease that may be there runs out alone."""
@@ -306,20 +324,31 @@ class EtcdStore:
         may_write: bool,
     ) -> Any:
         deadline = _now() + timeout.total_seconds()
-        member = await self._reach(what, deadline)
+        renewed = False
+        while True:
+            member = await self._reach(what, deadline)
+            token = await self._authentication.metadata(member, self._left(what, member, deadline))
+            seconds = self._left(what, member, deadline)
+            try:
+                return await member.calls[rpc](request, timeout=seconds, metadata=(*_REQUIRE_LEADER, *token))
+            except grpc.aio.AioRpcError as cause:
+                if not renewed and self._authentication.renews(token, cause.details() or ""):
+                    renewed = True
+                    continue
+                if cause.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    self._leave(member)
+                raise translate(cause, what, member.address, may_write=may_write) from cause
+            except asyncio.CancelledError as cause:
+                if not self._closed or is_being_cancelled():
+                    raise
+                raise broken(f"the store was closed during the {what}", may_write=may_write) from cause
+
+    def _left(self, what: str, member: Member, deadline: float) -> float:
+        """Tell how many seconds there are to send a call; raises `Unavailable` when there are none."""
         seconds = deadline - _now()
         if seconds <= 0:
             raise Unavailable(f"there was no time left to send the {what} to etcd at {member.address}")
-        try:
-            return await member.calls[rpc](request, timeout=seconds, metadata=_REQUIRE_LEADER)
-        except grpc.aio.AioRpcError as cause:
-            if cause.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                self._leave(member)
-            raise translate(cause, what, member.address, may_write=may_write) from cause
-        except asyncio.CancelledError as cause:
-            if not self._closed or _is_being_cancelled():
-                raise
-            raise broken(f"the store was closed during the {what}", may_write=may_write) from cause
+        return seconds
 
     async def _reach(self, what: str, deadline: float) -> Member:
         """Find a member with a standing connection. Nothing is sent here, so failing is `Unavailable` for certain."""
@@ -356,8 +385,3 @@ class EtcdStore:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
+from sluiceway.foundation.errors import InvalidInput, Unavailable
+from sluiceway.kv.access import EtcdAccess, read_access
 from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
-from sluiceway.kv.etcd import EtcdStore, EtcdTls
+from sluiceway.kv.etcd import EtcdStore
 from tests.support.conditions import eventually
 
 T = timedelta(seconds=5)
@@ -38,7 +39,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
     sign = ("-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
     _openssl(folder, "x509", *sign, "-extfile", "names", "-out", "node.pem")
+    _openssl(folder, "ec", "-in", "node.key", "-aes256", "-passout", "pass:secret", "-out", "locked.key")
+    (folder / "empty").write_text("\n")
+    (folder / "garbage").write_bytes(bytes(range(256)))
     return folder
+
+
+def access_of(certificates: Path) -> EtcdAccess:
+    """The access of a node."""
+    return read_access(
+        ca_file=certificates / "ca.pem", cert_file=certificates / "node.pem", key_file=certificates / "node.key"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +72,7 @@ def secure_endpoint(certificates: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 async def test_a_client_with_a_certificate_is_served(secure_endpoint, certificates):
-    tls = EtcdTls(
-        ca=(certificates / "ca.pem").read_bytes(),
-        certificate=(certificates / "node.pem").read_bytes(),
-        key=(certificates / "node.key").read_bytes(),
-    )
-    store = EtcdStore([secure_endpoint], tls=tls)
+    store = EtcdStore([secure_endpoint], access=access_of(certificates))
 
     async def is_served() -> bool:
         try:
@@ -80,8 +86,46 @@ async def test_a_client_with_a_certificate_is_served(secure_endpoint, certificat
         found, _ = await store.get("a", timeout=T)
         assert found is not None
         assert found.value == b"1"
+        # etcd before 3.6 tells it among its metrics, to those with a certificate.
+        assert (await store.status(timeout=T)).quota_bytes > 0
     finally:
         await store.close()
+
+
+async def test_a_client_without_a_certificate_does_not_send_its_write(secure_endpoint, certificates):
+    access = read_access(ca_file=certificates / "ca.pem")
+    store = EtcdStore([secure_endpoint], access=access)
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable):
+                await store.put("unsent", b"1", timeout=T)
+    finally:
+        await store.close()
+
+    store = EtcdStore([secure_endpoint], access=access_of(certificates))
+    assert (await store.get("unsent", timeout=T))[0] is None
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        pytest.param(("missing", None, None), "--etcd-ca-file .*missing cannot be read: No such file", id="no file"),
+        pytest.param(("empty", None, None), "--etcd-ca-file .*empty is empty", id="an empty file"),
+        pytest.param(("ca.key", None, None), "--etcd-ca-file .*ca.key holds no certificate in PEM", id="a key for it"),
+        pytest.param(("garbage", None, None), "--etcd-ca-file .*garbage holds no certificate", id="no PEM"),
+        pytest.param(("ca.pem", "node.pem", None), "--etcd-cert-file and --etcd-key-file go together", id="no key"),
+        pytest.param((None, None, "node.key"), "--etcd-cert-file and --etcd-key-file go together", id="no certificate"),
+        pytest.param((None, "node.pem", "ca.key"), "no certificate in PEM and its key", id="the key of another"),
+        pytest.param((None, "node.key", "node.pem"), "no certificate in PEM and its key", id="the wrong way round"),
+        pytest.param((None, "node.pem", "locked.key"), "its key, without a password", id="an encrypted key"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named_with_their_option(certificates, files, words):
+    ca, certificate, key = (None if name is None else certificates / name for name in files)
+
+    with pytest.raises(InvalidInput, match=words):
+        read_access(ca_file=ca, cert_file=certificate, key_file=key)
 
 
 async def test_a_client_that_does_not_know_the_authority_does_not_send_its_write(secure_endpoint):

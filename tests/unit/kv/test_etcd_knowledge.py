@@ -20,7 +20,7 @@ from sluiceway.foundation.errors import (
 from sluiceway.kv._etcd_api import api
 from sluiceway.kv._etcd_endpoint import Endpoint, parse_endpoint, unix_endpoint
 from sluiceway.kv._etcd_errors import translate
-from sluiceway.kv._etcd_member import EtcdTls
+from sluiceway.kv.access import EtcdAccess, EtcdTls, read_access
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import Compacted, Get, OutcomeUnknown
 from sluiceway.kv.versions import fault_of_version
@@ -133,8 +133,36 @@ def test_a_password_in_an_endpoint_is_refused_and_not_said_again(text):
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_tls_material_is_not_printed():
-    assert "secret" not in repr(EtcdTls(ca=b"secret", certificate=b"secret", key=b"secret"))
+def test_neither_a_password_nor_tls_material_is_printed():
+    tls = EtcdTls(ca=b"secret", certificate=b"secret", key=b"secret")
+
+    assert "secret" not in repr(EtcdAccess("user", "secret", tls))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"user": "u"}, '--etcd-user "u" needs a password: give --etcd-password-file'),
+        ({"password_file": "password"}, "--etcd-password-file needs a user"),
+        ({"user": "u", "password_file": "none"}, "--etcd-password-file .*none cannot be read: No such file"),
+        ({"user": "u", "password_file": "empty"}, "--etcd-password-file .*empty is empty"),
+    ],
+)
+def test_a_user_and_a_password_go_together(tmp_path, options, words):
+    (tmp_path / "password").write_text("p\n")
+    (tmp_path / "empty").write_text("\n")
+    paths = {name: tmp_path / value if name == "password_file" else value for name, value in options.items()}
+
+    with pytest.raises(InvalidInput, match=words):
+        read_access(**paths)
+
+
+def test_the_password_is_that_of_the_file_then_that_of_the_environment(tmp_path):
+    (tmp_path / "password").write_text(" p 1 \r\n")
+
+    assert read_access(user="u", password="e", password_file=tmp_path / "password").password == " p 1 "
+    assert read_access(user="u", password="e").password == "e"
+    assert read_access(password="e") == EtcdAccess()
 
 
 async def test_who_cannot_be_reached_by_tls_may_have_an_unknown_certificate():

