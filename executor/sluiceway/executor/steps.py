@@ -10,12 +10,11 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from sluiceway.executor.drivers.port import Command
 from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["CloneOf", "Source", "clone_command", "is_local", "local_repository", "run_command"]
+__all__ = ["CloneOf", "Source", "clone_command", "run_command"]
 
 _HEX = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh)://[^\s/?#-][^\s]*\Z")
@@ -87,33 +86,6 @@ def run_command(
     return Command(argv=argv, script=text, environment=dict(environment or {}), cwd=cwd, user=user, tty=tty)
 
 
-def is_local(repository: str) -> bool:
-    """Tell whether a repository is a path of the executor's own machine."""
-    return repository.startswith("/")
-
-
-def local_repository(repository: str, allowed: Path | None) -> Path:
-    """Find a repository of this machine; links are followed before it is looked at where it lies. Touches the disk.
-
-    Raises:
-        FailedPrecondition: this executor takes none, or not that one (`LOCAL_REPOSITORY`).
-    """
-    if allowed is None:
-        raise FailedPrecondition(
-            f"this executor clones no repositories of its own machine, so not {repository}; "
-            "name a URL instead, or start an executor with --local-repositories DIR",
-            reason="LOCAL_REPOSITORY",
-        )
-    path, root = Path(repository).resolve(), allowed.resolve()
-    if not path.is_relative_to(root) or not path.is_dir():
-        raise FailedPrecondition(
-            f"{repository} is no folder below {allowed}, this executor's --local-repositories; "
-            "name a URL instead, or move the repository there",
-            reason="LOCAL_REPOSITORY",
-        )
-    return path
-
-
 def clone_command(
     clone: CloneOf, *, environment: Mapping[str, str] | None = None, cwd: str = "", user: str = ""
 ) -> Command:
@@ -180,20 +152,30 @@ printf '[safe]\n\tdirectory = *\n[init]\n\tdefaultBranch = main\n[advice]\n\tdet
 export GIT_CONFIG_GLOBAL="$config" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true
 export GIT_ALLOW_PROTOCOL="$SLUICE_CLONE_PROTOCOLS"
 export GIT_SSH_COMMAND='ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new'
+if [ "$SLUICE_CLONE_PROTOCOLS" = file ]; then
+  # The configuration of a submodule or worktree names a working tree that is not there.
+  upload_pack='GIT_WORK_TREE=. git-upload-pack'
+  if ! [ -r "$SLUICE_CLONE_URL/HEAD" ] && ! [ -r "$SLUICE_CLONE_URL/.git/HEAD" ]; then
+    echo "$SLUICE_CLONE_NAME cannot be read by the user that tasks run as; make it readable by others: chmod -R go+rX"
+    exit 1
+  fi
+fi
+# From a shallow repository comes, too, where its history is cut.
+fetch() { git fetch -q --update-shallow ${upload_pack:+--upload-pack="$upload_pack"} "$@"; }
 have() { git cat-file -e "$SLUICE_CLONE_SHA^{commit}" 2>/dev/null; }
 echo "cloning $SLUICE_CLONE_NAME at $SLUICE_CLONE_SHA"
 git init -q ${SLUICE_CLONE_FORMAT:+--object-format="$SLUICE_CLONE_FORMAT"}
 git remote remove origin 2>/dev/null || true
 git remote add -- origin "$SLUICE_CLONE_URL"
 if [ "$SLUICE_CLONE_DEPTH" -gt 0 ]; then
-  git fetch -q --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "$SLUICE_CLONE_SHA" 2>/dev/null ||
-    git fetch -q --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "${SLUICE_CLONE_REF:-HEAD}" || true
-  have || git fetch -q --unshallow --tags -- origin '+refs/heads/*:refs/remotes/origin/*' 2>/dev/null || true
+  fetch --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "$SLUICE_CLONE_SHA" 2>/dev/null ||
+    fetch --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "${SLUICE_CLONE_REF:-HEAD}" || true
+  have || fetch --unshallow --tags -- origin '+refs/heads/*:refs/remotes/origin/*' 2>/dev/null || true
 fi
 if [ "$SLUICE_CLONE_DEPTH" -eq 0 ] || ! have; then
-  git fetch -q --tags --force -- origin '+refs/heads/*:refs/remotes/origin/*'
-  have || [ -z "$SLUICE_CLONE_REF" ] || git fetch -q -- origin "$SLUICE_CLONE_REF" || true
-  have || git fetch -q -- origin "$SLUICE_CLONE_SHA"
+  fetch --tags --force -- origin '+refs/heads/*:refs/remotes/origin/*'
+  have || [ -z "$SLUICE_CLONE_REF" ] || fetch -- origin "$SLUICE_CLONE_REF" || true
+  have || fetch -- origin "$SLUICE_CLONE_SHA"
 fi
 git checkout -q -f --detach "$SLUICE_CLONE_SHA" --
 if [ -n "$SLUICE_CLONE_BRANCH" ]; then

@@ -17,10 +17,21 @@ import structlog
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.executor import plan
-from sluiceway.executor.drivers.port import Command, Driver, Limits, Network, Pod, PodRequest, Process, TmpfsMount
+from sluiceway.executor.drivers.port import (
+    Command,
+    Driver,
+    Limits,
+    Network,
+    Pod,
+    PodRequest,
+    Process,
+    Repository,
+    TmpfsMount,
+)
+from sluiceway.executor.local_repository import is_local, local_repository
 from sluiceway.executor.output import StepLog
 from sluiceway.executor.spool import LogName, Spools
-from sluiceway.executor.steps import CloneOf, Source, clone_command, is_local, local_repository, run_command
+from sluiceway.executor.steps import CloneOf, Source, clone_command, run_command
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import FailedPrecondition, SluicewayError
 from sluiceway.runmodel.wording import duration
@@ -304,12 +315,18 @@ class Worker:
         main = containers[0]
         if main.entrypoint:
             raise FailedPrecondition("the first container of a pod with an entrypoint of its own is not supported here")
-        repository: Path | None = None
-        if is_local(specification.source.repository) and any(
-            step.definition.WhichOneof("kind") == "clone" for step in specification.steps
-        ):
+        clones = [
+            step.definition.clone
+            for step in specification.steps
+            if step.definition.WhichOneof("kind") == "clone" and not step.definition.skip
+        ]
+        repository: Repository | None = None
+        if clones and is_local(specification.source.repository):
             repository = await asyncio.to_thread(
-                local_repository, specification.source.repository, self._settings.local_repositories
+                local_repository,
+                specification.source.repository,
+                self._settings.local_repositories,
+                whole=any(clone.depth <= 0 for clone in clones),
             )
         return PodRequest(
             assignment_id=self.assignment_id,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, TmpfsMount
+from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Repository, TmpfsMount
 from sluiceway.foundation.errors import FailedPrecondition
 from tests.support.pods import REQUEST, NewPod, chunks_of, drain, marked, run, until
 
@@ -283,7 +283,7 @@ async def test_a_repository_of_this_machine_is_seen_and_cannot_be_written(
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "file").write_text("content")
-    pod = await new_pod(repository=repository)
+    pod = await new_pod(repository=Repository(repository, repository / ".git"))
     _, output = await run(pod, f"cat {pod.repository}/file; touch {pod.repository}/new 2>/dev/null || echo refused")
     assert output.startswith(b"content")
     if driver.name == "sandbox":

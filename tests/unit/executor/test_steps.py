@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.steps import CloneOf, Source, clone_command, local_repository, run_command
+from sluiceway.executor.steps import CloneOf, Source, clone_command, run_command
 from sluiceway.foundation.errors import FailedPrecondition
 
 SHA = "a" * 40
@@ -108,19 +108,6 @@ def test_steps_that_cannot_be_run(shell: str, environment: dict[str, str]) -> No
     with pytest.raises(FailedPrecondition) as caught:
         run_command("true", shell=shell, environment=environment)
     assert caught.value.reason == "STEP_INVALID"
-
-
-def test_only_repositories_below_the_folder_are_taken(tmp_path: Path) -> None:
-    allowed = tmp_path / "allowed"
-    (allowed / "one").mkdir(parents=True)
-    (tmp_path / "outside").mkdir()
-    (allowed / "link").symlink_to(tmp_path / "outside")
-    assert local_repository(str(allowed / "one"), allowed) == (allowed / "one").resolve()
-    for path in (tmp_path / "outside", allowed / "link", allowed / ".." / "outside", allowed / "none"):
-        with pytest.raises(FailedPrecondition):
-            local_repository(str(path), allowed)
-    with pytest.raises(FailedPrecondition, match="--local-repositories"):
-        local_repository(str(allowed / "one"), None)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -67,7 +67,7 @@ class HostDriver:
             argv=(sys.executable, "-I", "-S", str(init), INIT_SOCKET, "tree"),
             home=str(folder / "home"),
             script_dir=str(folder / "tmp"),
-            repository=str(request.repository) if request.repository else "",
+            repository=str(request.repository.folder) if request.repository else "",
             environment={
                 "USER": user,
                 "LOGNAME": user,

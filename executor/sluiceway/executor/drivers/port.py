@@ -14,7 +14,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Command", "Driver", "ExitStatus", "Limits", "Network", "Pod", "PodRequest", "Process", "TmpfsMount"]
+__all__ = [
+    "Command",
+    "Driver",
+    "ExitStatus",
+    "Limits",
+    "Network",
+    "Pod",
+    "PodRequest",
+    "Process",
+    "Repository",
+    "TmpfsMount",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,21 @@ class TmpfsMount:
 
 
 @dataclass(frozen=True, slots=True)
+class Repository:
+    """A git repository of this machine, with links resolved.
+
+    Attributes:
+        folder: its working tree; of a bare one, the repository itself.
+        git_folder: with its refs and objects: in `folder`, or elsewhere (of a worktree, that of the main repository).
+        alternates: folders of objects that it borrows, and that those borrow.
+    """
+
+    folder: Path
+    git_folder: Path
+    alternates: Sequence[Path] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PodRequest:
     """What a pod shall be.
 
@@ -69,7 +95,7 @@ class PodRequest:
         services: how many further containers were asked for; a driver that cannot refuses.
         tmpfs: memory file systems.
         environment: of every command, below its own.
-        repository: a folder of this machine that the pod sees read-only, for `clone`.
+        repository: of this machine, that the pod sees read-only, for `clone`.
         limits: what it may use.
         fence_after: seconds that it lives without being fed.
     """
@@ -84,7 +110,7 @@ class PodRequest:
     services: int = 0
     tmpfs: Sequence[TmpfsMount] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    repository: Path | None = None
+    repository: Repository | None = None
     limits: Limits = field(default_factory=Limits)
     fence_after: float = 720.0
 
@@ -170,7 +196,7 @@ class Pod(Protocol):
 
     @property
     def repository(self) -> str:
-        """Where `PodRequest.repository` is, as commands see it; empty: there is none."""
+        """The path from which commands clone `PodRequest.repository`; empty: there is none."""
         ...
 
     async def exec(self, command: Command) -> Process:

@@ -24,6 +24,12 @@ import structlog
 
 from sluiceway.executor.drivers.launcher import Launcher
 from sluiceway.executor.drivers.machine import machine_archs
+from sluiceway.executor.drivers.mounted_repository import (
+    clone_source,
+    repository_files,
+    repository_folders,
+    repository_options,
+)
 from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, resolver_file, this_machine
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import Command, Network, PodRequest
@@ -36,7 +42,6 @@ __all__ = ["SandboxDriver", "SandboxSettings", "overlap"]
 log = structlog.get_logger(__name__)
 
 _HOME = "/home/sluice"
-_REPOSITORY = "/mnt/repository"
 _USER = "sluice"
 _UID = 1000
 _NOBODY = 65534
@@ -123,9 +128,7 @@ class SandboxDriver:
         try:
             outside = await asyncio.to_thread(this_machine) if network is Network.ISOLATED else None
             folder = await asyncio.to_thread(self._prepare, request, uid, outside)
-            mounts = {"pod": folder}
-            if request.repository:
-                mounts["repository"] = request.repository
+            mounts = {"pod": folder, **repository_folders(request.repository)}
             if image is not None:
                 mounts["root"] = image
             stage = "" if uid is None else _stage()
@@ -134,7 +137,7 @@ class SandboxDriver:
                 argv=_bubblewrap(request, seen, image, network),
                 home=_HOME,
                 script_dir="/tmp",  # noqa: S108 - the pod's own
-                repository=_REPOSITORY if request.repository else "",
+                repository=clone_source(request.repository),
                 environment={"USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
                 stage=stage,
                 mounts=mounts if stage else {},
@@ -222,10 +225,13 @@ class SandboxDriver:
             text = machine.read_text(errors="replace") if machine.exists() else ""
             (folder / "etc/resolv.conf").write_text(resolver_file(outside, text))
         shutil.copyfile(Path(__file__).with_name("pod_init.py"), folder / "pod_init.py")
+        (folder / "repository").mkdir()
+        for name, text in repository_files(request.repository).items():
+            (folder / name).write_text(text)
         # Others reach it only as the pod that sees it: the folder of all pods is its owner's alone.
-        for path in (folder, folder / "etc"):
+        for path in (folder, folder / "etc", folder / "repository"):
             path.chmod(0o755)
-        for path in (*(folder / "etc").iterdir(), folder / "pod_init.py"):
+        for path in (*(folder / "etc").iterdir(), *(folder / "repository").iterdir(), folder / "pod_init.py"):
             path.chmod(0o644)
         for name in ("home", "tmp"):
             (folder / name).mkdir()
@@ -286,8 +292,7 @@ def _bubblewrap(request: PodRequest, seen: Mapping[str, Path], image: Path | Non
     options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
     options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
     options += ["--ro-bind", str(pod / "pod_init.py"), _INIT]
-    if request.repository:
-        options += ["--dir", "/mnt", "--ro-bind", str(seen["repository"]), _REPOSITORY]
+    options += repository_options(request.repository, seen)
     for mount in request.tmpfs:
         options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
     # A step could fill memory through these.

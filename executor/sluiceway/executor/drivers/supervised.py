@@ -53,7 +53,7 @@ class Launch:
         argv: the program; it inherits the socket as `INIT_SOCKET`.
         home: the home folder as the pod sees it.
         script_dir: a folder that the pod may write, for scripts, as it sees it.
-        repository: where the repository is, as the pod sees it; empty: none.
+        repository: the path from which the pod clones the repository; empty: none.
         environment: of every command, below the request's.
         stage, mounts, uid, ends_with_launcher: see `launcher.LaunchRequest`.
         syscall_filter: the program inherits a file with these bytes as `FILTER_FILE`, if there are any.
