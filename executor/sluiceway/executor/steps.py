@@ -81,8 +81,8 @@ def run_command(
     if not argv:
         raise FailedPrecondition("the step has no shell", reason="STEP_INVALID")
     _check_environment(environment or {})
-    if "\0" in text or "\0" in cwd:
-        raise FailedPrecondition("the step's text or folder holds a NUL", reason="STEP_INVALID")
+    if any("\0" in each for each in (text, cwd, shell)):
+        raise FailedPrecondition("the step's text, folder or shell holds a NUL", reason="STEP_INVALID")
     return Command(argv=argv, script=text, environment=dict(environment or {}), cwd=cwd, user=user, tty=tty)
 
 

@@ -267,6 +267,8 @@ class Worker:
             await step_log.note(
                 "a background process still has the output of this step open; what it writes is not kept"
             )
+        if status.error:
+            return plan.StepEnded(step, status.code, "STEP_INVALID", f"did not start: {status.error}")
         return plan.StepEnded(step, status.code)
 
     def _command(self, step: int, pod: Pod) -> Command:

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,61 @@ async def test_a_program_that_is_not_there_says_so(new_pod: NewPod) -> None:
     output = b"".join([data async for data in chunks_of(process)])
     assert b"/no/such/program" in output
     assert (await process.wait()).code == 127
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        pytest.param({"cwd": "~/file"}, 126, "{home}/file cannot be used: {home}/file is not a directory", id="a file"),
+        pytest.param(
+            {"cwd": "~/file/deep/er"},
+            126,
+            "{home}/file/deep/er cannot be used: {home}/file is not a directory",
+            id="below a file",
+        ),
+        pytest.param({"cwd": "~/dangling"}, 126, "{home}/dangling cannot be used: ", id="a link to nowhere"),
+        pytest.param({"cwd": "/proc/1/new"}, 126, "/proc/1/new cannot be used: ", id="a folder that cannot be made"),
+        pytest.param({"cwd": "~/" + "x" * 300}, 126, "cannot be used: File name too long", id="too long a name"),
+        pytest.param({"argv": ("/no/such",)}, 127, "there is no program /no/such", id="no program"),
+        pytest.param({"argv": ("no-such",)}, 127, "there is no program no-such in /usr/local/sbin:", id="none in PATH"),
+        pytest.param(
+            {"argv": ("sh",), "environment": {"PATH": ""}}, 127, "there is no program sh in an empty PATH", id="no PATH"
+        ),
+        pytest.param({"argv": ("/usr",)}, 126, "cannot start /usr: it is a directory", id="a directory"),
+        pytest.param({"argv": ("./file",)}, 126, "cannot start ./file: Permission denied", id="not executable"),
+        pytest.param(
+            {"argv": ("./lost",)}, 127, "cannot start ./lost: the interpreter that it names does not exist", id="lost"
+        ),
+        pytest.param({"argv": ("./text",)}, 126, "cannot start ./text: Exec format error", id="no format"),
+        pytest.param(
+            {"environment": {"BIG": "x" * 200_000}}, 126, "the largest BIG with 200000 bytes", id="too large a variable"
+        ),
+        pytest.param(
+            {"environment": {f"V{number}": "x" * 100_000 for number in range(40)}},
+            126,
+            "the environment is too large: ",
+            id="too many variables",
+        ),
+    ],
+)
+async def test_what_cannot_be_started_says_why(new_pod: NewPod, command: dict[str, Any], code: int, words: str) -> None:
+    pod = await new_pod()
+    await run(
+        pod, "touch file; ln -s nowhere dangling; printf '#!/no/such\\n' > lost; echo : > text; chmod +x lost text"
+    )
+    process = await pod.exec(Command(**{"argv": ("/bin/sh", "-c", "echo started"), **command}))
+    output = b"".join([data async for data in chunks_of(process)]).decode()
+    status = await process.wait()
+    assert status.code == code
+    assert words.format(home=pod.home) in status.error
+    assert output == f"sluice: {status.error}\n"
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "1", "a.b-c", "\n", "BASH_FUNC_f%%"])
+async def test_variables_of_any_name_arrive(new_pod: NewPod, name: str) -> None:
+    process = await (await new_pod()).exec(Command(argv=("/usr/bin/env", "-0"), environment={name: "value"}))
+    output = b"".join([data async for data in chunks_of(process)])
+    assert f"{name}=value".encode() in output.split(b"\0")
 
 
 async def test_output_is_exact_and_in_order(new_pod: NewPod) -> None:

@@ -46,6 +46,22 @@ async def test_a_task_runs_and_its_log_is_stored_before_its_end_is_reported(
     assert all(server.logs["a1", step].complete for step in (-1, 0, 1, 3))
 
 
+async def test_a_step_that_cannot_be_started_says_why_in_log_and_reason(
+    server: FakeExecutorServer, start: Start
+) -> None:
+    await start()
+    specification = script("touch file", "echo never")
+    specification.steps[1].definition.run.working_dir = "file/sub"
+    server.assign("a1", specification)
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    log = server.log_of("a1", 1).decode()
+    assert log.endswith("/project/file is not a directory\n")
+    assert final.reason.code == "STEP_INVALID"
+    assert final.reason.message == f'"echo never" did not start: {log.removeprefix("sluice: ").rstrip()}'
+
+
 async def test_a_task_is_called_running_from_the_start_of_its_pod(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script("true"))

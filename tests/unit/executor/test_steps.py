@@ -102,7 +102,7 @@ def test_a_run_step_is_its_text_in_a_file() -> None:
 
 @pytest.mark.parametrize(
     ("shell", "environment"),
-    [("", {}), ("sh 'open", {}), ("sh", {"A=B": "x"}), ("sh", {"A": "x\0"}), ("sh", {"": "x"})],
+    [("", {}), ("sh 'open", {}), ("sh \0", {}), ("sh", {"A=B": "x"}), ("sh", {"A": "x\0"}), ("sh", {"": "x"})],
 )
 def test_steps_that_cannot_be_run(shell: str, environment: dict[str, str]) -> None:
     with pytest.raises(FailedPrecondition) as caught:

@@ -18,15 +18,16 @@ A command is over when its program has ended and so have those that still write 
 
 To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors), `stop` (grace; the id of a command, or
 none: all of the pod), `feed` (seconds).
-From the pod: `ready`, `exit` (id, status, limit, output_open), `stopped` (all of the pod), `starved`.
+From the pod: `ready`, `exit` (id, status, limit, error, output_open), `stopped` (all of the pod), `starved`.
 """
 # pathlib costs more to import than all the rest, at the start of every pod:
-# ruff: noqa: PTH103, PTH116, PTH123, PTH208
+# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -113,6 +114,8 @@ class Command:
         self.reports = reports
         self.output = output
         self.program = 0
+        self.error = ""
+        """Why the program could not be started."""
         self.status: int | None = None
         self.waits_since = 0.0
         self.left = False
@@ -129,17 +132,19 @@ class Command:
         self.limit = ""
 
     def read_reports(self) -> None:
-        """Take in the program's process id, how it ended, and whether its supervisor has others to wait for."""
+        """Take in the program's process id, why it could not start, how it ended, and whether others are left."""
         try:
             said = os.read(self.reports, 4096)
         except BlockingIOError:
             return
         for line in said.splitlines():
-            what, value = line.split()
+            what, value = line.split(maxsplit=1)
             if what == b"program":
                 self.program = int(value)
             elif what == b"left":
                 self.left = True
+            elif what == b"failed":
+                self.error = value.decode("utf-8", "replace")
             else:
                 self.end(int(value))
 
@@ -289,8 +294,9 @@ class PodInit:
         try:
             pid = os.fork()
         except OSError as error:
-            os.write(descriptors[2], f"sluice: cannot start a process: {error.strerror}\n".encode())
-            self._send({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE})
+            text = f"cannot start a process: {error.strerror}"
+            os.write(descriptors[2], f"sluice: {text}\n".encode())
+            self._send({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE, "error": text})
             os.close(reports)
         else:
             if pid == 0:
@@ -344,6 +350,7 @@ class PodInit:
                 "id": command.number,
                 "status": command.status,
                 "limit": command.limit,
+                "error": command.error,
                 "output_open": command.output_open and command.kill_at is None,
             }
         )
@@ -525,7 +532,7 @@ def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> 
         if program == 0:
             # By the program itself, before it can end its supervisor.
             os.write(report, b"program %d\n" % os.getpid())
-            _become(message, descriptors)
+            _become(message, descriptors, report)
         # Neither the socket of the first process nor anybody's output is to be held open by this one.
         os.closerange(3, report)
         os.closerange(report + 1, 4096)
@@ -545,40 +552,27 @@ def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> 
         os._exit(0)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.write(descriptors[2], f"sluice: cannot start a process: {error}\n".encode())
-            os.write(report, b"ended %d\n" % NOT_EXECUTABLE)
+            text = f"cannot start a process: {error}"
+            os.write(descriptors[2], f"sluice: {text}\n".encode())
+            os.write(report, f"failed {text}\nended {NOT_EXECUTABLE}\n".encode())
         os._exit(1)
 
 
-def _become(message: dict[str, Any], descriptors: list[int]) -> NoReturn:
-    """Become the program of a command."""
-    status = NOT_EXECUTABLE
+def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:
+    """Become the program of a command; if that is not possible, say why, in the output and to the first process."""
+    status, text = NOT_EXECUTABLE, ""
     try:
-        os.setsid()
-        with contextlib.suppress(OSError):
-            if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-                os.setpriority(os.PRIO_PROCESS, 0, 0)
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-        if message.get("tty"):
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        for number in range(1, signal.NSIG):
-            with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
-        os.umask(0o022)
+        _prepare(message, descriptors)
+        try:
+            _enter(message["cwd"])
+        except OSError as error:
+            text = _about_folder(message["cwd"], error)
+            raise
         argv = list(message["argv"])
         script = message.get("script")
         if script is not None:
-            path = f"{message['script_dir']}/sluice-step-{message['id']}"
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o700)
-            with os.fdopen(file, "wb") as stream:
-                stream.write(script.encode("utf-8", "surrogateescape"))
-            argv.append(path)
-        os.makedirs(message["cwd"], exist_ok=True)
-        os.chdir(message["cwd"])
-        # When memory ends on the whole machine, a task goes first.
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
-            stream.write("1000")
+            argv.append(f"{message['script_dir']}/sluice-step-{message['id']}")
+            _write_script(argv[-1], script)
         for name, value in message.get("limits", {}).items():
             hard = resource.getrlimit(LIMITS[name])[1]
             wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -587,15 +581,82 @@ def _become(message: dict[str, Any], descriptors: list[int]) -> NoReturn:
             key.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
             for key, value in message["env"].items()
         }
-        os.closerange(3, 4096)
+        os.closerange(3, report)
+        os.closerange(report + 1, 4096)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(argv[0], argv, environment)  # noqa: S606 - that is the job
-    except FileNotFoundError as error:
-        status = COMMAND_NOT_FOUND
-        os.write(2, f"sluice: {error.filename or message['argv'][0]}: not found\n".encode())
+        try:
+            os.execvpe(argv[0], argv, environment)  # noqa: S606 - that is the job
+        except OSError as error:
+            status = COMMAND_NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+            text = _about_program(argv[0], error, environment)
+            raise
     except BaseException as error:
-        os.write(2, f"sluice: cannot start {message['argv'][0]}: {error}\n".encode())
+        text = text or f"cannot start {message['argv'][0]}: {error}"
+        with contextlib.suppress(OSError):
+            os.write(report, f"failed {' '.join(text.split())[:1000]}\n".encode("utf-8", "replace"))
+            os.write(2, f"sluice: {text}\n".encode("utf-8", "replace"))
     os._exit(status)
+
+
+def _prepare(message: dict[str, Any], descriptors: list[int]) -> None:
+    os.setsid()
+    with contextlib.suppress(OSError):
+        if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    if message.get("tty"):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in range(1, signal.NSIG):
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    os.umask(0o022)
+    # When memory ends on the whole machine, a task goes first.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
+        stream.write("1000")
+
+
+def _enter(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    os.chdir(folder)
+
+
+def _write_script(path: str, script: str) -> None:
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o700)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(script.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise OSError(f"its script cannot be written to {path}: {error.strerror}") from error
+
+
+def _about_folder(folder: str, error: OSError) -> str:
+    """Say why a working directory cannot be used."""
+    parent = folder
+    while not os.path.lexists(parent) and parent not in {"", "/"}:
+        parent = os.path.dirname(parent)
+    if isinstance(error, FileExistsError | NotADirectoryError) and not os.path.isdir(parent):
+        return f"the working directory {folder} cannot be used: {parent} is not a directory"
+    return f"the working directory {folder} cannot be used: {error.strerror}"
+
+
+def _about_program(name: str, error: OSError, environment: dict[bytes, bytes]) -> str:
+    """Say why a program cannot be executed."""
+    if isinstance(error, FileNotFoundError):
+        if "/" not in name:
+            return f"there is no program {name} in {os.fsdecode(environment.get(b'PATH', b'')) or 'an empty PATH'}"
+        if os.path.exists(name):
+            return f"cannot start {name}: the interpreter that it names does not exist"
+        return f"there is no program {name}"
+    if error.errno == errno.E2BIG:
+        key, value = max(environment.items(), key=lambda pair: len(pair[1]))
+        return (
+            f"the environment is too large: {len(environment)} variables, the largest {os.fsdecode(key)} with "
+            f"{len(value)} bytes; Linux takes less than 131072 bytes for each, and a quarter of the stack limit for all"
+        )
+    if os.path.isdir(name):
+        return f"cannot start {name}: it is a directory"
+    return f"cannot start {name}: {error.strerror}"
 
 
 def main(arguments: list[str]) -> None:

@@ -363,8 +363,14 @@ class SupervisedPod:
             case "exit":
                 process = self._processes.pop(message["id"], None)
                 if process is not None:
-                    limit, output_open = message.get("limit", ""), message.get("output_open", False)
-                    process.ended(ExitStatus(message["status"], limit, output_open=output_open))
+                    process.ended(
+                        ExitStatus(
+                            message["status"],
+                            limit=message.get("limit", ""),
+                            error=message.get("error", ""),
+                            output_open=message.get("output_open", False),
+                        )
+                    )
             case "stopped":
                 stops, self._stops = self._stops, []
                 for stopped in stops:
