@@ -2,8 +2,8 @@
 
 It runs inside the pod, under whatever Python 3 the machine has, so it is one file that uses nothing but the standard
 library and imports nothing of ours. It talks with its executor over one stream socket that it inherits (`pod_init.py FD
-MODE`): length-prefixed JSON, file descriptors beside it. When that socket ends, or the pod was not fed in time, it ends
-with all of the pod.
+MODE`), with messages that have their length before them and file descriptors beside them: Python literals to the pod,
+JSON from it. When that socket ends, or the pod was not fed in time, it ends with all of the pod.
 
 - `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends.
 - `MODE` is `tree` when it is a plain process: it makes itself the reaper of its descendants, so that those that fork
@@ -20,26 +20,33 @@ To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors)
 none: all of the pod), `feed` (seconds).
 From the pod: `ready`, `exit` (id, status, limit, error, output_open), `stopped` (all of the pod), `starved`.
 """
-# pathlib costs more to import than all the rest, at the start of every pod:
+# Every pod waits for the imports of this file. `_signal`, `_socket` and `_stat` are what `signal`, `socket` and `stat`
+# wrap in enums; with those, `json`, `ctypes`, `contextlib` and `pathlib`, the start would take three times as long.
 # ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+import _ctypes
 import errno
 import fcntl
-import json
 import os
 import resource
 import select
-import signal
-import socket
-import stat
 import sys
 import termios
 import time
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    import stat
+    from types import TracebackType
+    from typing import Any, NoReturn
+else:
+    import _signal as signal
+    import _socket as socket
+    import _stat as stat
 
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
@@ -63,7 +70,27 @@ LIMITS = {
     "file_size": resource.RLIMIT_FSIZE,
 }
 
-libc = ctypes.CDLL(None)
+
+class suppress:  # noqa: N801 - as in contextlib
+    """A context that ends quietly when one of these errors is raised in it."""
+
+    def __init__(self, *errors: type[BaseException]) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Return whether the error is one of these."""
+        return kind is not None and issubclass(kind, self._errors)
+
+
+def prctl(option: int, value: int) -> None:
+    """Change how the kernel treats this process: one option with one argument."""
+    function = _ctypes.dlsym(_ctypes.dlopen("libc.so.6", os.RTLD_NOW), "prctl")
+    _ctypes.call_function(function, (option, value, 0, 0, 0))
 
 
 def _now() -> float:
@@ -187,7 +214,7 @@ class PodInit:
                 poll.register(descriptor, select.POLLIN)
             readable = {descriptor for descriptor, _ in poll.poll(self._next_wait() * 1000)}
             if wake_read in readable:
-                with contextlib.suppress(BlockingIOError):
+                with suppress(BlockingIOError):
                     os.read(wake_read, 4096)
             if self.connection.fileno() in readable and not self._receive():
                 self._end()
@@ -246,9 +273,9 @@ class PodInit:
     # -- messages -----------------------------------------------------------------------------------------------
 
     def _send(self, message: dict[str, Any]) -> None:
-        body = json.dumps(message).encode()
+        body = "{" + ", ".join(f'"{name}": {_json(value)}' for name, value in message.items()) + "}"
         try:
-            self.connection.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body)
+            self.connection.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body.encode())
         except OSError:
             self._end()
 
@@ -269,7 +296,8 @@ class PodInit:
             end = HEADER_BYTES + int.from_bytes(self.incoming[:HEADER_BYTES], "big")
             if len(self.incoming) < end:
                 break
-            message = json.loads(bytes(self.incoming[HEADER_BYTES:end]))
+            # A literal from the executor, which decides all that happens here anyway.
+            message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307
             del self.incoming[:end]
             self._obey(message)
         return True
@@ -393,7 +421,7 @@ class PodInit:
             # Somebody in the pod killed it. Its program goes on, as a child of this process.
             command.abandoned = True
             if command.status is None and command.program:
-                with contextlib.suppress(ChildProcessError):
+                with suppress(ChildProcessError):
                     pid, ended = os.waitpid(command.program, os.WNOHANG)
                     if pid:
                         command.end(_exit_code(ended))
@@ -420,11 +448,11 @@ class PodInit:
         # /proc would get away from us one by one.
         groups = {processes.groups[pid] for pid in left} - others
         for group in groups:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
         for pid in left:
             if processes.groups[pid] not in groups:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
+                with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
 
     def _kill(self, command: Command | None, since: float) -> None:
@@ -435,7 +463,7 @@ class PodInit:
                 return
         if self.mode == "namespace" and _now() - since >= ESCALATE_SECONDS:
             # It forks faster than we can follow. The kernel can, though only for all of the pod.
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
 
     # -- limits of the pod as a whole ---------------------------------------------------------------------------
@@ -457,7 +485,7 @@ class PodInit:
     def _resident(self, pids: set[int]) -> int:
         total = 0
         for pid in pids:
-            with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm", "rb") as stream:
+            with suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm", "rb") as stream:
                 total += int(stream.read().split()[1])
         return total * self.page_bytes
 
@@ -465,7 +493,7 @@ class PodInit:
         # Pages that forked workers share count once; this is dear, so it is asked only when the cheap sum is too high.
         total = 0
         for pid in pids:
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as stream:
+            with suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as stream:
                 for line in stream:
                     if line.startswith(b"Pss:"):
                         total += int(line.split()[1]) * 1024
@@ -492,7 +520,7 @@ def _writers_of(output: int, pids: set[int]) -> tuple[set[int], set[int]]:
             continue
         for name in names:
             path = f"/proc/{pid}/fd/{name}"
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 opened, link = os.stat(path), os.lstat(path)
                 writes = bool(link.st_mode & stat.S_IWUSR)
                 if writes and _identity(opened) == wanted:
@@ -511,6 +539,19 @@ def _identity(opened: os.stat_result) -> tuple[int, int]:
     return opened.st_dev, opened.st_ino
 
 
+def _json(value: str | float | None) -> str:
+    """Write a value as JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return str(value)
+    units = memoryview(value.encode("utf-16", "surrogatepass")[2:]).cast("H")
+    shown = (chr(unit) if 32 <= unit < 127 and unit not in b'"\\' else f"\\u{unit:04x}" for unit in units)
+    return f'"{"".join(shown)}"'
+
+
 def _exit_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
@@ -527,7 +568,7 @@ def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> 
         # Signals that a step sends to all that it can reach are not for its supervisor. Those for the program stay
         # pending until it is about to be executed, with the default actions.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         program = os.fork()
         if program == 0:
             # By the program itself, before it can end its supervisor.
@@ -551,7 +592,7 @@ def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> 
     except ChildProcessError:
         os._exit(0)
     except BaseException as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             text = f"cannot start a process: {error}"
             os.write(descriptors[2], f"sluice: {text}\n".encode())
             os.write(report, f"failed {text}\nended {NOT_EXECUTABLE}\n".encode())
@@ -592,7 +633,7 @@ def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoR
             raise
     except BaseException as error:
         text = text or f"cannot start {message['argv'][0]}: {error}"
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.write(report, f"failed {' '.join(text.split())[:1000]}\n".encode("utf-8", "replace"))
             os.write(2, f"sluice: {text}\n".encode("utf-8", "replace"))
     os._exit(status)
@@ -600,7 +641,7 @@ def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoR
 
 def _prepare(message: dict[str, Any], descriptors: list[int]) -> None:
     os.setsid()
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
     for number, descriptor in enumerate(descriptors):
@@ -608,11 +649,11 @@ def _prepare(message: dict[str, Any], descriptors: list[int]) -> None:
     if message.get("tty"):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for number in range(1, signal.NSIG):
-        with contextlib.suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
     # When memory ends on the whole machine, a task goes first.
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
         stream.write("1000")
 
 
@@ -666,18 +707,17 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     # A step has our uid: without this it could trace us and feed the pod for ever.
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    prctl(PR_SET_DUMPABLE, 0)
     if mode == "tree":
         # So that it still gets its turn beside a task that starts processes without end; steps begin at 0 again.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, -10)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
     for standard in (0, 1, 2):
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, standard)
         os.close(null)
-    with socket.socket(fileno=descriptor) as connection:
-        PodInit(connection, mode).run()
+    PodInit(socket.socket(fileno=descriptor), mode).run()
 
 
 if __name__ == "__main__":

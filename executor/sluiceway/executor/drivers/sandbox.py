@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ _HOME = "/home/sluice"
 _USER = "sluice"
 _UID = 1000
 _NOBODY = 65534
-_INIT = "/.sluice/pod_init.py"
+_INIT = "/.sluice"
 _MACHINE_USR = "/.sluice/usr"
 _ETC = ("ssl", "alternatives", "ld.so.cache", "nsswitch.conf")
 _ETC_OF_NETWORK = ("hosts", "resolv.conf")
@@ -82,6 +83,8 @@ class SandboxDriver:
         self._store = PodStore(work_dir / "pods")
         self._settings = settings or SandboxSettings()
         self._launcher = Launcher()
+        self._compiling = asyncio.Lock()
+        self._init_file: Path | None = None
         self._work_dir = work_dir
         self._uids_in_use: set[int] = set()
         self._pods: dict[str, SandboxPod] = {}
@@ -128,11 +131,13 @@ class SandboxDriver:
         try:
             outside = await asyncio.to_thread(this_machine) if network is Network.ISOLATED else None
             folder = await asyncio.to_thread(self._prepare, request, uid, outside)
-            mounts = {"pod": folder, **repository_folders(request.repository)}
+            init = await self._init()
+            mounts = {"pod": folder, init.name: init, **repository_folders(request.repository)}
             if image is not None:
                 mounts["root"] = image
             stage = "" if uid is None else _stage()
-            seen = {name: Path(stage, name) for name in mounts} if stage else mounts
+            seen = {name: Path(stage, name) for name in mounts} if stage else dict(mounts)
+            seen["init"] = seen.pop(init.name)
             launch = Launch(
                 argv=_bubblewrap(request, seen, image, network),
                 home=_HOME,
@@ -154,6 +159,13 @@ class SandboxDriver:
         self._pods[request.assignment_id] = pod
         await pod.start()
         return pod
+
+    async def _init(self) -> Path:
+        """Return the program of the first process, compiled once for the Python that runs it."""
+        async with self._compiling:
+            if self._init_file is None:
+                self._init_file = await asyncio.to_thread(_compile_init, self._work_dir)
+        return self._init_file
 
     def close(self) -> None:
         """See `port.Driver.close`."""
@@ -224,14 +236,13 @@ class SandboxDriver:
             machine = Path("/etc/resolv.conf")
             text = machine.read_text(errors="replace") if machine.exists() else ""
             (folder / "etc/resolv.conf").write_text(resolver_file(outside, text))
-        shutil.copyfile(Path(__file__).with_name("pod_init.py"), folder / "pod_init.py")
         (folder / "repository").mkdir()
         for name, text in repository_files(request.repository).items():
             (folder / name).write_text(text)
         # Others reach it only as the pod that sees it: the folder of all pods is its owner's alone.
         for path in (folder, folder / "etc", folder / "repository"):
             path.chmod(0o755)
-        for path in (*(folder / "etc").iterdir(), *(folder / "repository").iterdir(), folder / "pod_init.py"):
+        for path in (*(folder / "etc").iterdir(), *(folder / "repository").iterdir()):
             path.chmod(0o644)
         for name in ("home", "tmp"):
             (folder / name).mkdir()
@@ -291,14 +302,31 @@ def _bubblewrap(request: PodRequest, seen: Mapping[str, Path], image: Path | Non
             options += ["--ro-bind", str(resolver), "/etc/resolv.conf"]
     options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
     options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
-    options += ["--ro-bind", str(pod / "pod_init.py"), _INIT]
+    options += ["--ro-bind", str(seen["init"]), f"{_INIT}/{seen['init'].name}"]
     options += repository_options(request.repository, seen)
     for mount in request.tmpfs:
         options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
     # A step could fill memory through these.
     options += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-    return [*options, "--", *start, "-I", "-S", _INIT, INIT_SOCKET, "namespace"]
+    return [*options, "--", *start, "-I", "-S", f"{_INIT}/{seen['init'].name}", INIT_SOCKET, "namespace"]
+
+
+def _compile_init(folder: Path) -> Path:
+    """Compile `pod_init.py` into a folder with the Python of the pods, and return the file; itself if that fails."""
+    source = Path(__file__).with_name("pod_init.py")
+    folder.mkdir(parents=True, exist_ok=True)
+    compiled = folder / "pod_init.pyc"
+    program = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], sys.argv[3], doraise=True)"
+    command = ["/usr/bin/python3", "-I", "-S", "-c", program, str(source), str(compiled), source.name]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=30, env={})
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("pod_init_not_compiled", error=str(error))
+        compiled = folder / source.name
+        shutil.copyfile(source, compiled)
+    compiled.chmod(0o644)
+    return compiled
 
 
 def narrower_network(wanted: Network, offered: Network) -> Network:

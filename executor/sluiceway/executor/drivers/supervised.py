@@ -326,7 +326,8 @@ class SupervisedPod:
     # -- the socket ---------------------------------------------------------------------------------------------
 
     async def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        body = json.dumps(message).encode()
+        # A Python literal: the first process has no parser of JSON, which would take it long to import.
+        body = ascii(message).encode()
         header = len(body).to_bytes(_HEADER_BYTES, "big")
         try:
             async with self._sending, asyncio.timeout(_START_SECONDS):
