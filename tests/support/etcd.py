@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -40,8 +41,10 @@ class EtcdProcess(Restartable):
         quota_bytes: int = 1024**3,
         binary: EtcdBinary | None = None,
         options: Sequence[str] = (),
+        certificates: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
+        self.certificates = certificates
         self._options = tuple(options)
         self._binary = binary
         self._quota_bytes = quota_bytes
@@ -49,7 +52,7 @@ class EtcdProcess(Restartable):
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._client_port}"
+        return f"{'http' if self.certificates is None else 'https'}://127.0.0.1:{self._client_port}"
 
     def start(self) -> None:
         """Start it and wait until it is healthy."""
@@ -60,6 +63,14 @@ class EtcdProcess(Restartable):
             peer_port=self._peer_port,
             quota_bytes=self._quota_bytes,
         )
+        if self.certificates is not None:
+            arguments = (
+                *(argument.replace("client-urls=http:", "client-urls=https:") for argument in arguments),
+                f"--cert-file={self.certificates / 'node.pem'}",
+                f"--key-file={self.certificates / 'node.key'}",
+                f"--trusted-ca-file={self.certificates / 'ca.pem'}",
+                "--client-cert-auth",
+            )
         arguments = (*arguments, *self._options)
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         words = self.data_dir.with_name(f"{self.data_dir.name}.stderr")
@@ -83,7 +94,12 @@ class EtcdProcess(Restartable):
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def _fault(self) -> str | None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        context = None
+        if self.certificates is not None:
+            context = ssl.create_default_context(cafile=self.certificates / "ca.pem")
+            context.load_cert_chain(self.certificates / "node.pem", self.certificates / "node.key")
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(*handlers)
         try:
             with opener.open(f"{self.endpoint}/health", timeout=1) as answer:
                 return None if json.load(answer).get("health") == "true" else "it is not healthy"
@@ -93,13 +109,23 @@ class EtcdProcess(Restartable):
 
 @contextlib.contextmanager
 def etcd_process(
-    data_dir: Path, *, quota_bytes: int = 1024**3, binary: EtcdBinary | None = None, options: Sequence[str] = ()
+    data_dir: Path,
+    *,
+    quota_bytes: int = 1024**3,
+    binary: EtcdBinary | None = None,
+    options: Sequence[str] = (),
+    certificates: Path | None = None,
 ) -> Iterator[EtcdProcess]:
     """Run an etcd while the block lasts; it may be killed and started again inside.
 
-    `binary`: which; None: the one that `find_etcd` finds. `options`: more of its command line.
+    Args:
+        data_dir: its folder.
+        quota_bytes: above it, it refuses writes.
+        binary: which one; None: the one that `find_etcd` finds.
+        options: more of its command line.
+        certificates: a folder of `guarded_etcd.make_certificates`; it then listens by TLS, and asks for a certificate.
     """
-    process = EtcdProcess(data_dir, quota_bytes=quota_bytes, binary=binary, options=options)
+    process = EtcdProcess(data_dir, quota_bytes=quota_bytes, binary=binary, options=options, certificates=certificates)
     try:
         process.start()
         yield process

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sluiceway.cli.commands import option
+from sluiceway.cli.etcd_options import etcd_access, etcd_access_arguments, etcd_access_options
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def executor_times_options(command: C) -> C:
 @option("--http", default="127.0.0.1:8080", metavar="HOST:PORT", help="Of the gateway; port 0 picks one.")
 @option("--grpc", default="127.0.0.1:7070", metavar="HOST:PORT", help="Of the server; port 0 picks one.")
 @option("--etcd", metavar="URL,...", help="Endpoints of an etcd, with commas.")
+@etcd_access_options
 @option("--object-storage", help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION; a folder if none.")
 @option("--executors", type=click.IntRange(min=0, max=100), default=1, help="How many executors.")
 @option(
@@ -69,11 +71,16 @@ def standalone(
     """Run everything on one machine: etcd, server, gateway and executors, until SIGTERM."""
     from sluiceway.app.standalone import StandaloneSettings, main
 
+    etcd_arguments = etcd_access_arguments()
+    if etcd_arguments and not etcd:
+        raise click.UsageError(f"{etcd_arguments[0]} goes with --etcd: the etcd of its own asks for nothing")
+    etcd_access()  # so that a fault is told here, and not in the log of the server
     settings = StandaloneSettings(
         data_dir=data_dir.absolute(),
         http=http,
         grpc=grpc,
         etcd=_names(etcd or ""),
+        etcd_arguments=etcd_arguments,
         object_storage=object_storage or "",
         executors=executors,
         slots=slots,
@@ -86,6 +93,7 @@ def standalone(
 @click.command()
 @option("--data-dir", type=PATH, required=True, help="Its read database and the first tokens.")
 @option("--etcd", required=True, metavar="URL,...", help="Endpoints of etcd, with commas.")
+@etcd_access_options
 @option("--object-storage", required=True, help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION.")
 @option(
     "--grpc",
@@ -124,6 +132,7 @@ def server(
     settings = ServerSettings(
         data_dir=data_dir.absolute(),
         etcd=_names(etcd or ""),
+        etcd_access=etcd_access(),
         object_storage=object_storage,
         grpc=grpc,
         executor_grpc=executor_grpc,

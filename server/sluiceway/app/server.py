@@ -44,6 +44,7 @@ from sluiceway.foundation.rpc.caller import CallerKind
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.foundation.steady_clock import SteadyClock
 from sluiceway.foundation.tasks import one_error
+from sluiceway.kv.access import EtcdAccess
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.kv.port import KeyValueStore, StoreStatus
 from sluiceway.kv.versions import UPGRADE, fault_of_version
@@ -85,6 +86,7 @@ class ServerSettings:
     Attributes:
         data_dir: its read database, and the files of the first tokens.
         etcd: endpoints.
+        etcd_access: how etcd lets us in.
         object_storage: `posix:DIR` or `s3://...`.
         grpc: `HOST:PORT`; port 0 picks one.
         executor_grpc: the same for executors; None: on `grpc`.
@@ -109,6 +111,7 @@ class ServerSettings:
     own_etcd: bool = False
     port_is_held: bool = False
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
+    etcd_access: EtcdAccess = field(default_factory=EtcdAccess)
 
 
 def main(settings: ServerSettings) -> int:
@@ -131,7 +134,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     clock = SteadyClock()
     ids = UuidSource(clock)
     async with AsyncExitStack() as stack:
-        kv = EtcdStore(settings.etcd)
+        kv = EtcdStore(settings.etcd, access=settings.etcd_access)
         stack.push_async_callback(kv.close)
 
         async def reach_both() -> ObjectStorage:

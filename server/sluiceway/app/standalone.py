@@ -60,6 +60,7 @@ class StandaloneSettings:
         http: `HOST:PORT` of the gateway; port 0 picks one.
         grpc: `HOST:PORT` of the server; port 0 picks one.
         etcd: endpoints of an outer etcd; empty: an own one, below the data folder.
+        etcd_arguments: options of `sluice server` that say how the outer etcd lets it in.
         object_storage: `posix:DIR` or `s3://...`; empty: a folder below the data folder.
         executors: how many.
         slots: tasks at a time, of each executor.
@@ -71,6 +72,7 @@ class StandaloneSettings:
     http: str
     grpc: str
     etcd: tuple[str, ...] = ()
+    etcd_arguments: tuple[str, ...] = ()
     object_storage: str = ""
     executors: int = 1
     slots: int = 4
@@ -245,6 +247,7 @@ class _Standalone:
             str(self._data),
             "--etcd",
             ",".join(endpoints),
+            *self._settings.etcd_arguments,
         ]
         if not self._settings.etcd:
             command.append("--own-etcd")  # what becomes of it is nobody else's matter: recovered unasked
@@ -275,8 +278,9 @@ class _Standalone:
         return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP)
 
     def _spec(self, name: str, argv: Sequence[str]) -> ChildSpec:
-        # Only the server speaks to the object storage: what runs tasks does not hold its credentials.
-        kept = {each: value for each, value in os.environ.items() if name == "server" or not each.startswith("AWS_")}
+        # Only the server speaks to the two stores: what runs tasks does not hold their credentials.
+        secret = ("AWS_", "SLUICE_ETCD_")
+        kept = {each: value for each, value in os.environ.items() if name == "server" or not each.startswith(secret)}
         environment = {**kept, "GRPC_ENABLE_FORK_SUPPORT": "0"}
         return ChildSpec(name, argv, self._log_path(name), environment=environment)
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -17,51 +16,14 @@ from sluiceway.kv._etcd_api import api
 from sluiceway.kv.etcd import EtcdAccess, EtcdStore
 from sluiceway.kv.port import Get, PutKey, Range
 from tests.support.conditions import eventually
-from tests.support.etcd import EtcdProcess, etcd_process, wheel_etcd
+from tests.support.etcd import etcd_process, wheel_etcd
+from tests.support.guarded_etcd import OURS, Guarded
 from tests.support.tcp_proxy import tcp_proxy
 
 T = timedelta(seconds=10)
-OURS = EtcdAccess("sluice", "s3cr3t of ours")
 TOKENS_END_SECONDS = 1
 
 pytestmark = pytest.mark.system
-
-
-class Guarded:
-    """An etcd with authentication: the user `sluice` may do everything below `own/`."""
-
-    def __init__(self, process: EtcdProcess) -> None:
-        self.process = process
-        self._root: tuple[tuple[str, str], ...] = ()
-
-    def enable(self) -> None:
-        with self.channel() as channel:
-            auth = api.AuthStub(channel)
-            auth.UserAdd(api.AuthUserAddRequest(name="root", password="root"))
-            auth.UserGrantRole(api.AuthUserGrantRoleRequest(user="root", role="root"))
-            auth.UserAdd(api.AuthUserAddRequest(name=OURS.user, password=OURS.password))
-            self.grant("own/")
-            auth.AuthEnable(api.AuthEnableRequest())
-
-    def grant(self, prefix: str) -> None:
-        """Give our user everything below a prefix. Every change of rights ends the tokens of all."""
-        with self.channel() as channel:
-            auth = api.AuthStub(channel)
-            role = f"writer of {prefix}"
-            auth.RoleAdd(api.AuthRoleAddRequest(name=role), metadata=self._root)
-            below = {"permType": 2, "key": prefix.encode(), "range_end": prefix[:-1].encode() + b"0"}
-            grant = api.AuthRoleGrantPermissionRequest(name=role, perm=below)
-            auth.RoleGrantPermission(grant, metadata=self._root)
-            auth.UserGrantRole(api.AuthUserGrantRoleRequest(user=OURS.user, role=role), metadata=self._root)
-
-    def log_in(self) -> None:
-        """Be root from now on."""
-        with self.channel() as channel:
-            answer = api.AuthStub(channel).Authenticate(api.AuthenticateRequest(name="root", password="root"))
-        self._root = (("token", answer.token),)
-
-    def channel(self) -> Any:
-        return grpc.insecure_channel(self.process.endpoint.removeprefix("http://"))
 
 
 @pytest.fixture(params=["system", "wheel"], scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 
 from sluiceway.foundation.errors import InvalidInput, Unavailable
 from sluiceway.kv.access import EtcdAccess, read_access
-from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
 from sluiceway.kv.etcd import EtcdStore
-from tests.support.conditions import eventually
+from tests.support.etcd import etcd_process
+from tests.support.guarded_etcd import make_certificates
 
 T = timedelta(seconds=5)
 
@@ -25,23 +24,10 @@ pytestmark = [
 ]
 
 
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority `ca`, and `node` signed by it for 127.0.0.1, for both ends."""
     folder = tmp_path_factory.mktemp("certificates")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    _openssl(folder, "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test ca")
-    _openssl(folder, "req", *key, "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=node")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    sign = ("-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    _openssl(folder, "x509", *sign, "-extfile", "names", "-out", "node.pem")
-    _openssl(folder, "ec", "-in", "node.key", "-aes256", "-passout", "pass:secret", "-out", "locked.key")
-    (folder / "empty").write_text("\n")
-    (folder / "garbage").write_bytes(bytes(range(256)))
+    make_certificates(folder)
     return folder
 
 
@@ -54,35 +40,15 @@ def access_of(certificates: Path) -> EtcdAccess:
 
 @pytest.fixture(scope="module")
 def secure_endpoint(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    client_port, peer_port = free_ports(2)
     folder = tmp_path_factory.mktemp("secure-etcd")
-    plain = etcd_arguments(find_etcd(), folder / "data", client_port=client_port, peer_port=peer_port)
-    arguments = [argument.replace("client-urls=http:", "client-urls=https:") for argument in plain]
-    arguments += [
-        f"--cert-file={certificates / 'node.pem'}",
-        f"--key-file={certificates / 'node.key'}",
-        f"--trusted-ca-file={certificates / 'ca.pem'}",
-        "--client-cert-auth",
-    ]
-    with (folder / "stderr").open("wb") as output:
-        process = subprocess.Popen(arguments, stdout=output, stderr=output, env=etcd_environment({}))
-    yield f"https://127.0.0.1:{client_port}"
-    process.kill()
-    process.wait(timeout=10)
+    with etcd_process(folder / "data", certificates=certificates) as process:
+        yield process.endpoint
 
 
 async def test_a_client_with_a_certificate_is_served(secure_endpoint, certificates):
     store = EtcdStore([secure_endpoint], access=access_of(certificates))
-
-    async def is_served() -> bool:
-        try:
-            await store.put("a", b"1", timeout=T)
-        except Unavailable:
-            return False
-        return True
-
     try:
-        await eventually(is_served, seconds=20)
+        await store.put("a", b"1", timeout=T)
         found, _ = await store.get("a", timeout=T)
         assert found is not None
         assert found.value == b"1"
