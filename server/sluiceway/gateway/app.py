@@ -168,9 +168,6 @@ class GatewayApp:
             return
         rule, values = where
         found.route, found.streams = rule.template.text, rule.streams
-        if rule.streams and exchange.method == "HEAD":
-            await self._other_method(exchange, frozenset({"GET"}))
-            return
         await self._calls.serve(exchange, rule, values)
 
     async def _offered_at(self, path: str, methods: frozenset[str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,13 +22,14 @@ import structlog
 from sluiceway.foundation.clock import IdSource
 from sluiceway.foundation.errors import Exhausted, InvalidInput, Unavailable, Violation
 from sluiceway.foundation.rpc.caller import POSITION_KEY
-from sluiceway.foundation.rpc.status import status_of
 from sluiceway.gateway.access import AccessChecks, Metadata
-from sluiceway.gateway.errors import HttpError, status_from_rpc
+from sluiceway.gateway.downloads import Download, ReadAgain
+from sluiceway.gateway.encoders import Encoder, RawBytes, choose_encoder
+from sluiceway.gateway.errors import HttpError
 from sluiceway.gateway.exchange import ClientGone, Exchange
 from sluiceway.gateway.routes import Rule
 from sluiceway.gateway.settings import GatewaySettings
-from sluiceway.gateway.streams import Encoder, choose_encoder
+from sluiceway.gateway.streams import Stream
 from sluiceway.gateway.templates import unescape
 from sluiceway.gateway.translation import Received, Translator
 
@@ -58,7 +59,7 @@ class Calls:
         self._large_bodies = asyncio.Semaphore(settings.max_large_bodies)
         self._callables: dict[str, Any] = {}
         self._open = {"calls": 0, "streams": 0}
-        self._streams: set[_Stream] = set()
+        self._streams: set[Stream] = set()
         self._draining = False
 
     @property
@@ -132,9 +133,19 @@ class Calls:
         encoder = choose_encoder(rule, exchange.header("accept"))
         deadline = _deadline(exchange, self._settings)
         request = await self._request(exchange, rule, values, timeout=self._settings.deadline.total_seconds())
-        call = self._callable(rule)(request, timeout=deadline, metadata=metadata)
+        call = partial(self._callable(rule), timeout=deadline, metadata=metadata)
+        if not isinstance(encoder, RawBytes) or not rule.file_parts:
+            await self._run_stream(exchange, rule, call(request), encoder)
+            return
+        download = Download(rule, rule.request.FromString(request), exchange, encoder.content_type)
+        try:
+            await self._run_stream(exchange, rule, call(download.request), download)
+        except ReadAgain:
+            await self._run_stream(exchange, rule, call(download.request), download)
+
+    async def _run_stream(self, exchange: Exchange, rule: Rule, call: Any, encoder: Encoder) -> None:
         encode = partial(self._translator.event, rule, encoder, timeout=self._settings.deadline.total_seconds())
-        stream = _Stream(exchange, call, encoder=encoder, encode=encode, settings=self._settings, server=self._server)
+        stream = Stream(exchange, call, encoder=encoder, encode=encode, settings=self._settings, server=self._server)
         self._streams.add(stream)
         try:
             await stream.run()
@@ -191,126 +202,6 @@ class Calls:
             self._open[what] -= 1
 
 
-class _Stream:
-    """One open stream: a reader of the call, which writes; a watcher of the client; a sender of comments."""
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        call: Any,
-        *,
-        encoder: Encoder,
-        encode: Callable[[bytes], Awaitable[bytes]],
-        settings: GatewaySettings,
-        server: str,
-    ) -> None:
-        self._exchange = exchange
-        self._call = call
-        self._encoder = encoder
-        self._encode = encode
-        self._settings = settings
-        self._server = server
-        self._ended_by: Exception | None = None
-        self._written = time.monotonic()
-        self._writing_since: float | None = None
-
-    def end(self, why: Exception) -> None:
-        """End the stream; the reader is told why, unless it is the one who went."""
-        if self._ended_by is None:
-            self._ended_by = why
-            self._call.cancel()
-
-    async def run(self) -> None:
-        """Serve the stream to its end. Raises only while nothing was sent yet."""
-        helpers = [asyncio.create_task(self._watch_client(), name="wait-gone")]
-        messages = aiter(self._call)
-        first = asyncio.ensure_future(_next(messages))
-        try:
-            await asyncio.wait({first}, timeout=self._settings.first_message.total_seconds())
-            if first.done() and not first.cancelled() and first.exception() is None:
-                await self._start(helpers)
-                message = first.result()
-            elif first.done():
-                self._raise_for(first)
-                return
-            else:
-                await self._start(helpers)
-                message = None
-            await self._pump(first, message, messages)
-        finally:
-            self._call.cancel()
-            first.cancel()
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(first, *helpers, return_exceptions=True)
-
-    async def _start(self, helpers: list[asyncio.Task[None]]) -> None:
-        headers = {"content-type": self._encoder.content_type, "x-accel-buffering": "no"}
-        await self._exchange.start(200, headers)
-        helpers.append(asyncio.create_task(self._keep_alive(), name="keep-alive"))
-
-    def _raise_for(self, first: asyncio.Future[bytes | None]) -> None:
-        if first.cancelled():
-            raise self._ended_by or ClientGone
-        error = first.exception()
-        if error is not None:
-            raise error
-
-    async def _pump(
-        self, first: asyncio.Future[bytes | None], message: bytes | None, messages: AsyncIterator[bytes]
-    ) -> None:
-        try:
-            if not first.done():
-                message = await first
-            while message is not None:
-                await self._write(await self._encode(message))
-                message = await _next(messages)
-            await self._exchange.finish(self._encoder.end() or b"")
-        except grpc.aio.AioRpcError as error:
-            await self._fail(status_from_rpc(error, self._server))
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # The call was cancelled, by `end`.
-            if isinstance(self._ended_by, Unavailable):
-                await self._fail(status_of(self._ended_by))
-
-    async def _fail(self, status: Any) -> None:
-        told = self._encoder.error(status)
-        if told is not None:
-            await self._exchange.finish(told)
-        else:
-            log.info("stream_cut", code=status.code, message=status.message)
-            # Without the end of the body, the connection is closed and the reader sees that something is missing.
-
-    async def _write(self, data: bytes) -> None:
-        self._writing_since = time.monotonic()
-        await self._exchange.write(data)
-        self._writing_since = None
-        self._written = time.monotonic()
-
-    async def _watch_client(self) -> None:
-        await self._exchange.wait_gone()
-        self.end(ClientGone())
-
-    async def _keep_alive(self) -> None:
-        idle, stall = self._settings.idle.total_seconds(), self._settings.stall.total_seconds()
-        while True:
-            now = time.monotonic()
-            if self._writing_since is not None:
-                if now - self._writing_since > stall:
-                    log.info("stream_stalled", seconds=stall)
-                    self.end(ClientGone())
-                    return
-            elif now - self._written >= idle:
-                data = self._encoder.idle()
-                if data is not None:
-                    await self._write(data)
-                self._written = now
-            await asyncio.sleep(min(idle, stall) / 4)
-
-
 async def _unless_gone(exchange: Exchange, work: Coroutine[Any, Any, T]) -> T:
     """Do something; cancel it when the client closes the connection. Only after the body was read.
 
@@ -333,13 +224,6 @@ async def _unless_gone(exchange: Exchange, work: Coroutine[Any, Any, T]) -> T:
 async def _answer(call: Any) -> tuple[bytes, Any]:
     response = await call
     return response, await call.trailing_metadata()
-
-
-async def _next(messages: AsyncIterator[bytes]) -> bytes | None:
-    try:
-        return await anext(messages)
-    except StopAsyncIteration:
-        return None
 
 
 def _metadata(exchange: Exchange) -> Metadata:

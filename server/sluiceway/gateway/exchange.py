@@ -33,7 +33,7 @@ _API_HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_EXPOSED = "location, retry-after, sluice-position, x-request-id"
+_EXPOSED = "accept-ranges, content-range, etag, location, retry-after, sluice-position, x-request-id"
 
 
 class ClientGone(Exception):
@@ -224,8 +224,8 @@ class Exchange:
         if self._allowed_origin():
             headers |= {
                 "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-                "access-control-allow-headers": "authorization, content-type, last-event-id, sluice-position, "
-                "sluice-timeout, x-request-id",
+                "access-control-allow-headers": "authorization, content-type, if-match, if-none-match, if-range, "
+                "last-event-id, range, sluice-position, sluice-timeout, x-request-id",
                 "access-control-max-age": "600",
             }
         await self.respond(204, headers=headers)

@@ -68,6 +68,13 @@ _COMMON: dict[int, tuple[str, str, Json]] = {
     504: ("DeadlineExceeded", "The call did not end in time. It may have had an effect.", {}),
 }
 _OTHER = "Any other failure."
+_FILE_TYPES = ("text/plain", "application/octet-stream")
+_FILE_HEADERS = {
+    "Range": "A part of the content: `bytes=2-4`, `bytes=2-` or `bytes=-5`. Ignored with `follow` and `tail`.",
+    "If-Range": "The `ETag` that the content must have for `Range` to apply. Otherwise all of it is sent.",
+    "If-Match": "The `ETag` that the content must have.",
+    "If-None-Match": "The `ETag` of the content that the client has.",
+}
 _BEARER = "A token of a user: `Authorization: Bearer TOKEN`."
 _API = (
     "JSON over HTTP for each method of the gRPC API.\n\n"
@@ -126,9 +133,29 @@ def _operation(rule: Rule, schemas: Schemas) -> Json:
                 "schema": {"type": "string"},
             }
         )
+    if rule.file_parts:
+        operation["parameters"] += [_header(name, text) for name, text in _FILE_HEADERS.items()]
+        operation["responses"] |= _file_responses(operation["responses"][str(rule.success)]["content"])
     if rule.body:
         operation["requestBody"] = _body(rule, schemas)
     return operation
+
+
+def _header(name: str, text: str) -> Json:
+    return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+
+
+def _file_responses(content: Json) -> Json:
+    """Describe the answers to requests for a part of a file, or on a condition (RFC 9110, 13 and 14)."""
+    tag = {"ETag": {"description": "Changes when the content does.", "schema": {"type": "string"}}}
+    span = {"Content-Range": {"description": "Such as `bytes 2-4/10`.", "schema": {"type": "string"}}}
+    binary = {name: schema for name, schema in content.items() if name in _FILE_TYPES}
+    return {
+        "206": {"description": "The part that was asked for.", "headers": {**tag, **span}, "content": binary},
+        "304": {"description": "The content has not changed.", "headers": tag},
+        "412": _failure("The content is not the one of `If-Match`.", {}),
+        "416": _failure("The content has none of the range. `Content-Range` has its length.", span),
+    }
 
 
 def _failures(rule: Rule, text: MethodText) -> Json:
@@ -165,7 +192,7 @@ def _answer(rule: Rule, schemas: Schemas) -> Json:
             "application/x-ndjson": {"schema": schema},
         }
         if rule.response_raw:
-            content["text/plain"] = {"schema": {"type": "string"}}
+            content |= {name: {"schema": {"type": "string"}} for name in _FILE_TYPES}
         return {"description": "A stream of messages.", "content": content}
     if rule.response_body:
         schema = schemas.field(message.fields_by_name[rule.response_body])

@@ -204,22 +204,21 @@ class _LingeringTransport(asyncio.Transport):
         if self._closing or self._inner.is_closing():
             return
         self._closing = True
+        # Also for a client that does not read what it was sent.
+        self._timers = [self._loop.call_later(self._settings.linger_timeout.total_seconds(), self._inner.abort)]
         if self._protocol.is_complete:
             self._inner.close()
             return
         self._inner.write_eof()
         self._inner.resume_reading()
-        self._timers = [
-            self._loop.call_later(self._settings.linger_timeout.total_seconds(), self._inner.abort),
-            self._loop.call_later(_LINGER_IDLE_SECONDS, self.end),
-        ]
+        self._timers.append(self._loop.call_later(_LINGER_IDLE_SECONDS, self.end))
 
     def discard(self, count: int) -> None:
         """Note that so many bytes came after `close`, and were thrown away."""
         self._discarded += count
         if self._discarded > self._settings.linger_bytes:
             self._inner.abort()
-        elif self._timers:
+        elif len(self._timers) > 1:
             self._timers.pop().cancel()
             self._timers.append(self._loop.call_later(_LINGER_IDLE_SECONDS, self.end))
 

@@ -7,7 +7,7 @@ Everything that the gateway knows of an RPC is here, read from `google.api.http`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -60,6 +60,7 @@ _ACCESS: Any = options_pb2.access
 _HTTP_RESULT: Any = options_pb2.http_result
 _RESUME: Any = options_pb2.resume
 _RAW: Any = options_pb2.raw
+_FILE_PART: Any = options_pb2.file_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Rule:
         request_resume: the request field that `Last-Event-ID` sets; empty: none.
         response_resume: the response field that becomes the event's id.
         response_raw: the response field that `Accept: text/plain` asks for.
+        file_parts: of a stream that can be served as a file: its fields by what they say of it (`FILE_PART_SIZE`).
     """
 
     rpc: str
@@ -99,6 +101,7 @@ class Rule:
     request_resume: str
     response_resume: str
     response_raw: str
+    file_parts: Mapping[int, str]
 
     def __reduce__(self) -> tuple[Callable[..., Rule], tuple[str, str, str]]:
         """Pickle it by name: its classes of messages cannot be pickled."""
@@ -196,6 +199,7 @@ def _rule(method: MethodDescriptor, binding: http_pb2.HttpRule) -> Rule:
         request_resume=_marked(request, _RESUME),
         response_resume=_marked(response, _RESUME),
         response_raw=_marked(response, _RAW),
+        file_parts=_file_parts(request, response),
     )
 
 
@@ -204,3 +208,10 @@ def _marked(message: Descriptor, option: Any) -> str:
         if field.GetOptions().Extensions[option]:
             return str(field.name)
     return ""
+
+
+def _file_parts(*messages: Descriptor) -> Mapping[int, str]:
+    fields = [field for message in messages for field in message.fields]
+    parts = {int(field.GetOptions().Extensions[_FILE_PART]): field.name for field in fields}
+    parts.pop(options_pb2.FILE_PART_UNSPECIFIED, None)
+    return parts

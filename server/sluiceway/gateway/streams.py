@@ -1,170 +1,175 @@
-"""Server streams as HTTP bodies: SSE, JSON lines, or the bytes of one field. Pure.
-
-SSE (WHATWG HTML, "Server-sent events"): `id:` is the position to resume from, `data:` the message as JSON on one line;
-`event: end` says that all was told, `event: error` why not. A comment now and then shows a proxy, and us, that the
-other end is still there.
-"""
+"""A server stream on its way to an HTTP client."""
 
 from __future__ import annotations
 
-import re
-from typing import Any, Protocol
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
-from google.protobuf import json_format
-from google.protobuf.message import Message
-from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
+import grpc.aio
+import structlog
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.gateway.errors import HttpError, body_of, dumps
-from sluiceway.gateway.routes import Rule
+from sluiceway.foundation.errors import DeadlineExceeded, Unavailable
+from sluiceway.foundation.rpc.status import status_of
+from sluiceway.gateway.encoders import Encoder
+from sluiceway.gateway.errors import status_from_rpc
+from sluiceway.gateway.exchange import ClientGone, Exchange
+from sluiceway.gateway.settings import GatewaySettings
 
-__all__ = ["Encoder", "JsonLines", "RawBytes", "ServerSentEvents", "choose_encoder"]
+__all__ = ["Stream"]
 
-NOT_ACCEPTABLE = 406
-
-
-class Encoder(Protocol):
-    """How a stream is written. Each method answers bytes for the body; None where the form has no word for it."""
-
-    content_type: str
-
-    def message(self, message: Message) -> bytes:
-        """Write one message."""
-        ...
-
-    def idle(self) -> bytes | None:
-        """Write something that means nothing."""
-        ...
-
-    def end(self) -> bytes | None:
-        """Write that all was told."""
-        ...
-
-    def error(self, status: status_pb2.Status) -> bytes | None:
-        """Write why not all was told. None: the connection must be cut, so that the reader notices."""
-        ...
+log = structlog.get_logger(__name__)
 
 
-class ServerSentEvents:
-    """For browsers' EventSource."""
+class Stream:
+    """One open stream: reads the call and writes to the client, while it watches the client and sends comments."""
 
-    content_type = "text/event-stream; charset=utf-8"
+    def __init__(
+        self,
+        exchange: Exchange,
+        call: Any,
+        *,
+        encoder: Encoder,
+        encode: Callable[[bytes], Awaitable[bytes]],
+        settings: GatewaySettings,
+        server: str,
+    ) -> None:
+        """Make one.
 
-    def __init__(self, rule: Rule) -> None:
-        self._resume = rule.response_resume
-        self._body = rule.response_body
+        Args:
+            exchange: with the client; its body was read.
+            call: to the server, whose messages are bytes.
+            encoder: of the answer.
+            encode: encodes one message with it.
+            settings: of the gateway.
+            server: the server's address, for messages.
+        """
+        self._exchange = exchange
+        self._call = call
+        self._encoder = encoder
+        self._encode = encode
+        self._settings = settings
+        self._server = server
+        self._ended_by: Exception | None = None
+        self._is_writing = False
+        self._written = time.monotonic()
 
-    def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
-        data = dumps(json_format.MessageToDict(message))
-        if not self._resume:
-            return b"data: " + data + b"\n\n"
-        # A line break, or the NUL that makes a browser ignore the id, cannot be in a position of ours; were it there,
-        # it must not begin another field.
-        position = re.sub(r"[\r\n\0]", "", str(getattr(message, self._resume)))
-        return b"id: " + position.encode() + b"\ndata: " + data + b"\n\n"
+    def end(self, why: Exception) -> None:
+        """End the stream; the reader is told why, unless it is the one who went."""
+        if self._ended_by is None:
+            self._ended_by = why
+            self._call.cancel()
 
-    def idle(self) -> bytes | None:
-        """See `Encoder.idle`."""
-        return b": still here\n\n"
+    async def run(self) -> None:
+        """Serve the stream to its end.
 
-    def end(self) -> bytes | None:
-        """See `Encoder.end`."""
-        return b"event: end\ndata: {}\n\n"
+        Raises:
+            AioRpcError, SluicewayError, HttpError, ReadAgain: nothing was sent yet.
+            ClientGone: the client went, or takes nothing of what it is sent.
+        """
+        helpers = [asyncio.create_task(self._watch_client(), name="wait-gone")]
+        messages = aiter(self._call)
+        first = asyncio.ensure_future(_next(messages))
+        try:
+            await self._wait_for(first)
+            message = self._result_of(first) if first.done() else None
+            opening = self._encoder.begin(message, is_over=first.done() and message is None)
+            await self._exchange.start(opening.code, opening.headers)
+            if self._exchange.method == "HEAD" or not opening.has_body:
+                await self._exchange.finish()
+                return
+            helpers.append(asyncio.create_task(self._keep_alive(), name="keep-alive"))
+            if opening.skips_first:
+                first = asyncio.ensure_future(_next(messages))
+            await self._pump(first, messages)
+        finally:
+            self._call.cancel()
+            first.cancel()
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(first, *helpers, return_exceptions=True)
 
-    def error(self, status: status_pb2.Status) -> bytes | None:
-        """See `Encoder.error`."""
-        return b"event: error\ndata: " + dumps(body_of(status)) + b"\n\n"
+    async def _wait_for(self, first: asyncio.Future[bytes | None]) -> None:
+        """Wait for the first message, so that a call that fails at once is answered with its own HTTP code."""
+        timeout = self._settings.deadline if self._encoder.waits else self._settings.first_message
+        await asyncio.wait({first}, timeout=timeout.total_seconds())
+        if not first.done() and self._encoder.waits:
+            raise DeadlineExceeded("the server did not answer in time")
+
+    def _result_of(self, first: asyncio.Future[bytes | None]) -> bytes | None:
+        if first.cancelled():
+            raise self._ended_by or ClientGone
+        return first.result()
+
+    async def _pump(self, first: asyncio.Future[bytes | None], messages: AsyncIterator[bytes]) -> None:
+        try:
+            message = await first
+            while message is not None:
+                await self._write(await self._encode(message))
+                if self._encoder.is_done:
+                    break
+                message = await _next(messages)
+            rest = self._encoder.end()
+            if rest is not None:
+                await self._sent(self._exchange.finish(rest))
+            else:
+                log.warning("stream_too_short", path=self._exchange.path)
+        except grpc.aio.AioRpcError as error:
+            await self._fail(status_from_rpc(error, self._server))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # The call was cancelled, by `end`.
+            if isinstance(self._ended_by, Unavailable):
+                await self._fail(status_of(self._ended_by))
+
+    async def _fail(self, status: Any) -> None:
+        told = self._encoder.error(status)
+        if told is not None:
+            await self._sent(self._exchange.finish(told))
+        else:
+            log.info("stream_cut", code=status.code, message=status.message)
+            # Without the end of the body, the connection is closed and the reader sees that something is missing.
+
+    async def _write(self, data: bytes) -> None:
+        if data:
+            await self._sent(self._exchange.write(data))
+
+    async def _sent(self, sending: Awaitable[None]) -> None:
+        self._is_writing = True
+        try:
+            async with asyncio.timeout(self._settings.stall.total_seconds()):
+                await sending
+        except TimeoutError as error:
+            log.info("stream_stalled", seconds=self._settings.stall.total_seconds())
+            raise ClientGone from error
+        finally:
+            self._is_writing = False
+        self._written = time.monotonic()
+
+    async def _watch_client(self) -> None:
+        await self._exchange.wait_gone()
+        self.end(ClientGone())
+
+    async def _keep_alive(self) -> None:
+        idle = self._settings.idle.total_seconds()
+        while True:
+            await asyncio.sleep(max(0.0, self._written + idle - time.monotonic()))
+            data = self._encoder.idle()
+            if data is None or self._is_writing or time.monotonic() < self._written + idle:
+                self._written = max(self._written, time.monotonic() - idle / 2)
+                continue
+            try:
+                await self._write(data)
+            except ClientGone as gone:
+                self.end(gone)
+                return
 
 
-class JsonLines:
-    """For programs: a message a line; a failure is a last line with `error` in it."""
-
-    content_type = "application/x-ndjson"
-
-    def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
-        return dumps(json_format.MessageToDict(message)) + b"\n"
-
-    def idle(self) -> bytes | None:
-        """See `Encoder.idle`: an empty line would be no JSON."""
+async def _next(messages: AsyncIterator[bytes]) -> bytes | None:
+    try:
+        return await anext(messages)
+    except StopAsyncIteration:
         return None
-
-    def end(self) -> bytes | None:
-        """See `Encoder.end`: the end of the body says it."""
-        return None
-
-    def error(self, status: status_pb2.Status) -> bytes | None:
-        """See `Encoder.error`."""
-        return dumps(body_of(status)) + b"\n"
-
-
-class RawBytes:
-    """One bytes field, as it is: a log."""
-
-    content_type = "text/plain; charset=utf-8"
-
-    def __init__(self, field: str) -> None:
-        self._field = field
-
-    def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
-        return bytes(getattr(message, self._field))
-
-    def idle(self) -> bytes | None:
-        """See `Encoder.idle`: every byte means something here."""
-        return None
-
-    def end(self) -> bytes | None:
-        """See `Encoder.end`."""
-        return None
-
-    def error(self, status: status_pb2.Status) -> bytes | None:
-        """See `Encoder.error`: a body that ends early is told apart from one that is whole by HTTP itself."""
-        return None
-
-
-def choose_encoder(rule: Rule, accept: str) -> Encoder:
-    """Choose by the `Accept` header; without one, or when anything will do: SSE.
-
-    Raises:
-        HttpError: 406: none that is offered is accepted.
-    """
-    offered: dict[str, Any] = {
-        "text/event-stream": lambda: ServerSentEvents(rule),
-        "application/x-ndjson": JsonLines,
-    }
-    if rule.response_raw:
-        offered["text/plain"] = lambda: RawBytes(rule.response_raw)
-    best: tuple[float, int] | None = None
-    chosen = None
-    for name, quality in _accepted(accept or "*/*"):
-        for candidate, make in offered.items():
-            fits = name in ("*/*", candidate, candidate.split("/")[0] + "/*")
-            # Of equal ones the more exact counts, then the order in which we offer them.
-            if fits and quality > 0 and (best is None or (quality, name == candidate) > best):
-                best, chosen = (quality, int(name == candidate)), make
-    if chosen is None:
-        raise HttpError(
-            InvalidInput(
-                f"this is a stream, offered as {', '.join(offered)}; none of them is accepted by {accept!r}",
-                reason="NOT_ACCEPTABLE",
-            ),
-            NOT_ACCEPTABLE,
-        )
-    encoder: Encoder = chosen()
-    return encoder
-
-
-def _accepted(accept: str) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
-    for part in accept.split(",")[:50]:
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            match = re.fullmatch(r"q=([01](?:\.[0-9]{0,3})?)", parameter)
-            if match is not None:
-                quality = float(match.group(1))
-        if name:
-            found.append((name, quality))
-    return found

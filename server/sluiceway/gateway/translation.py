@@ -16,9 +16,9 @@ from google.protobuf.message import Message
 
 from sluiceway.foundation.errors import DeadlineExceeded, Exhausted, Unavailable
 from sluiceway.foundation.rpc.channel import with_request_id
+from sluiceway.gateway.encoders import Encoder
 from sluiceway.gateway.errors import HttpError, dumps
 from sluiceway.gateway.routes import Rule
-from sluiceway.gateway.streams import Encoder
 from sluiceway.gateway.transcoding import json_of, location_of, request_of, resume_from
 from sluiceway.gateway.workers import WorkerLost, WorkerPool
 

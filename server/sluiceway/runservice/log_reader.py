@@ -26,7 +26,7 @@ from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_store import SETUP_STEP, Cover, LogKey, LogStore
 from sluiceway.runservice.records import ASSIGNMENT, TASK, task_id
 
-__all__ = ["CHUNK_BYTES", "LogChunk", "LogReader", "LogState", "LogStates", "StoredLogStates"]
+__all__ = ["CHUNK_BYTES", "LogChunk", "LogDescription", "LogReader", "LogState", "LogStates", "StoredLogStates"]
 
 CHUNK_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
@@ -58,6 +58,21 @@ class LogChunk:
     next_offset: int
     data: bytes
     time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogDescription:
+    """What can be said of a log before it is read.
+
+    Attributes:
+        attempt: the one whose log it is, from 1.
+        size: the bytes that it has now.
+        etag: differs when the bytes do.
+    """
+
+    attempt: int
+    size: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +160,27 @@ class LogReader:
         self._live = live
         self._states = states
         self._poll = poll.total_seconds()
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        """Describe a log as it is now. May be repeated.
+
+        Args:
+            run_id: the run, through which the reader sees the task.
+            task: the task's id.
+            step: its index; `SETUP_STEP` for the setup.
+            attempt: from 1; 0: the latest.
+
+        Raises:
+            NotFound: there is no such task, attempt or step.
+            Unavailable: the object storage is away.
+        """
+        key = (await self._states.find(run_id, task, attempt=attempt, step=step)).key
+        live = self._live.get(key)
+        size = (await self._store.cover(key)).length if live is None else live.received
+        # A log only grows, so its first `size` bytes are the same at all times. An attempt of another epoch of the
+        # database may have written another log.
+        epoch = key.epoch
+        return LogDescription(epoch.attempt, size, f"{epoch.database}.{epoch.attempt}.{size}")
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False

@@ -24,6 +24,7 @@ from sluiceway.runservice.attempts import with_attempts
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.listing import check_list, group_filter, page_faults
+from sluiceway.runservice.log_reader import LogDescription
 from sluiceway.runservice.records import RUN, TASK, TERMINAL_PHASES, TOPIC_RUNS, group_topic, run_topic, task_id
 from sluiceway.runservice.references import resolve
 from sluiceway.runservice.waits import put_waits
@@ -58,6 +59,10 @@ class LogBytes(Protocol):
 
 class Logs(Protocol):
     """Where logs are read (`log_reader.LogReader`)."""
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        """Describe a log as it is now. Raises `NotFound`."""
+        ...
 
     def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
@@ -271,13 +276,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
             await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
         except NotFound as cause:
             raise _no_task(request.run_id, request.task_id) from cause
+        step = SETUP_STEP if request.setup else request.step
+        attempt, offset = request.attempt, request.offset
+        if request.describe or request.tail:
+            log = await self._logs.describe(request.run_id, request.task_id, step=step, attempt=attempt)
+            attempt = log.attempt  # the latest one may be another by the time that the log is read
+            if request.tail:
+                offset = max(0, log.size - request.tail)
+            if request.describe:
+                size = None if request.follow else log.size
+                yield pb.ReadLogsResponse(next_offset=offset, size=size, etag=log.etag)
         chunks = self._logs.read(
-            request.run_id,
-            request.task_id,
-            step=SETUP_STEP if request.setup else request.step,
-            attempt=request.attempt,
-            offset=request.offset,
-            follow=request.follow,
+            request.run_id, request.task_id, step=step, attempt=attempt, offset=offset, follow=request.follow
         )
         async for chunk in chunks:
             response = pb.ReadLogsResponse(next_offset=chunk.next_offset, data=chunk.data)

@@ -28,6 +28,7 @@ from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.log_reader import LogDescription
 from sluiceway.runservice.service import RunServicer
 from tests.support.conditions import eventually
 from tests.support.run_engine import World, definition, request
@@ -51,6 +52,9 @@ class Chunk:
 
 class OneLog:
     """Each step of the first attempt wrote all bytes that there are."""
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        return LogDescription(1, len(BYTES), "1")
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False

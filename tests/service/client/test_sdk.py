@@ -31,6 +31,7 @@ from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position,
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.log_reader import LogDescription
 from sluiceway.runservice.service import RunServicer
 from tests.support.run_engine import World, definition, request
 
@@ -110,6 +111,9 @@ async def scripted(*, patience: timedelta = timedelta(seconds=30)) -> AsyncItera
 
 class NoLogs:
     """There is no log at all."""
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        raise NotFound("no log")
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from sluiceway.runservice.log_service import LogReceiver
 from sluiceway.runservice.log_store import LogKey, LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
+from tests.support.conditions import eventually
 
 KEY = LogKey("task", Epoch(1, 1), 0)
 QUICK = LiveLogSettings(cut_after=timedelta(milliseconds=20), first_cut_after=timedelta(milliseconds=20))
@@ -90,6 +92,13 @@ class _Server:
     def reader(self) -> LogReader:
         return LogReader(self.store, self.live, self.states, poll=timedelta(milliseconds=20))
 
+    async def described(self) -> tuple[int, int]:
+        log = await self.reader().describe("run", "task", step=0)
+        return log.attempt, log.size
+
+    async def is_described_as(self, attempt: int, size: int) -> bool:
+        return await self.described() == (attempt, size)
+
     async def read(self, *, offset: int = 0, follow: bool = False, step: int = 0) -> bytes:
         async with asyncio.timeout(10):
             parts = [c async for c in self.reader().read("run", "task", step=step, offset=offset, follow=follow)]
@@ -121,6 +130,23 @@ async def test_log_is_stored_and_acknowledged_and_read_back() -> None:
     assert await server.read(offset=12, follow=True) == b""
     with pytest.raises(OutOfRange):
         await server.read(offset=13)
+
+
+async def test_log_is_described_as_it_is_now() -> None:
+    server = _server(FakeObjectStorage(), NEVER)
+    tags = set()
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        assert await server.described() == (1, 0)
+        for number in range(3):
+            push.send(6 * number, b"hello ", end=number == 2)
+            await eventually(partial(server.is_described_as, 1, 6 * number + 6))
+            tags.add((await server.reader().describe("run", "task", step=0)).etag)
+            assert await server.read() == b"hello " * (number + 1)
+        push.finish()
+    assert len(tags) == 3
+    assert await server.described() == (1, 18), "what is stored is described as it was when it was live"
+    assert (await server.reader().describe("run", "task", step=0)).etag in tags
 
 
 async def test_what_is_not_stored_is_visible_and_not_acknowledged() -> None:

@@ -16,6 +16,7 @@ from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.foundation.errors import OutOfRange
 from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
 from sluiceway.foundation.rpc.fields import checks_fields_itself
 from sluiceway.foundation.rpc.server import RpcServer
@@ -47,6 +48,11 @@ class Runs(pb_grpc.RunServiceServicer):
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
         self.hold: asyncio.Event | None = None
+        self.log: bytes | None = None
+        self.growth = b""  # what it gets after it was described
+        self.shrinks = False  # after it was described
+        self.chunk_bytes = 64 * 1024
+        self.attempt = 1
 
     async def _note(self, request: Any, context: Any) -> None:
         self.requests.append(request)
@@ -90,8 +96,25 @@ class Runs(pb_grpc.RunServiceServicer):
             yield message
 
     async def ReadLogs(self, request: Any, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:  # noqa: N802 - as above
-        async for message in self._stream(request, context):
-            yield message
+        """Read `log` if there is one, as a real server does; stream what is fed otherwise."""
+        if self.log is None:
+            async for message in self._stream(request, context):
+                yield message
+            return
+        await self._note(request, context)
+        log, offset = self.log, request.offset
+        if request.tail:
+            offset = max(0, len(log) - request.tail)
+        if request.describe:
+            yield pb.ReadLogsResponse(
+                next_offset=offset, size=None if request.follow else len(log), etag=f"{self.attempt}.{len(log)}"
+            )
+        if offset > len(log):
+            raise OutOfRange(f"the log has {len(log)} bytes")
+        log = log[:-1] if self.shrinks else log + self.growth
+        for begin in range(offset, len(log), self.chunk_bytes):
+            data = log[begin : begin + self.chunk_bytes]
+            yield pb.ReadLogsResponse(data=data, next_offset=begin + len(data))
 
     async def _stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         await self._note(request, context)

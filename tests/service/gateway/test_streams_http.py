@@ -41,7 +41,8 @@ async def test_last_event_id_sets_the_field_that_resumes(house: Any) -> None:
     house.runs.feed.put_nowait(None)
     async with house.client() as client:
         await client.get("/api/v1/runs/r:watch?after=p0", headers={"last-event-id": "p9"})
-        await client.get(f"{LOG}?step=2&follow=true&offset=3", headers={"last-event-id": "4096"})
+        sse = {"accept": "text/event-stream", "last-event-id": "4096"}
+        await client.get(f"{LOG}?step=2&follow=true&offset=3", headers=sse)
     assert house.runs.requests[0] == pb.WatchRunRequest(run_id="r", after="p9")
     assert house.runs.requests[1] == pb.ReadLogsRequest(run_id="r", task_id="t", step=2, follow=True, offset=4096)
 
@@ -127,8 +128,10 @@ async def test_a_reader_that_takes_nothing_is_cut(start_house: Any) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", house.port, limit=1024)
     request = f"GET {LOG} HTTP/1.1\r\nhost: x\r\naccept: text/plain\r\nauthorization: Bearer good\r\n\r\n"
     writer.write(request.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10), house.client() as client:
         await house.runs.left.wait()
+        while "sluiceway_gateway_streams 0.0" not in (await client.get("/metrics")).text:
+            pass
     writer.close()
 
 

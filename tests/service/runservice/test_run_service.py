@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import grpc
 import pytest
@@ -24,6 +25,7 @@ from sluiceway.foundation.rpc.status import error_of
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.log_reader import LogDescription
 from sluiceway.runservice.service import RunServicer
 from tests.fakes.executor_directory import executor
 from tests.support.run_engine import World, definition, request
@@ -44,7 +46,10 @@ class Chunk:
 
 
 class TwoChunks:
-    """Logs that say what was asked for."""
+    """Logs that say what was asked for. Those of the latest attempt, which is the third one, have a hundred bytes."""
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        return LogDescription(attempt or 3, 100, "tag")
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
@@ -269,3 +274,28 @@ async def test_logs_are_read_from_the_offset_that_was_asked_for() -> None:
         assert [(chunk.next_offset, chunk.data) for chunk in chunks] == [(7, b"hi"), (15, b"step-1at1")]
         error = await refusal(at.stub.ReadLogs(pb.ReadLogsRequest(run_id=run.id, task_id="nobody")).read())
         assert error.code is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("fields", "first", "size"),
+    [
+        pytest.param({}, 0, 100, id="all"),
+        pytest.param({"offset": 7}, 7, 100, id="from an offset"),
+        pytest.param({"tail": 10}, 90, 100, id="the end"),
+        pytest.param({"tail": 10, "offset": 7}, 90, 100, id="the end, and not from an offset"),
+        pytest.param({"tail": 1000}, 0, 100, id="an end that is longer than the log"),
+        pytest.param({"tail": 10, "follow": True}, 90, None, id="the end and what follows"),
+    ],
+)
+async def test_log_is_described_before_it_is_read(fields: dict[str, Any], first: int, size: int | None) -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request())).run
+        task_id = await at.world.task_id(run.id, "build")
+        read = pb.ReadLogsRequest(run_id=run.id, task_id=task_id, describe=True, **fields)
+        described, *chunks = [chunk async for chunk in at.stub.ReadLogs(read)]
+        assert described == pb.ReadLogsResponse(next_offset=first, size=size, etag="tag")
+        # The latest attempt was settled when the log was described.
+        expected = [(first + 2, b"hi"), (first + 10, b"step0at3")]
+        assert [(chunk.next_offset, chunk.data) for chunk in chunks] == expected
+        read.describe = False
+        assert [chunk async for chunk in at.stub.ReadLogs(read)][-1].next_offset == first + 10

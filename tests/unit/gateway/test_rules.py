@@ -12,9 +12,9 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.foundation.errors import NotFound
 from sluiceway.foundation.rpc.channel import API_SERVICES
 from sluiceway.foundation.rpc.status import status_of
+from sluiceway.gateway.encoders import JsonLines, RawBytes, ServerSentEvents, choose_encoder
 from sluiceway.gateway.errors import HttpError
 from sluiceway.gateway.routes import HTTP_SERVICES, rules_of
-from sluiceway.gateway.streams import JsonLines, RawBytes, ServerSentEvents, choose_encoder
 
 RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
 
@@ -52,11 +52,14 @@ def test_what_is_marked_in_the_protos_is_found() -> None:
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [
-        ("", ServerSentEvents),
-        ("*/*", ServerSentEvents),
-        ("text/html, */*;q=0.1", ServerSentEvents),
+        ("", RawBytes),
+        ("*/*", RawBytes),
+        ("text/html, */*;q=0.1", RawBytes),
         ("text/event-stream", ServerSentEvents),
-        ("text/*", ServerSentEvents),
+        ("text/event-stream, */*", ServerSentEvents),
+        ("text/*", RawBytes),
+        ("application/octet-stream", RawBytes),
+        ("text/plain;q=0, */*", ServerSentEvents),
         ("text/plain", RawBytes),
         ("text/plain, */*", RawBytes),
         ("text/plain;q=0.5, application/x-ndjson", JsonLines),
@@ -73,6 +76,11 @@ def test_the_form_of_a_stream_is_chosen_by_what_is_accepted(accept: str, kind: t
         assert caught.value.code == 406
     else:
         assert isinstance(choose_encoder(RULES["ReadLogs"], accept), kind)
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/*"])
+def test_a_stream_without_bytes_of_its_own_is_server_sent_events_where_anything_will_do(accept: str) -> None:
+    assert isinstance(choose_encoder(RULES["WatchRun"], accept), ServerSentEvents)
 
 
 def test_an_event_cannot_be_forged_through_a_position() -> None:

@@ -21,12 +21,31 @@ class Caller(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """An operator of the installation."""
     CALLER_PEER: _ClassVar[Caller]
     """Another server of the installation."""
+
+class FilePart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """What a field says of the file that a stream reads."""
+    __slots__ = ()
+    FILE_PART_UNSPECIFIED: _ClassVar[FilePart]
+    """Nothing."""
+    FILE_PART_DESCRIBE: _ClassVar[FilePart]
+    """In the request, a bool: whether the stream begins with a message that describes the file and has no bytes of it."""
+    FILE_PART_TAIL: _ClassVar[FilePart]
+    """In the request, a number: how many of the last bytes are read. 0: all, from the offset."""
+    FILE_PART_SIZE: _ClassVar[FilePart]
+    """In the describing message: the bytes of the file. Not set: the stream may have more of them."""
+    FILE_PART_ETAG: _ClassVar[FilePart]
+    """In the describing message: an opaque string that differs when the bytes do."""
 CALLER_UNSPECIFIED: Caller
 CALLER_PUBLIC: Caller
 CALLER_USER: Caller
 CALLER_EXECUTOR: Caller
 CALLER_OPERATOR: Caller
 CALLER_PEER: Caller
+FILE_PART_UNSPECIFIED: FilePart
+FILE_PART_DESCRIBE: FilePart
+FILE_PART_TAIL: FilePart
+FILE_PART_SIZE: FilePart
+FILE_PART_ETAG: FilePart
 ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor
 HTTP_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +58,8 @@ LIMITS_FIELD_NUMBER: _ClassVar[int]
 limits: _descriptor.FieldDescriptor
 EXAMPLE_FIELD_NUMBER: _ClassVar[int]
 example: _descriptor.FieldDescriptor
+FILE_PART_FIELD_NUMBER: _ClassVar[int]
+file_part: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
     """The access that a method needs."""

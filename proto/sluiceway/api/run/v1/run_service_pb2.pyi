@@ -416,7 +416,7 @@ class ExplainTaskResponse(_message.Message):
 
 class ReadLogsRequest(_message.Message):
     """The request of `ReadLogs`."""
-    __slots__ = ("run_id", "task_id", "step", "setup", "attempt", "offset", "follow")
+    __slots__ = ("run_id", "task_id", "step", "setup", "attempt", "offset", "follow", "tail", "describe")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +424,8 @@ class ReadLogsRequest(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    DESCRIBE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     task_id: str
@@ -438,21 +440,31 @@ class ReadLogsRequest(_message.Message):
     """The offset of the first byte to read."""
     follow: bool
     """Wait for more until the step has ended. Otherwise the stream ends with what is there now."""
-    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ..., offset: _Optional[int] = ..., follow: _Optional[bool] = ...) -> None: ...
+    tail: int
+    """Read from this many bytes before the end that the log has now, instead of from `offset`. 0: from `offset`."""
+    describe: bool
+    """Send a first message without data, with `size`, `etag`, and in `next_offset` where the data will begin."""
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ..., offset: _Optional[int] = ..., follow: _Optional[bool] = ..., tail: _Optional[int] = ..., describe: _Optional[bool] = ...) -> None: ...
 
 class ReadLogsResponse(_message.Message):
     """A message of `ReadLogs`."""
-    __slots__ = ("next_offset", "data", "time")
+    __slots__ = ("next_offset", "data", "time", "size", "etag")
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     next_offset: int
     """The offset after `data`, at which to resume."""
     data: bytes
     """At most 64 KiB of the log, as the step wrote it, with secrets masked."""
     time: _timestamp_pb2.Timestamp
     """When the server received these bytes."""
-    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    size: int
+    """The number of bytes that the log has now. Only in the first message with `describe`, and not with `follow`."""
+    etag: str
+    """An opaque string that changes when the log does. Only in the first message with `describe`."""
+    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class DeleteLogsRequest(_message.Message):
     """The request of `DeleteLogs`."""

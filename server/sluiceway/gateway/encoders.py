@@ -1,0 +1,203 @@
+"""Server streams as HTTP bodies: SSE, JSON lines, or the bytes of one field. Pure.
+
+SSE (WHATWG HTML, "Server-sent events"): `id:` is the position to resume from, `data:` the message as JSON on one line;
+`event: end` says that all was told, `event: error` why not. A comment now and then shows a proxy, and us, that the
+other end is still there.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
+
+from sluiceway.foundation.errors import InvalidInput
+from sluiceway.gateway.errors import HttpError, body_of, dumps
+from sluiceway.gateway.routes import Rule
+
+__all__ = ["Encoder", "JsonLines", "Opening", "RawBytes", "ServerSentEvents", "choose_encoder"]
+
+NOT_ACCEPTABLE = 406
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How an answer begins.
+
+    Attributes:
+        code: its HTTP status.
+        headers: its own.
+        skips_first: the first message of the stream was about the others, and is not encoded.
+        has_body: whether anything follows.
+    """
+
+    code: int
+    headers: Mapping[str, str]
+    skips_first: bool = False
+    has_body: bool = True
+
+
+class Encoder(ABC):
+    """How a stream is written.
+
+    Attributes:
+        content_type: of the answer.
+        waits: whether the answer cannot begin before the first message.
+    """
+
+    content_type: str
+    waits = False
+
+    def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
+        """Begin the answer.
+
+        Args:
+            first: the first message, serialized; None: there is none yet, or none at all.
+            is_over: there will be none.
+        """
+        return Opening(200, {"content-type": self.content_type, "x-accel-buffering": "no"})
+
+    @abstractmethod
+    def message(self, message: Message) -> bytes:
+        """Write one message."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more messages are needed."""
+        return False
+
+    def idle(self) -> bytes | None:
+        """Write something without a meaning; None: there is no such thing."""
+        return None
+
+    def end(self) -> bytes | None:
+        """Write the end; None: too little came, and the connection must be cut, so that the reader notices."""
+        return b""
+
+    @abstractmethod
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """Write why the stream failed; None: that cannot be said, and the connection must be cut."""
+
+
+class ServerSentEvents(Encoder):
+    """For browsers' EventSource."""
+
+    content_type = "text/event-stream; charset=utf-8"
+
+    def __init__(self, rule: Rule) -> None:
+        self._resume = rule.response_resume
+        self._body = rule.response_body
+
+    def message(self, message: Message) -> bytes:
+        """See `Encoder.message`."""
+        data = dumps(json_format.MessageToDict(message))
+        if not self._resume:
+            return b"data: " + data + b"\n\n"
+        # A line break, or the NUL that makes a browser ignore the id, cannot be in a position of ours; were it there,
+        # it must not begin another field.
+        position = re.sub(r"[\r\n\0]", "", str(getattr(message, self._resume)))
+        return b"id: " + position.encode() + b"\ndata: " + data + b"\n\n"
+
+    def idle(self) -> bytes | None:
+        """See `Encoder.idle`."""
+        return b": still here\n\n"
+
+    def end(self) -> bytes | None:
+        """See `Encoder.end`."""
+        return b"event: end\ndata: {}\n\n"
+
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """See `Encoder.error`."""
+        return b"event: error\ndata: " + dumps(body_of(status)) + b"\n\n"
+
+
+class JsonLines(Encoder):
+    """For programs: a message a line; a failure is a last line with `error` in it."""
+
+    content_type = "application/x-ndjson"
+
+    def message(self, message: Message) -> bytes:
+        """See `Encoder.message`."""
+        return dumps(json_format.MessageToDict(message)) + b"\n"
+
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """See `Encoder.error`."""
+        return dumps(body_of(status)) + b"\n"
+
+
+class RawBytes(Encoder):
+    """One bytes field, as it is: a log."""
+
+    def __init__(self, field: str, content_type: str) -> None:
+        self._field = field
+        self.content_type = content_type
+
+    def message(self, message: Message) -> bytes:
+        """See `Encoder.message`."""
+        return bytes(getattr(message, self._field))
+
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """See `Encoder.error`: a body that ends early is told apart from one that is whole by HTTP itself."""
+        return None
+
+
+def choose_encoder(rule: Rule, accept: str) -> Encoder:
+    """Choose by the `Accept` header; without one, or when anything will do: bytes as they are if there are any, or SSE.
+
+    Raises:
+        HttpError: 406: none that is offered is accepted.
+    """
+    offered: dict[str, Callable[[], Encoder]] = {
+        "text/event-stream": lambda: ServerSentEvents(rule),
+        "application/x-ndjson": JsonLines,
+    }
+    if rule.response_raw:
+        text = partial(RawBytes, rule.response_raw, "text/plain; charset=utf-8")
+        other = partial(RawBytes, rule.response_raw, "application/octet-stream")
+        offered = {"text/plain": text, **offered, "application/octet-stream": other}
+    ranges = _accepted(accept or "*/*")
+    best: tuple[float, int] = (0.0, 0)
+    chosen = None
+    for candidate, make in offered.items():
+        fit = _fit(candidate, ranges)
+        # Of equal ones the more exact counts, then the order in which we offer them.
+        if fit[0] > 0 and fit > best:
+            best, chosen = fit, make
+    if chosen is None:
+        raise HttpError(
+            InvalidInput(
+                f"this is a stream, offered as {', '.join(offered)}; none of them is accepted by {accept!r}",
+                reason="NOT_ACCEPTABLE",
+            ),
+            NOT_ACCEPTABLE,
+        )
+    return chosen()
+
+
+def _fit(name: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:
+    """Return the quality of a media type, and how exact the range is that says so (RFC 9110, 12.5.1)."""
+    for exactness, wanted in ((2, name), (1, name.partition("/")[0] + "/*"), (0, "*/*")):
+        qualities = [quality for range_, quality in ranges if range_ == wanted]
+        if qualities:
+            return max(qualities), exactness
+    return 0.0, 0
+
+
+def _accepted(accept: str) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for part in accept.split(",")[:50]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            match = re.fullmatch(r"q=([01](?:\.[0-9]{0,3})?)", parameter)
+            if match is not None:
+                quality = float(match.group(1))
+        if name:
+            found.append((name, quality))
+    return found
