@@ -65,7 +65,9 @@ def translate(error: grpc.aio.AioRpcError, what: str, address: str, *, may_write
         case grpc.StatusCode.NOT_FOUND:
             return NotFound(text)
         case grpc.StatusCode.PERMISSION_DENIED:
-            return PermissionDenied(text)
+            return PermissionDenied(
+                f"{text}; the user of etcd, or the name in the client certificate, needs readwrite on the prefix"
+            )
         case grpc.StatusCode.UNAUTHENTICATED:
             return Unauthenticated(text)
         case grpc.StatusCode.DATA_LOSS:

@@ -78,7 +78,8 @@ def test_a_server_takes_the_password_from_its_environment(guarded: Guarded, tmp_
 @pytest.mark.parametrize(
     ("others", "sentence"),
     [
-        pytest.param({"user": "", "password-file": ""}, "it asks for a user: give --etcd-user", id="no user"),
+        # etcd takes the name in the certificate, `node`, for a user then.
+        pytest.param({"user": "", "password-file": ""}, "the name in the client certificate, needs", id="no user"),
         pytest.param({"user": "nobody"}, "does not accept the user 'nobody'", id="a user that is not there"),
         pytest.param({"password-file": ""}, "needs a password: give --etcd-password-file", id="no password"),
         pytest.param({"key-file": ""}, "--etcd-cert-file and --etcd-key-file go together", id="no key"),
