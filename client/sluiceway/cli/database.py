@@ -10,15 +10,23 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from sluiceway.cli.commands import Format, option, output_option, server_options
-from sluiceway.cli.connecting import with_client
+from sluiceway.cli.database_places import (
+    Place,
+    ask,
+    both_stores,
+    need_etcd,
+    refuse_silence,
+    say,
+    stores_options,
+    yes_option,
+)
 from sluiceway.cli.database_showing import (
     moment_text,
     show_finding,
@@ -29,16 +37,13 @@ from sluiceway.cli.database_showing import (
 )
 from sluiceway.cli.export_files import export_source, export_target
 from sluiceway.cli.terminal import clean, progress, waiting
-from sluiceway.foundation.errors import FailedPrecondition, SluicewayError
+from sluiceway.foundation.errors import SluicewayError
 
 if TYPE_CHECKING:
     from sluiceway.api.database.v1 import database_service_pb2 as pb
-    from sluiceway.app.operations import StoreSettings
-    from sluiceway.client import Client
+    from sluiceway.app.store_access import StoreSettings
 
 __all__ = ["checkpoint", "export", "import_", "recover", "restore", "status", "verify"]
-
-T = TypeVar("T")
 
 FAULTS = 1
 CANNOT_RUN = 2
@@ -47,9 +52,7 @@ CANNOT_RUN = 2
 
 
 @click.command()
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@stores_options
 @output_option(Format.TABLE, Format.JSON)
 @server_options
 def status(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> None:
@@ -61,10 +64,10 @@ def status(output: Format, etcd: str, object_storage: str, prefix: str, server: 
     def directly(stores: StoreSettings) -> Coroutine[Any, Any, pb.GetDatabaseStatusResponse]:
         from sluiceway.app import operations
 
-        _need_etcd(stores)
+        need_etcd(stores)
         return operations.status(stores)
 
-    place = _Place.of(etcd, object_storage, prefix, server, token)
+    place = Place.of(etcd, object_storage, prefix, server, token)
     with waiting("looking at etcd and object storage"):
         found = place.ask(lambda client: client.database.status(), directly)
     if output is Format.JSON:
@@ -76,9 +79,7 @@ def status(output: Format, etcd: str, object_storage: str, prefix: str, server: 
 
 
 @click.command()
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@stores_options
 @output_option(Format.TABLE, Format.JSON)
 @server_options
 def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> int:
@@ -87,7 +88,7 @@ def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: 
     Exit code 0: no fault; 1: faults; 2: it could not be run to its end. Servers may be writing meanwhile. Directly and
     without --etcd, only the object storage is verified.
     """
-    place = _Place.of(etcd, object_storage, prefix, server, token)
+    place = Place.of(etcd, object_storage, prefix, server, token)
     findings: list[pb.VerifyDatabaseResponse] = []
     last: list[pb.VerifyDatabaseResponse] = []
 
@@ -128,9 +129,7 @@ def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: 
 
 
 @click.command()
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@stores_options
 @output_option(Format.TABLE, Format.JSON)
 @server_options
 def checkpoint(
@@ -141,10 +140,10 @@ def checkpoint(
     def directly(stores: StoreSettings) -> Coroutine[Any, Any, pb.CheckpointDatabaseResponse]:
         from sluiceway.app import operations
 
-        _need_etcd(stores)
+        need_etcd(stores)
         return operations.checkpoint(stores)
 
-    place = _Place.of(etcd, object_storage, prefix, server, token)
+    place = Place.of(etcd, object_storage, prefix, server, token)
     with waiting("making a checkpoint"):
         made = place.ask(lambda client: client.database.checkpoint(), directly)
     if output is Format.JSON:
@@ -158,9 +157,7 @@ def checkpoint(
 @click.command()
 @click.argument("file", metavar="FILE")
 @option("--force", is_flag=True, help="Replace a file that is there.")
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@stores_options
 @server_options
 def export(
     file: str, force: bool, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None
@@ -170,7 +167,7 @@ def export(
     Logs and archives of runs are objects of their own and are not in it. Directly and without --etcd: what the object
     storage alone holds. The file holds everything that the database does: keep it as you keep that.
     """
-    place = _Place.of(etcd, object_storage, prefix, server, token)
+    place = Place.of(etcd, object_storage, prefix, server, token)
 
     async def write(pieces: AsyncGenerator[bytes], target: BinaryIO, say: Callable[[str], None]) -> int:
         size = 0
@@ -194,9 +191,7 @@ def export(
 
 @click.command("import")
 @click.argument("file", metavar="FILE")
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@stores_options
 @output_option(Format.TABLE, Format.JSON)
 def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Format) -> None:
     """Make a database out of an export, in an empty etcd and an empty object storage. Start servers afterwards.
@@ -205,7 +200,7 @@ def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Form
     """
     from sluiceway.app import operations
 
-    stores = _both_stores(etcd, object_storage, prefix, why="an import goes into two stores")
+    stores = both_stores(etcd, object_storage, prefix, why="an import goes into two stores")
     with export_source(file) as path, progress("importing") as say:
         made = asyncio.run(operations.import_file(stores, path, progress=lambda records: say(f"{records} records")))
     if output is Format.JSON:
@@ -228,11 +223,9 @@ def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Form
 
 
 @click.command()
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+@stores_options
 @option("--force", is_flag=True, help="Although servers use the object storage.")
-@option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@yes_option
 @output_option(Format.TABLE, Format.JSON)
 def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool, output: Format) -> None:
     """Go on in a new epoch, after etcd was lost, wiped or set back. Servers that wait go on by themselves then.
@@ -242,21 +235,21 @@ def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool,
     """
     from sluiceway.app import operations
 
-    stores = _both_stores(etcd, object_storage, prefix, why="a recovery needs both stores")
-    _refuse_silence(yes)
+    stores = both_stores(etcd, object_storage, prefix, why="a recovery needs both stores")
+    refuse_silence(yes)
 
     # Asked between two loops: nothing runs while a person thinks, and Ctrl-C ends the question at once.
     plan = asyncio.run(operations.plan_recovery(stores, force=force))
     end = plan.end
     kept = f"{end.sequence}, of {moment_text(plan.time)}, in {end.where}" if plan.time else "the beginning"
-    _say(
+    say(
         f"Found: {plan.found}",
         f"The database goes on from {kept}, in epoch {plan.epoch}.",
         f"Entries that only etcd has, and that are saved first: {len(end.tail)}." if end.tail else "",
         *(f"Given up: {void}." for void in end.void),
         "A server that is down may have more, in its read database: start it first. It saves that and waits.",
     )
-    _ask("Recover?", yes)
+    ask("Recover?", yes)
     done = asyncio.run(operations.recover(stores, plan))
     if output is Format.JSON:
         found = {
@@ -275,10 +268,8 @@ def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool,
 
 @click.command()
 @option("--to", required=True, metavar="SEQUENCE", help="The last entry that is kept.")
-@option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-@option("--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX.")
-@option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
-@option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@stores_options
+@yes_option
 @output_option(Format.TABLE, Format.JSON)
 def restore(to: str, etcd: str, object_storage: str, prefix: str, yes: bool, output: Format) -> None:
     """Go back to how the database was after an entry; all later ones are given up for ever. Export it before.
@@ -287,90 +278,22 @@ def restore(to: str, etcd: str, object_storage: str, prefix: str, yes: bool, out
     """
     from sluiceway.app import operations
 
-    stores = _both_stores(etcd, object_storage, prefix, why="a restore needs both stores")
-    _refuse_silence(yes)
+    stores = both_stores(etcd, object_storage, prefix, why="a restore needs both stores")
+    refuse_silence(yes)
 
     plan = asyncio.run(operations.plan_restore(stores, to))
     span = ""
     if plan.time is not None and plan.newest_time is not None:
         span = f", {span_text(plan.newest_time - plan.time)} of work"
-    _say(
+    say(
         f"The database goes back to {plan.to}, of {moment_text(plan.time) if plan.time else 'the beginning'},"
         f" in epoch {plan.epoch}.",
         f"Given up for ever: {plan.given_up} entries, up to {plan.newest}{span}.",
         "Runs that were made in between are forgotten; tasks that run now are stopped where nobody knows them.",
     )
-    _ask("Restore?", yes)
+    ask("Restore?", yes)
     done = asyncio.run(operations.restore(stores, plan))
     if output is Format.JSON:
         print(json.dumps({"epoch": done.epoch, "lastSequence": str(plan.to), "voidEntries": plan.given_up}))
     else:
         print(f"restored to {plan.to}, in epoch {done.epoch}; {plan.given_up} entries were given up")
-
-
-# -- helpers
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a command works: on these stores directly, or (None) through a server."""
-
-    stores: StoreSettings | None
-    server: str | None
-    token: str | None
-
-    @classmethod
-    def of(cls, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> _Place:
-        return cls(_stores(etcd, object_storage, prefix), server, token)
-
-    def ask(
-        self,
-        through: Callable[[Client], Awaitable[T]],
-        directly: Callable[[StoreSettings], Coroutine[Any, Any, T]],
-    ) -> T:
-        if self.stores is None:
-            return with_client(self.server, self.token, through)
-        return asyncio.run(directly(self.stores))
-
-
-def _both_stores(etcd: str, object_storage: str, prefix: str, *, why: str) -> StoreSettings:
-    stores = _stores(etcd, object_storage, prefix)
-    if stores is None or not stores.etcd:
-        raise click.UsageError(f"{why}; name them with --etcd and --object-storage")
-    return stores
-
-
-def _stores(etcd: str, object_storage: str, prefix: str) -> StoreSettings | None:
-    """Tell which stores are meant; None: those of a server."""
-    if not object_storage:
-        if etcd:
-            raise click.UsageError("--etcd goes with --object-storage: both stores, or a server")
-        return None
-    from sluiceway.app.operations import StoreSettings
-    from sluiceway.foundation.logging import set_up_logging
-
-    # What is worth knowing is told by the command itself.
-    set_up_logging(level="error")
-    endpoints = tuple(endpoint.strip() for endpoint in etcd.split(",") if endpoint.strip())
-    return StoreSettings(endpoints, object_storage, prefix)
-
-
-def _need_etcd(stores: StoreSettings) -> None:
-    if not stores.etcd:
-        raise click.UsageError("this needs both stores; name etcd too, with --etcd")
-
-
-def _refuse_silence(yes: bool) -> None:
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to be asked; give --yes to do it unasked")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        if line:
-            print(clean(line), file=sys.stderr)
-
-
-def _ask(question: str, yes: bool) -> None:
-    if not yes and not click.confirm(question, err=True):
-        raise FailedPrecondition("nothing was changed")

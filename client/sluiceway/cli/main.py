@@ -10,7 +10,7 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway.foundation.version import VERSION
 
-__all__ = ["app", "config", "database", "executor", "run", "version"]
+__all__ = ["app", "config", "database", "executor", "run", "token", "version"]
 
 
 class ExecutorGroup(LazyGroup):
@@ -79,6 +79,17 @@ database = LazyGroup(
         "import": ("sluiceway.cli.database:import_", "Make a database out of an export."),
         "recover": ("sluiceway.cli.database:recover", "Continue in a new epoch after etcd was lost."),
         "restore": ("sluiceway.cli.database:restore", "Go back to an earlier entry."),
+        "reset-operator-token": ("sluiceway.cli.database_tokens:reset", "Make a new token for an operator."),
+    },
+)
+
+token = LazyGroup(
+    name="token",
+    help="Create, list and revoke tokens.",
+    places={
+        "create": ("sluiceway.cli.tokens:create", "Create a token and print it."),
+        "list": ("sluiceway.cli.tokens:list_", "List tokens."),
+        "revoke": ("sluiceway.cli.tokens:revoke", "Revoke a token."),
     },
 )
 
@@ -92,6 +103,7 @@ app = LazyGroup(
         "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list, drain and delete those of a server."),
         "db": ("sluiceway.cli.main:database", "Inspect, check, save and repair the database."),
+        "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
         "login": ("sluiceway.cli.login:login", "Remember a server and a token."),
         "standalone": ("sluiceway.cli.processes:standalone", "Run everything on one machine."),
         "server": ("sluiceway.cli.processes:server", "Run a server."),

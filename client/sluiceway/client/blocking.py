@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sluiceway.client import configs, database, executors, runs
+from sluiceway.client import configs, database, executors, runs, tokens
 from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection, Duration
 from sluiceway.client.connection import Client as AsyncClient
 from sluiceway.client.connection import connect as connect_async
 from sluiceway.foundation.errors import FailedPrecondition
 
-__all__ = ["Client", "Configs", "Database", "Executors", "Runs", "connect"]
+__all__ = ["Client", "Configs", "Database", "Executors", "Runs", "Tokens", "connect"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -162,6 +162,15 @@ class Database:
         self.export = loop.stream(database.export)
 
 
+class Tokens:
+    """See `sluiceway.client.tokens.Tokens`."""
+
+    def __init__(self, tokens: tokens.Tokens, loop: _Loop) -> None:
+        self.create = loop.call(tokens.create)
+        self.list = loop.call(tokens.list)
+        self.revoke = loop.call(tokens.revoke)
+
+
 class Client:
     """The API of a server, by area. See `sluiceway.client.Client`."""
 
@@ -171,6 +180,7 @@ class Client:
         self.executors = Executors(client.executors, loop)
         self.configs = Configs(client.configs, loop)
         self.database = Database(client.database, loop)
+        self.tokens = Tokens(client.tokens, loop)
         self.version = loop.call(client.version)
 
 

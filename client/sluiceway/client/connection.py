@@ -21,6 +21,7 @@ from sluiceway.client.configs import Configs
 from sluiceway.client.database import Database
 from sluiceway.client.executors import Executors
 from sluiceway.client.runs import Runs
+from sluiceway.client.tokens import Tokens
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Violation
 from sluiceway.foundation.rpc.caller import POSITION_KEY
 from sluiceway.foundation.rpc.channel import open_channel
@@ -156,6 +157,7 @@ class Client:
         executors: executors and their groups.
         configs: run configurations.
         database: the database, for operators.
+        tokens: the tokens of the installation, for operators.
         connection: the connection that all of them use.
     """
 
@@ -165,6 +167,7 @@ class Client:
         self.executors = Executors(connection)
         self.configs = Configs(connection)
         self.database = Database(connection)
+        self.tokens = Tokens(connection)
 
     async def version(self) -> str:
         """Return the version of the server."""

@@ -6,18 +6,16 @@ no token is asked for (decision 0125).
 
 from __future__ import annotations
 
-import os
-import socket
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.app.database_messages import status_message, verify_message
 from sluiceway.app.record_types import RECORD_TYPES
+from sluiceway.app.store_access import ETCD_TIMEOUT, Opened, StoreSettings, opened, operator_name, survey
 from sluiceway.datamanager.checkpoints.checkpoint_rules import entries_between
 from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer
 from sluiceway.datamanager.files.datafiles import FileStore
@@ -28,16 +26,12 @@ from sluiceway.datamanager.operating.findings import Progress
 from sluiceway.datamanager.operating.importer import Imported, Importer, Place
 from sluiceway.datamanager.operating.overview import overview
 from sluiceway.datamanager.operating.verify import Verifier
-from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, read_ledger, unreachable
+from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, unreachable
 from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
-from sluiceway.datamanager.recovery.standing import Standing, Stores, judge, look
+from sluiceway.datamanager.recovery.standing import judge, look
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.port import ObjectStorage
 
 __all__ = [
     "RecoverPlan",
@@ -54,96 +48,33 @@ __all__ = [
     "verify",
 ]
 
-_ETCD_TIMEOUT = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Where a database is.
-
-    Attributes:
-        etcd: endpoints; empty: it is not asked (export and verify only).
-        object_storage: `posix:DIR` or `s3://...`.
-        prefix: of all keys in both.
-    """
-
-    etcd: tuple[str, ...]
-    object_storage: str
-    prefix: str = "sluiceway"
-
-    @property
-    def etcd_name(self) -> str:
-        """How messages name etcd."""
-        return ", ".join(self.etcd)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    settings: StoreSettings
-    kv: KeyValueStore | None
-    storage: ObjectStorage
-    scratch: Path
-
-    @property
-    def prefix(self) -> str:
-        return self.settings.prefix.strip("/")
-
-    @property
-    def needed_kv(self) -> KeyValueStore:
-        if self.kv is None:
-            raise InvalidInput("this needs etcd; name its endpoints with --etcd")
-        return self.kv
-
-    def stores(self) -> Stores:
-        return Stores.of(self.needed_kv, self.storage, prefix=self.prefix, etcd_timeout=_ETCD_TIMEOUT)
-
-
-@asynccontextmanager
-async def _opened(settings: StoreSettings, *, only_reads: bool = False) -> AsyncIterator[_Opened]:
-    kv = EtcdStore(settings.etcd) if settings.etcd else None
-    try:
-        storage = await open_storage(settings.object_storage, only_reads=only_reads)
-        try:
-            with tempfile.TemporaryDirectory(prefix="sluice-db-") as scratch:
-                yield _Opened(settings, kv, storage, Path(scratch))
-        finally:
-            await storage.close()
-    finally:
-        if kv is not None:
-            await kv.close()
-
-
-def _operator() -> str:
-    """Name who does something to a database, for epoch objects and manifests."""
-    return f"sluice db, process {os.getpid()} at {socket.gethostname()}"
-
 
 async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
     """Show both stores as they are. See `overview`."""
-    async with _opened(settings, only_reads=True) as opened:
+    async with opened(settings, only_reads=True) as at:
         seen = await overview(
-            opened.needed_kv,
-            opened.storage,
-            prefix=opened.prefix,
+            at.needed_kv,
+            at.storage,
+            prefix=at.prefix,
             etcd_name=settings.etcd_name,
             now=SystemClock().now(),
-            timeout=_ETCD_TIMEOUT,
+            timeout=ETCD_TIMEOUT,
         )
     return status_message(seen)
 
 
 async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseResponse, None]:
     """Verify. See `Verifier`; without etcd only the object storage is."""
-    async with _opened(settings, only_reads=True) as opened:
+    async with opened(settings, only_reads=True) as at:
         verifier = Verifier(
-            opened.kv,
-            opened.storage,
-            prefix=opened.prefix,
+            at.kv,
+            at.storage,
+            prefix=at.prefix,
             types=RECORD_TYPES,
-            scratch=opened.scratch / "changes.sqlite",
+            scratch=at.scratch / "changes.sqlite",
             etcd_name=settings.etcd_name,
             now=SystemClock().now,
-            timeout=_ETCD_TIMEOUT,
+            timeout=ETCD_TIMEOUT,
         )
         progress = Progress(0, 0, 0)
         async with aclosing(verifier.run()) as findings:
@@ -155,15 +86,15 @@ async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseRes
 
 async def export(settings: StoreSettings) -> AsyncGenerator[bytes, None]:
     """Export. See `export_stores`; without etcd what the object storage alone holds."""
-    async with _opened(settings, only_reads=True) as opened:
+    async with opened(settings, only_reads=True) as at:
         pieces = export_stores(
-            opened.kv,
-            opened.storage,
-            prefix=opened.prefix,
-            scratch=opened.scratch / "changes.sqlite",
+            at.kv,
+            at.storage,
+            prefix=at.prefix,
+            scratch=at.scratch / "changes.sqlite",
             etcd_name=settings.etcd_name,
             now=SystemClock().now,
-            timeout=_ETCD_TIMEOUT,
+            timeout=ETCD_TIMEOUT,
         )
         async with aclosing(pieces):
             async for piece in pieces:
@@ -172,13 +103,13 @@ async def export(settings: StoreSettings) -> AsyncGenerator[bytes, None]:
 
 async def import_file(settings: StoreSettings, file: Path, *, progress: Callable[[int], None]) -> Imported:
     """Import an export. See `Importer`."""
-    async with _opened(settings) as opened:
+    async with opened(settings) as at:
         ids = UuidSource()
         return await Importer(
-            Place(opened.needed_kv, opened.storage, opened.prefix, settings.etcd_name, _ETCD_TIMEOUT),
+            Place(at.needed_kv, at.storage, at.prefix, settings.etcd_name, ETCD_TIMEOUT),
             file,
             types=RECORD_TYPES,
-            writer=_operator(),
+            writer=operator_name(),
             now=SystemClock().now,
             new_id=ids.new_id,
             file_bytes=DataManagerSettings().file_bytes,
@@ -192,24 +123,24 @@ async def checkpoint(settings: StoreSettings) -> pb.CheckpointDatabaseResponse:
         FailedPrecondition: etcd and storage do not fit together, or there is nothing to make one of.
         SluicewayError: see `Checkpointer.run`.
     """
-    async with _opened(settings) as opened:
-        stores, clock = opened.stores(), SystemClock()
+    async with opened(settings) as at:
+        stores, clock = at.stores(), SystemClock()
         standing = judge(await look(stores, etcd_name=settings.etcd_name), now=clock.now())
         found = standing.holdings
         if not standing.is_healthy or found.flushed is None or found.lineage is None or found.epoch is None:
             raise standing.error()
         before = await stores.manifests.newest(found.lineage)
         made = await Checkpointer(
-            storage=opened.storage,
-            prefix=opened.prefix,
+            storage=at.storage,
+            prefix=at.prefix,
             log_=stores.log,
             segments=stores.segments,
             manifests=stores.manifests,
-            files=FileStore(opened.storage, prefix=opened.prefix),
+            files=FileStore(at.storage, prefix=at.prefix),
             catalogue=Catalogue(RECORD_TYPES),
             database_id=found.epoch.database_id,
-            folder=opened.scratch,
-            settings=DataManagerSettings(server_id=_operator(), etcd_name=settings.etcd_name),
+            folder=at.scratch,
+            settings=DataManagerSettings(server_id=operator_name(), etcd_name=settings.etcd_name),
             clock=clock,
         ).run(found.flushed, found.lineage)
     if made is None:
@@ -248,15 +179,15 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
         DataLoss: a gap, or damage; the sentence says what to do.
         Unavailable: etcd or the object storage is away.
     """
-    async with _opened(settings) as opened:
-        standing, ledger = await _survey(opened)
+    async with opened(settings) as at:
+        standing, ledger = await survey(at)
         if standing.is_healthy:
             raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
-        end = await find_end(opened.stores(), ledger)
+        end = await find_end(at.stores(), ledger)
         if end.beyond is not None:
             raise end.gap()
         if not force:
-            await _recovery(opened).refuse_if_in_use()
+            await _recovery(at).refuse_if_in_use()
         return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
 
 
@@ -266,8 +197,8 @@ async def recover(settings: StoreSettings, plan: RecoverPlan) -> Recovered:
     Raises:
         SluicewayError: see `Recovery.recover`.
     """
-    async with _opened(settings) as opened:
-        return await _recovery(opened).recover(cause=f"an operator asked for it: {plan.found}")
+    async with opened(settings) as at:
+        return await _recovery(at).recover(cause=f"an operator asked for it: {plan.found}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,19 +240,19 @@ async def plan_restore(settings: StoreSettings, sequence: str) -> RestorePlan:
         raise InvalidInput(
             f'"{sequence}" is not a sequence; one looks like {LogSequence(1, 42)}, and `sluice db status` shows some'
         ) from error
-    async with _opened(settings) as opened:
-        _, ledger = await _survey(opened)
+    async with opened(settings) as at:
+        _, ledger = await survey(at)
         if not ledger.lineage.contains(to):
             raise FailedPrecondition(
                 f"{to} is not part of the present history, which is that of the epochs"
                 f" {', '.join(str(epoch) for epoch in ledger.lineage.epochs)}; `sluice db status` shows it",
                 reason="SEQUENCE_UNKNOWN",
             )
-        end = await find_end(opened.stores(), ledger, to=to)
+        end = await find_end(at.stores(), ledger, to=to)
         cleaned = ledger.cleaned.sequence
         if end.sequence != to or (cleaned is not None and to < cleaned):
             raise unreachable(ledger, end, to)  # before anybody is asked
-        newest, newest_time = await _newest(opened, ledger)
+        newest, newest_time = await _newest(at, ledger)
         newest = max(newest, to)
         return RestorePlan(
             to=to,
@@ -339,29 +270,23 @@ async def restore(settings: StoreSettings, plan: RestorePlan) -> Recovered:
     Raises:
         SluicewayError: see `Recovery.restore`.
     """
-    async with _opened(settings) as opened:
-        return await _recovery(opened).restore(plan.to, cause=f"an operator restored it to {plan.to}")
+    async with opened(settings) as at:
+        return await _recovery(at).restore(plan.to, cause=f"an operator restored it to {plan.to}")
 
 
-async def _survey(opened: _Opened) -> tuple[Standing, Ledger]:
-    name = opened.settings.etcd_name
-    standing = judge(await look(opened.stores(), etcd_name=name), now=SystemClock().now())
-    return standing, await read_ledger(opened.stores(), etcd_name=name)
-
-
-async def _newest(opened: _Opened, ledger: Ledger) -> tuple[LogSequence, datetime | None]:
+async def _newest(at: Opened, ledger: Ledger) -> tuple[LogSequence, datetime | None]:
     """The last entry that is known, with its time if that can be read."""
     newest = LogSequence(ledger.lineage.epochs[0], 0)
     time: datetime | None = None
     try:
-        segment = await opened.stores().segments.last(ledger.lineage)
+        segment = await at.stores().segments.last(ledger.lineage)
     except SluicewayError:
         segment = None  # what is given up need not be whole
     if segment is not None:
         newest, time = segment.last, _time_of(segment.entries[-1].time_us)
     head = ledger.head
     if head is not None and ledger.lineage.contains(head.sequence) and head.sequence > newest:
-        entry = await opened.stores().log.entry(head.sequence)
+        entry = await at.stores().log.entry(head.sequence)
         newest, time = head.sequence, time if entry is None else _time_of(entry.time_us)
     return newest, time
 
@@ -370,6 +295,6 @@ def _time_of(time_us: int) -> datetime | None:
     return from_micros(time_us) if time_us else None
 
 
-def _recovery(opened: _Opened) -> Recovery:
-    settings = DataManagerSettings(server_id=_operator(), etcd_name=opened.settings.etcd_name)
-    return Recovery(opened.stores(), settings=settings, clock=SystemClock())
+def _recovery(at: Opened) -> Recovery:
+    settings = DataManagerSettings(server_id=operator_name(), etcd_name=at.settings.etcd_name)
+    return Recovery(at.stores(), settings=settings, clock=SystemClock())

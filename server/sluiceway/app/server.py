@@ -50,7 +50,7 @@ from sluiceway.kv.port import KeyValueStore, StoreStatus
 from sluiceway.kv.versions import UPGRADE, fault_of_version
 from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.projects.tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
+from sluiceway.projects.first_tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
 from sluiceway.runservice.executor_times import ExecutorTimes
 
 __all__ = ["ServerSettings", "main", "reach_etcd"]
@@ -265,8 +265,16 @@ class _Server:
                             await self._rpc.refuse(Unavailable(lost, reason="DATABASE_LOST"))
 
     async def _first_tokens(self, database: DataManager) -> None:
-        tokens = await ensure_first_tokens(database, self._settings.data_dir, clock=self._clock)
-        if tokens.admin_is_new:
+        settings = self._settings
+        tokens = await ensure_first_tokens(database, settings.data_dir, clock=self._clock, replace=settings.own_etcd)
+        if tokens.admin is None:
+            log.info(
+                "no_operator_token_here",
+                first_tokens=tokens.place,
+                advice="an operator creates tokens with `sluice token create`; who has none resets them with"
+                " `sluice db reset-operator-token`",
+            )
+        if tokens.admin_is_new and tokens.admin is not None:
             # Once, and to the terminal only; the file is what stays.
             where = self._settings.data_dir / ADMIN_TOKEN_FILE
             print(f"the first operator's token is in {where}", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from typing import Any
 from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
+from sluiceway.api.project.v1 import token_service_pb2_grpc
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway.app.database_service import DatabaseServicer
 from sluiceway.datamanager.database import DataManager
@@ -22,6 +23,7 @@ from sluiceway.foundation.clock import Clock, IdSource
 from sluiceway.foundation.rpc.offer import Offer
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.projects.token_service import TokenServicer
 from sluiceway.projects.tokens import TokenAuthenticator
 from sluiceway.runservice.config_service import ConfigServicer, VersionServicer
 from sluiceway.runservice.connection import StreamSettings
@@ -144,6 +146,10 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
                     scratch=ground.scratch,
                     clock=clock,
                 ),
+            )
+            offer.add(
+                token_service_pb2_grpc.add_TokenServiceServicer_to_server,
+                TokenServicer(database, clock=clock, scopes=lambda: offer.scopes),
             )
             yield offer
 

@@ -36,6 +36,7 @@ from sluiceway.foundation.tasks import one_error
 from sluiceway.foundation.version import VERSION
 from sluiceway.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
 from sluiceway.kv.etcd import unix_endpoint
+from sluiceway.projects.first_tokens import ADMIN_TOKEN_FILE, EXECUTOR_TOKEN_FILE, read_token
 from sluiceway.runmodel.wording import duration
 from sluiceway.runservice.executor_times import ExecutorTimes
 
@@ -148,9 +149,8 @@ class _Standalone:
                     self._start(group, self._etcd())
                 self._start(group, self._server(endpoints))
                 self._start(group, self._gateway())
-                token = self._data / "executor.token"
-                await _until(token.exists)
                 await _until(self._is_ready)
+                _need_tokens(self._data)
                 for number in range(1, self._settings.executors + 1):
                     self._start(group, self._executor(number))
                 await _until(self._executors_are_online)
@@ -326,6 +326,20 @@ def _folder(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _need_tokens(data_dir: Path) -> None:
+    """Refuse a folder without tokens: the database at an outer etcd had its first ones made by another server."""
+    for name, how in (
+        (ADMIN_TOKEN_FILE, "sluice token create NAME --operator"),
+        (EXECUTOR_TOKEN_FILE, "sluice token create NAME --executor-group default"),
+    ):
+        if read_token(data_dir / name) is None:
+            raise FailedPrecondition(
+                f"{data_dir / name} holds no token, and this database has its first tokens already; put one there:"
+                f" `{how}` on its other server prints it, and `sluice db reset-operator-token` helps who has none",
+                reason="TOKEN_MISSING",
+            )
 
 
 async def _until(condition: Callable[[], object]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sluiceway.datamanager.model import Column, RecordType
 from sluiceway.records.project.v1 import records_pb2 as pb
 
-__all__ = ["RECORD_TYPES", "TOKEN"]
+__all__ = ["FIRST_TOKENS", "FIRST_TOKENS_ID", "RECORD_TYPES", "TOKEN"]
 
 
 def _kind(token: pb.Token) -> str:
@@ -25,4 +27,7 @@ TOKEN: RecordType[pb.Token] = RecordType(
     indexes=(("kind", "name"), ("user_id", "name"), ("group", "name")),
 )
 
-RECORD_TYPES: tuple[RecordType[pb.Token], ...] = (TOKEN,)
+FIRST_TOKENS: RecordType[pb.FirstTokens] = RecordType("first_tokens", pb.FirstTokens)
+FIRST_TOKENS_ID = "first"
+
+RECORD_TYPES: tuple[RecordType[Any], ...] = (TOKEN, FIRST_TOKENS)

@@ -1,49 +1,43 @@
 """Tokens: what callers show, and how it is known whose they are.
 
 A token is 256 random bits. Only its SHA-256 is kept, as the id of its record, so a lookup compares no secret with
-another one: how long it takes says nothing of the tokens that exist, and a stolen database opens nothing.
-
-The first start makes two tokens and leaves them as files in the data folder: an operator's for the person who
-installed it, and one for executors of the first group.
+another one: its timing says nothing of the tokens that exist, and a stolen database opens nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 import secrets
-import tempfile
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import islice
 
-from sluiceway.datamanager.model import Decision, Position, Put, RecordAbsent, View
+from sluiceway.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock, SystemClock
-from sluiceway.foundation.errors import Conflict, NotFound
+from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway.foundation.rpc.caller import ALL_SCOPES, Caller, CallerKind
 from sluiceway.projects.records import TOKEN
 from sluiceway.records.project.v1 import records_pb2 as pb
 
 __all__ = [
-    "ADMIN_TOKEN_FILE",
-    "EXECUTOR_TOKEN_FILE",
-    "FirstTokens",
     "TokenAuthenticator",
     "TokenSpec",
-    "ensure_first_tokens",
-    "ensure_token",
-    "ensure_token_file",
+    "find_token",
+    "is_good",
+    "is_text",
+    "kind_name",
     "make_token",
+    "new_text",
+    "operator_tokens",
+    "record_of",
     "revoke_token",
     "token_id",
 ]
-
-ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a name of a file
-EXECUTOR_TOKEN_FILE = "executor.token"  # noqa: S105 - as above
 
 # The prefix lets scanners find a token that was committed or logged by mistake.
 _PREFIX = "sluice_"
@@ -82,102 +76,110 @@ class TokenSpec:
     expire: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FirstTokens:
-    """The tokens of the first start, as text, and whether the operator's was made just now (print it once then)."""
-
-    admin: str
-    executor: str
-    admin_is_new: bool
-
-
 def token_id(text: str) -> str:
     """Tell the id of a token's record."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def make_token(database: Database, spec: TokenSpec, *, clock: Clock | None = None) -> str:
-    """Make a token and answer its text, which is kept nowhere: show it once.
+    """Make a token and return its text, which is kept nowhere: show it once.
 
     Raises:
+        AlreadyExists: a valid token of this kind has the name.
         Unavailable: nothing was made.
     """
-    text = _new_text()
-    await ensure_token(database, text, spec, clock=clock)
+    text, clock = new_text(), clock or SystemClock()
+
+    def make(view: View) -> Decision[None]:
+        now = clock.now()
+        same = view.select(TOKEN, Query(where={"kind": kind_name(spec.kind), "name": spec.name}, size=1000))
+        if any(is_good(token, now) for _, token in same.records):
+            raise AlreadyExists(
+                f"there is a token {spec.name!r} of kind {spec.kind}; revoke it first, or choose another name",
+                resource_type="token",
+                resource_name=spec.name,
+            )
+        return Decision(None, [Put(TOKEN, token_id(text), record_of(spec, now))])
+
+    await database.transact(make)
     return text
 
 
-async def ensure_token(database: Database, text: str, spec: TokenSpec, *, clock: Clock | None = None) -> bool:
-    """Make a token of a given text, unless there is one; one that was revoked stays so.
+async def find_token(database: Database, id_: str) -> str:
+    """Return the id of the record of a token, of which `id_` is the beginning.
 
-    May be repeated. Answers whether it is good now.
+    Raises:
+        NotFound: there is none.
+        InvalidInput: several begin so.
     """
-    now = (clock or SystemClock()).now()
-    message = _message(spec, now)
-    try:
-        await database.commit([Put(TOKEN, token_id(text), message)], [RecordAbsent(TOKEN, token_id(text))])
-    except Conflict:
+    found = await database.read(lambda view: [key for key, _ in islice(view.scan(TOKEN, id_), 2)] if id_ else [])
+    if not found:
         await database.linearize()
-        stored = await database.get(TOKEN, token_id(text))
-        return _is_good(stored, now)
-    return True
+        found = await database.read(lambda view: [key for key, _ in islice(view.scan(TOKEN, id_), 2)] if id_ else [])
+    if len(found) > 1:
+        raise InvalidInput([Violation("token_id", f"several tokens have an id that begins with {id_!r}")])
+    if not found:
+        raise NotFound(f"there is no token {id_!r}", resource_type="token", resource_name=id_)
+    return found[0]
 
 
-async def revoke_token(database: Database, id_: str, *, clock: Clock | None = None) -> None:
-    """Make a token worthless, at once. May be repeated.
+async def revoke_token(
+    database: Database, id_: str, *, clock: Clock | None = None, keep_an_operator: bool = False
+) -> Position:
+    """Make a token worthless, at once. May be repeated. Returns the position from which on it is.
+
+    Args:
+        database: where tokens are kept.
+        id_: of its record.
+        clock: for the time of the revocation.
+        keep_an_operator: refuse to revoke the last token that an operator can use.
 
     Raises:
         NotFound: there is no such token.
+        FailedPrecondition: `LAST_OPERATOR_TOKEN`.
     """
-    now = (clock or SystemClock()).now()
+    clock = clock or SystemClock()
 
     def revoke(view: View) -> Decision[None]:
+        now = clock.now()
         stored = view.get(TOKEN, id_)
         if stored is None:
             raise NotFound("there is no such token", resource_type="token", resource_name=id_)
         if stored.HasField("revoke_time"):
             return Decision(None)
+        if keep_an_operator and _is_last_operator(view, id_, stored, now):
+            raise FailedPrecondition(
+                "this is the last valid token of an operator; create another one first, or nobody can",
+                reason="LAST_OPERATOR_TOKEN",
+                subject=id_,
+            )
         changed = pb.Token()
         changed.CopyFrom(stored)
         changed.revoke_time.FromDatetime(now)
         return Decision(None, [Put(TOKEN, id_, changed)])
 
-    await database.transact(revoke)
+    return (await database.transact(revoke)).position
 
 
-async def ensure_token_file(
-    database: Database, path: Path, spec: TokenSpec, *, clock: Clock | None = None
-) -> tuple[str, bool]:
-    """Make sure that a file (mode 600) holds a good token; answers its text and whether it was made just now.
-
-    May be repeated, and interrupted anywhere: the file is written first, and a token of a file that the database does
-    not know is made known. One that was revoked or has expired is replaced.
-    """
-    text = await asyncio.to_thread(_read, path)
-    if text is not None and await ensure_token(database, text, spec, clock=clock):
-        return text, False
-    text = _new_text()
-    await asyncio.to_thread(_write, path, text)
-    await ensure_token(database, text, spec, clock=clock)
-    return text, True
+def _is_last_operator(view: View, id_: str, token: pb.Token, now: datetime) -> bool:
+    if token.kind != pb.TOKEN_KIND_OPERATOR or not _may_make_tokens(token, now):
+        return False
+    return not any(key != id_ and _may_make_tokens(other, now) for key, other in operator_tokens(view))
 
 
-async def ensure_first_tokens(
-    database: Database, data_dir: Path, *, group: str = "default", clock: Clock | None = None
-) -> FirstTokens:
-    """Make the tokens of the first start, in `admin.token` and `executor.token` of the data folder. May be repeated.
+def _may_make_tokens(token: pb.Token, now: datetime) -> bool:
+    return is_good(token, now) and not {ALL_SCOPES, "tokens:write"}.isdisjoint(token.scopes)
 
-    Args:
-        database: where tokens are kept.
-        data_dir: the folder; it exists.
-        group: of the executors.
-        clock: for the time of their making.
-    """
-    admin = TokenSpec(CallerKind.OPERATOR, "first operator", user_id="admin", scopes=frozenset({ALL_SCOPES}))
-    executor = TokenSpec(CallerKind.EXECUTOR, f"executors of group {group}", group=group)
-    admin_text, is_new = await ensure_token_file(database, data_dir / ADMIN_TOKEN_FILE, admin, clock=clock)
-    executor_text, _ = await ensure_token_file(database, data_dir / EXECUTOR_TOKEN_FILE, executor, clock=clock)
-    return FirstTokens(admin_text, executor_text, is_new)
+
+def operator_tokens(view: View) -> Iterator[tuple[str, pb.Token]]:
+    """Walk all tokens of operators, also those that are not valid any more."""
+    query = Query(where={"kind": kind_name(CallerKind.OPERATOR)}, order=("name",), size=1000)
+    while True:
+        page = view.select(TOKEN, query)
+        yield from page.records
+        if not page.next_token:
+            return
+        query = replace(query, token=page.next_token)
 
 
 class TokenAuthenticator:
@@ -196,14 +198,14 @@ class TokenAuthenticator:
 
     async def authenticate(self, token: str) -> Caller | None:
         """See `Authenticator.authenticate`."""
-        if not _FORMAT.fullmatch(token):
+        if not is_text(token):
             return None
         id_ = token_id(token)
         stored = await self._read(id_)
         if stored is None:
             await self._rounds.linearize()
             stored = await self._read(id_)
-        if stored is None or not _is_good(stored, self._clock.now()):
+        if stored is None or not is_good(stored, self._clock.now()):
             return None
         kind = _CALLERS.get(stored.kind)
         if kind is None:
@@ -255,11 +257,23 @@ class _Rounds:
             self._succeeded = number
 
 
-def _new_text() -> str:
+def kind_name(kind: CallerKind) -> str:
+    """Return the value of the column `kind` of a kind of tokens."""
+    return pb.TokenKind.Name(_KINDS[kind])
+
+
+def new_text() -> str:
+    """Make the text of a token."""
     return _PREFIX + secrets.token_urlsafe(32)
 
 
-def _message(spec: TokenSpec, now: datetime) -> pb.Token:
+def is_text(text: str) -> bool:
+    """Tell whether a text looks like a token."""
+    return _FORMAT.fullmatch(text) is not None
+
+
+def record_of(spec: TokenSpec, now: datetime) -> pb.Token:
+    """Make the record of a token."""
     message = pb.Token(
         kind=_KINDS[spec.kind],
         name=spec.name,
@@ -274,29 +288,8 @@ def _message(spec: TokenSpec, now: datetime) -> pb.Token:
     return message
 
 
-def _is_good(token: pb.Token, now: datetime) -> bool:
+def is_good(token: pb.Token, now: datetime) -> bool:
+    """Tell whether a token is valid: not revoked and not expired."""
     if token.HasField("revoke_time"):
         return False
     return not token.HasField("expire_time") or now < token.expire_time.ToDatetime(tzinfo=UTC)
-
-
-def _read(path: Path) -> str | None:
-    try:
-        text = path.read_text().strip()
-    except FileNotFoundError:
-        return None
-    return text if _FORMAT.fullmatch(text) else None
-
-
-def _write(path: Path, text: str) -> None:
-    # mkstemp makes the file with mode 600 from the first moment on.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -10,12 +10,19 @@ import pty
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sluiceway.app.record_types import RECORD_TYPES
+from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import LogSequence
+from sluiceway.foundation.rpc.caller import CallerKind
+from sluiceway.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
+from tests.support.databases import FAST
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE
 from tests.support.sites import PREFIX, Site
@@ -265,3 +272,42 @@ def test_a_command_that_lacks_a_store_says_which(command: list[str], says: str) 
     done = subprocess.run([*SLUICE, "db", *command], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def _reset(site: Site, *arguments: str) -> subprocess.CompletedProcess[Any]:
+    return sluice(site, "reset-operator-token", *arguments)
+
+
+async def test_an_operator_who_lost_every_token_makes_another_one_while_a_server_runs(site: Site) -> None:
+    settings = replace(FAST, server_id="one")
+    async with DataManager.open(
+        kv=site.kv, storage=site.storage, prefix=PREFIX, path=site.folder / "db", types=RECORD_TYPES, settings=settings
+    ) as database:
+        authenticator = TokenAuthenticator(database)
+        everything = frozenset({"*"})
+        lost = await make_token(database, TokenSpec(CallerKind.OPERATOR, "lost", user_id="admin", scopes=everything))
+        user = await make_token(database, TokenSpec(CallerKind.USER, "user", user_id="u", scopes=everything))
+        silent = await asyncio.to_thread(_reset, site)
+        assert silent.returncode == 2
+        assert "--yes" in silent.stderr
+        kept = await asyncio.to_thread(_reset, site, "--yes", "--keep-others")
+        assert kept.returncode == 0, kept.stderr
+        made = await asyncio.to_thread(_reset, site, "--yes")
+        assert made.returncode == 0, made.stderr
+        assert f"Revoked: {token_id(lost)[:16]} lost" in made.stderr
+        caller = await authenticator.authenticate(made.stdout.strip())
+        assert caller is not None
+        assert (caller.kind, caller.id, caller.scopes) == (CallerKind.OPERATOR, "admin", everything)
+        assert await authenticator.authenticate(lost) is None
+        assert await authenticator.authenticate(kept.stdout.strip()) is None
+        assert await authenticator.authenticate(user) is not None
+
+
+async def test_a_reset_at_a_mistyped_place_begins_no_database(site: Site) -> None:
+    done = sluice(site, "reset-operator-token", "--yes")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no database" in done.stderr or "is new" in done.stderr or "empty" in done.stderr
+    keys, _ = await site.kv.list_prefix(f"{PREFIX}/", timeout=timedelta(seconds=5))
+    assert keys == ()
+    assert await site.keys("epoch/") == []

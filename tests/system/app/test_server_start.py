@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,37 @@ def test_a_server_warns_of_an_etcd_whose_release_has_faults(tmp_path: Path) -> N
 def _lines(log: Path, event: str) -> list[dict[str, str]]:
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] == event]
+
+
+def test_a_second_server_makes_no_tokens_and_standalone_asks_for_them(
+    tmp_path: Path,
+) -> None:
+    def is_ready(log: Path) -> bool:
+        return '"server_ready"' in log.read_text()
+
+    with ExitStack() as stack:
+        etcd = stack.enter_context(etcd_process(tmp_path / "etcd"))
+        where = ["--etcd", etcd.endpoint, "--object-storage", f"posix:{tmp_path / 'objects'}"]
+        for name in ("one", "two"):
+            log = tmp_path / f"{name}.log"
+            with log.open("wb") as output:
+                command = ["server", "--data-dir", str(tmp_path / name), *where, "--grpc", "127.0.0.1:0"]
+                server = subprocess.Popen([*SLUICE, *command], stdin=subprocess.DEVNULL, stderr=output)
+            stack.callback(server.wait)
+            stack.callback(server.kill)
+            until(partial(is_ready, log), f"the server {name} is ready", seconds=60)
+        assert {path.name for path in (tmp_path / "one").glob("*.token")} == {"admin.token", "executor.token"}
+        assert list((tmp_path / "two").glob("*.token")) == []
+        assert str(tmp_path / "one") in (tmp_path / "two.log").read_text()
+        address = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--executors", "0"]
+        third = subprocess.run(
+            [*SLUICE, "standalone", "--data-dir", str(tmp_path / "three"), *where, *address],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert third.returncode == 1
+        assert f"{tmp_path / 'three' / 'admin.token'} holds no token" in third.stderr
+        assert "sluice token create" in third.stderr

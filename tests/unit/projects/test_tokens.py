@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from sluiceway.datamanager.model import Position, View
-from sluiceway.foundation.errors import NotFound, Unavailable
+from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from sluiceway.foundation.rpc.caller import Authenticator, Caller, CallerKind
 from sluiceway.projects.records import RECORD_TYPES, TOKEN
 from sluiceway.projects.tokens import (
     TokenAuthenticator,
     TokenSpec,
-    ensure_first_tokens,
-    ensure_token,
+    find_token,
     make_token,
     revoke_token,
     token_id,
@@ -94,7 +91,7 @@ async def test_a_known_token_is_read_once_until_the_database_moves(database: Cou
     for _ in range(5):
         assert await authenticator.authenticate(text)
     assert database.reads == 1
-    await make_token(database, USER)
+    await make_token(database, TokenSpec(CallerKind.USER, "other", user_id="u2"))
     assert await authenticator.authenticate(text)
     assert database.reads == 2
 
@@ -106,7 +103,6 @@ async def test_a_revoked_token_is_refused_by_the_next_call(database: CountingDat
     for _ in range(2):
         await revoke_token(database, token_id(text))
     assert await authenticator.authenticate(text) is None
-    assert not await ensure_token(database, text, USER)
     with pytest.raises(NotFound):
         await revoke_token(database, "no such")
 
@@ -122,51 +118,48 @@ async def test_a_token_is_refused_from_its_expiry_on(database: CountingDatabase,
     assert bool(await TokenAuthenticator(database, clock=clock).authenticate(text)) is good
 
 
-async def test_the_first_start_makes_two_tokens_and_the_next_ones_keep_them(
-    database: CountingDatabase, tmp_path: Path
-) -> None:
-    first = await ensure_first_tokens(database, tmp_path, group="blue")
-    again = await ensure_first_tokens(database, tmp_path, group="blue")
-    assert first.admin_is_new
-    assert not again.admin_is_new
-    assert (first.admin, first.executor) == (again.admin, again.executor)
-    authenticator = TokenAuthenticator(database)
-    admin, executor = await authenticator.authenticate(first.admin), await authenticator.authenticate(first.executor)
-    assert admin is not None
-    assert admin.kind is CallerKind.OPERATOR
-    assert admin.has_scope("database:write")
-    assert executor is not None
-    assert (executor.kind, executor.group) == (CallerKind.EXECUTOR, "blue")
-    for name, text in (("admin.token", first.admin), ("executor.token", first.executor)):
-        assert (tmp_path / name).read_text() == text + "\n"
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+async def test_a_name_is_unique_among_the_valid_tokens_of_its_kind(database: CountingDatabase) -> None:
+    clock = Clock()
+    expire = clock.time + timedelta(hours=1)
+    short = TokenSpec(CallerKind.USER, "laptop", user_id="u", expire=expire)
+    text = await make_token(database, short, clock=clock)
+    with pytest.raises(AlreadyExists, match="laptop"):
+        await make_token(database, short, clock=clock)
+    await make_token(database, TokenSpec(CallerKind.OPERATOR, "laptop", user_id="u"), clock=clock)
+    clock.time = expire
+    again = await make_token(database, TokenSpec(CallerKind.USER, "laptop", user_id="u"), clock=clock)
+    await revoke_token(database, token_id(again), clock=clock)
+    await make_token(database, USER, clock=clock)
+    assert await TokenAuthenticator(database, clock=clock).authenticate(text) is None
 
 
-async def test_a_token_file_is_made_known_to_a_database_that_was_lost(
-    database: CountingDatabase, tmp_path: Path
-) -> None:
-    first = await ensure_first_tokens(database, tmp_path)
-    other = FakeDatabase(RECORD_TYPES)
-    assert (await ensure_first_tokens(other, tmp_path)).admin == first.admin
-    assert await TokenAuthenticator(other).authenticate(first.admin)
+async def test_a_token_is_found_by_the_beginning_of_its_id(database: CountingDatabase) -> None:
+    ids = [token_id(await make_token(database, TokenSpec(CallerKind.USER, f"t{n}", user_id="u"))) for n in range(30)]
+    assert await find_token(database, ids[0]) == await find_token(database, ids[0][:16]) == ids[0]
+    with pytest.raises(InvalidInput):  # of thirty hexadecimal digits two are equal
+        await find_token(database, next(i[0] for i in ids if sum(j[0] == i[0] for j in ids) > 1))
+    for none in ("", "no such"):
+        with pytest.raises(NotFound):
+            await find_token(database, none)
 
 
-async def test_a_revoked_token_of_the_first_start_is_replaced_and_a_torn_file_too(
-    database: CountingDatabase, tmp_path: Path
-) -> None:
-    first = await ensure_first_tokens(database, tmp_path)
-    await revoke_token(database, token_id(first.admin))
-    (tmp_path / "executor.token").write_text("slu")
-    second = await ensure_first_tokens(database, tmp_path)
-    assert second.admin_is_new
-    assert second.admin != first.admin
-    assert second.executor != first.executor
-    assert await TokenAuthenticator(database).authenticate(second.executor)
-
-
-async def test_a_database_that_is_away_is_not_a_wrong_token(database: CountingDatabase, tmp_path: Path) -> None:
-    database.fail_with = Unavailable("away")
-    with pytest.raises(Unavailable):
-        await ensure_first_tokens(database, tmp_path)
-    database.fail_with = None
-    assert not (await ensure_first_tokens(database, tmp_path)).admin_is_new
+async def test_the_last_token_that_can_make_others_is_not_revoked(database: CountingDatabase) -> None:
+    clock = Clock()
+    everything = frozenset({"*"})
+    only = token_id(await make_token(database, TokenSpec(CallerKind.OPERATOR, "a", user_id="u", scopes=everything)))
+    # None of these could make another one.
+    reader = token_id(
+        await make_token(database, TokenSpec(CallerKind.OPERATOR, "b", user_id="u", scopes=frozenset({"runs:read"})))
+    )
+    soon = TokenSpec(CallerKind.OPERATOR, "c", user_id="u", scopes=everything, expire=clock.time + timedelta(1))
+    expired = token_id(await make_token(database, soon, clock=clock))
+    clock.time += timedelta(2)
+    await make_token(database, USER)
+    with pytest.raises(FailedPrecondition) as refused:
+        await revoke_token(database, only, clock=clock, keep_an_operator=True)
+    assert refused.value.reason == "LAST_OPERATOR_TOKEN"
+    for id_ in (reader, expired):
+        await revoke_token(database, id_, clock=clock, keep_an_operator=True)
+    writer = frozenset({"tokens:write"})
+    await make_token(database, TokenSpec(CallerKind.OPERATOR, "d", user_id="u", scopes=writer), clock=clock)
+    await revoke_token(database, only, clock=clock, keep_an_operator=True)

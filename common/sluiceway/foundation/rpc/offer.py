@@ -97,6 +97,12 @@ class Offer:
         """The paths (`/package.Service/Method`) that are offered."""
         return frozenset(f"/{service}/{name}" for service, handlers in self.handlers.items() for name in handlers)
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that some offered method needs."""
+        needed = {access.scope for method in self.methods if (access := self.access_of(method)) is not None}
+        return frozenset(needed - {""})
+
     def access_of(self, method: str) -> Access | None:
         """Tell what an offered method needs of its caller; None when it is not offered, or declares nothing."""
         service, _, name = method[1:].partition("/")

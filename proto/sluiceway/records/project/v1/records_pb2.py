@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/project/v1/records.proto\x12\x1csluiceway.records.project.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x02\n\x05Token\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.sluiceway.records.project.v1.TokenKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp*n\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_KIND_USER\x10\x01\x12\x17\n\x13TOKEN_KIND_OPERATOR\x10\x02\x12\x17\n\x13TOKEN_KIND_EXECUTOR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/project/v1/records.proto\x12\x1csluiceway.records.project.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x02\n\x05Token\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.sluiceway.records.project.v1.TokenKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x0b\x46irstTokens\x12\r\n\x05place\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*n\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_KIND_USER\x10\x01\x12\x17\n\x13TOKEN_KIND_OPERATOR\x10\x02\x12\x17\n\x13TOKEN_KIND_EXECUTOR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.records.project.v1.records_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOKENKIND']._serialized_start=408
-  _globals['_TOKENKIND']._serialized_end=518
+  _globals['_TOKENKIND']._serialized_start=487
+  _globals['_TOKENKIND']._serialized_end=597
   _globals['_TOKEN']._serialized_start=110
   _globals['_TOKEN']._serialized_end=406
+  _globals['_FIRSTTOKENS']._serialized_start=408
+  _globals['_FIRSTTOKENS']._serialized_end=485
 # @@protoc_insertion_point(module_scope)

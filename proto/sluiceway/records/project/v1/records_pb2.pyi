@@ -57,3 +57,14 @@ class Token(_message.Message):
     revoke_time: _timestamp_pb2.Timestamp
     """When it was revoked. Unset: it was not."""
     def __init__(self, kind: _Optional[_Union[TokenKind, str]] = ..., name: _Optional[str] = ..., user_id: _Optional[str] = ..., group: _Optional[str] = ..., organization_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class FirstTokens(_message.Message):
+    """That the first tokens of the database were made; there is one, `first`. It is written once, with these tokens."""
+    __slots__ = ("place", "create_time")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    place: str
+    """The server's host and the folder with the token files, for people."""
+    create_time: _timestamp_pb2.Timestamp
+    """When."""
+    def __init__(self, place: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

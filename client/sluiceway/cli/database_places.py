@@ -1,0 +1,112 @@
+"""Where a command of `sluice db` works: through a server, or on the two stores directly; and how it asks first."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sluiceway.cli.commands import option
+from sluiceway.cli.connecting import with_client
+from sluiceway.cli.etcd_options import etcd_access, etcd_access_options
+from sluiceway.cli.terminal import clean
+from sluiceway.foundation.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from sluiceway.app.store_access import StoreSettings
+    from sluiceway.client import Client
+
+__all__ = ["Place", "ask", "both_stores", "need_etcd", "refuse_silence", "say", "stores_options", "yes_option"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def stores_options(command: C) -> C:
+    """Add `--etcd` with what lets us in there, `--object-storage` and `--prefix`."""
+    etcd = option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
+    storage = option(
+        "--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX."
+    )
+    prefix = option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+    return etcd(storage(prefix(etcd_access_options(command))))
+
+
+def yes_option(command: C) -> C:
+    """Add `--yes`."""
+    return option("--yes", is_flag=True, help="Do not ask; for scripts.")(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command works: on these stores directly, or (None) through a server."""
+
+    stores: StoreSettings | None
+    server: str | None
+    token: str | None
+
+    @classmethod
+    def of(cls, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> Place:
+        """Make one out of a command's options. Raises `UsageError` when they do not go together."""
+        return cls(_stores(etcd, object_storage, prefix), server, token)
+
+    def ask(
+        self,
+        through: Callable[[Client], Awaitable[T]],
+        directly: Callable[[StoreSettings], Coroutine[Any, Any, T]],
+    ) -> T:
+        """Do what the command does, in one of the two ways."""
+        if self.stores is None:
+            return with_client(self.server, self.token, through)
+        return asyncio.run(directly(self.stores))
+
+
+def both_stores(etcd: str, object_storage: str, prefix: str, *, why: str) -> StoreSettings:
+    """Return the stores that a command needs, which has no other way. Raises `UsageError` when one is not named."""
+    stores = _stores(etcd, object_storage, prefix)
+    if stores is None or not stores.etcd:
+        raise click.UsageError(f"{why}; name them with --etcd and --object-storage")
+    return stores
+
+
+def _stores(etcd: str, object_storage: str, prefix: str) -> StoreSettings | None:
+    if not object_storage:
+        if etcd:
+            raise click.UsageError("--etcd goes with --object-storage: both stores, or a server")
+        return None
+    from sluiceway.app.store_access import StoreSettings
+    from sluiceway.foundation.logging import set_up_logging
+
+    # What is worth knowing is told by the command itself.
+    set_up_logging(level="error")
+    endpoints = tuple(endpoint.strip() for endpoint in etcd.split(",") if endpoint.strip())
+    return StoreSettings(endpoints, object_storage, prefix, etcd_access())
+
+
+def need_etcd(stores: StoreSettings) -> None:
+    """Raise `UsageError` unless etcd was named."""
+    if not stores.etcd:
+        raise click.UsageError("this needs both stores; name etcd too, with --etcd")
+
+
+def refuse_silence(yes: bool) -> None:
+    """Raise `UsageError` when a question could not be answered."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to be asked; give --yes to do it unasked")
+
+
+def say(*lines: str) -> None:
+    """Print lines on stderr; empty ones are left out."""
+    for line in lines:
+        if line:
+            print(clean(line), file=sys.stderr)
+
+
+def ask(question: str, yes: bool) -> None:
+    """Ask, unless `yes`. Raises `FailedPrecondition` when the answer is no."""
+    if not yes and not click.confirm(question, err=True):
+        raise FailedPrecondition("nothing was changed")

@@ -1,0 +1,126 @@
+"""`sluice token`: the tokens of an installation, for operators."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from sluiceway.cli.commands import Format, option, output_option, server_options
+from sluiceway.cli.connecting import with_client
+
+if TYPE_CHECKING:
+    from sluiceway.api.project.v1 import token_service_pb2 as pb
+    from sluiceway.client import Client
+
+__all__ = ["create", "list_", "revoke"]
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@option("--operator", is_flag=True, help="For an operator, who may do everything but what the scopes leave out.")
+@option("--executor-group", default="", metavar="GROUP", help="For the executors of a group.")
+@option("--user", default="", metavar="ID", help="The user who acts with it; you if not given.")
+@option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Only for this, such as runs:read; may be repeated.")
+@option("--expires-in", default="", metavar="DURATION", help="Valid for so long, such as 30d; for ever if not given.")
+@output_option(Format.TABLE, Format.JSON)
+@server_options
+def create(
+    name: str,
+    operator: bool,
+    executor_group: str,
+    user: str,
+    scopes: tuple[str, ...],
+    expires_in: str,
+    output: Format,
+    server: str | None,
+    token: str | None,
+) -> None:
+    """Create a token and print its text, which is stored nowhere: keep it.
+
+    Without --operator and --executor-group it is a user's.
+    """
+    from google.protobuf import json_format
+
+    from sluiceway.api.project.v1 import token_service_pb2 as pb
+
+    if operator and executor_group:
+        raise click.UsageError("--operator and --executor-group exclude each other")
+    if executor_group and (user or scopes):
+        raise click.UsageError("--user and --scope are not for executors")
+    expire = None if not expires_in else datetime.now(UTC) + _duration(expires_in)
+    kind = pb.TOKEN_KIND_EXECUTOR if executor_group else pb.TOKEN_KIND_OPERATOR if operator else pb.TOKEN_KIND_USER
+
+    async def conversation(client: Client) -> tuple[pb.Token, str]:
+        return await client.tokens.create(name, kind, user_id=user, group=executor_group, scopes=scopes, expire=expire)
+
+    made, text = with_client(server, token, conversation)
+    if output is Format.JSON:
+        print(json.dumps({"token": json_format.MessageToDict(made), "text": text}, indent=2))
+        return
+    # The text alone on stdout, so that it can be written into a file.
+    print(f"token {made.id}; its text is shown once:", file=sys.stderr, flush=True)
+    print(text)
+
+
+@click.command("list")
+@option("--all", "everything", is_flag=True, help="Also those that have expired or were revoked.")
+@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@server_options
+def list_(everything: bool, output: Format, server: str | None, token: str | None) -> None:
+    """List tokens, by kind and name."""
+    from sluiceway.api.project.v1 import token_service_pb2 as pb
+    from sluiceway.cli.showing import show_messages, table
+
+    async def conversation(client: Client) -> Sequence[pb.Token]:
+        return await client.tokens.list()
+
+    now = datetime.now(UTC)
+    tokens = [each for each in with_client(server, token, conversation) if everything or _state(each, now) == "valid"]
+    if output is not Format.TABLE:
+        show_messages(tokens, output)
+        return
+    rows = [
+        (
+            each.id,
+            each.name,
+            pb.TokenKind.Name(each.kind).removeprefix("TOKEN_KIND_").lower(),
+            f"group {each.group}" if each.group else each.user_id,
+            ",".join(each.scopes),
+            f"{each.create_time.ToDatetime():%Y-%m-%d}",
+            f"{each.expire_time.ToDatetime():%Y-%m-%d}" if each.HasField("expire_time") else "never",
+            _state(each, now),
+        )
+        for each in tokens
+    ]
+    table(("ID", "NAME", "KIND", "OF", "SCOPES", "CREATED", "EXPIRES", "STATE"), rows)
+
+
+@click.command()
+@click.argument("token_id", metavar="ID")
+@server_options
+def revoke(token_id: str, server: str | None, token: str | None) -> None:
+    """Revoke a token at once. ID is that of `sluice token list`, or the beginning of it."""
+    with_client(server, token, lambda client: client.tokens.revoke(token_id))
+    print(f"revoked {token_id}")
+
+
+def _state(token: pb.Token, now: datetime) -> str:
+    if token.HasField("revoke_time"):
+        return "revoked"
+    if token.HasField("expire_time") and token.expire_time.ToDatetime(tzinfo=UTC) <= now:
+        return "expired"
+    return "valid"
+
+
+def _duration(text: str) -> timedelta:
+    from sluiceway.runconfig.durations import parse_duration
+
+    try:
+        return timedelta(microseconds=parse_duration(text) / 1000)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}", param_hint="--expires-in") from error

@@ -1,0 +1,199 @@
+"""`TokenService` through a real port, and `sluice token` in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sluiceway.api.config.v1 import version_service_pb2_grpc
+from sluiceway.api.project.v1 import token_service_pb2 as pb
+from sluiceway.api.project.v1 import token_service_pb2_grpc
+from sluiceway.client import Client, connect
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
+from sluiceway.foundation.rpc.caller import CallerKind
+from sluiceway.foundation.rpc.offer import Offer
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.projects.records import RECORD_TYPES, TOKEN
+from sluiceway.projects.token_service import TokenServicer
+from sluiceway.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
+from sluiceway.runservice.config_service import VersionServicer
+from tests.fakes.database import FakeDatabase
+from tests.support.installation import SLUICE
+
+OPERATOR, EXECUTOR, USER = pb.TOKEN_KIND_OPERATOR, pb.TOKEN_KIND_EXECUTOR, pb.TOKEN_KIND_USER
+
+
+@dataclass
+class Place:
+    database: FakeDatabase
+    address: str
+    token: str
+    client: Client
+
+    async def sluice(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*SLUICE, *arguments, "--server", self.address, "--token", self.token]
+        return await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
+
+    async def make(self, kind: CallerKind, *scopes: str, name: str = "other", group: str = "") -> str:
+        spec = TokenSpec(kind, name, user_id="" if group else "u", group=group, scopes=frozenset(scopes))
+        return await make_token(self.database, spec)
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    database, clock = FakeDatabase(RECORD_TYPES), SystemClock()
+    spec = TokenSpec(CallerKind.OPERATOR, "first operator", user_id="admin", scopes=frozenset({"*"}))
+    token = await make_token(database, spec)
+    offer = Offer(TokenAuthenticator(database))
+    servicer = TokenServicer(database, clock=clock, scopes=lambda: offer.scopes | {"runs:read"})
+    offer.add(token_service_pb2_grpc.add_TokenServiceServicer_to_server, servicer)
+    offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+    rpc = RpcServer()
+    await rpc.serve(offer)
+    address = f"127.0.0.1:{await rpc.start('127.0.0.1:0')}"
+    async with connect(address, token=token) as client:
+        yield Place(database, address, token, client)
+    await rpc.drain(timedelta(0))
+
+
+async def test_a_token_is_created_used_listed_and_revoked(place: Place) -> None:
+    made, text = await place.client.tokens.create("laptop", OPERATOR)
+    assert (made.kind, made.name, made.user_id, list(made.scopes)) == (OPERATOR, "laptop", "admin", ["*"])
+    assert made.id == token_id(text)[:16]
+    stored = await place.database.get(TOKEN, token_id(text))
+    assert text.encode() not in stored.SerializeToString()
+    async with connect(place.address, token=text) as other:
+        listed = await other.tokens.list()
+        assert [(token.name, token.HasField("revoke_time")) for token in listed] == [
+            ("first operator", False),
+            ("laptop", False),
+        ]
+        assert [token.name for token in await other.tokens.list(kind=USER)] == []
+        for _ in range(2):
+            await place.client.tokens.revoke(made.id[:10])
+        with pytest.raises(Unauthenticated):
+            await other.tokens.list()
+    assert [token.HasField("revoke_time") for token in await place.client.tokens.list()] == [False, True]
+
+
+async def test_a_list_has_pages(place: Place) -> None:
+    for number in range(7):
+        await place.make(CallerKind.USER, "runs:read", name=f"t{number}")
+    stub = token_service_pb2_grpc.TokenServiceStub(place.client.connection.channel)
+    names: list[str] = []
+    page_token = ""
+    while True:
+        request = pb.ListTokensRequest(page_size=3, page_token=page_token, kind=USER)
+        page = await place.client.connection.call(stub.ListTokens, request)
+        assert len(page.tokens) <= 3
+        names += [token.name for token in page.tokens]
+        page_token = page.next_page_token
+        if not page_token:
+            break
+    assert names == [f"t{number}" for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("token", "path"),
+    [
+        pytest.param(pb.Token(name="x"), "token.kind", id="no kind"),
+        pytest.param(pb.Token(kind=USER), "token.name", id="no name"),
+        pytest.param(pb.Token(kind=USER, name="x" * 101), "token.name", id="a long name"),
+        pytest.param(pb.Token(kind=USER, name="a\x1b[31m"), "token.name", id="a control character"),
+        pytest.param(pb.Token(kind=USER, name=" x"), "token.name", id="a blank"),
+        pytest.param(pb.Token(kind=EXECUTOR, name="x"), "token.group", id="executors without a group"),
+        pytest.param(pb.Token(kind=USER, name="x", group="g"), "token.group", id="a user with a group"),
+        pytest.param(pb.Token(kind=EXECUTOR, name="x", group="g", scopes=["*"]), "token", id="executors with scopes"),
+        pytest.param(pb.Token(kind=USER, name="x", user_id="../x"), "token.user_id", id="no user id"),
+        pytest.param(pb.Token(kind=USER, name="x", scopes=["runs:raed"]), "token.scopes[0]", id="a mistyped scope"),
+        pytest.param(pb.Token(kind=USER, name="x", expire_time={"seconds": 1}), "token.expire_time", id="in the past"),
+    ],
+)
+async def test_what_no_token_can_be_is_refused_by_field(place: Place, token: pb.Token, path: str) -> None:
+    stub = token_service_pb2_grpc.TokenServiceStub(place.client.connection.channel)
+    with pytest.raises(InvalidInput) as refused:
+        await place.client.connection.call(stub.CreateToken, pb.CreateTokenRequest(token=token))
+    assert path in [violation.path for violation in refused.value.violations]
+    assert len(await place.client.tokens.list()) == 1
+
+
+async def test_a_name_that_is_taken_and_a_token_that_is_not_there_are_told(place: Place) -> None:
+    with pytest.raises(AlreadyExists, match="first operator"):
+        await place.client.tokens.create("first operator", OPERATOR)
+    with pytest.raises(NotFound, match="no token"):
+        await place.client.tokens.revoke("abc")
+    (only,) = await place.client.tokens.list()
+    with pytest.raises(FailedPrecondition, match="last valid token"):
+        await place.client.tokens.revoke(only.id)
+
+
+async def test_nobody_but_operators_sees_tokens_and_nobody_gives_more_than_it_has(place: Place) -> None:
+    user = await place.make(CallerKind.USER, "*", name="user")
+    executor = await place.make(CallerKind.EXECUTOR, name="executor", group="g")
+    reader = await place.make(CallerKind.OPERATOR, "tokens:read", name="reader")
+    maker = await place.make(CallerKind.OPERATOR, "tokens:write", "runs:read", name="maker")
+    for text in (user, executor):
+        async with connect(place.address, token=text) as client:
+            for call in (client.tokens.list(), client.tokens.create("x", USER), client.tokens.revoke("a")):
+                with pytest.raises(PermissionDenied):
+                    await call
+    async with connect(place.address, token=reader) as client:
+        assert len(await client.tokens.list()) == 5
+        with pytest.raises(PermissionDenied, match="tokens:write"):
+            await client.tokens.create("x", USER)
+    async with connect(place.address, token=maker) as client:
+        with pytest.raises(PermissionDenied, match=r"lacks .*\*"):
+            await client.tokens.create("x", OPERATOR)
+        made, _ = await client.tokens.create("x", USER, scopes=["runs:read"])
+        assert list(made.scopes) == ["runs:read"]
+
+
+async def test_the_commands_create_list_and_revoke(place: Place) -> None:
+    made = await place.sluice("token", "create", "blue", "--executor-group", "blue", "--expires-in", "30d")
+    assert made.returncode == 0, made.stderr
+    text = made.stdout.strip()
+    caller = await TokenAuthenticator(place.database).authenticate(text)
+    assert caller is not None
+    assert (caller.kind, caller.group) == (CallerKind.EXECUTOR, "blue")
+    stored = await place.database.get(TOKEN, token_id(text))
+    left = stored.expire_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+    assert timedelta(days=29) < left <= timedelta(days=30)
+    listed = (await place.sluice("token", "list")).stdout.splitlines()
+    assert [line.split()[:2] for line in listed[1:]] == [
+        [token_id(text)[:16], "blue"],
+        [token_id(place.token)[:16], "first"],
+    ]
+    assert (await place.sluice("token", "revoke", token_id(text)[:16])).returncode == 0
+    assert text not in (await place.sluice("token", "list", "--all")).stdout
+    assert len(json.loads((await place.sluice("token", "list", "-o", "json")).stdout)) == 1
+    assert len(json.loads((await place.sluice("token", "list", "--all", "-o", "json")).stdout)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(("--operator", "--executor-group", "g"), "exclude", id="two kinds"),
+        pytest.param(("--executor-group", "g", "--scope", "runs:read"), "not for executors", id="scopes of executors"),
+        pytest.param(("--expires-in", "soon"), "duration", id="no duration"),
+    ],
+)
+async def test_a_wrong_command_line_ends_with_2(place: Place, arguments: tuple[str, ...], said: str) -> None:
+    done = await place.sluice("token", "create", "x", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -1,0 +1,125 @@
+"""The first tokens of a database: made once, whichever server comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluiceway.datamanager.model import Query
+from sluiceway.foundation.clock import SystemClock
+from sluiceway.foundation.errors import Unavailable
+from sluiceway.foundation.rpc.caller import CallerKind
+from sluiceway.projects.first_tokens import FirstTokens, ensure_first_tokens
+from sluiceway.projects.records import RECORD_TYPES, TOKEN
+from sluiceway.projects.tokens import TokenAuthenticator, is_good, revoke_token, token_id
+from tests.fakes.database import FakeDatabase
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def database() -> FakeDatabase:
+    return FakeDatabase(RECORD_TYPES)
+
+
+async def start(database: FakeDatabase, folder: Path, **more: Any) -> FirstTokens:
+    folder.mkdir(exist_ok=True)
+    return await ensure_first_tokens(database, folder, clock=CLOCK, **more)
+
+
+async def valid(database: FakeDatabase) -> list[str]:
+    page = await database.list(TOKEN, Query(order=("kind", "name")))
+    return [token.name for _, token in page.records if is_good(token, CLOCK.now())]
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text().strip() for path in folder.iterdir()}
+
+
+async def test_the_first_start_makes_two_tokens_and_the_next_ones_keep_them(
+    database: FakeDatabase, tmp_path: Path
+) -> None:
+    first = await start(database, tmp_path, group="blue")
+    again = await start(database, tmp_path, group="blue")
+    assert (first.admin_is_new, again.admin_is_new) == (True, False)
+    assert (first.admin, first.executor) == (again.admin, again.executor)
+    assert first.admin is not None
+    assert first.executor is not None
+    authenticator = TokenAuthenticator(database)
+    admin, executor = await authenticator.authenticate(first.admin), await authenticator.authenticate(first.executor)
+    assert admin is not None
+    assert admin.kind is CallerKind.OPERATOR
+    assert admin.has_scope("database:write")
+    assert executor is not None
+    assert (executor.kind, executor.group) == (CallerKind.EXECUTOR, "blue")
+    assert files(tmp_path) == {"admin.token": first.admin, "executor.token": first.executor}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+async def test_a_second_server_makes_no_tokens_and_says_where_the_first_ones_are(
+    database: FakeDatabase, tmp_path: Path
+) -> None:
+    await start(database, tmp_path / "one")
+    second = await start(database, tmp_path / "two")
+    assert (second.admin, second.executor, second.admin_is_new) == (None, None, False)
+    assert second.place.endswith(f":{tmp_path / 'one'}")
+    assert files(tmp_path / "two") == {}
+    assert await valid(database) == ["executors of group default", "first operator"]
+
+
+async def test_of_servers_that_start_at_once_one_makes_the_tokens(database: FakeDatabase, tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(5)]
+    started = await asyncio.gather(*(start(database, folder) for folder in folders))
+    assert [tokens.admin_is_new for tokens in started].count(True) == 1
+    assert sorted(len(files(folder)) for folder in folders) == [0, 0, 0, 0, 2]
+    assert await valid(database) == ["executors of group default", "first operator"]
+
+
+async def test_files_that_were_written_before_a_crash_hold_the_first_tokens(
+    database: FakeDatabase, tmp_path: Path
+) -> None:
+    database.fail_with = Unavailable("away")
+    with pytest.raises(Unavailable):
+        await start(database, tmp_path)
+    database.fail_with = None
+    crashed = FakeDatabase(RECORD_TYPES)
+    first = await start(crashed, tmp_path)  # what it committed is lost
+    again = await start(database, tmp_path)
+    assert (again.admin, again.executor, again.admin_is_new) == (first.admin, first.executor, False)
+    assert again.admin is not None
+    assert await TokenAuthenticator(database).authenticate(again.admin)
+
+
+async def test_a_token_of_another_installation_is_not_made_known(database: FakeDatabase, tmp_path: Path) -> None:
+    foreign = await start(FakeDatabase(RECORD_TYPES), tmp_path / "foreign")
+    await start(database, tmp_path / "own")
+    tokens = await start(database, tmp_path / "foreign")
+    assert (tokens.admin, tokens.executor) == (None, None)
+    assert foreign.admin is not None
+    assert await TokenAuthenticator(database).authenticate(foreign.admin) is None
+
+
+async def test_a_revoked_token_is_replaced_only_where_the_folder_owns_the_database(
+    database: FakeDatabase, tmp_path: Path
+) -> None:
+    first = await start(database, tmp_path)
+    assert first.admin is not None
+    await revoke_token(database, token_id(first.admin))
+    (tmp_path / "executor.token").write_text("slu")
+    refused = await start(database, tmp_path)
+    assert (refused.admin, refused.executor) == (None, None)
+    replaced = await start(database, tmp_path, replace=True)
+    assert replaced.admin_is_new
+    assert replaced.admin not in {None, first.admin}
+    assert replaced.executor not in {None, first.executor}
+    assert files(tmp_path) == {"admin.token": replaced.admin, "executor.token": replaced.executor}
+    again = await start(database, tmp_path, replace=True)
+    assert (again.admin, again.executor) == (replaced.admin, replaced.executor)
+    # What was lost is still in the list, to be revoked.
+    names = await valid(database)
+    assert names[0] == "executors of group default"
+    assert len(names) == 3
