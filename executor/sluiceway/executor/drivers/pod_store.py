@@ -58,9 +58,13 @@ class PodStore:
                     found.append(str(content["assignment"]))
         return tuple(found)
 
-    def remove(self, assignment_id: str) -> None:
-        """Kill what still carries the pod's mark, then remove its folder. May be repeated."""
-        _kill_marked(self.mark(assignment_id))
+    def remove(self, assignment_id: str, *, is_over: bool = False) -> None:
+        """Kill what still carries the pod's mark, then remove its folder. May be repeated.
+
+        `is_over` says that none of its processes is left, so that /proc need not be searched.
+        """
+        if not is_over:
+            _kill_marked(self.mark(assignment_id))
         path = self._path(assignment_id)
         if path.exists():
             _remove_tree(path)

@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,9 +29,10 @@ from sluiceway.executor.drivers.mounted_repository import (
     repository_folders,
     repository_options,
 )
-from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, resolver_file, this_machine
+from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, this_machine
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import Command, Network, PodRequest
+from sluiceway.executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
 from sluiceway.executor.drivers.supervised import FILTER_FILE, INIT_SOCKET, Launch, SupervisedPod
 from sluiceway.executor.drivers.syscall_filter import task_filter
 from sluiceway.foundation.errors import FailedPrecondition
@@ -48,6 +47,11 @@ _UID = 1000
 _NOBODY = 65534
 _INIT = "/.sluice"
 _MACHINE_USR = "/.sluice/usr"
+_PASSWD = (
+    f"root:x:0:0:root:/:/usr/sbin/nologin\n{_USER}:x:{_UID}:{_UID}::{_HOME}:/bin/sh\n"
+    f"nobody:x:{_NOBODY}:{_NOBODY}:nobody:/:/usr/sbin/nologin\n"
+)
+_GROUP = f"root:x:0:\n{_USER}:x:{_UID}:\nnogroup:x:{_NOBODY}:\n"
 _ETC = ("ssl", "alternatives", "ld.so.cache", "nsswitch.conf")
 _ETC_OF_NETWORK = ("hosts", "resolv.conf")
 _NOT_OF_IMAGES = frozenset({"proc", "dev", "tmp", "home", "mnt", "run", "sys", ".sluice", "etc"})
@@ -83,8 +87,8 @@ class SandboxDriver:
         self._store = PodStore(work_dir / "pods")
         self._settings = settings or SandboxSettings()
         self._launcher = Launcher()
-        self._compiling = asyncio.Lock()
-        self._init_file: Path | None = None
+        self._preparing = asyncio.Lock()
+        self._shared = SharedFiles(work_dir / "shared", users=_PASSWD, groups=_GROUP)
         self._work_dir = work_dir
         self._uids_in_use: set[int] = set()
         self._pods: dict[str, SandboxPod] = {}
@@ -129,17 +133,17 @@ class SandboxDriver:
         image = await asyncio.to_thread(self._image_folder, request.image)
         uid = self._take_uid()
         try:
-            outside = await asyncio.to_thread(this_machine) if network is Network.ISOLATED else None
-            folder = await asyncio.to_thread(self._prepare, request, uid, outside)
-            init = await self._init()
-            mounts = {"pod": folder, init.name: init, **repository_folders(request.repository)}
+            outside = this_machine() if network is Network.ISOLATED else None
+            async with self._preparing:
+                init, resolver = await asyncio.to_thread(self._files, outside)
+            folder = await asyncio.to_thread(self._prepare, request, uid)
+            mounts = {"pod": folder, "shared": self._shared.folder, **repository_folders(request.repository)}
             if image is not None:
                 mounts["root"] = image
             stage = "" if uid is None else _stage()
-            seen = {name: Path(stage, name) for name in mounts} if stage else dict(mounts)
-            seen["init"] = seen.pop(init.name)
+            seen = {name: Path(stage, name) for name in mounts} if stage else mounts
             launch = Launch(
-                argv=_bubblewrap(request, seen, image, network),
+                argv=_bubblewrap(request, seen, image, network, init=init, resolver=resolver),
                 home=_HOME,
                 script_dir="/tmp",  # noqa: S108 - the pod's own
                 repository=clone_source(request.repository),
@@ -149,6 +153,7 @@ class SandboxDriver:
                 network=outside,
                 uid=uid,
                 syscall_filter=task_filter(),
+                has_pid_namespace=True,
             )
             pod = SandboxPod(
                 request, launch, store=self._store, folder=folder, driver=self, uid=uid, launcher=self._launcher
@@ -159,13 +164,6 @@ class SandboxDriver:
         self._pods[request.assignment_id] = pod
         await pod.start()
         return pod
-
-    async def _init(self) -> Path:
-        """Return the program of the first process, compiled once for the Python that runs it."""
-        async with self._compiling:
-            if self._init_file is None:
-                self._init_file = await asyncio.to_thread(_compile_init, self._work_dir)
-        return self._init_file
 
     def close(self) -> None:
         """See `port.Driver.close`."""
@@ -224,25 +222,20 @@ class SandboxDriver:
             )
         return image_folder(Path(image), allowed, self._work_dir)
 
-    def _prepare(self, request: PodRequest, uid: int | None, outside: PodNetwork | None) -> Path:
+    def _files(self, outside: PodNetwork | None) -> tuple[str, str]:
+        """Return the names of the shared files of a pod: the program of its first process, and its `resolv.conf`."""
+        init = self._shared.prepare()
+        return init, "" if outside is None else self._shared.resolver(outside)
+
+    def _prepare(self, request: PodRequest, uid: int | None) -> Path:
         folder = self._store.make(request)
-        (folder / "etc").mkdir()
-        (folder / "etc/passwd").write_text(
-            f"root:x:0:0:root:/:/usr/sbin/nologin\n{_USER}:x:{_UID}:{_UID}::{_HOME}:/bin/sh\n"
-            f"nobody:x:{_NOBODY}:{_NOBODY}:nobody:/:/usr/sbin/nologin\n"
-        )
-        (folder / "etc/group").write_text(f"root:x:0:\n{_USER}:x:{_UID}:\nnogroup:x:{_NOBODY}:\n")
-        if outside is not None:
-            machine = Path("/etc/resolv.conf")
-            text = machine.read_text(errors="replace") if machine.exists() else ""
-            (folder / "etc/resolv.conf").write_text(resolver_file(outside, text))
         (folder / "repository").mkdir()
         for name, text in repository_files(request.repository).items():
             (folder / name).write_text(text)
         # Others reach it only as the pod that sees it: the folder of all pods is its owner's alone.
-        for path in (folder, folder / "etc", folder / "repository"):
+        for path in (folder, folder / "repository"):
             path.chmod(0o755)
-        for path in (*(folder / "etc").iterdir(), *(folder / "repository").iterdir()):
+        for path in (folder / "repository").iterdir():
             path.chmod(0o644)
         for name in ("home", "tmp"):
             (folder / name).mkdir()
@@ -277,7 +270,9 @@ class SandboxPod(SupervisedPod):
         self._driver.give_back(self._assignment_id, self._uid)
 
 
-def _bubblewrap(request: PodRequest, seen: Mapping[str, Path], image: Path | None, network: Network) -> list[str]:
+def _bubblewrap(
+    request: PodRequest, seen: Mapping[str, Path], image: Path | None, network: Network, *, init: str, resolver: str
+) -> list[str]:
     """Return the command line; `seen` says where the pod's folder, repository and root are when it runs."""
     pod = seen["pod"]
     options: list[str] = ["/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
@@ -292,41 +287,24 @@ def _bubblewrap(request: PodRequest, seen: Mapping[str, Path], image: Path | Non
     else:
         options += _folder_root(seen["root"], image)
         start = _machine_python()
-    options += ["--ro-bind", str(pod / "etc/passwd"), "/etc/passwd"]
-    options += ["--ro-bind", str(pod / "etc/group"), "/etc/group"]
+    for name in (PASSWD, GROUP):
+        options += ["--ro-bind", str(seen["shared"] / name), f"/etc/{name}"]
     if network is not Network.NONE:
         if Path("/etc/hosts").exists():
             options += ["--ro-bind", str(Path("/etc/hosts").resolve()), "/etc/hosts"]
-        resolver = pod / "etc/resolv.conf" if network is Network.ISOLATED else Path("/etc/resolv.conf").resolve()
-        if network is Network.ISOLATED or resolver.exists():
-            options += ["--ro-bind", str(resolver), "/etc/resolv.conf"]
+        names = seen["shared"] / resolver if network is Network.ISOLATED else Path("/etc/resolv.conf").resolve()
+        if network is Network.ISOLATED or names.exists():
+            options += ["--ro-bind", str(names), "/etc/resolv.conf"]
     options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
     options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
-    options += ["--ro-bind", str(seen["init"]), f"{_INIT}/{seen['init'].name}"]
+    options += ["--ro-bind", str(seen["shared"] / init), f"{_INIT}/{init}"]
     options += repository_options(request.repository, seen)
     for mount in request.tmpfs:
         options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
     # A step could fill memory through these.
     options += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-    return [*options, "--", *start, "-I", "-S", f"{_INIT}/{seen['init'].name}", INIT_SOCKET, "namespace"]
-
-
-def _compile_init(folder: Path) -> Path:
-    """Compile `pod_init.py` into a folder with the Python of the pods, and return the file; itself if that fails."""
-    source = Path(__file__).with_name("pod_init.py")
-    folder.mkdir(parents=True, exist_ok=True)
-    compiled = folder / "pod_init.pyc"
-    program = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], sys.argv[3], doraise=True)"
-    command = ["/usr/bin/python3", "-I", "-S", "-c", program, str(source), str(compiled), source.name]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=30, env={})
-    except (OSError, subprocess.SubprocessError) as error:
-        log.warning("pod_init_not_compiled", error=str(error))
-        compiled = folder / source.name
-        shutil.copyfile(source, compiled)
-    compiled.chmod(0o644)
-    return compiled
+    return [*options, "--", *start, "-I", "-S", f"{_INIT}/{init}", INIT_SOCKET, "namespace"]
 
 
 def narrower_network(wanted: Network, offered: Network) -> Network:

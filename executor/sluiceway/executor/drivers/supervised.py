@@ -57,6 +57,7 @@ class Launch:
         environment: of every command, below the request's.
         stage, mounts, uid, ends_with_launcher: see `launcher.LaunchRequest`.
         syscall_filter: the program inherits a file with these bytes as `FILTER_FILE`, if there are any.
+        has_pid_namespace: the kernel ends all processes of the pod with its first one.
         network: the pod gets a network namespace of its own, connected to the outside; None: as `argv` makes it.
     """
 
@@ -71,6 +72,7 @@ class Launch:
     uid: int | None = None
     ends_with_launcher: bool = True
     syscall_filter: bytes = b""
+    has_pid_namespace: bool = False
 
 
 class SupervisedPod:
@@ -98,6 +100,7 @@ class SupervisedPod:
         self._launcher = launcher
         self._child: LaunchedProcess | None = None
         self._outside: Outside | None = None
+        self._ended_by_kernel = False
         self._reader: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
@@ -301,13 +304,16 @@ class SupervisedPod:
 
     async def _remove(self) -> None:
         await self._end()
-        await asyncio.to_thread(self._store.remove, self._request.assignment_id)
+        await asyncio.to_thread(self._store.remove, self._request.assignment_id, is_over=self._ended_by_kernel)
 
     async def _end(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         if self._child is not None:
-            if not await self._child.wait(_END_SECONDS):
+            ended = await self._child.wait(_END_SECONDS)
+            # Nothing outlives the first process of a pid namespace, and bubblewrap ends after that.
+            self._ended_by_kernel = ended and self._plan.has_pid_namespace
+            if not ended:
                 self._child.kill()
                 await self._child.wait(_END_SECONDS)
             self._child.close()
