@@ -199,6 +199,7 @@ def gateway(http: str, server: str) -> int:
     metavar="SIZE",
     help="Log on disk that is not stored yet; beyond it tasks are slowed.",
 )
+@option("--disk", metavar="SIZE", help="Of a task, such as 10Gi; as much as there is if not given.")
 @option(
     "--min-free-disk",
     default="512Mi",
@@ -235,6 +236,7 @@ def executor(
     memory: str | None,
     processes: int,
     spool_limit: str,
+    disk: str | None,
     min_free_disk: str,
     setup_seconds: float,
     always_seconds: float,
@@ -265,6 +267,7 @@ def executor(
         memory_bytes=0 if memory is None else _bytes("--memory", memory),
         processes=processes,
         spool_limit_bytes=_bytes("--spool-limit", spool_limit),
+        disk_bytes=0 if disk is None else _bytes("--disk", disk),
         min_free_disk_bytes=_bytes("--min-free-disk", min_free_disk),
         setup_seconds=setup_seconds,
         always_seconds=always_seconds,

@@ -67,6 +67,7 @@ class ExecutorSettings:
         memory_bytes: of a task that names none; 0: its share of four fifths of the machine.
         processes: of a task. More only for tasks that really have so many threads.
         spool_limit_bytes: of log that is not stored yet; beyond it output is slowed.
+        disk_bytes: of a task; 0: as much as there is.
         min_free_disk_bytes: less than that, and the task that uses most of it is ended.
         fence_after: seconds that a pod lives unfed; None: what the server says. Tests scale it down.
         always_seconds: for the `always` steps after a bad end.
@@ -94,6 +95,7 @@ class ExecutorSettings:
     memory_bytes: int = 0
     processes: int = 4096
     spool_limit_bytes: int = 4 << 30
+    disk_bytes: int = 0
     min_free_disk_bytes: int = 512 << 20
     fence_after: float | None = None
     always_seconds: float = 300.0
@@ -165,7 +167,12 @@ async def run_executor(
             times=settings.session_times,
         )
         pusher = LogPusher(dial, spools, journal, connected=session.connected, clock=clock, times=settings.push_times)
-        guard = DiskGuard(settings.work_dir, assignments, min_free_bytes=settings.min_free_disk_bytes)
+        guard = DiskGuard(
+            settings.work_dir,
+            assignments,
+            min_free_bytes=settings.min_free_disk_bytes,
+            task_bytes=settings.disk_bytes,
+        )
         log.info("executor_starts", executor=journal.executor_id, server=settings.server, slots=settings.slots)
         async with _background(session.run(), pusher.run(), guard.run()):
             if connected is not None:
