@@ -239,7 +239,7 @@ def one_task(group: str) -> run_service_pb2.CreateRunRequest:
     """A run of one task with one step."""
     task = definition_pb2.TaskDefinition(
         name="task",
-        runtime=definition_pb2.Runtime(containers=[definition_pb2.Container(image="null")]),
+        runtime=definition_pb2.Runtime(containers=[definition_pb2.Container(image="host")]),
         steps=[definition_pb2.StepDefinition(run=definition_pb2.RunStep(command="true"))],
     )
     return run_service_pb2.CreateRunRequest(run=run_pb2.Run(name="bench", group=group), tasks=[task])

@@ -30,9 +30,9 @@ GROUP = "/user/admin/repo/main"
 
 
 def definition(name: str = "build", *depends: str, **more: object) -> definition_api.TaskDefinition:
-    """A task that runs `true` in any image. `depends`: "a", or "a:on_failure"."""
+    """A task that runs `true`. `depends`: "a", or "a:on_failure"."""
     task = definition_api.TaskDefinition(name=name)
-    task.runtime.containers.add(image="alpine")
+    task.runtime.containers.add(image="host")
     task.steps.add(name="true", run=definition_api.RunStep(command="true"))
     for depend in depends:
         parent, _, condition = depend.partition(":")

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ import click
 from sluiceway.cli.commands import EnumChoice, option
 from sluiceway.cli.repository import open_commit
 from sluiceway.foundation.errors import InvalidInput, NotFound
+from sluiceway.runconfig.capabilities import DRIVERS, Capabilities
 from sluiceway.runconfig.compile import LoadResult, load, load_source
 from sluiceway.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
 from sluiceway.runconfig.graphs import GraphFormat, render_graph
@@ -74,9 +75,15 @@ def source_options(command: C) -> C:
 
 @click.command()
 @source_options
+@option(
+    "--driver",
+    type=click.Choice([each.driver for each in DRIVERS]),
+    help="Say what this driver cannot do; what no driver can, if none.",
+)
 @option("--output", "-o", type=EnumChoice(CheckFormat), default=CheckFormat.TEXT.value, help="Output format.")
 def check(
     path: Path,
+    driver: str | None,
     output: CheckFormat,
     at: str | None,
     ref_type: RefType | None,
@@ -87,7 +94,8 @@ def check(
     commit_sha: str,
 ) -> int:
     """Say all that is wrong with a configuration. Exit code 0 without errors, 1 with."""
-    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
+    drivers = [each for each in DRIVERS if driver in {None, each.driver}]
+    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha), drivers)
     if output is CheckFormat.JSON:
         found = {"errors": [asdict(p) for p in loaded.errors], "warnings": [asdict(p) for p in loaded.warnings]}
         print(json.dumps(found, indent=2, ensure_ascii=False))
@@ -174,20 +182,20 @@ class _Place:
     file: Path | None
 
 
-def _load(path: Path, at: str | None, given: Context) -> LoadResult:
+def _load(path: Path, at: str | None, given: Context, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResult:
     if not path.exists():
         raise NotFound(f"there is no file or folder {path}")
     if at is not None:
         if not path.is_dir():
             raise InvalidInput("--at goes with a folder")
         with open_commit(str(path), at) as checkout:
-            return load(checkout.files, _merged(given, checkout.context))
+            return load(checkout.files, _merged(given, checkout.context), drivers=drivers)
     place = _find_place(path)
     context = _merged(given, _checked_out(place.root))
     if place.file is None:
-        return load(place.files, context)
+        return load(place.files, context, drivers=drivers)
     inside = place.file.relative_to(place.root).as_posix()
-    return load_source(inside, _read(path), place.files, context)
+    return load_source(inside, _read(path), place.files, context, drivers=drivers)
 
 
 def _find_place(path: Path) -> _Place:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sluiceway.foundation import graph
+from sluiceway.runconfig.capabilities import DRIVERS, Capabilities, unsupported_parts, without_effect
 from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway.runconfig.model import MAX_RUN_EDGES, MAX_RUN_STEPS, Condition
-from sluiceway.runconfig.outline import EdgeOutline, RunOutline
+from sluiceway.runconfig.outline import EdgeOutline, RunOutline, TaskOutline
 from sluiceway.runconfig.problems import DocumentPath, did_you_mean, quoted
 
 __all__ = ["Report", "check_runs", "check_texts"]
@@ -25,22 +26,54 @@ _MAX_SUGGESTION_NAMES = 200
 
 
 def check_runs(
-    runs: Sequence[RunOutline], error: Report, warning: Report, *, system: Collection[str] = frozenset()
+    runs: Sequence[RunOutline],
+    error: Report,
+    warning: Report,
+    *,
+    system: Collection[str] = frozenset(),
+    drivers: Sequence[Capabilities] = DRIVERS,
 ) -> None:
-    """Report all errors and warnings that span fields; `system` names the variables that the system sets."""
+    """Report all errors and warnings that span fields.
+
+    Args:
+        runs: what is checked.
+        error: takes the errors.
+        warning: takes the warnings.
+        system: the names of the variables that the system sets.
+        drivers: those that may run the tasks.
+    """
     _check_names("run", ((r.name, r.path) for r in runs), error, warning)
     for run in runs:
         _check_counts(run, error)
         _check_names("task", ((t.name, t.path) for t in run.tasks), error, warning)
         for task in run.tasks:
-            for path in task.unnamed_scripts:
-                error(path, "a command of several lines needs a `name`")
-            for variable in task.variables:
-                doubt = overwritten_variable(variable.name, variable.value, system=system, in_step=variable.in_step)
-                if doubt is not None:
-                    warning(variable.path, doubt)
+            _check_task(task, error, warning, system=system, drivers=drivers)
         edges = _check_edges(run, error)
         _check_cycles(run, edges, error, warning)
+
+
+def _check_task(
+    task: TaskOutline,
+    error: Report,
+    warning: Report,
+    *,
+    system: Collection[str],
+    drivers: Sequence[Capabilities],
+) -> None:
+    for path in task.unnamed_scripts:
+        error(path, "a command of several lines needs a `name`")
+    for part, message in unsupported_parts(task.runtime, task.user, task.steps, drivers):
+        error((*task.path, *part), message)
+    idle = without_effect(drivers) if task.processors else None
+    if idle is not None:
+        for path in task.processors:
+            warning(path, idle)
+    if task.first_ready is not None:
+        warning(task.first_ready, "this has no effect: only services are waited for, the containers after the first")
+    for variable in task.variables:
+        doubt = overwritten_variable(variable.name, variable.value, system=system, in_step=variable.in_step)
+        if doubt is not None:
+            warning(variable.path, doubt)
 
 
 def check_texts(document: Any, warning: Report) -> None:
@@ -61,7 +94,7 @@ def check_texts(document: Any, warning: Report) -> None:
 
 def _check_counts(run: RunOutline, error: Report) -> None:
     for what, count, most in (
-        ("steps", sum(t.steps for t in run.tasks), MAX_RUN_STEPS),
+        ("steps", sum(len(t.steps) for t in run.tasks), MAX_RUN_STEPS),
         ("parents", sum(len(t.edges) for t in run.tasks), MAX_RUN_EDGES),
     ):
         if count > most:

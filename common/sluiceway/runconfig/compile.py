@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from sluiceway.runconfig.capabilities import DRIVERS, Capabilities
 from sluiceway.runconfig.checks import check_runs, check_texts
 from sluiceway.runconfig.documents import Document, DocumentError, decode_source
 from sluiceway.runconfig.environment import system_variables
@@ -68,16 +69,23 @@ class LoadResult:
         return is_agola(self.source_path)
 
 
-def load(files: RepositoryFiles, context: Context) -> LoadResult:
+def load(files: RepositoryFiles, context: Context, *, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResult:
     """Load the configuration of a repository. Blocks while jsonnet runs; may be repeated.
+
+    Args:
+        files: of the repository.
+        context: what a configuration that is a function is called with.
+        drivers: those that may run the tasks; what none of them can do is an error.
 
     Raises:
         Unavailable: `files` is away, or the jsonnet process could not be started. Nothing is said about the file then.
     """
-    return _Loading(files, context).load()
+    return _Loading(files, context, drivers).load()
 
 
-def load_source(path: str, content: bytes, files: RepositoryFiles, context: Context) -> LoadResult:
+def load_source(
+    path: str, content: bytes, files: RepositoryFiles, context: Context, *, drivers: Sequence[Capabilities] = DRIVERS
+) -> LoadResult:
     """Load one given text, whatever its folder; `path` tells its syntax, and what its imports are relative to.
 
     Raises:
@@ -87,12 +95,13 @@ def load_source(path: str, content: bytes, files: RepositoryFiles, context: Cont
     if syntax is None:
         message = f"{quoted(path)} is no configuration: its name must end in .jsonnet, .json, .yml or .yaml"
         return LoadResult(None, None, (Problem("", None, None, message),), source_path=path)
-    loaded = _Loading(files, context).load_source(Source(path, syntax, content))
+    loaded = _Loading(files, context, drivers).load_source(Source(path, syntax, content))
     return _with_warnings(loaded, find_reason_unread(files, path))
 
 
 class _Loading:
-    def __init__(self, files: RepositoryFiles, context: Context) -> None:
+    def __init__(self, files: RepositoryFiles, context: Context, drivers: Sequence[Capabilities]) -> None:
+        self._drivers = drivers
         self._files = files
         self._context = context
         self._evaluation: Evaluation | None = None
@@ -118,7 +127,7 @@ class _Loading:
         except EvaluationError as error:
             problem = Problem("", error.line, error.column, error.message)
             return LoadResult(None, None, (problem,), source_path=source.path)
-        return check_document(document, source.path)
+        return check_document(document, source.path, drivers=self._drivers)
 
     def _parse(self, source: Source) -> Document:
         if source.syntax is Syntax.YAML:
@@ -130,7 +139,9 @@ class _Loading:
         return parse_rendered(evaluation.run(), text, evaluation.imported)
 
 
-def check_document(document: Document, source_path: str = "") -> LoadResult:
+def check_document(
+    document: Document, source_path: str = "", *, drivers: Sequence[Capabilities] = DRIVERS
+) -> LoadResult:
     """Fit a document to the model and check it; all faults are in the result."""
     problems = _Problems(document, warnings=list(document.warnings))
     config: Config | None = None
@@ -140,7 +151,7 @@ def check_document(document: Document, source_path: str = "") -> LoadResult:
         for detail in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
             problems.error(*describe_fault(detail, document))
     system = system_variables(agola=is_agola(source_path))
-    check_runs(outline(document.value), problems.error, problems.warning, system=system)
+    check_runs(outline(document.value), problems.error, problems.warning, system=system, drivers=drivers)
     check_texts(document.value, problems.warning)
     problems.in_order()
     return LoadResult(

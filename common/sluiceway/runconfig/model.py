@@ -41,6 +41,7 @@ from sluiceway.runconfig.values import (
 )
 
 __all__ = [
+    "MAX_CONTAINERS",
     "MAX_RUNS",
     "MAX_RUN_EDGES",
     "MAX_RUN_STEPS",
@@ -85,6 +86,7 @@ MAX_STEPS: Final = 1_000
 # Of all tasks of a run together.
 MAX_RUN_STEPS: Final = 40_000
 MAX_RUN_EDGES: Final = 100_000
+MAX_CONTAINERS: Final = 100
 MAX_ATTEMPTS: Final = 10
 
 
@@ -249,7 +251,7 @@ class Runtime(Model):
     type: Literal["pod"] = "pod"
     arch: Arch | None = None
     network: Literal["isolated", "none", "host"] | None = None
-    containers: list[Container] = Field(min_length=1, max_length=100)
+    containers: list[Container] = Field(min_length=1, max_length=MAX_CONTAINERS)
 
 
 # Steps

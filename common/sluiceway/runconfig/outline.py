@@ -12,10 +12,26 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sluiceway.runconfig.model import MAX_RUNS, MAX_STEPS, MAX_TASKS, Condition, normal_depend, normal_step
+from sluiceway.runconfig.model import (
+    MAX_CONTAINERS,
+    MAX_RUNS,
+    MAX_STEPS,
+    MAX_TASKS,
+    Condition,
+    normal_depend,
+    normal_step,
+)
 from sluiceway.runconfig.problems import DocumentPath
 
-__all__ = ["EdgeOutline", "RunOutline", "TaskOutline", "VariableOutline", "outline"]
+__all__ = [
+    "ContainerOutline",
+    "EdgeOutline",
+    "RunOutline",
+    "RuntimeOutline",
+    "TaskOutline",
+    "VariableOutline",
+    "outline",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +54,50 @@ class VariableOutline:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerOutline:
+    """A container; what cannot be read is as if it were not given."""
+
+    image: str = "host"
+    user: str = ""
+    privileged: bool = False
+    entrypoint: str = ""
+    volumes: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOutline:
+    """A runtime; what cannot be read is as if it were not given."""
+
+    network: str | None = None
+    containers: tuple[ContainerOutline, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOutline:
-    """A task; `name` is None where it cannot be read, `steps` is how many it has."""
+    """A task.
+
+    Attributes:
+        path: where it is.
+        name: None where it cannot be read.
+        edges: to its parents.
+        runtime, user: what it runs in, and as whom.
+        steps: their types; `run` where one cannot be read.
+        unnamed_scripts: the steps with a command of several lines and no name.
+        variables: of all its environments but those of services.
+        processors: where it limits processors.
+        first_ready: where its first container, which is no service, has a `ready`; None: it has none.
+    """
 
     path: DocumentPath
     name: str | None
     edges: tuple[EdgeOutline, ...]
-    steps: int
+    runtime: RuntimeOutline
+    user: str
+    steps: tuple[str, ...]
     unnamed_scripts: tuple[DocumentPath, ...]
     variables: tuple[VariableOutline, ...]
+    processors: tuple[DocumentPath, ...]
+    first_ready: DocumentPath | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +139,64 @@ def _task(task: dict[str, Any], path: DocumentPath) -> TaskOutline:
         if edge is not None:
             edges.append(edge)
     variables = _variables(task, path)
-    runtime = task.get("runtime")
-    if isinstance(runtime, dict):
-        # Of the containers only the first has the environment of the steps.
-        for container, where in _maps(runtime, "containers", (*path, "runtime"), 1):
+    processors = _processors(task, path)
+    containers: list[ContainerOutline] = []
+    first_ready: DocumentPath | None = None
+    runtime = _map(task, "runtime")
+    for index, (container, where) in enumerate(_maps(runtime, "containers", (*path, "runtime"), MAX_CONTAINERS)):
+        containers.append(_container(container))
+        processors += _processors(container, where)
+        if index == 0:
+            # Of the containers only the first has the environment of the steps.
             variables += _variables(container, where)
+            first_ready = (*where, "ready") if container.get("ready") is not None else None
     scripts: list[DocumentPath] = []
-    steps = _list(task, "steps", MAX_STEPS)
-    for index, value in enumerate(steps):
+    kinds: list[str] = []
+    for index, value in enumerate(_list(task, "steps", MAX_STEPS)):
         where = (*path, "steps", index)
-        if _is_unnamed_script(value):
+        step = _step(value)
+        kinds.append(step.get("type", "run"))
+        if _is_unnamed_script(step):
             scripts.append(where)
         if isinstance(value, dict):
-            body = value.get("run")
-            in_body = _variables(body, (*where, "run"), in_step=True) if isinstance(body, dict) else []
-            variables += _variables(value, where, in_step=True) + in_body
-    return TaskOutline(path, _name(task), tuple(edges), len(steps), tuple(scripts), tuple(variables))
+            variables += _variables(value, where, in_step=True)
+            variables += _variables(_map(value, "run"), (*where, "run"), in_step=True)
+    return TaskOutline(
+        path=path,
+        name=_name(task),
+        edges=tuple(edges),
+        runtime=RuntimeOutline(_text(runtime, "network") or None, tuple(containers)),
+        user=_text(task, "user"),
+        steps=tuple(kinds),
+        unnamed_scripts=tuple(scripts),
+        variables=tuple(variables),
+        processors=tuple(processors),
+        first_ready=first_ready,
+    )
+
+
+def _map(holder: dict[str, Any], field: str) -> dict[str, Any]:
+    value = holder.get(field)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(holder: dict[str, Any], field: str, default: str = "") -> str:
+    value = holder.get(field)
+    return value if isinstance(value, str) and value else default
+
+
+def _container(container: dict[str, Any]) -> ContainerOutline:
+    return ContainerOutline(
+        image=_text(container, "image", "host"),
+        user=_text(container, "user"),
+        privileged=container.get("privileged") is True,
+        entrypoint=_text(container, "entrypoint"),
+        volumes=tuple(_list(container, "volumes", MAX_CONTAINERS)),
+    )
+
+
+def _processors(holder: dict[str, Any], path: DocumentPath) -> list[DocumentPath]:
+    return [(*path, "resources", "cpu")] if _map(holder, "resources").get("cpu") is not None else []
 
 
 def _variables(holder: dict[str, Any], path: DocumentPath, *, in_step: bool = False) -> list[VariableOutline]:
@@ -129,10 +222,16 @@ def _edge(value: Any, path: DocumentPath) -> EdgeOutline | None:
     return EdgeOutline(path, normal["task"], known) if normal["task"] else None
 
 
-def _is_unnamed_script(value: Any) -> bool:
+def _step(value: Any) -> dict[str, Any]:
     try:
-        step = normal_step(value)
+        step: dict[str, Any] = normal_step(value)
     except PydanticCustomError:
-        return False
+        return {}
+    return step
+
+
+def _is_unnamed_script(step: dict[str, Any]) -> bool:
     command = step.get("command")
-    return step["type"] == "run" and isinstance(command, str) and "\n" in command.strip() and step.get("name") is None
+    return (
+        step.get("type") == "run" and isinstance(command, str) and "\n" in command.strip() and step.get("name") is None
+    )

@@ -56,7 +56,7 @@ class ExecutorSettings:
         token_file: a file with the token of its group; read anew at each connection. None: no token.
         ca_file: certificates by which the server is known; None: the connection is not encrypted.
         executor_id: what it is called in its group; empty: chosen once and kept in `work_dir`.
-        drivers: `sandbox`, `host`; the first one runs the tasks.
+        drivers: `sandbox`, `host`; the first one that can carry out a task runs it.
         slots: tasks at a time.
         local_repositories: a folder below which repositories may be cloned from this disk; None: no such clones.
         archs: that it reports; empty: those of its driver.

@@ -20,7 +20,7 @@ from sluiceway.executor.drivers.port import Driver
 from sluiceway.executor.journal import Held, Journal
 from sluiceway.executor.outbox import FINAL_PHASES, Outbox
 from sluiceway.executor.spool import Spools
-from sluiceway.executor.worker import Worker, WorkerSettings
+from sluiceway.executor.worker import Worker, WorkerSettings, unsupported_by
 from sluiceway.foundation.clock import Clock
 
 __all__ = ["Assignments"]
@@ -139,7 +139,7 @@ class Assignments:
             raise
         worker = Worker(
             command,
-            self._drivers[0],
+            self._driver_for(command.specification),
             self._spools,
             report=self._report,
             session_id=self._journal.session_id,
@@ -156,6 +156,11 @@ class Assignments:
 
         log.info("task_accepted", assignment=command.assignment_id, task=command.specification.task_name)
         return None, start
+
+    def _driver_for(self, specification: pb.Specification) -> Driver:
+        """Choose the first driver that can carry out a task; the first one, which then refuses it, if none can."""
+        able = (driver for driver in self._drivers if not unsupported_by(driver, specification))
+        return next(able, self._drivers[0])
 
     async def stop(self, command: pb.Stop) -> None:
         """See `session.Commands.stop`."""

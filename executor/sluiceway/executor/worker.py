@@ -34,9 +34,10 @@ from sluiceway.executor.spool import LogName, Spools
 from sluiceway.executor.steps import CloneOf, Source, clone_command, run_command
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import FailedPrecondition, SluicewayError
+from sluiceway.runconfig.capabilities import unsupported_parts
 from sluiceway.runmodel.wording import duration
 
-__all__ = ["SETUP", "Worker", "WorkerSettings"]
+__all__ = ["SETUP", "Worker", "WorkerSettings", "unsupported_by"]
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,13 @@ class WorkerSettings:
     store_logs_seconds: float = 60.0
     default_grace_seconds: float = 30.0
     default_timeout_seconds: float = 3600.0
+
+
+def unsupported_by(driver: Driver, specification: pb.Specification) -> str:
+    """Say what of a task a driver cannot carry out; empty when it can do all."""
+    kinds = [step.definition.WhichOneof("kind") or "" for step in specification.steps]
+    parts = unsupported_parts(specification.runtime, specification.user, kinds, (driver.capabilities,))
+    return "; ".join(message for _, message in parts)
 
 
 class Worker:
@@ -315,8 +323,9 @@ class Worker:
         if not containers:
             raise FailedPrecondition("the task has no container")
         main = containers[0]
-        if main.entrypoint:
-            raise FailedPrecondition("the first container of a pod with an entrypoint of its own is not supported here")
+        refusal = unsupported_by(self._driver, specification)
+        if refusal:
+            raise FailedPrecondition(refusal)
         clones = [
             step.definition.clone
             for step in specification.steps

@@ -19,6 +19,7 @@ from sluiceway.datamanager.model import GroupRevision, Position
 from sluiceway.foundation.errors import InvalidInput, Violation
 from sluiceway.foundation.rpc.fields import field_faults
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runconfig.capabilities import unsupported_parts, without_effect
 from sluiceway.runconfig.environment import has_agola_names, system_variables
 from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway.runconfig.problems import DocumentPath, format_path
@@ -32,6 +33,9 @@ ARCHS = frozenset({"", "amd64", "arm64", "arm", "386"})
 MAX_STEPS = 1_000
 MAX_ANNOTATION_BYTES = 16 * 1024
 MAX_OWN_WARNINGS = 100
+# A step without a kind has a fault of its own.
+_ANY_STEP = "run"
+_NO_SECRETS = "this server does not resolve secrets; give a clear value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,12 @@ def _likely_mistakes(
             message = overwritten_variable(name, environment[name].value, system=system, in_step=in_step)
             if message is not None:
                 yield (*path, "environment", name), message
+    idle = without_effect()
+    holders: list[tuple[DocumentPath, definition_api.Resources]] = [((), task.resources)]
+    holders += [(("runtime", "containers", n), c.resources) for n, c in enumerate(task.runtime.containers)]
+    for path, resources in holders:
+        if idle is not None and resources.cpu_millis:
+            yield (*path, "resources", "cpu"), idle
     for index, step in enumerate(task.steps):
         message = carriage_return(step.run.command, is_command=True)
         if message is not None:
@@ -229,6 +239,9 @@ def _task_faults(path: str, task: definition_api.TaskDefinition) -> list[Violati
         if cause not in known_causes:
             found.append(Violation(f"{path}.retry.on[{index}]", "this cause is not known"))
     found += _runtime_faults(f"{path}.runtime", task.runtime)
+    kinds = [step.WhichOneof("kind") or _ANY_STEP for step in task.steps]
+    for part, message in unsupported_parts(task.runtime, task.user, kinds):
+        found.append(Violation(f"{path}.{format_path(part)}", message))
     found += _environment_faults(f"{path}.environment", task.environment)
     if len(task.steps) > MAX_STEPS:
         found.append(Violation(f"{path}.steps", f"{len(task.steps)} steps; at most {MAX_STEPS} are allowed"))
@@ -238,6 +251,9 @@ def _task_faults(path: str, task: definition_api.TaskDefinition) -> list[Violati
         if auth.type not in ("basic", "encodedauth"):
             where = f'{path}.docker_registries_auth["{registry}"].type'
             found.append(Violation(where, f'it must be "basic" or "encodedauth", not "{auth.type}"'))
+        for name in ("username", "password", "auth"):
+            if getattr(auth, name).HasField("secret"):
+                found.append(Violation(f'{path}.docker_registries_auth["{registry}"].{name}', _NO_SECRETS))
     return found
 
 
@@ -289,8 +305,8 @@ def _environment_faults(path: str, environment: Mapping[str, definition_api.Envi
         kind = value.WhichOneof("kind")
         if kind == "value" and "\0" in value.value:
             found.append(Violation(where, "a value must not have NUL in it"))
-        if kind == "secret" and not (value.secret.id and value.secret.key):
-            found.append(Violation(where, "a secret needs an id and a key"))
+        if kind == "secret":
+            found.append(Violation(where, _NO_SECRETS))
     return found
 
 

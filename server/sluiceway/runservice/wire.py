@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.runconfig.capabilities import drivers_for
 from sluiceway.runmodel import model
 from sluiceway.runmodel.updates import Report
 from sluiceway.runservice import codec, stamps, words
@@ -112,6 +113,7 @@ def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDe
             labels=tuple(sorted(definition.labels.items())),
             privileged=any(container.privileged for container in runtime.containers),
             runtime=runtime.type or "pod",
+            drivers=drivers_for(runtime, definition.user),
         ),
         steps=tuple(
             model.Step(

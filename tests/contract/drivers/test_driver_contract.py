@@ -16,6 +16,7 @@ import pytest
 
 from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Repository, TmpfsMount
 from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.runconfig.capabilities import DRIVERS, PodNeeds, unsupported
 from tests.support.pods import REQUEST, NewPod, chunks_of, drain, marked, run, until
 
 pytestmark = pytest.mark.system
@@ -168,10 +169,49 @@ async def test_another_user_is_refused(new_pod: NewPod) -> None:
         await run(pod, "true", user="somebody-else")
 
 
-@pytest.mark.parametrize("changes", [{"privileged": True}, {"services": 1}, {"arch": "riscv64"}], ids=str)
-async def test_what_it_cannot_do_is_refused(new_pod: NewPod, changes: dict[str, object]) -> None:
-    with pytest.raises(FailedPrecondition):
+WANTED = [
+    ("privileged", {"privileged": True}, PodNeeds(privileged=True)),
+    ("services", {"services": 2}, PodNeeds(services=2)),
+    ("user", {"user": "somebody-else"}, PodNeeds(user="somebody-else")),
+    (
+        "image-of-a-registry",
+        {"image": "docker.io/library/python:3.11"},
+        PodNeeds(image="docker.io/library/python:3.11"),
+    ),
+    ("folder", {"image": "/"}, PodNeeds(image="/")),
+    ("volumes", {"tmpfs": (TmpfsMount("/data"),)}, PodNeeds(volumes=True)),
+    ("all", {"privileged": True, "services": 1}, PodNeeds(privileged=True, services=1)),
+]
+
+
+@pytest.mark.parametrize(("changes", "needs"), [pytest.param(*w[1:], id=w[0]) for w in WANTED])
+async def test_what_its_capabilities_lack_is_refused_in_their_words(
+    driver: Driver, new_pod: NewPod, changes: dict[str, object], needs: PodNeeds
+) -> None:
+    lacks = unsupported(needs, driver.capabilities)
+    if not lacks:
+        pytest.skip("this driver can do that, or it depends on the machine")
+    with pytest.raises(FailedPrecondition) as caught:
         await new_pod(**changes)
+    assert str(caught.value) == "; ".join(lack.said_of(f"the {driver.name} driver") for lack in lacks)
+    assert caught.value.reason == f"{lacks[0].feature.upper()}_UNSUPPORTED"
+
+
+async def test_capabilities_are_those_that_are_checked_before_a_run(driver: Driver) -> None:
+    (declared,) = (each for each in DRIVERS if each.driver == driver.name)
+    assert replace(driver.capabilities, users=declared.users) == declared
+    assert driver.capabilities.users
+
+
+async def test_every_user_that_it_declares_can_run_commands(driver: Driver, new_pod: NewPod) -> None:
+    for number, user in enumerate(sorted(driver.capabilities.users or ())):
+        status, _ = await run(await new_pod(user=user, assignment_id=f"u{number}"), "true")
+        assert status == ExitStatus(0)
+
+
+async def test_another_arch_is_refused(new_pod: NewPod) -> None:
+    with pytest.raises(FailedPrecondition, match="riscv64"):
+        await new_pod(arch="riscv64")
 
 
 async def test_files_stay_from_command_to_command(new_pod: NewPod) -> None:

@@ -19,7 +19,7 @@ from tests.support.json_schema import holds
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ["pipeline", "small"]
-GOOD = "{runs: [{name: 'r', tasks: [{name: 'a', runtime: {containers: [{image: 'i'}]}}]}]}"
+GOOD = "{runs: [{name: 'r', tasks: [{name: 'a', runtime: {containers: [{image: 'host'}]}}]}]}"
 
 
 def sluice(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -111,6 +111,22 @@ def test_commit_is_read_with_at(repository: Path) -> None:
     write(repository, "config.jsonnet", "broken")
     assert sluice("config", "check", repository).returncode == 1
     assert sluice("config", "check", repository, "--at", "main").returncode == 0
+
+
+@pytest.mark.parametrize(("driver", "status"), [(None, 0), ("sandbox", 0), ("host", 1)])
+def test_check_says_what_a_driver_cannot_do(repository: Path, driver: str | None, status: int) -> None:
+    volumes = "[{path: '/t', tmpfs: {}}]"
+    write(repository, "config.jsonnet", GOOD.replace("image: 'host'", f"image: 'host', volumes: {volumes}"))
+    done = sluice("config", "check", repository, *([] if driver is None else ["--driver", driver]))
+    assert done.returncode == status
+    assert ("volumes are not supported by the host driver" in done.stdout) is bool(status)
+
+
+def test_driver_that_is_not_there_is_refused(repository: Path) -> None:
+    done = sluice("config", "check", repository, "--driver", "docker")
+    assert done.returncode == 2
+    assert "sandbox" in done.stderr
+    assert "host" in done.stderr
 
 
 @pytest.mark.parametrize("form", ["text", "mermaid", "dot"])

@@ -19,7 +19,7 @@ from tests.support.conditions import eventually
 
 NOWHERE = MappingFiles({})
 BRANCH = Context(ref_type="branch", ref="refs/heads/main", branch="main", commit_sha="c" * 40)
-ONE_TASK = '{"runs": [{"name": "r", "tasks": [{"name": "a", "runtime": {"containers": [{"image": "i"}]}}]}]}'
+ONE_TASK = '{"runs": [{"name": "r", "tasks": [{"name": "a", "runtime": {"containers": [{"image": "host"}]}}]}]}'
 PATH = ".sluice/config.jsonnet"
 
 
@@ -229,7 +229,7 @@ def _children() -> list[str]:
 
 async def test_bombs_beside_each_other_harm_nobody() -> None:
     bomb = MappingFiles({PATH: "std.range(1, 1000000000000)"})
-    honest = MappingFiles({PATH: "{runs: [{name: 'r', tasks: [{name: 'a', runtime: {containers: [{image: 'i'}]}}]}]}"})
+    honest = MappingFiles({PATH: ONE_TASK})
     results = await asyncio.gather(*[asyncio.to_thread(load, files, BRANCH) for files in (bomb, honest, bomb, honest)])
     assert [bool(r.errors) for r in results] == [True, False, True, False]
     assert results[0].errors[0].message == "the evaluation needed more than 512 MiB of memory"

@@ -144,7 +144,7 @@ def repository(folder: Path, *runs: dict[str, Any]) -> str:
 
 
 def config_run(name: str, **more: Any) -> dict[str, Any]:
-    task = {"name": "build", "runtime": {"containers": [{"image": "alpine"}]}, "steps": [{"run": "true"}]}
+    task = {"name": "build", "runtime": {"containers": [{"image": "host"}]}, "steps": [{"run": "true"}]}
     return {"name": name, "tasks": [task], **more}
 
 
@@ -279,7 +279,7 @@ async def test_followed_log_of_a_task_that_waits_begins_when_the_task_does(place
 
 REFUSALS = {
     "an attempt that is not there": (("run", "logs", "{run}", "build", "--attempt", "7"), "no attempt 7"),
-    "a task that is not there": (("run", "logs", "{run}", "nobody"), 'no task "nobody"; it has: build'),
+    "a task that is not there": (("run", "logs", "{run}", "nobody"), 'no task "nobody"; it has build'),
     "a step that is not there": (("run", "logs", "{run}", "build", "--step", "9"), "1 steps"),
     "an offset without a step": (("run", "logs", "{run}", "build", "--offset", "9"), "--step"),
     "a run that is not there": (("run", "get", "nobody"), "nobody"),

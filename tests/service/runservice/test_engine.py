@@ -351,13 +351,18 @@ async def test_specification_has_the_environment_in_the_order_of_its_rules() -> 
     assert specification.steps[0].definition.run.command == "true"
 
 
-async def test_secret_is_refused_clearly_when_a_specification_is_built() -> None:
-    world = World()
-    engine = await world.placing_engine()
+async def test_secret_is_refused_clearly_when_a_run_is_created() -> None:
+    engine = await World().placing_engine()
     secret = definition_api.EnvironmentValue(secret=definition_api.SecretReference(id="s", key="k", version=1))
-    run_id = (await engine.create_run(request(definition(environment={"TOKEN": secret})), created_by="a")).value.run.id
-    with pytest.raises(FailedPrecondition, match="TOKEN"):
-        await engine.specification((await world.assignment_of(run_id)).id)
+    task = definition(environment={"TOKEN": secret})
+    task.docker_registries_auth["r"].type = "encodedauth"
+    task.docker_registries_auth["r"].auth.CopyFrom(secret)
+    with pytest.raises(InvalidInput) as caught:
+        await engine.create_run(request(task), created_by="a")
+    assert [(v.path, v.message) for v in caught.value.violations] == [
+        ('tasks[0].environment["TOKEN"]', "this server does not resolve secrets; give a clear value"),
+        ('tasks[0].docker_registries_auth["r"].auth', "this server does not resolve secrets; give a clear value"),
+    ]
 
 
 async def test_engines_on_one_database_advance_any_run_and_cannot_disagree() -> None:

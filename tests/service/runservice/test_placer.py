@@ -237,6 +237,22 @@ async def test_tasks_that_nobody_can_run_hold_nobody_back_and_go_when_an_executo
     assert set((await world.statuses(first)).values()) == {"running"}
 
 
+async def test_task_that_the_drivers_of_the_executors_cannot_run_waits_and_says_why() -> None:
+    world = World()
+    engine = await world.placing_engine(slots=0)
+    await world.executors.connect(executor("plain", drivers=frozenset({"host"})))
+    folder = definition("folder")
+    folder.runtime.containers[0].image = "/srv/images/debian"
+    run_id = (await engine.create_run(request(folder, definition("any")), created_by="a")).value.run.id
+    await engine.placer.place_now()
+    assert await world.statuses(run_id) == {"folder": "not_started", "any": "running"}
+    told = (await world.tasks(run_id))["folder"].reason
+    assert told.message == "1 executor (plain): driver sandbox wanted, have host"
+    await world.executors.connect(executor("boxed", drivers=frozenset({"host", "sandbox"})))
+    await engine.placer.place_now()
+    assert (await world.statuses(run_id))["folder"] == "running"
+
+
 async def test_owner_with_many_tasks_does_not_hide_the_one_of_another() -> None:
     world = World()
     engine = await world.placing_engine(slots=2)

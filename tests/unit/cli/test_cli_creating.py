@@ -16,7 +16,7 @@ from sluiceway.runconfig.files import MappingFiles
 from sluiceway.runconfig.when import Context
 
 SHA = "0123456789" * 4
-TASK = {"name": "build", "runtime": {"containers": [{"image": "alpine"}]}, "steps": [{"run": "true"}]}
+TASK = {"name": "build", "runtime": {"containers": [{"image": "host"}]}, "steps": [{"run": "true"}]}
 
 
 def run(name: str, **more: Any) -> dict[str, Any]:

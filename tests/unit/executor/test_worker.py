@@ -11,6 +11,7 @@ from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequ
 from sluiceway.executor.spool import Spools
 from sluiceway.executor.worker import Worker, WorkerSettings
 from sluiceway.foundation.clock import SystemClock
+from sluiceway.runconfig.capabilities import HOST
 from tests.support.executor_process import script
 
 
@@ -37,6 +38,7 @@ class SlowPod:
 
     name = "slow"
     archs: Sequence[str] = ()
+    capabilities = HOST
     home = "/home"
     repository = ""
 

@@ -81,11 +81,6 @@ def test_line_ends_of_a_yaml_file_are_no_content() -> None:
         ({"shell": "/bin/sh -e\r\n"}, "shell", IN_TEXT),
         ({"working_dir": "w\r\n"}, "working_dir", IN_TEXT),
         ({"labels": {"a": "b\r\n"}}, "labels.a", IN_TEXT),
-        (
-            {"runtime": {"containers": [{"image": "host", "ready": "true\r\n"}]}},
-            "runtime.containers[0].ready",
-            IN_COMMAND,
-        ),
     ],
 )
 def test_carriage_returns_are_told_wherever_they_are(task: dict[str, Any], path: str, message: str) -> None:

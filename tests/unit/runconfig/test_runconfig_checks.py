@@ -13,13 +13,14 @@ from sluiceway.runconfig.compile import MAX_PROBLEMS, LoadResult, check_document
 from sluiceway.runconfig.documents import Document
 from sluiceway.runconfig.files import MappingFiles
 from sluiceway.runconfig.when import Context
+from tests.support.drivers import ABLE
 
 RUNTIME = {"containers": [{"image": "host"}]}
 BRANCH = Context(ref_type="branch", ref="refs/heads/main", branch="main")
 
 
 def load_json(document: Any) -> LoadResult:
-    return load_source("config.json", json.dumps(document, indent=1).encode(), MappingFiles({}), BRANCH)
+    return load_source("config.json", json.dumps(document, indent=1).encode(), MappingFiles({}), BRANCH, drivers=ABLE)
 
 
 def task(name: str = "a", **fields: Any) -> dict[str, Any]:
@@ -467,7 +468,7 @@ def test_same_faults_have_the_same_paths_in_every_syntax() -> None:
     document = config(task(dependss=[], approval=5))
     text = json.dumps(document, indent=1).encode()
     found = {
-        name: [(e.path, e.message) for e in load_source(name, text, MappingFiles({}), BRANCH).errors]
+        name: [(e.path, e.message) for e in load_source(name, text, MappingFiles({}), BRANCH, drivers=ABLE).errors]
         for name in ("c.json", "c.yml")
     }
     assert found["c.json"]
@@ -477,7 +478,7 @@ def test_same_faults_have_the_same_paths_in_every_syntax() -> None:
 def test_yaml_fault_has_line_and_column() -> None:
     text = b"runs:\n  - name: r\n    tasks:\n      - name: a\n"
     text += b"        runtime: {containers: [{image: host}]}\n        nope: 1\n"
-    errors = load_source("c.yml", text, MappingFiles({}), BRANCH).errors
+    errors = load_source("c.yml", text, MappingFiles({}), BRANCH, drivers=ABLE).errors
     assert [(e.path, e.line, e.column) for e in errors] == [("runs[0].tasks[0].nope", 6, 9)]
 
 
@@ -503,7 +504,7 @@ def test_a_run_has_a_bound_over_all_its_tasks(tasks: int, more: dict[str, Any], 
     document = config(*(task(f"t{n}", **more) for n in range(tasks)))
 
     # Not written down first: as text it would be larger than a file may be.
-    errors = check_document(Document(document)).errors
+    errors = check_document(Document(document), drivers=ABLE).errors
 
     counted = [error.message for error in errors if error.path == "runs[0].tasks"]
     assert counted == ([] if message is None else [f"the tasks have {message} are allowed in a run"])

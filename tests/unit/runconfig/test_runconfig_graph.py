@@ -13,7 +13,7 @@ NASTY = "a\"b\\<script>`x`&'|]"
 
 
 def nasty_config() -> Config:
-    runtime = {"containers": [{"image": "i"}]}
+    runtime = {"containers": [{"image": "host"}]}
     tasks = [
         {"name": NASTY, "runtime": runtime},
         {"name": "b", "runtime": runtime, "depends": [{NASTY: ["on_failure", "on_skipped"]}], "approval": True},

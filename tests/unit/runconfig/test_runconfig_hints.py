@@ -7,10 +7,11 @@ import pytest
 from sluiceway.runconfig.compile import LoadResult, load_source
 from sluiceway.runconfig.files import MappingFiles
 from sluiceway.runconfig.when import Context
+from tests.support.drivers import ABLE
 
 
 def load_text(name: str, text: str) -> LoadResult:
-    return load_source(name, text.encode(), MappingFiles({}), Context())
+    return load_source(name, text.encode(), MappingFiles({}), Context(), drivers=ABLE)
 
 
 # Each is a number or a boolean in the core schema of YAML 1.2.2 (section 10.3.2), and reads as another text.

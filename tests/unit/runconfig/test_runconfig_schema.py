@@ -10,6 +10,7 @@ import pytest
 from sluiceway.runconfig.compile import check_document
 from sluiceway.runconfig.documents import Document
 from sluiceway.runconfig.schema import json_schema
+from tests.support.drivers import ABLE
 from tests.support.json_schema import holds
 
 SCHEMA = json_schema()
@@ -86,13 +87,13 @@ REFUSED = [
 
 @pytest.mark.parametrize("document", [pytest.param(d, id=i) for i, d in ACCEPTED])
 def test_schema_takes_what_the_checks_take(document: Any) -> None:
-    assert check_document(Document(document)).errors == ()
+    assert check_document(Document(document), drivers=ABLE).errors == ()
     assert holds(SCHEMA, document)
 
 
 @pytest.mark.parametrize("document", [pytest.param(d, id=i) for i, d in REFUSED])
 def test_schema_sees_a_plain_fault(document: Any) -> None:
-    assert check_document(Document(document)).errors
+    assert check_document(Document(document), drivers=ABLE).errors
     assert not holds(SCHEMA, document)
 
 

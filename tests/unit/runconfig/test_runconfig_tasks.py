@@ -15,13 +15,14 @@ from sluiceway.runconfig.environment import has_agola_names, run_environment, sk
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.tasks import runs_that_apply, tasks_of_run, variables_of_run
 from sluiceway.runconfig.when import Context
+from tests.support.drivers import ABLE
 
 RUNTIME = {"containers": [{"image": "host"}]}
 MAIN = Context(ref_type="branch", ref="refs/heads/main", branch="main", commit_sha="c" * 40)
 
 
 def load(document: Any) -> Config:
-    loaded = check_document(Document(document))
+    loaded = check_document(Document(document), drivers=ABLE)
     assert loaded.errors == ()
     assert loaded.config is not None
     return loaded.config

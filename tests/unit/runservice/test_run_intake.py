@@ -8,6 +8,7 @@ import pytest
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.foundation.errors import InvalidInput
 from sluiceway.runservice import intake
 from tests.support.run_engine import definition, request
 
@@ -70,3 +71,40 @@ def test_what_the_caller_has_said_with_its_place_is_not_said_again() -> None:
 def test_warnings_of_many_tasks_are_bounded(count: int) -> None:
     tasks = [definition(f"t{n}", environment={"SLUICE_RUN_ID": value("x")}) for n in range(count)]
     assert len(checked(request(*tasks)).warnings) == min(count, intake.MAX_OWN_WARNINGS)
+
+
+def test_part_that_no_driver_can_do_is_refused_with_its_path() -> None:
+    task = definition("a", user="root")
+    task.runtime.containers[0].image = "python"
+    task.runtime.containers.add(image="redis")
+    task.steps.add(name="c", save_cache=definition_api.SaveCacheStep(key="k"))
+    with pytest.raises(InvalidInput) as caught:
+        checked(request(definition("first"), task))
+    by = "by any driver of this version"
+    assert [(v.path, v.message) for v in caught.value.violations] == [
+        (
+            "tasks[1].runtime.containers[0].image",
+            f'the image "python" is not supported {by}: '
+            'an image is "host" or the path of a folder below the executor\'s --image-dir',
+        ),
+        ("tasks[1].runtime.containers[1]", f"services are not supported {by}: a task has one container"),
+        ("tasks[1].steps[1]", "steps of the type save_cache are not supported by this version: it has clone and run"),
+    ]
+
+
+def test_task_that_only_one_driver_can_run_needs_that_driver() -> None:
+    task = definition("a")
+    task.runtime.containers[0].volumes.add(path="/t")
+    created = checked(request(task, definition("b"))).created
+    needs = {each.name: each.needs.drivers for each in created.tasks}
+    assert needs == {"a": {"sandbox"}, "b": set()}
+
+
+def test_limit_of_processors_is_a_warning() -> None:
+    task = definition("a")
+    task.resources.cpu_millis = 500
+    task.runtime.containers[0].resources.cpu_millis = 500
+    assert checked(request(task)).warnings == (
+        "tasks[0].resources.cpu: this has no effect: no driver of this version limits processors",
+        "tasks[0].runtime.containers[0].resources.cpu: this has no effect: no driver of this version limits processors",
+    )

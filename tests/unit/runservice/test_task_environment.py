@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.ports import EngineSettings
-from sluiceway.runservice.specification import specify
+from sluiceway.runservice.specification import SecretsNotAvailable, specify
 from tests.support.run_engine import definition
 
 
@@ -64,3 +66,11 @@ def test_names_of_agola_are_there_when_the_static_environment_has_them() -> None
     found = environment(task={}, static={"AGOLA_GIT_REF": "r"}, environment={}, api_url="")
     assert (found["AGOLA_RUN_ID"], found["AGOLA_GIT_REF"], found["AGOLA_GIT_BRANCH"]) == ("run", "r", "main")
     assert "SLUICE_API_URL" not in found
+
+
+def test_secret_of_a_stored_run_is_refused_clearly() -> None:
+    secret = definition_api.EnvironmentValue(secret=definition_api.SecretReference(id="s", key="k", version=1))
+    config = pb.RunConfig(tasks=[definition("a", environment={"TOKEN": secret})])
+    run, record = pb.RunRecord(run=api.Run(id="run", number=7)), pb.TaskRecord(task=api.Task(id="task", name="a"))
+    with pytest.raises(SecretsNotAvailable, match="TOKEN"):
+        specify(run, config, record, EngineSettings(server_id="s"))

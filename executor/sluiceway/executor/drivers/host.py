@@ -13,14 +13,17 @@ import os
 import pwd
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sluiceway.executor.drivers.launcher import Launcher
 from sluiceway.executor.drivers.machine import machine_archs
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import PodRequest
+from sluiceway.executor.drivers.refusal import refuse_request
 from sluiceway.executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
 from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.runconfig.capabilities import HOST, Capabilities
 
 __all__ = ["HostDriver"]
 
@@ -28,7 +31,7 @@ __all__ = ["HostDriver"]
 class HostDriver:
     """See the module; see `port.Driver`."""
 
-    name = "host"
+    name = HOST.driver
 
     def __init__(self, work_dir: Path) -> None:
         self._store = PodStore(work_dir / "pods")
@@ -40,6 +43,11 @@ class HostDriver:
         """See `port.Driver.archs`."""
         return machine_archs()
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `port.Driver.capabilities`."""
+        return replace(HOST, users=frozenset({_own_name()}))
+
     async def probe(self) -> None:
         """See `port.Driver.probe`."""
         if not sys.platform.startswith("linux"):
@@ -47,18 +55,8 @@ class HostDriver:
 
     async def create_pod(self, request: PodRequest) -> SupervisedPod:
         """See `port.Driver.create_pod`."""
+        refuse_request(request, self.capabilities)
         user = _own_name()
-        if request.privileged or request.services or request.tmpfs:
-            raise FailedPrecondition(
-                "the host driver runs plain processes: no privileged containers, services or volumes",
-                reason="NO_CONTAINERS",
-            )
-        if request.user not in {"", user}:
-            raise FailedPrecondition(
-                f'the host driver runs every step as "{user}", not as "{request.user}"', reason="USER_UNSUPPORTED"
-            )
-        if request.arch and request.arch not in machine_archs():
-            raise FailedPrecondition(f"this machine does not run {request.arch}", reason="ARCH")
         folder = await asyncio.to_thread(self._prepare, request)
         init = Path(__file__).with_name("pod_init.py")
         launch = Launch(

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from sluiceway.runconfig.capabilities import Capabilities
+
 __all__ = [
     "Command",
     "Driver",
@@ -248,6 +250,11 @@ class Driver(Protocol):
     @property
     def archs(self) -> Sequence[str]:
         """That its pods can run, in the words of run configurations (`amd64`, ...)."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its pods can be."""
         ...
 
     async def probe(self) -> None:

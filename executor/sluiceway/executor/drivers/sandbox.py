@@ -32,10 +32,12 @@ from sluiceway.executor.drivers.mounted_repository import (
 from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, this_machine
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import Command, Network, PodRequest
+from sluiceway.executor.drivers.refusal import refuse_request
 from sluiceway.executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
 from sluiceway.executor.drivers.supervised import FILTER_FILE, INIT_SOCKET, Launch, SupervisedPod
 from sluiceway.executor.drivers.syscall_filter import task_filter
 from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.runconfig.capabilities import SANDBOX
 
 __all__ = ["SandboxDriver", "SandboxSettings", "overlap"]
 
@@ -81,7 +83,8 @@ class SandboxSettings:
 class SandboxDriver:
     """See the module; see `port.Driver`."""
 
-    name = "sandbox"
+    name = SANDBOX.driver
+    capabilities = SANDBOX
 
     def __init__(self, work_dir: Path, settings: SandboxSettings | None = None) -> None:
         self._store = PodStore(work_dir / "pods")
@@ -124,7 +127,8 @@ class SandboxDriver:
 
     async def create_pod(self, request: PodRequest) -> SandboxPod:
         """See `port.Driver.create_pod`."""
-        _refuse_impossible(request)
+        refuse_request(request, self.capabilities)
+        _check_mounts(request)
         network = narrower_network(request.network, self._settings.network)
         if not os.access("/usr/bin/bwrap", os.X_OK):
             raise FailedPrecondition(
@@ -208,12 +212,6 @@ class SandboxDriver:
         if image == "host":
             return None
         allowed = self._settings.image_dir
-        if not image.startswith("/"):
-            raise FailedPrecondition(
-                f'the sandbox driver has no images of registries: "{image}" is neither "host" nor a folder below'
-                " the --image-dir of the executor",
-                reason="IMAGE",
-            )
         if allowed is None:
             raise FailedPrecondition(
                 f'this executor was started without --image-dir, so the folder "{image}" cannot be an image;'
@@ -349,20 +347,7 @@ def image_folder(image: Path, allowed: Path, work_dir: Path) -> Path:
     return folder
 
 
-def _refuse_impossible(request: PodRequest) -> None:
-    if request.privileged:
-        raise FailedPrecondition("the sandbox driver has no privileged containers; use docker", reason="NO_PRIVILEGED")
-    if request.services:
-        raise FailedPrecondition(
-            "the sandbox driver runs one container a task; services need the docker or kubernetes driver",
-            reason="NO_SERVICES",
-        )
-    if request.user not in {"", _USER, str(_UID)}:
-        raise FailedPrecondition(
-            f'in a sandbox every step runs as "{_USER}" ({_UID}), not as "{request.user}"', reason="USER_UNSUPPORTED"
-        )
-    if request.arch and request.arch not in machine_archs():
-        raise FailedPrecondition(f"this machine does not run {request.arch}", reason="ARCH")
+def _check_mounts(request: PodRequest) -> None:
     for mount in request.tmpfs:
         if not mount.path.startswith("/") or ".." in Path(mount.path).parts or mount.path == "/":
             raise FailedPrecondition(f"a volume cannot be mounted at {mount.path}", reason="VOLUME")

@@ -1,0 +1,24 @@
+"""A driver that can do all that a configuration can ask for: for tests of the language itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sluiceway.runconfig.capabilities import Capabilities
+from sluiceway.runconfig.model import STEP_MODELS
+
+__all__ = ["ABLE"]
+
+ABLE: Final = (
+    Capabilities(
+        "able",
+        steps=frozenset(STEP_MODELS),
+        registry_images=True,
+        folder_images=True,
+        services=True,
+        privileged=True,
+        entrypoint=True,
+        volumes=True,
+        limits_processors=True,
+    ),
+)
