@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openapi_schema_validator import OAS31Validator
 
 from tests.support.installation import Installation, installation
 
@@ -34,7 +35,7 @@ def operations_of(api: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 
 def call(client: httpx.Client, verb: str, path: str, operation: dict[str, Any], body: Any) -> tuple[int, Any]:
-    """Call an operation with ids of nothing; answers the status, and the error if it is one."""
+    """Call an operation with ids of nothing; answers the status, and the JSON if it is no stream."""
     query = {}
     for parameter in operation["parameters"]:
         if parameter["in"] == "path":
@@ -43,10 +44,10 @@ def call(client: httpx.Client, verb: str, path: str, operation: dict[str, Any], 
             query[parameter["name"]] = "12345678"
     content = None if body is None else {"json": body}
     with client.stream(verb, path, params=query, **(content or {})) as answer:
-        if answer.status_code < 400:
-            return answer.status_code, None
-        answer.read()
-        return answer.status_code, answer.json()["error"]
+        if answer.headers.get("content-type", "").startswith("application/json"):
+            answer.read()
+            return answer.status_code, answer.json()
+        return answer.status_code, None
 
 
 def body_of(operation: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -55,15 +56,26 @@ def body_of(operation: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     return content["schema"], content["example"]
 
 
+def check_answer(api: dict[str, Any], described: dict[str, Any], answer: Any) -> None:
+    """Validate an answer by the schema that OpenAPI has for it."""
+    if "$ref" in described:
+        described = api["components"]["responses"][described["$ref"].rpartition("/")[2]]
+    schema = {**described["content"]["application/json"]["schema"], "components": api["components"]}
+    assert [error.message for error in OAS31Validator(schema).iter_errors(answer)] == []
+
+
 def test_every_example_is_accepted_and_every_status_is_documented(here: Installation, api: dict[str, Any]) -> None:
     found: dict[str, int] = {}
     with here.http() as client:
         for verb, path, operation in operations_of(api):
             body = body_of(operation)[1] if "requestBody" in operation else None
-            code, error = call(client, verb, path, operation, body)
+            code, answer = call(client, verb, path, operation, body)
             found[operation["operationId"]] = code
-            assert error is None or error["status"] in {"NOT_FOUND", "FAILED_PRECONDITION"}, (verb, path, error)
             assert str(code) in operation["responses"], (verb, path, code)
+            if code >= 400:
+                assert answer["error"]["status"] in {"NOT_FOUND", "FAILED_PRECONDITION"}, (verb, path, answer)
+            if answer is not None:
+                check_answer(api, operation["responses"][str(code)], answer)
     assert found["RunService_CreateRun"] == 201
     assert found["ConfigService_CheckRunConfig"] == 200
     assert len(found) > 20
@@ -96,13 +108,21 @@ def test_what_is_required_is_missed_by_name(here: Installation, api: dict[str, A
                 for part in place[:-1]:
                     holder = holder[part]
                 del holder[place[-1]]
-                code, error = call(client, verb, path, operation, lacking)
+                code, answer = call(client, verb, path, operation, lacking)
                 assert code == 400, (path, place)
-                named = [v["field"] for d in error["details"] for v in d.get("fieldViolations", ())]
+                named = [v["field"] for d in answer["error"]["details"] for v in d.get("fieldViolations", ())]
                 assert any(str(place[-1]).lower() in field.replace("_", "").lower() for field in named), (path, place)
                 tried.append((path, place))
     assert ("/api/v1/runs", ("tasks", 0, "runtime", "containers", 0, "image")) in tried
     assert ("/api/v1/runConfig:check", ("config", "files")) in tried
+
+
+def test_answers_have_lists_that_are_empty(here: Installation) -> None:
+    with here.http() as client:
+        assert client.get("/api/v1/runs", params={"group": "/user/me/nothing"}).json() == {
+            "runs": [],
+            "nextPageToken": "",
+        }
 
 
 def test_limits_of_query_parameters_hold(here: Installation, api: dict[str, Any]) -> None:

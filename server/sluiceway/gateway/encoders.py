@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
 
 from sluiceway.foundation.errors import InvalidInput
+from sluiceway.foundation.rpc.json_mapping import json_of
 from sluiceway.gateway.errors import HttpError, body_of, dumps
 from sluiceway.gateway.routes import Rule
 
@@ -96,7 +96,7 @@ class ServerSentEvents(Encoder):
 
     def message(self, message: Message) -> bytes:
         """See `Encoder.message`."""
-        data = dumps(json_format.MessageToDict(message))
+        data = dumps(json_of(message))
         if not self._resume:
             return b"data: " + data + b"\n\n"
         # A line break, or the NUL that makes a browser ignore the id, cannot be in a position of ours; were it there,
@@ -124,7 +124,7 @@ class JsonLines(Encoder):
 
     def message(self, message: Message) -> bytes:
         """See `Encoder.message`."""
-        return dumps(json_format.MessageToDict(message)) + b"\n"
+        return dumps(json_of(message)) + b"\n"
 
     def error(self, status: status_pb2.Status) -> bytes | None:
         """See `Encoder.error`."""

@@ -80,6 +80,8 @@ _API = (
     "JSON over HTTP for each method of the gRPC API.\n\n"
     "Messages are in protobuf's JSON mapping: names are in lowerCamelCase, 64-bit integers are strings, bytes are "
     "base64, times are RFC 3339, durations are seconds such as `90s`. Unknown fields are refused.\n\n"
+    "Lists, maps, numbers, strings and booleans are always in an answer, also if they are empty, 0 or false. Enums, "
+    "times and objects are there if they are set.\n\n"
     "Every failure is an `Error` object with the HTTP status of its gRPC code."
 )
 
@@ -91,10 +93,11 @@ def openapi_of(rules: Iterable[Rule], *, version: str) -> Json:
         rules: those that the server offers.
         version: of the installation.
     """
-    schemas = Schemas({"Error": _ERROR})
+    all_rules = list(rules)
+    schemas = Schemas({"Error": _ERROR}, (rule.takes for rule in all_rules))
     paths: Json = {}
     tags: dict[str, str] = {}
-    for rule in rules:
+    for rule in all_rules:
         tags[_service(rule)] = service_text(rule.rpc)
         operations = paths.setdefault(_path(rule), {})
         operations[rule.http_method.lower()] = _operation(rule, schemas)

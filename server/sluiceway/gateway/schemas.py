@@ -68,8 +68,12 @@ class Schemas:
         components: all that were referred to so far.
     """
 
-    def __init__(self, components: Json) -> None:
+    def __init__(self, components: Json, requested: Iterable[Descriptor] = ()) -> None:
+        """Begin with some components. `requested`: the messages of requests."""
         self.components = components
+        self._requested: set[str] = set()
+        for message in requested:
+            self._request(message)
 
     def reference(self, message: Descriptor) -> Json:
         """Refer to the schema of a message, which is made when it is not there yet."""
@@ -88,7 +92,9 @@ class Schemas:
         schema: Json = {"type": "object", "additionalProperties": False}
         _describe(schema, description_of(message))
         schema["properties"] = {field.json_name: self.field(field) for field in fields}
-        required = [field.json_name for field in fields if "REQUIRED" in behaviors_of(field)]
+        # Of a message that is in answers only, what is always there. A request need not have what the server sets.
+        is_required = _is_required if message.full_name in self._requested else _is_always_there
+        required = [field.json_name for field in fields if is_required(field)]
         if required:
             schema["required"] = required
         return schema
@@ -123,9 +129,17 @@ class Schemas:
             text = field.GetOptions().Extensions[_EXAMPLE]
             if text:
                 found[field.json_name] = json.loads(text)
-            elif "REQUIRED" in behaviors_of(field):
+            elif _is_required(field):
                 found[field.json_name] = self._example_value(field)
         return found
+
+    def _request(self, message: Descriptor) -> None:
+        if message.full_name in self._requested:
+            return
+        self._requested.add(message.full_name)
+        for field in message.fields:
+            if field.message_type is not None and "OUTPUT_ONLY" not in behaviors_of(field):
+                self._request(field.message_type)
 
     def _example_value(self, field: FieldDescriptor) -> Any:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -153,6 +167,15 @@ class Schemas:
             schema: Json = {"type": "string", "enum": [value.name for value in enum.values]}
             self.components[name] = _describe(schema, description_of(enum))
         return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _is_required(field: FieldDescriptor) -> bool:
+    return "REQUIRED" in behaviors_of(field)
+
+
+def _is_always_there(field: FieldDescriptor) -> bool:
+    """Whether an answer has the field in any case (`foundation.rpc.json_mapping`)."""
+    return field.is_repeated or not (field.has_presence or field.enum_type is not None)
 
 
 def _describe(schema: Json, text: str) -> Json:

@@ -1,8 +1,8 @@
 """JSON and query parameters to messages and back, by protobuf's JSON mapping. Pure.
 
 Stricter than protobuf's own parser: every fault is told, each with its path; unknown fields are refused by name; a
-field is refused that is given twice, by two of its names, or both in the path and elsewhere. In answers, fields at
-their default are left out, and 64-bit integers are strings.
+field is refused that is given twice, by two of its names, or both in the path and elsewhere. Answers are in the form
+of `foundation.rpc.json_mapping`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sluiceway.foundation.errors import InvalidInput, Violation
+from sluiceway.foundation.rpc.json_mapping import json_of
 from sluiceway.gateway.routes import Rule
 
-__all__ = ["json_of", "location_of", "parse_json", "request_of", "resume_from"]
+__all__ = ["answer_of", "location_of", "parse_json", "request_of", "resume_from"]
 
 # Of one request. More is a mistake or an attack.
 _MAX_QUERY_PAIRS = 1000
@@ -106,15 +107,14 @@ def parse_json(body: bytes) -> Any:
         raise InvalidInput(f"the body is not JSON: {error}", reason="BODY_NOT_JSON") from error
 
 
-def json_of(message: Message, field: str = "") -> Any:
+def answer_of(message: Message, field: str = "") -> Any:
     """Make the JSON value of a message, or of one field of it."""
     if not field:
-        return json_format.MessageToDict(message)
+        return json_of(message)
     descriptor = message.DESCRIPTOR.fields_by_name[field]
     if descriptor.message_type is not None and not descriptor.is_repeated:
-        return json_format.MessageToDict(getattr(message, field))
-    whole = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-    return whole[descriptor.json_name]
+        return json_of(getattr(message, field))
+    return json_of(message)[descriptor.json_name]
 
 
 def location_of(rule: Rule, response: Message) -> str | None:

@@ -19,7 +19,7 @@ from sluiceway.foundation.rpc.channel import with_request_id
 from sluiceway.gateway.encoders import Encoder
 from sluiceway.gateway.errors import HttpError, dumps
 from sluiceway.gateway.routes import Rule
-from sluiceway.gateway.transcoding import json_of, location_of, request_of, resume_from
+from sluiceway.gateway.transcoding import answer_of, location_of, request_of, resume_from
 from sluiceway.gateway.workers import WorkerLost, WorkerPool
 
 __all__ = ["Answer", "Received", "Translator"]
@@ -129,7 +129,7 @@ def _request(rule: Rule, received: Received) -> bytes:
 
 def _answer(rule: Rule, data: bytes) -> Answer:
     response = _message(rule, data)
-    return Answer(dumps(json_of(response, rule.response_body)), location_of(rule, response))
+    return Answer(dumps(answer_of(response, rule.response_body)), location_of(rule, response))
 
 
 def _event(rule: Rule, encoder: Encoder, data: bytes) -> bytes:

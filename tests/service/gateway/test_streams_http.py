@@ -29,11 +29,13 @@ async def test_a_stream_is_server_sent_events_with_ids_to_resume_from(house: Any
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.text == (
-        'id: p1\ndata: {"position":"p1","run":{"id":"ä\\n"}}\n\n'
-        'id: p2\ndata: {"position":"p2","run":{"id":"ä\\n"}}\n\n'
-        "event: end\ndata: {}\n\n"
-    )
+    *events, rest = answer.text.split("\n\n")
+    assert (events.pop(), rest) == ("event: end\ndata: {}", "")
+    for event, position in zip(events, ("p1", "p2"), strict=True):
+        first, data = event.split("\n")
+        assert first == f"id: {position}"
+        message = json.loads(data.removeprefix("data: "))
+        assert (message["position"], message["run"]["id"], message["tasks"]) == (position, "ä\n", [])
 
 
 async def test_last_event_id_sets_the_field_that_resumes(house: Any) -> None:
@@ -53,7 +55,7 @@ async def test_json_lines_for_programs(house: Any) -> None:
     async with house.client() as client:
         answer = await client.get(LOG, headers={"accept": "application/x-ndjson"})
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    assert lines[0] == {"nextOffset": "2", "data": "Yf8="}
+    assert lines[0].items() >= {"nextOffset": "2", "data": "Yf8="}.items()
     assert lines[1]["error"]["status"] == "NOT_FOUND"
 
 

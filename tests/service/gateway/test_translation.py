@@ -47,7 +47,7 @@ async def test_all_faults_of_a_large_body_are_told(house: Any) -> None:
 async def test_an_answer_of_any_size_is_whole(house: Any, size: int) -> None:
     async with house.client() as client:
         answer = await client.get(f"/api/v1/runs?pageSize={size}")
-    assert answer.json()["runs"] == [{"id": f"r{number}", "name": "n" * 100} for number in range(size)]
+    assert [(run["id"], run["name"]) for run in answer.json()["runs"]] == [(f"r{n}", "n" * 100) for n in range(size)]
     assert len(workers()) == (size > 100)
 
 
@@ -57,7 +57,7 @@ async def test_a_large_message_of_a_stream_is_whole(house: Any) -> None:
     house.runs.feed.put_nowait(None)
     async with house.client() as client:
         answer = await client.get("/api/v1/runs/r:watch", headers={"accept": "application/x-ndjson"})
-    assert answer.json()["tasks"] == tasks
+    assert [{"id": task["id"], "name": task["name"]} for task in answer.json()["tasks"]] == tasks
     assert len(workers()) == 1
 
 

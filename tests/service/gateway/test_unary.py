@@ -23,7 +23,7 @@ async def test_a_creation_is_201_with_its_location_its_position_and_the_resource
     assert answer.headers["location"] == "/api/v1/runs/run%2F1"
     assert answer.headers["sluice-position"] == POSITION
     assert "set-cookie" not in answer.headers
-    assert answer.json() == {"id": "run/1", "number": "7", "name": "ci"}
+    assert answer.json().items() >= {"id": "run/1", "number": "7", "name": "ci", "warnings": []}.items()
     assert house.runs.requests == [pb.CreateRunRequest(run={"name": "ci", "group": "/a/b"}, request_id="q1")]
 
 
@@ -31,7 +31,7 @@ async def test_a_path_is_unescaped_segment_by_segment(house: Any) -> None:
     async with house.client() as client:
         answer = await client.get("/api/v1/runs/a%2Fb%3Astop%25")
     assert answer.status_code == 200
-    assert answer.json() == {"id": "a/b:stop%", "number": "7"}
+    assert answer.json()["id"] == "a/b:stop%"
 
 
 @pytest.mark.parametrize("body", [pytest.param(None, id="no body"), pytest.param({}, id="an empty object")])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.foundation.errors import InvalidInput
 from sluiceway.gateway.routes import Rule, rules_of
-from sluiceway.gateway.transcoding import json_of, location_of, request_of, resume_from
+from sluiceway.gateway.transcoding import answer_of, location_of, request_of, resume_from
 
 RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
 
@@ -204,13 +204,20 @@ def test_last_event_id_sets_the_field_that_resumes() -> None:
         resume_from(RULES["ReadLogs"], message, "x")
 
 
-def test_an_answer_is_the_resource_itself_and_leaves_defaults_out() -> None:
-    assert json_of(pb.GetRunResponse(run={"id": "r", "number": 2**53 + 1}), "run") == {
-        "id": "r",
-        "number": "9007199254740993",
-    }
-    assert json_of(pb.GetRunResponse(), "run") == {}
-    assert json_of(pb.ListRunsResponse(), "runs") == []
+def test_an_answer_is_the_resource_itself_with_everything_that_has_a_value() -> None:
+    run = answer_of(pb.GetRunResponse(run={"id": "r", "number": 2**53 + 1, "phase": "RUN_PHASE_QUEUED"}), "run")
+    assert run["number"] == "9007199254740993"
+    assert (run["id"], run["phase"], run["name"], run["priority"], run["timedOut"]) == (
+        "r",
+        "RUN_PHASE_QUEUED",
+        "",
+        0,
+        False,
+    )
+    assert (run["annotations"], run["warnings"]) == ({}, [])
+    assert not {"result", "createTime", "source"} & set(run), "enums and messages that are not set"
+    assert answer_of(pb.ListRunsResponse(), "runs") == []
+    assert answer_of(pb.ListRunsResponse()) == {"runs": [], "nextPageToken": ""}
 
 
 # The content of any message, made from its descriptor.
@@ -268,8 +275,58 @@ def test_a_message_survives_the_way_to_json_and_back(rule: Rule, data: st.DataOb
     taken = {rule.takes.fields_by_name[name].json_name for name in path if "." not in name}
     content = {name: v for name, v in data.draw(contents_of(rule.takes)).items() if name not in taken}
     message = request_of(rule, path, "", json.dumps(content).encode())
-    again = request_of(rule, path, "", json.dumps(json_of(message)).encode())
+    again = request_of(rule, path, "", json.dumps(answer_of(message)).encode())
     assert again == message
+
+
+def without_unset_enums(descriptor: Any, value: Any) -> Any:
+    """What protobuf prints with all fields, less the enums that are not set."""
+    if not isinstance(value, dict) or descriptor.full_name.startswith("google.protobuf."):
+        return value
+    found = {}
+    for field in descriptor.fields:
+        if field.json_name not in value:
+            continue
+        part, of = value[field.json_name], field.message_type
+        if field.enum_type is not None and not field.is_repeated and part == field.enum_type.values[0].name:
+            continue
+        if of is not None and of.GetOptions().map_entry:
+            inner = of.fields_by_name["value"].message_type
+            part = {key: without_unset_enums(inner, item) for key, item in part.items()} if inner else part
+        elif of is not None:
+            part = (
+                [without_unset_enums(of, item) for item in part] if field.is_repeated else without_unset_enums(of, part)
+            )
+        found[field.json_name] = part
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["CreateRun", "ListTasks", "WatchRun", "ReadLogs", "GetDatabaseStatus", "CreateSecret"]
+)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_answers_are_those_of_protobuf_without_unset_enums(name: str, data: st.DataObject) -> None:
+    rule = RULES[name]
+    message = json_format.ParseDict(data.draw(contents_of(rule.answers)), rule.response())
+    everything = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+    assert answer_of(message) == without_unset_enums(rule.answers, everything)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.rpc)
+def test_every_answer_can_be_written(rule: Rule) -> None:
+    def fill(message: Any, depth: int = 0) -> None:
+        for field in message.DESCRIPTOR.fields:
+            if field.message_type is None or field.message_type.GetOptions().map_entry or depth > 3:
+                continue
+            part = getattr(message, field.name)
+            inner = part.add() if field.is_repeated else part
+            inner.SetInParent()
+            fill(inner, depth + 1)
+
+    message = rule.response()
+    fill(message)
+    json.dumps(answer_of(message))
 
 
 NAMES = st.sampled_from([field.json_name for field in RULES["CreateRun"].takes.fields]) | st.sampled_from(
