@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sluiceway.executor.drivers.pod_network import machine_addresses
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -63,8 +64,8 @@ def test_nothing_in_the_data_folder_is_for_others(here: Installation) -> None:
     assert stat.S_IMODE(here.data.stat().st_mode) == 0o700
     open_to_others = []
     for folder, names, files in os.walk(here.data):
-        # A pod's own folders are its uid's, and the folder of all pods is closed to everybody else.
-        if Path(folder).name == "pods":
+        # What pods see is for their uids, behind a folder that is closed to everybody else.
+        if Path(folder).name == "sandbox":
             assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
             names.clear()
             continue
@@ -75,6 +76,46 @@ def test_nothing_in_the_data_folder_is_for_others(here: Installation) -> None:
                     open_to_others.append(path)
     assert open_to_others == []
     here.sluice("run", "stop", run_id, check=False)
+
+
+ATTACK = """
+import os, socket, sys
+ports, data = {ports!r}, {data!r}
+for port in ports:
+    for address in ("127.0.0.1", "0.0.0.0", "10.0.2.2", *{addresses!r}):
+        s = socket.socket()
+        s.settimeout(1)
+        try:
+            s.connect((address, port))
+            print("REACHED", address, port)
+        except OSError:
+            pass
+for path in (data, data + "/admin.token", data + "/sockets/client.sock:0", "/proc/1/root" + data):
+    if os.path.lexists(path):
+        print("SEEN", path)
+for name in os.listdir("/proc"):
+    if name.isdigit():
+        try:
+            line = open(f"/proc/{{name}}/cmdline").read()
+        except OSError:
+            continue
+        if "etcd" in line or "sluiceway.cli" in line:
+            print("PROCESS", line)
+print("tried", len(ports))
+"""
+
+
+def test_a_task_reaches_and_sees_nothing_of_its_installation(here: Installation) -> None:
+    repository = here.repositories / "attack"
+    ports = [int(here.state[name].rpartition(":")[2]) for name in ("http", "grpc")]
+    trie = Path("/proc/net/fib_trie").read_text()
+    addresses = [network.removesuffix("/32") for network in machine_addresses(trie) if network.endswith("/32")]
+    script = ATTACK.format(ports=ports, data=str(here.data), addresses=addresses)
+    step = {"run": {"name": "attack", "command": script, "shell": "/usr/bin/python3"}}
+    make_repository(repository, {".sluice/config.json": config({"name": "task", "steps": [step]})})
+    run_id = here.create(repository)
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    assert here.log(run_id, "task", 0) == b"tried 2\n"
 
 
 @NEEDS_ROOT
