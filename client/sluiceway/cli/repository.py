@@ -110,6 +110,10 @@ def open_commit(repository: str, ref: str | None) -> Iterator[Checkout]:
     path = Path(repository).expanduser().resolve()
     if not path.is_dir():
         raise NotFound(f"there is no folder {path}")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"the name of {str(path)!a} is not UTF-8; rename the folder") from error
     yield _open_folder(_root_of(path), ref)
 
 

@@ -98,10 +98,15 @@ def clone_command(
         FailedPrecondition: the source names something that we do not clone (`CLONE_REFUSED`).
     """
     source = clone.source
+    if not source.repository or not source.commit_sha:
+        missing = "commit" if source.repository else "repository"
+        raise FailedPrecondition(f"the run has no {missing}, so there is nothing to clone", reason="CLONE_REFUSED")
     if not clone.mounted:
         _check_url(source.repository)
     if not _HEX.match(source.commit_sha):
-        raise FailedPrecondition(f"{source.commit_sha[:80]!r} is no commit", reason="CLONE_REFUSED")
+        raise FailedPrecondition(
+            f"{source.commit_sha[:80]!r} is not a commit id of 40 or 64 hex digits", reason="CLONE_REFUSED"
+        )
     ref = "" if source.ref == source.commit_sha else source.ref
     if ref:
         _check_ref(ref)

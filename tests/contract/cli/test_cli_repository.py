@@ -216,3 +216,22 @@ def test_configuration_of_a_repository_runs_nothing(tmp_path: Path) -> None:
     )
     assert opened(str(tmp_path), done.stdout.strip())[1] == b"one"
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    with pytest.raises(InvalidInput, match="not UTF-8"):
+        opened(str(folder), None)
+
+
+def test_a_worktree_is_read_at_its_own_head(tmp_path: Path) -> None:
+    main = tmp_path / "main"
+    main.mkdir()
+    git(main, "init", "-q", "-b", "main")
+    commit(main, "one", "first")
+    git(main, "worktree", "add", "-q", str(tmp_path / "tree"), "-b", "123/-testing2")
+    sha = commit(tmp_path / "tree", "two", "second")
+    checkout, content = opened(str(tmp_path / "tree"), None)
+    assert (checkout.repository, checkout.context.commit_sha, content) == (str(tmp_path / "tree"), sha, b"two")
+    assert checkout.context.ref == "refs/heads/123/-testing2"

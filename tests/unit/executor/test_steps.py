@@ -41,6 +41,7 @@ GOOD = Source("https://example.com/o/r.git", "refs/heads/main", SHA, "main")
         replace(GOOD, ref="b" * 40),
         replace(GOOD, branch="a\nb"),
         replace(GOOD, commit_sha="HEAD"),
+        replace(GOOD, commit_sha=""),
         replace(GOOD, commit_sha="a" * 39),
         replace(GOOD, commit_sha="-" + "a" * 39),
         replace(GOOD, commit_sha=SHA + "\n"),
