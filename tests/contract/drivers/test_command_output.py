@@ -61,6 +61,21 @@ async def test_all_of_the_output_is_read(new_pod: NewPod, script: str, code: int
     assert (status, output) == (ExitStatus(code), expected.replace(b"{script}", name))
 
 
+@pytest.mark.parametrize(
+    ("script", "lines"),
+    [
+        pytest.param("seq 30000", 30000, id="a lot"),
+        pytest.param("exec > >(tee log.txt)\nseq 30000", 30000, id="a filter"),
+        pytest.param("(sleep 0.5; echo late) &\necho early", 2, id="a child that writes a bit later"),
+        pytest.param("sleep 600 & echo begun", 1, id="a background process"),
+        pytest.param("echo on > /dev/tty; test -t 0 && stty size", 2, id="the terminal by its name"),
+    ],
+)
+async def test_all_of_the_output_is_read_from_a_terminal(new_pod: NewPod, script: str, lines: int) -> None:
+    status, output = await run(await new_pod(), script, shell=BASH, tty=True)
+    assert (status.code, output.count(b"\r\n")) == (0, lines)
+
+
 async def test_the_output_of_many_pods_at_a_time_is_read_to_its_end(new_pod: NewPod) -> None:
     pods = [await new_pod(assignment_id=f"a{number}") for number in range(12)]
     script = "exec > >(tee log.txt) 2>&1\necho begun; seq 2000; echo ended\n"

@@ -30,19 +30,21 @@ async def background(pod: Pod) -> str:
     return mark
 
 
-async def begin(pod: Pod, script: str, *, shell: str = "/bin/sh", **environment: str) -> Process:
+async def begin(pod: Pod, script: str, *, shell: str = "/bin/sh", tty: bool = False, **environment: str) -> Process:
     """Start a script that says `on` first."""
-    process = await pod.exec(Command(argv=(shell,), script=script, environment=environment))
-    assert await process.read() == b"on\n"
+    process = await pod.exec(Command(argv=(shell,), script=script, environment=environment, tty=tty))
+    assert (await process.read()).splitlines() == [b"on"]
     return process
 
 
-async def test_term_first_and_kill_after_the_grace(pod: Pod) -> None:
-    process = await begin(pod, f"trap 'echo bye; exit 5' TERM; {WAIT_FOREVER}")
+@pytest.mark.parametrize("tty", [False, True], ids=["pipe", "terminal"])
+async def test_term_first_and_kill_after_the_grace(pod: Pod, *, tty: bool) -> None:
+    process = await begin(pod, f"trap 'echo bye; exit 5' TERM; {WAIT_FOREVER}", tty=tty)
     await process.stop(20)
-    assert (await process.read()).endswith(b"bye\n")
+    output = b"".join([data async for data in chunks_of(process)])
+    assert output.splitlines()[-1] == b"bye"
     assert await process.wait() == ExitStatus(5)
-    process = await begin(pod, f"trap '' TERM; {WAIT_FOREVER}")
+    process = await begin(pod, f"trap '' TERM; {WAIT_FOREVER}", tty=tty)
     await process.stop(0.2)
     assert await process.wait() == ExitStatus(137)
 

@@ -569,6 +569,11 @@ def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> 
         # pending until it is about to be executed, with the default actions.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        if message.get("tty"):
+            # When the leader of a session ends, its terminal is taken from all others, and so from the filters of the
+            # output. That must not happen before they end.
+            os.setsid()
+            fcntl.ioctl(descriptors[0], termios.TIOCSCTTY, 0)
         program = os.fork()
         if program == 0:
             # By the program itself, before it can end its supervisor.
@@ -640,14 +645,16 @@ def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoR
 
 
 def _prepare(message: dict[str, Any], descriptors: list[int]) -> None:
-    os.setsid()
+    if message.get("tty"):
+        os.setpgid(0, 0)
+        os.tcsetpgrp(descriptors[0], os.getpid())
+    else:
+        os.setsid()
     with suppress(OSError):
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
-    if message.get("tty"):
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for number in range(1, signal.NSIG):
         with suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
