@@ -21,6 +21,7 @@ from sluiceway.api.run.v1 import run_pb2
 from sluiceway.datamanager.model import Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import DataLoss, NotFound, OutOfRange
+from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_store import SETUP_STEP, Cover, LogKey, LogStore
@@ -82,12 +83,16 @@ class LogState:
     Attributes:
         key: where it is.
         is_over: the attempt is over: nothing that is not stored by now will come.
-        size: of the whole log, when its step is over.
+        size: of the whole log, as the executor reported it when the step ended; None: it did not.
+        title: how messages name it.
+        may_be_empty: False: the step ran, and nobody reported how much it wrote.
     """
 
     key: LogKey
     is_over: bool
     size: int | None
+    title: str = "the log"
+    may_be_empty: bool = True
 
 
 class LogStates(Protocol):
@@ -106,7 +111,8 @@ class StoredLogStates:
 
     async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
         """See `LogStates.find`."""
-        found = (await self._database.get(TASK, task_id(run_id, task))).task
+        record = await self._database.get(TASK, task_id(run_id, task))
+        found = record.task
         # A task that was never attempted has an attempt to come, whose log one may wait for already.
         latest = max(1, found.attempt)
         if not 0 <= attempt <= latest:
@@ -122,32 +128,47 @@ class StoredLogStates:
                 resource_type="step",
                 resource_name=f"{task}/{step}",
             )
+        assignment, shown = await self._attempt(found, attempt, step)
         is_over = (
             attempt < latest
             or found.status in _FINISHED
             # It waits for its retry.
             or (found.status == run_pb2.TASK_STATUS_NOT_STARTED and found.attempt > 0)
         )
-        size: int | None = None
-        if attempt == latest:
-            shown = found.setup_step if step == SETUP_STEP else found.steps[step]
-            if shown.phase in _STEP_FINAL:
-                size = shown.log_size_bytes
-        return LogState(LogKey(found.id, await self._epoch(found, attempt), step), is_over, size)
+        # An attempt that is to come will be of the present epoch of the database.
+        epoch = Epoch(self._database.epoch if assignment is None else assignment.epoch.database, attempt)
+        # A step that was cut off, such as by the loss of its executor, has a final phase too, and no digest.
+        is_reported = shown.phase in _STEP_FINAL and bool(shown.log_sha256)
+        name = "the setup" if step == SETUP_STEP else f'step "{shown.name}"'
+        return LogState(
+            LogKey(record.kept_from or run_id, found.id, epoch, step),
+            is_over,
+            shown.log_size_bytes if is_reported else None,
+            title=f'the log of {name} of task "{found.name}" (attempt {attempt})',
+            may_be_empty=is_reported or not shown.HasField("start_time"),
+        )
 
-    async def _epoch(self, task: run_pb2.Task, attempt: int) -> Epoch:
-        """Find the database epoch that an attempt was assigned in; one that is to come gets the present one."""
+    async def _attempt(
+        self, task: run_pb2.Task, attempt: int, step: int
+    ) -> tuple[pb.AssignmentRecord | None, run_pb2.Step]:
+        """Find the assignment of an attempt, if there is one yet, and what is known of a step in it."""
         query = Query(where={"bad_end_of": task.id, "bad_attempt": attempt}, size=10)
 
-        def read(view: View) -> int | None:
-            if attempt == task.attempt and task.assignment_id:
-                last = view.get(ASSIGNMENT, task.assignment_id)
-                return None if last is None else last.epoch.database
-            ended = view.select(ASSIGNMENT, query).records
-            return max((record.epoch.database for _, record in ended), default=None)
+        is_last = attempt == task.attempt and bool(task.assignment_id)
 
-        known: int | None = await self._database.read(read)
-        return Epoch(self._database.epoch if known is None else known, attempt)
+        def read(view: View) -> pb.AssignmentRecord | None:
+            if is_last:
+                return view.get(ASSIGNMENT, task.assignment_id)
+            ended = view.select(ASSIGNMENT, query).records
+            return max((record for _, record in ended), key=lambda record: record.epoch.database, default=None)
+
+        assignment = await self._database.read(read)
+        of = task if is_last else assignment
+        if of is None:
+            return None, run_pb2.Step()
+        if step == SETUP_STEP:
+            return assignment, of.setup_step if isinstance(of, run_pb2.Task) else of.setup
+        return assignment, of.steps[step] if step < len(of.steps) else run_pb2.Step()
 
 
 class LogReader:
@@ -171,12 +192,19 @@ class LogReader:
             attempt: from 1; 0: the latest.
 
         Raises:
-            NotFound: there is no such task, attempt or step.
+            NotFound: there is no such task, attempt or step; or reason `LOG_MISSING`: nothing of the log is stored.
             Unavailable: the object storage is away.
         """
-        key = (await self._states.find(run_id, task, attempt=attempt, step=step)).key
+        state = await self._states.find(run_id, task, attempt=attempt, step=step)
+        key = state.key
         live = self._live.get(key)
-        size = (await self._store.cover(key)).length if live is None else live.received
+        if live is None:
+            cover = await self._store.cover(key)
+            size = cover.length
+            if size == 0 and state.is_over:
+                _check_whole(state, cover)
+        else:
+            size = live.received
         # A log only grows, so its first `size` bytes are the same at all times. An attempt of another epoch of the
         # database may have written another log.
         epoch = key.epoch
@@ -198,7 +226,8 @@ class LogReader:
             follow: wait for more.
 
         Raises:
-            NotFound: there is no such task, attempt or step.
+            NotFound: there is no such task, attempt or step; or reason `LOG_MISSING`: nothing of the log is stored.
+            DataLoss: reason `LOG_INCOMPLETE`, after what there is: not all of the log is stored.
             OutOfRange: the offset is beyond the end of a log that is over.
             Unavailable: the object storage is away.
         """
@@ -232,6 +261,7 @@ class LogReader:
                     yield chunk
                 continue
             if cover.ended or state.is_over or (state.size is not None and cover.length >= state.size):
+                _check_whole(state, cover)
                 _check_range(key, position, cover.length)
                 return
             if not follow:
@@ -269,6 +299,31 @@ class LogReader:
             # Composed or deleted under us. The next look at the cover tells; one that did not change is a fault.
             if await self._store.cover(key) == cover:
                 raise DataLoss(f"an object of {key.path} is listed and cannot be read") from cause
+
+
+def _check_whole(state: LogState, cover: Cover) -> None:
+    """Tell a log that was lost from one that is empty."""
+    if cover.ended or (state.size is not None and cover.length >= state.size):
+        return
+    if cover.length == 0 and (state.size is not None or not state.may_be_empty):
+        why = (
+            "nothing of it was stored before its executor was lost"
+            if state.size is None
+            else f"its {state.size} bytes are not in the object storage, at {state.key.path}; an import brings no logs."
+            " Copy them from the object storage of the other database, or from a backup"
+        )
+        raise NotFound(
+            f"{state.title} is missing: {why}",
+            reason="LOG_MISSING",
+            resource_type="log",
+            resource_name=state.key.path,
+        )
+    if state.size is not None:
+        raise DataLoss(
+            f"{state.title} is incomplete: {cover.length} of its {state.size} bytes are in the object storage",
+            reason="LOG_INCOMPLETE",
+            metadata={"object": state.key.path},
+        )
 
 
 def _check_range(key: LogKey, position: int, size: int) -> None:

@@ -85,7 +85,7 @@ class StoredLogOwners:
         if step != SETUP_STEP and not 0 <= step < len(task.steps):
             raise NotFound(f"the task {task.name} has no step {step}", reason="STEP_UNKNOWN")
         epoch = Epoch(assignment.epoch.database, assignment.epoch.attempt)
-        return LogKey(assignment.task_id, epoch, step)
+        return LogKey(assignment.run_id, assignment.task_id, epoch, step)
 
 
 def _has_settled(view: View, executor_id: str) -> bool:

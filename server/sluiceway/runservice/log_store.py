@@ -1,6 +1,7 @@
 """Logs in the object storage: segments while a step runs, one object with an index when it is over.
 
-Under `<prefix>/logs/<task>/<epoch>.<attempt>/<step>/` (the step is its index, or `setup`) there are
+Under `<prefix>/logs/<run>/<task>/<epoch>.<attempt>/<step>/` (the run in which the task ran; the step is its index, or
+`setup`) there are
 
 - segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
 - `end`: the size of the log; there once every byte of it is stored and no more will come;
@@ -12,8 +13,8 @@ of a log at an offset are the same whoever holds them, so overlaps are equal by 
 another. A log of one segment (most are) needs no copy: its index names the segment.
 
 Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
-`<prefix>/log-work/<due>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is due.
-All of it may be done twice, and by anyone.
+`<prefix>/log-work/<due>/<run>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is
+due. All of it may be done twice, and by anyone.
 """
 
 from __future__ import annotations
@@ -63,10 +64,13 @@ _COMPOSE_READ = 4 * 1024 * 1024
 class LogKey:
     """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup).
 
+    The run is the one in which the task ran: a restart that keeps the task shares its logs.
+
     The attempt with its database epoch: one that a recovery of the database made void may have left bytes here, and
     the attempt that takes its number must not go on with them.
     """
 
+    run: str
     task: str
     epoch: Epoch
     step: int
@@ -75,13 +79,16 @@ class LogKey:
     def path(self) -> str:
         """Where its objects are, below the prefix of the store."""
         step = "setup" if self.step == SETUP_STEP else str(self.step)
-        return f"{Folder.LOGS}/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
+        return f"{Folder.LOGS}/{self.run}/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
 
     @staticmethod
-    def parse(task: str, epoch: str, step: str) -> LogKey:
+    def parse(run: str, task: str, epoch: str, step: str) -> LogKey:
         """Read the parts of a path back. Raises ValueError for what no key printed."""
         database, attempt = map(int, epoch.split("."))
-        return LogKey(task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
+        key = LogKey(run, task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
+        if key.path.split("/")[1:-1] != [run, task, epoch, step]:
+            raise ValueError("no key is printed like this")
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,8 +382,9 @@ class LogStore:
         done = 0
         for name in names:
             try:
-                when, task, attempt, step = name.removeprefix(folder).split("/")
-                due, key = int(when), LogKey.parse(task, attempt, step)
+                when, *parts = name.removeprefix(folder).split("/")
+                run, task, attempt, step = parts
+                due, key = int(when), LogKey.parse(run, task, attempt, step)
             except ValueError:
                 log.warning("foreign_log_work", key=name, do="move it away; it is ignored")
                 continue

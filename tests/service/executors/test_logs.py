@@ -11,7 +11,7 @@ import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import InvalidInput, NotFound, OutOfRange, Unavailable
+from sluiceway.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
 from sluiceway.runservice.log_reader import LogReader, LogState
@@ -21,7 +21,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually
 
-KEY = LogKey("task", Epoch(1, 1), 0)
+KEY = LogKey("run", "task", Epoch(1, 1), 0)
 QUICK = LiveLogSettings(cut_after=timedelta(milliseconds=20), first_cut_after=timedelta(milliseconds=20))
 NEVER = LiveLogSettings(cut_after=timedelta(hours=1), first_cut_after=timedelta(hours=1))
 
@@ -30,16 +30,18 @@ class _Owners:
     async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
         if assignment_id != "assignment":
             raise NotFound("no such assignment")
-        return LogKey("task", Epoch(1, 1), step)
+        return LogKey("run", "task", Epoch(1, 1), step)
 
 
 @dataclass
 class _States:
     is_over: bool = False
     size: int | None = None
+    may_be_empty: bool = True
 
     async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
-        return LogState(LogKey(task, Epoch(1, 1), step), self.is_over, self.size)
+        key = LogKey("run", task, Epoch(1, 1), step)
+        return LogState(key, self.is_over, self.size, title="the log", may_be_empty=self.may_be_empty)
 
 
 @dataclass
@@ -404,6 +406,57 @@ async def test_follower_of_a_lost_attempt_ends_with_what_is_stored() -> None:
         follower = tasks.create_task(server.read(follow=True))
         server.states.is_over = True
         assert await follower == b"last words"
+
+
+@pytest.mark.parametrize(
+    ("size", "may_be_empty", "said"),
+    [
+        pytest.param(5, True, "its 5 bytes are not in the object storage", id="it had bytes"),
+        pytest.param(None, False, "before its executor was lost", id="nobody knows what it had"),
+    ],
+)
+async def test_a_log_that_is_missing_is_not_an_empty_one(size: int | None, may_be_empty: bool, said: str) -> None:
+    server = _server(FakeObjectStorage())
+    server.states = _States(is_over=True, size=size, may_be_empty=may_be_empty)
+    for follow in (False, True):
+        with pytest.raises(NotFound, match=said) as missing:
+            await server.read(follow=follow)
+        assert missing.value.reason == "LOG_MISSING"
+    with pytest.raises(NotFound, match=said):
+        await server.described()
+
+
+@pytest.mark.parametrize(
+    ("size", "may_be_empty"),
+    [
+        pytest.param(0, True, id="it was reported as empty"),
+        pytest.param(None, True, id="its step never began"),
+    ],
+)
+async def test_an_empty_log_is_empty(size: int | None, may_be_empty: bool) -> None:
+    server = _server(FakeObjectStorage())
+    server.states = _States(is_over=True, size=size, may_be_empty=may_be_empty)
+    assert await server.read() == b""
+    assert await server.described() == (1, 0)
+
+
+async def test_a_log_that_ended_without_a_byte_is_empty_though_nobody_reported_its_size() -> None:
+    server = _server(FakeObjectStorage())
+    await server.store.end(KEY, None, 0)
+    server.states = _States(is_over=True, may_be_empty=False)
+    assert await server.read() == b""
+
+
+async def test_what_is_there_of_a_log_is_read_before_it_is_called_incomplete() -> None:
+    server = _server(FakeObjectStorage())
+    await server.store.put_segment(KEY, 0, b"abc")
+    server.states = _States(is_over=True, size=5)
+    read = server.reader().read("run", "task", step=0)
+    assert (await anext(read)).data == b"abc"
+    with pytest.raises(DataLoss, match="3 of its 5 bytes") as lost:
+        await anext(read)
+    assert lost.value.reason == "LOG_INCOMPLETE"
+    assert await server.described() == (1, 3)
 
 
 async def test_slow_reader_costs_no_memory_and_skips_nothing() -> None:

@@ -76,7 +76,7 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
             assert await push.read() is grpc.aio.EOF
         async with asyncio.timeout(10):
             assert await following == b"stored only in memory and the end"
-        index = await LogStore(house.storage, house.clock).compose(LogKey(task_id, Epoch(1, 1), 0))
+        index = await LogStore(house.storage, house.clock).compose(LogKey(run_id, task_id, Epoch(1, 1), 0))
         assert index.size == 33
 
 

@@ -38,10 +38,25 @@ def test_cover_is_what_segments_hold_without_a_gap(pairs: tuple[tuple[int, int],
 
 
 def test_paths_of_logs_are_read_back() -> None:
-    for key in (LogKey("t", Epoch(2, 3), 12), LogKey("t", Epoch(1, 1), SETUP_STEP)):
-        _, task, attempt, step, rest = key.path.split("/")
+    for key in (LogKey("r", "t", Epoch(2, 3), 12), LogKey("r", "t", Epoch(1, 1), SETUP_STEP)):
+        _, run, task, attempt, step, rest = key.path.split("/")
         assert rest == ""
-        assert LogKey.parse(task, attempt, step) == key
+        assert LogKey.parse(run, task, attempt, step) == key
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(("r", "t", "1", "0"), id="no attempt"),
+        pytest.param(("r", "t", "1.1", "x"), id="no step"),
+        pytest.param(("r", "t", "1.+1", "0"), id="a sign"),
+        pytest.param(("r", "t", "1.1", "-1"), id="the number of the setup"),
+        pytest.param(("r", "t", "01.1", "0"), id="a zero in front"),
+    ],
+)
+def test_what_no_key_printed_is_not_read_as_one(parts: tuple[str, str, str, str]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        LogKey.parse(*parts)
 
 
 @given(st.binary(max_size=400).map(lambda b: b.replace(b"a", b"\n")), st.lists(st.integers(1, 50)))

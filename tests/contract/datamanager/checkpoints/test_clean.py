@@ -160,7 +160,7 @@ async def test_what_other_parts_of_the_server_store_is_known_and_stays(
 ) -> None:
     base = await Base(storage, etcd, prefix, tmp_path).write()
     before = {info.key async for info in storage.list(f"{prefix}/")}
-    logs, key = LogStore(storage, clock, prefix=prefix), LogKey("task", Epoch(1, 1), 0)
+    logs, key = LogStore(storage, clock, prefix=prefix), LogKey("run", "task", Epoch(1, 1), 0)
     for offset in (0, 2):
         await logs.put_segment(key, offset, b"a\n")
     await logs.end(key, None, 4)
