@@ -308,7 +308,9 @@ class RunServiceServicer:
         To resume, call again with the last `next_offset`.
 
         Errors:
-        - NOT_FOUND: There is no such task, attempt or step.
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
+        of it is in the object storage.
+        - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

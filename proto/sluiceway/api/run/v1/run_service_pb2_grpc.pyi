@@ -162,7 +162,9 @@ class RunServiceStub:
     To resume, call again with the last `next_offset`.
 
     Errors:
-    - NOT_FOUND: There is no such task, attempt or step.
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
+      of it is in the object storage.
+    - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
     """
     DeleteLogs: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]
@@ -307,7 +309,9 @@ class RunServiceAsyncStub(RunServiceStub):
     To resume, call again with the last `next_offset`.
 
     Errors:
-    - NOT_FOUND: There is no such task, attempt or step.
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
+      of it is in the object storage.
+    - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
     """
     DeleteLogs: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]  # type: ignore[assignment]
@@ -539,7 +543,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         To resume, call again with the last `next_offset`.
 
         Errors:
-        - NOT_FOUND: There is no such task, attempt or step.
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
+          of it is in the object storage.
+        - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
         """
 
