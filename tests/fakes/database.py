@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -175,7 +175,9 @@ class FakeDatabase:
         await asyncio.sleep(0)
         return self._position
 
-    async def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncGenerator[Applied, None]:
+    async def subscribe(
+        self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncGenerator[Applied, None]:
         if after < self._oldest:
             raise OutOfRange(f"the history before {self._oldest} is gone; start from a snapshot")
         wanted = frozenset(topics)
@@ -189,6 +191,10 @@ class FakeDatabase:
                     metadata={"position": str(at)},
                 )
             if not waiting:
+                if on_live is not None:
+                    await on_live()
+                    on_live = None
+                    continue
                 await self._changed.wait()
                 continue
             at = waiting[0][0].position

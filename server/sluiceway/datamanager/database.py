@@ -11,7 +11,7 @@ cannot go on with its database must not look alive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -368,9 +368,11 @@ class DataManager:
         """Make a checkpoint of all that is committed now; None when the database has no entry. See `Duties`."""
         return await self._duties.checkpoint()
 
-    def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncGenerator[Applied, None]:
+    def subscribe(
+        self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncGenerator[Applied, None]:
         """See `Database.subscribe`."""
-        return self._subscriptions.subscribe(after=after, topics=topics)
+        return self._subscriptions.subscribe(after=after, topics=topics, on_live=on_live)
 
     @property
     def position(self) -> Position:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -122,7 +122,9 @@ class Database(Protocol):
         """Ask etcd for the newest entry, wait until it is applied here, and answer its position."""
         ...
 
-    def subscribe(self, *, after: Position, topics: Sequence[str] = ()) -> AsyncGenerator[Applied, None]:
+    def subscribe(
+        self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncGenerator[Applied, None]:
         """Give every transaction applied after a position, in order, none twice.
 
         Leave it early through `contextlib.aclosing`, so that its place is given up at once.
@@ -131,6 +133,7 @@ class Database(Protocol):
             after: the last position that the subscriber has seen.
             topics: only transactions that emit to one of these, or (`type:<record type>`) that touch a record of that
                 type; empty: all.
+            on_live: is called once, when all transactions of the past were given and the next ones are waited for.
 
         Raises:
             OutOfRange: `after` is older than the history that is kept (24 h). Start from a snapshot.

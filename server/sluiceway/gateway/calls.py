@@ -24,7 +24,7 @@ from sluiceway.foundation.errors import Exhausted, InvalidInput, Unavailable, Vi
 from sluiceway.foundation.rpc.caller import POSITION_KEY
 from sluiceway.gateway.access import AccessChecks, Metadata
 from sluiceway.gateway.downloads import Download, ReadAgain
-from sluiceway.gateway.encoders import Encoder, RawBytes, choose_encoder
+from sluiceway.gateway.encoders import Encoder, RawBytes, ServerSentEvents, choose_encoder
 from sluiceway.gateway.errors import HttpError
 from sluiceway.gateway.exchange import ClientGone, Exchange
 from sluiceway.gateway.routes import Rule
@@ -135,6 +135,9 @@ class Calls:
         request = await self._request(exchange, rule, values, timeout=self._settings.deadline.total_seconds())
         call = partial(self._callable(rule), timeout=deadline, metadata=metadata)
         if not isinstance(encoder, RawBytes) or not rule.file_parts:
+            if isinstance(encoder, ServerSentEvents) and rule.request_resume:
+                position = str(getattr(rule.request.FromString(request), rule.request_resume))
+                encoder.start_at(position, resumes=bool(exchange.single("last-event-id")))
             await self._run_stream(exchange, rule, call(request), encoder)
             return
         download = Download(rule, rule.request.FromString(request), exchange, encoder.content_type)

@@ -149,6 +149,6 @@ class Download(RawBytes):
             self._left -= len(data)
         return data
 
-    def end(self) -> bytes | None:
+    def end(self, *, is_empty: bool) -> bytes | None:
         """See `Encoder.end`."""
         return None if self._left else b""

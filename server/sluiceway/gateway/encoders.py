@@ -1,8 +1,11 @@
 """Server streams as HTTP bodies: SSE, JSON lines, or the bytes of one field. Pure.
 
 SSE (WHATWG HTML, "Server-sent events"): `id:` is the position to resume from, `data:` the message as JSON on one line;
-`event: end` says that all was told, `event: error` why not. A comment now and then shows a proxy, and us, that the
-other end is still there.
+`event: end` says that all was told, `event: failure` why not (browsers have events of their own named `error`). A
+comment now and then shows a proxy, and us, that the other end is still there.
+
+A browser's EventSource connects again whenever its stream has ended, with the last id in `Last-Event-ID`, unless it is
+answered with 204. So that is the answer to those who resume where nothing follows; and an end has an id too.
 """
 
 from __future__ import annotations
@@ -76,8 +79,12 @@ class Encoder(ABC):
         """Write something without a meaning; None: there is no such thing."""
         return None
 
-    def end(self) -> bytes | None:
-        """Write the end; None: too little came, and the connection must be cut, so that the reader notices."""
+    def end(self, *, is_empty: bool) -> bytes | None:
+        """Write the end; None: too little came, and the connection must be cut, so that the reader notices.
+
+        Args:
+            is_empty: there was no message.
+        """
         return b""
 
     @abstractmethod
@@ -92,29 +99,39 @@ class ServerSentEvents(Encoder):
 
     def __init__(self, rule: Rule) -> None:
         self._resume = rule.response_resume
-        self._body = rule.response_body
+        self._start = ""
+        self._resumes = False
+
+    def start_at(self, position: str, *, resumes: bool) -> None:
+        """Note where the stream starts, and whether the client resumes there. Before `begin`."""
+        self._start, self._resumes = _one_line(position), resumes
+
+    def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
+        """See `Encoder.begin`."""
+        if is_over and self._resumes:
+            return Opening(204, {}, has_body=False)
+        return super().begin(first, is_over=is_over)
 
     def message(self, message: Message) -> bytes:
         """See `Encoder.message`."""
         data = dumps(json_of(message))
         if not self._resume:
             return b"data: " + data + b"\n\n"
-        # A line break, or the NUL that makes a browser ignore the id, cannot be in a position of ours; were it there,
-        # it must not begin another field.
-        position = re.sub(r"[\r\n\0]", "", str(getattr(message, self._resume)))
+        position = _one_line(str(getattr(message, self._resume)))
         return b"id: " + position.encode() + b"\ndata: " + data + b"\n\n"
 
     def idle(self) -> bytes | None:
         """See `Encoder.idle`."""
         return b": still here\n\n"
 
-    def end(self) -> bytes | None:
-        """See `Encoder.end`."""
-        return b"event: end\ndata: {}\n\n"
+    def end(self, *, is_empty: bool) -> bytes | None:
+        """See `Encoder.end`. After a message, the last event id stays that of the message."""
+        position = b"id: " + self._start.encode() + b"\n" if is_empty and self._start else b""
+        return b"event: end\n" + position + b"data: {}\n\n"
 
     def error(self, status: status_pb2.Status) -> bytes | None:
         """See `Encoder.error`."""
-        return b"event: error\ndata: " + dumps(body_of(status)) + b"\n\n"
+        return b"event: failure\ndata: " + dumps(body_of(status)) + b"\n\n"
 
 
 class JsonLines(Encoder):
@@ -178,6 +195,11 @@ def choose_encoder(rule: Rule, accept: str) -> Encoder:
             NOT_ACCEPTABLE,
         )
     return chosen()
+
+
+def _one_line(position: str) -> str:
+    """Remove what would end an event's id, or make a browser ignore it. No position of ours has any of it."""
+    return re.sub(r"[\r\n\0]", "", position)
 
 
 def _fit(name: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:

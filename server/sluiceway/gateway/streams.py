@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 
 from sluiceway.foundation.errors import DeadlineExceeded, Unavailable
+from sluiceway.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN
 from sluiceway.foundation.rpc.status import status_of
 from sluiceway.gateway.encoders import Encoder
 from sluiceway.gateway.errors import status_from_rpc
@@ -91,11 +92,25 @@ class Stream:
             await asyncio.gather(first, *helpers, return_exceptions=True)
 
     async def _wait_for(self, first: asyncio.Future[bytes | None]) -> None:
-        """Wait for the first message, so that a call that fails at once is answered with its own HTTP code."""
-        timeout = self._settings.deadline if self._encoder.waits else self._settings.first_message
-        await asyncio.wait({first}, timeout=timeout.total_seconds())
-        if not first.done() and self._encoder.waits:
-            raise DeadlineExceeded("the server did not answer in time")
+        """Wait for the first message, so that a call that fails at once is answered with its own HTTP code.
+
+        Or until the server says that it accepted the call, or until none of them came for a while.
+        """
+        if self._encoder.waits:
+            await asyncio.wait({first}, timeout=self._settings.deadline.total_seconds())
+            if not first.done():
+                raise DeadlineExceeded("the server did not answer in time")
+            return
+        end = time.monotonic() + self._settings.first_message.total_seconds()
+        accepted = asyncio.create_task(_is_accepted(self._call), name="wait-accepted")
+        try:
+            either: set[asyncio.Future[Any]] = {first, accepted}
+            await asyncio.wait(either, timeout=end - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
+            if not first.done() and accepted.done() and not accepted.result():
+                await asyncio.wait({first}, timeout=max(0.0, end - time.monotonic()))
+        finally:
+            accepted.cancel()
+            await asyncio.gather(accepted, return_exceptions=True)
 
     def _result_of(self, first: asyncio.Future[bytes | None]) -> bytes | None:
         if first.cancelled():
@@ -105,12 +120,13 @@ class Stream:
     async def _pump(self, first: asyncio.Future[bytes | None], messages: AsyncIterator[bytes]) -> None:
         try:
             message = await first
+            is_empty = message is None
             while message is not None:
                 await self._write(await self._encode(message))
                 if self._encoder.is_done:
                     break
                 message = await _next(messages)
-            rest = self._encoder.end()
+            rest = self._encoder.end(is_empty=is_empty)
             if rest is not None:
                 await self._sent(self._exchange.finish(rest))
             else:
@@ -166,6 +182,20 @@ class Stream:
             except ClientGone as gone:
                 self.end(gone)
                 return
+
+
+async def _is_accepted(call: Any) -> bool:
+    """Wait for the call's initial metadata; answer whether the server has accepted it."""
+    try:
+        metadata = await call.initial_metadata()
+    except grpc.aio.AioRpcError:
+        return False
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return False  # the call was cancelled
+    return any(key == STREAM_KEY and value == STREAM_OPEN for key, value in metadata or ())
 
 
 async def _next(messages: AsyncIterator[bytes]) -> bytes | None:

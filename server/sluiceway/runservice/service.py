@@ -14,7 +14,7 @@ from sluiceway.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway.datamanager.port import Database
 from sluiceway.datamanager.queries import Place, place_of, token_of
 from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
-from sluiceway.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway.foundation.rpc.caller import announce_stream, answer_position, current_caller, requested_position
 from sluiceway.foundation.rpc.fields import checks_fields_itself
 from sluiceway.records.run.v1.records_pb2 import RunRecord
 from sluiceway.runmodel import groups
@@ -278,7 +278,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             raise _no_task(request.run_id, request.task_id) from cause
         step = SETUP_STEP if request.setup else request.step
         attempt, offset = request.attempt, request.offset
-        if request.describe or request.tail:
+        if request.describe or request.tail or request.follow:
             log = await self._logs.describe(request.run_id, request.task_id, step=step, attempt=attempt)
             attempt = log.attempt  # the latest one may be another by the time that the log is read
             if request.tail:
@@ -286,6 +286,8 @@ class RunServicer(pb_grpc.RunServiceServicer):
             if request.describe:
                 size = None if request.follow else log.size
                 yield pb.ReadLogsResponse(next_offset=offset, size=size, etag=log.etag)
+            elif request.follow and offset <= log.size:
+                await announce_stream()
         chunks = self._logs.read(
             request.run_id, request.task_id, step=step, attempt=attempt, offset=offset, follow=request.follow
         )
@@ -301,7 +303,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
 async def _subscription(db: Database, after: Position, topic: str) -> AsyncGenerator[Applied, None]:
     # So that a watch that ends lets go of its subscription at once, and not when memory is collected.
-    applied = db.subscribe(after=after, topics=[topic])
+    applied = db.subscribe(after=after, topics=[topic], on_live=announce_stream)
     try:
         async for each in applied:
             yield each

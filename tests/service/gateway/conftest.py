@@ -17,7 +17,13 @@ from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.foundation.errors import OutOfRange
-from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway.foundation.rpc.caller import (
+    Caller,
+    CallerKind,
+    announce_stream,
+    answer_position,
+    requested_position,
+)
 from sluiceway.foundation.rpc.fields import checks_fields_itself
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.gateway.serve import serve_gateway
@@ -48,6 +54,7 @@ class Runs(pb_grpc.RunServiceServicer):
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
         self.hold: asyncio.Event | None = None
+        self.announces = False  # its streams, before they have a message
         self.log: bytes | None = None
         self.growth = b""  # what it gets after it was described
         self.shrinks = False  # after it was described
@@ -118,6 +125,8 @@ class Runs(pb_grpc.RunServiceServicer):
 
     async def _stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         await self._note(request, context)
+        if self.announces:
+            await announce_stream()
         try:
             while (message := await self.feed.get()) is not None:
                 if isinstance(message, BaseException):

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.foundation.errors import Exhausted, NotFound
+from sluiceway.foundation.errors import Exhausted, NotFound, Unavailable
 
 LOG = "/api/v1/runs/r/tasks/t/log"
 
@@ -85,7 +85,7 @@ async def test_a_failure_after_the_start_is_an_error_event(house: Any) -> None:
         answer = await client.get("/api/v1/runs/r:watch")
     *_, last = answer.text.strip().split("\n\n")
     name, data = last.split("\n")
-    assert name == "event: error"
+    assert name == "event: failure"
     error = json.loads(data.removeprefix("data: "))["error"]
     assert (error["code"], error["status"], error["message"]) == (429, "RESOURCE_EXHAUSTED", "too slow")
 
@@ -100,6 +100,101 @@ async def test_a_quiet_stream_begins_and_is_kept_alive_by_comments(start_house: 
         async with asyncio.timeout(5):
             while not (await anext(lines)).startswith("id: p1"):
                 pass
+
+
+async def test_a_quiet_stream_begins_as_soon_as_the_server_accepts_it(start_house: Any) -> None:
+    house = await start_house(first_message=timedelta(hours=1))
+    house.runs.announces = True
+    async with asyncio.timeout(10), house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
+        assert answer.status_code == 200
+        house.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
+        lines = aiter(answer.aiter_lines())
+        assert (await anext(lines)) == "id: p1"
+
+
+async def test_a_stream_that_fails_before_it_is_accepted_has_the_code_of_its_failure(start_house: Any) -> None:
+    house = await start_house(first_message=timedelta(hours=1))
+    async with asyncio.timeout(10), house.client() as client:
+        call = asyncio.create_task(client.get("/api/v1/runs/r:watch"))
+        await house.runs.entered.wait()
+        house.runs.feed.put_nowait(NotFound("gone"))
+        assert (await call).status_code == 404
+
+
+async def test_a_stream_that_fails_after_it_is_accepted_is_an_event(start_house: Any) -> None:
+    house = await start_house(first_message=timedelta(hours=1))
+    house.runs.announces = True
+    async with asyncio.timeout(10), house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
+        assert answer.status_code == 200
+        house.runs.feed.put_nowait(NotFound("gone"))
+        assert (await answer.aread()).startswith(b"event: failure\n")
+
+
+class EventSource:
+    """Does what the HTML standard says of EventSource: it reconnects after each end, with the last id, until 204."""
+
+    def __init__(self, client: httpx.AsyncClient, path: str) -> None:
+        self.client, self.path = client, path
+        self.last_event_id = ""
+        self.codes: list[int] = []
+        self.events: list[str] = []
+
+    async def run(self) -> None:
+        while not self.codes or self.codes[-1] == 200:
+            headers = {"accept": "text/event-stream"}
+            if self.last_event_id:
+                headers["last-event-id"] = self.last_event_id
+            answer = await self.client.get(self.path, headers=headers)
+            self.codes.append(answer.status_code)
+            for block in answer.text.split("\n\n")[:-1]:
+                fields = dict(line.split(": ", 1) for line in block.split("\n"))
+                self.last_event_id = fields.get("id", self.last_event_id)
+                self.events.append(fields.get("event", "message"))
+
+
+async def test_a_browser_does_not_come_back_after_the_end_of_a_run(house: Any) -> None:
+    async with asyncio.timeout(10), house.client() as client:
+        source = EventSource(client, "/api/v1/runs/r:watch")
+        for position in ("p1", "p2"):
+            house.runs.feed.put_nowait(pb.WatchRunResponse(position=position))
+        house.runs.feed.put_nowait(None)
+        house.runs.feed.put_nowait(None)  # nothing follows
+        await source.run()
+    assert source.events == ["message", "message", "end"]
+    assert source.codes == [200, 204]
+    assert house.runs.requests[-1].after == "p2"
+
+
+async def test_a_browser_comes_back_after_a_failure(house: Any) -> None:
+    async with asyncio.timeout(10), house.client() as client:
+        source = EventSource(client, "/api/v1/runs/r:watch")
+        for message in (pb.WatchRunResponse(position="p1"), Unavailable("away"), pb.WatchRunResponse(position="p2")):
+            house.runs.feed.put_nowait(message)
+        house.runs.feed.put_nowait(None)
+        house.runs.feed.put_nowait(None)
+        await source.run()
+    assert source.events == ["message", "failure", "message", "end"]
+    assert source.codes == [200, 200, 204]
+    assert [request.after for request in house.runs.requests] == ["", "p1", "p2"]
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"x" * 100_000], ids=len)
+async def test_a_browser_does_not_come_back_after_the_end_of_a_log(house: Any, data: bytes) -> None:
+    house.runs.log = data
+    async with asyncio.timeout(10), house.client() as client:
+        source = EventSource(client, f"{LOG}?follow=true")
+        await source.run()
+    assert source.codes == [200, 204]
+    assert source.events[-1] == "end"
+    assert source.events.count("end") == 1
+
+
+async def test_a_stream_that_ends_quietly_after_it_began_has_an_id_to_stop_at(house: Any) -> None:
+    house.runs.announces = True
+    sse = {"accept": "text/event-stream"}
+    async with house.client() as client, client.stream("GET", f"{LOG}?offset=7", headers=sse) as answer:
+        house.runs.feed.put_nowait(None)
+        assert await answer.aread() == b"event: end\nid: 7\ndata: {}\n\n"
 
 
 async def test_a_reader_that_goes_cancels_the_stream(house: Any) -> None:
@@ -145,7 +240,7 @@ async def test_a_gateway_that_stops_tells_its_streams_to_resume_elsewhere(house:
         stopping = asyncio.create_task(house.stop_gateway())
         rest = [line async for line in lines]
         await stopping
-    assert "event: error" in rest
+    assert "event: failure" in rest
     assert '"GATEWAY_DRAINING"' in "".join(rest)
 
 
@@ -156,7 +251,7 @@ async def test_a_server_that_dies_under_a_stream_is_an_error_event(house: Any) -
         await anext(lines)
         await house.stop_server()
         rest = [line async for line in lines]
-    assert "event: error" in rest
+    assert "event: failure" in rest
     assert '"code":503' in "".join(rest)
 
 

@@ -18,7 +18,7 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.foundation.clock import UuidSource
 from sluiceway.foundation.errors import Code, InvalidInput, SluicewayError
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
+from sluiceway.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN, Caller, CallerKind
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.server import RpcServer
 from sluiceway.foundation.rpc.status import error_of
@@ -206,6 +206,35 @@ async def test_watch_from_a_forgotten_position_is_out_of_range() -> None:
         at.world.db.forget_history()
         watch = at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id, after=old))
         assert (await refusal(watch.read())).code is Code.OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("what", ["a run", "all runs", "a log"])
+async def test_stream_that_has_no_message_yet_says_that_it_is_accepted(what: str) -> None:
+    async with serving() as at, asyncio.timeout(10):
+        run = (await at.stub.CreateRun(request())).run
+        task_id = await at.world.task_id(run.id, "build")
+        after = str(at.world.db.position)
+        calls: dict[str, Any] = {
+            "a run": lambda: at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id, after=after)),
+            "all runs": lambda: at.stub.WatchRuns(pb.WatchRunsRequest(after=after)),
+            "a log": lambda: at.stub.ReadLogs(pb.ReadLogsRequest(run_id=run.id, task_id=task_id, follow=True)),
+        }
+        call = calls[what]()
+        metadata = await call.initial_metadata()
+        assert (STREAM_KEY, STREAM_OPEN) in tuple(metadata or ())
+        call.cancel()
+
+
+async def test_watch_that_is_refused_is_not_accepted_first() -> None:
+    async with serving() as at, asyncio.timeout(10):
+        run = (await at.stub.CreateRun(request())).run
+        after = str(at.world.db.position)
+        at.world.db.forget_history()
+        await at.stub.CreateRun(request())
+        at.world.db.forget_history()
+        call = at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id, after=after))
+        assert (await refusal(call.read())).code is Code.OUT_OF_RANGE
+        assert (STREAM_KEY, STREAM_OPEN) not in tuple(await call.initial_metadata() or ())
 
 
 async def test_watch_of_all_runs_tells_the_events_of_one_group_when_asked() -> None:

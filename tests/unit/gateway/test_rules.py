@@ -91,5 +91,5 @@ def test_an_event_cannot_be_forged_through_a_position() -> None:
 def test_an_error_event_is_the_error_object() -> None:
     event = ServerSentEvents(RULES["WatchRun"]).error(status_of(NotFound("none"))) or b""
     name, data = event.decode().strip().split("\n")
-    assert name == "event: error"
+    assert name == "event: failure"
     assert json.loads(data.removeprefix("data: "))["error"]["status"] == "NOT_FOUND"

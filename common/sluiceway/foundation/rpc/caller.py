@@ -6,20 +6,23 @@ interceptor sets them; a service reads them at its edge and passes plain values 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 __all__ = [
     "ALL_SCOPES",
     "POSITION_KEY",
     "PUBLIC",
+    "STREAM_KEY",
+    "STREAM_OPEN",
     "Authenticator",
     "Caller",
     "CallerKind",
+    "announce_stream",
     "answer_position",
     "as_caller",
     "current_caller",
@@ -28,6 +31,9 @@ __all__ = [
 
 ALL_SCOPES = "*"
 POSITION_KEY = "sluice-position"
+# Initial metadata of a server stream whose request was accepted before there was a message (`announce_stream`).
+STREAM_KEY = "sluice-stream"
+STREAM_OPEN = "open"
 
 
 class CallerKind(StrEnum):
@@ -86,10 +92,14 @@ class _Positions:
     answered: str | None = None
 
 
+Announce: TypeAlias = Callable[[], Awaitable[None]]
+
+
 @dataclass(slots=True)
 class _Call:
     caller: Caller = PUBLIC
     positions: _Positions = field(default_factory=_Positions)
+    announce: Announce | None = None
 
 
 _call: ContextVar[_Call | None] = ContextVar("sluiceway_call", default=None)
@@ -117,14 +127,30 @@ def answer_position(position: str) -> None:
         call.positions.answered = position
 
 
+async def announce_stream() -> None:
+    """Tell the caller of a server stream that its request is accepted, although there is no message for it yet.
+
+    May be repeated. No effect after the first message, and outside of an RPC.
+    """
+    call = _call.get()
+    if call is not None and call.announce is not None:
+        announce, call.announce = call.announce, None
+        await announce()
+
+
 @contextmanager
-def as_caller(caller: Caller, *, position: str | None = None) -> Iterator[_Positions]:
+def as_caller(caller: Caller, *, position: str | None = None, announce: Announce | None = None) -> Iterator[_Positions]:
     """Serve the calls inside the block for `caller`: for the interceptor, and for tests that call a servicer directly.
+
+    Args:
+        caller: who calls.
+        position: that it has seen.
+        announce: what `announce_stream` does.
 
     Yields:
         Where `answer_position` reports to, as `.answered`.
     """
-    call = _Call(caller, _Positions(requested=position))
+    call = _Call(caller, _Positions(requested=position), announce)
     token = _call.set(call)
     try:
         yield call.positions

@@ -16,8 +16,9 @@ import asyncio
 import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -29,7 +30,15 @@ from sluiceway.foundation.clock import IdSource
 from sluiceway.foundation.errors import Internal, InvalidInput, SluicewayError, Unavailable
 from sluiceway.foundation.rpc.access import Access
 from sluiceway.foundation.rpc.admission import admit, authorization_of, not_offered
-from sluiceway.foundation.rpc.caller import POSITION_KEY, PUBLIC, Caller, CallerKind, as_caller
+from sluiceway.foundation.rpc.caller import (
+    POSITION_KEY,
+    PUBLIC,
+    STREAM_KEY,
+    STREAM_OPEN,
+    Caller,
+    CallerKind,
+    as_caller,
+)
 from sluiceway.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
 from sluiceway.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
 from sluiceway.foundation.rpc.requests import RequestReader
@@ -177,7 +186,8 @@ class Edge(grpc.aio.ServerInterceptor):
                     if in_flight is face.in_flight:
                         self._check_current(face)
                     caller = await self._admit(face, method, context) if checked else PUBLIC
-                    with as_caller(caller, position=_text(metadata.get(POSITION_KEY))) as positions:
+                    seen, announce = _text(metadata.get(POSITION_KEY)), partial(_announce, context)
+                    with as_caller(caller, position=seen, announce=announce if stream else None) as positions:
                         try:
                             answer = await run()
                         finally:
@@ -238,6 +248,12 @@ def _check_fields(request: Message, *, refuse: bool) -> None:
     faults = field_faults(request) if refuse else ()
     if faults:
         raise InvalidInput(faults)
+
+
+async def _announce(context: Context) -> None:
+    # The first message has done it already, perhaps.
+    with suppress(grpc.aio.UsageError):
+        await context.send_initial_metadata(((STREAM_KEY, STREAM_OPEN),))
 
 
 async def _write_all(responses: Any, context: Context) -> None:

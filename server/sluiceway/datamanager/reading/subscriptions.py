@@ -151,7 +151,9 @@ class Subscriptions:
         for live in {*self._all, *(live for lives in self._by_topic.values() for live in lives)}:
             live.close()
 
-    async def subscribe(self, *, after: Position, topics: Sequence[str]) -> AsyncGenerator[Applied, None]:
+    async def subscribe(
+        self, *, after: Position, topics: Sequence[str], on_live: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncGenerator[Applied, None]:
         """See `Database.subscribe`."""
         self._check_history(after)
         wanted = frozenset(topics)
@@ -167,6 +169,8 @@ class Subscriptions:
                     at = reached
         live = self._go_live(wanted)
         try:
+            if on_live is not None:
+                await on_live()
             while (pushed := await live.next()) is not None:
                 # A subscriber may be ahead: it saw the position through another server.
                 if pushed.applied.position > at:
