@@ -40,7 +40,7 @@ def comments_of(file: FileDescriptorProto) -> dict[str, str]:
 
 def paragraphs_of(comment: str) -> str:
     """Join the lines of each paragraph and of each element of a list, as one writes Markdown."""
-    return re.sub(r"(?<!\n)\n(?!\n|- )", " ", comment)
+    return re.sub(r"(?<!\n)\n(?!\n|- ) *", " ", comment)
 
 
 def document(stub: str, package: str, comments: dict[str, str]) -> str:

@@ -317,7 +317,10 @@ async def test_a_write_is_repeated_with_one_request_id_while_the_server_says_una
 async def test_a_port_for_executors_serves_executors_only(house: House) -> None:
     port = await house.server.start("127.0.0.1:0", offered_to={CallerKind.EXECUTOR})
     channel = open_channel(f"127.0.0.1:{port}", token="executor")
-    await executor_grpc.ExecutorServiceStub(channel).GetSpecification(executor_pb2.GetSpecificationRequest())
+    wanted = executor_pb2.GetSpecificationRequest(
+        executor_id="e", session_id="s", session_secret="x", assignment_id="a", epoch={"database": 1, "attempt": 1}
+    )
+    await executor_grpc.ExecutorServiceStub(channel).GetSpecification(wanted)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await pb_grpc.RunServiceStub(channel).GetRun(pb.GetRunRequest(run_id="r"))
     assert error_of(caught.value).reason == "WRONG_PORT"

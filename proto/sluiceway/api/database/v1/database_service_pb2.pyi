@@ -17,8 +17,8 @@ class GetDatabaseStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetDatabaseStatusResponse(_message.Message):
-    """The response of `GetDatabaseStatus`. Sequences are printed so that their order as strings is their order. An empty one
-    means that there is none.
+    """The response of `GetDatabaseStatus`. Sequences are printed so that their order as strings is their order. An empty
+    one means that there is none.
     """
     __slots__ = ("epoch", "position", "flushed", "checkpoint", "unflushed_bytes", "etcd_size_bytes", "etcd_alarms", "time", "database_id", "head", "etcd_quota_bytes", "etcd_version", "etcd_cluster_id", "etcd_fault", "storage_fault", "epochs", "newest_segment", "newest_manifest", "objects", "findings", "recoverable")
     EPOCH_FIELD_NUMBER: _ClassVar[int]

@@ -29,8 +29,8 @@ class DatabaseServiceStub:
     """The database, for operators.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
-    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
-    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is
+    done directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     def __init__(self, channel):
@@ -65,8 +65,8 @@ class DatabaseServiceServicer:
     """The database, for operators.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
-    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
-    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is
+    done directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     def GetDatabaseStatus(self, request, context):
@@ -85,8 +85,8 @@ class DatabaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyDatabase(self, request, context):
-        """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream; they
-        are not errors of the call.
+        """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream;
+        they are not errors of the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,8 +134,8 @@ class DatabaseService:
     """The database, for operators.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
-    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
-    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is
+    done directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     @staticmethod

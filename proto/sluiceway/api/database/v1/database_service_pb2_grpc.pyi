@@ -30,8 +30,8 @@ class DatabaseServiceStub:
     """The database, for operators.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
-    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
-    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is
+    done directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     @_typing.overload
@@ -45,8 +45,8 @@ class DatabaseServiceStub:
     CheckpointDatabase: _grpc.UnaryUnaryMultiCallable[_database_service_pb2.CheckpointDatabaseRequest, _database_service_pb2.CheckpointDatabaseResponse]
     """Creates a checkpoint now. A second call creates another one, or finds that nothing has changed."""
     VerifyDatabase: _grpc.UnaryStreamMultiCallable[_database_service_pb2.VerifyDatabaseRequest, _database_service_pb2.VerifyDatabaseResponse]
-    """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream; they
-    are not errors of the call.
+    """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream;
+    they are not errors of the call.
     """
     ExportDatabase: _grpc.UnaryStreamMultiCallable[_database_service_pb2.ExportDatabaseRequest, _database_service_pb2.ExportDatabaseResponse]
     """Creates a checkpoint and streams all records of it, as one file. May be repeated."""
@@ -56,8 +56,8 @@ class DatabaseServiceAsyncStub(DatabaseServiceStub):
     """The database, for operators.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
-    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
-    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is
+    done directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -68,8 +68,8 @@ class DatabaseServiceAsyncStub(DatabaseServiceStub):
     CheckpointDatabase: _aio.UnaryUnaryMultiCallable[_database_service_pb2.CheckpointDatabaseRequest, _database_service_pb2.CheckpointDatabaseResponse]  # type: ignore[assignment]
     """Creates a checkpoint now. A second call creates another one, or finds that nothing has changed."""
     VerifyDatabase: _aio.UnaryStreamMultiCallable[_database_service_pb2.VerifyDatabaseRequest, _database_service_pb2.VerifyDatabaseResponse]  # type: ignore[assignment]
-    """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream; they
-    are not errors of the call.
+    """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream;
+    they are not errors of the call.
     """
     ExportDatabase: _aio.UnaryStreamMultiCallable[_database_service_pb2.ExportDatabaseRequest, _database_service_pb2.ExportDatabaseResponse]  # type: ignore[assignment]
     """Creates a checkpoint and streams all records of it, as one file. May be repeated."""
@@ -78,8 +78,8 @@ class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """The database, for operators.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED to everybody but operators, and
-    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is done
-    directly on the two stores, with `sluice db`: a server without a database cannot check a token.
+    UNAVAILABLE while etcd or the object storage cannot be reached. Recovering, restoring and importing a database is
+    done directly on the two stores, with `sluice db`: a server without a database cannot check a token.
     """
 
     @_abc_1.abstractmethod
@@ -106,8 +106,8 @@ class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _database_service_pb2.VerifyDatabaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_database_service_pb2.VerifyDatabaseResponse], _abc.AsyncIterator[_database_service_pb2.VerifyDatabaseResponse]]:
-        """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream; they
-        are not errors of the call.
+        """Reads every object and checks every checksum. May be repeated. Faults that are found are messages of the stream;
+        they are not errors of the call.
         """
 
     @_abc_1.abstractmethod

@@ -41,8 +41,8 @@ class Executor(_message.Message):
     DRAINED_FIELD_NUMBER: _ClassVar[int]
     DRAIN_DEADLINE_FIELD_NUMBER: _ClassVar[int]
     id: str
-    """The id of the executor, unique in its group. If executors of several groups have the same id, methods that take an id
-    use the one whose group comes first.
+    """The id of the executor, unique in its group. If executors of several groups have the same id, methods that take an
+    id use the one whose group comes first.
     """
     group: str
     """The name of the executor's group."""

@@ -135,8 +135,8 @@ class ExecutorAdminServiceServicer:
     def DrainExecutor(self, request, context):
         """Drains an executor: it gets no more tasks.
 
-        Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until `UndrainExecutor`. A
-        second call has no effect.
+        Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until
+        `UndrainExecutor`. A second call has no effect.
 
         Errors:
         - NOT_FOUND: There is no such executor.
@@ -178,8 +178,8 @@ class ExecutorAdminServiceServicer:
     def DeleteExecutor(self, request, context):
         """Deletes an executor. The tasks that it runs are lost at once.
 
-        If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it cannot
-        be reached, it ends its pods after `fence_after`. A second call fails.
+        If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it
+        cannot be reached, it ends its pods after `fence_after`. A second call fails.
 
         Errors:
         - NOT_FOUND: There is no such executor.

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
@@ -29,7 +30,7 @@ from sluiceway.api.run.v1 import definition_pb2 as sluiceway_dot_api_dot_run_dot
 from sluiceway.api.run.v1 import run_pb2 as sluiceway_dot_api_dot_run_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0sluiceway/api/executor/v1/executor_service.proto\x12\x19sluiceway.api.executor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a%sluiceway/api/run/v1/definition.proto\x1a\x1esluiceway/api/run/v1/run.proto\"*\n\x05\x45poch\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"\xb4\x01\n\x0eHeldAssignment\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12/\n\x05\x65poch\x18\x02 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x39\n\x05phase\x18\x03 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\"\x87\x03\n\x05Hello\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x16\n\x0esession_secret\x18\x03 \x01(\t\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x61rchs\x18\x06 \x03(\t\x12<\n\x06labels\x18\x07 \x03(\x0b\x32,.sluiceway.api.executor.v1.Hello.LabelsEntry\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x37\n\x04held\x18\x0c \x03(\x0b\x32).sluiceway.api.executor.v1.HeldAssignment\x12\x16\n\x0e\x65xpected_group\x18\r \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04load\x18\x02 \x01(\x01\x12\x17\n\x0f\x66ree_disk_bytes\x18\x03 \x01(\x03\x12\x1e\n\x16running_assignment_ids\x18\x04 \x03(\t\"\xac\x02\n\nStepUpdate\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12.\n\x05phase\x18\x02 \x01(\x0e\x32\x1f.sluiceway.api.run.v1.StepPhase\x12\x18\n\x0b\x65xit_status\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elog_size_bytes\x18\x06 \x01(\x03\x12\x12\n\nlog_sha256\x18\x07 \x01(\t\x12,\n\x06reason\x18\x08 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.ReasonB\x0e\n\x0c_exit_status\"\xd0\x02\n\x10\x41ssignmentUpdate\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12/\n\x05\x65poch\x18\x03 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x39\n\x05phase\x18\x04 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12\x34\n\x05steps\x18\x05 \x03(\x0b\x32%.sluiceway.api.executor.v1.StepUpdate\x12,\n\x06reason\x18\x06 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x07 \x01(\x08\x12\x32\n\x0epod_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x07Updates\x12<\n\x07updates\x18\x01 \x03(\x0b\x32+.sluiceway.api.executor.v1.AssignmentUpdate\".\n\x08PodsGone\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"W\n\x16\x43ommandAcknowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\x07refused\x18\x02 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"\xc8\x02\n\x0e\x43onnectRequest\x12\x31\n\x05hello\x18\x01 \x01(\x0b\x32 .sluiceway.api.executor.v1.HelloH\x00\x12\x39\n\theartbeat\x18\x02 \x01(\x0b\x32$.sluiceway.api.executor.v1.HeartbeatH\x00\x12\x35\n\x07updates\x18\x03 \x01(\x0b\x32\".sluiceway.api.executor.v1.UpdatesH\x00\x12\x38\n\tpods_gone\x18\x04 \x01(\x0b\x32#.sluiceway.api.executor.v1.PodsGoneH\x00\x12L\n\x0f\x61\x63knowledgement\x18\x05 \x01(\x0b\x32\x31.sluiceway.api.executor.v1.CommandAcknowledgementH\x00\x42\t\n\x07message\"\xde\x01\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0esession_secret\x18\x02 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\x05\x12\r\n\x05group\x18\x05 \x01(\t\x12.\n\x0b\x66\x65nce_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x64\x61tabase_epoch\x18\x07 \x01(\x03\"*\n\x18HeartbeatAcknowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x03\"V\n\x15UpdateAcknowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\x07refused\x18\x02 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"M\n\x11StepSpecification\x12\x38\n\ndefinition\x18\x01 \x01(\x0b\x32$.sluiceway.api.run.v1.StepDefinition\"\xda\x04\n\rSpecification\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrun_number\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x11\n\ttask_name\x18\x04 \x01(\t\x12.\n\x07runtime\x18\x05 \x01(\x0b\x32\x1d.sluiceway.api.run.v1.Runtime\x12N\n\x0b\x65nvironment\x18\x06 \x03(\x0b\x32\x39.sluiceway.api.executor.v1.Specification.EnvironmentEntry\x12\x13\n\x0bworking_dir\x18\x07 \x01(\t\x12\r\n\x05shell\x18\x08 \x01(\t\x12\x0c\n\x04user\x18\t \x01(\t\x12;\n\x05steps\x18\n \x03(\x0b\x32,.sluiceway.api.executor.v1.StepSpecification\x12*\n\x07timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05grace\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x06source\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\r\n\x05masks\x18\x0e \x03(\x0c\x12\x17\n\x0flog_limit_bytes\x18\x0f \x01(\x03\x12\x32\n\tresources\x18\x10 \x01(\x0b\x32\x1f.sluiceway.api.run.v1.Resources\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\x06\x41ssign\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12/\n\x05\x65poch\x18\x03 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12?\n\rspecification\x18\x04 \x01(\x0b\x32(.sluiceway.api.executor.v1.Specification\"\xd6\x01\n\x04Stop\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12/\n\x05\x65poch\x18\x03 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12(\n\x05grace\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\x12\x0f\n\x07\x64iscard\x18\x06 \x01(\x08\x12,\n\x06reason\x18\x07 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"0\n\x07Release\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\" \n\x08Siblings\x12\x14\n\x0c\x65xecutor_ids\x18\x01 \x03(\t\"@\n\x05\x43lean\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x03 \x01(\t\"\x97\x04\n\x0f\x43onnectResponse\x12\x35\n\x07welcome\x18\x01 \x01(\x0b\x32\".sluiceway.api.executor.v1.WelcomeH\x00\x12X\n\x19heartbeat_acknowledgement\x18\x02 \x01(\x0b\x32\x33.sluiceway.api.executor.v1.HeartbeatAcknowledgementH\x00\x12R\n\x16update_acknowledgement\x18\x03 \x01(\x0b\x32\x30.sluiceway.api.executor.v1.UpdateAcknowledgementH\x00\x12\x33\n\x06\x61ssign\x18\x04 \x01(\x0b\x32!.sluiceway.api.executor.v1.AssignH\x00\x12/\n\x04stop\x18\x05 \x01(\x0b\x32\x1f.sluiceway.api.executor.v1.StopH\x00\x12\x35\n\x07release\x18\x06 \x01(\x0b\x32\".sluiceway.api.executor.v1.ReleaseH\x00\x12\x37\n\x08siblings\x18\x07 \x01(\x0b\x32#.sluiceway.api.executor.v1.SiblingsH\x00\x12\x31\n\x05\x63lean\x18\x08 \x01(\x0b\x32 .sluiceway.api.executor.v1.CleanH\x00\x42\t\n\x07messageJ\x04\x08\t\x10\nR\x05\x64rain\"3\n\x0cLogReference\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\"\xdd\x01\n\x0fPushLogsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0esession_secret\x18\x02 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x03 \x01(\t\x12\x34\n\x03log\x18\x04 \x01(\x0b\x32\'.sluiceway.api.executor.v1.LogReference\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x07 \x01(\x08\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb0\x01\n\x10PushLogsResponse\x12\x34\n\x03log\x18\x01 \x01(\x0b\x32\'.sluiceway.api.executor.v1.LogReference\x12\x15\n\rstored_offset\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12-\n\x07refused\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x0e\n\x06rewind\x18\x05 \x01(\x08\"\xa2\x01\n\x17GetSpecificationRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x16\n\x0esession_secret\x18\x03 \x01(\t\x12\x15\n\rassignment_id\x18\x04 \x01(\t\x12/\n\x05\x65poch\x18\x05 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\"[\n\x18GetSpecificationResponse\x12?\n\rspecification\x18\x01 \x01(\x0b\x32(.sluiceway.api.executor.v1.Specification*\xa3\x02\n\x0f\x41ssignmentPhase\x12 \n\x1c\x41SSIGNMENT_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41SSIGNMENT_PHASE_ASSIGNED\x10\x01\x12\x1d\n\x19\x41SSIGNMENT_PHASE_ACCEPTED\x10\x02\x12\x1c\n\x18\x41SSIGNMENT_PHASE_RUNNING\x10\x03\x12\x1c\n\x18\x41SSIGNMENT_PHASE_SUCCESS\x10\x04\x12\x1b\n\x17\x41SSIGNMENT_PHASE_FAILED\x10\x05\x12\x1c\n\x18\x41SSIGNMENT_PHASE_STOPPED\x10\x06\x12\x1e\n\x1a\x41SSIGNMENT_PHASE_CANCELLED\x10\x07\x12\x19\n\x15\x41SSIGNMENT_PHASE_LOST\x10\x08\x32\xf6\x02\n\x0f\x45xecutorService\x12l\n\x07\x43onnect\x12).sluiceway.api.executor.v1.ConnectRequest\x1a*.sluiceway.api.executor.v1.ConnectResponse\"\x06\x8a\x94#\x02\x08\x03(\x01\x30\x01\x12o\n\x08PushLogs\x12*.sluiceway.api.executor.v1.PushLogsRequest\x1a+.sluiceway.api.executor.v1.PushLogsResponse\"\x06\x8a\x94#\x02\x08\x03(\x01\x30\x01\x12\x83\x01\n\x10GetSpecification\x12\x32.sluiceway.api.executor.v1.GetSpecificationRequest\x1a\x33.sluiceway.api.executor.v1.GetSpecificationResponse\"\x06\x8a\x94#\x02\x08\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0sluiceway/api/executor/v1/executor_service.proto\x12\x19sluiceway.api.executor.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a%sluiceway/api/run/v1/definition.proto\x1a\x1esluiceway/api/run/v1/run.proto\"*\n\x05\x45poch\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"\xb4\x01\n\x0eHeldAssignment\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12/\n\x05\x65poch\x18\x02 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x39\n\x05phase\x18\x03 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\"\x87\x03\n\x05Hello\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x16\n\x0esession_secret\x18\x03 \x01(\t\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x61rchs\x18\x06 \x03(\t\x12<\n\x06labels\x18\x07 \x03(\x0b\x32,.sluiceway.api.executor.v1.Hello.LabelsEntry\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x37\n\x04held\x18\x0c \x03(\x0b\x32).sluiceway.api.executor.v1.HeldAssignment\x12\x16\n\x0e\x65xpected_group\x18\r \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04load\x18\x02 \x01(\x01\x12\x17\n\x0f\x66ree_disk_bytes\x18\x03 \x01(\x03\x12\x1e\n\x16running_assignment_ids\x18\x04 \x03(\t\"\xac\x02\n\nStepUpdate\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12.\n\x05phase\x18\x02 \x01(\x0e\x32\x1f.sluiceway.api.run.v1.StepPhase\x12\x18\n\x0b\x65xit_status\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elog_size_bytes\x18\x06 \x01(\x03\x12\x12\n\nlog_sha256\x18\x07 \x01(\t\x12,\n\x06reason\x18\x08 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.ReasonB\x0e\n\x0c_exit_status\"\xd0\x02\n\x10\x41ssignmentUpdate\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12/\n\x05\x65poch\x18\x03 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x39\n\x05phase\x18\x04 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12\x34\n\x05steps\x18\x05 \x03(\x0b\x32%.sluiceway.api.executor.v1.StepUpdate\x12,\n\x06reason\x18\x06 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x07 \x01(\x08\x12\x32\n\x0epod_start_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x07Updates\x12<\n\x07updates\x18\x01 \x03(\x0b\x32+.sluiceway.api.executor.v1.AssignmentUpdate\".\n\x08PodsGone\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"W\n\x16\x43ommandAcknowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\x07refused\x18\x02 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"\xc8\x02\n\x0e\x43onnectRequest\x12\x31\n\x05hello\x18\x01 \x01(\x0b\x32 .sluiceway.api.executor.v1.HelloH\x00\x12\x39\n\theartbeat\x18\x02 \x01(\x0b\x32$.sluiceway.api.executor.v1.HeartbeatH\x00\x12\x35\n\x07updates\x18\x03 \x01(\x0b\x32\".sluiceway.api.executor.v1.UpdatesH\x00\x12\x38\n\tpods_gone\x18\x04 \x01(\x0b\x32#.sluiceway.api.executor.v1.PodsGoneH\x00\x12L\n\x0f\x61\x63knowledgement\x18\x05 \x01(\x0b\x32\x31.sluiceway.api.executor.v1.CommandAcknowledgementH\x00\x42\t\n\x07message\"\xde\x01\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0esession_secret\x18\x02 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\x05\x12\r\n\x05group\x18\x05 \x01(\t\x12.\n\x0b\x66\x65nce_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x64\x61tabase_epoch\x18\x07 \x01(\x03\"*\n\x18HeartbeatAcknowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x03\"V\n\x15UpdateAcknowledgement\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\x07refused\x18\x02 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"M\n\x11StepSpecification\x12\x38\n\ndefinition\x18\x01 \x01(\x0b\x32$.sluiceway.api.run.v1.StepDefinition\"\xda\x04\n\rSpecification\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrun_number\x18\x02 \x01(\x03\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x11\n\ttask_name\x18\x04 \x01(\t\x12.\n\x07runtime\x18\x05 \x01(\x0b\x32\x1d.sluiceway.api.run.v1.Runtime\x12N\n\x0b\x65nvironment\x18\x06 \x03(\x0b\x32\x39.sluiceway.api.executor.v1.Specification.EnvironmentEntry\x12\x13\n\x0bworking_dir\x18\x07 \x01(\t\x12\r\n\x05shell\x18\x08 \x01(\t\x12\x0c\n\x04user\x18\t \x01(\t\x12;\n\x05steps\x18\n \x03(\x0b\x32,.sluiceway.api.executor.v1.StepSpecification\x12*\n\x07timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05grace\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x06source\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\r\n\x05masks\x18\x0e \x03(\x0c\x12\x17\n\x0flog_limit_bytes\x18\x0f \x01(\x03\x12\x32\n\tresources\x18\x10 \x01(\x0b\x32\x1f.sluiceway.api.run.v1.Resources\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\x06\x41ssign\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12/\n\x05\x65poch\x18\x03 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12?\n\rspecification\x18\x04 \x01(\x0b\x32(.sluiceway.api.executor.v1.Specification\"\xd6\x01\n\x04Stop\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\x12/\n\x05\x65poch\x18\x03 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12(\n\x05grace\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\x12\x0f\n\x07\x64iscard\x18\x06 \x01(\x08\x12,\n\x06reason\x18\x07 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\"0\n\x07Release\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x15\n\rassignment_id\x18\x02 \x01(\t\" \n\x08Siblings\x12\x14\n\x0c\x65xecutor_ids\x18\x01 \x03(\t\"@\n\x05\x43lean\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x03 \x01(\t\"\x97\x04\n\x0f\x43onnectResponse\x12\x35\n\x07welcome\x18\x01 \x01(\x0b\x32\".sluiceway.api.executor.v1.WelcomeH\x00\x12X\n\x19heartbeat_acknowledgement\x18\x02 \x01(\x0b\x32\x33.sluiceway.api.executor.v1.HeartbeatAcknowledgementH\x00\x12R\n\x16update_acknowledgement\x18\x03 \x01(\x0b\x32\x30.sluiceway.api.executor.v1.UpdateAcknowledgementH\x00\x12\x33\n\x06\x61ssign\x18\x04 \x01(\x0b\x32!.sluiceway.api.executor.v1.AssignH\x00\x12/\n\x04stop\x18\x05 \x01(\x0b\x32\x1f.sluiceway.api.executor.v1.StopH\x00\x12\x35\n\x07release\x18\x06 \x01(\x0b\x32\".sluiceway.api.executor.v1.ReleaseH\x00\x12\x37\n\x08siblings\x18\x07 \x01(\x0b\x32#.sluiceway.api.executor.v1.SiblingsH\x00\x12\x31\n\x05\x63lean\x18\x08 \x01(\x0b\x32 .sluiceway.api.executor.v1.CleanH\x00\x42\t\n\x07messageJ\x04\x08\t\x10\nR\x05\x64rain\"3\n\x0cLogReference\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\"\xdd\x01\n\x0fPushLogsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0esession_secret\x18\x02 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x03 \x01(\t\x12\x34\n\x03log\x18\x04 \x01(\x0b\x32\'.sluiceway.api.executor.v1.LogReference\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x07 \x01(\x08\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb0\x01\n\x10PushLogsResponse\x12\x34\n\x03log\x18\x01 \x01(\x0b\x32\'.sluiceway.api.executor.v1.LogReference\x12\x15\n\rstored_offset\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12-\n\x07refused\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x0e\n\x06rewind\x18\x05 \x01(\x08\"\xc0\x01\n\x17GetSpecificationRequest\x12\x19\n\x0b\x65xecutor_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsession_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\x0esession_secret\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rassignment_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x05\x65poch\x18\x05 \x01(\x0b\x32 .sluiceway.api.executor.v1.EpochB\x04\xe2\x41\x01\x02\"[\n\x18GetSpecificationResponse\x12?\n\rspecification\x18\x01 \x01(\x0b\x32(.sluiceway.api.executor.v1.Specification*\xa3\x02\n\x0f\x41ssignmentPhase\x12 \n\x1c\x41SSIGNMENT_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41SSIGNMENT_PHASE_ASSIGNED\x10\x01\x12\x1d\n\x19\x41SSIGNMENT_PHASE_ACCEPTED\x10\x02\x12\x1c\n\x18\x41SSIGNMENT_PHASE_RUNNING\x10\x03\x12\x1c\n\x18\x41SSIGNMENT_PHASE_SUCCESS\x10\x04\x12\x1b\n\x17\x41SSIGNMENT_PHASE_FAILED\x10\x05\x12\x1c\n\x18\x41SSIGNMENT_PHASE_STOPPED\x10\x06\x12\x1e\n\x1a\x41SSIGNMENT_PHASE_CANCELLED\x10\x07\x12\x19\n\x15\x41SSIGNMENT_PHASE_LOST\x10\x08\x32\xf6\x02\n\x0f\x45xecutorService\x12l\n\x07\x43onnect\x12).sluiceway.api.executor.v1.ConnectRequest\x1a*.sluiceway.api.executor.v1.ConnectResponse\"\x06\x8a\x94#\x02\x08\x03(\x01\x30\x01\x12o\n\x08PushLogs\x12*.sluiceway.api.executor.v1.PushLogsRequest\x1a+.sluiceway.api.executor.v1.PushLogsResponse\"\x06\x8a\x94#\x02\x08\x03(\x01\x30\x01\x12\x83\x01\n\x10GetSpecification\x12\x32.sluiceway.api.executor.v1.GetSpecificationRequest\x1a\x33.sluiceway.api.executor.v1.GetSpecificationResponse\"\x06\x8a\x94#\x02\x08\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,70 +41,80 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SPECIFICATION_ENVIRONMENTENTRY']._loaded_options = None
   _globals['_SPECIFICATION_ENVIRONMENTENTRY']._serialized_options = b'8\001'
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['executor_id']._loaded_options = None
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['executor_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['session_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['session_secret']._loaded_options = None
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['session_secret']._serialized_options = b'\342A\001\002'
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['assignment_id']._loaded_options = None
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['assignment_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['epoch']._loaded_options = None
+  _globals['_GETSPECIFICATIONREQUEST'].fields_by_name['epoch']._serialized_options = b'\342A\001\002'
   _globals['_EXECUTORSERVICE'].methods_by_name['Connect']._loaded_options = None
   _globals['_EXECUTORSERVICE'].methods_by_name['Connect']._serialized_options = b'\212\224#\002\010\003'
   _globals['_EXECUTORSERVICE'].methods_by_name['PushLogs']._loaded_options = None
   _globals['_EXECUTORSERVICE'].methods_by_name['PushLogs']._serialized_options = b'\212\224#\002\010\003'
   _globals['_EXECUTORSERVICE'].methods_by_name['GetSpecification']._loaded_options = None
   _globals['_EXECUTORSERVICE'].methods_by_name['GetSpecification']._serialized_options = b'\212\224#\002\010\003'
-  _globals['_ASSIGNMENTPHASE']._serialized_start=4984
-  _globals['_ASSIGNMENTPHASE']._serialized_end=5275
-  _globals['_EPOCH']._serialized_start=255
-  _globals['_EPOCH']._serialized_end=297
-  _globals['_HELDASSIGNMENT']._serialized_start=300
-  _globals['_HELDASSIGNMENT']._serialized_end=480
-  _globals['_HELLO']._serialized_start=483
-  _globals['_HELLO']._serialized_end=874
-  _globals['_HELLO_LABELSENTRY']._serialized_start=829
-  _globals['_HELLO_LABELSENTRY']._serialized_end=874
-  _globals['_HEARTBEAT']._serialized_start=876
-  _globals['_HEARTBEAT']._serialized_end=974
-  _globals['_STEPUPDATE']._serialized_start=977
-  _globals['_STEPUPDATE']._serialized_end=1277
-  _globals['_ASSIGNMENTUPDATE']._serialized_start=1280
-  _globals['_ASSIGNMENTUPDATE']._serialized_end=1616
-  _globals['_UPDATES']._serialized_start=1618
-  _globals['_UPDATES']._serialized_end=1689
-  _globals['_PODSGONE']._serialized_start=1691
-  _globals['_PODSGONE']._serialized_end=1737
-  _globals['_COMMANDACKNOWLEDGEMENT']._serialized_start=1739
-  _globals['_COMMANDACKNOWLEDGEMENT']._serialized_end=1826
-  _globals['_CONNECTREQUEST']._serialized_start=1829
-  _globals['_CONNECTREQUEST']._serialized_end=2157
-  _globals['_WELCOME']._serialized_start=2160
-  _globals['_WELCOME']._serialized_end=2382
-  _globals['_HEARTBEATACKNOWLEDGEMENT']._serialized_start=2384
-  _globals['_HEARTBEATACKNOWLEDGEMENT']._serialized_end=2426
-  _globals['_UPDATEACKNOWLEDGEMENT']._serialized_start=2428
-  _globals['_UPDATEACKNOWLEDGEMENT']._serialized_end=2514
-  _globals['_STEPSPECIFICATION']._serialized_start=2516
-  _globals['_STEPSPECIFICATION']._serialized_end=2593
-  _globals['_SPECIFICATION']._serialized_start=2596
-  _globals['_SPECIFICATION']._serialized_end=3198
-  _globals['_SPECIFICATION_ENVIRONMENTENTRY']._serialized_start=3148
-  _globals['_SPECIFICATION_ENVIRONMENTENTRY']._serialized_end=3198
-  _globals['_ASSIGN']._serialized_start=3201
-  _globals['_ASSIGN']._serialized_end=3362
-  _globals['_STOP']._serialized_start=3365
-  _globals['_STOP']._serialized_end=3579
-  _globals['_RELEASE']._serialized_start=3581
-  _globals['_RELEASE']._serialized_end=3629
-  _globals['_SIBLINGS']._serialized_start=3631
-  _globals['_SIBLINGS']._serialized_end=3663
-  _globals['_CLEAN']._serialized_start=3665
-  _globals['_CLEAN']._serialized_end=3729
-  _globals['_CONNECTRESPONSE']._serialized_start=3732
-  _globals['_CONNECTRESPONSE']._serialized_end=4267
-  _globals['_LOGREFERENCE']._serialized_start=4269
-  _globals['_LOGREFERENCE']._serialized_end=4320
-  _globals['_PUSHLOGSREQUEST']._serialized_start=4323
-  _globals['_PUSHLOGSREQUEST']._serialized_end=4544
-  _globals['_PUSHLOGSRESPONSE']._serialized_start=4547
-  _globals['_PUSHLOGSRESPONSE']._serialized_end=4723
-  _globals['_GETSPECIFICATIONREQUEST']._serialized_start=4726
-  _globals['_GETSPECIFICATIONREQUEST']._serialized_end=4888
-  _globals['_GETSPECIFICATIONRESPONSE']._serialized_start=4890
-  _globals['_GETSPECIFICATIONRESPONSE']._serialized_end=4981
-  _globals['_EXECUTORSERVICE']._serialized_start=5278
-  _globals['_EXECUTORSERVICE']._serialized_end=5652
+  _globals['_ASSIGNMENTPHASE']._serialized_start=5047
+  _globals['_ASSIGNMENTPHASE']._serialized_end=5338
+  _globals['_EPOCH']._serialized_start=288
+  _globals['_EPOCH']._serialized_end=330
+  _globals['_HELDASSIGNMENT']._serialized_start=333
+  _globals['_HELDASSIGNMENT']._serialized_end=513
+  _globals['_HELLO']._serialized_start=516
+  _globals['_HELLO']._serialized_end=907
+  _globals['_HELLO_LABELSENTRY']._serialized_start=862
+  _globals['_HELLO_LABELSENTRY']._serialized_end=907
+  _globals['_HEARTBEAT']._serialized_start=909
+  _globals['_HEARTBEAT']._serialized_end=1007
+  _globals['_STEPUPDATE']._serialized_start=1010
+  _globals['_STEPUPDATE']._serialized_end=1310
+  _globals['_ASSIGNMENTUPDATE']._serialized_start=1313
+  _globals['_ASSIGNMENTUPDATE']._serialized_end=1649
+  _globals['_UPDATES']._serialized_start=1651
+  _globals['_UPDATES']._serialized_end=1722
+  _globals['_PODSGONE']._serialized_start=1724
+  _globals['_PODSGONE']._serialized_end=1770
+  _globals['_COMMANDACKNOWLEDGEMENT']._serialized_start=1772
+  _globals['_COMMANDACKNOWLEDGEMENT']._serialized_end=1859
+  _globals['_CONNECTREQUEST']._serialized_start=1862
+  _globals['_CONNECTREQUEST']._serialized_end=2190
+  _globals['_WELCOME']._serialized_start=2193
+  _globals['_WELCOME']._serialized_end=2415
+  _globals['_HEARTBEATACKNOWLEDGEMENT']._serialized_start=2417
+  _globals['_HEARTBEATACKNOWLEDGEMENT']._serialized_end=2459
+  _globals['_UPDATEACKNOWLEDGEMENT']._serialized_start=2461
+  _globals['_UPDATEACKNOWLEDGEMENT']._serialized_end=2547
+  _globals['_STEPSPECIFICATION']._serialized_start=2549
+  _globals['_STEPSPECIFICATION']._serialized_end=2626
+  _globals['_SPECIFICATION']._serialized_start=2629
+  _globals['_SPECIFICATION']._serialized_end=3231
+  _globals['_SPECIFICATION_ENVIRONMENTENTRY']._serialized_start=3181
+  _globals['_SPECIFICATION_ENVIRONMENTENTRY']._serialized_end=3231
+  _globals['_ASSIGN']._serialized_start=3234
+  _globals['_ASSIGN']._serialized_end=3395
+  _globals['_STOP']._serialized_start=3398
+  _globals['_STOP']._serialized_end=3612
+  _globals['_RELEASE']._serialized_start=3614
+  _globals['_RELEASE']._serialized_end=3662
+  _globals['_SIBLINGS']._serialized_start=3664
+  _globals['_SIBLINGS']._serialized_end=3696
+  _globals['_CLEAN']._serialized_start=3698
+  _globals['_CLEAN']._serialized_end=3762
+  _globals['_CONNECTRESPONSE']._serialized_start=3765
+  _globals['_CONNECTRESPONSE']._serialized_end=4300
+  _globals['_LOGREFERENCE']._serialized_start=4302
+  _globals['_LOGREFERENCE']._serialized_end=4353
+  _globals['_PUSHLOGSREQUEST']._serialized_start=4356
+  _globals['_PUSHLOGSREQUEST']._serialized_end=4577
+  _globals['_PUSHLOGSRESPONSE']._serialized_start=4580
+  _globals['_PUSHLOGSRESPONSE']._serialized_end=4756
+  _globals['_GETSPECIFICATIONREQUEST']._serialized_start=4759
+  _globals['_GETSPECIFICATIONREQUEST']._serialized_end=4951
+  _globals['_GETSPECIFICATIONRESPONSE']._serialized_start=4953
+  _globals['_GETSPECIFICATIONRESPONSE']._serialized_end=5044
+  _globals['_EXECUTORSERVICE']._serialized_start=5341
+  _globals['_EXECUTORSERVICE']._serialized_end=5715
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
@@ -15,26 +16,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AssignmentPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    """Where an assignment stands."""
+    """The phase of an assignment. The phases from `SUCCESS` on are final."""
     __slots__ = ()
     ASSIGNMENT_PHASE_UNSPECIFIED: _ClassVar[AssignmentPhase]
-    """Not given."""
+    """Not set."""
     ASSIGNMENT_PHASE_ASSIGNED: _ClassVar[AssignmentPhase]
-    """Decided by the server."""
+    """The server has decided it."""
     ASSIGNMENT_PHASE_ACCEPTED: _ClassVar[AssignmentPhase]
-    """In the executor's journal; its pod may be in the making."""
+    """The assignment is in the executor's journal. Its pod may be in setup."""
     ASSIGNMENT_PHASE_RUNNING: _ClassVar[AssignmentPhase]
-    """Its pod runs: the task's timeout counts from the first report of it."""
+    """The pod runs. The task's timeout counts from the first report of this phase."""
     ASSIGNMENT_PHASE_SUCCESS: _ClassVar[AssignmentPhase]
-    """All steps succeeded."""
+    """Every step succeeded."""
     ASSIGNMENT_PHASE_FAILED: _ClassVar[AssignmentPhase]
-    """A step, the setup or an archive failed, or it timed out."""
+    """A step, the setup or an archive failed, or the attempt timed out."""
     ASSIGNMENT_PHASE_STOPPED: _ClassVar[AssignmentPhase]
-    """Was told to stop, and did."""
+    """The assignment was stopped on request."""
     ASSIGNMENT_PHASE_CANCELLED: _ClassVar[AssignmentPhase]
-    """Was told to stop before its pod started."""
+    """The assignment was stopped before its pod started."""
     ASSIGNMENT_PHASE_LOST: _ClassVar[AssignmentPhase]
-    """Its fate is not known, or its executor gave it up."""
+    """The outcome is not known, or the executor gave the assignment up."""
 ASSIGNMENT_PHASE_UNSPECIFIED: AssignmentPhase
 ASSIGNMENT_PHASE_ASSIGNED: AssignmentPhase
 ASSIGNMENT_PHASE_ACCEPTED: AssignmentPhase
@@ -46,14 +47,14 @@ ASSIGNMENT_PHASE_CANCELLED: AssignmentPhase
 ASSIGNMENT_PHASE_LOST: AssignmentPhase
 
 class Epoch(_message.Message):
-    """Which attempt under which epoch of the database; what carries an older one is refused."""
+    """The epoch of an assignment. Messages of an older epoch are refused."""
     __slots__ = ("database", "attempt")
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     database: int
-    """The database's epoch when it was assigned."""
+    """The epoch of the database when the task was assigned."""
     attempt: int
-    """The attempt, from 1."""
+    """The number of the attempt, from 1."""
     def __init__(self, database: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class HeldAssignment(_message.Message):
@@ -65,15 +66,15 @@ class HeldAssignment(_message.Message):
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     assignment_id: str
-    """Its id."""
+    """The assignment's id."""
     epoch: Epoch
-    """Its epoch."""
+    """The epoch of the assignment."""
     phase: AssignmentPhase
-    """Where it stands there."""
+    """The phase of the assignment at the executor."""
     run_id: str
-    """Its run."""
+    """The run's id."""
     task_id: str
-    """Its task."""
+    """The task's id."""
     def __init__(self, assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
@@ -100,52 +101,54 @@ class Hello(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_GROUP_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
-    """Chosen by the executor inside its group, and kept: 1 to 100 of `a-z A-Z 0-9 . _ -`."""
+    """The id that the executor has chosen in its group, and keeps: 1 to 100 of `a-z A-Z 0-9 . _ -`."""
     session_id: str
-    """The session that it goes on with; empty: a new one."""
+    """The session that the executor continues. Empty: a new one."""
     session_secret: str
-    """Proves that session."""
+    """The secret of that session."""
     journal_id: str
-    """Of its journal on disk; another one means that it knows nothing of before."""
+    """The id of the executor's journal on disk. Another id means that it knows nothing of what was before."""
     version: str
-    """Of its software."""
+    """The version of the executor's software."""
     archs: _containers.RepeatedScalarFieldContainer[str]
-    """That it can run tasks of."""
+    """The architectures of the tasks that the executor can run."""
     labels: _containers.ScalarMap[str, str]
-    """What tasks may ask for."""
+    """The labels that tasks can ask for."""
     slots: int
-    """Tasks at a time. 0: it takes no more and ends when what it holds is over; what was assigned before the answer is still taken."""
+    """The number of tasks that the executor can run at the same time. 0: it takes no more, and ends when those that it
+    holds are finished. Tasks that were assigned before the answer are still taken.
+    """
     privileged_allowed: bool
-    """Whether it takes privileged containers."""
+    """Whether the executor runs privileged containers."""
     drivers: _containers.RepeatedScalarFieldContainer[str]
-    """By name, the default first."""
+    """The names of the drivers, the default first."""
     dynamic: bool
-    """It may vanish, and its siblings clean up after it."""
+    """Whether the executor may vanish at any time, and be cleaned up by its siblings."""
     held: _containers.RepeatedCompositeFieldContainer[HeldAssignment]
-    """All that it holds."""
+    """All assignments that the executor holds."""
     expected_group: str
-    """The group that it expects its token to be of; another one is refused. Empty: any."""
+    """The group that the executor expects its token to belong to. Another one is refused. Empty: any group."""
     def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., held: _Optional[_Iterable[_Union[HeldAssignment, _Mapping]]] = ..., expected_group: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    """Says that the executor lives, apart from its work."""
+    """Tells that the executor lives, independently of its work."""
     __slots__ = ("number", "load", "free_disk_bytes", "running_assignment_ids")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     FREE_DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
     RUNNING_ASSIGNMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Counts up in one stream."""
+    """The number of the heartbeat, counted in one stream."""
     load: float
-    """0 idle to 1 full, and above."""
+    """The load: 0 is idle, 1 is full. It may be larger."""
     free_disk_bytes: int
-    """Of the work folder."""
+    """The free space of the work folder, in bytes."""
     running_assignment_ids: _containers.RepeatedScalarFieldContainer[str]
-    """The ids of what runs."""
+    """The ids of the assignments that run."""
     def __init__(self, number: _Optional[int] = ..., load: _Optional[float] = ..., free_disk_bytes: _Optional[int] = ..., running_assignment_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StepUpdate(_message.Message):
-    """How far a step is."""
+    """The state of a step."""
     __slots__ = ("step", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason")
     STEP_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -156,25 +159,25 @@ class StepUpdate(_message.Message):
     LOG_SHA256_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     step: int
-    """From 0; -1: the setup."""
+    """The index of the step, from 0. -1: the setup."""
     phase: _run_pb2.StepPhase
-    """Where it stands."""
+    """The phase of the step."""
     exit_status: int
-    """Of its command; only when it ended by itself."""
+    """The exit status of the step's command. Not set: the command was not run, or was ended by a signal."""
     start_time: _timestamp_pb2.Timestamp
-    """When it began."""
+    """When the step started."""
     end_time: _timestamp_pb2.Timestamp
-    """When it ended."""
+    """When the step ended."""
     log_size_bytes: int
-    """Bytes of its log, at its end."""
+    """The size of the step's log in bytes. Set once the step has ended."""
     log_sha256: str
-    """SHA-256 of them in hex, at its end."""
+    """The SHA-256 of the step's log, in hex. Set once the step has ended."""
     reason: _run_pb2.Reason
-    """Why it is as it is."""
+    """Why the step is in its phase."""
     def __init__(self, step: _Optional[int] = ..., phase: _Optional[_Union[_run_pb2.StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
 
 class AssignmentUpdate(_message.Message):
-    """How far an assignment is."""
+    """The state of an assignment."""
     __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -185,55 +188,55 @@ class AssignmentUpdate(_message.Message):
     TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
     POD_START_TIME_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Counts up in one session; acknowledged by it."""
+    """The number of the update, counted in one session. It is acknowledged."""
     assignment_id: str
-    """Which."""
+    """The assignment's id."""
     epoch: Epoch
-    """Its epoch."""
+    """The epoch of the assignment."""
     phase: AssignmentPhase
-    """Where it stands."""
+    """The phase of the assignment."""
     steps: _containers.RepeatedCompositeFieldContainer[StepUpdate]
-    """Steps that changed since the last update."""
+    """The steps that have changed since the last update."""
     reason: _run_pb2.Reason
-    """Why it failed or was lost: code `STEP_FAILED`, `SETUP_FAILED`, `TIMEOUT`, `ARCHIVE`, `DRAINED` and so on."""
+    """Why the assignment failed or was lost, such as `STEP_FAILED`, `SETUP_FAILED`, `TIMEOUT`, `ARCHIVE` or `DRAINED`."""
     timed_out: bool
-    """It took longer than the task's timeout."""
+    """Whether the attempt timed out."""
     pod_start_time: _timestamp_pb2.Timestamp
-    """When its pod started; the timeout counts from it."""
+    """When the pod started. The task's timeout counts from it."""
     def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Updates(_message.Message):
-    """Updates that waited together."""
+    """Updates that were waiting at the same time."""
     __slots__ = ("updates",)
     UPDATES_FIELD_NUMBER: _ClassVar[int]
     updates: _containers.RepeatedCompositeFieldContainer[AssignmentUpdate]
-    """In order."""
+    """The updates, in order."""
     def __init__(self, updates: _Optional[_Iterable[_Union[AssignmentUpdate, _Mapping]]] = ...) -> None: ...
 
 class PodsGone(_message.Message):
-    """The pods of a vanished session are gone."""
+    """Tells that the pods of a vanished session are removed."""
     __slots__ = ("session_id", "number")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    """That session."""
+    """The vanished session."""
     number: int
-    """Counts up in one session; acknowledged by it."""
+    """The number of the message, counted in one session with the updates. It is acknowledged."""
     def __init__(self, session_id: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class CommandAcknowledgement(_message.Message):
-    """Confirms a message of the server's by its number."""
+    """Acknowledges a numbered message of the server."""
     __slots__ = ("number", "refused")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Of the assign, stop, release or clean."""
+    """The number of the assign, stop, release or clean."""
     refused: _run_pb2.Reason
-    """Set: it could not be done, and why."""
+    """Why the command could not be carried out. Not set: it was."""
     def __init__(self, number: _Optional[int] = ..., refused: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
 
 class ConnectRequest(_message.Message):
-    """One message from the executor."""
+    """A message of the executor."""
     __slots__ = ("hello", "heartbeat", "updates", "pods_gone", "acknowledgement")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
@@ -241,15 +244,15 @@ class ConnectRequest(_message.Message):
     PODS_GONE_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
-    """The first."""
+    """The first message."""
     heartbeat: Heartbeat
-    """At the interval of the welcome."""
+    """Sent at the interval of the welcome."""
     updates: Updates
-    """Whenever something changed."""
+    """Sent whenever something has changed."""
     pods_gone: PodsGone
-    """After a clean."""
+    """Sent after a clean."""
     acknowledgement: CommandAcknowledgement
-    """After each numbered message of the server's."""
+    """Sent after each numbered message of the server."""
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., updates: _Optional[_Union[Updates, _Mapping]] = ..., pods_gone: _Optional[_Union[PodsGone, _Mapping]] = ..., acknowledgement: _Optional[_Union[CommandAcknowledgement, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
@@ -263,52 +266,54 @@ class Welcome(_message.Message):
     FENCE_AFTER_FIELD_NUMBER: _ClassVar[int]
     DATABASE_EPOCH_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    """The session from now on."""
+    """The session of the executor from now on."""
     session_secret: str
-    """Proves it at the next hello. Never in a log."""
+    """The secret that proves the session in the next hello. It is not logged."""
     heartbeat_interval: _duration_pb2.Duration
-    """Between heartbeats."""
+    """The interval between heartbeats."""
     max_message_bytes: int
-    """At most this many bytes in one message."""
+    """The largest size of a message, in bytes."""
     group: str
-    """The executor's group, as its token says."""
+    """The executor's group, according to its token."""
     fence_after: _duration_pb2.Duration
-    """Unfed for so long, a pod ends itself."""
+    """How long a pod runs on without an acknowledged heartbeat. Then it ends itself."""
     database_epoch: int
-    """The database's epoch. When it has grown, the database may have lost what it had acknowledged: the executor says
-    anew where all that it holds stands.
+    """The epoch of the database. When it has grown, the database may have lost what it had acknowledged: the executor
+    reports the state of all assignments that it holds again.
     """
     def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., group: _Optional[str] = ..., fence_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., database_epoch: _Optional[int] = ...) -> None: ...
 
 class HeartbeatAcknowledgement(_message.Message):
-    """Confirms a heartbeat: pods are fed only while these come."""
+    """Acknowledges a heartbeat. Pods run on only while these messages come."""
     __slots__ = ("number",)
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """The heartbeat's number."""
+    """The number of the heartbeat."""
     def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class UpdateAcknowledgement(_message.Message):
-    """Confirms an update, or a pods gone: both are numbered from one count."""
+    """Acknowledges an update or a pods gone."""
     __slots__ = ("number", "refused")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Its number."""
+    """The number of the message."""
     refused: _run_pb2.Reason
-    """Set: it had no effect, and why; it is not sent again."""
+    """Why the message had no effect. It is not sent again. Not set: it had."""
     def __init__(self, number: _Optional[int] = ..., refused: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
 
 class StepSpecification(_message.Message):
-    """A step with all that it needs."""
+    """A step and everything that it needs."""
     __slots__ = ("definition",)
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     definition: _definition_pb2.StepDefinition
-    """What it does; its environment values are resolved, so all are clear."""
+    """The definition of the step. The values of its environment are resolved."""
     def __init__(self, definition: _Optional[_Union[_definition_pb2.StepDefinition, _Mapping]] = ...) -> None: ...
 
 class Specification(_message.Message):
-    """What an executor needs to run an assignment; built when it is sent, never stored, for this executor only."""
+    """Everything that an executor needs to run an assignment. It is made when it is sent, for this executor only, and not
+    stored.
+    """
     __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
@@ -342,50 +347,50 @@ class Specification(_message.Message):
     task_name: str
     """The task's name."""
     runtime: _definition_pb2.Runtime
-    """Where it runs."""
+    """Where the task runs."""
     environment: _containers.ScalarMap[str, str]
-    """Of all its steps, merged in the order of run-config.md, secrets resolved."""
+    """The environment of the steps, merged in the order of run-config.md, with secrets resolved."""
     working_dir: str
-    """Of its steps; never empty."""
+    """The working directory of the steps. Not empty."""
     shell: str
-    """The command that runs a step's text; never empty."""
+    """The shell that runs the steps' commands. Not empty."""
     user: str
-    """Empty: the container's."""
+    """The user who runs the steps. Empty: the container's."""
     steps: _containers.RepeatedCompositeFieldContainer[StepSpecification]
-    """In order."""
+    """The steps, in order."""
     timeout: _duration_pb2.Duration
-    """From the start of the pod."""
+    """The timeout of the attempt, from the start of its pod."""
     grace: _duration_pb2.Duration
-    """Between TERM and KILL."""
+    """How long a process has between SIGTERM and SIGKILL."""
     source: _definition_pb2.Source
-    """For clone steps."""
+    """The source that `clone` steps clone."""
     masks: _containers.RepeatedScalarFieldContainer[bytes]
-    """Byte strings that no log may show."""
+    """Byte strings that are masked in logs."""
     log_limit_bytes: int
-    """At most this many bytes of log a step."""
+    """The largest size of the log of a step, in bytes."""
     resources: _definition_pb2.Resources
-    """Of the pod as a whole."""
+    """The limits of the whole pod."""
     def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ...) -> None: ...
 
 class Assign(_message.Message):
-    """Run this."""
+    """Run an assignment."""
     __slots__ = ("number", "assignment_id", "epoch", "specification")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SPECIFICATION_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Counts up in one session; to be acknowledged once it is in the journal."""
+    """The number of the command, counted in one session. It is acknowledged once the assignment is in the journal."""
     assignment_id: str
     """The assignment's id."""
     epoch: Epoch
-    """Its epoch."""
+    """The epoch of the assignment."""
     specification: Specification
     """What to run."""
     def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., specification: _Optional[_Union[Specification, _Mapping]] = ...) -> None: ...
 
 class Stop(_message.Message):
-    """End this."""
+    """Stop an assignment."""
     __slots__ = ("number", "assignment_id", "epoch", "grace", "force", "discard", "reason")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -395,30 +400,31 @@ class Stop(_message.Message):
     DISCARD_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Counts up in one session; to be acknowledged."""
+    """The number of the command, counted in one session. It is acknowledged."""
     assignment_id: str
     """The assignment's id."""
     epoch: Epoch
-    """Its epoch."""
+    """The epoch of the assignment."""
     grace: _duration_pb2.Duration
-    """Between TERM and KILL; not set: the specification's."""
+    """How long a process has between SIGTERM and SIGKILL. Not set: as in the specification."""
     force: bool
-    """Steps with `always` are not run either."""
+    """Whether steps with `always` are not run either."""
     discard: bool
-    """The server does not want its outcome: stop and remove it."""
+    """Whether the server does not want the outcome: stop the assignment and remove it."""
     reason: _run_pb2.Reason
-    """Why: a request, the run's timeout, the task's own. It becomes the reason of the task and of the step that was stopped, unless
-    the attempt was ending for another one already. Not set: `STOPPED`, on request.
+    """Why the assignment is stopped: on request, by the run's timeout, or by its own. It becomes the reason of the task
+    and of the step that is stopped, unless the attempt was already ending for another reason. Not set: `STOPPED`, on
+    request.
     """
     def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: _Optional[bool] = ..., discard: _Optional[bool] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
 
 class Release(_message.Message):
-    """Everything of this is stored: local data may go."""
+    """Everything of an assignment is stored: its local data may be removed."""
     __slots__ = ("number", "assignment_id")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Counts up in one session; to be acknowledged."""
+    """The number of the command, counted in one session. It is acknowledged."""
     assignment_id: str
     """The assignment's id."""
     def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ...) -> None: ...
@@ -432,21 +438,21 @@ class Siblings(_message.Message):
     def __init__(self, executor_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Clean(_message.Message):
-    """Remove the pods, volumes and networks of a vanished session, then answer with pods gone."""
+    """Remove the pods, volumes and networks of a vanished session, and answer with pods gone."""
     __slots__ = ("number", "session_id", "executor_id")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     number: int
-    """Counts up in one session; to be acknowledged."""
+    """The number of the command, counted in one session. It is acknowledged."""
     session_id: str
-    """That session."""
+    """The vanished session."""
     executor_id: str
-    """The executor that had it."""
+    """The executor that had the session."""
     def __init__(self, number: _Optional[int] = ..., session_id: _Optional[str] = ..., executor_id: _Optional[str] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    """One message to the executor."""
+    """A message to the executor."""
     __slots__ = ("welcome", "heartbeat_acknowledgement", "update_acknowledgement", "assign", "stop", "release", "siblings", "clean")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -457,36 +463,36 @@ class ConnectResponse(_message.Message):
     SIBLINGS_FIELD_NUMBER: _ClassVar[int]
     CLEAN_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
-    """The first."""
+    """The first message."""
     heartbeat_acknowledgement: HeartbeatAcknowledgement
-    """For each heartbeat."""
+    """Sent for each heartbeat."""
     update_acknowledgement: UpdateAcknowledgement
-    """For each update."""
+    """Sent for each update and each pods gone."""
     assign: Assign
-    """Run this."""
+    """Run an assignment."""
     stop: Stop
-    """End this."""
+    """Stop an assignment."""
     release: Release
-    """Local data may go."""
+    """Local data may be removed."""
     siblings: Siblings
-    """The group changed."""
+    """Sent when the group has changed."""
     clean: Clean
     """Clean up after a vanished session."""
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat_acknowledgement: _Optional[_Union[HeartbeatAcknowledgement, _Mapping]] = ..., update_acknowledgement: _Optional[_Union[UpdateAcknowledgement, _Mapping]] = ..., assign: _Optional[_Union[Assign, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., siblings: _Optional[_Union[Siblings, _Mapping]] = ..., clean: _Optional[_Union[Clean, _Mapping]] = ...) -> None: ...
 
 class LogReference(_message.Message):
-    """Which log."""
+    """A log."""
     __slots__ = ("assignment_id", "step")
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     assignment_id: str
     """The assignment's id."""
     step: int
-    """From 0; -1: the setup."""
+    """The index of the step, from 0. -1: the setup."""
     def __init__(self, assignment_id: _Optional[str] = ..., step: _Optional[int] = ...) -> None: ...
 
 class PushLogsRequest(_message.Message):
-    """One message of logs."""
+    """A message of `PushLogs`."""
     __slots__ = ("session_id", "session_secret", "executor_id", "log", "offset", "data", "end", "time")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
@@ -497,25 +503,25 @@ class PushLogsRequest(_message.Message):
     END_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    """The session; in the first message of the stream."""
+    """The session. In the first message of the stream."""
     session_secret: str
-    """Proves it; in the first message of the stream."""
+    """The secret of the session. In the first message of the stream."""
     executor_id: str
-    """The executor's id; in the first message of the stream."""
+    """The executor's id. In the first message of the stream."""
     log: LogReference
-    """Which log. Not set in a first message without data."""
+    """The log. Not set in a first message without data."""
     offset: int
-    """The offset of the first byte."""
+    """The offset of the first byte of `data`."""
     data: bytes
-    """At most 64 KiB."""
+    """At most 64 KiB of the log."""
     end: bool
-    """The log ends after `data`."""
+    """Whether the log ends after `data`."""
     time: _timestamp_pb2.Timestamp
-    """The offset in the log of line starts is not sent; this is when the first byte was written."""
+    """When the first byte of `data` was written."""
     def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., executor_id: _Optional[str] = ..., log: _Optional[_Union[LogReference, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PushLogsResponse(_message.Message):
-    """What is stored."""
+    """A response of `PushLogs`."""
     __slots__ = ("log", "stored_offset", "complete", "refused", "rewind")
     LOG_FIELD_NUMBER: _ClassVar[int]
     STORED_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -523,19 +529,21 @@ class PushLogsResponse(_message.Message):
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     REWIND_FIELD_NUMBER: _ClassVar[int]
     log: LogReference
-    """Which log."""
+    """The log."""
     stored_offset: int
-    """All bytes before it are stored."""
+    """All bytes before this offset are stored."""
     complete: bool
-    """The log is whole and stored."""
+    """Whether the whole log is stored."""
     refused: _run_pb2.Reason
-    """Set: this log is not wanted, and why; drop it."""
+    """Why the log is not wanted. The sender drops it. Not set: it is wanted."""
     rewind: bool
-    """Bytes at `stored_offset` were expected and later ones came: go back to it. Without it an answer only tells how far storing is."""
+    """Whether the sender must go back to `stored_offset`, because there is a gap after it. Otherwise the response only
+    tells how much is stored.
+    """
     def __init__(self, log: _Optional[_Union[LogReference, _Mapping]] = ..., stored_offset: _Optional[int] = ..., complete: _Optional[bool] = ..., refused: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., rewind: _Optional[bool] = ...) -> None: ...
 
 class GetSpecificationRequest(_message.Message):
-    """What `GetSpecification` takes."""
+    """The request of `GetSpecification`."""
     __slots__ = ("executor_id", "session_id", "session_secret", "assignment_id", "epoch")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -545,17 +553,17 @@ class GetSpecificationRequest(_message.Message):
     executor_id: str
     """The executor's id."""
     session_id: str
-    """Its session."""
+    """The executor's session."""
     session_secret: str
-    """Proves it."""
+    """The secret of the session."""
     assignment_id: str
     """The assignment's id."""
     epoch: Epoch
-    """Its epoch."""
+    """The epoch of the assignment."""
     def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ...) -> None: ...
 
 class GetSpecificationResponse(_message.Message):
-    """What `GetSpecification` answers."""
+    """The response of `GetSpecification`."""
     __slots__ = ("specification",)
     SPECIFICATION_FIELD_NUMBER: _ClassVar[int]
     specification: Specification

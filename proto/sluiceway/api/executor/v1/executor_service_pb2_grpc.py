@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ExecutorServiceStub:
-    """For executors only.
+    """The protocol of executors. Every method returns UNAUTHENTICATED without a token of an executor group.
     """
 
     def __init__(self, channel):
@@ -53,37 +53,53 @@ class ExecutorServiceStub:
 
 
 class ExecutorServiceServicer:
-    """For executors only.
+    """The protocol of executors. Every method returns UNAUTHENTICATED without a token of an executor group.
     """
 
     def Connect(self, request_iterator, context):
-        """The stream of one executor. Its first message is a hello; the answer is a welcome, then what the settling of both sides asks for.
-        The executor's group is that of its token. UNAUTHENTICATED: no token of a group. PERMISSION_DENIED
-        `ANOTHER_GROUP`: the token is not of the group that the hello expects. INVALID_ARGUMENT: the first message is no hello, or
-        says something impossible. ALREADY_EXISTS `SESSION_LIVES`: another one with this id is connected and this one proved nothing; try
-        again. ABORTED `SESSION_TAKEN_OVER`: a newer stream proved the same session. FAILED_PRECONDITION `SESSION_FENCED`: the executor was
-        declared vanished; it removes its pods and says hello without a session. UNAVAILABLE: this server goes; connect again.
+        """The stream of an executor. It stays open while the executor runs.
+
+        The first message of the executor is a hello. The server answers with a welcome, and then with the commands that
+        follow from the comparison of both states. The group of the executor is that of its token.
+
+        Errors:
+        - INVALID_ARGUMENT: The first message is not a hello, or the hello is invalid.
+        - PERMISSION_DENIED: The token is of another group than the hello expects (`ANOTHER_GROUP`).
+        - ALREADY_EXISTS: An executor with this id is connected, and this one has not proved its session (`SESSION_LIVES`).
+        Retry.
+        - ABORTED: A newer stream has proved the same session (`SESSION_TAKEN_OVER`).
+        - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and says hello
+        without a session.
+        - UNAVAILABLE: The server is going away. Connect again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PushLogs(self, request_iterator, context):
-        """The bytes of logs, by offset; answered with the offsets that are stored. One stream may carry many logs. The sender need not wait for
-        an answer: what is sent and not yet stored is held by the server, and flow control slows the stream when that is too much. The first
-        message of a log in a stream is answered at once, so that the sender can skip what is stored; later answers come when the stored
-        offset grows, which may take 30 s. A chunk before the stored offset is acknowledged again; one behind a gap is answered with the
-        stored offset and `rewind`. After `end`, the answer with `complete` is the last one of that log; a sender that got none sends `end`
-        again in its next stream. A log that is not of an assignment of this session is refused with a reason, for that log alone. Errors as
-        `Connect`.
+        """Stores logs. A stream may carry many logs, and is answered with the offsets that are stored.
+
+        The sender need not wait for answers. The server holds what is sent and not stored yet, and flow control slows the
+        stream when that is too much. The first message of a log in a stream is answered at once, so that the sender can
+        skip what is stored. Later answers come when the stored offset grows, which may take 30 s. A chunk before the
+        stored offset is acknowledged again; one after a gap is answered with the stored offset and `rewind`. After `end`,
+        the answer with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
+        stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs go
+        on.
+
+        Errors: as `Connect`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSpecification(self, request, context):
-        """The specification of an assignment that this executor holds, built anew: after the executor's own restart. May be repeated.
-        NOT_FOUND: it does not hold it. FAILED_PRECONDITION: the epoch is another one, or the assignment is final.
+        """Returns the specification of an assignment that the executor holds, for an executor that was restarted. May be
+        repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment.
+        - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,7 +132,7 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutorService:
-    """For executors only.
+    """The protocol of executors. Every method returns UNAUTHENTICATED without a token of an executor group.
     """
 
     @staticmethod

@@ -47,7 +47,8 @@ class PeerServiceServicer:
     """
 
     def TailLog(self, request, context):
-        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log does.
+        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
+        does.
 
         To resume, call again with the last `next_offset`.
 

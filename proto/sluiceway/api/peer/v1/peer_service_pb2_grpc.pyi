@@ -34,7 +34,8 @@ class PeerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PeerServiceAsyncStub: ...
     TailLog: _grpc.UnaryStreamMultiCallable[_peer_service_pb2.TailLogRequest, _peer_service_pb2.TailLogResponse]
-    """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log does.
+    """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
+    does.
 
     To resume, call again with the last `next_offset`.
 
@@ -49,7 +50,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     TailLog: _aio.UnaryStreamMultiCallable[_peer_service_pb2.TailLogRequest, _peer_service_pb2.TailLogResponse]  # type: ignore[assignment]
-    """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log does.
+    """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
+    does.
 
     To resume, call again with the last `next_offset`.
 
@@ -67,7 +69,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_service_pb2.TailLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peer_service_pb2.TailLogResponse], _abc.AsyncIterator[_peer_service_pb2.TailLogResponse]]:
-        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log does.
+        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
+        does.
 
         To resume, call again with the last `next_offset`.
 

@@ -90,7 +90,8 @@ class OrganizationServiceServicer:
     def CreateOrganization(self, request, context):
         """Creates an organization.
 
-        A second call with the same `request_id` and the same content returns the organization of the first call, for 30 days.
+        A second call with the same `request_id` and the same content returns the organization of the first call, for 30
+        days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

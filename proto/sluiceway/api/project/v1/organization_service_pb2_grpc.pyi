@@ -40,7 +40,8 @@ class OrganizationServiceStub:
     CreateOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.CreateOrganizationRequest, _organization_service_pb2.CreateOrganizationResponse]
     """Creates an organization.
 
-    A second call with the same `request_id` and the same content returns the organization of the first call, for 30 days.
+    A second call with the same `request_id` and the same content returns the organization of the first call, for 30
+    days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -107,7 +108,8 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     CreateOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.CreateOrganizationRequest, _organization_service_pb2.CreateOrganizationResponse]  # type: ignore[assignment]
     """Creates an organization.
 
-    A second call with the same `request_id` and the same content returns the organization of the first call, for 30 days.
+    A second call with the same `request_id` and the same content returns the organization of the first call, for 30
+    days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -177,7 +179,8 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_organization_service_pb2.CreateOrganizationResponse, _abc.Awaitable[_organization_service_pb2.CreateOrganizationResponse]]:
         """Creates an organization.
 
-        A second call with the same `request_id` and the same content returns the organization of the first call, for 30 days.
+        A second call with the same `request_id` and the same content returns the organization of the first call, for 30
+        days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

@@ -157,7 +157,8 @@ class ProjectServiceServicer:
     def CreateProjectGroup(self, request, context):
         """Creates a project group.
 
-        A second call with the same `request_id` and the same content returns the project group of the first call, for 30 days.
+        A second call with the same `request_id` and the same content returns the project group of the first call, for 30
+        days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

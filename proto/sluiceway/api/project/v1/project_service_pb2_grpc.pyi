@@ -77,7 +77,8 @@ class ProjectServiceStub:
     CreateProjectGroup: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectGroupRequest, _project_service_pb2.CreateProjectGroupResponse]
     """Creates a project group.
 
-    A second call with the same `request_id` and the same content returns the project group of the first call, for 30 days.
+    A second call with the same `request_id` and the same content returns the project group of the first call, for 30
+    days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -161,7 +162,8 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     CreateProjectGroup: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectGroupRequest, _project_service_pb2.CreateProjectGroupResponse]  # type: ignore[assignment]
     """Creates a project group.
 
-    A second call with the same `request_id` and the same content returns the project group of the first call, for 30 days.
+    A second call with the same `request_id` and the same content returns the project group of the first call, for 30
+    days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -278,7 +280,8 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_project_service_pb2.CreateProjectGroupResponse, _abc.Awaitable[_project_service_pb2.CreateProjectGroupResponse]]:
         """Creates a project group.
 
-        A second call with the same `request_id` and the same content returns the project group of the first call, for 30 days.
+        A second call with the same `request_id` and the same content returns the project group of the first call, for 30
+        days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

@@ -75,7 +75,8 @@ class RemoteSourceServiceServicer:
     def CreateRemoteSource(self, request, context):
         """Creates a remote source.
 
-        A second call with the same `request_id` and the same content returns the remote source of the first call, for 30 days.
+        A second call with the same `request_id` and the same content returns the remote source of the first call, for 30
+        days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

@@ -40,7 +40,8 @@ class RemoteSourceServiceStub:
     CreateRemoteSource: _grpc.UnaryUnaryMultiCallable[_remote_source_service_pb2.CreateRemoteSourceRequest, _remote_source_service_pb2.CreateRemoteSourceResponse]
     """Creates a remote source.
 
-    A second call with the same `request_id` and the same content returns the remote source of the first call, for 30 days.
+    A second call with the same `request_id` and the same content returns the remote source of the first call, for 30
+    days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -86,7 +87,8 @@ class RemoteSourceServiceAsyncStub(RemoteSourceServiceStub):
     CreateRemoteSource: _aio.UnaryUnaryMultiCallable[_remote_source_service_pb2.CreateRemoteSourceRequest, _remote_source_service_pb2.CreateRemoteSourceResponse]  # type: ignore[assignment]
     """Creates a remote source.
 
-    A second call with the same `request_id` and the same content returns the remote source of the first call, for 30 days.
+    A second call with the same `request_id` and the same content returns the remote source of the first call, for 30
+    days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -135,7 +137,8 @@ class RemoteSourceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_remote_source_service_pb2.CreateRemoteSourceResponse, _abc.Awaitable[_remote_source_service_pb2.CreateRemoteSourceResponse]]:
         """Creates a remote source.
 
-        A second call with the same `request_id` and the same content returns the remote source of the first call, for 30 days.
+        A second call with the same `request_id` and the same content returns the remote source of the first call, for 30
+        days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

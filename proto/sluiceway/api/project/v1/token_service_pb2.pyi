@@ -52,8 +52,8 @@ class Token(_message.Message):
     group: str
     """The group of the executors. Required for executors, and for nobody else."""
     scopes: _containers.RepeatedScalarFieldContainer[str]
-    """What the token may be used for, such as `runs:read`; `*` is everything. Empty when it is created: everything. Not for
-    executors.
+    """What the token may be used for, such as `runs:read`; `*` is everything. Empty when it is created: everything. Not
+    for executors.
     """
     create_time: _timestamp_pb2.Timestamp
     """When the token was created."""

@@ -216,8 +216,8 @@ class Runtime(_message.Message):
     containers: _containers.RepeatedCompositeFieldContainer[Container]
     """The containers of the pod. The first one runs the steps. The others are services that are reachable on localhost."""
     network: str
-    """What the task can reach. `isolated`: other hosts, but neither the executor's machine nor other tasks. `none`: nothing.
-    `host`: the network of the executor's machine, if its operator allows it. Empty: `isolated`.
+    """What the task can reach. `isolated`: other hosts, but neither the executor's machine nor other tasks. `none`:
+    nothing. `host`: the network of the executor's machine, if its operator allows it. Empty: `isolated`.
     """
     def __init__(self, type: _Optional[str] = ..., arch: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping]]] = ..., network: _Optional[str] = ...) -> None: ...
 

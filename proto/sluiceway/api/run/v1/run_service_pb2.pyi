@@ -61,7 +61,9 @@ class CreateRunRequest(_message.Message):
     source: _definition_pb2.Source
     """Where the run comes from."""
     cache_group: str
-    """The caches that the run shares: runs with the same cache group do. Empty: the first two segments of the run's group."""
+    """The caches that the run shares: runs with the same cache group do. Empty: the first two segments of the run's
+    group.
+    """
     change_groups: _containers.ScalarMap[str, str]
     """The expected revisions of change groups, by name. An empty revision means that the group has never moved. The call
     fails if another revision is stored; otherwise it moves the groups.
@@ -139,7 +141,9 @@ class ListRunsRequest(_message.Message):
     page_token: str
     """The `next_page_token` of the page before. Empty: the first page."""
     group_prefix: str
-    """Only runs of this group and of all groups below it, such as `/user/me`. Not together with `group`. Empty: any group."""
+    """Only runs of this group and of all groups below it, such as `/user/me`. Not together with `group`. Empty: any
+    group.
+    """
     created_since: _timestamp_pb2.Timestamp
     """Only runs that were created at or after this time. Compared in milliseconds. Not set: any time."""
     created_until: _timestamp_pb2.Timestamp
@@ -152,9 +156,9 @@ class ListRunsResponse(_message.Message):
     RUNS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[_run_pb2.Run]
-    """The runs, newest first, without annotations, setup errors and warnings, and with at most 100 characters of the first
-    line of the commit message: `GetRun` returns all of it. With a `group_prefix`, a page may have fewer runs than
-    `page_size`, or none, and still not be the last.
+    """The runs, newest first, without annotations, setup errors and warnings, and with at most 100 characters of the
+    first line of the commit message: `GetRun` returns all of it. With a `group_prefix`, a page may have fewer runs
+    than `page_size`, or none, and still not be the last.
     """
     next_page_token: str
     """The token of the next page. Empty: this is the last page."""

@@ -135,7 +135,8 @@ class RunServiceServicer:
         returns the run of the first call, for 30 days.
 
         Errors:
-        - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other content.
+        - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
+        content.
         - ABORTED: A change group has moved. Read again and retry.
         - RESOURCE_EXHAUSTED: The run is too large.
         """
@@ -201,8 +202,8 @@ class RunServiceServicer:
     def WatchRun(self, request, context):
         """Follows a run until it is finished.
 
-        The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes the
-        run. To resume, call again with the last `position`.
+        The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes
+        the run. To resume, call again with the last `position`.
 
         Errors:
         - INVALID_ARGUMENT: `after` is not a position.
@@ -231,8 +232,8 @@ class RunServiceServicer:
     def StopRun(self, request, context):
         """Stops a running run (run-model.md R7).
 
-        Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one. Otherwise it
-        has no effect.
+        Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one.
+        Otherwise it has no effect.
 
         Errors:
         - NOT_FOUND: There is no such run.

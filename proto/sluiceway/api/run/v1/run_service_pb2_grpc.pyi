@@ -45,7 +45,8 @@ class RunServiceStub:
     returns the run of the first call, for 30 days.
 
     Errors:
-    - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other content.
+    - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
+      content.
     - ABORTED: A change group has moved. Read again and retry.
     - RESOURCE_EXHAUSTED: The run is too large.
     """
@@ -87,8 +88,8 @@ class RunServiceStub:
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Follows a run until it is finished.
 
-    The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes the
-    run. To resume, call again with the last `position`.
+    The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes
+    the run. To resume, call again with the last `position`.
 
     Errors:
     - INVALID_ARGUMENT: `after` is not a position.
@@ -109,8 +110,8 @@ class RunServiceStub:
     StopRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.StopRunRequest, _run_service_pb2.StopRunResponse]
     """Stops a running run (run-model.md R7).
 
-    Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one. Otherwise it
-    has no effect.
+    Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one.
+    Otherwise it has no effect.
 
     Errors:
     - NOT_FOUND: There is no such run.
@@ -192,7 +193,8 @@ class RunServiceAsyncStub(RunServiceStub):
     returns the run of the first call, for 30 days.
 
     Errors:
-    - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other content.
+    - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
+      content.
     - ABORTED: A change group has moved. Read again and retry.
     - RESOURCE_EXHAUSTED: The run is too large.
     """
@@ -234,8 +236,8 @@ class RunServiceAsyncStub(RunServiceStub):
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Follows a run until it is finished.
 
-    The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes the
-    run. To resume, call again with the last `position`.
+    The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes
+    the run. To resume, call again with the last `position`.
 
     Errors:
     - INVALID_ARGUMENT: `after` is not a position.
@@ -256,8 +258,8 @@ class RunServiceAsyncStub(RunServiceStub):
     StopRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.StopRunRequest, _run_service_pb2.StopRunResponse]  # type: ignore[assignment]
     """Stops a running run (run-model.md R7).
 
-    Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one. Otherwise it
-    has no effect.
+    Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one.
+    Otherwise it has no effect.
 
     Errors:
     - NOT_FOUND: There is no such run.
@@ -342,7 +344,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         returns the run of the first call, for 30 days.
 
         Errors:
-        - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other content.
+        - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
+          content.
         - ABORTED: A change group has moved. Read again and retry.
         - RESOURCE_EXHAUSTED: The run is too large.
         """
@@ -420,8 +423,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.WatchRunResponse], _abc.AsyncIterator[_run_service_pb2.WatchRunResponse]]:
         """Follows a run until it is finished.
 
-        The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes the
-        run. To resume, call again with the last `position`.
+        The first message is a snapshot, unless `after` is set. Then there is a message for each transaction that changes
+        the run. To resume, call again with the last `position`.
 
         Errors:
         - INVALID_ARGUMENT: `after` is not a position.
@@ -454,8 +457,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.StopRunResponse, _abc.Awaitable[_run_service_pb2.StopRunResponse]]:
         """Stops a running run (run-model.md R7).
 
-        Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one. Otherwise it
-        has no effect.
+        Returns once the request is stored; the run ends later. A second call can turn the stop into a forced one.
+        Otherwise it has no effect.
 
         Errors:
         - NOT_FOUND: There is no such run.
