@@ -110,12 +110,14 @@ def run_pipeline(state: dict[str, Any], data: Path, repository: Path) -> int:
     assert watch.stdout is not None
     for line in watch.stdout:
         print(line, end="", flush=True)
-        if "waits for approval" in line:
+        if "sluice run approve" in line:
             approve = shlex.split(line.split("sluice run approve", 1)[1])
             print(f"$ sluice run approve {shlex.join(approve)}", flush=True)
             sluice("run", "approve", *approve)
     code = watch.wait(RUN_SECONDS)
 
+    print(f"\n$ sluice run get {run_id}", flush=True)
+    subprocess.run([*SLUICE, "run", "get", run_id], env=environment, check=True)
     print(f"\n$ sluice run logs {run_id}", flush=True)
     subprocess.run([*SLUICE, "run", "logs", run_id], env=environment, check=True, stderr=subprocess.STDOUT)
     url = f"http://{state['http']}/api/v1/runs/{run_id}"

@@ -326,7 +326,8 @@ def test_a_server_that_cannot_be_asked_is_named(
 
 def test_what_is_not_there_is_named_by_every_command(here: Installation) -> None:
     for arguments in ("get", "watch", "logs", "stop", "cancel", "explain"):
-        assert "there is no run 'nothing'" in sentence_of(here.sluice("run", arguments, "nothing", check=False))
+        assert "'nothing' names no run" in sentence_of(here.sluice("run", arguments, "nothing", check=False))
+        assert "no run with the number 999" in sentence_of(here.sluice("run", arguments, "999", check=False))
     assert "nothing" in sentence_of(here.sluice("run", "approve", "nothing", "task", check=False))
     for arguments in ("drain", "delete"):
         assert "nothing" in sentence_of(here.sluice("executor", arguments, "nothing", check=False))

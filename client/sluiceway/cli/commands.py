@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["EnumChoice", "Format", "LazyGroup", "option", "output_option", "server_options"]
+__all__ = [
+    "ALL_FORMATS",
+    "DurationType",
+    "EnumChoice",
+    "Format",
+    "LazyGroup",
+    "MomentType",
+    "option",
+    "output_option",
+    "server_options",
+]
 
 C = TypeVar("C", bound=Callable[..., Any])
 E = TypeVar("E", bound=StrEnum)
@@ -49,8 +61,16 @@ class Format(StrEnum):
     """What `-o` takes."""
 
     TABLE = "table"
+    WIDE = "wide"
     JSON = "json"
+    YAML = "yaml"
+    JSONL = "jsonl"
     NAME = "name"
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether it is a table; the others are for programs."""
+        return self in {Format.TABLE, Format.WIDE}
 
 
 class EnumChoice(click.Choice[E]):
@@ -77,6 +97,53 @@ def server_options(command: C) -> C:
     return server(token(command))
 
 
+ALL_FORMATS = tuple(Format)
+
+
 def output_option(*formats: Format) -> Callable[[C], C]:
     """Add `-o`; the first format is the default."""
     return option("--output", "-o", type=EnumChoice(formats), default=formats[0].value, help="Output format.")
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A duration as run configurations write it: `90s`, `1h30m`, `3d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read it.
+
+        Raises:
+            click.BadParameter: it is none.
+        """
+        from sluiceway.runconfig.durations import parse_duration
+
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return timedelta(microseconds=parse_duration(str(value)) // 1000)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
+
+
+class MomentType(click.ParamType[datetime]):
+    """A time: how long ago (`2h`, `3d`), or RFC 3339 (`2026-11-30T08:00:00Z`; UTC if it has no offset)."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it.
+
+        Raises:
+            click.BadParameter: it is none.
+        """
+        if isinstance(value, datetime):
+            return value
+        text = str(value)
+        with contextlib.suppress(click.BadParameter):
+            return datetime.now(UTC) - DurationType().convert(text, param, ctx)
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f'{value!r} is no time; write how long ago ("2h", "3d") or "2026-11-30T08:00:00Z"', param, ctx)
+        return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

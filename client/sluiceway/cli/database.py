@@ -28,15 +28,13 @@ from sluiceway.cli.database_places import (
     yes_option,
 )
 from sluiceway.cli.database_showing import (
-    moment_text,
     show_finding,
     show_findings,
     show_status,
-    size_text,
-    span_text,
 )
 from sluiceway.cli.export_files import export_source, export_target
 from sluiceway.cli.terminal import clean, progress, waiting
+from sluiceway.cli.units import moment_text, size_text, span_text
 from sluiceway.foundation.errors import SluicewayError
 
 if TYPE_CHECKING:
@@ -71,9 +69,9 @@ def status(output: Format, etcd: str, object_storage: str, prefix: str, server: 
     with waiting("looking at etcd and object storage"):
         found = place.ask(lambda client: client.database.status(), directly)
     if output is Format.JSON:
-        from sluiceway.cli.showing import show_messages
+        from sluiceway.cli.showing import plain, show
 
-        show_messages([found], Format.JSON, single=True)
+        show([plain(found)], output, single=True)
     else:
         show_status(found)
 

@@ -1,20 +1,19 @@
-"""What `sluice db` tells of a database: its state, what a verify finds; sizes, spans and times in words."""
+"""What `sluice db` prints of a database: its state, and what a verify finds."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sluiceway.cli.showing import table
+from sluiceway.cli.showing import Column, Row, table
 from sluiceway.cli.terminal import clean
+from sluiceway.cli.units import age, size_text
 
 if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
-
     from sluiceway.api.database.v1 import database_service_pb2 as pb
 
-__all__ = ["moment_text", "show_finding", "show_findings", "show_status", "size_text", "span_text"]
+__all__ = ["show_finding", "show_findings", "show_status"]
 
 
 def show_finding(message: pb.VerifyDatabaseResponse) -> None:
@@ -42,10 +41,10 @@ def show_status(found: pb.GetDatabaseStatusResponse) -> None:
     if found.etcd_fault:
         rows.append(("etcd", f"away: {found.etcd_fault}"))
     else:
-        size = size_text(found.etcd_size_bytes)
+        used = size_text(found.etcd_size_bytes)
         quota = f" of {size_text(found.etcd_quota_bytes)}" if found.etcd_quota_bytes else ""
         rows += [
-            ("etcd", f"{found.etcd_version}, cluster {found.etcd_cluster_id}, {size}{quota}"),
+            ("etcd", f"{found.etcd_version}, cluster {found.etcd_cluster_id}, {used}{quota}"),
             ("alarms", ", ".join(found.etcd_alarms) or "none"),
             ("head", found.head or "none"),
             ("flushed", f"{found.flushed or 'none'}, {size_text(found.unflushed_bytes)} not flushed"),
@@ -66,13 +65,16 @@ def show_status(found: pb.GetDatabaseStatusResponse) -> None:
         print(clean(f"{name.ljust(width)}  {value}"))
     if found.objects:
         print()
-        table(("OBJECTS", "COUNT", "SIZE"), [(o.kind, str(o.count), size_text(o.bytes)) for o in found.objects])
+        columns = (Column("OBJECTS"), Column("COUNT"), Column("SIZE"))
+        table(columns, [Row((o.kind, str(o.count), size_text(o.bytes))) for o in found.objects])
     if len(found.epochs) > 1:
         print()
         table(
-            ("EPOCH", "BEGAN", "FROM", "BY", ""),
+            tuple(Column(title) for title in ("EPOCH", "BEGAN", "FROM", "BY", "")),
             [
-                (str(e.number), _age(e.time, now), e.accepted, e.writer, "" if e.in_history else "void")
+                Row(
+                    (str(e.number), f"{age(e.time, now=now)} ago", e.accepted, e.writer, "" if e.in_history else "void")
+                )
                 for e in found.epochs
             ],
         )
@@ -83,32 +85,4 @@ def show_status(found: pb.GetDatabaseStatusResponse) -> None:
 
 
 def _stored(item: pb.StoredStatus, now: datetime) -> str:
-    return f"{item.sequence}, {_age(item.time, now)}, by {item.writer}" if item.sequence else "none"
-
-
-def _age(time: Timestamp, now: datetime) -> str:
-    return f"{span_text(now - time.ToDatetime(tzinfo=UTC))} ago"
-
-
-def span_text(span: timedelta) -> str:
-    """Say how long something is, in the largest unit of which there are two."""
-    seconds = max(round(span.total_seconds()), 0)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
-
-
-def moment_text(time: datetime) -> str:
-    """Say a time, in UTC and to the second."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def size_text(size: int) -> str:
-    """Say how many bytes something has, in the unit that suits."""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            break
-        value /= 1024
-    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+    return f"{item.sequence}, {age(item.time, now=now)} ago, by {item.writer}" if item.sequence else "none"

@@ -12,6 +12,7 @@ import sys
 
 __all__ = ["main"]
 
+WRONG_COMMAND_LINE = 2
 INTERRUPTED = 130  # 128 + SIGINT
 READER_GONE = 141  # 128 + SIGPIPE
 INTERNAL_FAULT = 70  # EX_SOFTWARE of sysexits.h
@@ -20,7 +21,12 @@ COMPLETION_VARIABLE = "_SLUICE_COMPLETE"
 
 def main() -> None:
     """Run the command line; exits the process."""
-    arguments = sys.argv[1:]
+    try:
+        # A locale without UTF-8 (LC_ALL=C with PYTHONUTF8=0) gives other bytes than ASCII as surrogates.
+        arguments = [os.fsencode(argument).decode() for argument in sys.argv[1:]]
+    except UnicodeDecodeError as error:
+        print(f"sluice: an argument is not UTF-8: {os.fsdecode(error.object)}", file=sys.stderr)
+        sys.exit(WRONG_COMMAND_LINE)
     if arguments in (["version"], ["--version"]):
         from sluiceway.foundation.version import VERSION
 
@@ -30,6 +36,9 @@ def main() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # grpc's C core writes its own lines to stderr; what goes wrong comes as our errors.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from sluiceway.cli.terminal import show_what_can_be_shown
+
+    show_what_can_be_shown(sys.stdout, sys.stderr)
     try:
         code = _run(arguments)
         sys.stdout.flush()

@@ -10,7 +10,7 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway.foundation.version import VERSION
 
-__all__ = ["app", "config", "database", "executor", "run", "token", "version"]
+__all__ = ["app", "config", "database", "executor", "run", "task", "token", "version"]
 
 
 class ExecutorGroup(LazyGroup):
@@ -34,16 +34,22 @@ run = LazyGroup(
     name="run",
     help="Create, show and control runs.",
     places={
-        "create": ("sluiceway.cli.runs:create", "Create the runs of a commit."),
+        "create": ("sluiceway.cli.run_create:create", "Create the runs of a commit."),
         "list": ("sluiceway.cli.runs:list_", "List runs, the newest first."),
         "get": ("sluiceway.cli.runs:get", "Show a run and its tasks."),
-        "watch": ("sluiceway.cli.runs:watch", "Follow a run to its end."),
-        "logs": ("sluiceway.cli.runs:logs", "Print logs."),
-        "explain": ("sluiceway.cli.runs:explain", "Say why a run and its tasks wait."),
-        "approve": ("sluiceway.cli.runs:approve", "Approve a task that waits for it."),
-        "stop": ("sluiceway.cli.runs:stop", "Stop a running run."),
-        "cancel": ("sluiceway.cli.runs:cancel", "Cancel a queued run."),
+        "watch": ("sluiceway.cli.run_create:watch", "Follow runs to their ends."),
+        "logs": ("sluiceway.cli.run_logs:logs", "Print the logs of a run or of a task."),
+        "explain": ("sluiceway.cli.run_explain:explain", "Say why a run and its tasks wait."),
+        "approve": ("sluiceway.cli.run_actions:approve", "Approve a task that waits for it."),
+        "stop": ("sluiceway.cli.run_actions:stop", "Stop a run; cancel it if it is queued."),
+        "cancel": ("sluiceway.cli.run_actions:cancel", "Cancel a queued run."),
     },
+)
+
+task = LazyGroup(
+    name="task",
+    help="Show the tasks of a run.",
+    places={"get": ("sluiceway.cli.tasks:get", "Show a task: its attempts, their steps and exit codes.")},
 )
 
 config = LazyGroup(
@@ -59,11 +65,13 @@ config = LazyGroup(
 
 executor = ExecutorGroup(
     name="executor",
-    help="Run an executor; list, drain and delete those of a server.",
+    help="Run an executor; list and control those of a server.",
     places={
         "run": ("sluiceway.cli.processes:executor", "Run an executor."),
         "list": ("sluiceway.cli.executors:list_", "List executors."),
-        "drain": ("sluiceway.cli.executors:drain", "Give an executor no more work."),
+        "get": ("sluiceway.cli.executors:get", "Show an executor."),
+        "drain": ("sluiceway.cli.executors:drain", "Give executors no more tasks."),
+        "undrain": ("sluiceway.cli.executors:undrain", "Give executors tasks again."),
         "delete": ("sluiceway.cli.executors:delete", "Remove an executor from the list."),
     },
 )
@@ -100,8 +108,9 @@ app = LazyGroup(
     context_settings={"help_option_names": ["-h", "--help"]},
     places={
         "run": ("sluiceway.cli.main:run", "Create, show and control runs."),
+        "task": ("sluiceway.cli.main:task", "Show the tasks of a run."),
         "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
-        "executor": ("sluiceway.cli.main:executor", "Run an executor; list, drain and delete those of a server."),
+        "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
         "db": ("sluiceway.cli.main:database", "Inspect, check, save and repair the database."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
         "login": ("sluiceway.cli.login:login", "Remember a server and a token."),

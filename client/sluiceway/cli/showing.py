@@ -1,39 +1,162 @@
-"""How commands show things: tables for people, JSON and names for programs."""
+"""How commands show things: tables for people; JSON, YAML and names for programs."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sluiceway.cli.commands import Format
-from sluiceway.cli.terminal import clean, paint, says_colour, width
+from sluiceway.cli.terminal import clean, columns_of, cut, paint, says_colour, width
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-    from google.protobuf.timestamp_pb2 import Timestamp
 
-    from sluiceway.api.run.v1 import run_pb2
+__all__ = ["NO_LIMIT", "Column", "Row", "Table", "details", "plain", "show", "table"]
 
-__all__ = ["duration", "phase_name", "result_name", "show_messages", "status_name", "table"]
+NO_LIMIT = 100_000
+"""The width of `-o wide`: nothing is cut."""
 
-
-def show_messages(messages: Sequence[Message], format_: Format, *, single: bool = False) -> None:
-    """Print messages for programs: JSON in protobuf's mapping, or their ids, one a line."""
-    if format_ is Format.NAME:
-        for message in messages:
-            print(clean(getattr(message, "id", "") or getattr(message, "name", "")))
-        return
-    from google.protobuf import json_format
-
-    plain = [json_format.MessageToDict(message) for message in messages]
-    print(_without_controls(json.dumps(plain[0] if single else plain, indent=2, ensure_ascii=False)))
+_GAP = 2
+_PAINTED = frozenset({"STATUS", "STATE"})
 
 
-def _without_controls(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        title: its heading.
+        least: to so many characters its cells may be cut where a terminal is too narrow; 0: never.
+    """
+
+    title: str
+    least: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table, and what is said about it on lines of its own below it."""
+
+    cells: tuple[str, ...]
+    note: str = ""
+
+
+class Table:
+    """A table with aligned columns and no frame, states in colour at a terminal.
+
+    Args:
+        columns: in order.
+        limit: its width; None: that of the terminal, or none in a pipe.
+    """
+
+    def __init__(self, columns: Sequence[Column], *, limit: int | None = None) -> None:
+        self._columns = columns
+        self._limit = columns_of(sys.stdout) if limit is None else limit
+        self._colour = says_colour(sys.stdout)
+        self._painted = {i for i, column in enumerate(columns) if column.title in _PAINTED}
+        self._widths = [width(column.title) for column in columns]
+
+    def print(self, rows: Iterable[Row], *, heading: bool = True) -> None:
+        """Print rows, below a heading. Later rows, without one, keep the widths of the columns where they fit."""
+        shown = [Row(tuple(clean(cell) for cell in row.cells), row.note) for row in rows]
+        self._widen(shown)
+        if heading:
+            self._print(Row(tuple(column.title for column in self._columns)), painted=False)
+        for row in shown:
+            self._print(row)
+        sys.stdout.flush()
+
+    def _print(self, row: Row, *, painted: bool = True) -> None:
+        last = max((i for i, cell in enumerate(row.cells) if cell), default=-1)
+        cells = []
+        for i, whole in enumerate(row.cells[: last + 1]):
+            cell = cut(whole, self._widths[i])
+            shown = paint(cell, whole, colour=self._colour) if painted and i in self._painted else cell
+            cells.append(shown + " " * (0 if i == last else self._widths[i] - width(cell)))
+        print((" " * _GAP).join(cells))
+        for line in _wrapped(row.note, self._limit):
+            print(f"    {line}")
+
+    def _widen(self, rows: Sequence[Row]) -> None:
+        widths = [max([known, *(width(row.cells[i]) for row in rows)]) for i, known in enumerate(self._widths)]
+        over = 0 if self._limit is None else sum(widths) + _GAP * (len(widths) - 1) - self._limit
+        while over > 0:
+            # The widest of those that may be cut gives first, so that no column gives all.
+            room = {i: widths[i] for i, each in enumerate(self._columns) if each.least and widths[i] > each.least}
+            if not room:
+                break
+            widths[max(room, key=room.__getitem__)] -= 1
+            over -= 1
+        self._widths = widths
+
+
+def table(columns: Sequence[Column], rows: Iterable[Row], *, limit: int | None = None) -> None:
+    """Print a table at once; see `Table`."""
+    Table(columns, limit=limit).print(rows)
+
+
+def _wrapped(note: str, limit: int | None) -> list[str]:
+    if not note:
+        return []
+    text = clean(note)
+    return [text] if limit is None else textwrap.wrap(text, max(20, limit - 4), break_on_hyphens=False)
+
+
+def details(title: str, values: Mapping[str, str]) -> None:
+    """Print a title, and below it what has a value: one line each, names in a column."""
+    print(clean(title))
+    known = {name: value for name, value in values.items() if value}
+    room = max((len(name) for name in known), default=0) + 1
+    for name, value in known.items():
+        print(f"  {(name + ':').ljust(room)} {clean(value)}")
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """Return a message as answers over HTTP have it: in protobuf's JSON mapping, with fields at their default."""
+    from sluiceway.foundation.rpc.json_mapping import json_of
+
+    made: dict[str, Any] = json_of(message)
+    return made
+
+
+def show(items: Sequence[Mapping[str, Any]], output: Format, *, single: bool = False) -> None:
+    """Print objects for programs.
+
+    Args:
+        items: in the mapping of `plain`.
+        output: not a table. JSON and YAML are a list, or the object if it is `single`; JSON lines are one object a
+            line; names are the ids.
+        single: there is one object, and a list was not asked for.
+    """
+    whole: Any = items[0] if single else list(items)
+    match output:
+        case Format.NAME:
+            for item in items:
+                print(clean(str(item.get("id") or item.get("name") or item.get("taskId") or item.get("runId") or "")))
+        case Format.JSONL:
+            for item in items:
+                print(_json(item, indent=None))
+        case Format.YAML:
+            print(_yaml(whole), end="")
+        case _:
+            print(_json(whole, indent=2))
+
+
+def _yaml(value: Any) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(value, allow_unicode=_is_unicode(), sort_keys=False)
+    # YAML lets characters stand that a terminal obeys, such as those that change the direction of the text.
+    return text if text.replace("\n", "").isprintable() else str(yaml.safe_dump(value, sort_keys=False))
+
+
+def _json(value: Any, *, indent: int | None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=not _is_unicode())
     # JSON itself escapes the controls of ASCII only; a terminal obeys others as well.
     return re.sub(r"[^\n -~]", lambda found: _escaped(found.group()), text)
 
@@ -42,59 +165,6 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table with aligned columns and no frame, statuses in colour at a terminal."""
-    colour = says_colour(sys.stdout)
-    everything = [tuple(columns), *(tuple(clean(cell) for cell in row) for row in rows)]
-    widths = [max(width(row[i]) for row in everything) for i in range(len(columns))]
-    painted = {i for i, column in enumerate(columns) if column in {"STATUS", "PHASE", "RESULT"}}
-    for number, row in enumerate(everything):
-        last = max((i for i, cell in enumerate(row) if cell), default=-1)
-        cells = []
-        for i, cell in enumerate(row[: last + 1]):
-            shown = paint(cell, cell, colour=colour) if i in painted and number else cell
-            cells.append(shown + " " * (0 if i == last else widths[i] - width(cell)))
-        print("  ".join(cells))
-
-
-def phase_name(phase: run_pb2.RunPhase) -> str:
-    """Say a phase as people do."""
-    from sluiceway.api.run.v1 import run_pb2
-
-    return _lower(run_pb2.RunPhase.Name(phase), "RUN_PHASE_")
-
-
-def result_name(result: run_pb2.RunResult) -> str:
-    """Say a result as people do; empty while there is none."""
-    from sluiceway.api.run.v1 import run_pb2
-
-    return "" if result == run_pb2.RUN_RESULT_UNSPECIFIED else _lower(run_pb2.RunResult.Name(result), "RUN_RESULT_")
-
-
-def status_name(status: run_pb2.TaskStatus) -> str:
-    """Say a status as people do."""
-    from sluiceway.api.run.v1 import run_pb2
-
-    return _lower(run_pb2.TaskStatus.Name(status), "TASK_STATUS_")
-
-
-def _lower(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower().replace("_", " ")
-
-
-def duration(start: Timestamp, end: Timestamp, *, running: bool = False, now: datetime | None = None) -> str:
-    """Say how long something took, or takes up to now; empty when it never began."""
-    if not start.seconds:
-        return ""
-    if end.seconds:
-        until = end.ToDatetime(tzinfo=UTC)
-    elif running:
-        until = now or datetime.now(UTC)
-    else:
-        return ""
-    seconds = max(0.0, (until - start.ToDatetime(tzinfo=UTC)).total_seconds())
-    if seconds < 59.95:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+def _is_unicode() -> bool:
+    """Tell whether standard output can show all characters. What it cannot is escaped by JSON's own rules."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sluiceway.cli.commands import Format, option, output_option, server_options
+from sluiceway.cli.commands import ALL_FORMATS, DurationType, Format, option, output_option, server_options
 from sluiceway.cli.connecting import with_client
+from sluiceway.cli.references import short_ids
+from sluiceway.cli.showing import NO_LIMIT
 
 if TYPE_CHECKING:
     from sluiceway.api.project.v1 import token_service_pb2 as pb
@@ -26,8 +27,13 @@ __all__ = ["create", "list_", "revoke"]
 @option("--executor-group", default="", metavar="GROUP", help="For the executors of a group.")
 @option("--user", default="", metavar="ID", help="The user who acts with it; you if not given.")
 @option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Only for this, such as runs:read; may be repeated.")
-@option("--expires-in", default="", metavar="DURATION", help="Valid for so long, such as 30d; for ever if not given.")
-@output_option(Format.TABLE, Format.JSON)
+@option(
+    "--expires-in",
+    type=DurationType(),
+    metavar="DURATION",
+    help="Valid for so long, such as 30d; for ever if not given.",
+)
+@output_option(Format.TABLE, Format.JSON, Format.YAML)
 @server_options
 def create(
     name: str,
@@ -35,7 +41,7 @@ def create(
     executor_group: str,
     user: str,
     scopes: tuple[str, ...],
-    expires_in: str,
+    expires_in: timedelta | None,
     output: Format,
     server: str | None,
     token: str | None,
@@ -44,23 +50,22 @@ def create(
 
     Without --operator and --executor-group it is a user's.
     """
-    from google.protobuf import json_format
-
     from sluiceway.api.project.v1 import token_service_pb2 as pb
+    from sluiceway.cli.showing import plain, show
 
     if operator and executor_group:
         raise click.UsageError("--operator and --executor-group exclude each other")
     if executor_group and (user or scopes):
         raise click.UsageError("--user and --scope are not for executors")
-    expire = None if not expires_in else datetime.now(UTC) + _duration(expires_in)
+    expire = None if expires_in is None else datetime.now(UTC) + expires_in
     kind = pb.TOKEN_KIND_EXECUTOR if executor_group else pb.TOKEN_KIND_OPERATOR if operator else pb.TOKEN_KIND_USER
 
     async def conversation(client: Client) -> tuple[pb.Token, str]:
         return await client.tokens.create(name, kind, user_id=user, group=executor_group, scopes=scopes, expire=expire)
 
     made, text = with_client(server, token, conversation)
-    if output is Format.JSON:
-        print(json.dumps({"token": json_format.MessageToDict(made), "text": text}, indent=2))
+    if not output.is_for_people:
+        show([{"token": plain(made), "text": text}], output, single=True)
         return
     # The text alone on stdout, so that it can be written into a file.
     print(f"token {made.id}; its text is shown once:", file=sys.stderr, flush=True)
@@ -69,35 +74,49 @@ def create(
 
 @click.command("list")
 @option("--all", "everything", is_flag=True, help="Also those that have expired or were revoked.")
-@output_option(Format.TABLE, Format.JSON, Format.NAME)
+@output_option(*ALL_FORMATS)
 @server_options
 def list_(everything: bool, output: Format, server: str | None, token: str | None) -> None:
     """List tokens, by kind and name."""
     from sluiceway.api.project.v1 import token_service_pb2 as pb
-    from sluiceway.cli.showing import show_messages, table
+    from sluiceway.cli.showing import Column, Row, plain, show, table
 
     async def conversation(client: Client) -> Sequence[pb.Token]:
         return await client.tokens.list()
 
     now = datetime.now(UTC)
     tokens = [each for each in with_client(server, token, conversation) if everything or _state(each, now) == "valid"]
-    if output is not Format.TABLE:
-        show_messages(tokens, output)
+    if not output.is_for_people:
+        show([plain(each) for each in tokens], output)
         return
+    wide = output is Format.WIDE
+    ids = {each.id: each.id for each in tokens} if wide else short_ids([each.id for each in tokens])
     rows = [
-        (
-            each.id,
-            each.name,
-            pb.TokenKind.Name(each.kind).removeprefix("TOKEN_KIND_").lower(),
-            f"group {each.group}" if each.group else each.user_id,
-            ",".join(each.scopes),
-            f"{each.create_time.ToDatetime():%Y-%m-%d}",
-            f"{each.expire_time.ToDatetime():%Y-%m-%d}" if each.HasField("expire_time") else "never",
-            _state(each, now),
+        Row(
+            (
+                ids[each.id],
+                each.name,
+                pb.TokenKind.Name(each.kind).removeprefix("TOKEN_KIND_").lower(),
+                f"group {each.group}" if each.group else each.user_id,
+                ",".join(each.scopes),
+                f"{each.create_time.ToDatetime():%Y-%m-%d}",
+                f"{each.expire_time.ToDatetime():%Y-%m-%d}" if each.HasField("expire_time") else "never",
+                _state(each, now),
+            )
         )
         for each in tokens
     ]
-    table(("ID", "NAME", "KIND", "OF", "SCOPES", "CREATED", "EXPIRES", "STATE"), rows)
+    columns = (
+        Column("ID"),
+        Column("NAME", 6),
+        Column("KIND"),
+        Column("OF", 5),
+        Column("SCOPES", 6),
+        Column("CREATED"),
+        Column("EXPIRES"),
+        Column("STATE"),
+    )
+    table(columns, rows, limit=NO_LIMIT if wide else None)
 
 
 @click.command()
@@ -115,12 +134,3 @@ def _state(token: pb.Token, now: datetime) -> str:
     if token.HasField("expire_time") and token.expire_time.ToDatetime(tzinfo=UTC) <= now:
         return "expired"
     return "valid"
-
-
-def _duration(text: str) -> timedelta:
-    from sluiceway.runconfig.durations import parse_duration
-
-    try:
-        return timedelta(microseconds=parse_duration(text) / 1000)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} {error}", param_hint="--expires-in") from error

@@ -1,35 +1,47 @@
-"""A run as it goes, line by line: readable in a terminal that scrolls, in a file, and in another CI's log."""
+"""Runs as they go, line by line: readable in a terminal that scrolls, in a file, and in another CI's log.
+
+Every line has the same columns: the run, the task (`-` for the run itself), the state, how long it took, and a note.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
+import textwrap
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluiceway.api.run.v1 import definition_pb2, run_pb2
-from sluiceway.cli.showing import duration, phase_name, result_name, status_name, table
-from sluiceway.cli.terminal import clean, paint, says_colour, width
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.cli.logs import print_logs
+from sluiceway.cli.references import short_id, task_reference
+from sluiceway.cli.terminal import clean, columns_of, cut, paint, says_colour, width
+from sluiceway.cli.units import duration
+from sluiceway.cli.words import phase_name, result_name, run_took, task_status
 
 if TYPE_CHECKING:
     from sluiceway.api.run.v1.run_service_pb2 import WatchRunResponse
     from sluiceway.client import Client
     from sluiceway.foundation.errors import SluicewayError
 
-__all__ = ["exit_code", "follow_runs", "show_graph", "worst"]
+__all__ = ["Following", "Layout", "exit_code", "follow_runs", "worst"]
 
-_UNFINISHED = frozenset({run_pb2.TASK_STATUS_UNSPECIFIED, run_pb2.TASK_STATUS_NOT_STARTED, run_pb2.TASK_STATUS_RUNNING})
 _GOING_ON = frozenset({run_pb2.RUN_PHASE_QUEUED, run_pb2.RUN_PHASE_RUNNING})
 # From what is best to what needs a person most: what was stopped was stopped on purpose, a failure says something of
 # the commit, and a run that could not be set up says that nothing was tested at all.
 _FROM_BEST = (0, 2, 1, 3)
+_RUN_ITSELF = "-"
+_STATE_WIDTH = 18  # `waits for approval`
+_TOOK_WIDTH = 7
+_NAME_WIDTH = 32
 
 Print = Callable[[str], None]
+OnAttempt = Callable[[run_pb2.Task, str], None]
 
 
 def exit_code(run: run_pb2.Run) -> int:
-    """Say the exit code of a command that watched a run to its end.
+    """Return the exit code of a command that watched a run to its end.
 
     0 success, 1 failed, 2 stopped or cancelled, 3 setup error.
     """
@@ -46,11 +58,15 @@ def worst(codes: Iterable[int]) -> int:
 
 
 async def follow_runs(
-    client: Client, run_ids: Sequence[str], *, to_stderr: bool = False
-) -> Sequence[tuple[run_pb2.Run, Sequence[run_pb2.Task]]]:
-    """Print what happens to runs until all are over; answers their last states.
+    client: Client, runs: Sequence[run_pb2.Run], *, to_stderr: bool = False, with_logs: bool = False
+) -> Sequence[run_pb2.Run]:
+    """Print what happens to runs until all are over; returns their last states, in order.
 
-    Of several, each line begins with its run's name.
+    Args:
+        client: of the server.
+        runs: as they stand now.
+        to_stderr: print on stderr, because stdout belongs to a program.
+        with_logs: print the logs of the tasks too.
     """
     stream = sys.stderr if to_stderr else sys.stdout
 
@@ -60,114 +76,163 @@ async def follow_runs(
     def on_break(error: SluicewayError) -> None:
         print(f"sluice: the connection broke, trying again ({clean(error.message)})", file=sys.stderr, flush=True)
 
-    async def follow(run_id: str) -> tuple[run_pb2.Run, Sequence[run_pb2.Task]]:
-        follower = Following(say, colour=says_colour(stream), with_run_name=len(run_ids) > 1)
-        return await follower.follow(client.runs.watch(run_id, on_break=on_break))
+    layout = Layout(say, colour=says_colour(stream), limit=columns_of(stream))
+    # Nobody prints before all have their first message: the columns are as wide as all names need.
+    started = asyncio.Barrier(len(runs))
+
+    async def follow(run: run_pb2.Run, group: asyncio.TaskGroup) -> run_pb2.Run:
+        def begin_log(task: run_pb2.Task, names: str) -> None:
+            group.create_task(print_logs(client, task, f"{names}  | "), name=f"logs of {task.id}")
+
+        following = Following(run, layout, on_attempt=begin_log if with_logs else None, started=started)
+        async with aclosing(client.runs.watch(run.id, on_break=on_break)) as messages:
+            return await following.follow(messages)
 
     try:
         async with asyncio.TaskGroup() as group:
-            following = [group.create_task(follow(run_id), name=f"follow {run_id}") for run_id in run_ids]
+            following = [group.create_task(follow(run, group), name=f"follow {run.id}") for run in runs]
     except BaseExceptionGroup as errors:
         # One is enough for a person; the others were ended because of it, or say the same.
         raise errors.exceptions[0] from None
     return [task.result() for task in following]
 
 
+@dataclass(slots=True)
+class Layout:
+    """The columns of the lines.
+
+    Attributes:
+        say: prints a line.
+        colour: whether states are in colour.
+        limit: how long lines may be; what does not fit goes on lines of its own. None: any length.
+        run: the width of the column of runs.
+        task: the width of the column of tasks.
+    """
+
+    say: Print
+    colour: bool = False
+    limit: int | None = None
+    run: int = 0
+    task: int = len(_RUN_ITSELF)
+
+    def make_room(self, run: str, tasks: Iterable[str]) -> None:
+        """Widen the columns for names that will be printed."""
+        self.run = min(_NAME_WIDTH, max(self.run, width(run)))
+        self.task = min(_NAME_WIDTH, max([self.task, *map(width, tasks)]))
+
+    def names(self, run: str, task: str) -> str:
+        """Return the first two columns."""
+        return f"{_padded(run, self.run)}  {_padded(task, self.task)}"
+
+    def line(self, run: str, task: str, state: str, *, took: str = "", note: str = "") -> None:
+        """Print a line."""
+        state_width = max(_STATE_WIDTH, width(state))
+        names = self.names(run, task)
+        fits = self.limit is None or width(names) + state_width + _TOOK_WIDTH + width(note) + 6 <= self.limit
+        shown = paint(state, state, colour=self.colour) + " " * (state_width - width(state))
+        self.say(f"{names}  {shown}  {took.rjust(_TOOK_WIDTH)}  {note if fits else ''}".rstrip())
+        if not fits:
+            self.note(note)
+
+    def note(self, text: str) -> None:
+        """Print something about the line before."""
+        for line in [text] if self.limit is None else textwrap.wrap(text, max(20, self.limit - 4)):
+            self.say(f"    {line}")
+
+
+def _padded(text: str, columns: int) -> str:
+    text = cut(text, columns)
+    return text + " " * (columns - width(text))
+
+
 class Following:
-    """One run that is followed."""
+    """One run that is followed.
 
-    def __init__(self, say: Print, *, colour: bool = False, with_run_name: bool = False) -> None:
-        self._say = say
-        self._colour = colour
-        self._with_run_name = with_run_name
-        self._run = run_pb2.Run()
+    Args:
+        run: as it is known before its first message.
+        layout: of the lines, which all runs share.
+        on_attempt: is called with each attempt of a task, and its names as lines begin with them.
+        started: waited for after the first message, so that all runs have made room for their names.
+    """
+
+    def __init__(
+        self,
+        run: run_pb2.Run,
+        layout: Layout,
+        *,
+        on_attempt: OnAttempt | None = None,
+        started: asyncio.Barrier | None = None,
+    ) -> None:
+        self._title = clean(f"{run.number} {run.name}")
+        self._layout = layout
+        self._on_attempt = on_attempt
+        self._started = started
+        self._run = run_pb2.Run(id=run.id)
         self._tasks: dict[str, run_pb2.Task] = {}
-        self._width = 20
+        self._attempts: set[tuple[str, int]] = set()
 
-    async def follow(self, messages: AsyncIterator[WatchRunResponse]) -> tuple[run_pb2.Run, Sequence[run_pb2.Task]]:
-        """Print what changes until the run is over; answers how it stands then."""
+    async def follow(self, messages: AsyncIterator[WatchRunResponse]) -> run_pb2.Run:
+        """Print what changes until the run is over; returns how it stands then."""
+        first = True
         async for message in messages:
-            begins = message.HasField("run") and message.run.phase in _GOING_ON
-            if not self._run.id and message.HasField("run"):
-                names = [self._title(message.run), *(task.name for task in message.tasks)]
-                self._width = min(48, max(width(clean(name)) for name in names))
+            if first:
+                self._layout.make_room(self._title, [clean(task.name) for task in message.tasks])
+                first = False
+                if self._started is not None:
+                    await self._started.wait()
             # A run begins before its tasks do, and ends after them.
+            begins = message.HasField("run") and message.run.phase in _GOING_ON
             if begins:
                 self._see_run(message.run)
             for task in message.tasks:
                 self._see_task(task)
             if message.HasField("run") and not begins:
                 self._see_run(message.run)
-        return self._run, tuple(self._tasks.values())
-
-    def _title(self, run: run_pb2.Run) -> str:
-        return f"run {run.number}" if self._with_run_name else f"run {run.number} {run.name}"
+        return self._run
 
     def _see_run(self, run: run_pb2.Run) -> None:
         before, self._run = self._run, run
+        result = f"result {result_name(run.result)}" if run.result != before.result else ""
         if run.phase != before.phase:
-            waits = run.phase == run_pb2.RUN_PHASE_QUEUED
-            self._line(self._title(run), phase_name(run.phase), f"why: sluice run explain {run.id}" if waits else "")
+            note = result
+            if run.phase == run_pb2.RUN_PHASE_QUEUED:
+                note = f"why: sluice run explain {short_id(run.id)}"
+            elif run.phase in _GOING_ON:
+                note = f"id {short_id(run.id)}" if not before.phase else ""
+            self._line(
+                _RUN_ITSELF, phase_name(run.phase), took=run_took(run) if run.end_time.seconds else "", note=note
+            )
             for error in run.setup_errors:
                 for line in error.splitlines():
-                    self._note(clean(line))
+                    self._layout.note(clean(line))
         if run.HasField("stop_request") and not before.HasField("stop_request") and run.phase in _GOING_ON:
-            self._line(self._title(run), "stops", f"asked for by {run.stop_request.by}" if run.stop_request.by else "")
-        if run.result != before.result:
-            self._line(self._title(run), f"result {result_name(run.result)}", run.reason.message)
+            by = run.stop_request.by
+            self._line(_RUN_ITSELF, "stopping", note=f"requested by {by}" if by else "")
+        if result and run.phase in _GOING_ON:
+            self._line(_RUN_ITSELF, result)
+        if run.reason.message != before.reason.message and run.reason.message:
+            self._layout.note(clean(run.reason.message))
         for warning in run.warnings[len(before.warnings) :]:
-            self._note(f"warning: {clean(warning)}")
+            self._layout.note(f"warning: {clean(warning)}")
 
     def _see_task(self, task: run_pb2.Task) -> None:
         before = self._tasks.get(task.id)
         self._tasks[task.id] = task
         waited = before is not None and before.approval.HasField("waiting_since")
         if task.approval.HasField("waiting_since") and not waited:
-            command = f"sluice run approve {task.run_id} {_argument(task)}"
-            self._line(task.name, "waits for approval", f"somebody must say yes: {command}")
+            command = f"sluice run approve {short_id(task.run_id)} {task_reference(task)}"
+            self._line(task.name, "waits for approval", note=f"approve it with: {command}")
         if before is not None and before.attempt and task.attempt > before.attempt:
-            self._line(task.name, f"attempt {task.attempt}", task.reason.message)
-        if (before is None or before.status != task.status) and task.status != run_pb2.TASK_STATUS_NOT_STARTED:
-            took = task.executor_id if task.status in _UNFINISHED else duration(task.start_time, task.end_time)
-            note = task.reason.message
-            self._line(task.name, status_name(task.status), f"{took}  {note}".strip() if note else took)
+            self._line(task.name, f"attempt {task.attempt}", note=task.reason.message)
+        changed = before is None or before.status != task.status
+        if changed and task.status not in {run_pb2.TASK_STATUS_NOT_STARTED, run_pb2.TASK_STATUS_UNSPECIFIED}:
+            running = task.status == run_pb2.TASK_STATUS_RUNNING
+            notes = (f"on {task.executor_id}" if running and task.executor_id else "", task.reason.message)
+            took = duration(task.start_time, task.end_time)
+            self._line(task.name, task_status(task), took=took, note=", ".join(note for note in notes if note))
+        if self._on_attempt is not None and task.attempt and (task.id, task.attempt) not in self._attempts:
+            self._attempts.add((task.id, task.attempt))
+            self._on_attempt(task, self._layout.names(self._title, clean(task.name)))
 
-    def _line(self, what: str, state: str, note: str) -> None:
-        what = clean(what)
-        padding = " " * (self._width - width(what))
-        shown = paint(state, state, colour=self._colour) + " " * (18 - width(state))
-        self._print(f"{what}{padding}  {shown}  {clean(note)}" if note else f"{what}{padding}  {shown}".rstrip())
-
-    def _note(self, text: str) -> None:
-        self._print(f"  {text}")
-
-    def _print(self, line: str) -> None:
-        self._say(f"{clean(self._run.name)}: {line}" if self._with_run_name else line)
-
-
-def _argument(task: run_pb2.Task) -> str:
-    # A name that cannot be shown as it is would not be the one that is typed.
-    return shlex.quote(task.name) if task.name.isprintable() else task.id
-
-
-def show_graph(tasks: Sequence[run_pb2.Task]) -> None:
-    """Print a run's graph: one line a task, by level, with its parents, its status and how long it took."""
-    if not tasks:
-        return
-    rows = []
-    for task in sorted(tasks, key=lambda t: (t.level, t.name)):
-        edges = ", ".join(_edge(depend) for depend in task.depends)
-        status = status_name(task.status)
-        if task.ignore_failure and task.status in {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST}:
-            status += " (ignored)"
-        took = duration(task.start_time, task.end_time, running=task.status == run_pb2.TASK_STATUS_RUNNING)
-        rows.append(("  " * task.level + task.name, status, took, edges, task.reason.message))
-    table(("TASK", "STATUS", "TOOK", "AFTER", "REASON"), rows)
-
-
-def _edge(depend: definition_pb2.Depend) -> str:
-    names = [
-        definition_pb2.DependCondition.Name(condition).removeprefix("DEPEND_CONDITION_").lower()
-        for condition in depend.conditions
-    ]
-    return depend.task if names in ([], ["on_success"]) else f"{depend.task} ({' or '.join(names)})"
+    def _line(self, task: str, state: str, *, took: str = "", note: str = "") -> None:
+        self._layout.line(self._title, clean(task), state, took=took, note=clean(note))

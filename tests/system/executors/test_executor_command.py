@@ -1,4 +1,4 @@
-"""`sluice executor run` as a process: its options reach the server, and SIGTERM ends it."""
+"""`sluice executor ...` on real parts: an executor and its options, and the commands of an operator."""
 
 from __future__ import annotations
 
@@ -69,3 +69,42 @@ def test_executor_starts_without_the_word_run_as_it_did_before(here: Installatio
         until(lambda: online(here, "older"), "it is online")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_operator_lists_drains_undrains_and_deletes_an_executor(here: Installation, tmp_path: Path) -> None:
+    options = ("--id", "operated", "--label", "tray=left", "--dynamic")
+    with executor(here, tmp_path / "work", "executor", "run", *options) as process:
+        until(lambda: online(here, "operated"), "it is online")
+        row = next(line.split() for line in lines(here, "executor", "list") if line.startswith("operated"))
+        assert row[:6] == ["operated", "default", "online", "0/2", "now", "yes"]
+        assert row[-1] == "tray=left"
+        assert "state:      online" in here.sluice("executor", "get", "operated").stdout
+
+        drained = lines(here, "executor", "drain", "--label", "tray=left", "--wait", "--timeout", "30s")
+        assert drained == [
+            "executor operated gets no more tasks; no task is running on it",
+            "executor operated is drained",
+        ]
+        assert " drained " in here.sluice("executor", "list").stdout
+        assert lines(here, "executor", "undrain", "operated") == ["executor operated gets tasks again"]
+        assert " online " in here.sluice("executor", "list").stdout
+        assert lines(here, "executor", "drain", "--group", "nobody") == ["no executor matches"]
+
+        deleted = lines(here, "executor", "delete", "operated", "--wait")
+        assert deleted[0] == "executor operated is deleted"
+        # Either may be seen first: that it is away, or that its process has registered again.
+        assert deleted[1] in {
+            "executor operated is gone",
+            "executor operated has registered again: its process still runs",
+        }
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def lines(here: Installation, *arguments: str) -> list[str]:
+    return here.sluice(*arguments).stdout.splitlines()
+
+
+@pytest.mark.parametrize("arguments", [(), ("e1", "--group", "default"), ("--label", "disk")])
+def test_drain_without_one_clear_choice_is_a_wrong_command_line(here: Installation, arguments: tuple[str, ...]) -> None:
+    assert here.sluice("executor", "drain", *arguments, check=False).returncode == 2

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from sluiceway.api.run.v1 import run_pb2
 from sluiceway.cli.creating import requests_for
 from sluiceway.cli.repository import Checkout
-from sluiceway.cli.runs import _find_task
 from sluiceway.foundation.errors import NotFound
 from sluiceway.runconfig.files import MappingFiles
 from sluiceway.runconfig.when import Context
@@ -92,24 +90,6 @@ def test_configuration_of_any_number_of_errors_can_be_sent() -> None:
     broken = checkout({"name": "one", "tasks": [{"name": "a", "environment": {f"A{i}": i for i in range(5000)}}]})
     (made,) = requests_for(broken, name=None, group=None, request_id=None)
     assert 500 <= len(made.setup_errors) <= 1000
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ([], 'run r has no task "x"; it has none'),
-        (["a", "b"], 'run r has no task "x"; it has a, b'),
-        (
-            [f"t{i}" for i in range(12)],
-            'run r has no task "x"; it has t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, and 2 more',
-        ),
-    ],
-    ids=["none", "some", "many"],
-)
-def test_task_that_is_not_there_is_told_with_those_that_are(names: list[str], message: str) -> None:
-    with pytest.raises(NotFound) as caught:
-        _find_task([run_pb2.Task(name=name) for name in names], "r", "x")
-    assert str(caught.value) == message
 
 
 def test_name_of_a_repository_is_cut_to_what_a_run_may_be_called() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import yaml
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.cli.commands import Format
-from sluiceway.cli.showing import duration, show_messages, table
-from sluiceway.cli.terminal import clean, clean_lines, paint, says_colour, width
+from sluiceway.cli.showing import Column, Row, Table, details, plain, show, table
+from sluiceway.cli.terminal import clean, clean_lines, cut, paint, says_colour, show_what_can_be_shown, width
+from sluiceway.cli.units import age, duration, size_text
 
 HOSTILE = {
     "escape": "a\x1b[31mb",
@@ -40,34 +44,120 @@ def test_lines_stay_lines_and_letters_of_the_world_stay() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_table_shows_no_control_character(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    table(("NAME", "STATUS"), [(text, text)])
+    table((Column("NAME"), Column("STATUS")), [Row((text, text), note=text)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_details_show_no_control_character(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    details(text, {"reason": text, "nothing": ""})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_json_shows_no_control_character_and_means_the_same(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    show_messages([run_pb2.Run(id="r1", name=text)], Format.JSON, single=True)
+READERS: dict[Format, Callable[[str], Any]] = {
+    Format.JSON: json.loads,
+    Format.YAML: yaml.safe_load,
+    Format.JSONL: lambda text: [json.loads(line) for line in text.splitlines()],
+}
+
+
+@pytest.mark.parametrize("output", READERS, ids=lambda output: output.value)
+@pytest.mark.parametrize("text", [*HOSTILE.values(), "größer 東京"], ids=[*HOSTILE, "letters of the world"])
+def test_formats_for_programs_show_no_control_character_and_mean_the_same(
+    text: str, output: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [{"id": "r1", "name": text}, {"id": "r2"}]
+    show(items, output)
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.split("\n"))
-    assert json.loads(out) == {"id": "r1", "name": text}
+    assert READERS[output](out) == [{"id": "r1", "name": text}, {"id": "r2"}]
 
 
-def test_letters_of_the_world_stay_readable_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    show_messages([run_pb2.Run(name="größer")], Format.JSON)
+@pytest.mark.parametrize("output", [Format.JSON, Format.YAML], ids=lambda output: output.value)
+def test_single_object_is_no_list(output: Format, capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"id": "r1"}], output, single=True)
+    assert READERS[output](capsys.readouterr().out) == {"id": "r1"}
+
+
+@pytest.mark.parametrize("output", [Format.JSON, Format.YAML], ids=lambda output: output.value)
+def test_letters_of_the_world_stay_readable(output: Format, capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"name": "größer"}], output)
     assert "größer" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("output", [Format.JSON, Format.YAML, Format.JSONL], ids=lambda output: output.value)
+def test_formats_for_programs_mean_the_same_where_only_ascii_can_be_shown(
+    output: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr("sys.stdout", ascii_only)
+    show([{"name": "größer 東京"}], output)
+    ascii_only.flush()
+    written = ascii_only.buffer.getvalue()
+    assert READERS[output](written.decode("ascii")) == [{"name": "größer 東京"}]
+
+
 def test_names_are_ids_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    show_messages([run_pb2.Run(id="r1", name="x"), run_pb2.Run(id="r2")], Format.NAME)
+    show([plain(run_pb2.Run(id="r1", name="x")), plain(run_pb2.Run(id="r2"))], Format.NAME)
     assert capsys.readouterr().out == "r1\nr2\n"
 
 
+THREE = (Column("NAME"), Column("TOOK"), Column("REASON"))
+
+
 def test_table_is_aligned_also_with_wide_letters(capsys: pytest.CaptureFixture[str]) -> None:
-    table(("NAME", "TOOK", "REASON"), [("東京", "1s", ""), ("b", "", "because")])
+    table(THREE, [Row(("東京", "1s", "")), Row(("b", "", "because"))])
     assert capsys.readouterr().out.splitlines() == ["NAME  TOOK  REASON", "東京  1s", "b           because"]
     assert width("e\N{COMBINING ACUTE ACCENT}東") == 3
+
+
+def test_rows_that_come_later_keep_the_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Table(THREE)
+    shown.print([Row(("a", "1s", "x"))])
+    shown.print([Row(("b", "2s", "y"))], heading=False)
+    assert capsys.readouterr().out.splitlines() == ["NAME  TOOK  REASON", "a     1s    x", "b     2s    y"]
+
+
+def test_table_that_is_too_wide_is_cut_where_it_may_be(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (Column("ID"), Column("NAME", 5), Column("GROUP", 8))
+    table(columns, [Row(("0123456789", "a" * 30, "b" * 30), note="word " * 20)], limit=40)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[1].split() == ["0123456789", "a" * 12 + "…", "b" * 12 + "…"]
+    assert " ".join(" ".join(lines[2:]).split()) == ("word " * 20).strip()
+
+
+def test_table_cuts_nothing_that_must_be_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    table((Column("ID"), Column("NAME", 3)), [Row(("0123456789", "abcdef"))], limit=5)
+    assert capsys.readouterr().out.splitlines()[1] == "0123456789  ab…"
+
+
+CUTS = {
+    "what fits": ("abc", 3, "abc"),
+    "what does not": ("abcd", 3, "ab…"),
+    "wide letters": ("東京都", 5, "東京…"),
+    "half a wide letter": ("東京都", 4, "東…"),
+    "a space before the end": ("ab cd", 4, "ab…"),
+}
+
+
+@pytest.mark.parametrize(("text", "columns", "expected"), CUTS.values(), ids=CUTS.keys())
+def test_text_is_cut_by_columns(text: str, columns: int, expected: str) -> None:
+    assert cut(text, columns) == expected
+    assert width(cut(text, columns)) <= columns
+
+
+def test_stream_shows_what_its_encoding_has_and_raises_nothing() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    show_what_can_be_shown(stream)
+    stream.write("größe… 東 \N{REPLACEMENT CHARACTER} \udcff")
+    stream.flush()
+    written = stream.buffer.getvalue()
+    assert written == rb"gr\xf6\xdfe... \u6771 ? \udcff"
 
 
 class Screen(io.StringIO):
@@ -118,3 +208,27 @@ def test_what_never_began_took_no_time() -> None:
     begin = Timestamp()
     begin.FromDatetime(START)
     assert duration(Timestamp(), Timestamp()) == duration(begin, Timestamp()) == ""
+
+
+AGES = {
+    "seconds": (119, "119s"),
+    "minutes": (120, "2m"),
+    "hours": (7200, "2h"),
+    "days": (3 * 86400, "3d"),
+    "clocks that disagree": (-5, "0s"),
+}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), AGES.values(), ids=AGES.keys())
+def test_age_is_said_in_one_unit(seconds: float, expected: str) -> None:
+    time = Timestamp()
+    time.FromDatetime(START)
+    assert age(time, now=START + timedelta(seconds=seconds)) == expected
+    assert age(Timestamp(), now=START) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (5 << 40, "5120.0 GiB")]
+)
+def test_size_is_said_in_the_unit_that_suits(size: int, expected: str) -> None:
+    assert size_text(size) == expected

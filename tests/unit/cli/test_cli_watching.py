@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from sluiceway.api.run.v1 import definition_pb2, run_pb2
+from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1.run_service_pb2 import WatchRunResponse
-from sluiceway.cli.watching import Following, exit_code, show_graph, worst
+from sluiceway.cli.watching import Following, Layout, exit_code, worst
 
 CODES = {
     "success": (run_pb2.RUN_PHASE_FINISHED, run_pb2.RUN_RESULT_SUCCESS, 0),
@@ -34,21 +36,25 @@ def test_worst_of_several_codes_counts(codes: list[int], expected: int) -> None:
 
 
 def run(phase: str, **more: object) -> run_pb2.Run:
-    return run_pb2.Run(id="r1", number=7, name="ci", phase=f"RUN_PHASE_{phase}", **more)  # type: ignore[arg-type]
+    fields = {"id": "r1", "number": 7, "name": "ci", "phase": f"RUN_PHASE_{phase}", **more}
+    return run_pb2.Run(**fields)  # type: ignore[arg-type]
 
 
 def task(name: str, status: str, **more: object) -> run_pb2.Task:
     return run_pb2.Task(id=f"id of {name}", run_id="r1", name=name, status=f"TASK_STATUS_{status}", **more)  # type: ignore[arg-type]
 
 
-async def follow(*messages: WatchRunResponse, with_run_name: bool = False, colour: bool = False) -> list[str]:
-    async def stream() -> AsyncIterator[WatchRunResponse]:
-        for message in messages:
-            yield message
+async def messages_of(*messages: WatchRunResponse) -> AsyncIterator[WatchRunResponse]:
+    for message in messages:
+        yield message
 
+
+async def follow(*messages: WatchRunResponse, **more: Any) -> list[str]:
+    """The lines of one run, with one blank between words and none of the run's title."""
     lines: list[str] = []
-    await Following(lines.append, colour=colour, with_run_name=with_run_name).follow(stream())
-    return [" ".join(line.split()) if line[0] != " " else line for line in lines]
+    following = Following(run("QUEUED"), Layout(lines.append, **more))
+    await following.follow(messages_of(*messages))
+    return [line if line.startswith(" ") else " ".join(line.split()).removeprefix("7 ci ") for line in lines]
 
 
 async def test_run_begins_before_its_tasks_and_ends_after_them() -> None:
@@ -62,12 +68,11 @@ async def test_run_begins_before_its_tasks_and_ends_after_them() -> None:
         ),
     )
     assert lines == [
-        "run 7 ci running",
-        "a running e1",
+        "- running id r1",
+        "a running on e1",
         "a success",
         "b failed exited with 1",
-        "run 7 ci finished",
-        "run 7 ci result failed",
+        "- finished result failed",
     ]
 
 
@@ -75,7 +80,7 @@ async def test_setup_errors_and_warnings_are_told() -> None:
     lines = await follow(
         WatchRunResponse(run=run("SETUP_ERROR", setup_errors=["no name\nat line 3"], warnings=["a variable is unset"]))
     )
-    assert lines == ["run 7 ci setup error", "  no name", "  at line 3", "  warning: a variable is unset"]
+    assert lines == ["- setup error", "    no name", "    at line 3", "    warning: a variable is unset"]
 
 
 async def test_warnings_are_told_once() -> None:
@@ -83,11 +88,21 @@ async def test_warnings_are_told_once() -> None:
         WatchRunResponse(run=run("RUNNING", warnings=["one"])),
         WatchRunResponse(run=run("RUNNING", warnings=["one", "two"])),
     )
-    assert lines == ["run 7 ci running", "  warning: one", "  warning: two"]
+    assert lines == ["- running id r1", "    warning: one", "    warning: two"]
 
 
 async def test_queued_run_says_how_to_learn_why() -> None:
-    assert await follow(WatchRunResponse(run=run("QUEUED"))) == ["run 7 ci queued why: sluice run explain r1"]
+    assert await follow(WatchRunResponse(run=run("QUEUED"))) == ["- queued why: sluice run explain r1"]
+
+
+async def test_result_that_is_known_early_and_its_reason_are_told_once() -> None:
+    failed = {"result": run_pb2.RUN_RESULT_FAILED, "reason": run_pb2.Reason(message="it took too long")}
+    lines = await follow(
+        WatchRunResponse(run=run("RUNNING")),
+        WatchRunResponse(run=run("RUNNING", **failed)),
+        WatchRunResponse(run=run("FINISHED", **failed)),
+    )
+    assert lines[1:] == ["- result failed", "    it took too long", "- finished"]
 
 
 async def test_asked_for_end_is_told_with_who_asked() -> None:
@@ -95,7 +110,7 @@ async def test_asked_for_end_is_told_with_who_asked() -> None:
         WatchRunResponse(run=run("RUNNING")),
         WatchRunResponse(run=run("RUNNING", stop_request=run_pb2.StopRequest(by="eve"))),
     )
-    assert lines[1:] == ["run 7 ci stops asked for by eve"]
+    assert lines[1:] == ["- stopping requested by eve"]
 
 
 APPROVALS = {
@@ -127,46 +142,70 @@ async def test_further_attempt_is_told() -> None:
     assert lines[2:] == ["a attempt 2", "a running"]
 
 
-async def test_lines_of_several_runs_begin_with_their_name() -> None:
-    lines = await follow(WatchRunResponse(run=run("RUNNING"), tasks=[task("a", "RUNNING")]), with_run_name=True)
-    assert lines == ["ci: run 7 running", "ci: a running"]
+async def test_note_that_does_not_fit_goes_on_lines_of_its_own() -> None:
+    reason = run_pb2.Reason(message="word " * 30)
+    lines = await follow(WatchRunResponse(run=run("RUNNING"), tasks=[task("a", "FAILED", reason=reason)]), limit=60)
+    assert lines[1] == "a failed"
+    assert all(line.startswith("    ") and len(line) <= 60 for line in lines[2:])
+    assert " ".join(" ".join(lines[2:]).split()) == ("word " * 30).strip()
+
+
+async def test_lines_of_several_runs_have_the_same_columns_whichever_speaks_first() -> None:
+    lines: list[str] = []
+    layout, started = Layout(lines.append), asyncio.Barrier(2)
+    names = {"r1": "short", "r2": "much longer"}
+    streams = {
+        id_: messages_of(
+            WatchRunResponse(run=run("RUNNING", id=id_, name=name), tasks=[task(f"task of {name}", "RUNNING")]),
+            WatchRunResponse(tasks=[task(f"task of {name}", "FAILED")]),
+            WatchRunResponse(run=run("FINISHED", id=id_, name=name)),
+        )
+        for id_, name in names.items()
+    }
+    async with asyncio.TaskGroup() as group:
+        for id_, name in names.items():
+            following = Following(run("QUEUED", id=id_, name=name), layout, started=started)
+            group.create_task(following.follow(streams[id_]))
+    assert len(lines) == 8
+    assert all(line.startswith(("7 short", "7 much longer")) for line in lines)
+    states = [next(line.index(word) for word in ("running", "failed", "finished") if word in line) for line in lines]
+    assert len(set(states)) == 1
+
+
+async def test_message_without_the_run_still_names_it() -> None:
+    lines: list[str] = []
+    following = Following(run("RUNNING", name="a"), Layout(lines.append))
+    await following.follow(messages_of(WatchRunResponse(tasks=[task("svc", "FAILED")])))
+    assert lines[0].split() == ["7", "a", "svc", "failed"]
+
+
+async def test_each_attempt_is_told_once_with_the_first_columns() -> None:
+    begun: list[tuple[int, str]] = []
+    layout = Layout(lambda _: None)
+    following = Following(run("RUNNING"), layout, on_attempt=lambda each, names: begun.append((each.attempt, names)))
+    running = task("a", "RUNNING", attempt=1)
+    again = task("a", "RUNNING", attempt=2)
+    await following.follow(
+        messages_of(
+            WatchRunResponse(run=run("RUNNING"), tasks=[running, task("longer", "NOT_STARTED")]),
+            WatchRunResponse(tasks=[running]),
+            WatchRunResponse(tasks=[again]),
+        )
+    )
+    assert begun == [(1, "7 ci  a     "), (2, "7 ci  a     ")]
 
 
 async def test_text_of_users_reaches_the_terminal_without_control_characters() -> None:
     evil = "\x1b]0;title\x07"
-    lines = await follow(
-        WatchRunResponse(
-            run=run_pb2.Run(
-                id="r1", name=evil, phase=run_pb2.RUN_PHASE_SETUP_ERROR, setup_errors=[evil], warnings=[evil]
-            ),
-            tasks=[task(evil, "FAILED", reason=run_pb2.Reason(message=evil))],
-        ),
-        with_run_name=True,
+    lines: list[str] = []
+    following = Following(run("QUEUED", name=evil), Layout(lines.append))
+    await following.follow(
+        messages_of(
+            WatchRunResponse(
+                run=run("SETUP_ERROR", name=evil, setup_errors=[evil], warnings=[evil]),
+                tasks=[task(evil, "FAILED", reason=run_pb2.Reason(message=evil))],
+            )
+        )
     )
     assert len(lines) == 4
     assert all(line.isprintable() for line in lines)
-
-
-async def test_graph_shows_levels_edges_and_ignored_failures(capsys: pytest.CaptureFixture[str]) -> None:
-    on_failure = definition_pb2.Depend(
-        task="lint",
-        conditions=[definition_pb2.DEPEND_CONDITION_ON_FAILURE, definition_pb2.DEPEND_CONDITION_ON_SKIPPED],
-    )
-    show_graph(
-        [
-            task("tell", "NOT_STARTED", level=1, depends=[on_failure, definition_pb2.Depend(task="build")]),
-            task("lint", "FAILED", ignore_failure=True, reason=run_pb2.Reason(message="exited with 1")),
-            task("build", "SUCCESS"),
-        ]
-    )
-    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
-        "TASK STATUS TOOK AFTER REASON",
-        "build success",
-        "lint failed (ignored) exited with 1",
-        "tell not started lint (on_failure or on_skipped), build",
-    ]
-
-
-def test_run_without_tasks_has_no_graph(capsys: pytest.CaptureFixture[str]) -> None:
-    show_graph([])
-    assert capsys.readouterr().out == ""

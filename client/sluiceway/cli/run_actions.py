@@ -1,0 +1,178 @@
+"""`sluice run stop|cancel|approve`: what changes a run. Each says what it did, and can wait for what comes of it."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from sluiceway.cli.commands import option, server_options
+from sluiceway.cli.connecting import with_client
+from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, short_id, title_of
+from sluiceway.cli.terminal import clean, say
+from sluiceway.cli.waiting import check_wait, wait_options, within
+from sluiceway.foundation.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from sluiceway.api.run.v1 import run_pb2
+    from sluiceway.client import Client
+
+__all__ = ["approve", "cancel", "stop"]
+
+
+@click.command(epilog=RUN_HELP)
+@run_argument
+@option("--force", is_flag=True, help="Stop clean-up tasks and `always` steps too.")
+@wait_options("the run is over")
+@server_options
+def stop(run: str, force: bool, wait: bool, timeout: timedelta | None, server: str | None, token: str | None) -> None:
+    """Stop a run. One that is still queued is cancelled."""
+    check_wait(wait, timeout)
+
+    async def conversation(client: Client) -> None:
+        found = await resolve(client, run)
+        if await _stop_or_cancel(client, found, force=force):
+            say(f"{title_of(found)} was queued, and is cancelled")
+            return
+        say(f"{title_of(found)} is stopping")
+        if wait:
+            await within(timeout, _end_of_run(client, found.id), f"{title_of(found)} is still running")
+
+    with_client(server, token, conversation)
+
+
+@click.command(epilog=RUN_HELP)
+@run_argument
+@wait_options("the run is over")
+@server_options
+def cancel(run: str, wait: bool, timeout: timedelta | None, server: str | None, token: str | None) -> None:
+    """Cancel a queued run, and leave one alone that has started."""
+    check_wait(wait, timeout)
+
+    async def conversation(client: Client) -> None:
+        found = await resolve(client, run)
+        try:
+            await client.runs.cancel(found.id)
+        except FailedPrecondition as error:
+            if error.metadata.get("phase") == "running":
+                error.message = (
+                    f"{title_of(found)} is running already; stop it with: sluice run stop {short_id(found.id)}"
+                )
+            else:
+                _explain_phase(error, found)
+            raise
+        say(f"{title_of(found)} is cancelled")
+        if wait:
+            await within(timeout, _end_of_run(client, found.id), f"{title_of(found)} is not over")
+
+    with_client(server, token, conversation)
+
+
+@click.command(epilog=RUN_HELP)
+@run_argument
+@click.argument("task")
+@option("--commit", default="", metavar="SHA", help="Refuse if the run is of another commit.")
+@wait_options("the task is over")
+@server_options
+def approve(
+    run: str,
+    task: str,
+    commit: str,
+    wait: bool,
+    timeout: timedelta | None,
+    server: str | None,
+    token: str | None,
+) -> int:
+    """Approve TASK, which waits for it.
+
+    With --wait the exit code says how the task ended: 0 success, 1 failed or lost, 2 stopped, cancelled or skipped.
+    """
+    check_wait(wait, timeout)
+
+    async def conversation(client: Client) -> int:
+        found = await resolve(client, run)
+        chosen = find_task(await client.runs.tasks(found.id), task)
+        name = f"task {clean(chosen.name)} of {title_of(found)}"
+        await client.runs.approve(found.id, chosen.id, commit_sha=commit)
+        say(f"{name} is approved")
+        if not wait:
+            return 0
+        ended = await within(timeout, _end_of_task(client, found.id, chosen.id), f"{name} is not over")
+        return _task_exit_code(ended)
+
+    return with_client(server, token, conversation)
+
+
+async def _stop_or_cancel(client: Client, run: run_pb2.Run, *, force: bool) -> bool:
+    """Stop a run, or cancel it if it has not started; returns whether it was cancelled.
+
+    Raises:
+        FailedPrecondition: it is over.
+    """
+    while True:
+        try:
+            await client.runs.stop(run.id, force=force)
+        except FailedPrecondition as error:
+            if error.metadata.get("phase") != "queued":
+                _explain_phase(error, run)
+                raise
+        else:
+            return False
+        try:
+            await client.runs.cancel(run.id)
+        except FailedPrecondition as error:
+            # It started between the two calls.
+            if error.metadata.get("phase") != "running":
+                _explain_phase(error, run)
+                raise
+        else:
+            return True
+
+
+def _explain_phase(error: FailedPrecondition, run: run_pb2.Run) -> None:
+    from sluiceway.cli.words import run_status
+
+    if phase := error.metadata.get("phase"):
+        # The run was read before; it may have ended since.
+        word = run_status(run) if run.end_time.seconds else phase.replace("_", " ")
+        error.message = f"{title_of(run)} is over: {word}"
+
+
+async def _end_of_run(client: Client, run_id: str) -> None:
+    """Return when a run is over, and say how it ended."""
+    from sluiceway.api.run.v1 import run_pb2
+    from sluiceway.cli.words import run_status, run_took
+
+    run = run_pb2.Run()
+    async with aclosing(client.runs.watch(run_id)) as messages:
+        async for message in messages:
+            if message.HasField("run"):
+                run = message.run
+    took = run_took(run)
+    say(f"{title_of(run)} is over: {run_status(run)}" + (f" after {took}" if took else ""))
+
+
+async def _end_of_task(client: Client, run_id: str, task_id: str) -> run_pb2.Task:
+    """Return a task when it is over, and say how it ended."""
+    from sluiceway.api.run.v1 import run_pb2
+    from sluiceway.cli.words import task_status
+
+    task = run_pb2.Task()
+    async with aclosing(client.runs.watch(run_id)) as messages:
+        async for message in messages:
+            task = next((each for each in message.tasks if each.id == task_id), task)
+            if task.HasField("end_time"):
+                break
+    reason = f": {clean(task.reason.message)}" if task.reason.message else ""
+    say(f"task {clean(task.name)} is over: {task_status(task)}{reason}")
+    return task
+
+
+def _task_exit_code(task: run_pb2.Task) -> int:
+    from sluiceway.api.run.v1 import run_pb2
+
+    if task.status == run_pb2.TASK_STATUS_SUCCESS:
+        return 0
+    return 1 if task.status in {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST} else 2

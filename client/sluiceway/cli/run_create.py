@@ -1,0 +1,102 @@
+"""`sluice run create|watch`: make the runs of a commit, and follow runs to their ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from sluiceway.cli.commands import ALL_FORMATS, Format, option, output_option, server_options
+from sluiceway.cli.connecting import find_server, with_client
+from sluiceway.cli.references import RUN_HELP, resolve
+
+if TYPE_CHECKING:
+    from sluiceway.api.run.v1 import run_pb2
+    from sluiceway.client import Client
+
+__all__ = ["create", "watch"]
+
+
+@click.command()
+@option("--repo", required=True, metavar="REPO", help="A folder on the executor's machine, or an https or ssh URL.")
+@option("--ref", metavar="REF", help="Branch, tag, full ref or commit. Default: the default branch.")
+@option("--name", metavar="NAME", help="Only this run of the configuration. Default: all that apply to the ref.")
+@option("--group", metavar="PATH", help="Where the runs queue. Default: /user/<you>/<repository>/<ref>.")
+@option("--request-id", metavar="ID", help="A second call with the same id makes no second run.")
+@option("--watch", is_flag=True, help="Follow the runs to their ends; the exit code says how they ended.")
+@option("--logs", is_flag=True, help="With --watch: print the logs of the tasks too.")
+@output_option(*ALL_FORMATS)
+@server_options
+def create(
+    repo: str,
+    ref: str | None,
+    name: str | None,
+    group: str | None,
+    request_id: str | None,
+    watch: bool,
+    logs: bool,
+    output: Format,
+    server: str | None,
+    token: str | None,
+) -> int:
+    """Create the runs of a commit.
+
+    With --watch the exit code says how they ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error; of
+    several runs the worst, in the order setup error, failed, stopped. With an output format for programs, what happens
+    to them is printed on stderr.
+    """
+    from sluiceway.cli.creating import requests_for
+    from sluiceway.cli.repository import open_commit
+    from sluiceway.cli.terminal import waiting
+
+    if logs and not watch:
+        raise click.UsageError("--logs goes with --watch")
+    if logs and not output.is_for_people:
+        raise click.UsageError(f"--logs and -o {output.value} would both print on standard output")
+    find_server(server, token)  # said now, and not after a long fetch
+    with waiting(f"reading {repo}"), open_commit(repo, ref) as checkout:
+        requests = requests_for(checkout, name=name, group=group, request_id=request_id)
+
+    async def conversation(client: Client) -> int:
+        from sluiceway.cli.run_tables import RunList
+
+        runs: list[run_pb2.Run] = []
+        try:
+            for request in requests:
+                runs.append(await client.runs.create(request))
+        finally:
+            # Those that were made are there, even when a later one was refused. A watch begins with them anyway.
+            if runs and not (watch and output.is_for_people and len(runs) == len(requests)):
+                RunList(output).print(runs)
+        return await _follow(client, runs, to_stderr=not output.is_for_people, with_logs=logs) if watch else 0
+
+    return with_client(server, token, conversation)
+
+
+@click.command(epilog=RUN_HELP)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@option("--logs", is_flag=True, help="Print the logs of the tasks too.")
+@server_options
+def watch(runs: tuple[str, ...], logs: bool, server: str | None, token: str | None) -> int:
+    """Follow runs to their ends.
+
+    The exit code says how they ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error; of several runs the
+    worst. Ctrl-C ends the watching, not the runs, with 130.
+    """
+
+    async def conversation(client: Client) -> int:
+        found = {run.id: run for run in [await resolve(client, reference) for reference in runs]}
+        return await _follow(client, list(found.values()), with_logs=logs)
+
+    return with_client(server, token, conversation)
+
+
+async def _follow(
+    client: Client, runs: Sequence[run_pb2.Run], *, to_stderr: bool = False, with_logs: bool = False
+) -> int:
+    from sluiceway.cli.watching import exit_code, follow_runs, worst
+
+    sys.stdout.flush()
+    return worst(exit_code(run) for run in await follow_runs(client, runs, to_stderr=to_stderr, with_logs=with_logs))

@@ -1,0 +1,87 @@
+"""`sluice run explain`: why a run and its tasks wait, or are as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from sluiceway.cli.commands import Format, output_option, server_options
+from sluiceway.cli.connecting import with_client
+from sluiceway.cli.references import RUN_HELP, find_task, run_argument, run_id_of, title_of
+from sluiceway.cli.terminal import say
+
+if TYPE_CHECKING:
+    from sluiceway.api.run.v1 import run_pb2, run_service_pb2
+    from sluiceway.client import Client
+
+__all__ = ["explain"]
+
+
+@click.command(epilog=RUN_HELP)
+@run_argument
+@click.argument("task", required=False)
+@output_option(Format.TABLE, Format.JSON, Format.YAML, Format.JSONL, Format.NAME)
+@server_options
+def explain(run: str, task: str | None, output: Format, server: str | None, token: str | None) -> None:
+    """Say why a run and its tasks wait, what runs, and what failed; or why TASK is as it is."""
+    if task is None:
+        with_client(server, token, lambda client: _explain_run(client, run, output))
+    else:
+        with_client(server, token, lambda client: _explain_task(client, run, task, output))
+
+
+async def _explain_task(client: Client, run: str, task: str, output: Format) -> None:
+    from sluiceway.cli.showing import plain, show
+
+    run_id = await run_id_of(client, run)
+    found = find_task(await client.runs.tasks(run_id), task)
+    explained = await client.runs.explain_task(run_id, found.id)
+    if output.is_for_people:
+        _say_task(explained)
+    else:
+        show([plain(explained)], output, single=True)
+
+
+async def _explain_run(client: Client, run: str, output: Format) -> None:
+    from sluiceway.cli.showing import plain, show
+
+    run_id = await run_id_of(client, run)
+    explanation = await client.runs.explain(run_id)
+    if output is Format.NAME:
+        show([plain(each) for each in explanation.tasks], output)
+    elif not output.is_for_people:
+        show([plain(explanation)], output, single=True)
+    else:
+        _say_run(await client.runs.get(run_id), await client.runs.tasks(run_id), explanation)
+
+
+def _say_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], explanation: run_service_pb2.RunExplanation) -> None:
+    from sluiceway.api.run.v1 import run_pb2
+    from sluiceway.cli.units import duration
+    from sluiceway.cli.words import run_status, task_status
+
+    say(f"{title_of(run)} is {run_status(run)}")
+    for message in (run.reason.message, *(reason.message for reason in explanation.reasons)):
+        if message:
+            say(f"  {message}")
+    # What waits is explained by the server; the others say themselves why they are so.
+    for task in tasks:
+        if task.status == run_pb2.TASK_STATUS_RUNNING:
+            took = duration(task.start_time, task.end_time, running=True)
+            say(f"{task.name} is running on {task.executor_id}" + (f" for {took}" if took else ""))
+        elif task.status in {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST, run_pb2.TASK_STATUS_STOPPED}:
+            say(f"{task.name} is {task_status(task)}")
+            if task.reason.message:
+                say(f"  {task.reason.message}")
+    for explained in explanation.tasks:
+        _say_task(explained)
+
+
+def _say_task(task: run_service_pb2.TaskExplanation) -> None:
+    from sluiceway.cli.words import status_name
+
+    say(f"{task.task_name} is {status_name(task.status)}")
+    for reason in task.reasons:
+        say(f"  {reason.message}")

@@ -1,0 +1,484 @@
+"""`sluice run` and `sluice task` as processes, against the real `RunService`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import termios
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import definition_pb2
+from sluiceway.api.run.v1 import run_pb2 as api
+from tests.support.commands import BYTES, SLUICE, Place, config_run, ended, repository, serving
+from tests.support.conditions import eventually
+from tests.support.run_engine import definition, request
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    async with serving(tmp_path) as place:
+        yield place
+
+
+async def test_run_is_created_listed_and_shown_for_people_and_programs(place: Place, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "app", config_run("ci"))
+    created = await place.sluice("run", "create", "--repo", repo, "-o", "name")
+    assert (created.code, created.err) == (0, "")
+    run_id = created.out.decode().strip()
+    shown = json.loads((await place.sluice("run", "get", run_id, "-o", "json")).out)
+    assert (shown["id"], shown["name"], shown["group"]) == (run_id, "ci", "/user/admin/app/main")
+    listed = json.loads((await place.sluice("run", "list", "-o", "json")).out)
+    assert [run["id"] for run in listed] == [run_id]
+    table = (await place.sluice("run", "list", "--phase", "running")).out.decode()
+    assert run_id[:13] in table
+    assert run_id not in table
+    assert "\x1b" not in table
+    assert run_id in (await place.sluice("run", "list", "-o", "wide")).out.decode()
+    people = (await place.sluice("run", "get", run_id)).out.decode()
+    assert "refs/heads/main" in people
+    assert "build" in people
+
+
+async def test_runs_made_together_are_watched_together_and_the_worst_code_counts(place: Place, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "app", config_run("good"), config_run("bad"))
+    watching = await place.start("run", "create", "--repo", repo, "--watch", "-o", "json")
+
+    async def finish(name: str, phase: str) -> None:
+        async def running() -> bool:
+            runs = await place.client.runs.list(phase="RUN_PHASE_RUNNING")
+            return [run.name for run in runs] == [name]
+
+        await eventually(running)
+        run = (await place.client.runs.list(phase="RUN_PHASE_RUNNING"))[0]
+        await place.world.finish(place.engine, run.id, "build", phase)
+
+    await finish("good", "success")
+    await finish("bad", "failed")
+    result = await ended(watching)
+    assert result.code == 1
+    assert [run["name"] for run in json.loads(result.out)] == ["good", "bad"]
+    lines = [line.split() for line in result.err.splitlines()]
+    assert all(line[:2] in (["1", "good"], ["2", "bad"]) for line in lines)
+    assert ["1", "good", "-", "finished"] in [line[:4] for line in lines]
+
+
+async def test_configuration_that_cannot_be_used_ends_with_3_and_its_errors(place: Place, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "app", {"name": "ci", "tasks": "none"})
+    result = await place.sluice("run", "create", "--repo", repo, "--watch")
+    assert result.code == 3
+    assert b"tasks" in result.out
+
+
+async def test_ctrl_c_ends_a_watch_with_130_and_not_the_run(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    watching = await place.start("run", "watch", run.id)
+    assert watching.stdout is not None
+    async with asyncio.timeout(20):
+        await watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    result = await ended(watching)
+    assert (result.code, result.err) == (130, "sluice: interrupted\n")
+    assert (await place.client.runs.get(run.id)).phase == api.RUN_PHASE_RUNNING
+
+
+async def test_reader_that_goes_away_is_no_fault(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    read, write = os.pipe()
+    os.close(read)
+    for arguments in (
+        ("run", "watch", run.id),
+        ("run", "logs", run.id),
+        ("run", "list"),
+        ("run", "list", "-o", "json"),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            *SLUICE,
+            *arguments,
+            env=place.environment(),
+            stdout=write,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        result = await ended(process)
+        headings = [line for line in result.err.splitlines() if line.startswith("---")]
+        assert (result.code, len(result.err.splitlines())) == (141, len(headings)), arguments
+    os.close(write)
+
+
+async def test_stop_cancel_approve_and_explain_move_and_explain(place: Place) -> None:
+    gate = definition("to the world", approval=definition_pb2.Approval())
+    run = await place.client.runs.create(request(gate))
+    queued = await place.client.runs.create(request())
+    why = (await place.sluice("run", "explain", run.id)).out.decode()
+    assert "to the world is not started" in why
+    assert "approval" in why
+    why = (await place.sluice("run", "explain", run.id, "to the world", "-o", "json")).out.decode()
+    assert json.loads(why)["taskName"] == "to the world"
+    assert b"run 2 (ci) is queued" in (await place.sluice("run", "explain", queued.id)).out
+    cancelled = await place.sluice("run", "cancel", queued.id)
+    assert (cancelled.code, cancelled.out) == (0, b"run 2 (ci) is cancelled\n")
+    assert (await place.sluice("run", "watch", queued.id)).code == 2
+    approved = await place.sluice("run", "approve", run.id, "to the world")
+    assert (approved.code, approved.out) == (0, b"task to the world of run 1 (ci) is approved\n")
+    assert (await place.world.statuses(run.id))["to the world"] == "running"
+    why = (await place.sluice("run", "explain", run.id)).out.decode()
+    assert "to the world is running on e1" in why
+    stopped = await place.sluice("run", "stop", run.id)
+    assert (stopped.code, stopped.out) == (0, b"run 1 (ci) is stopping\n")
+    await place.world.finish(place.engine, run.id, "to the world", "stopped")
+    assert (await place.sluice("run", "watch", run.id)).code == 2
+
+
+async def test_watch_of_a_run_that_waits_says_who_must_do_what(place: Place) -> None:
+    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    watching = await place.start("run", "watch", run.id)
+    assert watching.stdout is not None
+    async with asyncio.timeout(20):
+        lines = [(await watching.stdout.readline()).decode().strip() for _ in range(2)]
+    assert lines[1].endswith(f"approve it with: sluice run approve {run.id[:13]} deploy")
+    watching.send_signal(signal.SIGINT)
+    await ended(watching)
+
+
+async def test_logs_are_printed_byte_for_byte(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    result = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+    assert (result.code, result.out, result.err) == (0, BYTES, "")
+    result = await place.sluice("run", "logs", run.id, "build", "--step", "0", "--offset", "102000")
+    assert result.out == BYTES[102000:]
+    result = await place.sluice("run", "logs", run.id, "build", "--setup")
+    assert result.out == BYTES
+
+
+async def wrote(place: Place, run_id: str, size: int, phase: str = "SUCCESS", exit_status: int = 0) -> None:
+    """Report that the only step of `build` ended, after so many bytes."""
+    step = executor_api.StepUpdate(
+        step=0, phase=f"STEP_PHASE_{phase}", exit_status=exit_status, log_size_bytes=size, log_sha256="0" * 64
+    )
+    assignment = await place.world.assignment_of(run_id)
+    await place.world.report(place.engine, assignment, "accepted", "running")
+    await place.world.report(place.engine, assignment, phase.lower(), steps=[step])
+
+
+async def test_log_that_is_empty_and_log_that_is_lost_are_told_apart(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    await wrote(place, run.id, 0)
+    place.log.data = b""
+    empty = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+    assert (empty.out, empty.err) == (b"", "(no output)\n")
+    run = await place.client.runs.create(request())
+    await wrote(place, run.id, 3000)
+    lost = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+    assert (lost.out, lost.err) == (b"", "(the log is not here: the step wrote 2.9 KiB)\n")
+    place.log.data = b"x" * 1000
+    cut = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+    assert cut.out == b"x" * 1000
+    assert cut.err == "(the log is not here after its first 1000 bytes: the step wrote 2.9 KiB)\n"
+
+
+async def test_logs_at_a_terminal_cannot_control_it(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    place.log.data = b"\x1b]0;title\x07 \x1b[31mred\x1b[0m\n"
+    shown = await at_terminal(place, "run", "logs", run.id, "build", "--step", "0")
+    assert shown == b"^[]0;title^G \x1b[31mred\x1b[0m\r\n\x1b[0m"
+    assert await at_terminal(place, "run", "logs", run.id, "build", "--step", "0", "--raw") == place.log.data.replace(
+        b"\n", b"\r\n"
+    )
+
+
+async def at_terminal(place: Place, *arguments: str, columns: int = 80, **environment: str) -> bytes:
+    """Run a command whose standard output is a terminal; returns what that would show."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *SLUICE, *arguments, env=place.environment() | environment, stdout=theirs, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(theirs)
+    shown = bytearray()
+
+    def read() -> None:
+        # Once nobody holds the other end, a read fails.
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 65536):
+                shown.extend(data)
+
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    result = await ended(process)
+    await reading
+    os.close(ours)
+    assert result.code == 0, result.err
+    return bytes(shown)
+
+
+async def test_tables_fit_a_terminal(place: Place) -> None:
+    run = await place.client.runs.create(request(definition("t" * 90), group="/user/me/" + "g" * 90, name="n" * 90))
+    for arguments in (("run", "list"), ("run", "get", run.id), ("task", "get", run.id, "t" * 90)):
+        shown = (await at_terminal(place, *arguments, NO_COLOR="1")).decode().split("\r\n")
+        table = shown[[line.split(" ")[0] in {"NUMBER", "TASK", "ATTEMPT"} for line in shown].index(True) :]
+        assert len(table) > 1
+        assert max(map(len, table)) <= 80
+
+
+REFERENCES = {
+    "a number": "{run.number}",
+    "a number of a group": "/user/me#{run.number}",
+    "the beginning of an id": "{short}",
+    "a whole id": "{run.id}",
+    "the newest one": "@last",
+}
+BY_REFERENCE = {
+    "get": ("run", "get"),
+    "watch": ("run", "watch"),
+    "logs": ("run", "logs"),
+    "explain": ("run", "explain"),
+    "task get": ("task", "get", "build"),
+}
+
+
+@pytest.mark.parametrize("command", BY_REFERENCE.values(), ids=BY_REFERENCE.keys())
+async def test_run_is_named_by_any_reference(place: Place, command: tuple[str, ...]) -> None:
+    await place.client.runs.create(request(group="/user/me/other/main"))
+    place.world.clock.advance(timedelta(seconds=1))
+    run = await place.client.runs.create(request())
+    await wrote(place, run.id, len(BYTES))
+    expected = None
+    for reference in REFERENCES.values():
+        named = reference.format(run=run, short=run.id[:13])
+        result = await place.sluice(*command[:2], named, *command[2:])
+        assert result.code == 0, result.err
+        expected = expected or result.out
+        assert result.out == expected
+
+
+async def test_several_runs_with_one_beginning_are_named(place: Place) -> None:
+    runs = [await place.client.runs.create(request()) for _ in range(2)]
+    result = await place.sluice("run", "get", runs[0].id[:4])
+    assert result.code == 1
+    assert all(run.id in result.err for run in runs)
+
+
+async def test_list_is_filtered_by_group_and_time(place: Place) -> None:
+    now = datetime.now(UTC)
+    place.world.clock.advance(now - timedelta(days=3) - place.world.clock.now())
+    old = await place.client.runs.create(request(group="/user/me/app/main"))
+    place.world.clock.advance(now - timedelta(hours=1) - place.world.clock.now())
+    new = await place.client.runs.create(request(group="/user/me/app/topic"))
+    other = await place.client.runs.create(request(group="/user/me/other/main"))
+
+    async def listed(*arguments: str) -> list[str]:
+        return (await place.sluice("run", "list", "-o", "name", *arguments)).out.decode().split()
+
+    assert await listed("--group", "/user/me/app") == [new.id, old.id]
+    assert await listed("--group", "/user/me/app/main") == [old.id]
+    assert await listed("--since", "2h") == [other.id, new.id]
+    assert await listed("--since", "4d", "--until", "2h") == [old.id]
+    assert await listed("--since", (now - timedelta(days=1)).isoformat(), "--limit", "1") == [other.id]
+    wrong = await place.sluice("run", "list", "--since", "yesterday")
+    assert wrong.code == 2
+    assert "2h" in wrong.err
+
+
+async def test_list_that_is_watched_prints_runs_again_as_they_change(place: Place) -> None:
+    run = await place.client.runs.create(request(group="/user/me/app/main"))
+    watching = await place.start("run", "list", "--watch", "--group", "/user/me/app", "-o", "jsonl")
+    assert watching.stdout is not None
+    async with asyncio.timeout(20):
+        assert json.loads(await watching.stdout.readline())["phase"] == "RUN_PHASE_RUNNING"
+        stub = place.client.runs
+        # The watch begins a moment after the list is printed: change runs until one is seen.
+        reading = asyncio.create_task(watching.stdout.readline())
+        while not reading.done():
+            await stub.create(request(group="/user/me/other/main"))
+            await stub.create(request(group="/user/me/app/main"))
+            await asyncio.wait({reading}, timeout=0.2)
+        changed = json.loads(reading.result())
+    assert changed["group"] == "/user/admin/app/main"
+    assert changed["id"] != run.id
+    watching.send_signal(signal.SIGINT)
+    assert (await ended(watching)).code == 130
+
+
+async def test_list_that_is_watched_has_no_whole_json(place: Place) -> None:
+    result = await place.sluice("run", "list", "--watch", "-o", "json")
+    assert result.code == 2
+    assert "jsonl" in result.err
+
+
+async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    await wrote(place, run.id, 5, "FAILED", 7)
+    shown = json.loads((await place.sluice("run", "get", run.id, "-o", "json")).out)
+    (task,) = shown["tasks"]
+    assert (task["name"], task["executorId"], task["attempt"]) == ("build", "e1", 1)
+    assert task["steps"][0]["exitStatus"] == 7
+    assert task["attempts"][0]["steps"][0]["phase"] == "STEP_PHASE_FAILED"
+    rows = [line.split() for line in (await place.sluice("run", "get", run.id)).out.decode().splitlines()]
+    (row,) = [row for row in rows if row[:2] == ["build", "failed"]]
+    assert row[-4:] == ["e1", "1", "1/1", "7"]
+    task_shown = (await place.sluice("task", "get", run.id, "build")).out.decode()
+    assert "executor: e1" in task_shown
+    (step,) = [line.split() for line in task_shown.splitlines() if line.strip().startswith("0 ")]
+    assert step[-4:] == ["failed", "7", "5", "bytes"]
+    as_json = json.loads((await place.sluice("task", "get", run.id, "build", "-o", "json")).out)
+    assert as_json == task
+    assert yaml.safe_load((await place.sluice("task", "get", run.id, "build", "-o", "yaml")).out) == task
+    assert (await place.sluice("task", "get", run.id, "build", "-o", "name")).out.decode().strip() == task["id"]
+    why = (await place.sluice("run", "explain", run.id)).out.decode()
+    assert "build is failed" in why
+
+
+async def test_created_run_is_shown_as_in_a_list_and_a_watch_begins_with_it(place: Place, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "app", config_run("ci"))
+    created = (await place.sluice("run", "create", "--repo", repo)).out.decode().splitlines()
+    listed = (await place.sluice("run", "list")).out.decode().splitlines()
+    assert len(created) == 2
+    # Its age may differ by a second.
+    assert [line.split()[:3] for line in created] == [line.split()[:3] for line in listed]
+    watching = await place.start("run", "create", "--repo", repo, "--watch")
+    assert watching.stdout is not None
+    async with asyncio.timeout(20):
+        first = (await watching.stdout.readline()).decode().split()
+    assert first[:4] == ["2", "ci", "-", "queued"]
+    watching.send_signal(signal.SIGINT)
+    await ended(watching)
+
+
+async def test_logs_are_printed_while_a_run_is_watched(place: Place, tmp_path: Path) -> None:
+    place.log.data = b"one\ntwo\n"
+    run = await place.client.runs.create(request())
+    watching = await place.start("run", "watch", "--logs", run.id)
+    await wrote(place, run.id, 8)
+    result = await ended(watching)
+    lines = result.out.decode().splitlines()
+    assert "1 ci  build  | one" in lines
+    assert "1 ci  build  | two" in lines
+    assert result.code == 0
+
+
+async def test_stop_of_a_queued_run_cancels_it(place: Place) -> None:
+    await place.client.runs.create(request())
+    queued = await place.client.runs.create(request())
+    result = await place.sluice("run", "stop", queued.id)
+    assert (result.code, result.out) == (0, b"run 2 (ci) was queued, and is cancelled\n")
+    assert await place.world.phase(queued.id) == "cancelled"
+    again = await place.sluice("run", "stop", queued.id)
+    assert (again.code, again.err) == (1, "sluice: run 2 (ci) is over: cancelled\n")
+
+
+async def test_cancel_of_a_running_run_says_what_stops_it(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    result = await place.sluice("run", "cancel", "1")
+    assert result.code == 1
+    assert result.err == f"sluice: run 1 (ci) is running already; stop it with: sluice run stop {run.id[:13]}\n"
+
+
+async def test_stop_can_wait_for_the_end(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    stopping = await place.start("run", "stop", run.id, "--wait")
+
+    async def asked() -> bool:
+        return (await place.world.run(run.id)).HasField("stop_request")
+
+    await eventually(asked)
+    await place.world.finish(place.engine, run.id, "build", "stopped")
+    result = await ended(stopping)
+    assert result.code == 0
+    assert result.out.decode().splitlines()[1].startswith("run 1 (ci) is over: stopped")
+
+
+async def test_wait_that_takes_too_long_says_what_is_not_done(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    result = await place.sluice("run", "stop", run.id, "--wait", "--timeout", "100ms")
+    assert (result.code, result.err) == (1, "sluice: run 1 (ci) is still running\n")
+    assert (await place.sluice("run", "stop", run.id, "--timeout", "1s")).code == 2
+
+
+async def test_approval_can_wait_for_the_end_of_the_task(place: Place) -> None:
+    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    approving = await place.start("run", "approve", run.id, "deploy", "--wait")
+
+    async def running() -> bool:
+        return (await place.world.statuses(run.id))["deploy"] == "running"
+
+    await eventually(running)
+    await place.world.finish(place.engine, run.id, "deploy", "failed")
+    result = await ended(approving)
+    assert result.code == 1
+    assert result.out.decode().splitlines()[1].startswith("task deploy is over: failed")
+
+
+ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+SHOWING = {
+    "a list": ("run", "list"),
+    "a list in JSON": ("run", "list", "-o", "json"),
+    "a list in YAML": ("run", "list", "-o", "yaml"),
+    "a run": ("run", "get", "1"),
+    "a run that waits": ("run", "explain", "1"),
+    "a task": ("task", "get", "1", "größe 東京"),
+    "logs": ("run", "logs", "1"),
+    "a refusal": ("task", "get", "1", "東"),
+    "a watch": ("run", "watch", "1"),
+    "an approval": ("run", "approve", "1", "größe 東京"),
+    "a stop": ("run", "stop", "1"),
+}
+
+
+@pytest.mark.parametrize("arguments", SHOWING.values(), ids=SHOWING.keys())
+async def test_ascii_terminal_is_shown_what_it_can(place: Place, arguments: tuple[str, ...]) -> None:
+    gate = definition("größe 東京", approval=definition_pb2.Approval())
+    run = await place.client.runs.create(request(gate, name="ünï"))
+    if "watch" in arguments:
+        await place.client.runs.stop(run.id)
+    result = await place.sluice(*arguments, **ASCII)
+    assert "should not have happened" not in result.err
+    assert result.out.isascii()
+    assert result.err.isascii()
+    refused = "東" in arguments
+    assert result.code == (1 if refused else 2 if "watch" in arguments else 0), result.err
+    if "logs" not in arguments:
+        # What cannot be shown is written out, as each format does it.
+        assert re.search(r"\\(xf6|xF6|u00f6|xfc|xFC|u00fc|u6771)", result.out.decode() + result.err)
+
+
+async def test_log_reaches_an_ascii_pipe_byte_for_byte(place: Place) -> None:
+    run = await place.client.runs.create(request())
+    result = await place.sluice("run", "logs", run.id, "build", "--step", "0", **ASCII)
+    assert result.out == BYTES
+
+
+async def test_words_that_are_no_text_are_refused(place: Place) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *SLUICE,
+        *("run", "get", b"\xff"),
+        env=place.environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    result = await ended(process)
+    assert (result.code, result.err) == (2, "sluice: an argument is not UTF-8: \\udcff\n")
+
+
+async def test_logs_of_a_task_that_never_ran_are_nothing(place: Place) -> None:
+    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    for arguments in ((), ("deploy",)):
+        result = await place.sluice("run", "logs", run.id, *arguments)
+        assert (result.code, result.out, result.err) == (0, b"", "")
+
+
+async def test_followed_log_of_a_task_that_waits_begins_when_the_task_does(place: Place) -> None:
+    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    following = await place.start("run", "logs", "-f", run.id, "deploy", "--step", "0")
+    await place.client.runs.approve(run.id, (await place.client.runs.tasks(run.id))[0].id)
+    assert (await ended(following)).out == BYTES

@@ -1,0 +1,148 @@
+"""The command line as a process, against the real `RunService` with the engine on a database in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.client import Client, connect
+from sluiceway.foundation.clock import UuidSource
+from sluiceway.foundation.errors import NotFound
+from sluiceway.foundation.rpc.caller import Caller, CallerKind
+from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.executor_times import ExecutorTimes
+from sluiceway.runservice.explaining import Explainer
+from sluiceway.runservice.log_reader import LogDescription
+from sluiceway.runservice.service import RunServicer
+from tests.support.run_engine import World
+
+SLUICE = [sys.executable, "-m", "sluiceway.cli.entry"]
+ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
+BYTES = bytes(range(256)) * 400
+
+
+class Tokens:
+    """Knows one token."""
+
+    async def authenticate(self, token: str) -> Caller | None:
+        return ADMIN if token == "good" else None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a log."""
+
+    next_offset: int
+    data: bytes
+    time: None = None
+
+
+class OneLog:
+    """Each step of the first attempt wrote the same bytes: all that there are, unless a test sets others."""
+
+    def __init__(self) -> None:
+        self.data = BYTES
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        return LogDescription(1, len(self.data), "1")
+
+    async def read(
+        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+    ) -> AsyncIterator[Chunk]:
+        if attempt > 1:
+            raise NotFound(f"the task has no attempt {attempt}; its latest is 1")
+        for begin in range(offset, len(self.data), 65536):
+            data = self.data[begin : begin + 65536]
+            yield Chunk(begin + len(data), data)
+
+
+@dataclass
+class Ended:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+@dataclass
+class Place:
+    """A server, and ways into it."""
+
+    address: str
+    world: World
+    engine: Engine
+    client: Client
+    home: Path
+    log: OneLog
+
+    def environment(self, token: str = "good") -> dict[str, str]:
+        return {
+            **os.environ,
+            "SLUICE_SERVER": self.address,
+            "SLUICE_TOKEN": token,
+            "XDG_CONFIG_HOME": str(self.home),
+            "PYTHONUNBUFFERED": "",
+        }
+
+    async def start(self, *arguments: str, token: str = "good", **environment: str) -> asyncio.subprocess.Process:
+        """Start a command."""
+        return await asyncio.create_subprocess_exec(
+            *SLUICE,
+            *arguments,
+            env=self.environment(token) | environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def sluice(self, *arguments: str, token: str = "good", **environment: str) -> Ended:
+        """Run a command to its end."""
+        return await ended(await self.start(*arguments, token=token, **environment))
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ended:
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    assert b"Traceback" not in err, err.decode()
+    return Ended(process.returncode, out, err.decode())
+
+
+@asynccontextmanager
+async def serving(home: Path) -> AsyncIterator[Place]:
+    world, log = World(), OneLog()
+    engine = await world.placing_engine()
+    server = RpcServer(authenticator=Tokens(), ids=UuidSource())
+    explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
+    server.add(pb_grpc.add_RunServiceServicer_to_server, RunServicer(world.db, engine, explainer=explainer, logs=log))
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+    try:
+        async with connect(address, token="good") as client:
+            yield Place(address, world, engine, client, home, log)
+    finally:
+        await server.drain(timedelta(0))
+
+
+def repository(folder: Path, *runs: dict[str, Any]) -> str:
+    (folder / ".sluice").mkdir(parents=True)
+    (folder / ".sluice" / "config.json").write_text(json.dumps({"runs": list(runs)}))
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+    return str(folder)
+
+
+def config_run(name: str, **more: Any) -> dict[str, Any]:
+    task = {"name": "build", "runtime": {"containers": [{"image": "host"}]}, "steps": [{"run": "true"}]}
+    return {"name": name, "tasks": [task], **more}
