@@ -1,9 +1,10 @@
 """The first process of a pod: starts commands, reaps what ends, and ends the pod when nobody feeds it.
 
-It runs inside the pod, under whatever Python 3 the machine has, so it is one file that uses nothing but the standard
-library and imports nothing of ours. It talks with its executor over one stream socket that it inherits (`pod_init.py FD
-MODE`), with messages that have their length before them and file descriptors beside them: Python literals to the pod,
-JSON from it. When that socket ends, or the pod was not fed in time, it ends with all of the pod.
+It runs inside the pod, under whatever Python 3 the machine has, so it uses the standard library only, and of ours
+`pod_command.py` and `pod_processes.py`, which are beside it. It talks with its executor over one stream socket that it
+inherits (`pod_init.py FD MODE`), with messages that have their length before them and file descriptors beside them:
+Python literals to the pod, JSON from it. When that socket ends, or the pod was not fed in time, it ends with all of the
+pod.
 
 - `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends.
 - `MODE` is `tree` when it is a plain process: it makes itself the reaper of its descendants, so that those that fork
@@ -22,38 +23,51 @@ From the pod: `ready`, `exit` (id, status, limit, error, output_open), `stopped`
 """
 # Every pod waits for the imports of this file. `_signal`, `_socket` and `_stat` are what `signal`, `socket` and `stat`
 # wrap in enums; with those, `json`, `ctypes`, `contextlib` and `pathlib`, the start would take three times as long.
-# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
-import _ctypes
-import errno
-import fcntl
 import os
-import resource
 import select
 import sys
-import termios
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     import socket
-    import stat
-    from types import TracebackType
     from typing import Any, NoReturn
 else:
     import _signal as signal
     import _socket as socket
-    import _stat as stat
+
+if TYPE_CHECKING or __package__:
+    from sluiceway.executor.drivers.pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
+    from sluiceway.executor.drivers.pod_processes import (
+        PR_SET_CHILD_SUBREAPER,
+        Processes,
+        prctl,
+        proportional_bytes,
+        resident_bytes,
+        suppress,
+        writers_of,
+    )
+else:
+    # Inside a pod there is no package: these are files beside this one.
+    sys.path.append(__file__.rpartition("/")[0])
+    from pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
+    from pod_processes import (
+        PR_SET_CHILD_SUBREAPER,
+        Processes,
+        prctl,
+        proportional_bytes,
+        resident_bytes,
+        suppress,
+        writers_of,
+    )
 
 PR_SET_DUMPABLE = 4
-PR_SET_CHILD_SUBREAPER = 36
 WATCH_SECONDS = 0.25
 HEADER_BYTES = 4
-COMMAND_NOT_FOUND = 127
-NOT_EXECUTABLE = 126
 KILLED = 128 + signal.SIGKILL
 LOOK_SECONDS = 0.05
 BACKGROUND_SECONDS = 2.0
@@ -63,124 +77,6 @@ FILTER_SECONDS = 30.0
 ESCALATE_SECONDS = 2.0
 KILL_ROUNDS = 10
 
-LIMITS = {
-    "processes": resource.RLIMIT_NPROC,
-    "files": resource.RLIMIT_NOFILE,
-    "memory": resource.RLIMIT_DATA,
-    "file_size": resource.RLIMIT_FSIZE,
-}
-
-
-class suppress:  # noqa: N801 - as in contextlib
-    """A context that ends quietly when one of these errors is raised in it."""
-
-    def __init__(self, *errors: type[BaseException]) -> None:
-        self._errors = errors
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Return whether the error is one of these."""
-        return kind is not None and issubclass(kind, self._errors)
-
-
-def prctl(option: int, value: int) -> None:
-    """Change how the kernel treats this process: one option with one argument."""
-    function = _ctypes.dlsym(_ctypes.dlopen("libc.so.6", os.RTLD_NOW), "prctl")
-    _ctypes.call_function(function, (option, value, 0, 0, 0))
-
-
-def _now() -> float:
-    # Time goes on while the machine sleeps: an executor on a laptop is partitioned then, too.
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-class Processes:
-    """The processes that /proc shows, at one moment."""
-
-    def __init__(self) -> None:
-        self.groups: dict[int, int] = {}
-        self._children: dict[int, list[int]] = {}
-        self._dead: set[int] = set()
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
-                continue
-            try:
-                with open(f"/proc/{name}/stat", "rb") as stream:
-                    fields = stream.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            pid, state, parent, threads = int(name), fields[0], int(fields[1]), int(fields[17])
-            self.groups[pid] = int(fields[2])
-            self._children.setdefault(parent, []).append(pid)
-            # A process whose first thread alone has ended is shown as a zombie, too.
-            if state in {b"Z", b"X"} and threads <= 1:
-                self._dead.add(pid)
-
-    def below(self, root: int, *, without: set[int] | None = None) -> set[int]:
-        """List the living descendants of a process, less those of `without` and what is below them."""
-        found: set[int] = set()
-        waiting = [root]
-        while waiting:
-            for pid in self._children.get(waiting.pop(), ()):
-                if pid not in found and not (without and pid in without):
-                    found.add(pid)
-                    waiting.append(pid)
-        return found - self._dead
-
-
-class Command:
-    """A command, from its start until the last of its processes has ended."""
-
-    def __init__(self, number: int, supervisor: int, reports: int, output: int) -> None:
-        self.number = number
-        self.supervisor = supervisor
-        self.reports = reports
-        self.output = output
-        self.program = 0
-        self.error = ""
-        """Why the program could not be started."""
-        self.status: int | None = None
-        self.waits_since = 0.0
-        self.left = False
-        """Some of its processes outlived its program."""
-        self.abandoned = False
-        """Its supervisor was killed, and what was below it became children of the pod's first process."""
-        self.output_open = False
-        """Others had its output open when it was last looked at."""
-        self.over = False
-        self.kill_at: float | None = None
-        """Set while it is being stopped."""
-        self.terminated = False
-        """TERM was sent to its processes."""
-        self.limit = ""
-
-    def read_reports(self) -> None:
-        """Take in the program's process id, why it could not start, how it ended, and whether others are left."""
-        try:
-            said = os.read(self.reports, 4096)
-        except BlockingIOError:
-            return
-        for line in said.splitlines():
-            what, value = line.split(maxsplit=1)
-            if what == b"program":
-                self.program = int(value)
-            elif what == b"left":
-                self.left = True
-            elif what == b"failed":
-                self.error = value.decode("utf-8", "replace")
-            else:
-                self.end(int(value))
-
-    def end(self, status: int) -> None:
-        """Take note that its program has ended; only the first word counts."""
-        if self.status is None:
-            self.status = status
-            self.waits_since = _now()
-
 
 class PodInit:
     """The loop of the pod's first process."""
@@ -188,11 +84,10 @@ class PodInit:
     def __init__(self, connection: socket.socket, mode: str) -> None:
         self.connection = connection
         self.mode = mode
-        self.page_bytes = os.sysconf("SC_PAGE_SIZE")
         self.incoming = bytearray()
         self.descriptors: list[int] = []
         self.commands: list[Command] = []
-        self.fed_until = _now() + 60.0
+        self.fed_until = seconds_now() + 60.0
         self.kill_at: float | None = None
         """Set while all of the pod is being stopped."""
         self.childless = True
@@ -222,7 +117,7 @@ class PodInit:
             self._tick()
 
     def _next_wait(self) -> float:
-        now = _now()
+        now = seconds_now()
         waits = [self.fed_until - now]
         if self.kill_at is not None or any(c.kill_at or (c.status is not None and not c.over) for c in self.commands):
             waits.append(LOOK_SECONDS)
@@ -231,7 +126,7 @@ class PodInit:
         return max(0.0, min(waits))
 
     def _tick(self) -> None:
-        now = _now()
+        now = seconds_now()
         if now >= self.fed_until:
             self._send({"event": "starved"})
             self._end()
@@ -308,7 +203,7 @@ class PodInit:
             descriptors, self.descriptors = self.descriptors[:3], self.descriptors[3:]
             self._start(message, descriptors)
         elif kind == "feed":
-            self.fed_until = _now() + message["seconds"]
+            self.fed_until = seconds_now() + message["seconds"]
         elif kind == "stop":
             self._stop(message.get("id"), message["grace"])
 
@@ -328,7 +223,7 @@ class PodInit:
             os.close(reports)
         else:
             if pid == 0:
-                _supervise(message, descriptors, report)
+                supervise(message, descriptors, report)
             # The output stays open here, to see who else has it and whether it is full.
             self.commands.append(Command(message["id"], pid, reports, os.dup(descriptors[1])))
         for descriptor in (report, *descriptors):
@@ -336,7 +231,7 @@ class PodInit:
 
     def _stop(self, number: int | None, grace: float) -> None:
         """Begin to end one command that is not over, or all of the pod: TERM now, KILL after the grace."""
-        kill_at = _now() + grace
+        kill_at = seconds_now() + grace
         if number is None:
             self.kill_at = kill_at if self.kill_at is None else min(self.kill_at, kill_at)
         for command in self.commands:
@@ -353,17 +248,17 @@ class PodInit:
         """
         if command.kill_at is not None or not (command.left or command.abandoned):
             return self._is_gone(command)
-        holders, filters = _writers_of(command.output, self._living(command, Processes()))
+        holders, filters = writers_of(command.output, self._living(command, Processes()))
         command.output_open = bool(holders)
         if not holders:
             return True
         if not filters:
-            return _now() - command.waits_since >= BACKGROUND_SECONDS
+            return seconds_now() - command.waits_since >= BACKGROUND_SECONDS
         poll = select.poll()
         poll.register(command.output, select.POLLOUT)
         if not poll.poll(0):
-            command.waits_since = _now()
-        return _now() - command.waits_since >= FILTER_SECONDS
+            command.waits_since = seconds_now()
+        return seconds_now() - command.waits_since >= FILTER_SECONDS
 
     def _is_gone(self, command: Command) -> bool:
         # That its supervisor has ended is certain; /proc may pass over processes that come and go.
@@ -461,7 +356,7 @@ class PodInit:
             self._reap()
             if self.childless or (command is not None and self._is_gone(command)):
                 return
-        if self.mode == "namespace" and _now() - since >= ESCALATE_SECONDS:
+        if self.mode == "namespace" and seconds_now() - since >= ESCALATE_SECONDS:
             # It forks faster than we can follow. The kernel can, though only for all of the pod.
             with suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
@@ -472,71 +367,15 @@ class PodInit:
         pids = self._living(None, Processes())
         if self.max_processes and len(pids) > self.max_processes:
             self._exceeded("processes")
-        elif self.max_memory and self._resident(pids) > self.max_memory and self._proportional(pids) > self.max_memory:
+        elif self.max_memory and resident_bytes(pids) > self.max_memory and proportional_bytes(pids) > self.max_memory:
             self._exceeded("memory")
 
     def _exceeded(self, what: str) -> None:
-        now = _now()
+        now = seconds_now()
         for command in self.commands:
             command.kill_at = now
             command.limit = what
         self._kill(None, now)
-
-    def _resident(self, pids: set[int]) -> int:
-        total = 0
-        for pid in pids:
-            with suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm", "rb") as stream:
-                total += int(stream.read().split()[1])
-        return total * self.page_bytes
-
-    def _proportional(self, pids: set[int]) -> int:
-        # Pages that forked workers share count once; this is dear, so it is asked only when the cheap sum is too high.
-        total = 0
-        for pid in pids:
-            with suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as stream:
-                for line in stream:
-                    if line.startswith(b"Pss:"):
-                        total += int(line.split()[1]) * 1024
-        return total
-
-
-def _writers_of(output: int, pids: set[int]) -> tuple[set[int], set[int]]:
-    """Find who may still write to an output: all that have it open, and those of them that are filters.
-
-    A filter's standard input is a pipe that only filters have open for writing, and not itself.
-    """
-    wanted = _identity(os.fstat(output))
-    holders: set[int] = set()
-    inputs: dict[int, tuple[int, int]] = {}
-    writers: dict[tuple[int, int], set[int]] = {}
-    for pid in pids:
-        try:
-            names = os.listdir(f"/proc/{pid}/fd")
-        except FileNotFoundError:
-            continue
-        except OSError:
-            # Not to be looked at, as programs that their user may not read: it may have it.
-            holders.add(pid)
-            continue
-        for name in names:
-            path = f"/proc/{pid}/fd/{name}"
-            with suppress(OSError):
-                opened, link = os.stat(path), os.lstat(path)
-                writes = bool(link.st_mode & stat.S_IWUSR)
-                if writes and _identity(opened) == wanted:
-                    holders.add(pid)
-                elif writes and stat.S_ISFIFO(opened.st_mode):
-                    writers.setdefault(_identity(opened), set()).add(pid)
-                if name == "0" and not writes and stat.S_ISFIFO(opened.st_mode):
-                    inputs[pid] = _identity(opened)
-    filters = {pid for pid, pipe in inputs.items() if pid not in writers.get(pipe, ())}
-    while not all(writers.get(inputs[pid], set()) <= filters for pid in filters):
-        filters = {pid for pid in filters if writers.get(inputs[pid], set()) <= filters}
-    return holders, filters & holders
-
-
-def _identity(opened: os.stat_result) -> tuple[int, int]:
-    return opened.st_dev, opened.st_ino
 
 
 def _json(value: str | float | None) -> str:
@@ -555,156 +394,6 @@ def _json(value: str | float | None) -> str:
 def _exit_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
-
-
-def _code_of(ended: os.waitid_result) -> int:
-    return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
-
-
-def _supervise(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:
-    """Be the supervisor of a command: start its program, reap what comes of it, end when nothing of it is left."""
-    try:
-        signal.set_wakeup_fd(-1)
-        # Signals that a step sends to all that it can reach are not for its supervisor. Those for the program stay
-        # pending until it is about to be executed, with the default actions.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
-        if message.get("tty"):
-            # When the leader of a session ends, its terminal is taken from all others, and so from the filters of the
-            # output. That must not happen before they end.
-            os.setsid()
-            fcntl.ioctl(descriptors[0], termios.TIOCSCTTY, 0)
-        program = os.fork()
-        if program == 0:
-            # By the program itself, before it can end its supervisor.
-            os.write(report, b"program %d\n" % os.getpid())
-            _become(message, descriptors, report)
-        # Neither the socket of the first process nor anybody's output is to be held open by this one.
-        os.closerange(3, report)
-        os.closerange(report + 1, 4096)
-        ended = None
-        while ended is None or ended.si_pid != program:
-            if ended is not None:
-                os.waitpid(ended.si_pid, 0)
-            # Looked at before it is reaped: if this process is killed here, the first process of the pod reaps it.
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        os.write(report, b"ended %d\n" % _code_of(ended))
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-        os.write(report, b"left 1\n")
-        while True:
-            os.waitpid(-1, 0)
-    except ChildProcessError:
-        os._exit(0)
-    except BaseException as error:
-        with suppress(OSError):
-            text = f"cannot start a process: {error}"
-            os.write(descriptors[2], f"sluice: {text}\n".encode())
-            os.write(report, f"failed {text}\nended {NOT_EXECUTABLE}\n".encode())
-        os._exit(1)
-
-
-def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:
-    """Become the program of a command; if that is not possible, say why, in the output and to the first process."""
-    status, text = NOT_EXECUTABLE, ""
-    try:
-        _prepare(message, descriptors)
-        try:
-            _enter(message["cwd"])
-        except OSError as error:
-            text = _about_folder(message["cwd"], error)
-            raise
-        argv = list(message["argv"])
-        script = message.get("script")
-        if script is not None:
-            argv.append(f"{message['script_dir']}/sluice-step-{message['id']}")
-            _write_script(argv[-1], script)
-        for name, value in message.get("limits", {}).items():
-            hard = resource.getrlimit(LIMITS[name])[1]
-            wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(LIMITS[name], (wanted, wanted))
-        environment = {
-            key.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
-            for key, value in message["env"].items()
-        }
-        os.closerange(3, report)
-        os.closerange(report + 1, 4096)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        try:
-            os.execvpe(argv[0], argv, environment)  # noqa: S606 - that is the job
-        except OSError as error:
-            status = COMMAND_NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-            text = _about_program(argv[0], error, environment)
-            raise
-    except BaseException as error:
-        text = text or f"cannot start {message['argv'][0]}: {error}"
-        with suppress(OSError):
-            os.write(report, f"failed {' '.join(text.split())[:1000]}\n".encode("utf-8", "replace"))
-            os.write(2, f"sluice: {text}\n".encode("utf-8", "replace"))
-    os._exit(status)
-
-
-def _prepare(message: dict[str, Any], descriptors: list[int]) -> None:
-    if message.get("tty"):
-        os.setpgid(0, 0)
-        os.tcsetpgrp(descriptors[0], os.getpid())
-    else:
-        os.setsid()
-    with suppress(OSError):
-        if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-    for number in range(1, signal.NSIG):
-        with suppress(OSError, ValueError):
-            signal.signal(number, signal.SIG_DFL)
-    os.umask(0o022)
-    # When memory ends on the whole machine, a task goes first.
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
-        stream.write("1000")
-
-
-def _enter(folder: str) -> None:
-    os.makedirs(folder, exist_ok=True)
-    os.chdir(folder)
-
-
-def _write_script(path: str, script: str) -> None:
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o700)
-        with os.fdopen(file, "wb") as stream:
-            stream.write(script.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise OSError(f"its script cannot be written to {path}: {error.strerror}") from error
-
-
-def _about_folder(folder: str, error: OSError) -> str:
-    """Say why a working directory cannot be used."""
-    parent = folder
-    while not os.path.lexists(parent) and parent not in {"", "/"}:
-        parent = os.path.dirname(parent)
-    if isinstance(error, FileExistsError | NotADirectoryError) and not os.path.isdir(parent):
-        return f"the working directory {folder} cannot be used: {parent} is not a directory"
-    return f"the working directory {folder} cannot be used: {error.strerror}"
-
-
-def _about_program(name: str, error: OSError, environment: dict[bytes, bytes]) -> str:
-    """Say why a program cannot be executed."""
-    if isinstance(error, FileNotFoundError):
-        if "/" not in name:
-            return f"there is no program {name} in {os.fsdecode(environment.get(b'PATH', b'')) or 'an empty PATH'}"
-        if os.path.exists(name):
-            return f"cannot start {name}: the interpreter that it names does not exist"
-        return f"there is no program {name}"
-    if error.errno == errno.E2BIG:
-        key, value = max(environment.items(), key=lambda pair: len(pair[1]))
-        return (
-            f"the environment is too large: {len(environment)} variables, the largest {os.fsdecode(key)} with "
-            f"{len(value)} bytes; Linux takes less than 131072 bytes for each, and a quarter of the stack limit for all"
-        )
-    if os.path.isdir(name):
-        return f"cannot start {name}: it is a directory"
-    return f"cannot start {name}: {error.strerror}"
 
 
 def main(arguments: list[str]) -> None:

@@ -33,7 +33,7 @@ from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isola
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import Command, Network, PodRequest
 from sluiceway.executor.drivers.refusal import refuse_request
-from sluiceway.executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
+from sluiceway.executor.drivers.shared_files import GROUP, INIT_FOLDER, PASSWD, SharedFiles
 from sluiceway.executor.drivers.supervised import FILTER_FILE, INIT_SOCKET, Launch, SupervisedPod
 from sluiceway.executor.drivers.syscall_filter import task_filter
 from sluiceway.foundation.errors import FailedPrecondition
@@ -47,7 +47,7 @@ _HOME = "/home/sluice"
 _USER = "sluice"
 _UID = 1000
 _NOBODY = 65534
-_INIT = "/.sluice"
+_INIT = "/.sluice/init"
 _MACHINE_USR = "/.sluice/usr"
 _PASSWD = (
     f"root:x:0:0:root:/:/usr/sbin/nologin\n{_USER}:x:{_UID}:{_UID}::{_HOME}:/bin/sh\n"
@@ -295,7 +295,7 @@ def _bubblewrap(
             options += ["--ro-bind", str(names), "/etc/resolv.conf"]
     options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
     options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
-    options += ["--ro-bind", str(seen["shared"] / init), f"{_INIT}/{init}"]
+    options += ["--ro-bind", str(seen["shared"] / INIT_FOLDER), _INIT]
     options += repository_options(request.repository, seen)
     for mount in request.tmpfs:
         options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
