@@ -11,12 +11,19 @@ from typing import Any
 
 from sluiceway.foundation import graph
 from sluiceway.runconfig.capabilities import DRIVERS, Capabilities, unsupported_parts, without_effect
-from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
+from sluiceway.runconfig.likely_mistakes import (
+    carriage_return,
+    never_applies,
+    overwritten_variable,
+    rule_that_never_matches,
+    small_amount_of_memory,
+    small_duration,
+)
 from sluiceway.runconfig.model import MAX_RUN_EDGES, MAX_RUN_STEPS, Condition
 from sluiceway.runconfig.outline import EdgeOutline, RunOutline, TaskOutline
 from sluiceway.runconfig.problems import DocumentPath, did_you_mean, quoted
 
-__all__ = ["Report", "check_runs", "check_texts"]
+__all__ = ["Report", "check_runs", "check_values"]
 
 Report = Callable[[DocumentPath, str], None]
 
@@ -76,20 +83,41 @@ def _check_task(
             warning(variable.path, doubt)
 
 
-def check_texts(document: Any, warning: Report) -> None:
-    """Warn of texts with carriage returns, wherever they are: a jsonnet text block keeps those of its file."""
+def check_values(document: Any, warning: Report) -> None:
+    """Warn of values that are allowed and most likely not meant, wherever they are."""
     # A stack of our own: a document may be nested as deeply as the interpreter's.
     waiting: list[tuple[DocumentPath, Any]] = [((), document)]
     while waiting:
         path, value = waiting.pop()
-        if isinstance(value, str):
-            doubt = carriage_return(value, is_command=path[-1:] in {("command",), ("run",), ("ready",)})
-            if doubt is not None:
-                warning(path, doubt)
-        elif isinstance(value, dict):
+        doubt = _doubt_of(path, value)
+        if doubt is not None:
+            warning(path, doubt)
+        if isinstance(value, dict):
             waiting += [((*path, key), child) for key, child in value.items()]
         elif isinstance(value, list):
             waiting += [((*path, index), child) for index, child in enumerate(value)]
+
+
+def _doubt_of(path: DocumentPath, value: Any) -> str | None:
+    field = path[-1] if path else ""
+    if isinstance(value, str):
+        doubt = carriage_return(value, is_command=field in {"command", "run", "ready"})
+        return doubt or (rule_that_never_matches(value) if _is_ref_rule(path) else None)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if field in {"task_timeout_interval", "timeout"}:
+            return small_duration(value)
+        return small_amount_of_memory(value) if field in {"memory", "size"} else None
+    if isinstance(value, dict) and field == "when" and never_applies(value):
+        return "this never applies: rules that only exclude match nothing; add an `include`"
+    return None
+
+
+def _is_ref_rule(path: DocumentPath) -> bool:
+    """Tell whether a string is a rule: the value of `when.branch`, an entry of it, or of its `include` or `exclude`."""
+    words = [part for part in path[-4:] if isinstance(part, str)]
+    if words and words[-1] in {"include", "exclude"}:
+        words.pop()
+    return words[-2:-1] == ["when"] and words[-1] in {"branch", "tag", "ref"}
 
 
 def _check_counts(run: RunOutline, error: Report) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from sluiceway.runconfig.capabilities import DRIVERS, Capabilities
-from sluiceway.runconfig.checks import check_runs, check_texts
+from sluiceway.runconfig.checks import check_runs, check_values
 from sluiceway.runconfig.documents import Document, DocumentError, decode_source
 from sluiceway.runconfig.environment import system_variables
 from sluiceway.runconfig.evaluation import Evaluation, EvaluationError
@@ -152,7 +152,7 @@ def check_document(
             problems.error(*describe_fault(detail, document))
     system = system_variables(agola=is_agola(source_path))
     check_runs(outline(document.value), problems.error, problems.warning, system=system, drivers=drivers)
-    check_texts(document.value, problems.warning)
+    check_values(document.value, problems.warning)
     problems.in_order()
     return LoadResult(
         None if problems.errors else config,

@@ -7,6 +7,7 @@ slower reading, which happens only when there is something to report. Pure.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ __all__ = ["parse_json", "parse_json_text"]
 
 # A string is matched possessively, ended or not: a retry from each of its quotes would be quadratic.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_STRING_OR_ATOM = re.compile(r'"(?:[^"\\]|\\.)*+"?|[-+.0-9A-Za-z]+', re.DOTALL)
 _JSON_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]|\n', re.DOTALL)
 
 
@@ -55,16 +57,22 @@ def parse_json_text(text: str, *, with_lines: bool) -> Any:
         return made
 
     def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
+        raise _AtomError(constant, f"there is no {constant}")
 
     try:
-        value = json.loads(text, object_pairs_hook=make_map, parse_constant=refuse, parse_int=_json_integer)
+        value = json.loads(
+            text,
+            object_pairs_hook=make_map,
+            parse_constant=refuse,
+            parse_int=_json_integer,
+            parse_float=_json_float,
+        )
     except json.JSONDecodeError as cause:
         line, column = (cause.lineno, cause.colno) if with_lines else (None, None)
-        message = "the file is empty" if not text.strip() else f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}"
-        raise DocumentError([Problem("", line, column, message)]) from cause
-    except ValueError as cause:
-        raise DocumentError([Problem("", None, None, f"not JSON: {cause}")]) from cause
+        raise DocumentError([Problem("", line, column, _syntax_message(text, cause))]) from cause
+    except _AtomError as cause:
+        line, column = _place_of_atom(text, cause.atom) if with_lines else (None, None)
+        raise DocumentError([Problem("", line, column, f"not JSON: {cause}")]) from cause
     if _SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -75,10 +83,51 @@ def parse_json_text(text: str, *, with_lines: bool) -> Any:
     return value
 
 
+class _AtomError(ValueError):
+    """A number or a constant that is refused."""
+
+    def __init__(self, atom: str, message: str) -> None:
+        super().__init__(message)
+        self.atom = atom
+
+
 def _json_integer(digits: str) -> int:
     if len(digits) > MAX_NUMBER_CHARACTERS:
-        raise ValueError(f"a number of {len(digits)} digits is too long; quote it if it is text")
+        raise _AtomError(digits, f"a number of {len(digits)} digits is too long; quote it if it is text")
     return int(digits)
+
+
+def _json_float(text: str) -> float:
+    if len(text) > MAX_NUMBER_CHARACTERS:
+        raise _AtomError(text, f"a number of {len(text)} characters is too long; quote it if it is text")
+    number = float(text)
+    if math.isinf(number):
+        raise _AtomError(text, f"the number {text} is too large; quote it if it is text")
+    return number
+
+
+def _place_of_atom(text: str, atom: str) -> tuple[int, int]:
+    """Find where a number or constant stands: outside of strings, as a whole."""
+    for token in _STRING_OR_ATOM.finditer(text):
+        if token[0] == atom:
+            start = token.start()
+            return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    raise AssertionError("what was read is in the text")
+
+
+def _syntax_message(text: str, cause: json.JSONDecodeError) -> str:
+    if not text.strip():
+        return "the file is empty"
+    found = text[cause.pos : cause.pos + 2]
+    if found[:1] in ("}", "]") and text[: cause.pos].rstrip()[-1:] == ",":
+        return "not JSON: a comma after the last entry"
+    if found[:1] == "#" or found in ("//", "/*"):
+        return "not JSON: it has no comments; jsonnet and YAML do"
+    if found[:1] == "'":
+        return "not JSON: strings are in double quotes"
+    if cause.msg.startswith("Invalid control character"):
+        return "not JSON: a string with a line break, a tab or another control character; write it as an escape"
+    return f"not JSON: {cause.msg[:1].lower()}{cause.msg[1:]}"
 
 
 def _check_json_depth(text: str, *, with_lines: bool) -> None:

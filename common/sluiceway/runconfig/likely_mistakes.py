@@ -6,11 +6,24 @@ without one, so that both say the same. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from sluiceway.runconfig.environment import POD_VARIABLE
 
-__all__ = ["carriage_return", "overwritten_variable"]
+__all__ = [
+    "carriage_return",
+    "never_applies",
+    "overwritten_variable",
+    "rule_that_never_matches",
+    "small_amount_of_memory",
+    "small_duration",
+]
+
+_REF_RULES: Final = ("branch", "tag", "ref")
+# Nobody means less.
+_LEAST_DURATION: Final = 1_000_000
+_LEAST_MEMORY: Final = 1 << 20
 
 
 def carriage_return(text: str, *, is_command: bool) -> str | None:
@@ -41,3 +54,35 @@ def overwritten_variable(name: str, value: str | None, *, system: Collection[str
     if in_step or name not in system or (name == "CI" and value == "true"):
         return None
     return f"`{name}` is set by the system; this value is not used, but a step's own `environment` can set it"
+
+
+def small_duration(nanoseconds: int) -> str | None:
+    """Warn of an integer that was most likely meant as seconds; None for one that was not."""
+    if not 0 < nanoseconds < _LEAST_DURATION:
+        return None
+    return f'an integer counts nanoseconds; write "{nanoseconds}s" for seconds'
+
+
+def small_amount_of_memory(size: int) -> str | None:
+    """Warn of an integer that was most likely meant as mebibytes; None for one that was not."""
+    if not 0 < size < _LEAST_MEMORY:
+        return None
+    return f'an integer counts bytes; write "{size}Mi" for mebibytes'
+
+
+def rule_that_never_matches(rule: str) -> str | None:
+    """Warn of a rule for refs that no ref can match (git-check-ref-format(1)); None for any other one."""
+    if len(rule) > 2 and rule[0] in "/#" and rule[-1] == rule[0]:
+        return None
+    if rule[:1] == "/":
+        return "this matches no ref: a regular expression begins and ends with `/`"
+    if not set(rule).isdisjoint("*?["):
+        return "this matches no ref: it is compared as it is; write a regular expression, such as /^release-/"
+    return None
+
+
+def never_applies(when: Mapping[str, Any]) -> bool:
+    """Tell whether rules for refs only exclude, so that what they belong to never applies."""
+    rules = [when[name] for name in _REF_RULES if when.get(name) is not None]
+    includes = [r.get("include") if isinstance(r, dict) else r for r in rules]
+    return bool(rules) and not any(includes)

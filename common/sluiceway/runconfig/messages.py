@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sluiceway.runconfig import model
 from sluiceway.runconfig.documents import Document
 from sluiceway.runconfig.model import Config
-from sluiceway.runconfig.problems import DocumentPath, describe_type, did_you_mean, quoted
+from sluiceway.runconfig.problems import DocumentPath, boolean_word, describe_type, did_you_mean, quoted
 
 __all__ = ["describe_fault"]
 
@@ -89,9 +89,8 @@ def _message(detail: Any, location: tuple[str | int, ...], written: str | None) 
         return f"must be a string, not {describe_type(given)}{_quote_hint(given, written)}"
     if kind in {"int_type", "int_from_float"} and isinstance(given, float):
         return f"must be an integer, not {_number(given, written)}"
-    if kind == "bool_type" and isinstance(given, str) and given.lower() in _BOOLEAN_WORDS:
-        # YAML 1.1 has more words for them than YAML 1.2, which is what we read.
-        return f"must be true or false, not {quoted(given)}: write {_BOOLEAN_WORDS[given.lower()]}"
+    if kind == "bool_type" and isinstance(given, str) and boolean_word(given):
+        return f"must be true or false, not {quoted(given)}: write {boolean_word(given)}"
     if kind in _WANTED:
         return f"must be {_WANTED[kind]}, not {describe_type(given)}"
     if kind in {"string_too_short", "too_short"}:
@@ -110,10 +109,6 @@ def _message(detail: Any, location: tuple[str | int, ...], written: str | None) 
     return str(detail["msg"])
 
 
-_BOOLEAN_WORDS: Final = {
-    **dict.fromkeys(("y", "yes", "on", "true"), "true"),
-    **dict.fromkeys(("n", "no", "off", "false"), "false"),
-}
 _WANTED: Final = {
     "list_type": "a list",
     "dict_type": "a map",

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sluiceway.runconfig import durations, when
-from sluiceway.runconfig.problems import describe_type, did_you_mean, quoted
+from sluiceway.runconfig.problems import boolean_word, describe_type, did_you_mean, quoted
 from sluiceway.runconfig.values import (
     AbsolutePath,
     AnyValue,
@@ -32,6 +32,7 @@ from sluiceway.runconfig.values import (
     Name,
     Port,
     Priority,
+    Shell,
     Text,
     Value,
     choice,
@@ -270,7 +271,7 @@ class RunStep(_Step):
     command: FilledText
     environment: Environment
     working_dir: Text = ""
-    shell: Text = ""
+    shell: Shell = ""
     tty: bool = False
 
 
@@ -362,6 +363,9 @@ def normal_step(value: Any) -> Any:
         kind = value["type"]
         if not isinstance(kind, str) or kind not in STEP_MODELS:
             raise _unknown_step(kind)
+        if kind in value:
+            fields = "command: ..." if kind == "run" else "..."
+            raise said(f"has both `type` and `{kind}`; write {{type: {kind}, {fields}}} or {{{kind}: ...}}")
         return value
     if len(value) != 1:
         known = [k for k in value if k in STEP_MODELS]
@@ -457,7 +461,9 @@ def _approval(value: Any) -> Any:
     if value is False:
         return None
     if not isinstance(value, dict | Approval):
-        raise said(f"must be true or {{timeout: DURATION}}, not {describe_type(value)}")
+        word = boolean_word(value) if isinstance(value, str) else None
+        shown = describe_type(value) if word is None else f"{quoted(value)}: write {word}"
+        raise said(f"must be true or {{timeout: DURATION}}, not {shown}")
     return value
 
 
@@ -477,7 +483,7 @@ class Task(Model):
     runtime: Runtime
     environment: Environment
     working_dir: Text = ""
-    shell: Text = ""
+    shell: Shell = ""
     user: Text = ""
     steps: list[Step] = Field(default_factory=list, max_length=MAX_STEPS)
     depends: list[Annotated[Depend, BeforeValidator(normal_depend)]] = Field(default_factory=list, max_length=MAX_TASKS)

@@ -12,12 +12,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DocumentPath", "Problem", "describe_type", "did_you_mean", "format_path", "quoted"]
+__all__ = ["DocumentPath", "Problem", "boolean_word", "describe_type", "did_you_mean", "format_path", "quoted"]
 
 DocumentPath = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _SHOWN_CHARACTERS = 60
+_ABBREVIATION_CHARACTERS = 3
+_BOOLEAN_WORDS = {
+    **dict.fromkeys(("y", "yes", "on", "true"), "true"),
+    **dict.fromkeys(("n", "no", "off", "false"), "false"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,18 @@ def describe_type(value: object) -> str:
     return "a list" if isinstance(value, list) else "a map"
 
 
+def boolean_word(text: str) -> str | None:
+    """Give the boolean that YAML 1.1 reads in a word that is a string in YAML 1.2; None for any other word."""
+    return _BOOLEAN_WORDS.get(text.lower())
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Say which known word was meant, as the end of a message; empty where no word is near enough."""
     # A word of a stranger may be a megabyte; nothing that long is near anything.
     if len(given) > 100:
         return ""
-    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.6)
-    return f": did you mean `{near[0]}`?" if near else ""
+    words = list(known)
+    near = difflib.get_close_matches(given, words, n=1, cutoff=0.6)
+    if not near and len(given) >= _ABBREVIATION_CHARACTERS:
+        near = [word for word in words if word.startswith(given)]
+    return f": did you mean `{near[0]}`?" if len(near) == 1 else ""

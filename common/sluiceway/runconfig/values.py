@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from sluiceway.runconfig import durations, quantities
+from sluiceway.runconfig import durations, quantities, shells
 from sluiceway.runconfig.problems import DocumentPath, describe_type, did_you_mean, quoted
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Name",
     "Port",
     "Priority",
+    "Shell",
     "Text",
     "Value",
     "choice",
@@ -100,6 +101,15 @@ def _name(value: str) -> str:
 def _no_nul(value: str) -> str:
     if "\0" in value:
         raise said("must not hold a NUL character")
+    return value
+
+
+def _shell(value: str) -> str:
+    if _no_nul(value):
+        try:
+            shells.split_shell(value)
+        except ValueError as cause:
+            raise said(f"{quoted(value)} {cause}") from cause
     return value
 
 
@@ -194,6 +204,7 @@ _CPU_SCHEMA: Final = {
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_name)]
 Text = Annotated[str, AfterValidator(_no_nul)]
+Shell = Annotated[str, AfterValidator(_shell)]
 FilledText = Annotated[str, Field(min_length=1), AfterValidator(filled)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 InsidePath = Annotated[str, AfterValidator(_inside)]

@@ -7,12 +7,12 @@ from outside in variables, checked, and never in the place of an option.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluiceway.executor.drivers.port import Command
 from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.runconfig.shells import split_shell
 
 __all__ = ["CloneOf", "Source", "clone_command", "run_command"]
 
@@ -73,13 +73,9 @@ def run_command(
         FailedPrecondition: the shell is not a command line, or a variable cannot be one (`STEP_INVALID`).
     """
     try:
-        argv = shlex.split(shell)
+        argv = split_shell(shell)
     except ValueError as error:
-        raise FailedPrecondition(
-            f"the shell {shell!r} is not a command line: {error}", reason="STEP_INVALID"
-        ) from error
-    if not argv:
-        raise FailedPrecondition("the step has no shell", reason="STEP_INVALID")
+        raise FailedPrecondition(f"the shell {shell!r} {error}", reason="STEP_INVALID") from error
     _check_environment(environment or {})
     if any("\0" in each for each in (text, cwd, shell)):
         raise FailedPrecondition("the step's text, folder or shell holds a NUL", reason="STEP_INVALID")

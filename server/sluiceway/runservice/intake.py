@@ -23,6 +23,7 @@ from sluiceway.runconfig.capabilities import unsupported_parts, without_effect
 from sluiceway.runconfig.environment import has_agola_names, system_variables
 from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway.runconfig.problems import DocumentPath, format_path
+from sluiceway.runconfig.shells import split_shell
 from sluiceway.runmodel import creation, groups
 from sluiceway.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
 from sluiceway.runservice import codec, stamps, wire, words
@@ -243,6 +244,7 @@ def _task_faults(path: str, task: definition_api.TaskDefinition) -> list[Violati
     for part, message in unsupported_parts(task.runtime, task.user, kinds):
         found.append(Violation(f"{path}.{format_path(part)}", message))
     found += _environment_faults(f"{path}.environment", task.environment)
+    found += _shell_faults(f"{path}.shell", task.shell)
     if len(task.steps) > MAX_STEPS:
         found.append(Violation(f"{path}.steps", f"{len(task.steps)} steps; at most {MAX_STEPS} are allowed"))
     for index, step in enumerate(task.steps[:MAX_STEPS]):
@@ -283,6 +285,7 @@ def _step_faults(path: str, step: definition_api.StepDefinition) -> list[Violati
         return [Violation(path, "it does nothing: one of run, clone, save_to_workspace, ... must be set")]
     if kind == "run":
         found = _environment_faults(f"{path}.run.environment", step.run.environment)
+        found += _shell_faults(f"{path}.run.shell", step.run.shell)
         if not step.run.command:
             found.append(Violation(f"{path}.run.command", "it must not be empty"))
         return found
@@ -292,6 +295,15 @@ def _step_faults(path: str, step: definition_api.StepDefinition) -> list[Violati
         return [Violation(f"{path}.save_cache.key", "it must have 1 to 200 characters")]
     if kind == "restore_cache" and not step.restore_cache.keys:
         return [Violation(f"{path}.restore_cache.keys", "there must be at least one")]
+    return []
+
+
+def _shell_faults(path: str, shell: str) -> list[Violation]:
+    try:
+        if shell:
+            split_shell(shell)
+    except ValueError as error:
+        return [Violation(path, f"it {error}")]
     return []
 
 

@@ -170,3 +170,46 @@ def test_variables_are_told_beside_errors() -> None:
     loaded = load_source("c.json", json.dumps(document).encode(), MappingFiles({}), Context())
     assert [e.message for e in loaded.errors] == ["`runtime` is required"]
     assert [w.message for w in loaded.warnings] == [overwritten("CI")]
+
+
+# -- other values ------------------------------------------------------------------------------------------------------
+
+NO_GLOB = "this matches no ref: it is compared as it is; write a regular expression, such as /^release-/"
+NO_END = "this matches no ref: a regular expression begins and ends with `/`"
+NEVER = "this never applies: rules that only exclude match nothing; add an `include`"
+NANOSECONDS = 'an integer counts nanoseconds; write "%ds" for seconds'
+
+
+@pytest.mark.parametrize(
+    ("task", "path", "message"),
+    [
+        ({"task_timeout_interval": 90}, "task_timeout_interval", NANOSECONDS % 90),
+        ({"approval": {"timeout": 5}}, "approval.timeout", NANOSECONDS % 5),
+        ({"resources": {"memory": 512}}, "resources.memory", 'an integer counts bytes; write "512Mi" for mebibytes'),
+        ({"when": {"branch": "release/*"}}, "when.branch", NO_GLOB),
+        ({"when": {"tag": ["v1", "v?"]}}, "when.tag[1]", NO_GLOB),
+        ({"when": {"ref": {"include": ["x", "refs/[a-z]"]}}}, "when.ref.include[1]", NO_GLOB),
+        ({"when": {"branch": {"include": "x", "exclude": "*"}}}, "when.branch.exclude", NO_GLOB),
+        ({"when": {"branch": "/main"}}, "when.branch", NO_END),
+        ({"when": {"branch": {"exclude": "main"}}}, "when", NEVER),
+        ({"when": {"branch": [], "tag": {}}}, "when", NEVER),
+    ],
+)
+def test_value_that_is_most_likely_not_meant_is_a_warning(task: dict[str, Any], path: str, message: str) -> None:
+    assert warnings_of(task) == [(path, message)]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"task_timeout_interval": 10**9, "approval": {"timeout": "5s"}},
+        {"resources": {"memory": 1 << 20}},
+        {"when": {"branch": ["/^release-/", "#^x#", "main", "a/b"], "paths": ["docs/*.md", "/^x?/", "**"]}},
+        {"when": {"branch": {"exclude": ["x"]}, "tag": "v1"}},
+        {"when": {"paths": {"exclude": ["docs/**"]}}},
+        {"when": {}},
+        {"labels": {"branch": "*", "memory": "1", "when": "*"}},
+    ],
+)
+def test_value_that_may_be_meant_is_no_warning(task: dict[str, Any]) -> None:
+    assert warnings_of(task) == []

@@ -98,12 +98,34 @@ def test_yaml_fault_has_a_place_and_words(text: str, expected: list[str]) -> Non
 JSON_FAULTS = [
     ("duplicate-key", '{"a": 1,\n "a": 2}', ['2:2: a: duplicate key "a", given on line 1 already']),
     ("duplicate-key-escaped", '{"a": 1, "\\u0061": 2}', ['1:10: a: duplicate key "a", given on line 1 already']),
-    ("nan", '{"a": NaN}', ["not JSON: NaN is not JSON"]),
-    ("infinity", "[-Infinity]", ["not JSON: -Infinity is not JSON"]),
-    ("comma", '{"a": 1,\n}', None),
-    ("comment", '{"a": 1} // x', None),
+    ("nan", '{"a": NaN}', ["1:7: not JSON: there is no NaN"]),
+    ("infinity", '["Infinity",\n -Infinity]', ["2:2: not JSON: there is no -Infinity"]),
+    ("comma", '{"a": 1,\n}', ["2:1: not JSON: a comma after the last entry"]),
+    ("comma-in-a-list", "[1, 2,]", ["1:7: not JSON: a comma after the last entry"]),
+    ("comment", '{"a": 1} // x', ["1:10: not JSON: it has no comments; jsonnet and YAML do"]),
+    ("comment-before", "# x\n{}", ["1:1: not JSON: it has no comments; jsonnet and YAML do"]),
+    ("single-quotes", "{'a': 1}", ["1:2: not JSON: strings are in double quotes"]),
+    (
+        "line-break",
+        '["a\nb"]',
+        ["1:4: not JSON: a string with a line break, a tab or another control character; write it as an escape"],
+    ),
+    (
+        "huge-float",
+        '["1e999", {"1e999": 1e999}]',
+        ["1:21: not JSON: the number 1e999 is too large; quote it if it is text"],
+    ),
+    (
+        "long-float",
+        "[0." + "1" * 200 + "]",
+        ["1:2: not JSON: a number of 202 characters is too long; quote it if it is text"],
+    ),
     ("empty", "  \n", None),
-    ("huge-integer", "[" + "9" * 5000 + "]", ["not JSON: a number of 5000 digits is too long; quote it if it is text"]),
+    (
+        "huge-integer",
+        "[" + "9" * 5000 + "]",
+        ["1:2: not JSON: a number of 5000 digits is too long; quote it if it is text"],
+    ),
     ("half-surrogate", '["\\ud800"]', ["a string holds half of a surrogate pair"]),
 ]
 

@@ -108,3 +108,14 @@ def test_limit_of_processors_is_a_warning() -> None:
         "tasks[0].resources.cpu: this has no effect: no driver of this version limits processors",
         "tasks[0].runtime.containers[0].resources.cpu: this has no effect: no driver of this version limits processors",
     )
+
+
+def test_shell_that_is_no_command_is_refused() -> None:
+    task = definition("a", shell='bash -c "')
+    task.steps[0].run.shell = "  "
+    with pytest.raises(InvalidInput) as caught:
+        checked(request(task))
+    assert {(v.path, v.message) for v in caught.value.violations} == {
+        ("tasks[0].shell", "it is not a command: no closing quotation"),
+        ("tasks[0].steps[0].run.shell", "it is not a command: it is blank"),
+    }
