@@ -14,6 +14,7 @@ import click
 
 from sluiceway.cli.commands import option
 from sluiceway.cli.etcd_options import etcd_access, etcd_access_arguments, etcd_access_options
+from sluiceway.cli.gateway_options import GATEWAY_LIMITS, gateway_limits_options
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
 
 if TYPE_CHECKING:
@@ -155,11 +156,29 @@ def server(
     help="Where it listens; port 0 picks one, fd:N is a listening socket that it inherits.",
 )
 @option("--server", required=True, metavar="HOST:PORT", help="The server's gRPC address.")
-def gateway(http: str, server: str) -> int:
+@option(
+    "--cors-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Pages of this origin, such as https://ci.example.org, may call it. May be repeated; none if not given.",
+)
+@gateway_limits_options
+def gateway(http: str, server: str, cors_origin: tuple[str, ...], **limits: Any) -> int:
     """Run a gateway: gRPC as JSON over HTTP, until SIGTERM."""
     from sluiceway.app.gateway import GatewaySettings, main
 
-    return main(GatewaySettings(http=http, server=server))
+    readers: dict[str, Callable[[str, Any], Any]] = {
+        "SIZE": _bytes,
+        "DURATION": _duration,
+        "COUNT": lambda _, count: count,
+    }
+    values: dict[str, Any] = {}
+    for name, (metavar, _, _) in GATEWAY_LIMITS.items():
+        field = name.removeprefix("--").replace("-", "_")
+        values[field] = readers[metavar](name, limits[field])
+    settings = GatewaySettings(cors_origins=frozenset(cors_origin), **values)
+    settings.check()
+    return main(http, server, settings)
 
 
 @click.command()

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import resource
+from dataclasses import replace
+
+import structlog
 
 from sluiceway.foundation.lifecycle import Stop, run_process
 from sluiceway.foundation.logging import set_up_logging
 from sluiceway.gateway.serve import serve_gateway
+from sluiceway.gateway.settings import GatewaySettings
 
 __all__ = ["GatewaySettings", "main"]
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """What `sluice gateway` was told: where to listen (port 0 picks one), and the server's gRPC address."""
-
-    http: str
-    server: str
+# For everything but connections of clients: the server's, workers, the log.
+_OTHER_DESCRIPTORS = 100
 
 
-def main(settings: GatewaySettings) -> int:
-    """Run until SIGTERM or SIGINT; answers the exit code of the process."""
+def main(http: str, server: str, settings: GatewaySettings) -> int:
+    """Run until SIGTERM or SIGINT; answers the exit code of the process.
+
+    Args:
+        http: where to listen, `HOST:PORT` or `fd:N`; port 0 picks one.
+        server: the server's gRPC address.
+        settings: limits.
+    """
     set_up_logging()
+    fitting = _fit(settings)
 
     async def work(stop: Stop) -> None:
-        await serve_gateway(settings.http, settings.server, stop)
+        await serve_gateway(http, server, stop, settings=fitting)
 
     return run_process(work)
+
+
+def _fit(settings: GatewaySettings) -> GatewaySettings:
+    """Take as many file descriptors as this process may have, and no more connections than there are descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY or settings.max_connections + _OTHER_DESCRIPTORS <= most:
+        return settings
+    fitting = max(1, most - _OTHER_DESCRIPTORS)
+    log.warning("few_file_descriptors", descriptors=most, max_connections=fitting)
+    return replace(settings, max_connections=fitting)

@@ -15,8 +15,6 @@ from sluiceway.gateway.settings import GatewaySettings
 
 __all__ = ["HttpListener", "bind"]
 
-_KEEP_ALIVE_SECONDS = 75
-
 
 def bind(address: str) -> socket.socket:
     """Take a port, so that a busy one is told before anything else starts.
@@ -84,7 +82,8 @@ class HttpListener:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            # A number of seconds; uvicorn's annotation asks for whole ones.
+            timeout_keep_alive=settings.keep_alive_timeout.total_seconds(),  # type: ignore[arg-type]
             timeout_graceful_shutdown=grace_seconds,
         )
         self._socket = taken

@@ -17,9 +17,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from sluiceway.foundation.errors import Exhausted, InvalidInput, SluicewayError, Unimplemented
+from sluiceway.foundation.errors import Exhausted, InvalidInput, SluicewayError, Unavailable, Unimplemented
 from sluiceway.foundation.rpc.status import status_of
-from sluiceway.gateway.errors import body_of, dumps
+from sluiceway.gateway.errors import body_of, dumps, headers_of
 from sluiceway.gateway.framing import StrictConnection
 from sluiceway.gateway.settings import GatewaySettings
 
@@ -65,6 +65,10 @@ class _JsonProtocol(H11Protocol):
         lingering = _LingeringTransport(cast("asyncio.Transport", transport), self)
         super().connection_made(lingering)
         self._set_header_timer()
+        limit = self.gateway_settings.max_connections
+        if len(self.connections) > limit:
+            error = Unavailable(f"this gateway has at most {limit} connections; try again", reason="GATEWAY_BUSY")
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -91,12 +95,16 @@ class _JsonProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or too much of it; called by uvicorn while it handles h11's error."""
-        code, error = _refusal(sys.exc_info()[1], self.gateway_settings.max_header_bytes)
-        body = dumps(body_of(status_of(error), code=code))
+        self._refuse(*_refusal(sys.exc_info()[1], self.gateway_settings.max_header_bytes))
+
+    def _refuse(self, code: int, error: SluicewayError) -> None:
+        status = status_of(error)
+        body = dumps(body_of(status, code=code))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
+            *((key.encode(), value.encode()) for key, value in headers_of(status, code).items()),
         ]
         events: list[h11.Event] = [
             h11.Response(status_code=code, headers=headers, reason=HTTPStatus(code).phrase),

@@ -101,7 +101,7 @@ class Stream:
             if not first.done():
                 raise DeadlineExceeded("the server did not answer in time")
             return
-        end = time.monotonic() + self._settings.first_message.total_seconds()
+        end = time.monotonic() + self._settings.first_message_timeout.total_seconds()
         accepted = asyncio.create_task(_is_accepted(self._call), name="wait-accepted")
         try:
             either: set[asyncio.Future[Any]] = {first, accepted}
@@ -156,10 +156,10 @@ class Stream:
     async def _sent(self, sending: Awaitable[None]) -> None:
         self._is_writing = True
         try:
-            async with asyncio.timeout(self._settings.stall.total_seconds()):
+            async with asyncio.timeout(self._settings.stall_timeout.total_seconds()):
                 await sending
         except TimeoutError as error:
-            log.info("stream_stalled", seconds=self._settings.stall.total_seconds())
+            log.info("stream_stalled", seconds=self._settings.stall_timeout.total_seconds())
             raise ClientGone from error
         finally:
             self._is_writing = False
@@ -170,7 +170,7 @@ class Stream:
         self.end(ClientGone())
 
     async def _keep_alive(self) -> None:
-        idle = self._settings.idle.total_seconds()
+        idle = self._settings.comment_interval.total_seconds()
         while True:
             await asyncio.sleep(max(0.0, self._written + idle - time.monotonic()))
             data = self._encoder.idle()

@@ -91,7 +91,8 @@ async def test_a_failure_after_the_start_is_an_error_event(house: Any) -> None:
 
 
 async def test_a_quiet_stream_begins_and_is_kept_alive_by_comments(start_house: Any) -> None:
-    house = await start_house(idle=timedelta(milliseconds=100), first_message=timedelta(milliseconds=100))
+    tenth = timedelta(milliseconds=100)
+    house = await start_house(comment_interval=tenth, first_message_timeout=tenth)
     async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
         assert answer.status_code == 200
         lines = aiter(answer.aiter_lines())
@@ -103,7 +104,7 @@ async def test_a_quiet_stream_begins_and_is_kept_alive_by_comments(start_house: 
 
 
 async def test_a_quiet_stream_begins_as_soon_as_the_server_accepts_it(start_house: Any) -> None:
-    house = await start_house(first_message=timedelta(hours=1))
+    house = await start_house(first_message_timeout=timedelta(hours=1))
     house.runs.announces = True
     async with asyncio.timeout(10), house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
         assert answer.status_code == 200
@@ -113,7 +114,7 @@ async def test_a_quiet_stream_begins_as_soon_as_the_server_accepts_it(start_hous
 
 
 async def test_a_stream_that_fails_before_it_is_accepted_has_the_code_of_its_failure(start_house: Any) -> None:
-    house = await start_house(first_message=timedelta(hours=1))
+    house = await start_house(first_message_timeout=timedelta(hours=1))
     async with asyncio.timeout(10), house.client() as client:
         call = asyncio.create_task(client.get("/api/v1/runs/r:watch"))
         await house.runs.entered.wait()
@@ -122,7 +123,7 @@ async def test_a_stream_that_fails_before_it_is_accepted_has_the_code_of_its_fai
 
 
 async def test_a_stream_that_fails_after_it_is_accepted_is_an_event(start_house: Any) -> None:
-    house = await start_house(first_message=timedelta(hours=1))
+    house = await start_house(first_message_timeout=timedelta(hours=1))
     house.runs.announces = True
     async with asyncio.timeout(10), house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
         assert answer.status_code == 200
@@ -218,7 +219,7 @@ async def test_a_reader_that_goes_before_the_first_message_cancels_the_stream(ho
 
 
 async def test_a_reader_that_takes_nothing_is_cut(start_house: Any) -> None:
-    house = await start_house(stall=timedelta(milliseconds=200), idle=timedelta(milliseconds=200))
+    house = await start_house(stall_timeout=timedelta(milliseconds=200), comment_interval=timedelta(milliseconds=200))
     data = b"x" * 65536
     for number in range(400):
         house.runs.feed.put_nowait(chunk(data, number))
