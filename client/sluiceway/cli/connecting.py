@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +93,8 @@ def write_login(where: Server, *, environment: Mapping[str, str] = os.environ) -
     Raises:
         FailedPrecondition: the file cannot be written.
     """
+    import tempfile
+
     path = _login_file(environment)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,8 @@ def main() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # grpc's C core writes its own lines to stderr; what goes wrong comes as our errors.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # Plugins of pydantic are looked for in every package that is installed, which takes 10 ms.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from sluiceway.cli.terminal import show_what_can_be_shown
 
     show_what_can_be_shown(sys.stdout, sys.stderr)

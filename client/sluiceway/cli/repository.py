@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,6 +99,8 @@ def open_commit(repository: str, ref: str | None) -> Iterator[Checkout]:
             "leave it out, and let git's credential helper or ssh know it"
         )
     if _URL.fullmatch(repository) or _SCP.fullmatch(repository):
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
             yield _fetch(repository, ref, Path(folder))
         return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -113,7 +112,11 @@ def cut(text: str, columns: int) -> str:
 
 def columns_of(stream: TextIO) -> int | None:
     """Return how many columns a terminal has; None for what is no terminal, which takes lines of any length."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def says_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
