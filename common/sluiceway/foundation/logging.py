@@ -1,4 +1,4 @@
-"""The log: structlog events as JSON lines, or in colour at a terminal, to stderr.
+"""The log: structlog events as JSON lines, or as short lines for a person at a terminal, to stderr.
 
 Standard output belongs to what a command answers. What libraries log through the standard library comes out in the
 same form.
@@ -7,8 +7,9 @@ same form.
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -17,6 +18,13 @@ __all__ = ["set_up_logging"]
 
 # structlog would tell every local variable of every frame, and tokens and secrets with them; at a terminal too.
 _EXCEPTIONS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+_FOR_PROGRAMS: tuple[structlog.typing.Processor, ...] = (
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+# Short, so that a line fits: who looks at a terminal knows the day, and which program it is.
+_FOR_PEOPLE: tuple[structlog.typing.Processor, ...] = (structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),)
 
 
 def set_up_logging(*, level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
@@ -32,15 +40,12 @@ def set_up_logging(*, level: str = "info", json: bool | None = None, stream: Tex
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        *(_FOR_PROGRAMS if as_json else _FOR_PEOPLE),
     ]
     last: list[structlog.typing.Processor] = (
-        [_EXCEPTIONS, structlog.processors.JSONRenderer(default=str)]
-        if as_json
-        else [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [_EXCEPTIONS, structlog.processors.JSONRenderer(default=str)] if as_json else [_console(out, os.environ)]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
@@ -57,6 +62,14 @@ def set_up_logging(*, level: str = "info", json: bool | None = None, stream: Tex
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
+    )
+
+
+def _console(out: TextIO, environment: Mapping[str, str]) -> structlog.dev.ConsoleRenderer:
+    """Make the renderer of a terminal; colour as everywhere: not with `NO_COLOR` (no-color.org) or `TERM=dumb`."""
+    colour = out.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return structlog.dev.ConsoleRenderer(
+        colors=colour, pad_event_to=0, pad_level=False, exception_formatter=structlog.dev.plain_traceback
     )
 
 

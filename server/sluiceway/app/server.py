@@ -275,9 +275,8 @@ class _Server:
                 " `sluice db reset-operator-token`",
             )
         if tokens.admin_is_new and tokens.admin is not None:
+            log.info("first_operator_token_made", file=str(self._settings.data_dir / ADMIN_TOKEN_FILE))
             # Once, and to the terminal only; the file is what stays.
-            where = self._settings.data_dir / ADMIN_TOKEN_FILE
-            print(f"the first operator's token is in {where}", file=sys.stderr, flush=True)
             if sys.stderr.isatty():
                 print(tokens.admin, file=sys.stderr, flush=True)
 

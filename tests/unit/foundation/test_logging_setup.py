@@ -1,10 +1,11 @@
-"""The log is JSON lines where no person looks, ours and the libraries' alike."""
+"""The log is JSON lines where no person looks, ours and the libraries' alike, and short lines at a terminal."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,32 @@ def test_a_person_gets_text() -> None:
     assert "hello" in out.getvalue()
     with pytest.raises(json.JSONDecodeError):
         json.loads(out.getvalue())
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
+    ids=["a terminal", "a dumb one", "no colour wanted"],
+)
+def test_a_terminal_gets_short_lines_in_colour_if_wanted(
+    environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = Terminal()
+    set_up_logging(stream=out)
+    structlog.get_logger("a.long.name.of.a.module").info("child_started", child="etcd", pid=4711)
+    text = out.getvalue()
+    assert ("\x1b" in text) is coloured
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \[info\] child_started child=etcd pid=4711\n", plain)
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
