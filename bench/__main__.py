@@ -37,6 +37,7 @@ FIGURES = (
     Figure("b9_commands", ("--repeat", "5"), ("--repeat", "21")),
     Figure("b10_config"),
     Figure("b11_servers", ("--quick",)),
+    Figure("b12_runs", ("--runs", "200"), ("--runs", "1000")),
     Figure("b12_idle", ("--seconds", "60"), ("--seconds", "300")),
 )
 
