@@ -226,7 +226,7 @@ def test_an_executor_without_bubblewrap_says_so(here: Installation, tmp_path: Pa
         check=False,
     )
     told = sentence_of(done)
-    assert "bwrap is not installed" in told
+    assert "bubblewrap is not installed" in told
     assert "sandbox" in told
 
 

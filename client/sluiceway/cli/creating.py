@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from uuid import uuid4
 
 from google.protobuf import duration_pb2, json_format
@@ -13,6 +14,8 @@ from sluiceway.cli.repository import Checkout, ref_name
 from sluiceway.foundation.errors import NotFound
 from sluiceway.runconfig.compile import LoadResult, load
 from sluiceway.runconfig.environment import skips_ci, static_environment
+from sluiceway.runconfig.files import FileRefused, FolderFiles
+from sluiceway.runconfig.locate import find_source
 from sluiceway.runconfig.tasks import RunTasks, find_run, runs_that_apply, tasks_of_run
 from sluiceway.runmodel import groups
 
@@ -43,6 +46,8 @@ def requests_for(
     base = _Base(checkout, group or groups.join("user", "me", checkout.name, ref_name(checkout.context)))
     if loaded.config is None:
         errors = [problem.in_file(loaded.source_path) for problem in loaded.errors]
+        if not loaded.source_path:
+            errors += _not_committed(checkout)
         return [base.request(name or checkout.name[:_MAX_NAME], loaded, request_id, setup_errors=errors)]
     if name is not None:
         find_run(loaded.config, name)
@@ -60,6 +65,20 @@ def requests_for(
         own_id = request_id if request_id is None or len(names) == 1 else _request_id_of(request_id, run_name)
         requests.append(base.request(run_name, loaded, own_id, tasks=tasks))
     return requests
+
+
+def _not_committed(checkout: Checkout) -> list[str]:
+    """Name the configuration that the working tree has and the commit has not."""
+    root = Path(checkout.repository)
+    if not root.is_dir():
+        return []
+    try:
+        found = find_source(FolderFiles(root))
+    except FileRefused:
+        return []
+    if found is None:
+        return []
+    return [f"{found.path} is in the working tree, and not in commit {checkout.context.commit_sha[:12]}; commit it"]
 
 
 def _request_id_of(request_id: str, run_name: str) -> str:

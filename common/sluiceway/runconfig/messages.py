@@ -136,6 +136,8 @@ def _quote_hint(given: object, written: str | None) -> str:
 
     A number has many spellings (3.10, 0644, 0x1F, 1e3), so that its value does not tell the text that was meant.
     """
+    if given is None and written:
+        return f'; quote it if it is text: "{written}"'
     if not isinstance(given, bool | int | float):
         return ""
     if written is not None:

@@ -80,7 +80,7 @@ def without_nulls(value: Any, known: Container[str] | None = None) -> Any:
 
     With `known`, only entries of these names: an unknown field stays one.
     """
-    if isinstance(value, dict) and any(v is None for v in value.values()):
+    if isinstance(value, dict) and None in value.values():
         return {k: v for k, v in value.items() if v is not None or not (known is None or k in known)}
     return value
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +86,19 @@ def test_errors_and_warnings_name_the_file_and_the_place() -> None:
     assert warning.startswith(".sluice/config.json:1:")
     (missing,) = requests_for(checkout(text=""), name=None, group=None, request_id=None)
     assert list(missing.setup_errors) == [".sluice/config.json:1:1: the file is empty"]
+
+
+def test_configuration_that_is_not_committed_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".sluice").mkdir()
+    commit = replace(checkout(), repository=str(tmp_path), files=MappingFiles({}))  # type: ignore[arg-type]
+    (without,) = requests_for(commit, name=None, group=None, request_id=None)
+    assert len(without.setup_errors) == 1
+    (tmp_path / ".sluice" / "config.yml").write_text("runs: []\n")
+    (made,) = requests_for(commit, name=None, group=None, request_id=None)
+    assert made.setup_errors[0].startswith("there is no run configuration; looked for .sluice/config.jsonnet")
+    assert made.setup_errors[1:] == [
+        ".sluice/config.yml is in the working tree, and not in commit 012345678901; commit it"
+    ]
 
 
 def test_configuration_of_any_number_of_errors_can_be_sent() -> None:

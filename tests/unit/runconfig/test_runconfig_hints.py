@@ -122,3 +122,12 @@ def test_bound_is_compared_with_what_the_file_says(priority: str, message: str) 
 )
 def test_key_that_is_no_string_is_quoted_as_it_is_written(text: str, message: str) -> None:
     assert [e.message for e in load_text("c.yml", text).errors] == [message]
+
+
+@pytest.mark.parametrize("scalar", ["~", "null", "Null", "NULL"])
+def test_null_in_a_list_of_strings_is_to_be_quoted_if_it_is_text(scalar: str) -> None:
+    text = f"runs: [{{name: r, when: {{branch: [x, {scalar}]}}, "
+    text += "tasks: [{name: a, runtime: {containers: [{image: host}]}}]}]"
+    assert [e.message for e in load_text("c.yml", text).errors] == [
+        f'must be a string, not null; quote it if it is text: "{scalar}"'
+    ]
