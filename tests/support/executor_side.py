@@ -105,6 +105,7 @@ class House:
     times: ExecutorTimes = TIMES
     again_after: timedelta = timedelta(milliseconds=300)
     look_interval: timedelta = timedelta(milliseconds=50)
+    most_executors: int = 1_000
 
     def __post_init__(self) -> None:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock)
@@ -149,6 +150,7 @@ class House:
                 times=self.times,
                 again_after=self.again_after,
                 siblings_pause=timedelta(milliseconds=10),
+                most_executors=self.most_executors,
             ),
         )
         receiver = LogReceiver(live, StoredLogOwners(self.db))

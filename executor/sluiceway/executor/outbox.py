@@ -24,6 +24,8 @@ FINAL_PHASES = frozenset(
 )
 
 _MOST_IN_ONE = 100
+# Of all updates in one message; a single one has at most 250 KiB, with 1,000 steps.
+_MOST_BYTES_IN_ONE = 256 * 1024
 
 
 class Outbox:
@@ -78,6 +80,7 @@ class Outbox:
         """Take what was not sent on this stream, in order, as messages."""
         self.waiting.clear()
         messages: list[pb.ConnectRequest] = []
+        size = 0
         for number, entry in self._entries.items():
             if number <= self._sent:
                 continue
@@ -85,12 +88,15 @@ class Outbox:
             if isinstance(entry, pb.PodsGone):
                 messages.append(pb.ConnectRequest(pods_gone=entry))
                 continue
+            size += entry.ByteSize()
             if (
                 not messages
                 or not messages[-1].HasField("updates")
                 or len(messages[-1].updates.updates) >= _MOST_IN_ONE
+                or size > _MOST_BYTES_IN_ONE
             ):
                 messages.append(pb.ConnectRequest(updates=pb.Updates()))
+                size = entry.ByteSize()
             messages[-1].updates.updates.append(entry)
         return messages
 

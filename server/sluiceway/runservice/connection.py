@@ -17,8 +17,10 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.datamanager.model import Position
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import Code, Exhausted, InvalidInput, SluicewayError, Unavailable
+from sluiceway.foundation.rpc.requests import REQUEST_BYTES
 from sluiceway.runservice import codec
 from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
+from sluiceway.runservice.executor_checks import check_message
 from sluiceway.runservice.executor_times import MISSED_HEARTBEATS, ExecutorTimes
 from sluiceway.runservice.groups import Presence
 from sluiceway.runservice.ports import UpdateOutcome
@@ -27,6 +29,7 @@ __all__ = ["Connection", "Say", "StreamSettings"]
 
 log = structlog.get_logger(__name__)
 
+_CONNECT = "/sluiceway.api.executor.v1.ExecutorService/Connect"
 _MOST_WAITING_UPDATES = 10_000
 _MOST_WAITING_MESSAGES = 20_000
 _UPDATES_AT_ONCE = 256
@@ -48,8 +51,7 @@ class StreamSettings:
             need not hear of each.
         retry_pause: between two attempts to hand updates to a database that is away.
         max_message_bytes: told to executors.
-        announce_timeout: for a new session's record to be in the object storage. Less than executors wait for their
-            welcome (20 s).
+        most_executors: of one group.
     """
 
     server_id: str
@@ -58,8 +60,8 @@ class StreamSettings:
     again_after: timedelta = timedelta(seconds=15)
     siblings_pause: timedelta = timedelta(seconds=1)
     retry_pause: timedelta = timedelta(seconds=1)
-    max_message_bytes: int = 4 * 1024 * 1024
-    announce_timeout: timedelta = timedelta(seconds=15)
+    max_message_bytes: int = REQUEST_BYTES[_CONNECT]
+    most_executors: int = 1_000
 
 
 class Connection:
@@ -74,6 +76,7 @@ class Connection:
         clock: Clock,
         barrier: DurableBarrier,
         hello: Position,
+        note_use: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self.presence = presence
         self.start: Callable[[Awaitable[None]], object] = _not_started
@@ -86,7 +89,13 @@ class Connection:
         self._has_updates = asyncio.Event()
         self._commands = Commands(self.put, clock, hello=hello, again_after=settings.again_after)
         self.deliverer = Deliverer(
-            presence.id, presence.session, engine, self._commands, barrier, lambda work: _ignore(self.start(work))
+            presence.id,
+            presence.session,
+            engine,
+            self._commands,
+            barrier,
+            lambda work: _ignore(self.start(work)),
+            note_use=note_use,
         )
 
     def welcome(self, secret: str, *, database_epoch: int) -> None:
@@ -132,7 +141,7 @@ class Connection:
 
         Raises:
             Unavailable: it was silent for too long.
-            InvalidInput: it says something that has no place here.
+            InvalidInput: it says something that has no place here, or that is out of bounds.
             Exhausted: it says more than can be worked on.
         """
         silence = self._settings.times.heartbeat_interval.total_seconds() * MISSED_HEARTBEATS
@@ -146,6 +155,7 @@ class Connection:
                 ) from cause
             if message is None:
                 return
+            check_message(message)
             match message.WhichOneof("message"):
                 case "heartbeat":
                     # Pods are fed only while these are confirmed; so nobody confirms whose lease is in doubt.

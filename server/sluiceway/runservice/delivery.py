@@ -191,7 +191,12 @@ class DurableBarrier:
 
 @dataclass(slots=True, eq=False)
 class Deliverer:
-    """Tells one executor, through the commands of its stream, what the log says."""
+    """Tells one executor, through the commands of its stream, what the log says.
+
+    Attributes:
+        note_use: notes in the executor's record that the object storage knows that it may hold assignments; called
+            once, before its first one is sent. None: that was noted before.
+    """
 
     executor_id: str
     session_id: str
@@ -199,6 +204,7 @@ class Deliverer:
     commands: Commands
     barrier: DurableBarrier
     background: Callable[[Awaitable[None]], None]
+    note_use: Callable[[], Awaitable[None]] | None = None
     _heeded: deque[tuple[str, str, Position]] = field(default_factory=deque)
     _has_heeded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -252,6 +258,11 @@ class Deliverer:
             log.warning("specification_not_built", assignment=assignment_id, error=str(error))
             await self._fail(assignment, error)
             return
+        if self.note_use is not None:
+            # A recovered database must know that this executor may hold something (`holding`).
+            await self.barrier.wait()
+            await self.note_use()
+            self.note_use = None
         self.commands.issue(pb.Assign(assignment_id=assignment.id, epoch=assignment.epoch, specification=specification))
         if assignment.HasField("stop_requested"):
             self.stop(assignment)

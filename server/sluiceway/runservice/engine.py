@@ -31,6 +31,7 @@ from sluiceway.runmodel.state import Change, RunState
 from sluiceway.runservice import codec, intake, stamps, wire
 from sluiceway.runservice.configs import RunConfigs
 from sluiceway.runservice.deadlines import Deadlines
+from sluiceway.runservice.executor_checks import update_fault
 from sluiceway.runservice.placer import Placer
 from sluiceway.runservice.ports import (
     EngineSettings,
@@ -475,6 +476,9 @@ def _remembered(work: Work, key: str, digest: str, run_id: str) -> Put:
 
 
 def _take_update(work: Work, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate) -> UpdateOutcome:
+    fault = update_fault(update)
+    if fault is not None:
+        return UpdateOutcome(update.number, Reason("invalid_update", fault))
     said = wire.decode_report(update, session=session_id)
     if said is None:
         return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is not known here"))

@@ -14,7 +14,6 @@ settle; its tasks do not notice.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -33,7 +32,6 @@ from sluiceway.foundation.errors import (
     PermissionDenied,
     SluicewayError,
     Unavailable,
-    Violation,
 )
 from sluiceway.foundation.tasks import one_error
 from sluiceway.records.run.v1 import records_pb2 as records
@@ -41,6 +39,7 @@ from sluiceway.runmodel.model import AssignmentPhase, Epoch, Reason, ReasonCode
 from sluiceway.runservice import codec, stamps
 from sluiceway.runservice.connection import Connection, Say, StreamSettings
 from sluiceway.runservice.delivery import DurableBarrier, ExecutorEngine, assignments_of
+from sluiceway.runservice.executor_checks import check_hello
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, Presence, SessionTakenOver
 from sluiceway.runservice.records import EXECUTOR, executor_topic
 from sluiceway.runservice.sessions import (
@@ -57,13 +56,9 @@ from sluiceway.runservice.sessions import (
     why_deleted,
 )
 
-__all__ = ["ExecutorStreams", "StreamNotice", "check_hello", "stored_session"]
+__all__ = ["ExecutorStreams", "StreamNotice", "stored_session"]
 
 log = structlog.get_logger(__name__)
-
-_ID = re.compile(r"[a-zA-Z0-9._-]{1,100}")
-_MOST_HELD = 10_000
-_MOST_SLOTS = 10_000
 
 
 class StreamNotice:
@@ -73,20 +68,6 @@ class StreamNotice:
     """A stream said hello; the body is its id. Every other stream of the executor ends itself."""
     FENCED = "executor_fenced"
     """Its session is over; the body is the session's id."""
-
-
-def check_hello(hello: pb.Hello) -> None:
-    """Refuse a hello that says something impossible. Raises `InvalidInput` with every fault."""
-    faults = [
-        Violation("executor_id", "1 to 100 of a-z A-Z 0-9 . _ -") if not _ID.fullmatch(hello.executor_id) else None,
-        Violation("journal_id", "must be given") if not hello.journal_id else None,
-        Violation("slots", f"0 to {_MOST_SLOTS}") if not 0 <= hello.slots <= _MOST_SLOTS else None,
-        Violation("drivers", "at least one") if not hello.drivers else None,
-        Violation("held", f"at most {_MOST_HELD}") if len(hello.held) > _MOST_HELD else None,
-    ]
-    found = [fault for fault in faults if fault is not None]
-    if found:
-        raise InvalidInput(found)
 
 
 def stored_session(record: records.ExecutorRecord | None) -> StoredSession | None:
@@ -108,7 +89,7 @@ class _Admitted:
     secret: str
     same_journal: bool
     is_settled: bool
-    is_new: bool = False
+    use_is_stored: bool
     was_deleted: bool = False
 
 
@@ -147,6 +128,7 @@ class ExecutorStreams:
         Raises:
             InvalidInput: the first message is no hello, or says something impossible.
             PermissionDenied: the executor expects another group.
+            Exhausted: the group has too many executors.
             SessionLives: another one with this id is connected, and this one proved nothing.
             SessionTakenOver: a newer stream has the session.
             SessionFenced: the executor was declared vanished.
@@ -161,8 +143,6 @@ class ExecutorStreams:
         stream_id = self._ids.new_id()
         with structlog.contextvars.bound_contextvars(executor=hello.executor_id, stream=stream_id):
             admitted, position = await self._admit(group, hello, stream_id)
-            if admitted.is_new:
-                await self._until_durable(hello.executor_id)
             presence = Presence(
                 group=group,
                 id=hello.executor_id,
@@ -190,6 +170,7 @@ class ExecutorStreams:
                 clock=self._clock,
                 barrier=self._barrier,
                 hello=position,
+                note_use=None if admitted.use_is_stored else lambda: self._note_use(hello.executor_id),
             )
             connection.welcome(admitted.secret, database_epoch=position.sequence.epoch)
             try:
@@ -245,14 +226,18 @@ class ExecutorStreams:
                     hello.session_secret,
                     same_journal=decision.same_journal,
                     is_settled=is_settled,
+                    use_is_stored=record.use == records.EXECUTOR_USE_UNSPECIFIED,
                 )
             else:
+                if stored is None:
+                    self._check_room(view, group)
+                    record.use = records.EXECUTOR_USE_NONE
                 admitted = _Admitted(
                     session_id,
                     secret,
                     same_journal=False,
                     is_settled=False,
-                    is_new=True,
+                    use_is_stored=record.use == records.EXECUTOR_USE_UNSPECIFIED,
                     was_deleted=record.deleted,
                 )
                 record.session_id = session_id
@@ -271,24 +256,29 @@ class ExecutorStreams:
         committed = await self._database.transact(function)
         return committed.value, committed.position
 
-    async def _until_durable(self, executor_id: str) -> None:
-        """Wait until a new session is in the object storage: only then may tasks be given to it.
+    def _check_room(self, view: View, group: str) -> None:
+        most = self._settings.most_executors
+        if view.count(EXECUTOR, {"group": group}, limit=most) >= most:
+            raise Exhausted(
+                f'the group "{group}" has {most} executors, and may not have more; delete those that are gone for good:'
+                " sluice executor delete ID",
+                reason="GROUP_FULL",
+                subject=group,
+            )
 
-        Else a recovery of the database might not know whom it has to wait for (`holding`).
+    async def _note_use(self, executor_id: str) -> None:
+        """Note that the object storage knows that an executor may hold assignments."""
 
-        Raises:
-            Unavailable: the object storage is away.
-        """
-        limit = self._settings.announce_timeout.total_seconds()
-        try:
-            async with asyncio.timeout(limit):
-                await self._barrier.wait()
-        except TimeoutError as cause:
-            raise Unavailable(
-                f"the new session of the executor {executor_id} was not in the object storage within {limit:g} s, which"
-                " is away or slow: it is given no tasks before that; connect again",
-                reason="NOT_FLUSHED",
-            ) from cause
+        def function(view: View) -> Decision[None]:
+            stored = view.get(EXECUTOR, executor_id)
+            if stored is None or stored.use == records.EXECUTOR_USE_UNSPECIFIED:
+                return Decision(None)
+            record = records.ExecutorRecord()
+            record.CopyFrom(stored)
+            record.use = records.EXECUTOR_USE_UNSPECIFIED
+            return Decision(None, [Put(EXECUTOR, executor_id, record)])
+
+        await self._database.transact(function)
 
     async def _work(
         self,

@@ -2,11 +2,12 @@
 
 A database that was recovered may have lost its last moments, and with them assignments that executors run. Whoever was
 given a task then must not see it given to another one. So the placer assigns nothing in a new epoch before each
-executor that the database knows has *settled*: said hello, told all that it holds, and all that followed from that is
+executor that may hold one has *settled*: said hello, told all that it holds, and all that followed from that is
 committed. One that stays away is waited for no longer than `lost_after`: by then pods that no server feeds have ended.
 
-The database knows every executor that can hold a lost assignment: a new session is announced, and so given tasks, only
-after its record is in the object storage (`executor_stream`).
+The database knows every executor that may hold a lost assignment: the first one of each is sent to it only after the
+record that says so is in the object storage (`delivery`). Those that were never given one are not waited for: whoever
+has a token can make them up.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ _WORTH_TELLING = timedelta(seconds=5)
 
 
 def unsettled(view: View) -> tuple[ExecutorId, ...]:
-    """List the known executors that have not settled in the present epoch, by id."""
+    """List the executors that may hold assignments and have not settled in the present epoch, by id."""
     epoch = view.position.sequence.epoch
     return tuple(
-        sorted(id_ for id_, record in view.scan(EXECUTOR) if not record.vanished and record.settled_epoch < epoch)
+        sorted(
+            id_
+            for id_, record in view.scan(EXECUTOR)
+            if not record.vanished and record.settled_epoch < epoch and record.use != pb.EXECUTOR_USE_NONE
+        )
     )
 
 

@@ -24,14 +24,13 @@ from sluiceway.foundation.errors import (
     DataLoss,
     Exhausted,
     FailedPrecondition,
-    InvalidInput,
     NotFound,
     SluicewayError,
     Unavailable,
-    Violation,
 )
 from sluiceway.foundation.tasks import one_error
 from sluiceway.runmodel.model import Epoch
+from sluiceway.runservice.executor_checks import check_push
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_reader import CHUNK_BYTES, LogChunk, LogReader, StoredLogStates
 from sluiceway.runservice.log_store import SETUP_STEP, LogKey
@@ -162,14 +161,7 @@ class _Stream:
         async for request in requests:
             if not request.HasField("log"):
                 continue
-            if len(request.data) > CHUNK_BYTES or request.offset < 0 or request.log.step < SETUP_STEP:
-                raise InvalidInput(
-                    [
-                        Violation(
-                            "data", f"at most {CHUNK_BYTES} bytes, from offset 0 on, of a step from {SETUP_STEP} on"
-                        )
-                    ]
-                )
+            check_push(request, most_bytes=CHUNK_BYTES)
             await self._take(request)
         for pushed in self._logs.values():
             if pushed.live is not None and not pushed.live.ended:

@@ -205,13 +205,13 @@ class LostExecutors:
         return True
 
     async def _forget(self, executor_id: ExecutorId, session: str) -> None:
-        """Take a dynamic executor, and one that an operator deleted, from the list."""
+        """Take from the list an executor that is dynamic, that an operator deleted, or that never ran anything."""
 
         def function(view: View) -> Decision[None]:
             record = view.get(EXECUTOR, executor_id)
-            if record is None or record.session_id != session or not (record.dynamic or record.deleted):
+            if record is None or record.session_id != session or not record.vanished:
                 return Decision(None)
-            if not record.vanished:
+            if not (record.dynamic or record.deleted or record.use == records.EXECUTOR_USE_NONE):
                 return Decision(None)
             return Decision(None, fence(view, executor_id, record, delete=True))
 

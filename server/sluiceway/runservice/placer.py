@@ -355,6 +355,7 @@ class Placer:
                     now=work.now,
                 )
             )
+            work.use_executor(choice.executor)
         by_id = {(each.run.id, each.task.id): each for each in candidates}
         for waiting in placement.waiting:
             self._keep_waiting(work, waiting, by_id[waiting.run_id, waiting.task_id], executors)

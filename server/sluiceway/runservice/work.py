@@ -38,6 +38,7 @@ from sluiceway.runservice import codec, stamps, wire
 from sluiceway.runservice.ports import AssignmentNotice
 from sluiceway.runservice.records import (
     ASSIGNMENT,
+    EXECUTOR,
     LOCK,
     QUEUE,
     RUN,
@@ -127,6 +128,7 @@ class Work:
         self._stored: list[str] = []
         self._run_records: dict[str, pb.RunRecord] = {}
         self._groups: list[str] = []
+        self._first_used: set[str] = set()
         self.freed_groups: set[str] = set()
         self.late_groups: set[str] = set()
         self.idle_owners: set[str] = set()
@@ -259,6 +261,17 @@ class Work:
     def park(self, run_id: str, task: str, *, parked: bool) -> None:
         """Say that no live executor could ever run a task, or that one may now."""
         self._parked[run_id, task] = parked
+
+    def use_executor(self, executor_id: str) -> None:
+        """Note that an executor is given an assignment, if it is the first one of its life."""
+        record = self.view.get(EXECUTOR, executor_id)
+        if record is None or record.use != pb.EXECUTOR_USE_NONE or executor_id in self._first_used:
+            return
+        used = pb.ExecutorRecord()
+        used.CopyFrom(record)
+        used.use = pb.EXECUTOR_USE_FIRST
+        self._first_used.add(executor_id)
+        self.put(Put(EXECUTOR, executor_id, used))
 
     # --- the end --------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,15 @@ from sluiceway.runservice.log_service import StoredLogOwners
 from sluiceway.runservice.lost_executors import fence
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
 from tests.support.conditions import eventually
-from tests.support.executor_runs import assigned, begin_run, status_of, until_gone, until_status
+from tests.support.executor_runs import (
+    assigned,
+    began_assigned,
+    begin_run,
+    executor_record,
+    status_of,
+    until_gone,
+    until_status,
+)
 from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server
 
 import grpc.aio  # isort: skip
@@ -61,8 +69,11 @@ async def _explained(house: House, server: Server, run_id: str) -> list[run_pb2.
 
 
 async def _known(server: Server, executor: ScriptedExecutor) -> None:
-    """The database knows the executor, and it is away."""
+    """The database knows the executor, which has run something, and it is away."""
     await executor.welcomed(server)
+    _, assign = await began_assigned(server, executor)
+    await executor.reported(assign, "SUCCESS")
+    await executor.until("release")
     await executor.leave()
     await until_gone(server, executor.id)
 
@@ -326,36 +337,65 @@ async def test_a_session_that_the_database_lost_is_begun_anew_and_settles(
             executor.hold(assign, "RUNNING")
             new = await executor.welcomed(second)
             assert new.session_id != old.session_id
-            # Nobody could be waited for whom the database did not know. That is why a session is announced only when it
-            # is in the object storage: this one could not have been given anything.
+            # Nobody could be waited for whom the database did not know. That is why an executor is sent its first
+            # assignment only when its record is in the object storage: this one could not have been given anything.
             await until_status(house, run_id, "RUNNING")
 
 
-async def test_a_new_session_is_given_nothing_before_it_is_in_the_object_storage(
+async def test_an_executor_is_sent_its_first_assignment_when_the_object_storage_knows_that_it_has_one(
     house: House, executor: ScriptedExecutor
 ) -> None:
     async with house.server() as server:
-        run_id = await begin_run(server)
-        house.db.storage_is_there.clear()
-        await executor.connect(server)
-
-        async def is_stored() -> bool:
-            return await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is not None
-
-        await eventually(is_stored)
-        assert executor.heard == []
-        assert server.directory.members("blue") == ()
-        assert await status_of(house, run_id) == "NOT_STARTED"
-        house.db.storage_is_there.set()
-        welcome = (await executor.until("welcome")).welcome
-        await until_status(house, run_id, "RUNNING")
-
-        # One that goes on needs no storage.
-        executor.session_id, executor.session_secret = welcome.session_id, welcome.session_secret
-        await executor.leave()
-        house.db.storage_is_there.clear()
         await executor.welcomed(server)
+        assert (await executor_record(house)).use == records.EXECUTOR_USE_NONE
+        house.db.storage_is_there.clear()
+        run_id = await begin_run(server)
+        await until_status(house, run_id, "RUNNING")
+        assert (await executor_record(house)).use == records.EXECUTOR_USE_FIRST
+        await executor.heartbeat(1)
+        await executor.until("heartbeat_acknowledgement")
+        assert executor.of("assign") == []
+
+        # So it is when its stream broke meanwhile.
+        await executor.leave()
+        await until_gone(server)
+        await executor.welcomed(server)
+        await executor.heartbeat(1)
+        await executor.until("heartbeat_acknowledgement")
+        assert executor.of("assign") == []
+
         house.db.storage_is_there.set()
+        assign = await assigned(executor, run_id)
+        assert (await executor_record(house)).use == records.EXECUTOR_USE_UNSPECIFIED
+        await executor.reported(assign, "SUCCESS")
+
+        # Later ones need no storage, on another stream neither.
+        house.db.storage_is_there.clear()
+        _, second = await began_assigned(server, executor)
+        await executor.reported(second, "SUCCESS")
+        await executor.leave()
+        await executor.welcomed(server)
+        await began_assigned(server, executor)
+        house.db.storage_is_there.set()
+
+
+async def test_executors_that_never_had_an_assignment_are_not_waited_for(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    invented = [ScriptedExecutor(f"invented-{n}", journal=f"journal-{n}", slots=0) for n in range(5)]
+    async with house.server() as first:
+        await _known(first, executor)
+        for each in invented:
+            await each.welcomed(first)
+        for each in invented:
+            await each.leave()
+        run_id, kept = await begin_run(first), house.db.position
+        await _recover(house, first, executor, kept)
+        async with house.server() as second:
+            await _until_held(house)
+            assert await status_of(house, run_id) == "NOT_STARTED"
+            await executor.welcomed(second)
+            assert (await assigned(executor)).specification.run_id == run_id
 
 
 async def test_the_log_of_an_assignment_that_the_executor_is_about_to_bring_back_is_not_refused(house: House) -> None:

@@ -19,6 +19,7 @@ from sluiceway.runservice.records import ASSIGNMENT, PLACER, PLACER_ID, RECORD_T
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 from tests.support.databases import FAST
+from tests.support.executor_runs import began_assigned, until_gone
 from tests.support.executor_side import TIMES, House, ScriptedExecutor
 from tests.support.run_engine import request
 from tests.support.storage_away import SwitchedStorage
@@ -60,10 +61,13 @@ async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str,
             stack.push_async_callback(each.leave)
         stack.push_async_callback(posix.close)
         async with opened(house, kv, storage, tmp_path / "one", Never()) as database, house.server() as server:
-            # Both are known; none is there when the run is made.
+            # Both are known, and have run something; none is there when the run is made.
             for each in (executor, other):
                 await each.welcomed(server)
+                _, first = await began_assigned(server, each)
+                await each.reported(first, "SUCCESS")
                 await each.leave()
+                await until_gone(server, each.id)
 
             async def nobody_is_there() -> bool:
                 return server.directory.members("blue") == ()
@@ -106,5 +110,5 @@ async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str,
 
             await eventually(is_open)
             assignments = await database.read(lambda view: [each for _, each in view.scan(ASSIGNMENT)])
-            assert [each.id for each in assignments] == [assign.assignment_id]
+            assert [each.id for each in assignments if each.run_id == run_id] == [assign.assignment_id]
             assert (executor.of("assign"), other.of("assign")) == ([], [])

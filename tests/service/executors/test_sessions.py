@@ -6,10 +6,15 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import run_pb2
 from sluiceway.datamanager.model import Query
 from sluiceway.foundation.errors import (
     AlreadyExists,
     Conflict,
+    Exhausted,
     FailedPrecondition,
     InvalidInput,
     PermissionDenied,
@@ -19,6 +24,7 @@ from sluiceway.foundation.errors import (
 from sluiceway.runservice.records import EXECUTOR
 from tests.support.conditions import eventually
 from tests.support.executor_runs import (
+    began_assigned,
     executor_record,
     until_gone,
     until_live,
@@ -166,3 +172,72 @@ async def test_siblings_are_told_when_the_group_changes(house: House, executor: 
         await other.leave()
         await executor.until("siblings", lambda s: list(s.executor_ids) == [], after=after)
         assert not any("e3" in s.executor_ids for s in executor.of("siblings"))
+
+
+async def test_a_group_has_room_for_so_many_executors_and_for_those_that_it_has(executor: ScriptedExecutor) -> None:
+    house = House(most_executors=3)
+    async with house.server() as server:
+        for number in range(2):
+            await ScriptedExecutor(f"x{number}").welcomed(server)
+        await executor.welcomed(server)
+
+        late = ScriptedExecutor("late")
+        error = await late.refused(server)
+        assert (type(error), error.reason) == (Exhausted, "GROUP_FULL")
+        assert "sluice executor delete" in error.message
+        # One that is known has its place, and another group its own.
+        await executor.welcomed(server)
+        await ScriptedExecutor("other", token="green").welcomed(server)
+
+
+async def test_an_executor_that_never_had_an_assignment_goes_from_the_list_when_it_is_gone(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    used = ScriptedExecutor("used", journal="journal-2")
+    async with house.server() as server:
+        await used.welcomed(server)
+        _, assign = await began_assigned(server, used)
+        await used.reported(assign, "SUCCESS")
+        await executor.welcomed(server)
+        for each in (used, executor):
+            await each.leave()
+
+        async def is_forgotten() -> bool:
+            return await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
+
+        await eventually(is_forgotten)
+        assert await executor_record(house, "used") is not None
+        # It may come back as a new one.
+        executor.session_id = executor.session_secret = ""
+        await executor.welcomed(server)
+
+
+async def test_an_update_out_of_bounds_is_refused_alone(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        _, assign = await began_assigned(server, executor)
+        late = Timestamp(seconds=1 << 60)
+        bad = pb.AssignmentUpdate(
+            number=501,
+            assignment_id=assign.assignment_id,
+            epoch=assign.epoch,
+            phase=pb.ASSIGNMENT_PHASE_RUNNING,
+            steps=[pb.StepUpdate(step=0, phase=run_pb2.STEP_PHASE_RUNNING, start_time=late)],
+        )
+        good = pb.AssignmentUpdate(number=502, assignment_id=assign.assignment_id, epoch=assign.epoch, phase=bad.phase)
+        await executor._say(pb.ConnectRequest(updates=pb.Updates(updates=[bad, good])))
+
+        await executor.until("update_acknowledgement", lambda a: a.number == 502)
+        answers = {answer.number: answer for answer in executor.of("update_acknowledgement")}
+        assert answers[501].refused.code == "INVALID_UPDATE"
+        assert answers[501].refused.message.startswith("steps[0].start_time: ")
+        assert not answers[502].HasField("refused")
+
+
+async def test_a_message_out_of_bounds_ends_the_stream_by_its_field(house: House, executor: ScriptedExecutor) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        await executor._say(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=-1)))
+        error = await executor.end()
+        assert isinstance(error, InvalidInput)
+        assert [violation.path for violation in error.violations] == ["heartbeat.number"]

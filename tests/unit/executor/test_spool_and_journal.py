@@ -163,6 +163,18 @@ async def test_updates_of_one_assignment_that_wait_become_one() -> None:
     assert sent == [("a", [0, 1]), ("b", [0])]
 
 
+async def test_updates_that_are_large_together_go_in_messages_of_their_own() -> None:
+    box = outbox()
+    for name in "abcdefghij":
+        large = update(name, 0)
+        large.steps[0].reason.message = "x" * 100_000
+        box.update(large)
+    messages = box.take()
+    assert [each.assignment_id for message in messages for each in message.updates.updates] == list("abcdefghij")
+    assert all(message.ByteSize() < 300_000 for message in messages)
+    assert len(messages) == 5
+
+
 async def test_what_was_sent_is_not_changed_any_more() -> None:
     box = outbox()
     box.update(update("a", 0))

@@ -34,8 +34,8 @@ REQUEST_BYTES: Mapping[str, int] = MappingProxyType(
         "/sluiceway.api.config.v1.ConfigService/CheckRunConfig": 2 * 1024 * 1024,
         "/sluiceway.api.config.v1.ConfigService/RenderRunConfig": 2 * 1024 * 1024,
         "/sluiceway.api.config.v1.ConfigService/GraphRunConfig": 2 * 1024 * 1024,
-        # A hello names every assignment that the executor holds.
-        "/sluiceway.api.executor.v1.ExecutorService/Connect": 1024 * 1024,
+        # A hello names every assignment that the executor holds: 10,000 at most.
+        "/sluiceway.api.executor.v1.ExecutorService/Connect": 2 * 1024 * 1024,
     }
 )
 

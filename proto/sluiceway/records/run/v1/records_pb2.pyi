@@ -5,12 +5,26 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as _executor_service_
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
 from sluiceway.api.run.v1 import run_pb2 as _run_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExecutorUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """Whether an executor may hold assignments."""
+    __slots__ = ()
+    EXECUTOR_USE_UNSPECIFIED: _ClassVar[ExecutorUse]
+    """It may, and the object storage knows."""
+    EXECUTOR_USE_NONE: _ClassVar[ExecutorUse]
+    """It was never given one."""
+    EXECUTOR_USE_FIRST: _ClassVar[ExecutorUse]
+    """It was given its first one; that is not known to be in the object storage yet, so it was not sent."""
+EXECUTOR_USE_UNSPECIFIED: ExecutorUse
+EXECUTOR_USE_NONE: ExecutorUse
+EXECUTOR_USE_FIRST: ExecutorUse
 
 class RunRecord(_message.Message):
     """A run: what people see of it, and what only the rules need."""
@@ -296,7 +310,7 @@ class RequestRecord(_message.Message):
 
 class ExecutorRecord(_message.Message):
     """An executor that said hello at least once; its id is the executor's."""
-    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "drain_deadline", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted")
+    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "drain_deadline", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted", "use")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -324,6 +338,7 @@ class ExecutorRecord(_message.Message):
     SESSION_TIME_FIELD_NUMBER: _ClassVar[int]
     SETTLED_EPOCH_FIELD_NUMBER: _ClassVar[int]
     DELETED_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
     group: str
     """The group of its token."""
     session_id: str
@@ -361,10 +376,14 @@ class ExecutorRecord(_message.Message):
     session_time: _timestamp_pb2.Timestamp
     """When its session began."""
     settled_epoch: int
-    """The epoch of the database in which it settled last; nothing is assigned in a new one before all have."""
+    """The epoch of the database in which it settled last; nothing is assigned in a new one before all have that may hold
+    assignments.
+    """
     deleted: bool
     """An operator wants it gone."""
-    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ...) -> None: ...
+    use: ExecutorUse
+    """Whether it may hold assignments."""
+    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ..., use: _Optional[_Union[ExecutorUse, str]] = ...) -> None: ...
 
 class PlacerRecord(_message.Message):
     """Who places tasks; there is one, `placer`."""

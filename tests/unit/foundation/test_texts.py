@@ -1,0 +1,89 @@
+"""What a text may hold that people read, or that is run."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluiceway.foundation.texts import command_fault, line_fault, name_fault, nul_fault, shown, unseen
+
+UNSEEN = {
+    "escape": "\x1b",
+    "NUL": "\0",
+    "line feed": "\n",
+    "delete": "\x7f",
+    "next line": "\x85",
+    "right-to-left override": "\u202e",
+    "first strong isolate": "\u2068",
+    "zero width space": "\u200b",
+    "soft hyphen": "\xad",
+    "byte order mark": "\ufeff",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+}
+
+
+@pytest.mark.parametrize("character", UNSEEN.values(), ids=UNSEEN)
+def test_what_is_not_seen_is_refused_in_names_and_lines(character: str) -> None:
+    text = f"a{character}b"
+
+    assert unseen(text) == character
+    for fault in (name_fault(text), line_fault(text, most=10)):
+        assert fault == f"holds a control or invisible character (U+{ord(character):04X})"
+
+
+@pytest.mark.parametrize("text", ["build", "Größe & Maß", "測試", "🚀 deploy", "a/b: c", "x" * 100])
+def test_what_is_seen_is_a_name(text: str) -> None:
+    assert name_fault(text) is None
+    assert unseen(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must not be empty"),
+        ("  ", "must not be empty"),
+        (" a", "begin or end with a space"),
+        ("a\t", "begin or end with a space"),
+        (".", "is not a name"),
+        ("..", "is not a name"),
+        ("x" * 101, "at most 100 characters, not 101"),
+    ],
+)
+def test_what_is_no_name_says_why(text: str, words: str) -> None:
+    assert words in (name_fault(text) or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("make", None),
+        ("set -e\n\tmake\r\nmake test\n", None),
+        ("echo 'Größe\u200d'", None),
+        ("printf '\\033[1m'", None),
+        ("", "must not be empty"),
+        (" \n", "must not be empty"),
+        ("a\0b", "must not hold a NUL character"),
+        ("\x1b[8m", "holds a control character (U+001B); write it as an escape of the shell"),
+        ("rm \u202e/tmp", "holds a control character (U+202E); write it as an escape of the shell"),
+        ("a \u2066b", "holds a control character (U+2066); write it as an escape of the shell"),
+        ("a\x08b", "holds a control character (U+0008); write it as an escape of the shell"),
+    ],
+)
+def test_a_command_does_what_it_shows(text: str, fault: str | None) -> None:
+    assert command_fault(text) == fault
+
+
+def test_only_nul_cannot_be_an_argument() -> None:
+    assert nul_fault("a\x1b\u202e\n") is None
+    assert nul_fault("a\0") == "must not hold a NUL character"
+
+
+@pytest.mark.parametrize("character", [c for c in UNSEEN.values() if c != "\n"])
+def test_what_is_shown_holds_nothing_unseen(character: str) -> None:
+    assert shown(f"a{character}b", most=10) == "a\ufffdb"
+
+
+def test_what_is_too_long_is_cut() -> None:
+    assert shown("x" * 10, most=10) == "x" * 10
+    assert shown("x" * 11, most=10) == "x" * 9 + "…"
+    assert shown("a\n\tb", most=10) == "a\n\tb"
