@@ -156,7 +156,8 @@ export GIT_SSH_COMMAND='ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new'
 if [ "$SLUICE_CLONE_PROTOCOLS" = file ]; then
   # The configuration of a submodule or worktree names a working tree that is not there.
   upload_pack='GIT_WORK_TREE=. git-upload-pack'
-  if ! [ -r "$SLUICE_CLONE_URL/HEAD" ] && ! [ -r "$SLUICE_CLONE_URL/.git/HEAD" ]; then
+  url=$SLUICE_CLONE_URL
+  if ! [ -r "$url/HEAD" ] && ! [ -r "$url/.git/HEAD" ] && ! [ -f "$url/.git" ]; then
     echo "$SLUICE_CLONE_NAME cannot be read by the user that tasks run as; make it readable by others: chmod -R go+rX"
     exit 1
   fi

@@ -255,7 +255,11 @@ class Worker:
         pod = self._pod
         if pod is None:
             return plan.PodGone("POD_GONE", "the pod is gone")
-        process = await pod.exec(self._command(step, pod))
+        try:
+            process = await pod.exec(self._command(step, pod))
+        except SluicewayError as error:
+            await step_log.note(str(error))
+            return plan.StepEnded(step, None, error.reason, f"did not start: {error}")
         self._process = process
         if self._stopping:
             self._stop_step()

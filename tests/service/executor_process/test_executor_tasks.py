@@ -62,6 +62,19 @@ async def test_a_step_that_cannot_be_started_says_why_in_log_and_reason(
     assert final.reason.message == f'"echo never" did not start: {log.removeprefix("sluice: ").rstrip()}'
 
 
+async def test_a_step_whose_shell_is_no_command_line_says_so(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    specification = script("echo never")
+    specification.shell = "sh 'open"
+    server.assign("a1", specification)
+    await server.until(lambda: server.final_of("a1"))
+    final = server.final_of("a1")
+    assert final is not None
+    said = 'the shell "sh \'open" is not a command: no closing quotation'
+    assert server.log_of("a1", 0).decode() == f"[sluice] {said}\n"
+    assert final.reason == run_pb2.Reason(code="STEP_INVALID", message=f'"echo never" did not start: {said}')
+
+
 async def test_a_task_is_called_running_from_the_start_of_its_pod(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script("true"))

@@ -11,6 +11,7 @@ import pytest
 
 from sluiceway.executor.steps import CloneOf, Source, clone_command, run_command
 from sluiceway.foundation.errors import FailedPrecondition
+from tests.support.git_server import git_server
 
 SHA = "a" * 40
 GOOD = Source("https://example.com/o/r.git", "refs/heads/main", SHA, "main")
@@ -139,9 +140,10 @@ def commit(path: Path, content: str) -> str:
     return git(path, "rev-parse", "HEAD")
 
 
-def clone(source: Source, target: Path, *, depth: int = 0) -> str:
-    """Clone a folder as a step does; answers the log."""
-    command = clone_command(CloneOf(source, mounted=source.repository, depth=depth))
+def clone(source: Source, target: Path, *, depth: int = 0, submodules: bool = False) -> str:
+    """Clone a folder or URL as a step does; answers the log."""
+    mounted = source.repository if source.repository.startswith("/") else ""
+    command = clone_command(CloneOf(source, mounted=mounted, depth=depth, submodules=submodules))
     target.mkdir(exist_ok=True)
     done = subprocess.run(
         [*command.argv, "-c", command.script or ""],
@@ -211,3 +213,36 @@ def test_a_bare_repository_and_one_without_branches_are_cloned(repository: Path,
     git(tmp_path / "bare.git", "update-ref", "-d", "refs/heads/main")
     clone(Source(str(tmp_path / "bare.git"), "", sha), tmp_path / "two")
     assert git(tmp_path / "two", "rev-parse", "HEAD") == sha
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("ref", ["refs/heads/123/-testing2", "refs/tags/v1", ""])
+def test_a_clone_comes_from_a_server(repository: Path, tmp_path: Path, ref: str, depth: int) -> None:
+    repository.rename(tmp_path / "served")
+    sha = git(tmp_path / "served", "rev-parse", "HEAD~1")
+    if ref:
+        git(tmp_path / "served", "update-ref", ref, sha)
+    branch = ref.removeprefix("refs/heads/") if "heads" in ref else ""
+    with git_server(tmp_path) as url:
+        clone(Source(f"{url}/served/.git", ref, sha, branch), tmp_path / "target", depth=depth)
+    assert git(tmp_path / "target", "rev-parse", "HEAD") == sha
+    assert git(tmp_path / "target", "branch", "--show-current") == branch
+    assert git(tmp_path / "target", "rev-list", "--count", "HEAD") == ("1" if depth else "2")
+
+
+@pytest.mark.system
+def test_submodules_come_along_when_they_are_asked_for(repository: Path, tmp_path: Path) -> None:
+    repository.rename(tmp_path / "inner")
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    object_format = git(tmp_path / "inner", "rev-parse", "--show-object-format")
+    git(outer, "init", "-q", "-b", "main", f"--object-format={object_format}")
+    with git_server(tmp_path) as url:
+        git(outer, "submodule", "--quiet", "add", f"{url}/inner/.git", "sub")
+        git(outer, "commit", "-q", "-m", "with a submodule")
+        source = Source(f"{url}/outer/.git", "refs/heads/main", git(outer, "rev-parse", "HEAD"), "main")
+        clone(source, tmp_path / "without")
+        clone(source, tmp_path / "with", submodules=True)
+    assert not list((tmp_path / "without/sub").iterdir())
+    assert (tmp_path / "with/sub/file").read_text() == "2"
