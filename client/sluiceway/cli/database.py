@@ -30,6 +30,7 @@ from sluiceway.cli.database_places import (
 from sluiceway.cli.database_showing import (
     show_finding,
     show_findings,
+    show_notes,
     show_status,
 )
 from sluiceway.cli.export_files import export_source, export_target
@@ -78,7 +79,7 @@ def status(output: Format, etcd: str, object_storage: str, prefix: str, server: 
 
 @click.command()
 @stores_options
-@output_option(Format.TABLE, Format.JSON)
+@output_option(Format.TABLE, Format.WIDE, Format.JSON)
 @server_options
 def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> int:
     """Read every object and every checksum, and say what is wrong.
@@ -96,7 +97,7 @@ def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: 
                 last[:] = [message]
                 if message.fault or message.note:
                     findings.append(message)
-                    if output is Format.TABLE:
+                    if output is Format.WIDE or (output is Format.TABLE and message.fault):
                         show_finding(message)
                 say(f"{message.objects} of {message.all_objects} objects, {size_text(message.bytes)}")
 
@@ -117,7 +118,10 @@ def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: 
     total = last[0] if last else None
     if output is Format.JSON:
         show_findings(findings, total)
-    elif total is not None:
+        return FAULTS if faults else 0
+    if output is Format.TABLE:
+        show_notes(message for message in findings if message.note)
+    if total is not None:
         what = f"{faults} faults" if faults != 1 else "1 fault"
         print(f"{total.objects} objects read, {size_text(total.bytes)}: {what if faults else 'no faults'}")
     return FAULTS if faults else 0

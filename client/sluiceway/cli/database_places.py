@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from sluiceway.cli.commands import option
 from sluiceway.cli.connecting import with_client
@@ -52,7 +53,11 @@ class Place:
     @classmethod
     def of(cls, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> Place:
         """Make one out of a command's options. Raises `UsageError` when they do not go together."""
-        return cls(_stores(etcd, object_storage, prefix), server, token)
+        stores = _stores(etcd, object_storage, prefix)
+        if stores is not None and _is_given("server", "token"):
+            # One of the two would be ignored.
+            raise click.UsageError("--server and --token are for a server, --object-storage is for none: give one")
+        return cls(stores, server, token)
 
     def ask(
         self,
@@ -63,6 +68,12 @@ class Place:
         if self.stores is None:
             return with_client(self.server, self.token, through)
         return asyncio.run(directly(self.stores))
+
+
+def _is_given(*names: str) -> bool:
+    """Tell whether any of the options was given on the command line, and not by the environment."""
+    context = click.get_current_context()
+    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
 
 
 def both_stores(etcd: str, object_storage: str, prefix: str, *, why: str) -> StoreSettings:

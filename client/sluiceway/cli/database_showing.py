@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,10 @@ from sluiceway.cli.units import age, size_text
 if TYPE_CHECKING:
     from sluiceway.api.database.v1 import database_service_pb2 as pb
 
-__all__ = ["show_finding", "show_findings", "show_status"]
+__all__ = ["show_finding", "show_findings", "show_notes", "show_status"]
+
+# As the names of segments and manifests have it: epoch and number of an entry.
+_SEQUENCE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
 
 
 def show_finding(message: pb.VerifyDatabaseResponse) -> None:
@@ -21,6 +26,17 @@ def show_finding(message: pb.VerifyDatabaseResponse) -> None:
     kind = "fault" if message.fault else "note"
     where = f"{message.object}: " if message.object and message.object not in (message.fault or message.note) else ""
     print(clean(f"{kind}: {where}{message.fault or message.note}"), flush=True)
+
+
+def show_notes(notes: Iterable[pb.VerifyDatabaseResponse]) -> None:
+    """Print notes, the ones that say the same of several objects in one line."""
+    alike: dict[str, list[pb.VerifyDatabaseResponse]] = {}
+    for note in notes:
+        alike.setdefault(_SEQUENCE.sub("*", note.note), []).append(note)
+    for first, *others in alike.values():
+        show_finding(first)
+        if others:
+            print(f"      The same holds for {len(others)} more; -o wide prints them all.")
 
 
 def show_findings(findings: list[pb.VerifyDatabaseResponse], total: pb.VerifyDatabaseResponse | None) -> None:

@@ -71,7 +71,7 @@ async def test_status_shows_both_stores_as_they_are(site: Site) -> None:
     found = json.loads(sluice(site, "status", "-o", "json").stdout)
     assert (found["epoch"], found["head"], found["flushed"]) == ("1", str(LogSequence(1, 10)), str(LogSequence(1, 10)))
     assert {item["kind"] for item in found["objects"] if item.get("count", "0") != "0"} == {"epoch", "wal"}
-    assert "findings" not in found
+    assert found["findings"] == []
 
 
 async def test_status_needs_no_healthy_database(site: Site) -> None:
@@ -259,9 +259,26 @@ async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
     assert sluice(site, "verify").returncode == 0
 
 
+async def test_notes_that_say_the_same_are_one_line(site: Site) -> None:
+    await site.written(1, rounds=6)
+    assert sluice(site, "restore", "--to", str(LogSequence(1, 1)), "--yes").returncode == 0
+    everything = sluice(site, "verify", "-o", "wide")
+    notes = [line for line in everything.stdout.splitlines() if line.startswith("note: ")]
+    assert len([line for line in notes if "are void" in line]) >= 5
+    summed = sluice(site, "verify")
+    assert (summed.returncode, everything.returncode) == (0, 0)
+    shown = summed.stdout.splitlines()
+    assert len([line for line in shown if "are void" in line]) == 1
+    assert [line.strip() for line in shown if "The same holds for" in line]
+    assert shown[-1] == everything.stdout.splitlines()[-1]
+    found = json.loads(sluice(site, "verify", "-o", "json").stdout)
+    assert len(found["notes"]) == len(notes)
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [
+        (["status", "--object-storage", "posix:/tmp/x", "--etcd", "http://x", "--server", "y"], "give one"),
         (["recover", "--yes"], "both stores"),
         (["import", "x"], "two stores"),
         (["status", "--etcd", "http://x"], "--object-storage"),
