@@ -12,7 +12,7 @@ without `await`.
 from __future__ import annotations
 
 from sluiceway.client.connection import Client, connect
-from sluiceway.client.words import RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus
+from sluiceway.client.words import RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus, TokenKind
 from sluiceway.foundation.errors import (
     AlreadyExists,
     Cancelled,
@@ -55,6 +55,7 @@ __all__ = [
     "SluicewayError",
     "StepPhase",
     "TaskStatus",
+    "TokenKind",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

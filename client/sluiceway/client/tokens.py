@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sluiceway.api.project.v1 import token_service_pb2 as pb
 from sluiceway.api.project.v1 import token_service_pb2_grpc as pb_grpc
+from sluiceway.client.words import TokenKind
 
 if TYPE_CHECKING:
     from sluiceway.client.connection import Connection
@@ -25,26 +26,32 @@ class Tokens:
     async def create(
         self,
         name: str,
-        kind: pb.TokenKind,
+        kind: TokenKind | int | str,
         *,
         user_id: str = "",
         group: str = "",
         scopes: Sequence[str] = (),
         expire: datetime | None = None,
     ) -> tuple[pb.Token, str]:
-        """Create a token; returns it with its text, which cannot be read again."""
-        token = pb.Token(name=name, kind=kind, user_id=user_id, group=group, scopes=scopes)
-        if expire is not None:
-            token.expire_time.FromDatetime(expire)
+        """Create a token, such as one of the kind `"user"`; return it with its text, which cannot be read again."""
+        token = self._connection.request(
+            pb.Token,
+            name=name,
+            kind=TokenKind.parse(kind).name_in_proto,
+            user_id=user_id,
+            group=group,
+            scopes=scopes,
+            expire_time=expire,
+        )
         answer = await self._connection.call(self._stub.CreateToken, pb.CreateTokenRequest(token=token))
         return answer.token, answer.text
 
-    async def list(self, *, kind: pb.TokenKind = pb.TOKEN_KIND_UNSPECIFIED) -> Sequence[pb.Token]:
+    async def list(self, *, kind: TokenKind | int | str = TokenKind.UNSPECIFIED) -> Sequence[pb.Token]:
         """List tokens, by kind and name, also those that are not valid any more."""
         tokens: list[pb.Token] = []
         page_token = ""
         while True:
-            request = pb.ListTokensRequest(kind=kind, page_token=page_token)
+            request = pb.ListTokensRequest(kind=TokenKind.parse(kind).name_in_proto, page_token=page_token)
             answer = await self._connection.call(self._stub.ListTokens, request)
             tokens.extend(answer.tokens)
             page_token = answer.next_page_token
@@ -53,4 +60,5 @@ class Tokens:
 
     async def revoke(self, token_id: str) -> None:
         """Revoke a token at once. `token_id` may be the beginning of one."""
-        await self._connection.call(self._stub.RevokeToken, pb.RevokeTokenRequest(token_id=token_id))
+        request = self._connection.request(pb.RevokeTokenRequest, token_id=token_id)
+        await self._connection.call(self._stub.RevokeToken, request)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from sluiceway.foundation.errors import InvalidInput, Violation
 
-__all__ = ["RunEventKind", "RunPhase", "RunResult", "StepPhase", "TaskStatus"]
+__all__ = ["RunEventKind", "RunPhase", "RunResult", "StepPhase", "TaskStatus", "TokenKind"]
 
 W = TypeVar("W", bound="_Word")
 
@@ -122,6 +122,15 @@ class RunEventKind(_Word):
     TASK_STATUS = 3
     APPROVAL = 4
     EXECUTOR = 5
+
+
+class TokenKind(_Word):
+    """What the holder of a token is (`Token.kind`)."""
+
+    UNSPECIFIED = 0
+    USER = 1
+    OPERATOR = 2
+    EXECUTOR = 3
 
 
 def _prefix(cls: type[_Word]) -> str:

@@ -27,6 +27,7 @@ from sluiceway.api.project.v1 import (
     project_service_pb2,
     remote_source_service_pb2,
     secret_service_pb2,
+    token_service_pb2,
     user_service_pb2,
     variable_service_pb2,
 )
@@ -45,6 +46,7 @@ _FILES = (
     project_service_pb2,
     remote_source_service_pb2,
     secret_service_pb2,
+    token_service_pb2,
     user_service_pb2,
     variable_service_pb2,
     run_service_pb2,

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
+from sluiceway.api.project.v1 import token_service_pb2
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.client import InvalidInput, RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus
+from sluiceway.client import InvalidInput, RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus, TokenKind
 
-ENUMS: list[Any] = [RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus]
+ENUMS: list[Any] = [RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus, TokenKind]
 
 
 @pytest.mark.parametrize("words", ENUMS)
 def test_words_are_those_of_the_proto(words: Any) -> None:
-    enum = getattr(run_pb2, words.__name__)
+    enum = getattr(token_service_pb2 if words is TokenKind else run_pb2, words.__name__)
     assert {word.name_in_proto: word.value for word in words} == dict(enum.items())
 
 

@@ -48,6 +48,7 @@ API_SERVICES = (
     "sluiceway.api.project.v1.ProjectService",
     "sluiceway.api.project.v1.RemoteSourceService",
     "sluiceway.api.project.v1.SecretService",
+    "sluiceway.api.project.v1.TokenService",
     "sluiceway.api.project.v1.UserService",
     "sluiceway.api.project.v1.VariableService",
     "sluiceway.api.run.v1.RunService",
