@@ -9,21 +9,27 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 import grpc
 import grpc.aio
 import structlog
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sluiceway.foundation.clock import IdSource, UuidSource
 from sluiceway.foundation.errors import Internal, NotFound, SluicewayError, Unavailable, Unimplemented
+from sluiceway.foundation.rpc.admission import METHOD_NOT_OFFERED
+from sluiceway.foundation.rpc.status import status_of
 from sluiceway.foundation.version import VERSION
 from sluiceway.gateway.calls import Calls
-from sluiceway.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, status_from_rpc
-from sluiceway.gateway.exchange import ClientGone, Exchange
+from sluiceway.gateway.conditional import tag_is_listed
+from sluiceway.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, reason_of, status_from_rpc
+from sluiceway.gateway.exchange import JSON, ClientGone, Exchange
+from sluiceway.gateway.json_names import in_json_names
 from sluiceway.gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from sluiceway.gateway.offered import OfferedMethods
 from sluiceway.gateway.openapi import openapi_of
@@ -41,6 +47,7 @@ _PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _PAGES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/docs": ("docs.html", "text/html; charset=utf-8"),
@@ -116,31 +123,36 @@ class GatewayApp:
             try:
                 await self._guarded(exchange, found, scope, receive, send)
             finally:
-                seconds = None if found.streams else time.monotonic() - begun
+                is_stream = found.rule is not None and found.rule.streams
+                seconds = None if is_stream else time.monotonic() - begun
                 self._metrics.observe(exchange.method, found.route, exchange.code or CANCELLED_BY_CLIENT, seconds)
 
     async def _guarded(self, exchange: Exchange, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
-        error: SluicewayError | HttpError
         try:
             await self._serve(exchange, found, scope, receive, send)
         except ClientGone:
             log.debug("client_gone", path=exchange.path)
-            return
-        except grpc.aio.AioRpcError as failed:
+        except Exception as failed:
+            answer = await self._answer_to(failed, exchange)
             if not exchange.started:
-                await exchange.respond_status(status_from_rpc(failed, self._server))
-                return
-            raise
-        except (SluicewayError, HttpError) as failed:
-            error = failed
-        except Exception:
-            incident = self._ids.new_id()
-            log.exception("request_failed", incident=incident, path=exchange.path)
-            error = Internal(incident)
-        else:
-            return
-        if not exchange.started:
-            await exchange.respond_error(error)
+                status = answer.status if found.rule is None else in_json_names(answer.status, found.rule)
+                await exchange.respond_status(status, code=answer.code, headers=answer.headers)
+
+    async def _answer_to(self, failed: Exception, exchange: Exchange) -> _Failure:
+        match failed:
+            case HttpError():
+                return _Failure(status_of(failed.error), failed.code, failed.headers)
+            case SluicewayError():
+                return _Failure(status_of(failed))
+            case grpc.aio.AioRpcError():
+                status = status_from_rpc(failed, self._server)
+                # A route whose method the server does not have is none, if its path has others.
+                if reason_of(status) == METHOD_NOT_OFFERED and (allowed := await self._allowed(exchange.path)):
+                    return await self._answer_to(_other_method(exchange, allowed), exchange)
+                return _Failure(status)
+        incident = self._ids.new_id()
+        log.error("request_failed", incident=incident, path=exchange.path, exc_info=failed)
+        return _Failure(status_of(Internal(incident)))
 
     async def _serve(self, exchange: Exchange, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
         exchange.check_size()
@@ -155,35 +167,38 @@ class GatewayApp:
         own = self._own.get(exchange.path)
         if own is not None:
             found.route = exchange.path
-            if exchange.method not in {"GET", "HEAD"}:
-                await self._other_method(exchange, frozenset({"GET", "HEAD"}))
-                return
-            await own(exchange)
+            if exchange.method in {"GET", "HEAD"}:
+                await own(exchange)
+            else:
+                await self._refuse_method(exchange, frozenset({"GET", "HEAD"}))
+            return
+        if exchange.path == "*":
+            await self._refuse_method(exchange, _METHODS)  # the whole server (RFC 9112, 3.2.4)
             return
         method = "GET" if exchange.method == "HEAD" else exchange.method
         where = self._table.find(method, exchange.path)
         if isinstance(where, frozenset):
-            allowed = await self._offered_at(exchange.path, where)
-            await self._other_method(exchange, allowed | {"HEAD"} if "GET" in allowed else allowed)
+            await self._refuse_method(exchange, await self._allowed(exchange.path))
             return
-        rule, values = where
-        found.route, found.streams = rule.template.text, rule.streams
-        await self._calls.serve(exchange, rule, values)
+        found.rule, values = where
+        found.route = found.rule.template.text
+        await self._calls.serve(exchange, found.rule, values)
 
-    async def _offered_at(self, path: str, methods: frozenset[str]) -> frozenset[str]:
-        """Return those of the HTTP methods of a path whose RPC the server offers; all of them if it cannot be asked."""
+    async def _allowed(self, path: str) -> frozenset[str]:
+        """Return the HTTP methods of a path whose RPC the server offers; all of them if it cannot be asked."""
+        methods = self._table.methods(path)
         if not methods:
             return methods
         try:
             offered = await self._offered.get()
         except grpc.aio.AioRpcError:
-            return methods
-        found = {method: self._table.find(method, path) for method in methods}
-        return frozenset(
-            method for method, where in found.items() if not isinstance(where, frozenset) and where[0].rpc in offered
-        )
+            pass
+        else:
+            found = {method: self._table.find(method, path) for method in methods}
+            methods = frozenset(m for m, at in found.items() if not isinstance(at, frozenset) and at[0].rpc in offered)
+        return methods | {"HEAD"} if "GET" in methods else methods
 
-    async def _other_method(self, exchange: Exchange, allowed: frozenset[str]) -> None:
+    async def _refuse_method(self, exchange: Exchange, allowed: frozenset[str]) -> None:
         if not allowed:
             raise NotFound(
                 f"there is nothing at {exchange.path}; /openapi.json lists what there is",
@@ -191,19 +206,9 @@ class GatewayApp:
                 resource_type="route",
                 resource_name=exchange.path,
             )
-        allow = ", ".join(sorted(allowed))
-        if exchange.method == "OPTIONS":
-            await exchange.respond(204, headers={"allow": allow})
-            return
-        raise HttpError(
-            Unimplemented(
-                f"{exchange.method} is not for {exchange.path}; use {allow}",
-                reason="METHOD_NOT_ALLOWED",
-                metadata={"allow": allow},
-            ),
-            405,
-            {"allow": allow},
-        )
+        if exchange.method != "OPTIONS":
+            raise _other_method(exchange, allowed)
+        await exchange.respond(204, headers={"allow": ", ".join(sorted(allowed))})
 
     async def _healthz(self, exchange: Exchange) -> None:
         await exchange.respond_json(200, {"status": "ok"})
@@ -227,24 +232,49 @@ class GatewayApp:
             rules = [rule for rule in self.rules if rule.rpc in offered]
             text = dumps(openapi_of(rules, version=VERSION))
             self._openapi_text = (text, offered)
-        await exchange.respond(200, text, headers={"cache-control": "no-cache"})
+        await self._respond_tagged(exchange, text, JSON, {"cache-control": "no-cache"})
 
     async def _page(self, exchange: Exchange) -> None:
         body, content_type = self._pages[exchange.path]
+        await self._respond_tagged(exchange, body, content_type, _PAGE_HEADERS)
+
+    @staticmethod
+    async def _respond_tagged(exchange: Exchange, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        headers = {**_PAGE_HEADERS, "etag": etag}
-        if etag in exchange.header("if-none-match"):
-            await exchange.respond(304, headers=headers)
+        if tag_is_listed(etag, exchange.header("if-none-match"), weak=True):
+            await exchange.respond(304, headers={**headers, "etag": etag})
         else:
-            await exchange.respond(200, body, content_type=content_type, headers=headers)
+            await exchange.respond(200, body, content_type=content_type, headers={**headers, "etag": etag})
 
 
+@dataclass(slots=True)
 class _Found:
-    """What a request turned out to be, for the metrics."""
+    """What a request turned out to be: its route for the metrics, and its rule."""
 
-    def __init__(self) -> None:
-        self.route = "other"
-        self.streams = False
+    route: str = "other"
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a client is told: a status, its HTTP code if it is not that of the table, and headers."""
+
+    status: status_pb2.Status
+    code: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _other_method(exchange: Exchange, allowed: frozenset[str]) -> HttpError:
+    allow = ", ".join(sorted(allowed))
+    return HttpError(
+        Unimplemented(
+            f"{exchange.method} is not for {exchange.path}; use {allow}",
+            reason="METHOD_NOT_ALLOWED",
+            metadata={"allow": allow},
+        ),
+        405,
+        {"allow": allow},
+    )
 
 
 def _read_page(name: str) -> bytes:

@@ -18,15 +18,18 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 import structlog
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
 
 from sluiceway.foundation.clock import IdSource
-from sluiceway.foundation.errors import Exhausted, InvalidInput, Unavailable, Violation
+from sluiceway.foundation.errors import Exhausted, InvalidInput, SluicewayError, Unavailable, Violation
 from sluiceway.foundation.rpc.caller import POSITION_KEY
+from sluiceway.foundation.rpc.status import status_of
 from sluiceway.gateway.access import AccessChecks, Metadata
 from sluiceway.gateway.downloads import Download, ReadAgain
 from sluiceway.gateway.encoders import Encoder, RawBytes, ServerSentEvents, choose_encoder
-from sluiceway.gateway.errors import HttpError
+from sluiceway.gateway.errors import HttpError, status_from_rpc
 from sluiceway.gateway.exchange import ClientGone, Exchange
+from sluiceway.gateway.json_names import in_json_names
 from sluiceway.gateway.routes import Rule
 from sluiceway.gateway.settings import GatewaySettings
 from sluiceway.gateway.streams import Stream
@@ -148,12 +151,18 @@ class Calls:
 
     async def _run_stream(self, exchange: Exchange, rule: Rule, call: Any, encoder: Encoder) -> None:
         encode = partial(self._translator.event, rule, encoder, timeout=self._settings.deadline.total_seconds())
-        stream = Stream(exchange, call, encoder=encoder, encode=encode, settings=self._settings, server=self._server)
+        explain = partial(self._status, rule)
+        stream = Stream(exchange, call, encoder=encoder, encode=encode, settings=self._settings, explain=explain)
         self._streams.add(stream)
         try:
             await stream.run()
         finally:
             self._streams.discard(stream)
+
+    def _status(self, rule: Rule, error: SluicewayError | grpc.aio.AioRpcError) -> status_pb2.Status:
+        if isinstance(error, SluicewayError):
+            return in_json_names(status_of(error), rule)
+        return in_json_names(status_from_rpc(error, self._server), rule)
 
     async def _request(self, exchange: Exchange, rule: Rule, values: Mapping[str, str], *, timeout: float) -> bytes:
         async with self._room(exchange):

@@ -29,6 +29,7 @@ __all__ = [
     "dumps",
     "headers_of",
     "http_code",
+    "reason_of",
     "status_from_rpc",
 ]
 
@@ -95,6 +96,14 @@ def body_of(status: status_pb2.Status, *, code: int | None = None) -> dict[str, 
             "details": [_detail(detail) for detail in status.details],
         }
     }
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """Return the stable reason of a status; empty: it has none."""
+    for detail in status.details:
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            return str(error_details_pb2.ErrorInfo.FromString(detail.value).reason)
+    return ""
 
 
 def headers_of(status: status_pb2.Status, code: int) -> dict[str, str]:

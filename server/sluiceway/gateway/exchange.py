@@ -11,12 +11,11 @@ from typing import Any
 from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
 from starlette.types import Receive, Scope, Send
 
-from sluiceway.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, SluicewayError, Violation
-from sluiceway.foundation.rpc.status import status_of
+from sluiceway.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, Violation
 from sluiceway.gateway.errors import HttpError, body_of, dumps, headers_of, http_code
 from sluiceway.gateway.settings import GatewaySettings
 
-__all__ = ["ClientGone", "Exchange"]
+__all__ = ["JSON", "ClientGone", "Exchange"]
 
 JSON = "application/json"
 _COMPRESS_FROM_BYTES = 2048
@@ -208,13 +207,6 @@ class Exchange:
         """Send an error."""
         number = code or http_code(status)
         await self.respond_json(number, body_of(status, code=number), {**headers_of(status, number), **(headers or {})})
-
-    async def respond_error(self, error: SluicewayError | HttpError) -> None:
-        """Send an error of our own."""
-        if isinstance(error, HttpError):
-            await self.respond_status(status_of(error.error), code=error.code, headers=error.headers)
-        else:
-            await self.respond_status(status_of(error))
 
     async def preflight(self) -> bool:
         """Answer a browser's question whether another origin may call; False: it was none."""

@@ -25,6 +25,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _FOLDED = re.compile(rb"\n[ \t]")
 _VERSION = re.compile(rb" HTTP/([0-9])\.([0-9])$")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)([/?].*|)")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
@@ -58,6 +59,7 @@ class StrictConnection(h11.Connection):
                 raise h11.RemoteProtocolError(fault[1], error_status_hint=fault[0])
         event = super().next_event()
         if isinstance(event, h11.Request):
+            event = _in_origin_form(event)
             self._begin(event)
         elif isinstance(event, h11.Data):
             self._count(event)
@@ -82,6 +84,17 @@ class StrictConnection(h11.Connection):
             raise h11.RemoteProtocolError("the chunks of the body are too small")
 
 
+def _in_origin_form(request: h11.Request) -> h11.Request:
+    """Turn a target in absolute form, as sent to a proxy, into origin form and Host (RFC 9112, 3.2.2)."""
+    absolute = _ABSOLUTE.fullmatch(request.target)
+    if absolute is None:
+        return request
+    authority, rest = absolute.groups()
+    headers = [(name, authority if name == b"host" else value) for name, value in request.headers]
+    target = rest if rest.startswith(b"/") else b"/" + rest
+    return h11.Request(method=request.method, target=target, headers=headers, http_version=request.http_version)
+
+
 def head_fault(head: bytes) -> tuple[int, str] | None:
     """Find why a request's head cannot be served, with the HTTP code for it; None: there is no reason here.
 
@@ -102,6 +115,9 @@ def head_fault(head: bytes) -> tuple[int, str] | None:
         return None  # h11 says so
     if version.group(1) != b"1":
         return HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.1 and HTTP/1.0 are served"  # RFC 9110, 15.6.6
+    method, _, target = request_line[: version.start()].partition(b" ")
+    if not target.startswith(b"/") and target != b"*" and method != b"CONNECT" and not _ABSOLUTE.fullmatch(target):
+        return _BAD_REQUEST, "the target must begin with a slash, or be a URL"  # 3.2
     headers: dict[bytes, list[bytes]] = {}
     for line in lines:
         name, _, value = line.partition(b":")

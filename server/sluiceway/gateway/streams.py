@@ -9,12 +9,12 @@ from typing import Any
 
 import grpc.aio
 import structlog
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
 
-from sluiceway.foundation.errors import DeadlineExceeded, Unavailable
+from sluiceway.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN
-from sluiceway.foundation.rpc.status import status_of
 from sluiceway.gateway.encoders import Encoder
-from sluiceway.gateway.errors import status_from_rpc
+from sluiceway.gateway.errors import HttpError
 from sluiceway.gateway.exchange import ClientGone, Exchange
 from sluiceway.gateway.settings import GatewaySettings
 
@@ -34,7 +34,7 @@ class Stream:
         encoder: Encoder,
         encode: Callable[[bytes], Awaitable[bytes]],
         settings: GatewaySettings,
-        server: str,
+        explain: Callable[[SluicewayError | grpc.aio.AioRpcError], status_pb2.Status],
     ) -> None:
         """Make one.
 
@@ -44,14 +44,14 @@ class Stream:
             encoder: of the answer.
             encode: encodes one message with it.
             settings: of the gateway.
-            server: the server's address, for messages.
+            explain: makes the status of a failure, for the client.
         """
         self._exchange = exchange
         self._call = call
         self._encoder = encoder
         self._encode = encode
         self._settings = settings
-        self._server = server
+        self._explain = explain
         self._ended_by: Exception | None = None
         self._is_writing = False
         self._written = time.monotonic()
@@ -131,17 +131,19 @@ class Stream:
                 await self._sent(self._exchange.finish(rest))
             else:
                 log.warning("stream_too_short", path=self._exchange.path)
-        except grpc.aio.AioRpcError as error:
-            await self._fail(status_from_rpc(error, self._server))
+        except (grpc.aio.AioRpcError, SluicewayError) as error:
+            await self._fail(self._explain(error))
+        except HttpError as error:  # a message that takes too much memory to encode
+            await self._fail(self._explain(error.error))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             # The call was cancelled, by `end`.
             if isinstance(self._ended_by, Unavailable):
-                await self._fail(status_of(self._ended_by))
+                await self._fail(self._explain(self._ended_by))
 
-    async def _fail(self, status: Any) -> None:
+    async def _fail(self, status: status_pb2.Status) -> None:
         told = self._encoder.error(status)
         if told is not None:
             await self._sent(self._exchange.finish(told))

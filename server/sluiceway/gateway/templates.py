@@ -9,7 +9,7 @@ verb unless it was escaped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -160,18 +160,25 @@ class RouteTable(Generic[R]):
             What the route leads to with the values of its variables, for `unescape`; else the methods that the path
             has, none when there is no such path.
         """
-        parts, verb = _split(path)
         allowed: set[str] = set()
-        for template, of_method, leads_to in (*self._by_shape.get((len(parts), verb), ()), *self._open_ended):
-            if template.verb != verb:
-                continue
-            values = template.match_parts(parts)
-            if values is None:
-                continue
+        for of_method, leads_to, values in self._matches(path):
             if of_method == method:
                 return leads_to, values
             allowed.add(of_method)
         return frozenset(allowed)
+
+    def methods(self, path: str) -> frozenset[str]:
+        """Return the methods that a path has; none when there is no such path."""
+        return frozenset(method for method, _, _ in self._matches(path))
+
+    def _matches(self, path: str) -> Iterator[tuple[str, R, Mapping[str, str]]]:
+        parts, verb = _split(path)
+        for template, of_method, leads_to in (*self._by_shape.get((len(parts), verb), ()), *self._open_ended):
+            if template.verb != verb:
+                continue
+            values = template.match_parts(parts)
+            if values is not None:
+                yield of_method, leads_to, values
 
 
 def _parse_segment(part: str, text: str) -> _Segment:

@@ -136,6 +136,12 @@ class Runs(pb_grpc.RunServiceServicer):
             self.left.set()
 
 
+class RunsWithoutDeleteLogs(Runs):
+    """A server of which that method is not built."""
+
+    DeleteLogs = pb_grpc.RunServiceServicer.DeleteLogs  # type: ignore[assignment]  # the generated one, not offered
+
+
 class Versions(version_grpc.VersionServiceServicer):
     async def GetVersion(  # noqa: N802 - named by the proto
         self, request: version_pb2.GetVersionRequest, context: Any
@@ -146,8 +152,8 @@ class Versions(version_grpc.VersionServiceServicer):
 class House:
     """A server and a gateway, each of which can be stopped and started again."""
 
-    def __init__(self) -> None:
-        self.runs = Runs()  # type: ignore[abstract]  # the rest is not offered
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
         self.tokens = Tokens()
         self.server_port = 0
         self.port = 0
@@ -211,11 +217,17 @@ class House:
 
 
 @pytest.fixture
+def without_delete_logs() -> Runs:
+    """A server that does not delete logs."""
+    return RunsWithoutDeleteLogs()  # type: ignore[abstract]  # as the rest
+
+
+@pytest.fixture
 async def start_house() -> AsyncIterator[Callable[..., Awaitable[House]]]:
     houses: list[House] = []
 
-    async def start(**settings: Any) -> House:
-        house = House()
+    async def start(runs: Runs | None = None, **settings: Any) -> House:
+        house = House(runs or Runs())  # type: ignore[abstract]  # the rest is not offered
         houses.append(house)
         await house.start_server()
         await house.start_gateway(GatewaySettings(**settings))

@@ -90,6 +90,73 @@ async def test_details_arrive_as_protobuf_json(house: Any) -> None:
     ]
 
 
+async def test_the_fields_of_a_request_are_named_as_in_json(house: Any) -> None:
+    faults = [e.Violation("page_size", "must be less than `page_token`"), e.Violation("tasks[0].always_run", "x")]
+    house.runs.fault = e.InvalidInput(faults)
+    async with house.client() as client:
+        error = check_shape(await client.get("/api/v1/runs"))
+    assert error["message"] == "pageSize: must be less than `pageToken`; tasks[0].always_run: x"
+    violations = error["details"][1]["fieldViolations"]
+    assert violations[0] == {"field": "pageSize", "description": "must be less than `pageToken`"}
+
+
+async def test_the_fields_of_a_request_are_named_as_in_json_when_a_stream_fails(house: Any) -> None:
+    house.runs.announces = True
+    async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
+        house.runs.feed.put_nowait(e.InvalidInput([e.Violation("run_id", "is odd")]))
+        assert b'"message":"runId: is odd"' in await answer.aread()
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "allow"),
+    [("DELETE", 405, "GET, HEAD"), ("PUT", 405, "GET, HEAD"), ("OPTIONS", 204, "GET, HEAD")],
+)
+async def test_a_method_that_the_server_does_not_have_is_not_offered(
+    start_house: Any, without_delete_logs: Any, method: str, code: int, allow: str
+) -> None:
+    house = await start_house(runs=without_delete_logs)
+    async with house.client() as client:
+        answer = await client.request(method, "/api/v1/runs/r/tasks/t/log")
+    assert (answer.status_code, answer.headers["allow"]) == (code, allow)
+    if code == 405:
+        assert reason_of(check_shape(answer)) == "METHOD_NOT_ALLOWED"
+
+
+async def test_a_method_that_the_server_has_is_offered(house: Any) -> None:
+    async with house.client() as client:
+        allowed = await client.options("/api/v1/runs/r/tasks/t/log")
+        assert (await client.delete("/api/v1/runs/r/tasks/t/log")).status_code == 204
+    assert allowed.headers["allow"] == "DELETE, GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("http://ci.example.org/api/v1/runs/r", 200),
+        ("HTTP://ci.example.org:8080/api/v1/runs/r", 200),
+        ("https://[::1]:1/api/v1/runs?pageSize=3", 200),
+        ("http://ci.example.org", 200),
+        ("http://ci.example.org?x=1", 200),
+        ("http://ci.example.org/nothing", 404),
+        ("http:///healthz", 400),
+        ("http://u@ci.example.org/healthz", 400),
+        ("ftp://ci.example.org/healthz", 400),
+        ("api/v1/runs", 400),
+    ],
+)
+async def test_a_target_may_be_a_url(house: Any, target: str, code: int) -> None:
+    lines = [f"GET {target} HTTP/1.1", "host: other", "authorization: Bearer good", "connection: close", "", ""]
+    answer = await house.raw("\r\n".join(lines).encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % code)
+    if "pageSize" in target:
+        assert house.runs.requests[0].page_size == 3
+
+
+async def test_options_of_the_whole_server(house: Any) -> None:
+    answer = await house.raw(b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 204 ")
+
+
 @pytest.mark.parametrize(
     ("fault", "seconds"),
     [
@@ -151,16 +218,16 @@ BAD_REQUESTS = [
     ("POST", "/api/v1/runs", b'{"tasks": [{"name": 1}]}', JSON_HEADER, 400, "INVALID_INPUT", "tasks[0].name"),
     ("POST", "/api/v1/runs", b'{"run": {"priority": "x"}}', JSON_HEADER, 400, "INVALID_INPUT", "run.priority"),
     ("POST", "/api/v1/runs/r:stop?force=true", b"{}", JSON_HEADER, 400, "INVALID_INPUT", "force"),
-    ("POST", "/api/v1/runs/r:stop", b'{"runId": "s"}', JSON_HEADER, 400, "INVALID_INPUT", "run_id"),
+    ("POST", "/api/v1/runs/r:stop", b'{"runId": "s"}', JSON_HEADER, 400, "INVALID_INPUT", "runId"),
     ("GET", "/api/v1/runs/r", b"{}", JSON_HEADER, 400, "BODY_NOT_EXPECTED", ""),
     ("GET", "/api/v1/runs?nope=1", None, {}, 400, "INVALID_INPUT", "nope"),
     ("GET", "/api/v1/runs?phase=DONE", None, {}, 400, "INVALID_INPUT", "phase"),
     ("GET", "/api/v1/runs?pageSize=many", None, {}, 400, "INVALID_INPUT", "pageSize"),
     ("GET", "/api/v1/runs?pageSize=1&pageSize=2", None, {}, 400, "INVALID_INPUT", "pageSize"),
-    ("GET", "/api/v1/runs?pageSize=1&page_size=2", None, {}, 400, "INVALID_INPUT", "page_size"),
+    ("GET", "/api/v1/runs?pageSize=1&page_size=2", None, {}, 400, "INVALID_INPUT", "pageSize"),
     ("GET", "/api/v1/runs/r?runId=s", None, {}, 400, "INVALID_INPUT", "runId"),
     ("GET", "/api/v1/runs?group=%ff", None, {}, 400, "INVALID_INPUT", ""),
-    ("GET", "/api/v1/runs/%ff", None, {}, 400, "INVALID_INPUT", "run_id"),
+    ("GET", "/api/v1/runs/%ff", None, {}, 400, "INVALID_INPUT", "runId"),
     ("GET", "/api/v1/runs/r:watch", None, {"accept": "image/png"}, 406, "NOT_ACCEPTABLE", ""),
     ("GET", "/api/v1/runs/r:watch", None, {"accept": "text/plain"}, 406, "NOT_ACCEPTABLE", ""),
     ("GET", "/api/v1/runs/r/tasks/t/log", None, {"last-event-id": "x"}, 400, "INVALID_INPUT", "Last-Event-ID"),

@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 
+async def test_openapi_is_sent_again_only_when_it_has_changed(house: Any) -> None:
+    async with house.client(None) as client:
+        first = await client.get("/openapi.json")
+        tag = first.headers["etag"]
+        same = await client.get("/openapi.json", headers={"if-none-match": f'"x", W/{tag}'})
+        other = await client.get("/openapi.json", headers={"if-none-match": tag[:-2] + '"'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    assert (other.status_code, other.content) == (200, first.content)
+
+
 async def test_the_first_page_says_what_this_is_and_its_links_lead_somewhere(house: Any) -> None:
     async with house.client(None) as client:
         page = await client.get("/")

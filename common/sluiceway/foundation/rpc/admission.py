@@ -13,9 +13,10 @@ from sluiceway.foundation.errors import Unauthenticated, Unimplemented
 from sluiceway.foundation.rpc.access import Access, check_access
 from sluiceway.foundation.rpc.caller import PUBLIC, Authenticator, Caller, CallerKind
 
-__all__ = ["AUTHORIZATION_KEY", "AccessServicer", "admit", "authorization_of", "not_offered"]
+__all__ = ["AUTHORIZATION_KEY", "METHOD_NOT_OFFERED", "AccessServicer", "admit", "authorization_of", "not_offered"]
 
 AUTHORIZATION_KEY = "authorization"
+METHOD_NOT_OFFERED = "METHOD_NOT_OFFERED"
 
 # Generic for the type checker only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -66,7 +67,7 @@ async def admit(
 
 def not_offered(method: str) -> Unimplemented:
     """Make the error for a method that this server does not have."""
-    return Unimplemented(f"this server does not offer {method}", reason="METHOD_NOT_OFFERED")
+    return Unimplemented(f"this server does not offer {method}", reason=METHOD_NOT_OFFERED)
 
 
 class AccessServicer(pb_grpc.AccessServiceServicer):
