@@ -90,9 +90,13 @@ def option(*names: str, **more: Any) -> Callable[[C], C]:
 
 def server_options(command: C) -> C:
     """Add `--server` and `--token`, which take their defaults from the environment."""
-    token = option("--token", envvar="SLUICE_TOKEN", show_envvar=True, help="Your token.")
+    token = option("--token", metavar="TOKEN", envvar="SLUICE_TOKEN", show_envvar=True, help="Your token.")
     server = option(
-        "--server", metavar="HOST:PORT", envvar="SLUICE_SERVER", show_envvar=True, help="The server's gRPC address."
+        "--server",
+        metavar="HOST:PORT",
+        envvar="SLUICE_SERVER",
+        show_envvar=True,
+        help="The gRPC address of the server.",
     )
     return server(token(command))
 

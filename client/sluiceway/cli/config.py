@@ -60,13 +60,13 @@ def source_options(command: C) -> C:
             click.argument(
                 "path", metavar="[FILE-OR-FOLDER]", required=False, default=".", type=click.Path(path_type=Path)
             ),
-            option("--at", metavar="REF", help="Read this commit of the folder's repository."),
-            option("--ref-type", type=EnumChoice(RefType), help="ctx.ref_type."),
-            option("--ref", default="", help="ctx.ref, such as refs/heads/main."),
-            option("--branch", default="", help="ctx.branch."),
-            option("--tag", default="", help="ctx.tag."),
-            option("--pull-request-id", default="", metavar="ID", help="ctx.pull_request_id."),
-            option("--commit-sha", default="", metavar="SHA", help="ctx.commit_sha."),
+            option("--at", metavar="REF", help="Read a commit of the repository instead of the files."),
+            option("--ref-type", type=EnumChoice(RefType), help="The value of ctx.ref_type."),
+            option("--ref", default="", help="The value of ctx.ref, such as refs/heads/main."),
+            option("--branch", default="", help="The value of ctx.branch."),
+            option("--tag", default="", help="The value of ctx.tag."),
+            option("--pull-request-id", default="", metavar="ID", help="The value of ctx.pull_request_id."),
+            option("--commit-sha", default="", metavar="SHA", help="The value of ctx.commit_sha."),
         )
     ):
         command = add(command)
@@ -78,7 +78,7 @@ def source_options(command: C) -> C:
 @option(
     "--driver",
     type=click.Choice([each.driver for each in DRIVERS]),
-    help="Say what this driver cannot do; what no driver can, if none.",
+    help="Report also what this driver does not support. Default: what no driver supports.",
 )
 @option("--output", "-o", type=EnumChoice(CheckFormat), default=CheckFormat.TEXT.value, help="Output format.")
 def check(
@@ -93,7 +93,7 @@ def check(
     pull_request_id: str,
     commit_sha: str,
 ) -> int:
-    """Say all that is wrong with a configuration. Exit code 0 without errors, 1 with."""
+    """Report all errors of a configuration. The exit code is 1 if there are any."""
     drivers = [each for each in DRIVERS if driver in {None, each.driver}]
     loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha), drivers)
     if output is CheckFormat.JSON:
@@ -120,7 +120,7 @@ def render(
     pull_request_id: str,
     commit_sha: str,
 ) -> int:
-    """Print a configuration as JSON, after jsonnet. What is wrong with it goes to stderr, with exit code 1."""
+    """Print a configuration as JSON, after jsonnet. Errors go to stderr, with exit code 1."""
     loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
     _print_problems(loaded, sys.stderr)
     if loaded.document is not None:

@@ -55,9 +55,9 @@ CANNOT_RUN = 2
 @output_option(Format.TABLE, Format.JSON)
 @server_options
 def status(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> None:
-    """Show how etcd and object storage stand, also when they disagree or one is away.
+    """Show the state of etcd and of the object storage, also if they disagree or one is not available.
 
-    Exit code 0, whatever is found: findings are told, `verify` judges.
+    The exit code is 0 whatever is found; use `verify` to check the database.
     """
 
     def directly(stores: StoreSettings) -> Coroutine[Any, Any, pb.GetDatabaseStatusResponse]:
@@ -82,10 +82,10 @@ def status(output: Format, etcd: str, object_storage: str, prefix: str, server: 
 @output_option(Format.TABLE, Format.WIDE, Format.JSON)
 @server_options
 def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> int:
-    """Read every object and every checksum, and say what is wrong.
+    """Read all objects, check them, and report faults.
 
-    Exit code 0: no fault; 1: faults; 2: it could not be run to its end. Servers may be writing meanwhile. Directly and
-    without --etcd, only the object storage is verified.
+    The exit code is 0 without faults, 1 with faults, and 2 if not everything could be read. Servers may be running.
+    With --object-storage but without --etcd, only the object storage is checked.
     """
     place = Place.of(etcd, object_storage, prefix, server, token)
     findings: list[pb.VerifyDatabaseResponse] = []
@@ -137,7 +137,7 @@ def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: 
 def checkpoint(
     output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None
 ) -> None:
-    """Make a checkpoint now. Directly: of what the object storage has."""
+    """Make a checkpoint now. Without a server: of what the object storage holds."""
 
     def directly(stores: StoreSettings) -> Coroutine[Any, Any, pb.CheckpointDatabaseResponse]:
         from sluiceway.app import operations
@@ -158,16 +158,16 @@ def checkpoint(
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@option("--force", is_flag=True, help="Replace a file that is there.")
+@option("--force", is_flag=True, help="Replace an existing file.")
 @stores_options
 @server_options
 def export(
     file: str, force: bool, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None
 ) -> None:
-    """Save all records, as they are at one moment, in one file that `import` takes.
+    """Write a snapshot of all records to FILE, for `import`. - is standard output.
 
-    Logs and archives of runs are objects of their own and are not in it. Directly and without --etcd: what the object
-    storage alone holds. The file holds everything that the database does: keep it as you keep that.
+    Logs and archives of runs are not in it: copy those from the object storage. With --object-storage but without
+    --etcd, it holds what the object storage holds. The file is as confidential as the database.
     """
     place = Place.of(etcd, object_storage, prefix, server, token)
 
@@ -196,9 +196,10 @@ def export(
 @stores_options
 @output_option(Format.TABLE, Format.JSON)
 def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Format) -> None:
-    """Make a database out of an export, in an empty etcd and an empty object storage. Start servers afterwards.
+    """Create a database from the export in FILE, in an empty etcd and an empty object storage. - is standard input.
 
-    The whole file is checked before the first write. An import that was interrupted is run again.
+    Start servers afterwards. The whole file is checked before anything is written. Repeat an import that was
+    interrupted.
     """
     from sluiceway.app import operations
 
@@ -226,14 +227,14 @@ def import_(file: str, etcd: str, object_storage: str, prefix: str, output: Form
 
 @click.command()
 @stores_options
-@option("--force", is_flag=True, help="Although servers use the object storage.")
+@option("--force", is_flag=True, help="Recover even though servers use the object storage.")
 @yes_option
 @output_option(Format.TABLE, Format.JSON)
 def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool, output: Format) -> None:
-    """Go on in a new epoch, after etcd was lost, wiped or set back. Servers that wait go on by themselves then.
+    """Continue in a new epoch after etcd was lost, wiped or reset to an older state.
 
-    It shows what was found and what would be given up, and asks. Nothing that a server said was stored in the object
-    storage is ever given up.
+    It shows what was found and what will be lost, and asks for confirmation. What is in the object storage is never
+    lost. Servers that wait for the recovery continue by themselves.
     """
     from sluiceway.app import operations
 
@@ -269,14 +270,14 @@ def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool,
 
 
 @click.command()
-@option("--to", required=True, metavar="SEQUENCE", help="The last entry that is kept.")
+@option("--to", required=True, metavar="SEQUENCE", help="The sequence of the last entry to keep.")
 @stores_options
 @yes_option
 @output_option(Format.TABLE, Format.JSON)
 def restore(to: str, etcd: str, object_storage: str, prefix: str, yes: bool, output: Format) -> None:
-    """Go back to how the database was after an entry; all later ones are given up for ever. Export it before.
+    """Reset the database to its state after an entry. All later entries are lost: export the database first.
 
-    Reaches as far back as the oldest manifest that is kept (24 hours), and further where all segments are there still.
+    It reaches back to the oldest manifest that is kept (24 hours), and further if all segments still exist.
     """
     from sluiceway.app import operations
 

@@ -29,17 +29,23 @@ T = TypeVar("T")
 
 def stores_options(command: C) -> C:
     """Add `--etcd` with what lets us in there, `--object-storage` and `--prefix`."""
-    etcd = option("--etcd", default="", metavar="URL,...", help="Directly: endpoints of etcd, with commas.")
-    storage = option(
-        "--object-storage", default="", help="Directly, without a server: posix:DIR or s3://BUCKET/PREFIX."
+    etcd = option(
+        "--etcd", default="", metavar="URL,...", help="Without a server: the endpoints of etcd, separated by commas."
     )
-    prefix = option("--prefix", default="sluiceway", help="Directly: of all keys in etcd, and of all objects.")
+    storage = option(
+        "--object-storage",
+        default="",
+        help="Without a server: posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION.",
+    )
+    prefix = option(
+        "--prefix", default="sluiceway", help="Without a server: the prefix of all keys in etcd and of all objects."
+    )
     return etcd(storage(prefix(etcd_access_options(command))))
 
 
 def yes_option(command: C) -> C:
     """Add `--yes`."""
-    return option("--yes", is_flag=True, help="Do not ask; for scripts.")(command)
+    return option("--yes", is_flag=True, help="Do not ask for confirmation.")(command)
 
 
 @dataclass(frozen=True, slots=True)

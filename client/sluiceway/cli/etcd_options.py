@@ -24,9 +24,9 @@ C = TypeVar("C", bound=Callable[..., Any])
 PASSWORD_VARIABLE = "SLUICE_ETCD_PASSWORD"  # noqa: S105 - its name, not its value
 _KEY = "sluiceway.cli.etcd_options"
 _OPTIONS = {
-    "--etcd-user": ("NAME", f"A user of etcd; the password is in a file, or in {PASSWORD_VARIABLE}."),
+    "--etcd-user": ("NAME", f"The etcd user. Its password is in a file, or in {PASSWORD_VARIABLE}."),
     "--etcd-password-file": ("FILE", "A file with the password of that user."),
-    "--etcd-ca-file": ("FILE", "The authorities of etcd's certificate, in PEM; those of the machine if none."),
+    "--etcd-ca-file": ("FILE", "The CA certificates of etcd, in PEM. Default: those of this machine."),
     "--etcd-cert-file": ("FILE", "A client certificate for etcd, in PEM."),
     "--etcd-key-file": ("FILE", "The key of that certificate, in PEM."),
 }

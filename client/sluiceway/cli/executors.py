@@ -124,7 +124,7 @@ def get(executor: str, output: Format, server: str | None, token: str | None) ->
     "--deadline",
     type=DurationType(),
     metavar="DURATION",
-    help="Tasks that still run after so long, such as 30m, are lost. Default: they may take any time.",
+    help="How long running tasks may go on, such as 30m; then they are lost. Default: without limit.",
 )
 @wait_options("no task runs on them")
 @server_options
@@ -138,7 +138,7 @@ def drain(
     server: str | None,
     token: str | None,
 ) -> None:
-    """Give executors no more tasks, until they are undrained. Tasks that run go on."""
+    """Give executors no more tasks, until they are undrained. Running tasks go on."""
     check_wait(wait, timeout)
     selected = _selected(executors, group, labels)
 
@@ -187,7 +187,7 @@ def undrain(
 @wait_options("it is gone, or has registered as a new executor")
 @server_options
 def delete(executor: str, wait: bool, timeout: timedelta | None, server: str | None, token: str | None) -> None:
-    """Remove EXECUTOR from the list. Tasks that it runs are lost at once.
+    """Delete EXECUTOR. The tasks that it runs are lost at once.
 
     If its process still runs, it removes its pods and registers as a new executor. To take it out of service, drain it
     first and stop its process.

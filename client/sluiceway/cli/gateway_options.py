@@ -15,26 +15,38 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 # By option: what it takes (SIZE, DURATION or COUNT), its default, and its help text.
 GATEWAY_LIMITS = {
-    "--max-body-bytes": ("SIZE", "8Mi", "Of a request; larger ones are answered with 413. At most 16Mi."),
-    "--max-header-bytes": ("SIZE", "32Ki", "Of a request's line and headers together; larger ones get 431."),
-    "--max-large-bodies": ("COUNT", "16", "Bodies of more than 64Ki that are read at a time; others wait."),
-    "--max-workers": ("COUNT", "2", "Processes that translate large messages; up to 1Gi of memory each."),
-    "--max-calls": ("COUNT", "1024", "Calls at a time; more get 429."),
-    "--max-streams": ("COUNT", "4096", "Open streams at a time; more get 429."),
+    "--max-body-bytes": ("SIZE", "8Mi", "The largest body of a request; at most 16Mi. Larger ones get 413."),
+    "--max-header-bytes": ("SIZE", "32Ki", "The largest request line and headers together. Larger ones get 431."),
+    "--max-large-bodies": (
+        "COUNT",
+        "16",
+        "The number of bodies of more than 64Ki that are read at the same time. Others wait.",
+    ),
+    "--max-workers": (
+        "COUNT",
+        "2",
+        "The number of processes that translate large messages, each with up to 1Gi of memory.",
+    ),
+    "--max-calls": ("COUNT", "1024", "The number of simultaneous calls. More get 429."),
+    "--max-streams": ("COUNT", "4096", "The number of open streams. More get 429."),
     "--max-connections": (
         "COUNT",
         "8192",
-        "Connections at a time, as far as file descriptors allow; more get 503.",
+        "The number of connections, as far as file descriptors allow. More get 503.",
     ),
-    "--deadline": ("DURATION", "30s", "Of a call that asks for none."),
-    "--max-deadline": ("DURATION", "10m", "The most that a call may ask for with `sluice-timeout`."),
-    "--read-timeout": ("DURATION", "30s", "For the headers of a request, and again for its body."),
+    "--deadline": ("DURATION", "30s", "The deadline of a call without `sluice-timeout`."),
+    "--max-deadline": ("DURATION", "10m", "The longest deadline that a call may set with `sluice-timeout`."),
+    "--read-timeout": ("DURATION", "30s", "The time limit for the headers of a request, and for its body."),
     "--keep-alive-timeout": ("DURATION", "75s", "How long a connection stays open without a request."),
-    "--linger-timeout": ("DURATION", "30s", "How long a client may go on sending a request that was answered."),
-    "--linger-bytes": ("SIZE", "256Mi", "How much it may send of it; what comes is thrown away."),
-    "--comment-interval": ("DURATION", "15s", "How often a quiet stream of events is sent a comment."),
-    "--stall-timeout": ("DURATION", "60s", "How long a reader of a stream may take nothing of it."),
-    "--first-message-timeout": ("DURATION", "2s", "How long the answer of a stream waits to know whether it fails."),
+    "--linger-timeout": ("DURATION", "30s", "How long the rest of a request is read after it was answered."),
+    "--linger-bytes": ("SIZE", "256Mi", "How much of such a rest is read and discarded."),
+    "--comment-interval": ("DURATION", "15s", "How often an idle stream of events gets a comment."),
+    "--stall-timeout": ("DURATION", "60s", "How long the reader of a stream may stall."),
+    "--first-message-timeout": (
+        "DURATION",
+        "2s",
+        "How long the response to a stream waits for the first message or error.",
+    ),
 }
 
 

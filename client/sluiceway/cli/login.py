@@ -19,9 +19,9 @@ __all__ = ["login"]
 @click.command()
 @server_options
 def login(server: str | None, token: str | None) -> None:
-    """Remember a server and a token of yours.
+    """Store the address of a server and your token, for all later commands.
 
-    Without --token or SLUICE_TOKEN the token is asked for, or read from stdin when that is no terminal.
+    Without --token or SLUICE_TOKEN the token is prompted for, or read from standard input if that is not a terminal.
     """
     if not token:
         # Not as an argument: that is in the history of the shell, and in the list of processes.

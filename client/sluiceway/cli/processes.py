@@ -27,11 +27,11 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 EXECUTOR_TIMES = {
-    "--heartbeat-interval": ("5s", "Between two heartbeats of an executor."),
-    "--executor-lease": ("15s", "How long the executors of a server that died seem to be connected."),
-    "--fence-after": ("12m", "A pod ends itself when no server has heard of its executor for so long."),
-    "--vanish-after": ("2m", "A dynamic executor may be away for so long; then its tasks are lost."),
-    "--lost-after": ("15m", "Any other executor may be away for so long; then its tasks are lost."),
+    "--heartbeat-interval": ("5s", "The time between two heartbeats of an executor."),
+    "--executor-lease": ("15s", "How long executors count as connected after their server has died."),
+    "--fence-after": ("12m", "How long an executor may be unreachable before its pods end themselves."),
+    "--vanish-after": ("2m", "How long a dynamic executor may be away before its tasks are lost."),
+    "--lost-after": ("15m", "How long any other executor may be away before its tasks are lost."),
 }
 
 
@@ -43,20 +43,27 @@ def executor_times_options(command: C) -> C:
 
 
 @click.command()
-@option("--data-dir", type=PATH, required=True, help="Everything it keeps is below this folder.")
-@option("--http", default="127.0.0.1:8080", metavar="HOST:PORT", help="Of the gateway; port 0 picks one.")
-@option("--grpc", default="127.0.0.1:7070", metavar="HOST:PORT", help="Of the server; port 0 picks one.")
-@option("--etcd", metavar="URL,...", help="Endpoints of an etcd, with commas.")
+@option("--data-dir", type=PATH, required=True, help="The folder for all data.")
+@option(
+    "--http", default="127.0.0.1:8080", metavar="HOST:PORT", help="The address of the gateway. Port 0: any free port."
+)
+@option(
+    "--grpc", default="127.0.0.1:7070", metavar="HOST:PORT", help="The address of the server. Port 0: any free port."
+)
+@option("--etcd", metavar="URL,...", help="The endpoints of an existing etcd. Default: an own etcd.")
 @etcd_access_options
-@option("--object-storage", help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION; a folder if none.")
-@option("--executors", type=click.IntRange(min=0, max=100), default=1, help="How many executors.")
+@option(
+    "--object-storage",
+    help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION. Default: a folder below --data-dir.",
+)
+@option("--executors", type=click.IntRange(min=0, max=100), default=1, help="The number of executors.")
 @option(
     "--slots",
     type=click.IntRange(min=1, max=1000),
     default=4,
-    help="Tasks at a time, of each executor.",
+    help="The number of tasks that each executor runs at the same time.",
 )
-@option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder.")
+@option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
 @executor_times_options
 def standalone(
     data_dir: Path,
@@ -69,7 +76,7 @@ def standalone(
     local_repositories: Path | None,
     **executor_times: str,
 ) -> int:
-    """Run everything on one machine: etcd, server, gateway and executors, until SIGTERM."""
+    """Run etcd, a server, a gateway and executors on this machine, until SIGTERM."""
     from sluiceway.app.standalone import StandaloneSettings, main
 
     etcd_arguments = etcd_access_arguments()
@@ -92,23 +99,27 @@ def standalone(
 
 
 @click.command()
-@option("--data-dir", type=PATH, required=True, help="Its read database and the first tokens.")
-@option("--etcd", required=True, metavar="URL,...", help="Endpoints of etcd, with commas.")
+@option("--data-dir", type=PATH, required=True, help="The folder for its read database and the first tokens.")
+@option("--etcd", required=True, metavar="URL,...", help="The endpoints of etcd, separated by commas.")
 @etcd_access_options
 @option("--object-storage", required=True, help="posix:DIR, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION.")
 @option(
     "--grpc",
     default="127.0.0.1:7070",
     metavar="HOST:PORT",
-    help="Where it listens; port 0 picks one.",
+    help="The address to listen on. Port 0: any free port.",
 )
-@option("--executor-grpc", metavar="HOST:PORT", help="For executors; --grpc if none.")
-@option("--operator-grpc", metavar="HOST:PORT", help="For operators; --grpc if none.")
-@option("--peer-grpc", metavar="HOST:PORT", help="For other servers; --grpc if none.")
-@option("--prefix", default="sluiceway", help="Of all keys in etcd, and of all objects.")
-@option("--api-url", default="", help="The gateway's URL, as tasks see it in SLUICE_API_URL.")
+@option("--executor-grpc", metavar="HOST:PORT", help="Another address for executors. Default: --grpc.")
+@option("--operator-grpc", metavar="HOST:PORT", help="Another address for operators. Default: --grpc.")
+@option("--peer-grpc", metavar="HOST:PORT", help="Another address for other servers. Default: --grpc.")
+@option("--prefix", default="sluiceway", help="The prefix of all keys in etcd and of all objects.")
+@option("--api-url", default="", help="The URL of the gateway, which tasks get in SLUICE_API_URL.")
 @option("--port-is-held", is_flag=True, hidden=True)
-@option("--own-etcd", is_flag=True, help="This server alone has this etcd: recover whatever is lost of it, unasked.")
+@option(
+    "--own-etcd",
+    is_flag=True,
+    help="No other server uses this etcd: if it loses data, recover the database without asking.",
+)
 @executor_times_options
 def server(
     data_dir: Path,
@@ -153,18 +164,18 @@ def server(
     "--http",
     required=True,
     metavar="HOST:PORT",
-    help="Where it listens; port 0 picks one, fd:N is a listening socket that it inherits.",
+    help="The address to listen on. Port 0: any free port; fd:N: an inherited listening socket.",
 )
-@option("--server", required=True, metavar="HOST:PORT", help="The server's gRPC address.")
+@option("--server", required=True, metavar="HOST:PORT", help="The gRPC address of the server.")
 @option(
     "--cors-origin",
     multiple=True,
     metavar="ORIGIN",
-    help="Pages of this origin, such as https://ci.example.org, may call it. May be repeated; none if not given.",
+    help="An origin whose pages may call the gateway, such as https://ci.example.org. May be repeated. Default: none.",
 )
 @gateway_limits_options
 def gateway(http: str, server: str, cors_origin: tuple[str, ...], **limits: Any) -> int:
-    """Run a gateway: gRPC as JSON over HTTP, until SIGTERM."""
+    """Run a gateway, which serves the API as JSON over HTTP, until SIGTERM."""
     from sluiceway.app.gateway import GatewaySettings, main
 
     readers: dict[str, Callable[[str, Any], Any]] = {
@@ -184,58 +195,64 @@ def gateway(http: str, server: str, cors_origin: tuple[str, ...], **limits: Any)
 @click.command()
 @option("--server", required=True, metavar="HOST:PORT", help="The gRPC address of a server.")
 @option("--token-file", type=PATH, required=True, help="A file with a token of the executor group.")
-@option("--work-dir", type=PATH, required=True, help="Where it keeps its journal, logs and workspaces.")
-@option("--group", help="Refuse a token of another group than this one; any group if not given.")
-@option("--id", "id_", help="Its id in the group; the host name if not given.")
+@option("--work-dir", type=PATH, required=True, help="The folder for its journal, logs and workspaces.")
+@option("--group", help="The group that the token must be of. Default: any.")
+@option("--id", "id_", help="The id of the executor in its group. Default: the host name.")
 @option(
     "--driver",
     default="sandbox",
-    help="sandbox or host, or both with a comma; the first one runs the tasks.",
+    help="sandbox or host, or both separated by a comma. The first one runs the tasks.",
 )
 @option(
     "--slots",
     type=click.IntRange(min=1, max=1000),
     default=2,
-    help="How many tasks run at the same time.",
+    help="The number of tasks to run at the same time.",
 )
-@option("--label", multiple=True, metavar="KEY=VALUE", help="A label that tasks can require.")
-@option("--archs", metavar="ARCH,...", help="Architectures of tasks it takes; its own if not given.")
-@option("--dynamic", is_flag=True, help="It may vanish for good, and its siblings clean up after it.")
-@option("--ca-file", type=PATH, help="Connect by TLS, and trust the certificates in this PEM file.")
-@option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder.")
+@option("--label", multiple=True, metavar="KEY=VALUE", help="A label that tasks can require. May be repeated.")
+@option(
+    "--archs", metavar="ARCH,...", help="The architectures of the tasks that it takes. Default: those of this machine."
+)
+@option("--dynamic", is_flag=True, help="It may vanish without notice; other executors of its group clean up after it.")
+@option("--ca-file", type=PATH, help="Connect with TLS, and trust the certificates in this PEM file.")
+@option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
 @option(
     "--network",
     type=click.Choice(["isolated", "none", "host"]),
     default="isolated",
-    help="The most that tasks reach: the outside but not this machine, nothing, or this machine's own network.",
+    help="What tasks may reach at most: other machines but not this one, nothing, or the network of this machine.",
 )
-@option("--image-dir", type=PATH, help="Tasks may name the folders below this one as images; none if not given.")
-@option("--memory", metavar="SIZE", help="Of a task that sets none, such as 2Gi; a share of the machine if not given.")
-@option("--processes", type=click.IntRange(min=1), default=4096, help="Processes and threads of a task.")
+@option("--image-dir", type=PATH, help="Tasks may use the folders below this folder as images. Default: none.")
+@option(
+    "--memory",
+    metavar="SIZE",
+    help="The memory limit of a task that sets none, such as 2Gi. Default: a share of the machine's memory.",
+)
+@option("--processes", type=click.IntRange(min=1), default=4096, help="The limit of processes and threads of a task.")
 @option(
     "--spool-limit",
     default="4Gi",
     metavar="SIZE",
-    help="Log on disk that is not stored yet; beyond it tasks are slowed.",
+    help="The limit of log on disk that the server has not stored yet. Beyond it, tasks are slowed down.",
 )
-@option("--disk", metavar="SIZE", help="Of a task, such as 10Gi; as much as there is if not given.")
+@option("--disk", metavar="SIZE", help="The disk limit of a task, such as 10Gi. Default: no limit.")
 @option(
     "--min-free-disk",
     default="512Mi",
     metavar="SIZE",
-    help="With less free disk, the task that uses most of it is ended.",
+    help="With less free disk than this, the task that uses most disk is ended.",
 )
 @option(
     "--setup-seconds",
     type=click.FloatRange(min=1),
     default=600.0,
-    help="How long a pod may take to start.",
+    help="The time limit for the start of a pod.",
 )
 @option(
     "--always-seconds",
     type=click.FloatRange(min=1),
     default=300.0,
-    help="For all `always` steps of a task that failed.",
+    help="The time limit for the `always` steps of a task that failed.",
 )
 def executor(
     server: str,
@@ -260,7 +277,7 @@ def executor(
     setup_seconds: float,
     always_seconds: float,
 ) -> int:
-    """Run an executor until SIGTERM: it takes no more tasks then, and ends when those that run are over."""
+    """Run an executor until SIGTERM. Then it takes no more tasks, and exits when its tasks are over."""
     import errno
     import socket
 

@@ -28,7 +28,7 @@ __all__ = ["approve", "cancel", "stop"]
 @wait_options("the run is over")
 @server_options
 def stop(run: str, force: bool, wait: bool, timeout: timedelta | None, server: str | None, token: str | None) -> None:
-    """Stop a run. One that is still queued is cancelled."""
+    """Stop a run. A queued run is cancelled."""
     check_wait(wait, timeout)
 
     async def conversation(client: Client) -> None:
@@ -48,7 +48,7 @@ def stop(run: str, force: bool, wait: bool, timeout: timedelta | None, server: s
 @wait_options("the run is over")
 @server_options
 def cancel(run: str, wait: bool, timeout: timedelta | None, server: str | None, token: str | None) -> None:
-    """Cancel a queued run, and leave one alone that has started."""
+    """Cancel a queued run. A run that has started is not stopped."""
     check_wait(wait, timeout)
 
     async def conversation(client: Client) -> None:
@@ -85,7 +85,7 @@ def approve(
     server: str | None,
     token: str | None,
 ) -> int:
-    """Approve TASK, which waits for it.
+    """Approve TASK, which waits for an approval.
 
     With --wait the exit code says how the task ended: 0 success, 1 failed or lost, 2 stopped, cancelled or skipped.
     """

@@ -20,12 +20,17 @@ __all__ = ["create", "watch"]
 
 
 @click.command()
-@option("--repo", required=True, metavar="REPO", help="A folder on the executor's machine, or an https or ssh URL.")
-@option("--ref", metavar="REF", help="Branch, tag, full ref or commit. Default: the default branch.")
-@option("--name", metavar="NAME", help="Only this run of the configuration. Default: all that apply to the ref.")
-@option("--group", metavar="PATH", help="Where the runs queue. Default: /user/<you>/<repository>/<ref>.")
-@option("--request-id", metavar="ID", help="A second call with the same id makes no second run.")
-@option("--watch", is_flag=True, help="Follow the runs to their ends; the exit code says how they ended.")
+@option(
+    "--repo",
+    required=True,
+    metavar="REPO",
+    help="A repository: a folder on the machine of the executor, or an https or ssh URL.",
+)
+@option("--ref", metavar="REF", help="A branch, tag, full ref or commit. Default: the default branch.")
+@option("--name", metavar="NAME", help="Create only this run of the configuration. Default: all that apply to the ref.")
+@option("--group", metavar="PATH", help="The group in which the runs queue. Default: /user/<you>/<repository>/<ref>.")
+@option("--request-id", metavar="ID", help="A repeated call with the same id creates no second run.")
+@option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
 @option("--logs", is_flag=True, help="With --watch: print the logs of the tasks too.")
 @output_option(*ALL_FORMATS)
 @server_options
@@ -43,9 +48,8 @@ def create(
 ) -> int:
     """Create the runs of a commit.
 
-    With --watch the exit code says how they ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error; of
-    several runs the worst, in the order setup error, failed, stopped. With an output format for programs, what happens
-    to them is printed on stderr.
+    With --watch the exit code is 0 for success, 1 failed, 2 stopped or cancelled, 3 setup error; of several runs the
+    worst, in the order setup error, failed, stopped. With -o json, yaml, jsonl or name the watch goes to stderr.
     """
     from sluiceway.cli.creating import requests_for
     from sluiceway.cli.repository import open_commit
@@ -80,10 +84,10 @@ def create(
 @option("--logs", is_flag=True, help="Print the logs of the tasks too.")
 @server_options
 def watch(runs: tuple[str, ...], logs: bool, server: str | None, token: str | None) -> int:
-    """Follow runs to their ends.
+    """Follow runs until they are over.
 
-    The exit code says how they ended: 0 success, 1 failed, 2 stopped or cancelled, 3 setup error; of several runs the
-    worst. Ctrl-C ends the watching, not the runs, with 130.
+    The exit code is 0 for success, 1 failed, 2 stopped or cancelled, 3 setup error; of several runs the worst. Ctrl-C
+    ends the command with 130, and not the runs.
     """
 
     async def conversation(client: Client) -> int:

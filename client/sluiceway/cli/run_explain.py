@@ -25,7 +25,7 @@ __all__ = ["explain"]
 @output_option(Format.TABLE, Format.JSON, Format.YAML, Format.JSONL, Format.NAME)
 @server_options
 def explain(run: str, task: str | None, output: Format, server: str | None, token: str | None) -> None:
-    """Say why a run and its tasks wait, what runs, and what failed; or why TASK is as it is."""
+    """Explain why a run and its tasks wait, what runs and what failed; or the status of TASK."""
     if task is None:
         with_client(server, token, lambda client: _explain_run(client, run, output))
     else:

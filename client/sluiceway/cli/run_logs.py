@@ -27,12 +27,12 @@ __all__ = ["logs"]
 @click.command(epilog=RUN_HELP)
 @run_argument
 @click.argument("task", required=False)
-@option("--step", type=click.IntRange(min=0), metavar="N", help="Only this step, from 0.")
+@option("--step", type=click.IntRange(min=0), metavar="N", help="Only this step, counted from 0.")
 @option("--setup", is_flag=True, help="Only the preparation of the pod.")
-@option("--attempt", type=click.IntRange(min=1), metavar="N", help="From 1. Default: the latest.")
-@option("--offset", type=click.IntRange(min=0), default=0, metavar="BYTE", help="Begin there; with a single step only.")
-@option("--follow", "-f", is_flag=True, help="Wait for more until the step is over.")
-@option("--raw", is_flag=True, help="Print control characters at a terminal, too.")
+@option("--attempt", type=click.IntRange(min=1), metavar="N", help="The attempt, counted from 1. Default: the latest.")
+@option("--offset", type=click.IntRange(min=0), default=0, metavar="BYTE", help="Start at this byte, of a single step.")
+@option("--follow", "-f", is_flag=True, help="Wait for more output until the step is over.")
+@option("--raw", is_flag=True, help="Do not write out control characters at a terminal.")
 @server_options
 def logs(
     run: str,
@@ -46,10 +46,10 @@ def logs(
     server: str | None,
     token: str | None,
 ) -> None:
-    """Print the logs of a run, or of TASK.
+    """Print the logs of all tasks of a run, or of TASK.
 
-    A pipe or file gets them byte for byte; a terminal without control characters, except for colours. Several logs are
-    headed by a line each, on stderr.
+    At a terminal control characters are written out, except for colours; a pipe or file gets the logs byte for byte.
+    If there are several logs, a heading for each goes to stderr.
     """
     if offset and (task is None or (step is None and not setup)):
         raise InvalidInput("--offset needs a task and --step or --setup")

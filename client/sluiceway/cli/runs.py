@@ -20,18 +20,20 @@ __all__ = ["get", "list_"]
 
 
 @click.command("list")
-@option("--group", default="", metavar="PATH", help="Only runs of this group and of all below it, such as /user/me.")
-@option("--phase", default="", help="Only runs in this phase, such as running.")
-@option("--result", default="", help="Only runs with this result, such as failed.")
+@option(
+    "--group", default="", metavar="PATH", help="Only runs of this group and of all groups below it, such as /user/me."
+)
+@option("--phase", default="", metavar="PHASE", help="Only runs in this phase, such as running.")
+@option("--result", default="", metavar="RESULT", help="Only runs with this result, such as failed.")
 @option(
     "--since",
     type=MomentType(),
     metavar="TIME",
-    help="Only runs created since then: how long ago (2h, 3d), or RFC 3339 (2026-11-30T08:00:00Z).",
+    help="Only runs created since this time: how long ago (2h, 3d), or RFC 3339 (2026-11-30T08:00:00Z).",
 )
-@option("--until", type=MomentType(), metavar="TIME", help="Only runs created before then.")
-@option("--limit", type=click.IntRange(1, 100_000), default=50, metavar="N", help="At most so many, the newest ones.")
-@option("--watch", is_flag=True, help="Then print each run again when it changes, until Ctrl-C.")
+@option("--until", type=MomentType(), metavar="TIME", help="Only runs created before this time.")
+@option("--limit", type=click.IntRange(1, 100_000), default=50, metavar="N", help="The largest number of runs.")
+@option("--watch", is_flag=True, help="Then print every run that changes, until Ctrl-C.")
 @output_option(*ALL_FORMATS)
 @server_options
 def list_(

@@ -23,15 +23,21 @@ __all__ = ["create", "list_", "revoke"]
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@option("--operator", is_flag=True, help="For an operator, who may do everything but what the scopes leave out.")
-@option("--executor-group", default="", metavar="GROUP", help="For the executors of a group.")
-@option("--user", default="", metavar="ID", help="The user who acts with it; you if not given.")
-@option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Only for this, such as runs:read; may be repeated.")
+@option("--operator", is_flag=True, help="A token of an operator, who may do everything that the scopes allow.")
+@option("--executor-group", default="", metavar="GROUP", help="A token for the executors of this group.")
+@option("--user", default="", metavar="ID", help="The user that the token stands for. Default: you.")
+@option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="SCOPE",
+    help="Allow only this, such as runs:read. May be repeated. Default: everything.",
+)
 @option(
     "--expires-in",
     type=DurationType(),
     metavar="DURATION",
-    help="Valid for so long, such as 30d; for ever if not given.",
+    help="How long the token is valid, such as 30d. Default: without limit.",
 )
 @output_option(Format.TABLE, Format.JSON, Format.YAML)
 @server_options
@@ -46,9 +52,9 @@ def create(
     server: str | None,
     token: str | None,
 ) -> None:
-    """Create a token and print its text, which is stored nowhere: keep it.
+    """Create a token and print it. It is stored nowhere and cannot be printed again.
 
-    Without --operator and --executor-group it is a user's.
+    Without --operator or --executor-group it is a token of a user.
     """
     from sluiceway.api.project.v1 import token_service_pb2 as pb
     from sluiceway.cli.showing import plain, show
@@ -73,7 +79,7 @@ def create(
 
 
 @click.command("list")
-@option("--all", "everything", is_flag=True, help="Also those that have expired or were revoked.")
+@option("--all", "everything", is_flag=True, help="List expired and revoked tokens too.")
 @output_option(*ALL_FORMATS)
 @server_options
 def list_(everything: bool, output: Format, server: str | None, token: str | None) -> None:

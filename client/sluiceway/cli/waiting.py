@@ -26,7 +26,10 @@ def wait_options(what: str) -> Callable[[C], C]:
 
     def add(command: C) -> C:
         timeout = option(
-            "--timeout", type=DurationType(), metavar="DURATION", help="How long --wait waits at most, such as 10m."
+            "--timeout",
+            type=DurationType(),
+            metavar="DURATION",
+            help="The longest time to wait, such as 10m. Default: without limit.",
         )
         return option("--wait", is_flag=True, help=f"Wait until {what}.")(timeout(command))
 
