@@ -42,6 +42,17 @@ class LazyGroup(click.Group):
         self._places = {name: place for name, (place, _) in places.items()}
         self.commands = {name: click.Command(name, short_help=text) for name, (_, text) in places.items()}
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options of the group; an option of a command that stands before it is refused with its place."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in {"--server", "--token", "--output", "-o"}:
+                ctx.fail(
+                    f"{error.option_name} goes after the command: {ctx.command_path} COMMAND {error.option_name} ..."
+                )
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the names in the order in which they were given."""
         return list(self.commands)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from sluiceway.cli.commands import ALL_FORMATS, Format, MomentType, option, output_option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, run_argument, run_id_of
+from sluiceway.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.client import Client
+    from sluiceway.client.words import RunPhase, RunResult
 
 __all__ = ["get", "list_"]
+
+W = TypeVar("W", "RunPhase", "RunResult")
 
 
 @click.command("list")
@@ -51,8 +55,8 @@ def list_(
     """List runs, the newest first."""
     from sluiceway.client.words import RunPhase, RunResult
 
-    wanted_phase = RunPhase.parse(phase) if phase else RunPhase.UNSPECIFIED
-    wanted_result = RunResult.parse(result) if result else RunResult.UNSPECIFIED
+    wanted_phase = _word("--phase", RunPhase, phase)
+    wanted_result = _word("--result", RunResult, result)
     if watch and output in {Format.JSON, Format.YAML}:
         raise click.UsageError(f"--watch never ends, so it has no whole {output.value}; use -o jsonl")
 
@@ -89,3 +93,11 @@ def get(run: str, output: Format, server: str | None, token: str | None) -> None
         show_run(found, tasks, wide=output is Format.WIDE)
     else:
         show([plain(found) | {"tasks": [plain(task) for task in tasks]}], output, single=True)
+
+
+def _word(name: str, kind: type[W], text: str) -> W:
+    """Read a word of an enum; the first member if there is none."""
+    try:
+        return kind.parse(text.replace(" ", "_")) if text else kind(0)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}: {error.violations[0].message}") from error

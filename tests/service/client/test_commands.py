@@ -102,6 +102,15 @@ async def test_help_of_the_executor_commands_shows_the_options_of_one_only(place
         assert option in help_, option
 
 
+@pytest.mark.parametrize("arguments", [("--server", "x", "run", "list"), ("run", "--server", "x", "list")])
+async def test_server_given_before_the_command_is_refused_with_its_place(
+    place: Place, arguments: tuple[str, ...]
+) -> None:
+    result = await place.sluice(*arguments)
+    assert (result.code, result.out) == (2, b"")
+    assert "--server goes after the command" in result.err
+
+
 async def test_wrong_command_line_ends_with_2(place: Place) -> None:
     assert (await place.sluice("run", "get")).code == 2
     assert (await place.sluice("config", "nobody")).code == 2
