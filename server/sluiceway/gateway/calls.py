@@ -282,7 +282,10 @@ def _check_content_type(exchange: Exchange, rule: Rule, body: bytes) -> None:
     charset = [part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")]
     if rule.body and (name != "application/json" or charset not in ([], ["utf-8"])):
         shown = exchange.header("content-type") or "none"
-        raise _unsupported(f"the body must be application/json in UTF-8; its content-type is {shown}")
+        raise _unsupported(
+            f"the body must be application/json in UTF-8, and its content type is {shown};"
+            " with curl, add -H 'Content-Type: application/json' or use --json instead of -d"
+        )
 
 
 def _draining() -> Unavailable:

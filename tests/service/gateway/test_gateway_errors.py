@@ -271,6 +271,16 @@ async def test_a_request_that_cannot_work_is_told_why(
     assert house.runs.requests == []
 
 
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded"])
+async def test_a_body_without_its_content_type_is_told_what_to_add(house: Any, content_type: str | None) -> None:
+    async with house.client() as client:
+        headers = {} if content_type is None else {"content-type": content_type}
+        error = check_shape(await client.post("/api/v1/runs", content=b"{}", headers=headers))
+    assert error["code"] == 415
+    assert f"content type is {content_type or 'none'}" in error["message"]
+    assert "-H 'Content-Type: application/json'" in error["message"]
+
+
 async def test_all_faults_of_a_body_are_told_at_once(house: Any) -> None:
     body = {"runn": 1, "tasks": [{"nam": 1}, {"x": 2}], "setupErrors": "no list"}
     async with house.client() as client:
