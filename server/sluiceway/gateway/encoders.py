@@ -10,6 +10,7 @@ answered with 204. So that is the answer to those who resume where nothing follo
 
 from __future__ import annotations
 
+import codecs
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -92,12 +93,32 @@ class Encoder(ABC):
         """Write why the stream failed; None: that cannot be said, and the connection must be cut."""
 
 
+class _Text:
+    """Puts the bytes of a stream into its messages as text, too.
+
+    A character that is split between two messages is in the second one, so the texts of all messages, one after the
+    other, are the text of the whole. Messages with such bytes are not encoded by workers, which would forget the rest.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self._from, self._to = rule.response_raw, rule.response_text
+        self._rest = b""
+
+    def added_to(self, message: Message) -> Message:
+        if self._to:
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            setattr(message, self._to, decoder.decode(self._rest + getattr(message, self._from)))
+            self._rest, _ = decoder.getstate()
+        return message
+
+
 class ServerSentEvents(Encoder):
     """For browsers' EventSource."""
 
     content_type = "text/event-stream; charset=utf-8"
 
     def __init__(self, rule: Rule) -> None:
+        self._text = _Text(rule)
         self._resume = rule.response_resume
         self._start = ""
         self._resumes = False
@@ -114,7 +135,7 @@ class ServerSentEvents(Encoder):
 
     def message(self, message: Message) -> bytes:
         """See `Encoder.message`."""
-        data = dumps(json_of(message))
+        data = dumps(json_of(self._text.added_to(message)))
         if not self._resume:
             return b"data: " + data + b"\n\n"
         position = _one_line(str(getattr(message, self._resume)))
@@ -139,9 +160,12 @@ class JsonLines(Encoder):
 
     content_type = "application/x-ndjson"
 
+    def __init__(self, rule: Rule) -> None:
+        self._text = _Text(rule)
+
     def message(self, message: Message) -> bytes:
         """See `Encoder.message`."""
-        return dumps(json_of(message)) + b"\n"
+        return dumps(json_of(self._text.added_to(message))) + b"\n"
 
     def error(self, status: status_pb2.Status) -> bytes | None:
         """See `Encoder.error`."""
@@ -172,7 +196,7 @@ def choose_encoder(rule: Rule, accept: str) -> Encoder:
     """
     offered: dict[str, Callable[[], Encoder]] = {
         "text/event-stream": lambda: ServerSentEvents(rule),
-        "application/x-ndjson": JsonLines,
+        "application/x-ndjson": lambda: JsonLines(rule),
     }
     if rule.response_raw:
         text = partial(RawBytes, rule.response_raw, "text/plain; charset=utf-8")

@@ -62,6 +62,7 @@ _ACCESS: Any = options_pb2.access
 _HTTP_RESULT: Any = options_pb2.http_result
 _RESUME: Any = options_pb2.resume
 _RAW: Any = options_pb2.raw
+_RAW_TEXT: Any = options_pb2.raw_text
 _FILE_PART: Any = options_pb2.file_part
 
 
@@ -85,6 +86,7 @@ class Rule:
         request_resume: the request field that `Last-Event-ID` sets; empty: none.
         response_resume: the response field that becomes the event's id.
         response_raw: the response field that `Accept: text/plain` asks for.
+        response_text: the response field that has those bytes as text, for JSON.
         file_parts: of a stream that can be served as a file: its fields by what they say of it (`FILE_PART_SIZE`).
     """
 
@@ -103,6 +105,7 @@ class Rule:
     request_resume: str
     response_resume: str
     response_raw: str
+    response_text: str
     file_parts: Mapping[int, str]
 
     def __reduce__(self) -> tuple[Callable[..., Rule], tuple[str, str, str]]:
@@ -201,6 +204,7 @@ def _rule(method: MethodDescriptor, binding: http_pb2.HttpRule) -> Rule:
         request_resume=_marked(request, _RESUME),
         response_resume=_marked(response, _RESUME),
         response_raw=_marked(response, _RAW),
+        response_text=_marked(response, _RAW_TEXT),
         file_parts=_file_parts(request, response),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from datetime import timedelta
 from typing import Any
@@ -57,6 +58,17 @@ async def test_json_lines_for_programs(house: Any) -> None:
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert lines[0].items() >= {"nextOffset": "2", "data": "Yf8="}.items()
     assert lines[1]["error"]["status"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+async def test_a_log_in_json_is_exact_and_can_be_read(house: Any, accept: str, size: int) -> None:
+    house.runs.log, house.runs.chunk_bytes = "grün ✓ 😀\n".encode() + b"\xff end", size
+    async with house.client() as client:
+        answer = await client.get(LOG, headers={"accept": accept})
+    found = [json.loads(line[line.index("{") :]) for line in answer.text.split("\n") if '"nextOffset"' in line]
+    assert b"".join(base64.b64decode(message["data"]) for message in found) == house.runs.log
+    assert "".join(message.get("text", "") for message in found) == "grün ✓ 😀\n\ufffd end"
 
 
 async def test_plain_text_is_the_bytes_of_the_log(house: Any) -> None:

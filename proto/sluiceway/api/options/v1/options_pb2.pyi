@@ -60,6 +60,8 @@ EXAMPLE_FIELD_NUMBER: _ClassVar[int]
 example: _descriptor.FieldDescriptor
 FILE_PART_FIELD_NUMBER: _ClassVar[int]
 file_part: _descriptor.FieldDescriptor
+RAW_TEXT_FIELD_NUMBER: _ClassVar[int]
+raw_text: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
     """The access that a method needs."""

@@ -452,12 +452,13 @@ class ReadLogsRequest(_message.Message):
 
 class ReadLogsResponse(_message.Message):
     """A message of `ReadLogs`."""
-    __slots__ = ("next_offset", "data", "time", "size", "etag")
+    __slots__ = ("next_offset", "data", "time", "size", "etag", "text")
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     next_offset: int
     """The offset after `data`, at which to resume."""
     data: bytes
@@ -468,7 +469,11 @@ class ReadLogsResponse(_message.Message):
     """The number of bytes that the log has now. Only in the first message with `describe`, and not with `follow`."""
     etag: str
     """An opaque string that changes when the log does. Only in the first message with `describe`."""
-    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
+    text: str
+    """`data` as text. Only over HTTP, in events and JSON lines: what is not UTF-8 is U+FFFD, and a character that is split
+    between two messages is in the second one. `data` is exact.
+    """
+    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class DeleteLogsRequest(_message.Message):
     """The request of `DeleteLogs`."""
