@@ -175,10 +175,9 @@ async def test_the_commands_create_list_and_revoke(place: Place) -> None:
     left = stored.expire_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
     assert timedelta(days=29) < left <= timedelta(days=30)
     listed = (await place.sluice("token", "list")).stdout.splitlines()
-    assert [line.split()[:2] for line in listed[1:]] == [
-        [token_id(text)[:16], "blue"],
-        [token_id(place.token)[:16], "first"],
-    ]
+    shown = [line.split()[:2] for line in listed[1:]]
+    assert [name for _, name in shown] == ["blue", "first"]
+    assert all(token_id(of).startswith(short) for of, (short, _) in zip((text, place.token), shown, strict=True))
     assert (await place.sluice("token", "revoke", token_id(text)[:16])).returncode == 0
     assert text not in (await place.sluice("token", "list", "--all")).stdout
     assert len(json.loads((await place.sluice("token", "list", "-o", "json")).stdout)) == 1

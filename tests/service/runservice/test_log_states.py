@@ -21,7 +21,7 @@ from tests.support.run_engine import World, definition, request
 
 def step(index: int, phase: str, now: datetime, *, size: int = 0, ended: bool = True) -> executor_api.StepUpdate:
     update = executor_api.StepUpdate(
-        step=index, phase=f"STEP_PHASE_{phase}", log_size_bytes=size, log_sha256="ab" if ended else ""
+        step=index, phase=f"STEP_PHASE_{phase}", log_size_bytes=size, log_sha256="ab" * 32 if ended else ""
     )
     update.start_time.FromDatetime(now)
     return update
