@@ -33,7 +33,7 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    """Say which etcd the tests use."""
+    """Return which etcd the tests use."""
     from sluiceway.kv.embedded import find_etcd
 
     binary = find_etcd()

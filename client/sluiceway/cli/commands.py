@@ -88,7 +88,7 @@ class EnumChoice(click.Choice[E]):
     """A choice among the values of an enum of strings."""
 
     def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
-        """Give the value, which is what is typed; click would take the name."""
+        """Return the value, which is what is typed; click would take the name."""
         return str(choice)
 
 

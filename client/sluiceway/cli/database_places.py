@@ -77,7 +77,7 @@ class Place:
 
 
 def _is_given(*names: str) -> bool:
-    """Tell whether any of the options was given on the command line, and not by the environment."""
+    """Return whether any of the options was given on the command line, and not by the environment."""
     context = click.get_current_context()
     return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
 

@@ -62,7 +62,7 @@ def _log(title: str, number: int | None, step: run_pb2.Step, *, known: bool) -> 
 
 
 def is_raw() -> bool:
-    """Tell whether standard output takes the bytes of a log as they are: it is no terminal."""
+    """Return whether standard output takes the bytes of a log as they are: it is no terminal."""
     return not sys.stdout.isatty()
 
 

@@ -166,5 +166,5 @@ def _escaped(character: str) -> str:
 
 
 def _is_unicode() -> bool:
-    """Tell whether standard output can show all characters. What it cannot is escaped by JSON's own rules."""
+    """Return whether standard output can show all characters. What it cannot is escaped by JSON's own rules."""
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")

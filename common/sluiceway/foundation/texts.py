@@ -29,7 +29,7 @@ def unseen(text: str) -> str | None:
 
 
 def name_fault(text: str, *, most: int = MAX_NAME) -> str | None:
-    """Say why a text is no name: of a run, a task, a step, a label."""
+    """Return why a text is no name: of a run, a task, a step, a label."""
     if not text.strip():
         return "must not be empty"
     if text != text.strip():
@@ -40,7 +40,7 @@ def name_fault(text: str, *, most: int = MAX_NAME) -> str | None:
 
 
 def line_fault(text: str, *, most: int) -> str | None:
-    """Say why a text cannot be shown as it is in one line; an empty one can."""
+    """Return why a text cannot be shown as it is in one line; an empty one can."""
     if len(text) > most:
         return f"can have at most {most} characters, not {len(text)}"
     found = unseen(text)
@@ -48,7 +48,7 @@ def line_fault(text: str, *, most: int) -> str | None:
 
 
 def command_fault(text: str) -> str | None:
-    """Say why a text cannot be run, or would not do what it shows."""
+    """Return why a text cannot be run, or would not do what it shows."""
     if not text.strip():
         return "must not be empty"
     if text.isascii() and text.isprintable():
@@ -62,7 +62,7 @@ def command_fault(text: str) -> str | None:
 
 
 def nul_fault(text: str) -> str | None:
-    """Say why a text cannot be an argument or a variable of a process."""
+    """Return why a text cannot be an argument or a variable of a process."""
     return "must not hold a NUL character" if "\0" in text else None
 
 

@@ -216,7 +216,7 @@ def needs_of(runtime: Runtime, user: str) -> PodNeeds:
 def unsupported_parts(
     runtime: Runtime, user: str, steps: Iterable[str], drivers: Sequence[Capabilities] = DRIVERS
 ) -> list[tuple[DocumentPath, str]]:
-    """Say which parts of a task cannot be carried out by any of some drivers; empty when one of them can do all.
+    """Return which parts of a task cannot be carried out by any of some drivers; empty when one of them can do all.
 
     Args:
         runtime: of the task.

@@ -113,7 +113,7 @@ def _doubt_of(path: DocumentPath, value: Any) -> str | None:
 
 
 def _is_ref_rule(path: DocumentPath) -> bool:
-    """Tell whether a string is a rule: the value of `when.branch`, an entry of it, or of its `include` or `exclude`."""
+    """Return whether a string is a rule: the value of `when.branch`, or an entry of it, `include` or `exclude`."""
     words = [part for part in path[-4:] if isinstance(part, str)]
     if words and words[-1] in {"include", "exclude"}:
         words.pop()

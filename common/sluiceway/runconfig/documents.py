@@ -48,7 +48,7 @@ class Mark:
     written: str | None = None
 
     def at(self, line: int, column: int) -> Mark:
-        """Give the same node at another place: of its key, or of an alias."""
+        """Return the same node at another place: of its key, or of an alias."""
         return Mark(line, column, self.children, self.written)
 
     def child(self, part: str | int) -> Mark | None:
@@ -83,12 +83,12 @@ class Document:
         return mark.line, mark.column
 
     def elsewhere(self, path: DocumentPath) -> str:
-        """Tell the place of the node at `path` in another file, as `FILE:LINE:COLUMN`; empty for one in this file."""
+        """Return the place of the node at `path` in another file, as `FILE:LINE:COLUMN`; empty for one in this file."""
         del path
         return ""
 
     def written(self, path: DocumentPath) -> str | None:
-        """Give the text of the number, boolean or null at `path` as the file has it; None where that is not known."""
+        """Return the text of the number, boolean or null at `path` as the file has it; None where that is not known."""
         mark = self._root()
         for part in path:
             mark = mark.child(part) if mark is not None else None

@@ -38,12 +38,12 @@ def static_environment(context: Context, *, repository_url: str, agola: bool = F
 
 
 def has_agola_names(static: Mapping[str, object]) -> bool:
-    """Tell whether a static environment is that of a repository read from `.agola/`."""
+    """Return whether a static environment is that of a repository read from `.agola/`."""
     return any(name.startswith(_AGOLA_PREFIX) for name in static)
 
 
 def run_environment(*, run_id: str, run_number: int, task_name: str, api_url: str, agola: bool) -> dict[str, str]:
-    """Give what one task of one run sees of itself: the last layer but a step's own. No API_URL where it is empty."""
+    """Return what one task of one run sees of itself: the last layer but a step's own. No API_URL where it is empty."""
     named = {"RUN_ID": run_id, "RUN_NUMBER": str(run_number), "TASK_NAME": task_name}
     if api_url:
         named["API_URL"] = api_url

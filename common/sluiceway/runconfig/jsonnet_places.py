@@ -285,7 +285,7 @@ class _Reader:
         return tuple(self.tokens.all[start].text or "" for start, end in parts if start < end)
 
     def _called(self, bound: _Bound, opening: int, scope: _Scope) -> _Span:
-        """Give the body of a function with its parameters bound to the arguments of a call."""
+        """Return the body of a function with its parameters bound to the arguments of a call."""
         parameters = bound.parameters or ()
         inner = bound.span.scope.hiding(parameters)
         for number, (start, end) in enumerate(self._split(opening + 1, self.tokens.closing[opening])):

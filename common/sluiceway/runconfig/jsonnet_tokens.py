@@ -70,11 +70,11 @@ class Tokens:
         return len(self.all)
 
     def is_symbol(self, index: int, text: str) -> bool:
-        """Tell whether there is this symbol at an index."""
+        """Return whether there is this symbol at an index."""
         return self._is(index, Kind.SYMBOL, text)
 
     def is_word(self, index: int, text: str) -> bool:
-        """Tell whether there is this keyword or name at an index."""
+        """Return whether there is this keyword or name at an index."""
         return self._is(index, Kind.WORD, text)
 
     def _is(self, index: int, kind: Kind, text: str) -> bool:
@@ -85,7 +85,7 @@ class Tokens:
         return self.closing.get(index, index) + 1
 
     def place(self, index: int) -> tuple[int, int]:
-        """Tell line and column of a token, counted from 1."""
+        """Return line and column of a token, counted from 1."""
         start = self.all[index].start
         line = bisect_right(self._line_starts, start)
         return line, start - self._line_starts[line - 1] + 1

@@ -82,7 +82,7 @@ def rule_that_never_matches(rule: str) -> str | None:
 
 
 def never_applies(when: Mapping[str, Any]) -> bool:
-    """Tell whether rules for refs only exclude, so that what they belong to never applies."""
+    """Return whether rules for refs only exclude, so that what they belong to never applies."""
     rules = [when[name] for name in _REF_RULES if when.get(name) is not None]
     includes = [r.get("include") if isinstance(r, dict) else r for r in rules]
     return bool(rules) and not any(includes)

@@ -63,7 +63,7 @@ class Source:
 
 
 def is_agola(path: str) -> bool:
-    """Tell whether a configuration lies where Agola keeps its own; its tasks then see Agola's names too."""
+    """Return whether a configuration lies where Agola keeps its own; its tasks then see Agola's names too."""
     return path.split("/", 1)[0] == AGOLA_FOLDER
 
 
@@ -151,7 +151,7 @@ def find_unread(files: RepositoryFiles, path: str, imported: Collection[str] = (
 
 
 def find_reason_unread(files: RepositoryFiles, path: str) -> tuple[str, ...]:
-    """Say why runs do not read a file in one of the folders; empty when they do, or when it is anywhere else.
+    """Return why runs do not read a file in one of the folders; empty when they do, or when it is anywhere else.
 
     Raises:
         Unavailable: see `FileReader.read`.

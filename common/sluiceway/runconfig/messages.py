@@ -37,7 +37,7 @@ _MODEL_BY_FIELD: Final[dict[str, type[BaseModel]]] = {
 
 
 def describe_fault(detail: Any, document: Document) -> tuple[DocumentPath, str]:
-    """Say where a fault is in the document, and what is wrong there.
+    """Return where a fault is in the document, and what is wrong there.
 
     Args:
         detail: one of the `errors()` of pydantic's ValidationError.
@@ -132,7 +132,7 @@ def _shown(name: str) -> str:
 
 
 def _quote_hint(given: object, written: str | None) -> str:
-    """Tell how to write as a string what was read as a number or a boolean; empty for other values.
+    """Return how to write as a string what was read as a number or a boolean; empty for other values.
 
     A number has many spellings (3.10, 0644, 0x1F, 1e3), so that its value does not tell the text that was meant.
     """

@@ -80,7 +80,7 @@ def describe_type(value: object) -> str:
 
 
 def boolean_word(text: str) -> str | None:
-    """Give the boolean that YAML 1.1 reads in a word that is a string in YAML 1.2; None for any other word."""
+    """Return the boolean that YAML 1.1 reads in a word that is a string in YAML 1.2; None for any other word."""
     return _BOOLEAN_WORDS.get(text.lower())
 
 

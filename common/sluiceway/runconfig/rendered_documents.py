@@ -38,7 +38,7 @@ class RenderedDocument(Document):
     _places: dict[DocumentPath, JsonnetPlace | None] = field(default_factory=dict)
 
     def position(self, path: DocumentPath) -> tuple[int, int] | None:
-        """Tell where a node is written, or the expression that gives it; None where that cannot be told.
+        """Return where a node is written, or the expression that gives it; None where that cannot be told.
 
         A field that the text does not lead to is found by its name, when only one field of all files has it.
         """
@@ -50,13 +50,13 @@ class RenderedDocument(Document):
         return (place.line, place.column) if place is not None and steps else None
 
     def elsewhere(self, path: DocumentPath) -> str:
-        """Tell the place of a field that only an imported file has, as `FILE:LINE:COLUMN`; empty when there is none."""
+        """Return where a field is that only an imported file has, as `FILE:LINE:COLUMN`; empty if there is none."""
         _, steps = self._walk(path)
         named = self._field_of_one_file(path) if steps < len(path) else None
         return f"{named[0]}:{named[1]}:{named[2]}" if named is not None and named[0] else ""
 
     def written(self, path: DocumentPath) -> str | None:
-        """Give the text of a literal number, boolean or null; None where that is not known."""
+        """Return the text of a literal number, boolean or null; None where that is not known."""
         place, steps = self._walk(path)
         return place.written if place is not None and steps == len(path) else None
 

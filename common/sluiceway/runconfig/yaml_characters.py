@@ -86,7 +86,7 @@ def find_control(text: str) -> int | None:
 
 
 def position_at(text: str, index: int) -> tuple[int, int]:
-    """Tell line and column of a character, counted from 1, by YAML's line breaks: LF, CR, CR LF."""
+    """Return line and column of a character, counted from 1, by YAML's line breaks: LF, CR, CR LF."""
     line, start = 1, 0
     for match in _BREAK.finditer(text, 0, index):
         line, start = line + 1, match.end()

@@ -25,7 +25,7 @@ _PARTIAL = re.compile(rb"^\s*(?:partialclone\s*=|promisor\s*=\s*true\b)", re.IGN
 
 
 def is_local(repository: str) -> bool:
-    """Tell whether a repository is a path of the executor's own machine."""
+    """Return whether a repository is a path of the executor's own machine."""
     return repository.startswith("/")
 
 

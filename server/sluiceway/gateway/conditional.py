@@ -49,7 +49,7 @@ def parse_range(header: str) -> ByteRange | None:
 
 
 def tag_is_listed(tag: str, header: str, *, weak: bool) -> bool:
-    """Tell whether If-Match or If-None-Match lists a strong entity tag, or is `*` (13.1.1, 13.1.2).
+    """Return whether If-Match or If-None-Match lists a strong entity tag, or is `*` (13.1.1, 13.1.2).
 
     Args:
         tag: with its quotes.

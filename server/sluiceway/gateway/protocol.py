@@ -284,7 +284,7 @@ class _LingeringTransport(asyncio.Transport):
 
 
 def _refusal(cause: BaseException | None, max_header_bytes: int) -> tuple[int, SluicewayError]:
-    """Tell the code and the error for what h11, or `StrictConnection`, refused."""
+    """Return the code and the error for what h11, or `StrictConnection`, refused."""
     code = getattr(cause, "error_status_hint", _BAD_REQUEST)
     match code:
         case 431:

@@ -57,7 +57,7 @@ _LARGE = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 
 
 def is_one_value(message: Descriptor) -> bool:
-    """Tell whether a message is one JSON value, such as a time."""
+    """Return whether a message is one JSON value, such as a time."""
     return message.full_name in _KNOWN
 
 

@@ -42,7 +42,7 @@ class Authentication:
         self._getting = asyncio.Lock()
 
     async def metadata(self, member: Member, seconds: float) -> tuple[tuple[str, str], ...]:
-        """Tell what a call has to carry; gets a token if there is none.
+        """Return what a call has to carry; gets a token if there is none.
 
         Args:
             member: is asked; its connection stands.
@@ -60,7 +60,7 @@ class Authentication:
         return ((_METADATA_KEY, self._token),) if self._token else ()
 
     def renews(self, sent: tuple[tuple[str, str], ...], details: str) -> bool:
-        """Tell whether a call that etcd refused may be sent again, with another token.
+        """Return whether a call that etcd refused may be sent again, with another token.
 
         Args:
             sent: what `metadata` gave for it.

@@ -208,6 +208,6 @@ def _calls(channel: grpc.aio.Channel) -> Mapping[Rpc, Callable[..., Any]]:
 
 
 def is_being_cancelled() -> bool:
-    """Tell whether somebody cancels this task. If not, a CancelledError is grpc.aio's word for a closed channel."""
+    """Return whether somebody cancels this task. If not, a CancelledError is grpc.aio's word for a closed channel."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

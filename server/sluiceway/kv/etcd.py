@@ -344,7 +344,7 @@ class EtcdStore:
                 raise broken(f"the store was closed during the {what}", may_write=may_write) from cause
 
     def _left(self, what: str, member: Member, deadline: float) -> float:
-        """Tell how many seconds there are to send a call; raises `Unavailable` when there are none."""
+        """Return how many seconds there are to send a call; raises `Unavailable` when there are none."""
         seconds = deadline - _now()
         if seconds <= 0:
             raise Unavailable(f"there was no time left to send the {what} to etcd at {member.address}")

@@ -20,7 +20,7 @@ _FAULTS = {
 
 
 def fault_of_version(version: str) -> str | None:
-    """Say what is wrong with a release, such as `3.5.1`; None: nothing that is known here.
+    """Return what is wrong with a release, such as `3.5.1`; None: nothing that is known here.
 
     This server itself sends no read-only transactions.
     """

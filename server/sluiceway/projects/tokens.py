@@ -268,7 +268,7 @@ def new_text() -> str:
 
 
 def is_text(text: str) -> bool:
-    """Tell whether a text looks like a token."""
+    """Return whether a text looks like a token."""
     return _FORMAT.fullmatch(text) is not None
 
 
@@ -289,7 +289,7 @@ def record_of(spec: TokenSpec, now: datetime) -> pb.Token:
 
 
 def is_good(token: pb.Token, now: datetime) -> bool:
-    """Tell whether a token is valid: not revoked and not expired."""
+    """Return whether a token is valid: not revoked and not expired."""
     if token.HasField("revoke_time"):
         return False
     return not token.HasField("expire_time") or now < token.expire_time.ToDatetime(tzinfo=UTC)

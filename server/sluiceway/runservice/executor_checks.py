@@ -103,7 +103,7 @@ def check_push(request: pb.PushLogsRequest, *, most_bytes: int) -> None:
 
 
 def update_fault(update: pb.AssignmentUpdate) -> str | None:
-    """Say which field of an update is impossible, and why; None: none is."""
+    """Return which field of an update is impossible, and why; None: none is."""
     faults = (f"{fault.path}: {fault.message}" for fault in _update_faults(update))
     return next(faults, None)
 

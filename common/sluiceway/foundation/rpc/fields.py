@@ -78,7 +78,7 @@ def checks_fields_itself(method: F) -> F:
 
 
 def checks_fields(method: object) -> bool:
-    """Tell whether a method of a servicer was marked by `checks_fields_itself`."""
+    """Return whether a method of a servicer was marked by `checks_fields_itself`."""
     return getattr(method, _MARK, False) is True
 
 
@@ -123,7 +123,7 @@ def _is_set(message: Message, field: FieldDescriptor) -> bool:
 
 
 def _limit_fault(value: Any, limits: options_pb2.Limits) -> str:
-    """Say what is wrong with a value that is set; empty: nothing."""
+    """Return what is wrong with a value that is set; empty: nothing."""
     low = limits.minimum if limits.HasField("minimum") else None
     high = limits.maximum if limits.HasField("maximum") else None
     if low is not None and high is not None and not low <= value <= high:

@@ -104,7 +104,7 @@ class Offer:
         return frozenset(needed - {""})
 
     def access_of(self, method: str) -> Access | None:
-        """Tell what an offered method needs of its caller; None when it is not offered, or declares nothing."""
+        """Return what an offered method needs of its caller; None when it is not offered, or declares nothing."""
         service, _, name = method[1:].partition("/")
         if name not in self.handlers.get(service, {}):
             return None

@@ -216,7 +216,7 @@ def _write_script(path: str, script: str) -> None:
 
 
 def _about_folder(folder: str, error: OSError) -> str:
-    """Say why a working directory cannot be used."""
+    """Return why a working directory cannot be used."""
     parent = folder
     while not os.path.lexists(parent) and parent not in {"", "/"}:
         parent = os.path.dirname(parent)
@@ -226,7 +226,7 @@ def _about_folder(folder: str, error: OSError) -> str:
 
 
 def _about_program(name: str, error: OSError, environment: dict[bytes, bytes]) -> str:
-    """Say why a program cannot be executed."""
+    """Return why a program cannot be executed."""
     if isinstance(error, FileNotFoundError):
         if "/" not in name:
             return f"there is no program {name} in {os.fsdecode(environment.get(b'PATH', b'')) or 'an empty PATH'}"

@@ -239,7 +239,7 @@ class PodInit:
                 command.kill_at = kill_at if command.kill_at is None else min(command.kill_at, kill_at)
 
     def _is_over(self, command: Command) -> bool:
-        """Tell whether a command whose program has ended is over.
+        """Return whether a command whose program has ended is over.
 
         One that is being stopped is over when all of its processes are gone. Any other is over when none of them has
         its output open any more. Daemons keep it open for good, so those are waited for `BACKGROUND_SECONDS` only. A
