@@ -125,7 +125,10 @@ async def serving(home: Path) -> AsyncIterator[Place]:
     engine = await world.placing_engine()
     server = RpcServer(authenticator=Tokens(), ids=UuidSource())
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
-    server.add(pb_grpc.add_RunServiceServicer_to_server, RunServicer(world.db, engine, explainer=explainer, logs=log))
+    server.add(
+        pb_grpc.add_RunServiceServicer_to_server,
+        RunServicer(world.db, engine, explainer=explainer, logs=log, deletion=world.deletion),
+    )
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     try:
         async with connect(address, token="good") as client:

@@ -15,6 +15,8 @@ from sluiceway.datamanager.model import Emit
 from sluiceway.foundation.clock import UuidSource
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runservice.engine import Engine
+from sluiceway.runservice.log_deletion import LogDeletion
+from sluiceway.runservice.log_store import LogStore
 from sluiceway.runservice.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
 from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN
 from sluiceway.runservice.server_keys import ServerKeys
@@ -23,6 +25,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
 from tests.fakes.kv import FakeKeyValueStore
+from tests.fakes.objectstorage import FakeObjectStorage
 
 __all__ = ["World", "definition", "request"]
 
@@ -64,6 +67,8 @@ class World:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock, epoch=self.epoch)
         self.executors = FakeExecutorDirectory(self.db)
         self.kv = FakeKeyValueStore(self.clock)
+        self.storage = FakeObjectStorage(self.clock)
+        self.log_store = LogStore(self.storage, self.clock)
         self.ids = UuidSource(self.clock)
         self._numbers = 0
 
@@ -79,6 +84,10 @@ class World:
             scopes=self.scopes,
             bodies=self.bodies,
         )
+
+    @property
+    def deletion(self) -> LogDeletion:
+        return LogDeletion(self.db, self.log_store, self.clock)
 
     async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
         """An engine that is the placer, and one executor, `e1`."""

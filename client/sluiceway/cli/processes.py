@@ -20,6 +20,7 @@ from sluiceway.foundation.errors import FailedPrecondition, InvalidInput
 if TYPE_CHECKING:
     from sluiceway.foundation.lifecycle import Stop
     from sluiceway.runservice.executor_times import ExecutorTimes
+    from sluiceway.runservice.retention_rules import RetentionSettings
 
 __all__ = ["executor", "gateway", "server", "standalone"]
 
@@ -40,6 +41,17 @@ def executor_times_options(command: C) -> C:
     for name, (default, text) in reversed(EXECUTOR_TIMES.items()):
         command = option(name, default=default, metavar="DURATION", help=text)(command)
     return command
+
+
+def retention_options(command: C) -> C:
+    """Add the options that `_retention` reads."""
+    runs = option(
+        "--run-retention", default="0", metavar="DURATION", help="Delete runs so long after their end; 0 keeps them."
+    )
+    logs = option(
+        "--log-retention", default="30d", metavar="DURATION", help="Delete logs so long after their run; 0 keeps them."
+    )
+    return logs(runs(command))
 
 
 @click.command()
@@ -64,6 +76,7 @@ def executor_times_options(command: C) -> C:
     help="The number of tasks that each executor runs at the same time.",
 )
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
+@retention_options
 @executor_times_options
 def standalone(
     data_dir: Path,
@@ -74,6 +87,8 @@ def standalone(
     executors: int,
     slots: int,
     local_repositories: Path | None,
+    log_retention: str,
+    run_retention: str,
     **executor_times: str,
 ) -> int:
     """Run etcd, a server, a gateway and executors on this machine, until SIGTERM."""
@@ -94,6 +109,7 @@ def standalone(
         slots=slots,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
         executor_times=_executor_times(executor_times),
+        retention=_retention(log_retention, run_retention),
     )
     return main(settings)
 
@@ -120,6 +136,7 @@ def standalone(
     is_flag=True,
     help="No other server uses this etcd: if it loses data, recover the database without asking.",
 )
+@retention_options
 @executor_times_options
 def server(
     data_dir: Path,
@@ -133,6 +150,8 @@ def server(
     api_url: str,
     port_is_held: bool,
     own_etcd: bool,
+    log_retention: str,
+    run_retention: str,
     **executor_times: str,
 ) -> int:
     """Run a server, until SIGTERM.
@@ -155,6 +174,7 @@ def server(
         port_is_held=port_is_held,
         own_etcd=own_etcd,
         executor_times=_executor_times(executor_times),
+        retention=_retention(log_retention, run_retention),
     )
     return main(settings)
 
@@ -330,6 +350,15 @@ def _executor_times(texts: dict[str, str]) -> ExecutorTimes:
     times = ExecutorTimes(**{name.removeprefix("executor_"): span for name, span in spans.items()})
     times.check()
     return times
+
+
+def _retention(logs: str, runs: str) -> RetentionSettings:
+    from sluiceway.runservice.retention_rules import RetentionSettings
+
+    def span(option: str, text: str) -> timedelta | None:
+        return None if text == "0" else _duration(option, text)
+
+    return RetentionSettings(logs=span("--log-retention", logs), runs=span("--run-retention", runs))
 
 
 def _duration(option: str, text: str) -> timedelta:

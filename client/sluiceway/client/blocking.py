@@ -121,6 +121,7 @@ class Runs:
         self.stop = loop.call(runs.stop)
         self.cancel = loop.call(runs.cancel)
         self.approve = loop.call(runs.approve)
+        self.delete_logs = loop.call(runs.delete_logs)
         self.explain = loop.call(runs.explain)
         self.explain_task = loop.call(runs.explain_task)
         self.watch = loop.stream(runs.watch)

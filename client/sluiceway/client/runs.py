@@ -120,6 +120,11 @@ class Runs:
         request = self._connection.request(pb.ApproveTaskRequest, run_id=run_id, task_id=task_id, commit_sha=commit_sha)
         await self._connection.call(self._stub.ApproveTask, request)
 
+    async def delete_logs(self, run_id: str, task_id: str) -> None:
+        """Delete the logs of all attempts of a finished task."""
+        request = self._connection.request(pb.DeleteLogsRequest, run_id=run_id, task_id=task_id)
+        await self._connection.call(self._stub.DeleteLogs, request)
+
     async def explain(self, run_id: str) -> pb.RunExplanation:
         """Explain why a run is queued, and why each of its waiting tasks waits."""
         request = self._connection.request(pb.ExplainRunRequest, run_id=run_id)

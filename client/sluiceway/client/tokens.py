@@ -51,7 +51,9 @@ class Tokens:
         tokens: list[pb.Token] = []
         page_token = ""
         while True:
-            request = pb.ListTokensRequest(kind=TokenKind.parse(kind).name_in_proto, page_token=page_token)
+            request = self._connection.request(
+                pb.ListTokensRequest, kind=TokenKind.parse(kind).name_in_proto, page_token=page_token
+            )
             answer = await self._connection.call(self._stub.ListTokens, request)
             tokens.extend(answer.tokens)
             page_token = answer.next_page_token

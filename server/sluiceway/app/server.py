@@ -52,6 +52,7 @@ from sluiceway.objectstorage.locate import open_storage
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.projects.first_tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
 from sluiceway.runservice.executor_times import ExecutorTimes
+from sluiceway.runservice.retention_rules import RetentionSettings
 
 __all__ = ["ServerSettings", "main", "reach_etcd"]
 
@@ -97,6 +98,7 @@ class ServerSettings:
         port_is_held: the parent holds the port of `grpc` without listening (`standalone`), and this process shares it.
         own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
         executor_times: how executors are fed, missed and given up; the same on all servers.
+        retention: how long logs and runs are kept; that of the elected server counts.
     """
 
     data_dir: Path
@@ -111,6 +113,7 @@ class ServerSettings:
     own_etcd: bool = False
     port_is_held: bool = False
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     etcd_access: EtcdAccess = field(default_factory=EtcdAccess)
 
 
@@ -181,6 +184,7 @@ class _Server:
             scratch=settings.data_dir / "server",
             api_url=settings.api_url,
             executor_times=settings.executor_times,
+            retention=settings.retention,
             clock=clock,
             ids=ids,
         )

@@ -25,6 +25,7 @@ from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.projects.token_service import TokenServicer
 from sluiceway.projects.tokens import TokenAuthenticator
+from sluiceway.runservice.config_objects import ConfigObjects
 from sluiceway.runservice.config_service import ConfigServicer, VersionServicer
 from sluiceway.runservice.connection import StreamSettings
 from sluiceway.runservice.delivery import DurableBarrier
@@ -36,11 +37,14 @@ from sluiceway.runservice.executor_times import ExecutorTimes
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway.runservice.live_logs import LiveLogs
+from sluiceway.runservice.log_deletion import LogDeletion
 from sluiceway.runservice.log_reader import LogReader, StoredLogStates
 from sluiceway.runservice.log_service import LogReceiver, StoredLogOwners
 from sluiceway.runservice.log_store import LogStore
 from sluiceway.runservice.lost_executors import LostExecutors
 from sluiceway.runservice.ports import EngineSettings
+from sluiceway.runservice.retention import Retention
+from sluiceway.runservice.retention_rules import RetentionSettings
 from sluiceway.runservice.server_keys import ServerKeys
 from sluiceway.runservice.service import RunServicer
 
@@ -60,6 +64,7 @@ class Ground:
         scratch: a folder for temporary files.
         api_url: the gateway's, as tasks see it; empty: they do not.
         executor_times: how executors are fed, missed and given up.
+        retention: how long logs and runs are kept.
         clock: for all of them.
         ids: for all of them.
     """
@@ -72,6 +77,7 @@ class Ground:
     scratch: Path
     api_url: str
     executor_times: ExecutorTimes
+    retention: RetentionSettings
     clock: Clock
     ids: IdSource
 
@@ -114,16 +120,30 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             settings=StreamSettings(server_id=server_id, times=times),
         )
         lost = LostExecutors(database, engine, directory=directory, clock=clock, times=times)
+        retention = Retention(
+            database,
+            store,
+            ConfigObjects(database, ground.storage, prefix=ground.prefix),
+            clock,
+            settings=ground.retention,
+            is_elected=lambda: engine.is_placer,
+        )
         # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
         async with _background(
-            keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run()
+            keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run(), retention.run()
         ):
             await directory.ready()
             offer = Offer(TokenAuthenticator(database, clock=clock))
             reader = LogReader(store, live, StoredLogStates(database))
             offer.add(
                 run_service_pb2_grpc.add_RunServiceServicer_to_server,
-                RunServicer(database, engine, explainer=Explainer(directory, clock, times=times), logs=reader),
+                RunServicer(
+                    database,
+                    engine,
+                    explainer=Explainer(directory, clock, times=times),
+                    logs=reader,
+                    deletion=LogDeletion(database, store, clock),
+                ),
             )
             offer.add(
                 executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,

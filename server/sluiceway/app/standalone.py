@@ -39,6 +39,7 @@ from sluiceway.kv.etcd import unix_endpoint
 from sluiceway.projects.first_tokens import ADMIN_TOKEN_FILE, EXECUTOR_TOKEN_FILE, read_token
 from sluiceway.runmodel.wording import duration
 from sluiceway.runservice.executor_times import ExecutorTimes
+from sluiceway.runservice.retention_rules import RetentionSettings
 
 __all__ = ["StandaloneSettings", "run_standalone"]
 
@@ -67,6 +68,7 @@ class StandaloneSettings:
         slots: tasks at a time, of each executor.
         local_repositories: tasks may clone repositories below this folder; None: none.
         executor_times: of the server.
+        retention: of the server.
     """
 
     data_dir: Path
@@ -79,6 +81,7 @@ class StandaloneSettings:
     slots: int = 4
     local_repositories: Path | None = None
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
 async def run_standalone(
@@ -260,6 +263,9 @@ class _Standalone:
             ("--lost-after", times.lost_after),
         ):
             command += [option, duration(value)]
+        kept = self._settings.retention
+        for option, span in (("--log-retention", kept.logs), ("--run-retention", kept.runs)):
+            command += [option, "0" if span is None else f"{span // timedelta(milliseconds=1)}ms"]
         return self._spec("server", _sluice(*command, "--object-storage", storage))
 
     def _gateway(self) -> ChildSpec:

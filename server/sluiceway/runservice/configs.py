@@ -12,13 +12,17 @@ from datetime import timedelta
 
 from sluiceway.datamanager.caches import WEIGHT_OF_KEY, Lru, weight_of_message
 from sluiceway.datamanager.port import Database
+from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, Exhausted, Unavailable
-from sluiceway.objectstorage.layout import Folder
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.runservice.config_objects import config_folder
 from sluiceway.runservice.ports import ObjectBodies
 from sluiceway.runservice.records import RUN_CONFIG
 
 __all__ = ["RunConfigs"]
+
+_YOUNG = timedelta(hours=12)
+"""Half of what a configuration is kept for when no run has it."""
 
 STORAGE_TIMEOUT = timedelta(seconds=30)
 KEPT_BYTES = 12 * 1024 * 1024
@@ -28,9 +32,12 @@ KEPT_BYTES = 12 * 1024 * 1024
 class RunConfigs:
     """Stores and finds configurations; keeps those that were used last."""
 
-    def __init__(self, db: Database, bodies: ObjectBodies | None, *, inline_bytes: int, prefix: str = "") -> None:
+    def __init__(
+        self, db: Database, bodies: ObjectBodies | None, clock: Clock, *, inline_bytes: int, prefix: str = ""
+    ) -> None:
         self._db = db
-        self._folder = f"{prefix}/{Folder.RUN_CONFIG}/" if prefix else f"{Folder.RUN_CONFIG}/"
+        self._clock = clock
+        self._folder = config_folder(prefix)
         self._bodies = bodies
         self._inline_bytes = inline_bytes
         self._kept: Lru[str, pb.RunConfig] = Lru(KEPT_BYTES)
@@ -58,10 +65,37 @@ class RunConfigs:
         body = config.SerializeToString(deterministic=True)
         try:
             async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
-                await self._bodies.put_if_absent(self._key(digest), body)
+                if not await self._bodies.put_if_absent(self._key(digest), body):
+                    await self._keep_young(digest, body)
         except TimeoutError as cause:
             raise Unavailable("the object storage does not answer; the run was not created") from cause
         return pb.RunConfigRecord(digest=digest, stored_apart=True)
+
+    async def confirm(self, config: pb.RunConfig, record: pb.RunConfigRecord) -> None:
+        """Make sure that a configuration is still stored after the run with it was committed.
+
+        No other run may have had it before, and it may have been deleted for that between `prepare` and the commit
+        (`config_objects`). May be repeated.
+
+        Raises:
+            Unavailable: the object storage did not answer in time.
+        """
+        if not record.stored_apart or self._bodies is None:
+            return
+        try:
+            async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
+                if await self._bodies.head(self._key(record.digest)) is None:
+                    body = config.SerializeToString(deterministic=True)
+                    await self._bodies.put_if_absent(self._key(record.digest), body)
+        except TimeoutError as cause:
+            raise Unavailable("the object storage does not answer") from cause
+
+    async def _keep_young(self, digest: str, body: bytes) -> None:
+        """Store an object again that is so old that it may be deleted soon."""
+        assert self._bodies is not None  # noqa: S101 - the caller looked
+        info = await self._bodies.head(self._key(digest))
+        if info is None or info.modified is None or self._clock.now() - info.modified > _YOUNG:
+            await self._bodies.put(self._key(digest), body)
 
     async def of_run(self, run_id: str, record: pb.RunConfigRecord | None = None) -> pb.RunConfig:
         """Read the configuration of a run, from its record if that was read already. Shared: not to be changed.

@@ -96,7 +96,7 @@ class Engine:
         self._settings = settings
         self._cache = RunCache()
         self._checks = Places(1, waiting=_CHECKS_WAITING, what="large runs")
-        self._configs = RunConfigs(db, bodies, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
+        self._configs = RunConfigs(db, bodies, clock, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
         self._timers = Timers(clock)
         self._deadlines = Deadlines(self._transact)
         self.placer = Placer(
@@ -180,6 +180,7 @@ class Engine:
             return checked.created.run.id
 
         committed = await self._transact(decide)
+        await self._configs.confirm(checked.config, config)
         record = last.stored_run(committed.value) if last is not None else None
         if record is None:  # it was made by an earlier call
             record = await self._db.get(RUN, committed.value, after=committed.position)

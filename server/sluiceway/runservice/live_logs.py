@@ -24,7 +24,8 @@ import structlog
 
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
-from sluiceway.runservice.log_store import LineIndex, LogKey, LogStore
+from sluiceway.runservice.log_layout import LineIndex, LogKey
+from sluiceway.runservice.log_store import LogStore
 
 __all__ = ["LiveLog", "LiveLogSettings", "LiveLogs", "Tail"]
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.datamanager.model import Query, View
 from sluiceway.datamanager.port import Database
@@ -24,8 +26,10 @@ from sluiceway.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
-from sluiceway.runservice.log_store import SETUP_STEP, Cover, LogKey, LogStore
-from sluiceway.runservice.records import ASSIGNMENT, TASK, task_id
+from sluiceway.runservice.log_layout import SETUP_STEP, Cover, LogKey
+from sluiceway.runservice.log_store import LogStore
+from sluiceway.runservice.records import ASSIGNMENT, RUN, TASK, task_id
+from sluiceway.runservice.summaries import run_of_row
 
 __all__ = ["CHUNK_BYTES", "LogChunk", "LogDescription", "LogReader", "LogState", "LogStates", "StoredLogStates"]
 
@@ -86,6 +90,7 @@ class LogState:
         size: of the whole log, as the executor reported it when the step ended; None: it did not.
         title: how messages name it.
         may_be_empty: False: the step ran, and nobody reported how much it wrote.
+        deleted: why and when it was deleted, for people; empty: it was not.
     """
 
     key: LogKey
@@ -93,13 +98,17 @@ class LogState:
     size: int | None
     title: str = "the log"
     may_be_empty: bool = True
+    deleted: str = ""
 
 
 class LogStates(Protocol):
     """Who knows tasks, attempts and steps."""
 
-    async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
-        """Find a log; attempt 0 is the latest, `SETUP_STEP` the setup. Raises `NotFound`."""
+    async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
+        """Find a log; attempt 0 is the latest, `SETUP_STEP` the setup. Raises `NotFound`.
+
+        `fresh`: as it is now, also when another server changed it a moment ago.
+        """
         ...
 
 
@@ -109,8 +118,10 @@ class StoredLogStates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
+    async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
         """See `LogStates.find`."""
+        if fresh:
+            await self._database.linearize()
         record = await self._database.get(TASK, task_id(run_id, task))
         found = record.task
         # A task that was never attempted has an attempt to come, whose log one may wait for already.
@@ -146,7 +157,22 @@ class StoredLogStates:
             shown.log_size_bytes if is_reported else None,
             title=f'the log of {name} of task "{found.name}" (attempt {attempt})',
             may_be_empty=is_reported or not shown.HasField("start_time"),
+            deleted=await self._why_deleted(record, record.kept_from or run_id),
         )
+
+    async def _why_deleted(self, record: pb.TaskRecord, ran_in: str) -> str:
+        task = record.task
+        if task.HasField("logs_delete_time"):
+            return f"by {task.logs_deleted_by} on {_moment(task.logs_delete_time)}"
+        if task.status not in _FINISHED:
+            return ""
+        fields = await self._database.read(lambda view: view.fields(RUN, ran_in))
+        if fields is None:
+            return "with its run, as old runs are" if record.kept_from else ""
+        run = run_of_row(ran_in, fields)
+        if not run.HasField("logs_delete_time"):
+            return ""
+        return f"on {_moment(run.logs_delete_time)}: it was older than logs are kept"
 
     async def _attempt(
         self, task: run_pb2.Task, attempt: int, step: int
@@ -192,10 +218,12 @@ class LogReader:
             attempt: from 1; 0: the latest.
 
         Raises:
-            NotFound: there is no such task, attempt or step; or reason `LOG_MISSING`: nothing of the log is stored.
+            NotFound: there is no such task, attempt or step; reason `LOG_DELETED`, or `LOG_MISSING`: nothing of it is
+                stored.
             Unavailable: the object storage is away.
         """
         state = await self._states.find(run_id, task, attempt=attempt, step=step)
+        _check_deleted(state)
         key = state.key
         live = self._live.get(key)
         if live is None:
@@ -226,12 +254,14 @@ class LogReader:
             follow: wait for more.
 
         Raises:
-            NotFound: there is no such task, attempt or step; or reason `LOG_MISSING`: nothing of the log is stored.
+            NotFound: there is no such task, attempt or step; reason `LOG_DELETED`, or `LOG_MISSING`: nothing of it is
+                stored.
             DataLoss: reason `LOG_INCOMPLETE`, after what there is: not all of the log is stored.
             OutOfRange: the offset is beyond the end of a log that is over.
             Unavailable: the object storage is away.
         """
         state = await self._states.find(run_id, task, attempt=attempt, step=step)
+        _check_deleted(state)
         key = state.key
         position = offset
         while True:
@@ -261,6 +291,9 @@ class LogReader:
                     yield chunk
                 continue
             if cover.ended or state.is_over or (state.size is not None and cover.length >= state.size):
+                if not _is_whole(state, cover) or position > cover.length:
+                    # It may have been deleted under this reader.
+                    _check_deleted(await self._find(run_id, task, key))
                 _check_whole(state, cover)
                 _check_range(key, position, cover.length)
                 return
@@ -272,6 +305,9 @@ class LogReader:
                         await appearance.wait()
             # Asked before the storage is looked at again, so that what was stored before the end is seen.
             state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
+
+    async def _find(self, run_id: str, task: str, key: LogKey) -> LogState:
+        return await self._states.find(run_id, task, attempt=key.epoch.attempt, step=key.step, fresh=True)
 
     async def _changed(self, live: LiveLog, position: int) -> bool:
         """Wait until a live log has more than `position`, has ended or has gone; False: nothing for a while."""
@@ -296,14 +332,28 @@ class LogReader:
                     position += len(piece)
                     yield LogChunk(position, piece, times[0][1])
         except NotFound as cause:
-            # Composed or deleted under us. The next look at the cover tells; one that did not change is a fault.
+            # Composed or deleted under us: the next look at the cover tells. One that did not change is a fault.
             if await self._store.cover(key) == cover:
                 raise DataLoss(f"an object of {key.path} is listed and cannot be read") from cause
 
 
+def _is_whole(state: LogState, cover: Cover) -> bool:
+    return cover.ended or (state.size is not None and cover.length >= state.size)
+
+
+def _check_deleted(state: LogState) -> None:
+    if state.deleted:
+        raise NotFound(
+            f"{state.title} was deleted {state.deleted}",
+            reason="LOG_DELETED",
+            resource_type="log",
+            resource_name=state.key.path,
+        )
+
+
 def _check_whole(state: LogState, cover: Cover) -> None:
     """Tell a log that was lost from one that is empty."""
-    if cover.ended or (state.size is not None and cover.length >= state.size):
+    if _is_whole(state, cover):
         return
     if cover.length == 0 and (state.size is not None or not state.may_be_empty):
         why = (
@@ -332,3 +382,7 @@ def _check_range(key: LogKey, position: int, size: int) -> None:
             f"the log {key.path} is over and has {size} bytes; there is nothing at {position}",
             metadata={"size": str(size)},
         )
+
+
+def _moment(time: Timestamp) -> str:
+    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"

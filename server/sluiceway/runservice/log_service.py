@@ -32,8 +32,8 @@ from sluiceway.foundation.tasks import one_error
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.executor_checks import check_push
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
+from sluiceway.runservice.log_layout import SETUP_STEP, LogKey
 from sluiceway.runservice.log_reader import CHUNK_BYTES, LogChunk, LogReader, StoredLogStates
-from sluiceway.runservice.log_store import SETUP_STEP, LogKey
 from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, TASK, task_id
 
 __all__ = ["LogChunk", "LogOwners", "LogReader", "LogReceiver", "StoredLogOwners", "StoredLogStates"]

@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from sluiceway.objectstorage.port import ObjectInfo
 from sluiceway.runmodel.model import ExecutorView, Reason
 from sluiceway.runmodel.queues import QueueSettings
 
@@ -125,6 +126,14 @@ class ObjectBodies(Protocol):
 
     async def put_if_absent(self, key: str, body: bytes) -> bool:
         """Store an object unless it is there."""
+        ...
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Store an object, replacing what was there."""
+        ...
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Look at an object without reading it; None when there is none."""
         ...
 
     async def get(self, key: str) -> bytes:

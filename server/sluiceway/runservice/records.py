@@ -33,6 +33,8 @@ __all__ = [
     "QUEUE",
     "RECORD_TYPES",
     "REQUEST",
+    "RETENTION",
+    "RETENTION_ID",
     "RUN",
     "RUN_CONFIG",
     "RUN_NUMBER",
@@ -155,7 +157,16 @@ TASK: RecordType[pb.TaskRecord] = RecordType(
 )
 # It never changes, so it is at rest from the beginning. What a run at work needs of it is younger than a day, nearly
 # always; and one that waited for longer costs a read of the object storage.
-RUN_CONFIG: RecordType[pb.RunConfigRecord] = RecordType("run_config", pb.RunConfigRecord, bodies=Bodies.REMOTE)
+RUN_CONFIG: RecordType[pb.RunConfigRecord] = RecordType(
+    "run_config",
+    pb.RunConfigRecord,
+    # By the digest one sees whether an object with a large configuration is still needed.
+    columns=(Column("apart", lambda r: r.digest if r.stored_apart else None),),
+    indexes=(("apart",),),
+    sparse=("apart",),
+    bodies=Bodies.REMOTE,
+    version=2,
+)
 ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
     "assignment",
     pb.AssignmentRecord,
@@ -202,6 +213,8 @@ EXECUTOR: RecordType[pb.ExecutorRecord] = RecordType(
 )
 PLACER: RecordType[pb.PlacerRecord] = RecordType("placer", pb.PlacerRecord)
 PLACER_ID = "placer"
+RETENTION: RecordType[pb.RetentionRecord] = RecordType("retention", pb.RetentionRecord)
+RETENTION_ID = "retention"
 
 RECORD_TYPES: tuple[RecordType[Any], ...] = (
     RUN,
@@ -214,6 +227,7 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     REQUEST,
     EXECUTOR,
     PLACER,
+    RETENTION,
 )
 
 TOPIC_RUNS = "runs"

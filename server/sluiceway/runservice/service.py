@@ -24,6 +24,7 @@ from sluiceway.runservice.attempts import with_attempts
 from sluiceway.runservice.engine import Engine
 from sluiceway.runservice.explaining import Explainer
 from sluiceway.runservice.listing import check_list, group_filter, page_faults
+from sluiceway.runservice.log_deletion import LogDeletion
 from sluiceway.runservice.log_reader import LogDescription
 from sluiceway.runservice.records import RUN, TASK, TERMINAL_PHASES, TOPIC_RUNS, group_topic, run_topic, task_id
 from sluiceway.runservice.references import resolve
@@ -72,17 +73,19 @@ class Logs(Protocol):
 
 
 class RunServicer(pb_grpc.RunServiceServicer):
-    """`RunService`, but for what is not offered yet: restarts and the deletion of logs."""
+    """`RunService`, but for what is not offered yet: restarts."""
 
-    # Not built here: the generated ones stay, and `RpcServer` does not offer those.
+    # Not built here: the generated one stays, and `RpcServer` does not offer it.
     RestartRun = pb_grpc.RunServiceServicer.RestartRun
-    DeleteLogs = pb_grpc.RunServiceServicer.DeleteLogs
 
-    def __init__(self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs) -> None:
+    def __init__(
+        self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs, deletion: LogDeletion
+    ) -> None:
         self._db = db
         self._engine = engine
         self._explainer = explainer
         self._logs = logs
+        self._deletion = deletion
 
     # --- runs are made and shown ----------------------------------------------------------------------------------
 
@@ -296,6 +299,13 @@ class RunServicer(pb_grpc.RunServiceServicer):
             if chunk.time is not None:
                 stamps.put_time(response.time, chunk.time)
             yield response
+
+    async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
+        """See the proto."""
+        await self._run_record(request.run_id)
+        position = await self._deletion.delete(request.run_id, request.task_id, by=current_caller().id)
+        answer_position(str(position))
+        return pb.DeleteLogsResponse()
 
 
 # --- watching -----------------------------------------------------------------------------------------------------

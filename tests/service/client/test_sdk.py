@@ -127,7 +127,7 @@ async def real() -> AsyncIterator[tuple[World, Client]]:
     world = World()
     engine = await world.placing_engine()
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
-    servicer = RunServicer(world.db, engine, explainer=explainer, logs=NoLogs())
+    servicer = RunServicer(world.db, engine, explainer=explainer, logs=NoLogs(), deletion=world.deletion)
     async with serving(servicer) as address, connect(address, token="good") as client:
         yield world, client
 

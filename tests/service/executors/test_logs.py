@@ -14,9 +14,10 @@ from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
+from sluiceway.runservice.log_layout import LogKey
 from sluiceway.runservice.log_reader import LogReader, LogState
 from sluiceway.runservice.log_service import LogReceiver
-from sluiceway.runservice.log_store import LogKey, LogStore
+from sluiceway.runservice.log_store import LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually
@@ -39,7 +40,7 @@ class _States:
     size: int | None = None
     may_be_empty: bool = True
 
-    async def find(self, run_id: str, task: str, *, attempt: int, step: int) -> LogState:
+    async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
         key = LogKey("run", task, Epoch(1, 1), step)
         return LogState(key, self.is_over, self.size, title="the log", may_be_empty=self.may_be_empty)
 
@@ -295,7 +296,7 @@ async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> No
     clock.advance(timedelta(minutes=6))
     assert await one.sweep() == 1
     assert [(await store.cover(KEY)).composed for store in (one, two)] == [True, False]
-    await one.delete(KEY)
+    await one.delete_all("run", "task")
     assert {info.key.split("/")[0] async for info in storage.list("") if "/logs/" in info.key} == {"two"}
     assert await two.sweep() == 1
     assert (await two.index(KEY)).sha256 == hashlib.sha256(b"cd").hexdigest()

@@ -13,7 +13,8 @@ from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
 from sluiceway.runmodel.model import Epoch
-from sluiceway.runservice.log_store import LogKey, LogStore
+from sluiceway.runservice.log_layout import LogKey
+from sluiceway.runservice.log_store import LogStore
 from tests.support.executor_runs import (
     began_assigned,
 )

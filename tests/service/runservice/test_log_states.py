@@ -13,8 +13,8 @@ from sluiceway.datamanager.model import Put
 from sluiceway.foundation.errors import NotFound
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.model import Epoch, Reason
+from sluiceway.runservice.log_layout import SETUP_STEP, LogKey
 from sluiceway.runservice.log_reader import LogState, StoredLogStates
-from sluiceway.runservice.log_store import SETUP_STEP, LogKey
 from sluiceway.runservice.records import TASK, task_id
 from tests.support.run_engine import World, definition, request
 

@@ -15,6 +15,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import Query
+from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import Code
 from sluiceway.kv.etcd import EtcdStore
 from sluiceway.objectstorage.posix import PosixStorage
@@ -107,12 +108,16 @@ async def logs(database: DataManager, runs: list[str], at: Served) -> list[objec
     return found
 
 
+def configs_of(database: DataManager) -> RunConfigs:
+    return RunConfigs(database, None, SystemClock(), inline_bytes=1 << 20)
+
+
 async def test_old_runs_are_what_they_were(place: Place) -> None:
     async with served(place) as (database, at):
         runs = await finished_runs(at)
         assert (await at.world.tasks(runs[1]))["build"].attempt == 2
         expected, expected_logs = await answers(at, runs), await logs(database, runs, at)
-        configs = [await RunConfigs(database, None, inline_bytes=1 << 20).of_run(run_id) for run_id in runs]
+        configs = [await configs_of(database).of_run(run_id) for run_id in runs]
         await place.settle(database, types=RECORD_TYPES)
         # All that is not of the run that still runs; and its configuration, which is at rest from the beginning.
         for type_, number in ((RUN, 3), (RUN_CONFIG, 4), (TASK, 5), (ASSIGNMENT, 4)):
@@ -121,7 +126,7 @@ async def test_old_runs_are_what_they_were(place: Place) -> None:
     async with served(place, "new") as (database, at):
         assert await answers(at, runs) == expected
         assert await logs(database, runs, at) == expected_logs
-        assert [await RunConfigs(database, None, inline_bytes=1 << 20).of_run(run_id) for run_id in runs] == configs
+        assert [await configs_of(database).of_run(run_id) for run_id in runs] == configs
         # What a transaction function reads of them.
         error = await refusal(at.stub.CancelRun(pb.CancelRunRequest(run_id=runs[0])))
         assert error.code is Code.FAILED_PRECONDITION

@@ -73,7 +73,7 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
     server.add(
         pb_grpc.add_RunServiceServicer_to_server,
-        RunServicer(world.db, engine, explainer=explainer, logs=TwoChunks()),
+        RunServicer(world.db, engine, explainer=explainer, logs=TwoChunks(), deletion=world.deletion),
     )
     port = await server.start("127.0.0.1:0")
     channel = open_channel(f"127.0.0.1:{port}", token="good")
@@ -328,3 +328,20 @@ async def test_log_is_described_before_it_is_read(fields: dict[str, Any], first:
         assert [(chunk.next_offset, chunk.data) for chunk in chunks] == expected
         read.describe = False
         assert [chunk async for chunk in at.stub.ReadLogs(read)][-1].next_offset == first + 10
+
+
+async def test_logs_of_a_finished_task_are_deleted_and_those_of_another_one_are_not() -> None:
+    async with serving() as at:
+        made = (await at.stub.CreateRun(request())).run
+        task = await at.world.task_id(made.id, "build")
+        asked = pb.DeleteLogsRequest(run_id=made.id, task_id=task)
+        error = await refusal(at.stub.DeleteLogs(asked))
+        assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "TASK_NOT_FINISHED")
+        await at.world.finish(at.engine, made.id)
+        for _ in range(2):
+            await at.stub.DeleteLogs(asked)
+        shown = (await at.stub.GetTask(pb.GetTaskRequest(run_id=made.id, task_id=task))).task
+        assert (shown.logs_deleted_by, shown.HasField("logs_delete_time")) == ("admin", True)
+        for run_id, task_id in ((made.id, "nobody"), ("nobody", task)):
+            error = await refusal(at.stub.DeleteLogs(pb.DeleteLogsRequest(run_id=run_id, task_id=task_id)))
+            assert error.code is Code.NOT_FOUND

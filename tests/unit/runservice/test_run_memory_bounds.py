@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from sluiceway.datamanager.model import LogSequence, Position
+from sluiceway.foundation.clock import SystemClock
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.creation import create
 from sluiceway.runmodel.model import RunPhase, RunResult
@@ -53,7 +54,7 @@ def test_the_picture_of_a_run_that_is_over_weighs_nothing() -> None:
 
 async def test_large_configurations_are_kept_up_to_the_limit_and_read_again_beyond() -> None:
     bodies = FakeObjectStorage()
-    kept = RunConfigs(FakeDatabase(RECORD_TYPES), bodies, inline_bytes=1000)
+    kept = RunConfigs(FakeDatabase(RECORD_TYPES), bodies, SystemClock(), inline_bytes=1000)
     records = []
     for number in range(8):
         config = pb.RunConfig(cache_group=f"{number}" + "x" * 500_000)

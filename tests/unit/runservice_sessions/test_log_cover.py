@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.runmodel.model import Epoch
-from sluiceway.runservice.log_store import LINE_BLOCK, SETUP_STEP, LineIndex, LogKey, Segment, cover_of
+from sluiceway.runservice.log_layout import LINE_BLOCK, SETUP_STEP, LineIndex, LogKey, Segment, cover_of
 
 
 def _segments(*pairs: tuple[int, int]) -> tuple[Segment, ...]:

@@ -22,7 +22,8 @@ from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.configs import RunConfigs
-from sluiceway.runservice.log_store import LogKey, LogStore
+from sluiceway.runservice.log_layout import LogKey
+from sluiceway.runservice.log_store import LogStore
 from sluiceway.runservice.records import RECORD_TYPES
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
@@ -164,7 +165,7 @@ async def test_what_other_parts_of_the_server_store_is_known_and_stays(
     for offset in (0, 2):
         await logs.put_segment(key, offset, b"a\n")
     await logs.end(key, None, 4)
-    configs = RunConfigs(FakeDatabase(RECORD_TYPES), storage, inline_bytes=0, prefix=prefix)
+    configs = RunConfigs(FakeDatabase(RECORD_TYPES), storage, clock, inline_bytes=0, prefix=prefix)
     await configs.prepare(pb.RunConfig(cache_group="x"), "digest")
     in_use = InUse(storage, prefix=prefix)
     await in_use.probe("probe")

@@ -168,7 +168,7 @@ class RestartOrigin(_message.Message):
 
 class Run(_message.Message):
     """A run: one execution of an entry of `runs` in a run configuration."""
-    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting")
+    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time")
     class AnnotationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +202,7 @@ class Run(_message.Message):
     TASK_COUNT_FIELD_NUMBER: _ClassVar[int]
     WORK_START_TIME_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    LOGS_DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The run's id, a UUIDv7."""
     number: int
@@ -261,7 +262,11 @@ class Run(_message.Message):
     `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun`
     and `ListRuns`; in those of `WatchRun` the tasks tell it.
     """
-    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+    logs_delete_time: _timestamp_pb2.Timestamp
+    """When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were
+    not.
+    """
+    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Step(_message.Message):
     """The state of a step."""
@@ -358,7 +363,7 @@ class Attempt(_message.Message):
 
 class Task(_message.Message):
     """A task: a node of the graph of a run."""
-    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "attempts")
+    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "attempts", "logs_delete_time", "logs_deleted_by")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -392,6 +397,8 @@ class Task(_message.Message):
     RETRY_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    LOGS_DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LOGS_DELETED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The task's id, a UUIDv7."""
     run_id: str
@@ -444,7 +451,11 @@ class Task(_message.Message):
     """The timeout of an attempt, from the start of its pod."""
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
     """All attempts, oldest first. Only in the responses of `GetTask` and `ListTasks`."""
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    logs_delete_time: _timestamp_pb2.Timestamp
+    """When a user deleted the logs of the task. Not set: no user did."""
+    logs_deleted_by: str
+    """The id of that user."""
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     """A change of one field of a run or a task. Events are in the order in which they were committed."""

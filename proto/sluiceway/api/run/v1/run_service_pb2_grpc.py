@@ -309,8 +309,9 @@ class RunServiceServicer:
         To resume, call again with the last `next_offset`.
 
         Errors:
-        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
-        of it is in the object storage.
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+        older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+        the object storage.
         - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
         """
@@ -319,11 +320,12 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteLogs(self, request, context):
-        """Deletes the logs of a finished task. A second call has no effect.
+        """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
         Errors:
         - NOT_FOUND: There is no such run, or it has no such task.
-        - FAILED_PRECONDITION: The task is not finished.
+        - FAILED_PRECONDITION: The task is not finished, or its executor has not reported the end of it.
+        - UNAVAILABLE: The logs cannot be read any more, and some of their objects are left. Call it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -163,17 +163,19 @@ class RunServiceStub:
     To resume, call again with the last `next_offset`.
 
     Errors:
-    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
-      of it is in the object storage.
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+      older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+      the object storage.
     - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
     """
     DeleteLogs: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]
-    """Deletes the logs of a finished task. A second call has no effect.
+    """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
     Errors:
     - NOT_FOUND: There is no such run, or it has no such task.
-    - FAILED_PRECONDITION: The task is not finished.
+    - FAILED_PRECONDITION: The task is not finished, or its executor has not reported the end of it.
+    - UNAVAILABLE: The logs cannot be read any more, and some of their objects are left. Call it again.
     """
 
 @_typing.type_check_only
@@ -311,17 +313,19 @@ class RunServiceAsyncStub(RunServiceStub):
     To resume, call again with the last `next_offset`.
 
     Errors:
-    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
-      of it is in the object storage.
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+      older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+      the object storage.
     - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
     """
     DeleteLogs: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]  # type: ignore[assignment]
-    """Deletes the logs of a finished task. A second call has no effect.
+    """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
     Errors:
     - NOT_FOUND: There is no such run, or it has no such task.
-    - FAILED_PRECONDITION: The task is not finished.
+    - FAILED_PRECONDITION: The task is not finished, or its executor has not reported the end of it.
+    - UNAVAILABLE: The logs cannot be read any more, and some of their objects are left. Call it again.
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -546,8 +550,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         To resume, call again with the last `next_offset`.
 
         Errors:
-        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_MISSING`: The log had content, and nothing
-          of it is in the object storage.
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+          older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+          the object storage.
         - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
         """
@@ -558,11 +563,12 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.DeleteLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.DeleteLogsResponse, _abc.Awaitable[_run_service_pb2.DeleteLogsResponse]]:
-        """Deletes the logs of a finished task. A second call has no effect.
+        """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
         Errors:
         - NOT_FOUND: There is no such run, or it has no such task.
-        - FAILED_PRECONDITION: The task is not finished.
+        - FAILED_PRECONDITION: The task is not finished, or its executor has not reported the end of it.
+        - UNAVAILABLE: The logs cannot be read any more, and some of their objects are left. Call it again.
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

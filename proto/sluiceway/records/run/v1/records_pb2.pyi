@@ -408,6 +408,14 @@ class PlacerRecord(_message.Message):
     """It is over then at the latest."""
     def __init__(self, server_id: _Optional[str] = ..., term: _Optional[int] = ..., open_epoch: _Optional[int] = ..., held_epoch: _Optional[int] = ..., held_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class RetentionRecord(_message.Message):
+    """How far the retention is; there is one, `retention`."""
+    __slots__ = ("time",)
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    """The time that ages are measured by. It follows the clock of the server that sweeps, but not in leaps."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class Deadline(_message.Message):
     """When the placer is to look at something again, since a time will have come then."""
     __slots__ = ("run_id", "executor_id", "time")

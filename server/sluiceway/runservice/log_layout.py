@@ -1,0 +1,162 @@
+"""What a log is made of: where its objects are, what they cover, and the index of one that is over. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from sluiceway.objectstorage.layout import Folder
+from sluiceway.runmodel.model import Epoch
+
+__all__ = [
+    "LINE_BLOCK",
+    "SETUP_STEP",
+    "Cover",
+    "LineIndex",
+    "LogIndex",
+    "LogKey",
+    "Segment",
+    "cover_of",
+]
+
+SETUP_STEP = -1
+"""The number under which the log of a pod's preparation goes."""
+
+LINE_BLOCK = 64 * 1024
+"""The spacing of `LogIndex.newlines_before`, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup).
+
+    The run is the one in which the task ran: a restart that keeps the task shares its logs.
+
+    The attempt with its database epoch: one that a recovery of the database made void may have left bytes here, and
+    the attempt that takes its number must not go on with them.
+    """
+
+    run: str
+    task: str
+    epoch: Epoch
+    step: int
+
+    @property
+    def path(self) -> str:
+        """Where its objects are, below the prefix of the store."""
+        step = "setup" if self.step == SETUP_STEP else str(self.step)
+        return f"{Folder.LOGS}/{self.run}/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
+
+    @staticmethod
+    def parse(run: str, task: str, epoch: str, step: str) -> LogKey:
+        """Read the parts of a path back. Raises ValueError for what no key printed."""
+        database, attempt = map(int, epoch.split("."))
+        key = LogKey(run, task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
+        if key.path.split("/")[1:-1] != [run, task, epoch, step]:
+            raise ValueError("no key is printed like this")
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Stored bytes: from `offset`, `size` of them, in the object `name`."""
+
+    offset: int
+    size: int
+    name: str
+    time: datetime | None = None
+
+    @property
+    def end(self) -> int:
+        """The offset after the last byte."""
+        return self.offset + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """What is stored of a log.
+
+    Attributes:
+        segments: contiguous from 0, in order; they may overlap.
+        length: bytes from 0 on without a gap.
+        ended: no more will come; then `length` is the log's size.
+        composed: there is an index.
+    """
+
+    segments: tuple[Segment, ...] = ()
+    length: int = 0
+    ended: bool = False
+    composed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogIndex:
+    """What is known of a log that is over.
+
+    Attributes:
+        size: in bytes.
+        sha256: of all of them, in hex.
+        newlines: how many line ends it holds.
+        newlines_before: `newlines_before[i]` is how many line ends stand before the byte `(i + 1) * LINE_BLOCK`: a
+            reader who wants a line finds its block here and counts inside it.
+        part: the segment that holds it whole; empty: the object `whole` does.
+        times: when its segments were stored, as (offset, seconds since 1970).
+        composed: when this was written, in seconds since 1970.
+    """
+
+    size: int
+    sha256: str
+    newlines: int
+    newlines_before: tuple[int, ...]
+    part: str = ""
+    times: tuple[tuple[int, float], ...] = ()
+    composed: float = 0.0
+
+
+def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
+    """Find what segments cover from 0 on without a gap: those that are needed, and the length. Pure."""
+    chosen: list[Segment] = []
+    length = 0
+    # Of two at one offset the longer one first, so that the other adds nothing.
+    for segment in sorted(segments, key=lambda s: (s.offset, -s.size)):
+        if segment.offset > length:
+            break
+        if segment.end > length:
+            chosen.append(segment)
+            length = segment.end
+    return tuple(chosen), length
+
+
+class LineIndex:
+    """Counts line ends by block, and digests, as bytes pass. Not thread-safe; large chunks belong in a thread."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.newlines = 0
+        self._before: list[int] = []
+        self._digest = hashlib.sha256()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._digest.update(data)
+        begin = 0
+        while begin < len(data):
+            end = min(len(data), begin + LINE_BLOCK - self.size % LINE_BLOCK)
+            self.newlines += data.count(b"\n", begin, end)
+            self.size += end - begin
+            if self.size % LINE_BLOCK == 0:
+                self._before.append(self.newlines)
+            begin = end
+
+    def finish(self, *, part: str, times: tuple[tuple[int, float], ...], composed: float) -> LogIndex:
+        """What came out so far."""
+        return LogIndex(
+            size=self.size,
+            sha256=self._digest.hexdigest(),
+            newlines=self.newlines,
+            newlines_before=tuple(self._before),
+            part=part,
+            times=times,
+            composed=composed,
+        )
