@@ -270,7 +270,12 @@ def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool,
 
 
 @click.command()
-@option("--to", required=True, metavar="SEQUENCE", help="The sequence of the last entry to keep.")
+@option(
+    "--to",
+    required=True,
+    metavar="SEQUENCE|TIME",
+    help="The last entry to keep, or a time such as 2026-01-31T12:00:00Z. `sluice db history` lists both.",
+)
 @stores_options
 @yes_option
 @output_option(Format.TABLE, Format.JSON)

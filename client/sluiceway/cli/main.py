@@ -87,6 +87,7 @@ database = LazyGroup(
         "import": ("sluiceway.cli.database:import_", "Create a database from an export."),
         "recover": ("sluiceway.cli.database:recover", "Continue in a new epoch after etcd was lost."),
         "restore": ("sluiceway.cli.database:restore", "Reset the database to an earlier entry."),
+        "history": ("sluiceway.cli.database_history:history", "List what can be restored."),
         "reset-operator-token": ("sluiceway.cli.database_tokens:reset", "Make a new token for an operator."),
     },
 )

@@ -6,8 +6,8 @@ no token is asked for (decision 0125).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from sluiceway.datamanager.operating.exporter import export_stores
 from sluiceway.datamanager.operating.findings import Progress
 from sluiceway.datamanager.operating.importer import Imported, Importer, Place
 from sluiceway.datamanager.operating.overview import overview
+from sluiceway.datamanager.operating.restore_points import RestorePoint, RestorePoints
 from sluiceway.datamanager.operating.verify import Verifier
 from sluiceway.datamanager.recovery.history_end import End, Ledger, find_end, unreachable
 from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
@@ -39,7 +40,9 @@ __all__ = [
     "StoreSettings",
     "checkpoint",
     "export",
+    "history",
     "import_file",
+    "parse_target",
     "plan_recovery",
     "plan_restore",
     "recover",
@@ -222,26 +225,29 @@ class RestorePlan:
     epoch: int
 
 
-async def plan_restore(settings: StoreSettings, sequence: str) -> RestorePlan:
+async def history(settings: StoreSettings, *, limit: int, before: datetime | None = None) -> Sequence[RestorePoint]:
+    """List restore points, the newest first; nothing is changed. See `RestorePoints.newest`."""
+    async with opened(settings, only_reads=True) as at:
+        _, ledger = await survey(at)
+        return await RestorePoints(at.stores(), ledger).newest(limit=limit, before=before)
+
+
+async def plan_restore(settings: StoreSettings, target: str) -> RestorePlan:
     """Look what a restore to an entry of the history would do; nothing is changed.
 
     Args:
         settings: where the database is.
-        sequence: the entry, as `status` prints it.
+        target: the entry, as `history` prints it, or a time (RFC 3339): the last entry at that time.
 
     Raises:
-        InvalidInput: it is not a sequence.
+        InvalidInput: it is neither.
         FailedPrecondition: the entry is not part of the history, or cannot be reached any more.
         DataLoss, Unavailable: as `plan_recovery`.
     """
-    try:
-        to = LogSequence.parse(sequence)
-    except ValueError as error:
-        raise InvalidInput(
-            f'"{sequence}" is not a sequence; one looks like {LogSequence(1, 42)}, and `sluice db status` shows some'
-        ) from error
+    wanted = parse_target(target)
     async with opened(settings) as at:
         _, ledger = await survey(at)
+        to = wanted if isinstance(wanted, LogSequence) else await RestorePoints(at.stores(), ledger).at(wanted)
         if not ledger.lineage.contains(to):
             raise FailedPrecondition(
                 f"{to} is not part of the present history, which is that of the epochs"
@@ -262,6 +268,20 @@ async def plan_restore(settings: StoreSettings, sequence: str) -> RestorePlan:
             given_up=entries_between(ledger.lineage, to, newest),
             epoch=ledger.newest_epoch + 1,
         )
+
+
+def parse_target(text: str) -> LogSequence | datetime:
+    """Read what a restore is to go back to: an entry, or a time with its zone. Raises `InvalidInput`."""
+    with suppress(ValueError):
+        return LogSequence.parse(text)
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None:
+            return time
+    raise InvalidInput(
+        f'"{text}" is neither a sequence, such as {LogSequence(1, 42)}, nor a time with its zone, such as'
+        " 2026-01-31T12:00:00Z; `sluice db history` lists some of both"
+    )
 
 
 async def restore(settings: StoreSettings, plan: RestorePlan) -> Recovered:

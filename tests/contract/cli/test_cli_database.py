@@ -11,7 +11,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +248,7 @@ async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
     assert await site.contents() == before
     wrong = sluice(site, "restore", "--to", "5", "--yes")
     assert wrong.returncode == 1
-    assert "is not a sequence" in wrong.stderr
+    assert "is neither a sequence" in wrong.stderr
     unknown = sluice(site, "restore", "--to", str(LogSequence(1, 9)), "--yes")
     assert unknown.returncode == 1
     assert "not part of the present history" in unknown.stderr
@@ -328,3 +328,35 @@ async def test_a_reset_at_a_mistyped_place_begins_no_database(site: Site) -> Non
     keys, _ = await site.kv.list_prefix(f"{PREFIX}/", timeout=timedelta(seconds=5))
     assert keys == ()
     assert await site.keys("epoch/") == []
+
+
+async def test_history_lists_entries_with_times_and_a_restore_goes_back_to_a_time(site: Site) -> None:
+    await site.written(3, rounds=4)
+    done = sluice(site, "history", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    points = json.loads(done.stdout)
+    assert points[0]["sequence"] == str(LogSequence(1, 12))
+    times = [datetime.fromisoformat(point["time"]) for point in points]
+    assert times == sorted(times, reverse=True)
+    assert sum(point["entries"] for point in points) == 12
+    assert len(json.loads(sluice(site, "history", "-n", "2", "-o", "json").stdout)) == 2
+    older = points[2]
+    before = json.loads(sluice(site, "history", "--before", older["time"], "-o", "json").stdout)
+    assert before == points[2:]
+    # Between two entries: the earlier one counts.
+    moment = times[2] + (times[1] - times[2]) / 2
+    for text in ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00", "yesterday"):
+        refused = sluice(site, "restore", "--to", text, "--yes")
+        assert refused.returncode == 1
+        assert "sluice db history" in refused.stderr
+    restored = sluice(site, "restore", "--to", moment.isoformat(), "--yes", "-o", "json")
+    assert restored.returncode == 0, restored.stderr
+    kept = LogSequence.parse(json.loads(restored.stdout)["lastSequence"])
+    assert LogSequence.parse(older["sequence"]) <= kept < LogSequence.parse(points[1]["sequence"])
+    assert (await site.contents())["counter"][1] == kept.counter
+    again = json.loads(sluice(site, "history", "-o", "json").stdout)
+    assert again[0]["sequence"].startswith("00000002-")
+    assert [point["sequence"] for point in again[1:]] == sorted(
+        (point["sequence"] for point in again[1:]), reverse=True
+    )
+    assert all(LogSequence.parse(point["sequence"]) <= kept for point in again[1:])
