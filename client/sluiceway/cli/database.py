@@ -78,10 +78,19 @@ def status(output: Format, etcd: str, object_storage: str, prefix: str, server: 
 
 
 @click.command()
+@option("--skip-logs", is_flag=True, help="Do not read the logs of runs.")
 @stores_options
 @output_option(Format.TABLE, Format.WIDE, Format.JSON)
 @server_options
-def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: str | None, token: str | None) -> int:
+def verify(
+    skip_logs: bool,
+    output: Format,
+    etcd: str,
+    object_storage: str,
+    prefix: str,
+    server: str | None,
+    token: str | None,
+) -> int:
     """Read all objects, check them, and report faults.
 
     The exit code is 0 without faults, 1 with faults, and 2 if not everything could be read. Servers may be running.
@@ -107,9 +116,9 @@ def verify(output: Format, etcd: str, object_storage: str, prefix: str, server: 
             def directly(stores: StoreSettings) -> Coroutine[Any, Any, None]:
                 from sluiceway.app import operations
 
-                return read(operations.verify(stores), say)
+                return read(operations.verify(stores, skip_logs=skip_logs), say)
 
-            place.ask(lambda client: read(client.database.verify(), say), directly)
+            place.ask(lambda client: read(client.database.verify(skip_logs=skip_logs), say), directly)
     except SluicewayError as error:
         # 1 says that there are faults.
         print(f"sluice: {clean(error.message)}", file=sys.stderr)

@@ -37,9 +37,9 @@ class Database:
         request = pb.CheckpointDatabaseRequest()
         return await self._connection.call(self._stub.CheckpointDatabase, request, timeout=_CHECKPOINT_WITHIN)
 
-    async def verify(self) -> AsyncGenerator[pb.VerifyDatabaseResponse]:
+    async def verify(self, *, skip_logs: bool = False) -> AsyncGenerator[pb.VerifyDatabaseResponse]:
         """Read every object and every checksum; gives faults, notes and progress. It does not resume when it breaks."""
-        stream = self._connection.stream(self._stub.VerifyDatabase, pb.VerifyDatabaseRequest())
+        stream = self._connection.stream(self._stub.VerifyDatabase, pb.VerifyDatabaseRequest(skip_logs=skip_logs))
         async with aclosing(stream) as messages:
             async for message in messages:
                 yield message

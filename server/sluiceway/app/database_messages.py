@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
@@ -9,8 +11,9 @@ from sluiceway.datamanager.log.entries import micros
 from sluiceway.datamanager.log.epochs import EpochInfo
 from sluiceway.datamanager.operating.findings import Finding, Progress
 from sluiceway.datamanager.operating.overview import Overview, StoredView
+from sluiceway.runservice.log_check import LogCheck
 
-__all__ = ["status_message", "verify_message"]
+__all__ = ["status_message", "verify_logs", "verify_message"]
 
 
 def status_message(seen: Overview, *, position: str = "") -> pb.GetDatabaseStatusResponse:
@@ -57,6 +60,18 @@ def verify_message(found: Finding | Progress, progress: Progress) -> pb.VerifyDa
         else:
             message.note = found.message
     return message
+
+
+async def verify_logs(
+    check: LogCheck, progress: Progress
+) -> AsyncGenerator[tuple[pb.VerifyDatabaseResponse, Progress], None]:
+    """Make a message for each log, with how far it is; the counts go on from `progress`."""
+    objects, size = progress.objects, progress.bytes
+    async for found in check.run():
+        objects, size = objects + found.objects, size + found.bytes
+        progress = Progress(objects, size, max(objects, progress.all_objects))
+        what = Finding(found.object, found.message, found.is_fault) if found.message else progress
+        yield verify_message(what, progress), progress
 
 
 def _epoch(epoch: EpochInfo, *, in_history: bool) -> pb.EpochStatus:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.api.database.v1 import database_service_pb2_grpc
-from sluiceway.app.database_messages import status_message, verify_message
+from sluiceway.app.database_messages import status_message, verify_logs, verify_message
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.files.datafiles import FileStore
@@ -23,6 +23,8 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import Exhausted, FailedPrecondition
 from sluiceway.kv.port import KeyValueStore
 from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.runservice.log_check import LogCheck
+from sluiceway.runservice.log_store import LogStore
 
 __all__ = ["DatabaseServicer"]
 
@@ -119,6 +121,13 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
                             continue
                         told = self._clock.monotonic()
                     yield verify_message(found, progress)
+            if not request.skip_logs:
+                store = LogStore(self._storage, self._clock, prefix=self._prefix)
+                check = LogCheck(self._storage, store, prefix=self._prefix)
+                async with aclosing(verify_logs(check, progress)) as messages:
+                    async for message, reached in messages:
+                        progress = reached
+                        yield message
             yield verify_message(progress, progress)
 
     async def ExportDatabase(  # noqa: N802 - named by the proto

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
-from sluiceway.app.database_messages import status_message, verify_message
+from sluiceway.app.database_messages import status_message, verify_logs, verify_message
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.app.store_access import ETCD_TIMEOUT, Opened, StoreSettings, opened, operator_name, survey
 from sluiceway.datamanager.checkpoints.checkpoint_rules import entries_between
@@ -33,6 +33,8 @@ from sluiceway.datamanager.recovery.standing import judge, look
 from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.clock import SystemClock, UuidSource
 from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError
+from sluiceway.runservice.log_check import LogCheck
+from sluiceway.runservice.log_store import LogStore
 
 __all__ = [
     "RecoverPlan",
@@ -66,8 +68,10 @@ async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
     return status_message(seen)
 
 
-async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseResponse, None]:
-    """Verify. See `Verifier`; without etcd only the object storage is."""
+async def verify(
+    settings: StoreSettings, *, skip_logs: bool = False
+) -> AsyncGenerator[pb.VerifyDatabaseResponse, None]:
+    """Verify the database, and then the stored logs. See `Verifier` and `LogCheck`; etcd may be left out."""
     async with opened(settings, only_reads=True) as at:
         verifier = Verifier(
             at.kv,
@@ -85,6 +89,12 @@ async def verify(settings: StoreSettings) -> AsyncGenerator[pb.VerifyDatabaseRes
                 if isinstance(found, Progress):
                     progress = found
                 yield verify_message(found, progress)
+        if not skip_logs:
+            store = LogStore(at.storage, SystemClock(), prefix=at.prefix)
+            check = LogCheck(at.storage, store, prefix=at.prefix)
+            async with aclosing(verify_logs(check, progress)) as messages:
+                async for message, _ in messages:
+                    yield message
 
 
 async def export(settings: StoreSettings) -> AsyncGenerator[bytes, None]:

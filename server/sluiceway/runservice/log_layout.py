@@ -82,12 +82,14 @@ class Cover:
         length: bytes from 0 on without a gap.
         ended: no more will come; then `length` is the log's size.
         composed: there is an index.
+        stored_beyond: where the first segment begins that does not follow; 0: all follow.
     """
 
     segments: tuple[Segment, ...] = ()
     length: int = 0
     ended: bool = False
     composed: bool = False
+    stored_beyond: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class LogStore:
         if composed and whole is not None:
             return Cover((whole,) if whole.size else (), whole.size, ended=True, composed=True)
         chosen, length = cover_of(tuple(segments))
-        return Cover(chosen, length, ended=ended or composed, composed=composed)
+        beyond = min((segment.offset for segment in segments if segment.offset > length), default=0)
+        return Cover(chosen, length, ended=ended or composed, composed=composed, stored_beyond=beyond)
 
     async def put_segment(self, key: LogKey, offset: int, data: bytes) -> int:
         """Store bytes at an offset; answers the offset up to which they are stored now.

@@ -20,8 +20,12 @@ import pytest
 from sluiceway.app.record_types import RECORD_TYPES
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.model import LogSequence
+from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.rpc.caller import CallerKind
 from sluiceway.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
+from sluiceway.runmodel.model import Epoch
+from sluiceway.runservice.log_layout import LogKey
+from sluiceway.runservice.log_store import LogStore
 from tests.support.databases import FAST
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE
@@ -360,3 +364,35 @@ async def test_history_lists_entries_with_times_and_a_restore_goes_back_to_a_tim
         (point["sequence"] for point in again[1:]), reverse=True
     )
     assert all(LogSequence.parse(point["sequence"]) <= kept for point in again[1:])
+
+
+async def test_verify_reads_stored_logs_and_names_those_that_are_damaged(site: Site) -> None:
+    await site.written(3)
+    store = LogStore(site.storage, SystemClock(), prefix=PREFIX)
+    whole, gap, short, live = (LogKey("run", name, Epoch(1, 1), 0) for name in ("whole", "gap", "short", "live"))
+    for key in (whole, short):
+        for offset in (0, 4):
+            await store.put_segment(key, offset, b"abc\n")
+        assert await store.end(key, None, 8)
+        await store.compose(key)
+    await store.put_segment(gap, 0, b"abc\n")
+    await store.put_segment(gap, 9, b"beyond")
+    await store.put_segment(live, 0, b"it still runs")
+    assert sluice(site, "verify", "--skip-logs").returncode == 0
+    await site.storage.put(f"{PREFIX}/{short.path}whole", b"abc\nabd\n")
+    await site.storage.put(f"{PREFIX}/logs/README", b"mine")
+    done = sluice(site, "verify", "-o", "json")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    faults = {item["object"]: item["message"] for item in found["faults"]}
+    assert set(faults) == {f"{PREFIX}/{gap.path}", f"{PREFIX}/{short.path}"}
+    assert "bytes are missing after 4" in faults[f"{PREFIX}/{gap.path}"]
+    assert "not those that its index was made of" in faults[f"{PREFIX}/{short.path}"]
+    assert f"{PREFIX}/logs/README" in {item["object"] for item in found["notes"]}
+    await site.storage.delete(f"{PREFIX}/{whole.path}index")
+    await site.storage.put(f"{PREFIX}/{whole.path}index", b"{}")
+    again = json.loads(sluice(site, "verify", "-o", "json").stdout)
+    assert (
+        "its index is damaged"
+        in {item["object"]: item["message"] for item in again["faults"]}[f"{PREFIX}/{whole.path}"]
+    )

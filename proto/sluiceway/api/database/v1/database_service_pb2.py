@@ -23,17 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0sluiceway/api/database/v1/database_service.proto\x12\x19sluiceway.api.database.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\x1a\n\x18GetDatabaseStatusRequest\"\x86\x05\n\x19GetDatabaseStatusResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08position\x18\x02 \x01(\t\x12\x0f\n\x07\x66lushed\x18\x03 \x01(\t\x12\x12\n\ncheckpoint\x18\x04 \x01(\t\x12\x17\n\x0funflushed_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x65tcd_size_bytes\x18\x06 \x01(\x03\x12\x13\n\x0b\x65tcd_alarms\x18\x07 \x03(\t\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x61tabase_id\x18\t \x01(\t\x12\x0c\n\x04head\x18\n \x01(\t\x12\x18\n\x10\x65tcd_quota_bytes\x18\x0b \x01(\x03\x12\x14\n\x0c\x65tcd_version\x18\x0c \x01(\t\x12\x17\n\x0f\x65tcd_cluster_id\x18\r \x01(\t\x12\x12\n\netcd_fault\x18\x0e \x01(\t\x12\x15\n\rstorage_fault\x18\x0f \x01(\t\x12\x36\n\x06\x65pochs\x18\x10 \x03(\x0b\x32&.sluiceway.api.database.v1.EpochStatus\x12?\n\x0enewest_segment\x18\x11 \x01(\x0b\x32\'.sluiceway.api.database.v1.StoredStatus\x12@\n\x0fnewest_manifest\x18\x12 \x01(\x0b\x32\'.sluiceway.api.database.v1.StoredStatus\x12\x39\n\x07objects\x18\x13 \x03(\x0b\x32(.sluiceway.api.database.v1.ObjectsStatus\x12\x10\n\x08\x66indings\x18\x14 \x03(\t\x12\x13\n\x0brecoverable\x18\x15 \x01(\t\"\x96\x01\n\x0b\x45pochStatus\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\t\x12\x0e\n\x06writer\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65tcd_cluster_id\x18\x05 \x01(\t\x12\x12\n\nin_history\x18\x06 \x01(\x08\"Z\n\x0cStoredStatus\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\rObjectsStatus\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\"\x1b\n\x19\x43heckpointDatabaseRequest\"<\n\x1a\x43heckpointDatabaseResponse\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x0c\n\x04made\x18\x02 \x01(\x08\"\x17\n\x15VerifyDatabaseRequest\"z\n\x16VerifyDatabaseResponse\x12\x0f\n\x07objects\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x0e\n\x06object\x18\x05 \x01(\t\x12\x13\n\x0b\x61ll_objects\x18\x06 \x01(\x03\"\x17\n\x15\x45xportDatabaseRequest\",\n\x16\x45xportDatabaseResponse\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x04\x90\x94#\x01\x32\xf0\x05\n\x0f\x44\x61tabaseService\x12\xb4\x01\n\x11GetDatabaseStatus\x12\x33.sluiceway.api.database.v1.GetDatabaseStatusRequest\x1a\x34.sluiceway.api.database.v1.GetDatabaseStatusResponse\"4\x8a\x94#\x11\x08\x04\x12\rdatabase:read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/database:status\x12\xbf\x01\n\x12\x43heckpointDatabase\x12\x34.sluiceway.api.database.v1.CheckpointDatabaseRequest\x1a\x35.sluiceway.api.database.v1.CheckpointDatabaseResponse\"<\x8a\x94#\x12\x08\x04\x12\x0e\x64\x61tabase:write\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/database:checkpoint:\x01*\x12\xb0\x01\n\x0eVerifyDatabase\x12\x30.sluiceway.api.database.v1.VerifyDatabaseRequest\x1a\x31.sluiceway.api.database.v1.VerifyDatabaseResponse\"7\x8a\x94#\x11\x08\x04\x12\rdatabase:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/database:verify:\x01*0\x01\x12\xb0\x01\n\x0e\x45xportDatabase\x12\x30.sluiceway.api.database.v1.ExportDatabaseRequest\x1a\x31.sluiceway.api.database.v1.ExportDatabaseResponse\"7\x8a\x94#\x11\x08\x04\x12\rdatabase:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/database:export:\x01*0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0sluiceway/api/database/v1/database_service.proto\x12\x19sluiceway.api.database.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\x1a\n\x18GetDatabaseStatusRequest\"\x86\x05\n\x19GetDatabaseStatusResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08position\x18\x02 \x01(\t\x12\x0f\n\x07\x66lushed\x18\x03 \x01(\t\x12\x12\n\ncheckpoint\x18\x04 \x01(\t\x12\x17\n\x0funflushed_bytes\x18\x05 \x01(\x03\x12\x17\n\x0f\x65tcd_size_bytes\x18\x06 \x01(\x03\x12\x13\n\x0b\x65tcd_alarms\x18\x07 \x03(\t\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x61tabase_id\x18\t \x01(\t\x12\x0c\n\x04head\x18\n \x01(\t\x12\x18\n\x10\x65tcd_quota_bytes\x18\x0b \x01(\x03\x12\x14\n\x0c\x65tcd_version\x18\x0c \x01(\t\x12\x17\n\x0f\x65tcd_cluster_id\x18\r \x01(\t\x12\x12\n\netcd_fault\x18\x0e \x01(\t\x12\x15\n\rstorage_fault\x18\x0f \x01(\t\x12\x36\n\x06\x65pochs\x18\x10 \x03(\x0b\x32&.sluiceway.api.database.v1.EpochStatus\x12?\n\x0enewest_segment\x18\x11 \x01(\x0b\x32\'.sluiceway.api.database.v1.StoredStatus\x12@\n\x0fnewest_manifest\x18\x12 \x01(\x0b\x32\'.sluiceway.api.database.v1.StoredStatus\x12\x39\n\x07objects\x18\x13 \x03(\x0b\x32(.sluiceway.api.database.v1.ObjectsStatus\x12\x10\n\x08\x66indings\x18\x14 \x03(\t\x12\x13\n\x0brecoverable\x18\x15 \x01(\t\"\x96\x01\n\x0b\x45pochStatus\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\t\x12\x0e\n\x06writer\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65tcd_cluster_id\x18\x05 \x01(\t\x12\x12\n\nin_history\x18\x06 \x01(\x08\"Z\n\x0cStoredStatus\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x0e\n\x06writer\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\rObjectsStatus\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\"\x1b\n\x19\x43heckpointDatabaseRequest\"<\n\x1a\x43heckpointDatabaseResponse\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x0c\n\x04made\x18\x02 \x01(\x08\"0\n\x15VerifyDatabaseRequest\x12\x17\n\tskip_logs\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x01\"z\n\x16VerifyDatabaseResponse\x12\x0f\n\x07objects\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x0e\n\x06object\x18\x05 \x01(\t\x12\x13\n\x0b\x61ll_objects\x18\x06 \x01(\x03\"\x17\n\x15\x45xportDatabaseRequest\",\n\x16\x45xportDatabaseResponse\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x04\x90\x94#\x01\x32\xf0\x05\n\x0f\x44\x61tabaseService\x12\xb4\x01\n\x11GetDatabaseStatus\x12\x33.sluiceway.api.database.v1.GetDatabaseStatusRequest\x1a\x34.sluiceway.api.database.v1.GetDatabaseStatusResponse\"4\x8a\x94#\x11\x08\x04\x12\rdatabase:read\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/database:status\x12\xbf\x01\n\x12\x43heckpointDatabase\x12\x34.sluiceway.api.database.v1.CheckpointDatabaseRequest\x1a\x35.sluiceway.api.database.v1.CheckpointDatabaseResponse\"<\x8a\x94#\x12\x08\x04\x12\x0e\x64\x61tabase:write\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/database:checkpoint:\x01*\x12\xb0\x01\n\x0eVerifyDatabase\x12\x30.sluiceway.api.database.v1.VerifyDatabaseRequest\x1a\x31.sluiceway.api.database.v1.VerifyDatabaseResponse\"7\x8a\x94#\x11\x08\x04\x12\rdatabase:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/database:verify:\x01*0\x01\x12\xb0\x01\n\x0e\x45xportDatabase\x12\x30.sluiceway.api.database.v1.ExportDatabaseRequest\x1a\x31.sluiceway.api.database.v1.ExportDatabaseResponse\"7\x8a\x94#\x11\x08\x04\x12\rdatabase:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/database:export:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.database.v1.database_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_VERIFYDATABASEREQUEST'].fields_by_name['skip_logs']._loaded_options = None
+  _globals['_VERIFYDATABASEREQUEST'].fields_by_name['skip_logs']._serialized_options = b'\342A\001\001'
   _globals['_EXPORTDATABASERESPONSE'].fields_by_name['data']._loaded_options = None
   _globals['_EXPORTDATABASERESPONSE'].fields_by_name['data']._serialized_options = b'\220\224#\001'
   _globals['_DATABASESERVICE'].methods_by_name['GetDatabaseStatus']._loaded_options = None
@@ -44,28 +47,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATABASESERVICE'].methods_by_name['VerifyDatabase']._serialized_options = b'\212\224#\021\010\004\022\rdatabase:read\202\323\344\223\002\034\"\027/api/v1/database:verify:\001*'
   _globals['_DATABASESERVICE'].methods_by_name['ExportDatabase']._loaded_options = None
   _globals['_DATABASESERVICE'].methods_by_name['ExportDatabase']._serialized_options = b'\212\224#\021\010\004\022\rdatabase:read\202\323\344\223\002\034\"\027/api/v1/database:export:\001*'
-  _globals['_GETDATABASESTATUSREQUEST']._serialized_start=182
-  _globals['_GETDATABASESTATUSREQUEST']._serialized_end=208
-  _globals['_GETDATABASESTATUSRESPONSE']._serialized_start=211
-  _globals['_GETDATABASESTATUSRESPONSE']._serialized_end=857
-  _globals['_EPOCHSTATUS']._serialized_start=860
-  _globals['_EPOCHSTATUS']._serialized_end=1010
-  _globals['_STOREDSTATUS']._serialized_start=1012
-  _globals['_STOREDSTATUS']._serialized_end=1102
-  _globals['_OBJECTSSTATUS']._serialized_start=1104
-  _globals['_OBJECTSSTATUS']._serialized_end=1163
-  _globals['_CHECKPOINTDATABASEREQUEST']._serialized_start=1165
-  _globals['_CHECKPOINTDATABASEREQUEST']._serialized_end=1192
-  _globals['_CHECKPOINTDATABASERESPONSE']._serialized_start=1194
-  _globals['_CHECKPOINTDATABASERESPONSE']._serialized_end=1254
-  _globals['_VERIFYDATABASEREQUEST']._serialized_start=1256
-  _globals['_VERIFYDATABASEREQUEST']._serialized_end=1279
-  _globals['_VERIFYDATABASERESPONSE']._serialized_start=1281
-  _globals['_VERIFYDATABASERESPONSE']._serialized_end=1403
-  _globals['_EXPORTDATABASEREQUEST']._serialized_start=1405
-  _globals['_EXPORTDATABASEREQUEST']._serialized_end=1428
-  _globals['_EXPORTDATABASERESPONSE']._serialized_start=1430
-  _globals['_EXPORTDATABASERESPONSE']._serialized_end=1474
-  _globals['_DATABASESERVICE']._serialized_start=1477
-  _globals['_DATABASESERVICE']._serialized_end=2229
+  _globals['_GETDATABASESTATUSREQUEST']._serialized_start=215
+  _globals['_GETDATABASESTATUSREQUEST']._serialized_end=241
+  _globals['_GETDATABASESTATUSRESPONSE']._serialized_start=244
+  _globals['_GETDATABASESTATUSRESPONSE']._serialized_end=890
+  _globals['_EPOCHSTATUS']._serialized_start=893
+  _globals['_EPOCHSTATUS']._serialized_end=1043
+  _globals['_STOREDSTATUS']._serialized_start=1045
+  _globals['_STOREDSTATUS']._serialized_end=1135
+  _globals['_OBJECTSSTATUS']._serialized_start=1137
+  _globals['_OBJECTSSTATUS']._serialized_end=1196
+  _globals['_CHECKPOINTDATABASEREQUEST']._serialized_start=1198
+  _globals['_CHECKPOINTDATABASEREQUEST']._serialized_end=1225
+  _globals['_CHECKPOINTDATABASERESPONSE']._serialized_start=1227
+  _globals['_CHECKPOINTDATABASERESPONSE']._serialized_end=1287
+  _globals['_VERIFYDATABASEREQUEST']._serialized_start=1289
+  _globals['_VERIFYDATABASEREQUEST']._serialized_end=1337
+  _globals['_VERIFYDATABASERESPONSE']._serialized_start=1339
+  _globals['_VERIFYDATABASERESPONSE']._serialized_end=1461
+  _globals['_EXPORTDATABASEREQUEST']._serialized_start=1463
+  _globals['_EXPORTDATABASEREQUEST']._serialized_end=1486
+  _globals['_EXPORTDATABASERESPONSE']._serialized_start=1488
+  _globals['_EXPORTDATABASERESPONSE']._serialized_end=1532
+  _globals['_DATABASESERVICE']._serialized_start=1535
+  _globals['_DATABASESERVICE']._serialized_end=2287
 # @@protoc_insertion_point(module_scope)

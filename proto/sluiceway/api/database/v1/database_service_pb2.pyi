@@ -1,6 +1,7 @@
 import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
@@ -155,8 +156,11 @@ class CheckpointDatabaseResponse(_message.Message):
 
 class VerifyDatabaseRequest(_message.Message):
     """The request of `VerifyDatabase`."""
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("skip_logs",)
+    SKIP_LOGS_FIELD_NUMBER: _ClassVar[int]
+    skip_logs: bool
+    """Do not read the logs of runs."""
+    def __init__(self, skip_logs: _Optional[bool] = ...) -> None: ...
 
 class VerifyDatabaseResponse(_message.Message):
     """A message of `VerifyDatabase`."""
