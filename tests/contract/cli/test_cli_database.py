@@ -392,7 +392,5 @@ async def test_verify_reads_stored_logs_and_names_those_that_are_damaged(site: S
     await site.storage.delete(f"{PREFIX}/{whole.path}index")
     await site.storage.put(f"{PREFIX}/{whole.path}index", b"{}")
     again = json.loads(sluice(site, "verify", "-o", "json").stdout)
-    assert (
-        "its index is damaged"
-        in {item["object"]: item["message"] for item in again["faults"]}[f"{PREFIX}/{whole.path}"]
-    )
+    faults = {item["object"]: item["message"] for item in again["faults"]}
+    assert "its index is damaged" in faults[f"{PREFIX}/{whole.path}"]
