@@ -12,6 +12,7 @@ from google.protobuf import duration_pb2, json_format
 from sluiceway.api.run.v1 import definition_pb2, run_pb2, run_service_pb2
 from sluiceway.cli.repository import Checkout, ref_name
 from sluiceway.foundation.errors import NotFound
+from sluiceway.foundation.texts import as_name
 from sluiceway.runconfig.compile import LoadResult, load
 from sluiceway.runconfig.environment import skips_ci, static_environment
 from sluiceway.runconfig.files import FileRefused, FolderFiles
@@ -21,7 +22,6 @@ from sluiceway.runmodel import groups
 
 __all__ = ["requests_for"]
 
-_MAX_NAME = 100
 _MAX_REQUEST_ID = 100
 
 
@@ -48,7 +48,7 @@ def requests_for(
         errors = [problem.in_file(loaded.source_path) for problem in loaded.errors]
         if not loaded.source_path:
             errors += _not_committed(checkout)
-        return [base.request(name or checkout.name[:_MAX_NAME], loaded, request_id, setup_errors=errors)]
+        return [base.request(name or as_name(checkout.name, otherwise="run"), loaded, request_id, setup_errors=errors)]
     if name is not None:
         find_run(loaded.config, name)
         names: tuple[str, ...] = (name,)

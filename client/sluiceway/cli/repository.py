@@ -16,17 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway.foundation.locations import (
+    REPOSITORY_FORMS,
+    holds_password,
+    is_remote,
+    ref_fault,
+    repository_fault,
+)
 from sluiceway.runconfig.files import GitFiles
 from sluiceway.runconfig.when import Context
 
 __all__ = ["Checkout", "open_commit", "ref_name"]
 
-_URL = re.compile(r"(https?|ssh)://[^\s-][^\s]*")
-_SCP = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s:-][^\s]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_USER_IN_URL = re.compile(r"https?://[^/?#]*@|ssh://[^/?#@]*:[^/?#]*@")
-_NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f:?*\[\\^~]|\.\.|@\{")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
 # `git rev-parse --local-env-vars`, less the configuration, which is the caller's will.
 _OF_A_REPOSITORY = frozenset(
@@ -89,25 +92,22 @@ def open_commit(repository: str, ref: str | None) -> Iterator[Checkout]:
         NotFound: there is no repository, no such ref, or no commit yet.
         Unavailable: the repository could not be read.
     """
-    if ref is not None and (ref.startswith("-") or not ref or _NOT_IN_REFS.search(ref)):
-        raise InvalidInput(f'"{ref}" is not a ref')
+    if ref is not None and (fault := ref_fault(ref)) is not None:
+        raise InvalidInput(f'"{ref}" {fault}')
     if ref == "HEAD":
         ref = None
-    if _USER_IN_URL.match(repository):
-        raise InvalidInput(
-            "a URL with a password or token in it would be stored with the run, for all to see; "
-            "leave it out, and let git's credential helper or ssh know it"
-        )
-    if _URL.fullmatch(repository) or _SCP.fullmatch(repository):
+    if holds_password(repository):
+        raise InvalidInput(f"a URL {repository_fault(repository)}")
+    if is_remote(repository):
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
             yield _fetch(repository, ref, Path(folder))
         return
     if not repository or "\0" in repository or repository.startswith("-"):
-        raise InvalidInput(f'"{repository}" is not taken: name a folder, or a URL of https, http or ssh')
+        raise InvalidInput(f'"{repository}" is not taken: {REPOSITORY_FORMS}')
     if _SCHEME.match(repository) and not Path(repository).exists():
-        raise InvalidInput(f'"{repository}" is not taken: name a folder, or a URL of https, http or ssh')
+        raise InvalidInput(f'"{repository}" is not taken: {REPOSITORY_FORMS}')
     path = Path(repository).expanduser().resolve()
     if not path.is_dir():
         raise NotFound(f"there is no folder {path}")

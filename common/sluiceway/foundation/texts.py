@@ -4,6 +4,10 @@ A name with an escape sequence moves the cursor of a terminal; with a character 
 shows something else than it says (CVE-2021-42574); with one that has no width, it looks like another name. The server
 and the offline checks of configurations refuse the same texts: these.
 
+Names that are given here (of runs, tasks, steps) hold nothing that is not seen. Those that come from elsewhere (refs,
+paths, images) may join characters without width, as scripts and emoji do; they neither control a terminal nor turn the
+direction.
+
 Each `..._fault` answers what is wrong as the end of a sentence about the text ("must not be empty"); None: nothing is.
 """
 
@@ -11,13 +15,30 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["MAX_NAME", "command_fault", "line_fault", "name_fault", "nul_fault", "shown", "unseen"]
+__all__ = [
+    "MAX_NAME",
+    "MAX_TEXT",
+    "as_name",
+    "command_fault",
+    "foreign_fault",
+    "line_fault",
+    "lines_fault",
+    "name_fault",
+    "nul_fault",
+    "shown",
+    "unseen",
+]
 
 MAX_NAME = 100
+MAX_TEXT = 4_096
+"""Characters of a path, an image, a shell: as long as a path may be on Linux."""
 
 # Control, format (of direction, without width), surrogate, and what ends a line or a paragraph.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_OF_A_SCRIPT = frozenset("\t\n\r")
+_NUL = "must not hold a NUL character"
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Also U+0085, a control character that YAML takes for content.
+_OF_A_SCRIPT = frozenset("\t\n\r\x85")
 _TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -47,33 +68,63 @@ def line_fault(text: str, *, most: int) -> str | None:
     return None if found is None else f"holds a control or invisible character ({_named(found)})"
 
 
+def foreign_fault(text: str, *, most: int = MAX_TEXT) -> str | None:
+    """Return why a text that was not chosen here is refused in one line; an empty one is not."""
+    if len(text) > most:
+        return f"can have at most {most} characters, not {len(text)}"
+    if text.isascii() and text.isprintable():
+        return None
+    found = next((c for c in text if c in _TURNS_DIRECTION or unicodedata.category(c) in _CONTROLS), None)
+    if found is None:
+        return None
+    return _NUL if found == "\0" else f"holds a control character ({_named(found)})"
+
+
 def command_fault(text: str) -> str | None:
     """Return why a text cannot be run, or would not do what it shows."""
     if not text.strip():
         return "must not be empty"
+    fault = lines_fault(text)
+    return fault if fault in (None, _NUL) else f"{fault}; write it as an escape of the shell"
+
+
+def lines_fault(text: str) -> str | None:
+    """Return why a text of several lines does not do, or say, what it shows."""
     if text.isascii() and text.isprintable():
         return None
     for c in text:
         if c == "\0":
-            return "must not hold a NUL character"
-        if c in _TURNS_DIRECTION or (unicodedata.category(c) in {"Cc", "Cs"} and c not in _OF_A_SCRIPT):
-            return f"holds a control character ({_named(c)}); write it as an escape of the shell"
+            return _NUL
+        if c in _TURNS_DIRECTION or (c not in _OF_A_SCRIPT and unicodedata.category(c) in {"Cc", "Cs"}):
+            return f"holds a control character ({_named(c)})"
     return None
 
 
 def nul_fault(text: str) -> str | None:
     """Return why a text cannot be an argument or a variable of a process."""
-    return "must not hold a NUL character" if "\0" in text else None
+    return _NUL if "\0" in text else None
 
 
 def shown(text: str, *, most: int) -> str:
-    """Make a text fit to be shown, of several lines or one: what is not shown is replaced, what is too long is cut."""
+    """Make a text fit to be shown, of several lines or one.
+
+    What controls a terminal or turns the direction is replaced, what is too long is cut.
+    """
     cut = text if len(text) <= most else text[: most - 1] + "…"
     if cut.isascii() and cut.isprintable():
         return cut
     return "".join(
-        c if c in "\t\n" or unicodedata.category(c) not in _UNSEEN else "\N{REPLACEMENT CHARACTER}" for c in cut
+        c
+        if c in "\t\n" or (c not in _TURNS_DIRECTION and unicodedata.category(c) not in _CONTROLS)
+        else "\N{REPLACEMENT CHARACTER}"
+        for c in cut
     )
+
+
+def as_name(text: str, *, otherwise: str) -> str:
+    """Make a name of a text that may be none, such as that of a folder: what is not seen is left out."""
+    name = "".join(c for c in text if unicodedata.category(c) not in _UNSEEN).strip()[:MAX_NAME].strip()
+    return name if name_fault(name) is None else otherwise
 
 
 def _named(character: str) -> str:

@@ -22,6 +22,7 @@ from sluiceway.runconfig.values import (
     Arch,
     Bytes,
     CacheKey,
+    Command,
     CpuMillis,
     DownwardPath,
     Duration,
@@ -217,7 +218,7 @@ class Resources(Model):
 class Ready(Model):
     """What a service must answer before the steps start: a command that exits with 0, or a port that accepts."""
 
-    command: FilledText | None = None
+    command: Command | None = None
     port: Port | None = None
 
     @model_validator(mode="after")
@@ -268,7 +269,7 @@ class RunStep(_Step):
     """A command."""
 
     type: Literal["run"]
-    command: FilledText
+    command: Command
     environment: Environment
     working_dir: Text = ""
     shell: Shell = ""

@@ -6,14 +6,16 @@ Each is a type with its validator, its own message, and its JSON Schema where py
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Container
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from sluiceway.foundation.locations import absolute_path_fault, inner_path_fault
+from sluiceway.foundation.texts import MAX_NAME, command_fault, foreign_fault, lines_fault, name_fault, nul_fault
 from sluiceway.runconfig import durations, quantities, shells
 from sluiceway.runconfig.problems import DocumentPath, describe_type, did_you_mean, quoted
 
@@ -24,6 +26,7 @@ __all__ = [
     "Arch",
     "Bytes",
     "CacheKey",
+    "Command",
     "CpuMillis",
     "DownwardPath",
     "Duration",
@@ -43,7 +46,6 @@ __all__ = [
     "without_nulls",
 ]
 
-MAX_NAME: Final = 100
 MAX_CACHE_KEY: Final = 200
 
 
@@ -85,64 +87,45 @@ def without_nulls(value: Any, known: Container[str] | None = None) -> Any:
     return value
 
 
-def _name(value: str) -> str:
-    if not value.strip():
-        raise said("must not be empty")
-    if value != value.strip():
-        raise said(f"{quoted(value)} must not begin or end with a space")
-    if value in {".", ".."}:
-        raise said(f"{quoted(value)} is not a name")
-    # Cc, Cf, Cs, Zl, Zp: what ends lines, turns writing around or cannot be seen makes one name look like another.
-    if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in value):
-        raise said(f"{quoted(value)} holds a control or invisible character")
-    return value
+# Of an empty text, one that is too long, and one with a NUL, no more is shown.
+_ALONE: Final = ("must not be empty", "must not hold", "can have")
 
 
-def _no_nul(value: str) -> str:
-    if "\0" in value:
-        raise said("must not hold a NUL character")
-    return value
+def _checked(fault_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    """Make a validator of a rule that the server has too."""
+
+    def check(value: str) -> str:
+        fault = fault_of(value)
+        if fault is not None:
+            raise said(fault if fault.startswith(_ALONE) else f"{quoted(value)} {fault}")
+        return value
+
+    return check
 
 
-def _shell(value: str) -> str:
-    if _no_nul(value):
-        try:
-            shells.split_shell(value)
-        except ValueError as cause:
-            raise said(f"{quoted(value)} {cause}") from cause
-    return value
-
-
-def filled(value: str) -> str:
-    """Check that a text says something."""
-    if not value.strip():
-        raise said("must not be empty")
-    return _no_nul(value)
-
-
-def _absolute(value: str) -> str:
-    if not value.startswith("/") or ".." in value.split("/"):
-        raise said(f"{quoted(value)} must be an absolute path without `..`")
-    return _no_nul(value)
-
-
-def _inside(value: str) -> str:
-    """Check a path or pattern that stays in its folder."""
-    if value.startswith(("/", "~")) or "\\" in value:
-        raise said(f"{quoted(value)} must be a path inside its folder, without a leading / or ~")
-    return _no_way_up(value)
-
-
-def _no_way_up(value: str) -> str:
-    if ".." in value.split("/"):
-        raise said(f"{quoted(value)} leaves its folder by `..`")
-    return filled(value)
+def _filled_fault(value: str) -> str | None:
+    return foreign_fault(value) if value.strip() else "must not be empty"
 
 
 def _cache_key(value: str) -> str:
     if len(value) > MAX_CACHE_KEY:
         raise said(f"a cache key can have at most {MAX_CACHE_KEY} characters, not {len(value)}")
     return filled(value)
+
+
+def _shell_fault(value: str) -> str | None:
+    if value:
+        try:
+            shells.split_shell(value)
+        except ValueError as cause:
+            return str(cause)
+    return lines_fault(value)
+
+
+_name = _checked(name_fault)
+_no_nul = _checked(nul_fault)
+filled = _checked(_filled_fault)
+"""Check that a text says something, and can be shown."""
 
 
 T = TypeVar("T", bound=StrEnum)
@@ -203,12 +186,13 @@ _CPU_SCHEMA: Final = {
 }
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_name)]
-Text = Annotated[str, AfterValidator(_no_nul)]
-Shell = Annotated[str, AfterValidator(_shell)]
+Text = Annotated[str, AfterValidator(_checked(lines_fault))]
+Command = Annotated[str, Field(min_length=1), AfterValidator(_checked(command_fault))]
+Shell = Annotated[str, AfterValidator(_checked(_shell_fault))]
 FilledText = Annotated[str, Field(min_length=1), AfterValidator(filled)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-InsidePath = Annotated[str, AfterValidator(_inside)]
-DownwardPath = Annotated[str, AfterValidator(_no_way_up)]
+AbsolutePath = Annotated[str, AfterValidator(_checked(absolute_path_fault))]
+InsidePath = Annotated[str, AfterValidator(_checked(inner_path_fault))]
+DownwardPath = Annotated[str, AfterValidator(_checked(partial(inner_path_fault, downward=True)))]
 CacheKey = Annotated[str, Field(min_length=1), AfterValidator(_cache_key)]
 Duration = Annotated[int, BeforeValidator(_by(durations.parse_duration)), WithJsonSchema(_DURATION_SCHEMA)]
 Bytes = Annotated[int, BeforeValidator(_by(quantities.parse_bytes)), WithJsonSchema(_BYTES_SCHEMA)]

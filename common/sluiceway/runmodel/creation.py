@@ -18,6 +18,7 @@ from difflib import get_close_matches
 
 from sluiceway.foundation import graph
 from sluiceway.foundation.errors import InvalidInput, Violation
+from sluiceway.foundation.texts import name_fault
 from sluiceway.runmodel import groups
 from sluiceway.runmodel.model import (
     MAX_ATTEMPTS,
@@ -236,13 +237,8 @@ def _task_faults(path: str, task: TaskDefinition) -> list[Violation]:
 
 
 def _name_faults(path: str, name: str) -> list[Violation]:
-    if not name:
-        return [Violation(path, "it must not be empty")]
-    if len(name) > MAX_NAME_LENGTH:
-        return [Violation(path, f"it has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed")]
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in name):
-        return [Violation(path, "it has a control character")]
-    return []
+    fault = name_fault(name, most=MAX_NAME_LENGTH)
+    return [] if fault is None else [Violation(path, fault)]
 
 
 def _priority_faults(path: str, priority: int) -> list[Violation]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from urllib.parse import quote, unquote_to_bytes
 
 from sluiceway.foundation.errors import InvalidInput, Violation
+from sluiceway.foundation.texts import foreign_fault
 
 __all__ = [
     "MAX_GROUP_LENGTH",
@@ -119,9 +120,8 @@ def _segment_fault(segment: str) -> str:
         return "a segment is not valid UTF-8"
     if plain in (".", ".."):
         return f'"{plain}" cannot be a segment'
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in plain):
-        return "a segment has a control character"
-    return ""
+    fault = foreign_fault(plain)
+    return "" if fault is None else f"a segment {fault}"
 
 
 def _shown(text: str) -> str:

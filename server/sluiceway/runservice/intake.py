@@ -18,25 +18,35 @@ from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.datamanager.model import GroupRevision, Position
 from sluiceway.foundation.errors import InvalidInput, Violation
 from sluiceway.foundation.rpc.fields import field_faults
+from sluiceway.foundation.texts import foreign_fault, lines_fault, name_fault, shown
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.runconfig.capabilities import unsupported_parts, without_effect
+from sluiceway.runconfig.capabilities import without_effect
 from sluiceway.runconfig.environment import has_agola_names, system_variables
 from sluiceway.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway.runconfig.problems import DocumentPath, format_path
-from sluiceway.runconfig.shells import split_shell
 from sluiceway.runmodel import creation, groups
 from sluiceway.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
 from sluiceway.runservice import codec, stamps, wire, words
+from sluiceway.runservice.definition_checks import (
+    ARCHS,
+    MAX_STEPS,
+    duration_faults,
+    environment_faults,
+    source_faults,
+    task_faults,
+    text_faults,
+)
 
 __all__ = ["ARCHS", "MAX_STEPS", "Intake", "check", "check_counts", "new_record"]
 
-ARCHS = frozenset({"", "amd64", "arm64", "arm", "386"})
-MAX_STEPS = 1_000
 MAX_ANNOTATION_BYTES = 16 * 1024
 MAX_OWN_WARNINGS = 100
-# A step without a kind has a fault of its own.
-_ANY_STEP = "run"
-_NO_SECRETS = "this server does not resolve secrets; give a clear value"
+MAX_CHANGE_GROUPS = 100
+MAX_CHANGE_GROUP = 200
+MAX_SENTENCES = 1_000
+MAX_SENTENCE = 4_096
+MAX_MESSAGE = 64 * 1024
+"""Of a commit, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +85,14 @@ def check(
     Raises:
         InvalidInput: with every fault.
     """
-    found = _request_faults(request)
+    _show_sentences(request)
+    found = [*_request_faults(request), *source_faults("source", request.source)]
     for index, task in enumerate(request.tasks):
-        found += _task_faults(f"tasks[{index}]", task)
-    found += _environment_faults("static_environment", request.static_environment)
-    found += _environment_faults("environment", request.environment)
+        found += task_faults(f"tasks[{index}]", task)
+    found += environment_faults("static_environment", request.static_environment)
+    found += environment_faults("environment", request.environment)
     preconditions = _preconditions(request.change_groups, found)
-    if any(_is_unreadable(task) for task in request.tasks):
+    if _is_unreadable(request):
         raise InvalidInput(_with_field_faults(request, found))
     config = pb.RunConfig(
         tasks=request.tasks,
@@ -154,24 +165,49 @@ def _preconditions(wanted: Mapping[str, str], found: list[Violation]) -> tuple[G
     made = []
     for name in sorted(wanted):
         text = wanted[name]
+        found += text_faults(f'change_groups["{shown(name, most=100)}"]', name, _change_group_fault)
         try:
             # A room of their own: a caller must not move or guess the groups that we use ourselves.
             made.append(GroupRevision(f"caller/{name}", Position.parse(text) if text else None))
         except ValueError:
-            found.append(Violation(f'change_groups["{name}"]', f"{text!r} is not a revision"))
+            where = f'change_groups["{shown(name, most=100)}"]'
+            found.append(Violation(where, f"{shown(text, most=100)!r} is not a revision"))
     return tuple(made)
 
 
-def _request_faults(request: service_api.CreateRunRequest) -> list[Violation]:
-    found = []
+def _change_group_fault(name: str) -> str | None:
+    return foreign_fault(name, most=MAX_CHANGE_GROUP)
+
+
+def _show_sentences(request: service_api.CreateRunRequest) -> None:
+    """Make fit to be shown what others wrote: the message of the commit, and what is told of a configuration."""
+    request.source.message = shown(request.source.message, most=MAX_MESSAGE)
+    for sentences in (request.setup_errors, request.warnings):
+        for index, sentence in enumerate(sentences[:MAX_SENTENCES]):
+            sentences[index] = shown(sentence, most=MAX_SENTENCE)
+
+
+def _request_faults(request: service_api.CreateRunRequest) -> Iterator[Violation]:
     annotations = request.run.annotations
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
     if size > MAX_ANNOTATION_BYTES:
-        found.append(
-            Violation("run.annotations", f"they have {size} bytes; at most {MAX_ANNOTATION_BYTES} are allowed")
-        )
-    found += [Violation(f"setup_errors[{i}]", "it is empty") for i, e in enumerate(request.setup_errors) if not e]
-    return found
+        yield Violation("run.annotations", f"they have {size} bytes; at most {MAX_ANNOTATION_BYTES} are allowed")
+    else:
+        for key in sorted(annotations):
+            where = f'run.annotations["{shown(key, most=100)}"]'
+            yield from text_faults(where, key, name_fault)
+            yield from text_faults(where, annotations[key], lines_fault)
+    for index, error in enumerate(request.setup_errors):
+        if not error:
+            yield Violation(f"setup_errors[{index}]", "it is empty")
+    if len(request.warnings) > MAX_SENTENCES:
+        yield Violation("warnings", f"{len(request.warnings)}; at most {MAX_SENTENCES} are allowed")
+    if request.cache_group:
+        yield from (Violation("cache_group", fault) for fault in groups.faults(request.cache_group))
+    if len(request.change_groups) > MAX_CHANGE_GROUPS:
+        yield Violation("change_groups", f"{len(request.change_groups)}; at most {MAX_CHANGE_GROUPS} are allowed")
+    yield from text_faults("request_id", request.request_id, foreign_fault)
+    yield from duration_faults("run.timeout", request.run.timeout)
 
 
 def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violation]) -> list[Violation]:
@@ -219,107 +255,19 @@ def _likely_mistakes(
             yield ("steps", index, "run", "command"), message
 
 
-def _is_unreadable(task: definition_api.TaskDefinition) -> bool:
+def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
     # The rules have no word for these, so nothing more can be said about the request.
+    if any(duration_faults("", request.run.timeout)):
+        return True
     conditions = set(words.CONDITIONS.values())
     causes = set(words.RETRY_CAUSES.values())
-    return any(c not in conditions for depend in task.depends for c in depend.conditions) or any(
-        cause not in causes for cause in task.retry.on
+    return any(
+        any(c not in conditions for depend in task.depends for c in depend.conditions)
+        or any(cause not in causes for cause in task.retry.on)
+        or any(duration_faults("", task.task_timeout_interval))
+        or any(duration_faults("", task.approval.timeout))
+        for task in request.tasks
     )
-
-
-def _task_faults(path: str, task: definition_api.TaskDefinition) -> list[Violation]:
-    found = []
-    known_conditions = set(words.CONDITIONS.values())
-    for at, depend in enumerate(task.depends):
-        for index, condition in enumerate(depend.conditions):
-            if condition not in known_conditions:
-                found.append(Violation(f"{path}.depends[{at}].conditions[{index}]", "this condition is not known"))
-    known_causes = set(words.RETRY_CAUSES.values())
-    for index, cause in enumerate(task.retry.on):
-        if cause not in known_causes:
-            found.append(Violation(f"{path}.retry.on[{index}]", "this cause is not known"))
-    found += _runtime_faults(f"{path}.runtime", task.runtime)
-    kinds = [step.WhichOneof("kind") or _ANY_STEP for step in task.steps]
-    for part, message in unsupported_parts(task.runtime, task.user, kinds):
-        found.append(Violation(f"{path}.{format_path(part)}", message))
-    found += _environment_faults(f"{path}.environment", task.environment)
-    found += _shell_faults(f"{path}.shell", task.shell)
-    if len(task.steps) > MAX_STEPS:
-        found.append(Violation(f"{path}.steps", f"{len(task.steps)} steps; at most {MAX_STEPS} are allowed"))
-    for index, step in enumerate(task.steps[:MAX_STEPS]):
-        found += _step_faults(f"{path}.steps[{index}]", step)
-    for registry, auth in task.docker_registries_auth.items():
-        if auth.type not in ("basic", "encodedauth"):
-            where = f'{path}.docker_registries_auth["{registry}"].type'
-            found.append(Violation(where, f'it must be "basic" or "encodedauth", not "{auth.type}"'))
-        for name in ("username", "password", "auth"):
-            if getattr(auth, name).HasField("secret"):
-                found.append(Violation(f'{path}.docker_registries_auth["{registry}"].{name}', _NO_SECRETS))
-    return found
-
-
-def _runtime_faults(path: str, runtime: definition_api.Runtime) -> list[Violation]:
-    found = []
-    if runtime.type not in ("", "pod"):
-        found.append(Violation(f"{path}.type", f'"{runtime.type}" is not known; it must be "pod"'))
-    if runtime.arch not in ARCHS:
-        known = ", ".join(sorted(arch for arch in ARCHS if arch))
-        found.append(Violation(f"{path}.arch", f'"{runtime.arch}" is not known; it must be one of {known}, or empty'))
-    if not runtime.containers:
-        found.append(Violation(f"{path}.containers", "there must be at least one"))
-    for index, container in enumerate(runtime.containers):
-        where = f"{path}.containers[{index}]"
-        if not container.image:
-            found.append(Violation(f"{where}.image", "it must not be empty"))
-        found += _environment_faults(f"{where}.environment", container.environment)
-        for at, volume in enumerate(container.volumes):
-            if not volume.path.startswith("/"):
-                found.append(Violation(f"{where}.volumes[{at}].path", "it must be absolute"))
-    return found
-
-
-def _step_faults(path: str, step: definition_api.StepDefinition) -> list[Violation]:
-    kind = step.WhichOneof("kind")
-    if kind is None:
-        return [Violation(path, "it does nothing: one of run, clone, save_to_workspace, ... must be set")]
-    if kind == "run":
-        found = _environment_faults(f"{path}.run.environment", step.run.environment)
-        found += _shell_faults(f"{path}.run.shell", step.run.shell)
-        if not step.run.command:
-            found.append(Violation(f"{path}.run.command", "it must not be empty"))
-        return found
-    if kind == "clone" and step.clone.depth < 0:
-        return [Violation(f"{path}.clone.depth", "it must not be negative")]
-    if kind == "save_cache" and not 1 <= len(step.save_cache.key) <= 200:
-        return [Violation(f"{path}.save_cache.key", "it must have 1 to 200 characters")]
-    if kind == "restore_cache" and not step.restore_cache.keys:
-        return [Violation(f"{path}.restore_cache.keys", "there must be at least one")]
-    return []
-
-
-def _shell_faults(path: str, shell: str) -> list[Violation]:
-    try:
-        if shell:
-            split_shell(shell)
-    except ValueError as error:
-        return [Violation(path, f"it {error}")]
-    return []
-
-
-def _environment_faults(path: str, environment: Mapping[str, definition_api.EnvironmentValue]) -> list[Violation]:
-    found = []
-    for name in sorted(environment):
-        where = f'{path}["{name}"]'
-        if not name or "=" in name or "\0" in name:
-            found.append(Violation(where, 'a name must not be empty, nor have "=" or NUL in it'))
-        value = environment[name]
-        kind = value.WhichOneof("kind")
-        if kind == "value" and "\0" in value.value:
-            found.append(Violation(where, "a value must not have NUL in it"))
-        if kind == "secret":
-            found.append(Violation(where, _NO_SECRETS))
-    return found
 
 
 def new_record(intake: Intake) -> pb.RunRecord:

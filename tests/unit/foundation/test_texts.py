@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.foundation.texts import command_fault, line_fault, name_fault, nul_fault, shown, unseen
+from sluiceway.foundation.texts import (
+    as_name,
+    command_fault,
+    foreign_fault,
+    line_fault,
+    lines_fault,
+    name_fault,
+    nul_fault,
+    shown,
+    unseen,
+)
 
 UNSEEN = {
     "escape": "\x1b",
@@ -78,9 +88,40 @@ def test_only_nul_cannot_be_an_argument() -> None:
     assert nul_fault("a\0") == "must not hold a NUL character"
 
 
-@pytest.mark.parametrize("character", [c for c in UNSEEN.values() if c != "\n"])
-def test_what_is_shown_holds_nothing_unseen(character: str) -> None:
+WITHOUT_WIDTH = {"\u200b", "\xad", "\ufeff"}
+
+
+@pytest.mark.parametrize("character", [c for c in UNSEEN.values() if c != "\n" and c not in WITHOUT_WIDTH])
+def test_what_is_shown_controls_nothing(character: str) -> None:
     assert shown(f"a{character}b", most=10) == "a\ufffdb"
+    assert foreign_fault(f"a{character}b") is not None
+
+
+@pytest.mark.parametrize("text", ["🧑\u200d💻", "می\u200cخواهم", "\u200fשלום", "a\xadb", ""])
+def test_what_joins_characters_may_be_in_names_from_elsewhere(text: str) -> None:
+    assert foreign_fault(text) is None
+    assert shown(text, most=10) == text
+
+
+def test_a_text_of_several_lines_has_lines() -> None:
+    assert lines_fault("a\r\n\tb\x85c") is None
+    assert lines_fault("a\x1b") == "holds a control character (U+001B)"
+    assert foreign_fault("a\nb") == "holds a control character (U+000A)"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("build", "build"),
+        (" a\u202eb\x1b ", "ab"),
+        ("", "run"),
+        ("\u200b", "run"),
+        ("..", "run"),
+        ("x" * 99 + " yz", "x" * 99),
+    ],
+)
+def test_a_name_is_made_of_what_is_none(text: str, name: str) -> None:
+    assert as_name(text, otherwise="run") == name
 
 
 def test_what_is_too_long_is_cut() -> None:

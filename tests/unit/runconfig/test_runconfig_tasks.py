@@ -277,7 +277,7 @@ def test_unknown_run_is_not_found_with_a_hint() -> None:
         ("df -h /mnt/x; ls -la / /mnt; cat /etc/mtab", "df -h /mnt/x; ls -la / /mnt; cat /etc/m…"),
         ("python3 -m unittest discover --verbosed -s tests", "python3 -m unittest discover --verbosed…"),
         ("\n  make\n", "make"),
-        ("printf '\x1b[1m'", "printf '[1m'"),
+        ("printf '\u200b[1m'", "printf '[1m'"),
         ("echo ü 日本語", "echo ü 日本語"),
     ],
 )

@@ -116,6 +116,6 @@ def test_shell_that_is_no_command_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         checked(request(task))
     assert {(v.path, v.message) for v in caught.value.violations} == {
-        ("tasks[0].shell", "it is not a command: no closing quotation"),
-        ("tasks[0].steps[0].run.shell", "it is not a command: it is blank"),
+        ("tasks[0].shell", "is not a command: no closing quotation"),
+        ("tasks[0].steps[0].run.shell", "is not a command: it is blank"),
     }
