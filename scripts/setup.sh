@@ -13,8 +13,10 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 command -v git >/dev/null || need+=(git)
 command -v bwrap >/dev/null || need+=(bubblewrap)
+# The filter of a sandboxed task's system calls.
+libraries=$(compgen -G "/usr/lib*/libseccomp.so.2" || compgen -G "/usr/lib/*/libseccomp.so.2" || true)
+[ -n "$libraries" ] || need+=(libseccomp2)
 # The network of a sandboxed task; `ip` makes a host beside this machine in the tests.
-ldconfig -p | grep -q libseccomp.so.2 || need+=(libseccomp2)
 command -v slirp4netns >/dev/null || need+=(slirp4netns)
 command -v ip >/dev/null || need+=(iproute2)
 # The sandbox shows a task the system's own Python, which the example's tests use.
