@@ -159,7 +159,7 @@ def test_a_server_with_a_mistyped_etcd_does_not_fork_the_database(here: Servers,
                     here.create({"name": "a", "steps": [{"run": "true"}]}, group="/user/me/meanwhile")
             refused = recovering.result()
             assert refused.returncode == 1
-            assert "the object storage is still being written" in refused.stderr
+            assert "the object storage is in use" in refused.stderr
         finally:
             here.http.pop()
             gateway.end()

@@ -187,9 +187,9 @@ def test_every_fault_of_a_run_is_told_at_once(here: Installation) -> None:
         "tasks[1].steps[0]",
         "tasks[1].steps[1].run.command",
         "tasks[2].name",
-        'change_groups["x"]',
+        'changeGroups["x"]',
         'environment["A=B"]',
-        "request_id",
+        "requestId",
     }
 
 
@@ -300,9 +300,9 @@ def test_one_request_id_makes_one_run_and_is_for_one_body(here: Installation) ->
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        pytest.param("pageSize=-1", "page_size", id="a negative page"),
+        pytest.param("pageSize=-1", "pageSize", id="a negative page"),
         pytest.param("pageSize=many", "pageSize", id="no number"),
-        pytest.param("pageToken=bogus", "page_token", id="a token of nobody"),
+        pytest.param("pageToken=bogus", "pageToken", id="a token of nobody"),
         pytest.param("phase=ASLEEP", "phase", id="an unknown phase"),
         pytest.param("color=red", "color", id="an unknown parameter"),
         pytest.param("group=relative", "group", id="a relative group"),
