@@ -48,6 +48,11 @@ def main() -> None:
         code = READER_GONE
     except KeyboardInterrupt:
         code = INTERRUPTED
+    if code == INTERRUPTED:
+        import signal
+
+        # A second Ctrl-C while the interpreter ends would change the exit code and print a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if code == READER_GONE:
         # What is still in the buffer has no reader; the interpreter would complain when it cannot write it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -231,7 +231,7 @@ async def test_a_person_who_is_asked_may_interrupt(command: list[str], site: Sit
                 # One that comes between the prompt and the read is seen by Python only after the read: press again.
                 asking.send_signal(signal.SIGINT)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asking.wait(), 0.5)
+                    await asyncio.wait_for(asking.wait(), 5)
     finally:
         os.close(ours)
         os.close(theirs)
