@@ -51,7 +51,7 @@ def test_a_whole_installation_works_on_an_etcd_that_asks_for_everything(guarded:
 
     assert status
     assert OURS.password.encode() not in server
-    assert b"ETCD" not in executor
+    assert b"SLUICE_ETCD" not in executor
 
 
 def test_a_server_takes_the_password_from_its_environment(guarded: Guarded, tmp_path: Path) -> None:
