@@ -138,7 +138,7 @@ def drain(
     server: str | None,
     token: str | None,
 ) -> None:
-    """Give executors no more tasks, until they are undrained. Running tasks go on."""
+    """Assign no more tasks to executors until they are undrained. Running tasks continue."""
     check_wait(wait, timeout)
     selected = _selected(executors, group, labels)
 
@@ -164,7 +164,7 @@ def drain(
 def undrain(
     executors: tuple[str, ...], group: str, labels: tuple[str, ...], server: str | None, token: str | None
 ) -> None:
-    """Give executors tasks again."""
+    """Assign tasks to executors again."""
     selected = _selected(executors, group, labels)
 
     async def conversation(client: Client) -> None:

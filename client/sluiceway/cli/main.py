@@ -70,8 +70,8 @@ executor = ExecutorGroup(
         "run": ("sluiceway.cli.processes:executor", "Run an executor."),
         "list": ("sluiceway.cli.executors:list_", "List executors."),
         "get": ("sluiceway.cli.executors:get", "Show an executor."),
-        "drain": ("sluiceway.cli.executors:drain", "Give executors no more tasks."),
-        "undrain": ("sluiceway.cli.executors:undrain", "Give executors tasks again."),
+        "drain": ("sluiceway.cli.executors:drain", "Assign no more tasks to executors."),
+        "undrain": ("sluiceway.cli.executors:undrain", "Assign tasks to executors again."),
         "delete": ("sluiceway.cli.executors:delete", "Remove an executor from the list."),
     },
 )

@@ -33,17 +33,17 @@ _NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f:?*\[\\^~]|\.\.|@\{")
 
 
 def is_remote(repository: str) -> bool:
-    """Tell whether it is a URL, or `user@host:path`, that git is given as it is; it can be no option."""
+    """Return whether git can be given this text: a URL or `user@host:path` that cannot be read as an option."""
     return bool(_URL.fullmatch(repository) or _SCP.fullmatch(repository))
 
 
 def holds_password(repository: str) -> bool:
-    """Tell whether a URL has a user, which may be a token, or a password in it. ssh needs the name of a user."""
+    """Return whether a URL holds a password, or a user, which may be a token. The user of an ssh URL is allowed."""
     return bool(_USER_IN_URL.match(repository))
 
 
 def repository_fault(text: str) -> str | None:
-    """Say why a text is not taken for a repository: a URL, or the absolute path of a folder."""
+    """Return why a text is not a repository: a URL, or the absolute path of a folder."""
     if holds_password(text):
         return (
             "has a password or token in it, which would be stored with the run, for all to see; leave it out, and let"
@@ -55,19 +55,19 @@ def repository_fault(text: str) -> str | None:
 
 
 def ref_fault(text: str) -> str | None:
-    """Say why a text is no name of a ref, a branch or a tag."""
+    """Return why a text is not the name of a ref, a branch or a tag."""
     if not text or text.startswith("-") or _NOT_IN_REFS.search(text):
         return "is not a ref"
     return foreign_fault(text)
 
 
 def commit_fault(text: str) -> str | None:
-    """Say why a text is not the whole id of a commit."""
+    """Return why a text is not the whole id of a commit."""
     return None if _COMMIT.fullmatch(text) else "is not the id of a commit, 40 or 64 hexadecimal digits"
 
 
 def link_fault(text: str) -> str | None:
-    """Say why a text is no link that a browser may be given."""
+    """Return why a text is not a link that is safe to show in a browser."""
     from urllib.parse import urlsplit  # noqa: PLC0415 - the command line needs this module, and no links
 
     if len(text) > MAX_LINK:
@@ -85,14 +85,14 @@ def link_fault(text: str) -> str | None:
 
 
 def absolute_path_fault(text: str) -> str | None:
-    """Say why a text is no absolute path."""
+    """Return why a text is not an absolute path."""
     if not text.startswith("/") or ".." in text.split("/"):
         return "must be an absolute path without `..`"
     return foreign_fault(text)
 
 
 def inner_path_fault(text: str, *, downward: bool = False) -> str | None:
-    """Say why a path or pattern does not stay in its folder.
+    """Return why a path or pattern leaves its folder.
 
     Args:
         text: the path.

@@ -110,7 +110,7 @@ class Unsupported:
     hint: str = ""
 
     def said_of(self, who: str) -> str:
-        """Say it of a driver, or of all drivers."""
+        """Return the sentence for one driver, or for all drivers."""
         return f"{self.what} not supported by {who}{f': {self.hint}' if self.hint else ''}"
 
 
@@ -143,7 +143,7 @@ def _unsupported(needs: PodNeeds, has: Capabilities) -> Iterator[Unsupported]:
 
 
 def unsupported_step(kind: str, capabilities: Sequence[Capabilities]) -> str | None:
-    """Say that a type of step is carried out with none of some drivers; None when it is."""
+    """Return a sentence if none of the drivers runs this type of step; None if one does."""
     known = frozenset[str]().union(*(each.steps for each in capabilities))
     if kind in known:
         return None

@@ -71,7 +71,7 @@ def mask(text: str) -> Masked:
 
 
 def _unused(text: str) -> Iterator[str]:
-    """Give characters that are in no value of the text, raw or escaped; there are more of them than a text can hold."""
+    """Yield characters that no value of the text holds, raw or escaped. There are more of them than a text can hold."""
     used = set(map(ord, set(text)))
     used.update(int(match[match.lastindex or 0], 16) for match in _ESCAPED.finditer(text))
     # Private use first, then whatever libyaml takes as content beyond the basic plane.

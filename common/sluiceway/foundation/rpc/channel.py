@@ -126,7 +126,7 @@ def is_repeatable(method: MethodDescriptor) -> bool:
 
 
 def with_request_id(request: M, new_id: Callable[[], str]) -> M:
-    """Give a write whose `request_id` is empty one of its own, in a copy. Anything else is answered as it is."""
+    """Return a copy of a write with a new `request_id` if it has none. Return anything else unchanged."""
     if _request_id_field(request.DESCRIPTOR) is None:
         return request
     if getattr(request, "request_id"):  # noqa: B009 - the field is known by its descriptor only
