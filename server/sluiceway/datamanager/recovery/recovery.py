@@ -163,7 +163,7 @@ class Recovery:
         while self._clock.monotonic() < end:
             await self._sleep(min(seconds / 10, 0.5))
             if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
-                raise _in_use(reply)
+                raise _in_use(_replied(reply))
             before = reply
             for first in await self._stores.segments.newer(known[0] if known else LogSequence(0, 0)):
                 raise await self._written(first)
@@ -211,7 +211,7 @@ class Recovery:
         while self._clock.monotonic() - still_since < seconds:
             await self._sleep(min(seconds / 10, 0.5))
             if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
-                raise _in_use(reply)
+                raise _in_use(_replied(reply))
             before = reply
             if not (newer := await self._stores.segments.newer(last)):
                 continue
@@ -221,12 +221,7 @@ class Recovery:
 
     async def _written(self, first: LogSequence) -> FailedPrecondition:
         segment = await self._stores.segments.read(first)
-        return FailedPrecondition(
-            f"the object storage is still being written: {segment.header.writer} put"
-            f" {self._stores.segments.key(first)} just now. A server runs on it, perhaps with another etcd; end it"
-            " first, or force this",
-            reason="STORAGE_IN_USE",
-        )
+        return _in_use(f"{segment.header.writer} put {self._stores.segments.key(first)} just now")
 
     async def _attempts(self, to: LogSequence | None, cause: str, *, known_epochs: int | None = None) -> Recovered:
         backoff = Backoff()
@@ -423,15 +418,16 @@ class Recovery:
             await backoff.wait()
 
 
-def _in_use(raw: bytes) -> FailedPrecondition:
+def _replied(raw: bytes) -> str:
     reply = Reply.parse(raw)
-    who = (
-        "a server of another version"
-        if reply is None
-        else f"{reply.server} works on it with etcd at {reply.etcd}, where the log ends at {reply.head}"
-    )
+    if reply is None:
+        return "a server of another version works on it"
+    return f"{reply.server} works on it with etcd at {reply.etcd}, where the log ends at {reply.head}"
+
+
+def _in_use(by: str) -> FailedPrecondition:
     return FailedPrecondition(
-        f"the object storage is in use: {who}. Is this the right etcd? End that server first, or force this",
+        f"the object storage is in use: {by}. Is this the right etcd? End that server first, or force this",
         reason="STORAGE_IN_USE",
     )
 
