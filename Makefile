@@ -24,13 +24,14 @@ run: $(STAMP) ## Run the example pipeline to its end on an embedded installation
 serve: $(STAMP) ## The same, and stay up.
 	@$(PYTHON) -m scripts.demo --serve
 
-lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf.
+lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generated code and pages.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/buf lint
 	$(BIN)/buf build -o /dev/null
 	@if [ -f proto/released.binpb ]; then $(BIN)/buf build -o build/now.binpb && $(BIN)/buf breaking build/now.binpb --against proto/released.binpb; fi
 	scripts/generate.sh --check
+	$(PYTHON) -m scripts.reference --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/mypy tests bench scripts
@@ -43,8 +44,9 @@ format: $(STAMP) ## Format, and fix what can be fixed.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(STAMP) ## Generate the code of the protos.
+generate: $(STAMP) ## Generate the code of the protos, and docs/reference.
 	scripts/generate.sh
+	$(PYTHON) -m scripts.reference
 
 COUNT ?= 10000
 START ?= 1
