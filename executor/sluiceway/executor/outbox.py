@@ -1,7 +1,8 @@
 """What the executor has to report and the server has not yet acknowledged.
 
 Entries are numbered when they are added, sent in order, and sent again on each new stream until they are acknowledged.
-Two changes of one assignment that wait unsent become one. Touches no disk and no network.
+Two changes of one assignment that wait unsent become one, so whoever sends may wait a moment for more, unless what
+waits is urgent: an attempt has ended. Touches no disk and no network.
 """
 
 from __future__ import annotations
@@ -29,13 +30,19 @@ _MOST_BYTES_IN_ONE = 256 * 1024
 
 
 class Outbox:
-    """See the module. `waiting` is set while something is there that was not sent on this stream."""
+    """See the module.
+
+    Attributes:
+        waiting: set while something is there that was not sent on this stream.
+        urgent: set while some of that must not wait for more.
+    """
 
     def __init__(self, next_number: Callable[[], int]) -> None:
         self._next_number = next_number
         self._entries: dict[int, pb.AssignmentUpdate | pb.PodsGone] = {}
         self._sent = 0
         self.waiting = asyncio.Event()
+        self.urgent = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -48,6 +55,7 @@ class Outbox:
             entry = self._entries[number]
             if isinstance(entry, pb.AssignmentUpdate) and entry.assignment_id == update.assignment_id:
                 _merge(entry, update)
+                self._hurry(entry)
                 return
         self._add(update)
 
@@ -75,10 +83,12 @@ class Outbox:
         self._sent = 0
         if self._entries:
             self.waiting.set()
+            self.urgent.set()
 
     def take(self) -> Sequence[pb.ConnectRequest]:
         """Take what was not sent on this stream, in order, as messages."""
         self.waiting.clear()
+        self.urgent.clear()
         messages: list[pb.ConnectRequest] = []
         size = 0
         for number, entry in self._entries.items():
@@ -104,6 +114,11 @@ class Outbox:
         entry.number = self._next_number()
         self._entries[entry.number] = entry
         self.waiting.set()
+        self._hurry(entry)
+
+    def _hurry(self, entry: pb.AssignmentUpdate | pb.PodsGone) -> None:
+        if not isinstance(entry, pb.AssignmentUpdate) or entry.phase in FINAL_PHASES:
+            self.urgent.set()
 
 
 def _merge(older: pb.AssignmentUpdate, newer: pb.AssignmentUpdate) -> None:

@@ -33,7 +33,7 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import InvalidInput, PermissionDenied, SluicewayError, Unauthenticated, Unavailable
 from sluiceway.foundation.rpc.status import error_of
 
-__all__ = ["Commands", "Identity", "Session", "SessionTimes"]
+__all__ = ["Commands", "Identity", "OutgoingMessages", "Session", "SessionTimes"]
 
 log = structlog.get_logger(__name__)
 
@@ -55,12 +55,15 @@ class SessionTimes:
         missed_heartbeats: so many intervals without an acknowledgement end the stream.
         first_backoff_seconds: the ceiling of the first pause; it doubles.
         most_backoff_seconds: of any pause. Less: a server that comes back sees its executors sooner, and all at once.
+        gather_seconds: how long an update waits for others to go with it, which the server stores in one transaction.
+            The end of an attempt does not wait.
     """
 
     welcome_seconds: float = 20.0
     missed_heartbeats: float = 4.0
     first_backoff_seconds: float = 0.2
     most_backoff_seconds: float = 10.0
+    gather_seconds: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,8 @@ class Session:
         await self._journal.reserve_numbers()
         channel = self._open_channel()
         withdraws = self._withdrawing.is_set()
-        stream = _Stream(self._hello(slots=0 if withdraws else self._identity.slots), self._outbox)
+        hello = self._hello(slots=0 if withdraws else self._identity.slots)
+        stream = OutgoingMessages(hello, self._outbox, gather_seconds=self._times.gather_seconds)
         try:
             call = pb_grpc.ExecutorServiceStub(channel).Connect(stream.requests())
             try:
@@ -241,7 +245,7 @@ class Session:
 
     async def _serve(
         self,
-        stream: _Stream,
+        stream: OutgoingMessages,
         call: grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse],
         *,
         withdraws: bool,
@@ -292,7 +296,7 @@ class Session:
         self.connected.set()
         log.info("executor_connected", group=welcome.group, session=welcome.session_id, same_session=same)
 
-    async def _read(self, stream: _Stream, responses: AsyncIterator[pb.ConnectResponse]) -> None:
+    async def _read(self, stream: OutgoingMessages, responses: AsyncIterator[pb.ConnectResponse]) -> None:
         async for response in responses:
             match response.WhichOneof("message"):
                 case "heartbeat_acknowledgement":
@@ -314,7 +318,7 @@ class Session:
         await self._withdrawing.wait()
         raise Unavailable("the executor says hello anew, with no slots")
 
-    async def _heartbeats(self, stream: _Stream, interval: float) -> None:
+    async def _heartbeats(self, stream: OutgoingMessages, interval: float) -> None:
         number = 0
         while True:
             number += 1
@@ -332,7 +336,7 @@ class Session:
             if silent > interval * self._times.missed_heartbeats:
                 raise Unavailable(f"no heartbeat was acknowledged for {silent:.1f} s")
 
-    async def _obey(self, stream: _Stream) -> None:
+    async def _obey(self, stream: OutgoingMessages) -> None:
         while True:
             command = await stream.commands.get()
             # A command that was begun is carried out, even when its stream breaks meanwhile.
@@ -344,7 +348,7 @@ class Session:
                     await work
                 raise
 
-    async def _obey_one(self, stream: _Stream, command: Numbered) -> None:
+    async def _obey_one(self, stream: OutgoingMessages, command: Numbered) -> None:
         refused: run_pb2.Reason | None = None
         then: Callable[[], None] = _nothing
         match command:
@@ -380,12 +384,17 @@ class Session:
         )
 
 
-class _Stream:
-    """What goes out on one stream: the hello, then whatever comes first."""
+class OutgoingMessages:
+    """What goes out on one stream: the hello, then whatever comes first.
 
-    def __init__(self, hello: pb.Hello, outbox: Outbox) -> None:
+    Updates wait a moment for others: those of a short step become one, and one transaction of the server. What is
+    urgent takes along all that waits.
+    """
+
+    def __init__(self, hello: pb.Hello, outbox: Outbox, *, gather_seconds: float) -> None:
         self._hello = hello
         self._outbox = outbox
+        self._gather_seconds = gather_seconds
         self._ready: list[pb.ConnectRequest] = []
         self._woken = outbox.waiting
         self.commands: asyncio.Queue[Numbered] = asyncio.Queue(_MOST_COMMANDS_WAITING)
@@ -398,12 +407,15 @@ class _Stream:
         self._welcomed = True
         self._ready.append(message)
         self._woken.set()
+        self._outbox.urgent.set()
 
     async def requests(self) -> AsyncIterator[pb.ConnectRequest]:
-        """Give the messages in order, for ever."""
+        """Yield the messages in order, until the stream is over."""
         yield pb.ConnectRequest(hello=self._hello)
         while True:
             await self._woken.wait()
+            if self._welcomed and not self._ready:
+                await self._gather()
             if self.is_over:
                 # grpc may still wait here for a stream that has ended: what is to be sent belongs to the next one.
                 return
@@ -418,6 +430,12 @@ class _Stream:
                 yield message
             if self._ready:
                 self._woken.set()
+                self._outbox.urgent.set()
+
+    async def _gather(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_seconds):
+                await self._outbox.urgent.wait()
 
 
 def _nothing() -> None:

@@ -163,6 +163,21 @@ async def test_updates_of_one_assignment_that_wait_become_one() -> None:
     assert sent == [("a", [0, 1]), ("b", [0])]
 
 
+async def test_the_end_of_an_attempt_is_urgent_and_nothing_before_it_is() -> None:
+    box = outbox()
+    box.update(update("a", 0))
+    assert box.waiting.is_set()
+    assert not box.urgent.is_set()
+    ended = update("a", 0)
+    ended.phase = pb.ASSIGNMENT_PHASE_SUCCESS
+    box.update(ended)
+    assert box.urgent.is_set(), "also where it becomes one with an update that waits"
+    assert len(box.take()[0].updates.updates) == 1
+    assert not box.urgent.is_set()
+    box.begin_stream(same_session=True)
+    assert box.urgent.is_set(), "what was not acknowledged has waited enough"
+
+
 async def test_updates_that_are_large_together_go_in_messages_of_their_own() -> None:
     box = outbox()
     for name in "abcdefghij":
