@@ -115,7 +115,21 @@ def open_commit(repository: str, ref: str | None) -> Iterator[Checkout]:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(f"the name of {str(path)!a} is not UTF-8; rename the folder") from error
-    yield _open_folder(_root_of(path), ref)
+    root, head = (None if ref is not None else _checked_out(path)) or (_root_of(path), "")
+    yield _open_folder(root, ref, head)
+
+
+def _checked_out(folder: Path) -> tuple[Path, str] | None:
+    """Find the working tree that a folder is in and the branch that it has; `HEAD`: none.
+
+    One process for what `_root_of` and `git symbolic-ref` find with two. None: they have to be asked, since there is
+    no working tree, no commit yet, or a branch or tag that is called HEAD.
+    """
+    found = _git(folder, "rev-parse", "--show-toplevel", "--symbolic-full-name", "HEAD", check=False)
+    top, _, head = found.stdout.removesuffix("\n").rpartition("\n")
+    if found.returncode != 0 or not top or not (head == "HEAD" or head.startswith("refs/")):
+        return None
+    return Path(top), head
 
 
 def _root_of(folder: Path) -> Path:
@@ -130,10 +144,10 @@ def _root_of(folder: Path) -> Path:
     return found.parent if found.name == ".git" else found
 
 
-def _open_folder(path: Path, ref: str | None) -> Checkout:
+def _open_folder(path: Path, ref: str | None, head: str = "") -> Checkout:
+    """Resolve a ref of a repository; `head` is what its HEAD is known to be, empty: not known."""
     if ref is None:
-        head = _git(path, "symbolic-ref", "--quiet", "HEAD", check=False).stdout.strip()
-        full = head or "HEAD"
+        full = head or _git(path, "symbolic-ref", "--quiet", "HEAD", check=False).stdout.strip() or "HEAD"
     else:
         candidates = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
         full = next(
@@ -219,12 +233,15 @@ def _checkout(repository: str, path: Path, full: str, revision: str) -> Checkout
         revision: a ref or the id of a commit or tag.
     """
     peeled = f"{revision}^{{commit}}"
-    found = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", peeled, check=False)
-    commit = found.stdout.strip()
-    if found.returncode != 0 or not _COMMIT.fullmatch(commit):
-        raise NotFound(f"{repository} has no commit at {revision}")
     # Not `show` or `log`: those look at the configuration of the repository, which may name programs to run.
-    message = _git(path, "rev-list", "--max-count=1", "--format=%B", commit).stdout.partition("\n")[2].strip()
+    found = _git(path, "rev-list", "--max-count=1", "--format=%B", "--end-of-options", peeled, check=False)
+    heading, _, message = found.stdout.partition("\n")
+    commit = heading.removeprefix("commit ")
+    if found.returncode != 0 or not _COMMIT.fullmatch(commit):
+        resolved = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", peeled, check=False)
+        if resolved.returncode == 0:
+            raise _unreadable(repository, found.stderr)
+        raise NotFound(f"{repository} has no commit at {revision}")
     branch = full.removeprefix("refs/heads/") if full.startswith("refs/heads/") else ""
     tag = full.removeprefix("refs/tags/") if full.startswith("refs/tags/") else ""
     context = Context(
@@ -235,7 +252,7 @@ def _checkout(repository: str, path: Path, full: str, revision: str) -> Checkout
         commit_sha=commit,
     )
     name = re.split(r"[/:]", repository.rstrip("/"))[-1].removesuffix(".git") or "repository"
-    return Checkout(repository, name, context, message, GitFiles(path, commit))
+    return Checkout(repository, name, context, message.strip(), GitFiles(path, commit))
 
 
 def _unreadable(where: str, said: str) -> Unavailable:

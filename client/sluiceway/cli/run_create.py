@@ -51,7 +51,8 @@ def create(
     With --watch the exit code is 0 for success, 1 failed, 2 stopped or cancelled, 3 setup error; of several runs the
     worst, in the order setup error, failed, stopped. With -o json, yaml, jsonl or name the watch goes to stderr.
     """
-    from sluiceway.cli.creating import requests_for
+    from threading import Thread
+
     from sluiceway.cli.repository import open_commit
     from sluiceway.cli.terminal import waiting
 
@@ -60,7 +61,12 @@ def create(
     if logs and not output.is_for_people:
         raise click.UsageError(f"--logs and -o {output.value} would both print on standard output")
     find_server(server, token)  # said now, and not after a long fetch
+    imports = Thread(target=_import_rest)
+    imports.start()
     with waiting(f"reading {repo}"), open_commit(repo, ref) as checkout:
+        imports.join()
+        from sluiceway.cli.creating import requests_for
+
         requests = requests_for(checkout, name=name, group=group, request_id=request_id)
 
     async def conversation(client: Client) -> int:
@@ -77,6 +83,12 @@ def create(
         return await _follow(client, runs, to_stderr=not output.is_for_people, with_logs=logs) if watch else 0
 
     return with_client(server, token, conversation)
+
+
+def _import_rest() -> None:
+    """Import what `create` needs after the commit is found; git runs meanwhile, on another processor."""
+    import sluiceway.cli.creating
+    import sluiceway.client  # noqa: F401
 
 
 @click.command(epilog=RUN_HELP)

@@ -35,9 +35,7 @@ from sluiceway.runconfig.messages import describe_fault
 from sluiceway.runconfig.model import Config
 from sluiceway.runconfig.outline import outline
 from sluiceway.runconfig.problems import DocumentPath, Problem, format_path, quoted
-from sluiceway.runconfig.rendered_documents import parse_rendered
 from sluiceway.runconfig.when import Context
-from sluiceway.runconfig.yaml_documents import parse_yaml
 
 __all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_source"]
 
@@ -130,10 +128,15 @@ class _Loading:
         return check_document(document, source.path, drivers=self._drivers)
 
     def _parse(self, source: Source) -> Document:
+        # A command line reads one file: what reads the other syntaxes need not be imported for it.
         if source.syntax is Syntax.YAML:
+            from sluiceway.runconfig.yaml_documents import parse_yaml  # noqa: PLC0415 - see above
+
             return parse_yaml(source.content)
         if source.syntax is Syntax.JSON:
             return parse_json(source.content)
+        from sluiceway.runconfig.rendered_documents import parse_rendered  # noqa: PLC0415 - see above
+
         text = decode_source(source.content)
         evaluation = self._evaluation = Evaluation(source.path, text, self._files, self._context)
         return parse_rendered(evaluation.run(), text, evaluation.imported)

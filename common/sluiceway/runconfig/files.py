@@ -195,13 +195,18 @@ class GitFiles:
         """See `FileReader.read`. Links inside the commit are followed by git itself."""
         inside = join_inside("", path)
         # With --follow-symlinks git tells apart a blob, a link that leaves the tree, a loop, and what is missing.
-        answer = self._git("cat-file", "--batch-check", "--follow-symlinks", text=f"{self._commit}:{inside}\n")
-        words = answer.decode("utf-8", "replace").split("\n", 1)[0].split(" ")
+        # The commit is asked for too: one that was not fetched looks like a missing file, and is not the same to a
+        # caller.
+        asked = f"{self._commit}^{{commit}}\n{self._commit}:{inside}\n"
+        answer = self._git("cat-file", "--batch-check", "--follow-symlinks", text=asked)
+        commit, _, found = answer.decode("utf-8", "replace").partition("\n")
+        words = found.split("\n", 1)[0].split(" ")
         if len(words) == 3 and words[1] == "blob":
             _check_size(path, int(words[2]))
             return self._git("cat-file", "blob", words[0])
         if words[0] in {"dangling", "notdir"} or words[-1] == "missing":
-            self._check_commit()
+            if commit.endswith(" missing"):
+                raise Unavailable(f"the commit {self._commit} is not in {self._repository}")
             return None
         raise FileRefused(f"{quoted(path)} is not a plain file, or a link that leaves the repository")
 
@@ -212,12 +217,6 @@ class GitFiles:
         paths = found.decode("utf-8", "surrogateescape").split("\0")
         names = {path.removeprefix(prefix) for path in paths if path.startswith(prefix) and _is_text(path)}
         return tuple(sorted(names - {""}))[:MAX_NAMES]
-
-    def _check_commit(self) -> None:
-        # A commit that was not fetched looks like a missing file; it is not the same to a caller.
-        answer = self._git("cat-file", "--batch-check", text=f"{self._commit}^{{commit}}\n")
-        if answer.split()[-1:] == [b"missing"]:
-            raise Unavailable(f"the commit {self._commit} is not in {self._repository}")
 
     def _git(self, *arguments: str, text: str = "") -> bytes:
         command = ["git", "-C", str(self._repository), "--no-replace-objects", *arguments]
