@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from sluiceway.cli.commands import Format, option, output_option, server_options
+from sluiceway.cli.confirming import ask, refuse_silence, yes_option
 from sluiceway.cli.database_places import (
     Place,
-    ask,
     both_stores,
     need_etcd,
-    refuse_silence,
     say,
     stores_options,
-    yes_option,
 )
 from sluiceway.cli.database_showing import (
     show_finding,

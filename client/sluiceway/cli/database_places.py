@@ -1,4 +1,4 @@
-"""Where a command of `sluice db` works: through a server, or on the two stores directly; and how it asks first."""
+"""Where a command of `sluice db` works: through a server, or on the two stores directly."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from sluiceway.cli.commands import option
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.etcd_options import etcd_access, etcd_access_options
 from sluiceway.cli.terminal import clean
-from sluiceway.foundation.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from sluiceway.app.store_access import StoreSettings
     from sluiceway.client import Client
 
-__all__ = ["Place", "ask", "both_stores", "need_etcd", "refuse_silence", "say", "stores_options", "yes_option"]
+__all__ = ["Place", "both_stores", "need_etcd", "say", "stores_options"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -41,11 +40,6 @@ def stores_options(command: C) -> C:
         "--prefix", default="sluiceway", help="Without a server: the prefix of all keys in etcd and of all objects."
     )
     return etcd(storage(prefix(etcd_access_options(command))))
-
-
-def yes_option(command: C) -> C:
-    """Add `--yes`."""
-    return option("--yes", is_flag=True, help="Do not ask for confirmation.")(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +104,8 @@ def need_etcd(stores: StoreSettings) -> None:
         raise click.UsageError("this needs both stores; name etcd too, with --etcd")
 
 
-def refuse_silence(yes: bool) -> None:
-    """Raise `UsageError` when a question could not be answered."""
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to be asked; give --yes to do it unasked")
-
-
 def say(*lines: str) -> None:
     """Print lines on stderr; empty ones are left out."""
     for line in lines:
         if line:
             print(clean(line), file=sys.stderr)
-
-
-def ask(question: str, yes: bool) -> None:
-    """Ask, unless `yes`. Raises `FailedPrecondition` when the answer is no."""
-    if not yes and not click.confirm(question, err=True):
-        raise FailedPrecondition("nothing was changed")

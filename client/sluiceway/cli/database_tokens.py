@@ -8,7 +8,8 @@ import json
 import click
 
 from sluiceway.cli.commands import Format, option, output_option
-from sluiceway.cli.database_places import ask, both_stores, refuse_silence, say, stores_options, yes_option
+from sluiceway.cli.confirming import ask, refuse_silence, yes_option
+from sluiceway.cli.database_places import both_stores, say, stores_options
 from sluiceway.cli.terminal import waiting
 
 __all__ = ["reset"]

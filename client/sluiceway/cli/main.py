@@ -39,6 +39,7 @@ run = LazyGroup(
         "get": ("sluiceway.cli.runs:get", "Show a run and its tasks."),
         "watch": ("sluiceway.cli.run_create:watch", "Follow runs until they are over."),
         "logs": ("sluiceway.cli.run_logs:logs", "Print the logs of a run or of a task."),
+        "delete-logs": ("sluiceway.cli.run_delete_logs:delete_logs", "Delete the logs of a run or of a task."),
         "explain": ("sluiceway.cli.run_explain:explain", "Explain why a run and its tasks wait, or failed."),
         "approve": ("sluiceway.cli.run_actions:approve", "Approve a task that waits for an approval."),
         "stop": ("sluiceway.cli.run_actions:stop", "Stop a run; cancel it if it is queued."),

@@ -188,6 +188,25 @@ async def test_log_that_is_empty_and_log_that_is_lost_are_told_apart(place: Plac
     assert cut.err == "(the log is not here after its first 1000 bytes: the step wrote 2.9 KiB)\n"
 
 
+async def test_logs_are_deleted_after_a_question_and_only_of_tasks_that_are_over(place: Place) -> None:
+    run = await place.client.runs.create(request(definition("build"), definition("deploy", "build")))
+    unasked = await place.sluice("run", "delete-logs", run.id)
+    assert (unasked.code, "--yes" in unasked.err) == (2, True)
+    running = await place.sluice("run", "delete-logs", run.id, "build", "--yes")
+    assert (running.code, "not over yet: build" in running.err) == (1, True)
+    await place.world.finish(place.engine, run.id, "build")
+    whole = await place.sluice("run", "delete-logs", run.id, "--yes")
+    assert (whole.code, "not over yet: deploy" in whole.err) == (1, True)
+    await place.world.finish(place.engine, run.id, "deploy", "failed")
+    one = await place.sluice("run", "delete-logs", run.id, "build", "--yes")
+    assert (one.code, one.out.decode()) == (0, "the logs of task build of run 1 (ci) are deleted\n")
+    rest = await place.sluice("run", "delete-logs", "@last", "--yes")
+    assert (rest.code, rest.out.decode()) == (0, "the logs of task deploy of run 1 (ci) are deleted\n")
+    assert [task.logs_deleted_by for task in await place.client.runs.tasks(run.id)] == ["admin", "admin"]
+    again = await place.sluice("run", "delete-logs", run.id, "--yes")
+    assert (again.code, again.out.decode()) == (0, "run 1 (ci) has no logs\n")
+
+
 async def test_logs_at_a_terminal_cannot_control_it(place: Place) -> None:
     run = await place.client.runs.create(request())
     place.log.data = b"\x1b]0;title\x07 \x1b[31mred\x1b[0m\n"
