@@ -155,6 +155,7 @@ async def run_executor(
             fence_fixed=settings.fence_after is not None,
         )
         await assignments.take_up()
+        resources.push_async_callback(journal.flush)
         resources.push_async_callback(assignments.close)
         dial = _dialler(settings)
         session = Session(
@@ -174,7 +175,7 @@ async def run_executor(
             task_bytes=settings.disk_bytes,
         )
         log.info("executor_starts", executor=journal.executor_id, server=settings.server, slots=settings.slots)
-        async with _background(session.run(), pusher.run(), guard.run()):
+        async with _background(session.run(), pusher.run(), spools.run(), journal.run(), guard.run()):
             if connected is not None:
                 await _first_of(session.connected.wait(), stop.wait())
                 connected.set()

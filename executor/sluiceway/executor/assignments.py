@@ -187,7 +187,7 @@ class Assignments:
             log.warning("release_of_what_runs", assignment=command.assignment_id)
             return
         self._outbox.forget(command.assignment_id)
-        await self._journal.let_go(command.assignment_id)
+        self._journal.let_go(command.assignment_id)
         await self._spools.remove(command.assignment_id)
 
     async def clean(self, command: pb.Clean) -> None:
@@ -294,7 +294,7 @@ class Assignments:
             await asyncio.wait([running])
         self._active.discard(assignment_id)
         self._outbox.forget(assignment_id)
-        await self._journal.let_go(assignment_id)
+        self._journal.let_go(assignment_id)
         await self._spools.remove(assignment_id)
         log.info("task_discarded", assignment=assignment_id)
         await self._notify()

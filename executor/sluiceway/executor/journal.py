@@ -1,6 +1,8 @@
 """What an executor knows after its own restart: who it is, its session, and the assignments that it holds.
 
 One small JSON file, mode 600, replaced atomically and synced before a call returns; concurrent changes share a sync.
+What may be lost without harm is written with the next change: phases, and that an assignment was let go (a server that
+hears of it again says `release` again), which waits for no more than a second.
 No user secret is in it: a specification is asked for again. Its id is random; a server that sees another one knows
 that the executor remembers nothing of before.
 """
@@ -11,7 +13,7 @@ import asyncio
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ __all__ = ["Held", "Journal"]
 
 _NUMBERS_AT_ONCE = 10_000
 _VERSION = 1
+_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,11 @@ class Held:
     final: str = ""
 
 
+_FIELDS = tuple(field.name for field in fields(Held))
+
+
 class Journal:
-    """The journal. Changes are seen at once by readers in this process, and are on disk when the call returns."""
+    """The journal. Changes are seen at once by readers in this process; see the module for when they are on disk."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self._path = path
@@ -59,6 +65,7 @@ class Journal:
         self._next_number: int = self._numbers_to
         self.held: dict[str, Held] = {item["assignment_id"]: Held(**item) for item in content["held"]}
         self._lock = asyncio.Lock()
+        self._waiting = asyncio.Event()
         self._changed = 0
         self._written = 0
 
@@ -107,10 +114,23 @@ class Journal:
         if held is not None and not held.final:
             self.held[assignment_id] = replace(held, phase=phase)
 
-    async def let_go(self, assignment_id: str) -> None:
-        """Forget an assignment. May be repeated."""
+    def let_go(self, assignment_id: str) -> None:
+        """Forget an assignment; `run` removes it from the disk. May be repeated."""
         if self.held.pop(assignment_id, None) is not None:
-            await self._sync()
+            self._changed += 1
+            self._waiting.set()
+
+    async def run(self) -> None:
+        """Write what waits for the next change when there is none for a second, until cancelled."""
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            await asyncio.sleep(_WAIT_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits for the next change."""
+        await self._write_out(self._changed)
 
     async def let_all_go(self) -> None:
         """Forget the session and all assignments: the executor was declared vanished."""
@@ -131,8 +151,11 @@ class Journal:
 
     async def _sync(self) -> None:
         self._changed += 1
+        await self._write_out(self._changed)
+
+    async def _write_out(self, wanted: int) -> None:
         # Not to be cut in the middle: a later change could otherwise be overwritten by an earlier one.
-        await asyncio.shield(asyncio.create_task(self._write(self._changed)))
+        await asyncio.shield(asyncio.create_task(self._write(wanted)))
 
     async def _write(self, wanted: int) -> None:
         async with self._lock:
@@ -146,9 +169,9 @@ class Journal:
                 "session_id": self.session_id,
                 "session_secret": self.session_secret,
                 "numbers_to": self._numbers_to,
-                "held": [asdict(held) for held in self.held.values()],
+                "held": [{name: getattr(held, name) for name in _FIELDS} for held in self.held.values()],
             }
-            await asyncio.to_thread(_replace, self._path, json.dumps(content, indent=1).encode())
+            await asyncio.to_thread(_replace, self._path, json.dumps(content).encode())
             self._written = writing
 
 

@@ -220,7 +220,7 @@ class LogPusher:
         offset = progress.sent
         ended = spool.ended
         try:
-            data = await asyncio.to_thread(spool.read, offset, _CHUNK_BYTES)
+            data = await self._spools.read(spool, offset, _CHUNK_BYTES)
         except (OSError, IndexError):
             # Stored, released or refused while it was read.
             progress.sent, progress.end_sent = max(offset, spool.stored), spool.complete

@@ -221,7 +221,7 @@ async def test_a_release_removes_what_is_kept(server: FakeExecutorServer, start:
     assert [held["assignment_id"] for held in journal_of(executor)["held"]] == ["a1"]
     number = server.command(release=pb.Release(assignment_id="a1"))
     await server.until(lambda: number in server.stream.acknowledged)
-    assert journal_of(executor)["held"] == []
+    await until(lambda: journal_of(executor)["held"] == [])
     assert not list((executor.settings.work_dir / "spool").glob("*/*"))
 
 

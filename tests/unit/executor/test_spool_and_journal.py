@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,14 @@ from sluiceway.executor.output import StepLog
 from sluiceway.executor.spool import LogName, Spool, Spools
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import DataLoss
+from tests.support.conditions import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = LogName("a1", 0)
 
 
 def test_a_log_is_read_back_from_any_offset(tmp_path: Path) -> None:
-    spool = Spool.create(NAME, tmp_path / "log")
+    spool = Spool(NAME, tmp_path / "log")
     spool.append(b"hello ", NOW)
     spool.append(b"world", NOW + timedelta(seconds=1))
     assert spool.read(0, 100) == b"hello world"
@@ -43,14 +45,16 @@ def test_dropping_what_is_stored_keeps_the_rest(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spool_module, "_PART_BYTES", 16)
         folder = tmp_path_factory.mktemp("spool") / "log"
-        spool = Spool.create(NAME, folder)
+        spool = Spool(NAME, folder)
         whole = b"".join(chunks)
         for chunk in chunks:
             spool.append(chunk, NOW)
+            spool.write()
         spool.drop(stored)
         assert spool.stored == min(stored, len(whole))
         assert spool.read(spool.stored, 1000) == whole[spool.stored :]
         spool.end()
+        spool.write()
         loaded = Spool.load(folder)
         assert loaded.ended
         assert loaded.size == len(whole)
@@ -92,6 +96,105 @@ async def test_logs_are_found_by_the_next_process(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=8), st.integers(0, 100), st.booleans()), min_size=1))
+def test_a_log_reads_the_same_from_memory_and_from_disk(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[bytes, int, bool]]
+) -> None:
+    folder = tmp_path_factory.mktemp("spool") / "log"
+    spool = Spool(NAME, folder)
+    whole = b""
+    for chunk, stored, is_written in turns:
+        spool.append(chunk, NOW)
+        whole += chunk
+        spool.drop(stored)
+        if is_written:
+            spool.write()
+        for offset in range(spool.stored, len(whole)):
+            assert spool.read(offset, 5) == whole[offset : offset + 5]
+    spool.close()
+    loaded = Spool.load(folder)
+    assert (loaded.size, loaded.read(spool.stored, 1000)) == (len(whole), whole[spool.stored :])
+
+
+async def is_written(spool: Spool) -> bool:
+    return not spool.needs_write
+
+
+async def is_tried(spool: Spool) -> bool:
+    return spool.is_on_disk
+
+
+async def test_a_log_that_is_stored_at_once_is_never_on_disk(tmp_path: Path) -> None:
+    spools = Spools(tmp_path, limit_bytes=1000)
+    spool = await spools.create(NAME)
+    await spools.append(spool, b"short", NOW)
+    await spools.end(spool)
+    await spools.stored(spool, 5, complete=True)
+    await spools.remove(NAME.assignment_id)
+    spools.close()
+    assert not list(tmp_path.iterdir())
+
+
+async def test_what_is_old_in_memory_is_written_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "_WRITE_SECONDS", 0.02)
+    spools = Spools(tmp_path, limit_bytes=1000)
+    writing = asyncio.create_task(spools.run())
+    try:
+        spool = await spools.create(NAME)
+        await spools.append(spool, b"half a l", NOW)
+        await eventually(partial(is_written, spool))
+    finally:
+        writing.cancel()
+    later = Spools(tmp_path, limit_bytes=1000)
+    await later.load()
+    found = later.get(NAME)
+    assert found is not None
+    assert found.read(0, 100) == b"half a l"
+    spools.close()
+
+
+async def test_a_log_that_the_disk_does_not_take_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "_WRITE_SECONDS", 0.02)
+    folder = tmp_path / "spool"
+    folder.write_text("in the way")
+    spools = Spools(folder, limit_bytes=1000)
+    writing = asyncio.create_task(spools.run())
+    try:
+        spool = await spools.create(NAME)
+        await spools.append(spool, b"kept", NOW)
+        await eventually(partial(is_tried, spool))
+        assert spool.read(0, 10) == b"kept"
+        folder.unlink()
+        await eventually(partial(is_written, spool))
+    finally:
+        writing.cancel()
+    spools.close()
+    assert [path.read_bytes() for path in folder.rglob("*.part")] == [b"kept"]
+
+
+async def test_much_of_a_log_does_not_stay_in_memory(tmp_path: Path) -> None:
+    spools = Spools(tmp_path, limit_bytes=1 << 30)
+    spool = await spools.create(NAME)
+    for _ in range(10):
+        await spools.append(spool, b"x" * 50_000, NOW)
+        assert spool.unwritten <= 1 << 16
+    assert await spools.read(spool, 499_990, 100) == b"x" * 10
+    assert await spools.read(spool, 0, 100) == b"x" * 100
+    spools.close()
+
+
+async def test_an_assignment_that_was_let_go_leaves_the_disk_with_the_next_change(tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    journal = await Journal.open(path)
+    await journal.hold(held("a1"))
+    journal.let_go("a1")
+    assert not journal.held
+    await journal.hold(held("a2"))
+    assert list((await Journal.open(path)).held) == ["a2"]
+
+
 async def test_notes_stand_on_lines_of_their_own_and_are_masked(tmp_path: Path) -> None:
     spools = Spools(tmp_path, limit_bytes=1000)
     spool = await spools.create(NAME)
@@ -112,7 +215,8 @@ async def test_a_journal_remembers_and_keeps_its_mode(tmp_path: Path) -> None:
     journal = await Journal.open(path)
     await journal.set_session("s", "secret")
     await asyncio.gather(*(journal.hold(held(f"a{i}")) for i in range(20)))
-    await journal.let_go("a3")
+    journal.let_go("a3")
+    await journal.flush()
     again = await Journal.open(path)
     assert (again.journal_id, again.executor_id) == (journal.journal_id, journal.executor_id)
     assert (again.session_id, again.session_secret) == ("s", "secret")

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from sluiceway.executor.drivers.mounted_repository import (
     repository_folders,
     repository_options,
 )
-from sluiceway.executor.drivers.pod_network import PodNetwork, missing_for_isolation, this_machine
+from sluiceway.executor.drivers.pod_network import missing_for_isolation, this_machine
 from sluiceway.executor.drivers.pod_store import PodStore
 from sluiceway.executor.drivers.port import Command, Network, PodRequest
 from sluiceway.executor.drivers.refusal import refuse_request
@@ -90,7 +91,7 @@ class SandboxDriver:
         self._store = PodStore(work_dir / "pods")
         self._settings = settings or SandboxSettings()
         self._launcher = Launcher()
-        self._preparing = asyncio.Lock()
+        self._preparing = threading.Lock()
         self._shared = SharedFiles(work_dir / "shared", users=_PASSWD, groups=_GROUP)
         self._work_dir = work_dir
         self._uids_in_use: set[int] = set()
@@ -134,31 +135,10 @@ class SandboxDriver:
             raise FailedPrecondition(
                 "bubblewrap is not installed (Debian: apt-get install bubblewrap)", reason="TOOL_MISSING"
             )
-        image = await asyncio.to_thread(self._image_folder, request.image)
         uid = self._take_uid()
         try:
-            outside = this_machine() if network is Network.ISOLATED else None
-            async with self._preparing:
-                init, resolver = await asyncio.to_thread(self._files, outside)
-            folder = await asyncio.to_thread(self._prepare, request, uid)
-            mounts = {"pod": folder, "shared": self._shared.folder, **repository_folders(request.repository)}
-            if image is not None:
-                mounts["root"] = image
-            stage = "" if uid is None else _stage()
-            seen = {name: Path(stage, name) for name in mounts} if stage else mounts
-            launch = Launch(
-                argv=_bubblewrap(request, seen, image, network, init=init, resolver=resolver),
-                home=_HOME,
-                script_dir="/tmp",  # noqa: S108 - the pod's own
-                repository=clone_source(request.repository),
-                environment={"USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
-                stage=stage,
-                mounts=mounts if stage else {},
-                network=outside,
-                uid=uid,
-                syscall_filter=task_filter(),
-                has_pid_namespace=True,
-            )
+            # In one thread and one step: each step of its own would cost as much as most of them do.
+            folder, launch = await asyncio.to_thread(self._prepare, request, network, uid)
             pod = SandboxPod(
                 request, launch, store=self._store, folder=folder, driver=self, uid=uid, launcher=self._launcher
             )
@@ -220,21 +200,44 @@ class SandboxDriver:
             )
         return image_folder(Path(image), allowed, self._work_dir)
 
-    def _files(self, outside: PodNetwork | None) -> tuple[str, str]:
-        """Return the names of the shared files of a pod: the program of its first process, and its `resolv.conf`."""
-        init = self._shared.prepare()
-        return init, "" if outside is None else self._shared.resolver(outside)
+    def _prepare(self, request: PodRequest, network: Network, uid: int | None) -> tuple[Path, Launch]:
+        """Make the folder of a pod, and say how to start it. Blocks."""
+        image = self._image_folder(request.image)
+        outside = this_machine() if network is Network.ISOLATED else None
+        with self._preparing:
+            init = self._shared.prepare()
+            resolver = "" if outside is None else self._shared.resolver(outside)
+        folder = self._make_folder(request, uid)
+        mounts = {"pod": folder, "shared": self._shared.folder, **repository_folders(request.repository)}
+        if image is not None:
+            mounts["root"] = image
+        stage = "" if uid is None else _stage()
+        seen = {name: Path(stage, name) for name in mounts} if stage else mounts
+        return folder, Launch(
+            argv=_bubblewrap(request, seen, image, network, init=init, resolver=resolver),
+            home=_HOME,
+            script_dir="/tmp",  # noqa: S108 - the pod's own
+            repository=clone_source(request.repository),
+            environment={"USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
+            stage=stage,
+            mounts=mounts if stage else {},
+            network=outside,
+            uid=uid,
+            syscall_filter=task_filter(),
+            has_pid_namespace=True,
+        )
 
-    def _prepare(self, request: PodRequest, uid: int | None) -> Path:
+    def _make_folder(self, request: PodRequest, uid: int | None) -> Path:
         folder = self._store.make(request)
-        (folder / "repository").mkdir()
-        for name, text in repository_files(request.repository).items():
-            (folder / name).write_text(text)
         # Others reach it only as the pod that sees it: the folder of all pods is its owner's alone.
-        for path in (folder, folder / "repository"):
-            path.chmod(0o755)
-        for path in (folder / "repository").iterdir():
-            path.chmod(0o644)
+        folder.chmod(0o755)
+        files = repository_files(request.repository)
+        if files:
+            (folder / "repository").mkdir()
+            (folder / "repository").chmod(0o755)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o644)
         for name in ("home", "tmp"):
             (folder / name).mkdir()
             (folder / name).chmod(0o755 if name == "home" else 0o1777)

@@ -128,8 +128,8 @@ class SupervisedPod:
         Raises:
             FailedPrecondition: it did not start; the message holds what the launcher said.
         """
+        errors = os.memfd_create("launch", os.MFD_CLOEXEC)
         try:
-            errors = self._folder / "launch.log"
             self._child = await self._launch(errors)
             self._remote.close()
             self._reader = asyncio.create_task(self._receive(), name=f"pod {self._folder.name}")
@@ -142,14 +142,16 @@ class SupervisedPod:
                 for wait in waits:
                     wait.cancel()
             if not self._ready.is_set() or self._gone.is_set():
-                said = errors.read_text(errors="replace").strip()[-2000:]
+                said = os.pread(errors, 1 << 20, 0).decode("utf-8", "replace").strip()[-2000:]
                 raise FailedPrecondition(f"the pod did not start: {said or 'no answer'}", reason="POD_START")
             self.feed(self._request.fence_after)
         except BaseException:
             await self.remove()
             raise
+        finally:
+            os.close(errors)
 
-    async def _launch(self, errors: Path) -> LaunchedProcess:
+    async def _launch(self, errors: int) -> LaunchedProcess:
         network = self._plan.network
         request = LaunchRequest(
             self._plan.argv,
@@ -160,13 +162,9 @@ class SupervisedPod:
             uid=self._plan.uid,
             ends_with_launcher=self._plan.ends_with_launcher,
         )
-        output = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            with _file_of(self._plan.syscall_filter) as filters:
-                inherited = [self._remote.fileno(), *filters]
-                return await self._launcher.launch(request, output=output, inherited=inherited)
-        finally:
-            os.close(output)
+        with _file_of(self._plan.syscall_filter) as filters:
+            inherited = [self._remote.fileno(), *filters]
+            return await self._launcher.launch(request, output=errors, inherited=inherited)
 
     async def exec(self, command: Command) -> SupervisedProcess:
         """See `port.Pod.exec`."""
