@@ -26,13 +26,15 @@ class Configs:
         self._stub = pb_grpc.ConfigServiceStub(connection.channel)
 
     async def check(
-        self, files: Mapping[str, bytes], context: pb.ConfigContext | None = None
+        self, files: Mapping[str, bytes], context: pb.ConfigContext | None = None, *, driver: str = ""
     ) -> pb.CheckRunConfigResponse:
-        """Check a configuration."""
+        """Check a configuration.
+
+        What `driver` (`sandbox` or `host`) does not support is an error. Empty: what no driver supports.
+        """
         config = self._connection.request(pb.ConfigFiles, files=files)
-        return await self._connection.call(
-            self._stub.CheckRunConfig, pb.CheckRunConfigRequest(config=config, context=context)
-        )
+        request = self._connection.request(pb.CheckRunConfigRequest, config=config, context=context, driver=driver)
+        return await self._connection.call(self._stub.CheckRunConfig, request)
 
     async def render(
         self, files: Mapping[str, bytes], context: pb.ConfigContext | None = None

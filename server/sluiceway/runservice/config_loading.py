@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from sluiceway.api.config.v1 import config_service_pb2 as pb
 from sluiceway.foundation.errors import Exhausted, InvalidInput, Violation
 
 if TYPE_CHECKING:
+    from sluiceway.runconfig.capabilities import Capabilities
     from sluiceway.runconfig.compile import LoadResult
     from sluiceway.runconfig.problems import Problem
 
@@ -29,16 +30,25 @@ _ANSWER_BYTES = 8 * 1024 * 1024
 
 
 def check(request: bytes) -> bytes:
-    """Answer a `CheckRunConfigRequest`. Raises as `load`, and MemoryError when it takes more than 1 GiB."""
+    """Answer a `CheckRunConfigRequest`.
+
+    Raises as `load`, InvalidInput for a driver that is not known, and MemoryError when it takes more than 1 GiB.
+    """
+    from sluiceway.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - see the module
+
     asked = pb.CheckRunConfigRequest.FromString(request)
-    loaded = _load(asked.config, asked.context)
+    drivers = [each for each in DRIVERS if asked.driver in {"", each.driver}]
+    if not drivers:
+        known = ", ".join(each.driver for each in DRIVERS)
+        raise InvalidInput([Violation("driver", f'"{asked.driver}" is not one of: {known}')])
+    loaded = _load(asked.config, asked.context, drivers)
     return pb.CheckRunConfigResponse(
         errors=_problems(loaded.errors), warnings=_problems(loaded.warnings)
     ).SerializeToString()
 
 
 def render(request: bytes) -> bytes:
-    """Answer a `RenderRunConfigRequest`. Raises as `check`."""
+    """Answer a `RenderRunConfigRequest`. Raises as `load`, and MemoryError when it takes more than 1 GiB."""
     asked = pb.RenderRunConfigRequest.FromString(request)
     loaded = _load(asked.config, asked.context)
     rendered = "" if loaded.document is None else _bounded(json.dumps(loaded.document, indent=2, ensure_ascii=False))
@@ -46,7 +56,7 @@ def render(request: bytes) -> bytes:
 
 
 def graph(request: bytes) -> bytes:
-    """Answer a `GraphRunConfigRequest`. Raises as `check`, and InvalidInput for a format that is not known."""
+    """Answer a `GraphRunConfigRequest`. Raises as `render`, and InvalidInput for a format that is not known."""
     from sluiceway.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - see the module
 
     asked = pb.GraphRunConfigRequest.FromString(request)
@@ -60,7 +70,10 @@ def graph(request: bytes) -> bytes:
     return pb.GraphRunConfigResponse(graph=drawn, errors=_problems(loaded.errors)).SerializeToString()
 
 
-def _load(config: pb.ConfigFiles, context: pb.ConfigContext) -> LoadResult:
+def _load(
+    config: pb.ConfigFiles, context: pb.ConfigContext, drivers: Sequence[Capabilities] | None = None
+) -> LoadResult:
+    from sluiceway.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - see the module
     from sluiceway.runconfig.compile import load  # noqa: PLC0415 - see the module
     from sluiceway.runconfig.files import MappingFiles  # noqa: PLC0415 - see the module
     from sluiceway.runconfig.when import Context  # noqa: PLC0415 - see the module
@@ -76,6 +89,7 @@ def _load(config: pb.ConfigFiles, context: pb.ConfigContext) -> LoadResult:
             pull_request_id=context.pull_request_id,
             commit_sha=context.commit_sha,
         ),
+        drivers=drivers or DRIVERS,
     )
 
 

@@ -53,7 +53,7 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         """Call a function of `config_loading`.
 
         Raises:
-            InvalidInput: there are no files, or the format is not known.
+            InvalidInput: there are no files, or the format or the driver is not known.
             Exhausted: they are too large, or need too much memory.
             DeadlineExceeded: they take too long.
             Unavailable: too many configurations wait, or the worker ended.

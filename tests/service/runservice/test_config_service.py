@@ -38,6 +38,16 @@ async def test_check_answers_every_fault_with_its_place_and_no_error() -> None:
     assert not good.errors
 
 
+async def test_check_reports_what_the_named_driver_does_not_support() -> None:
+    runtime = {"containers": [{"image": "host"}], "network": "isolated"}
+    run = {"name": "ci", "tasks": [{"name": "build", "runtime": runtime, "steps": [{"run": "id"}]}]}
+    config = pb.ConfigFiles(files={".sluice/config.json": json.dumps({"runs": [run]}).encode()})
+    for driver, faulty in (("", False), ("sandbox", False), ("host", True)):
+        checked = await ConfigServicer().CheckRunConfig(pb.CheckRunConfigRequest(config=config, driver=driver), None)
+        paths = [problem.path for problem in checked.errors]
+        assert paths == ["runs[0].tasks[0].runtime.network"] * faulty, driver
+
+
 async def test_render_answers_the_json_that_the_context_gives() -> None:
     answer = await ConfigServicer().RenderRunConfig(pb.RenderRunConfigRequest(config=GOOD, context=CONTEXT), None)
     assert json.loads(answer.json)["runs"][0]["name"] == "main"
@@ -62,6 +72,8 @@ async def test_requests_that_cannot_be_answered_say_why() -> None:
         await service.CheckRunConfig(pb.CheckRunConfigRequest(), None)
     with pytest.raises(InvalidInput, match='"png" is not one of: text, mermaid, dot'):
         await service.GraphRunConfig(pb.GraphRunConfigRequest(config=GOOD, format="png"), None)
+    with pytest.raises(InvalidInput, match='driver: "docker" is not one of: sandbox, host'):
+        await service.CheckRunConfig(pb.CheckRunConfigRequest(config=GOOD, driver="docker"), None)
     large = pb.ConfigFiles(files={"x": b" " * 1024 * 1024})
     with pytest.raises(Exhausted, match="at most 1048576 are taken"):
         await service.CheckRunConfig(pb.CheckRunConfigRequest(config=large), None)

@@ -66,14 +66,19 @@ class ConfigProblem(_message.Message):
 
 class CheckRunConfigRequest(_message.Message):
     """The request of `CheckRunConfig`."""
-    __slots__ = ("config", "context")
+    __slots__ = ("config", "context", "driver")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
     config: ConfigFiles
     """The files of the configuration."""
     context: ConfigContext
     """The context that the configuration is evaluated in."""
-    def __init__(self, config: _Optional[_Union[ConfigFiles, _Mapping]] = ..., context: _Optional[_Union[ConfigContext, _Mapping]] = ...) -> None: ...
+    driver: str
+    """The driver that runs the tasks: `sandbox` or `host`. What it does not support is an error. Empty: what no driver
+    supports is an error.
+    """
+    def __init__(self, config: _Optional[_Union[ConfigFiles, _Mapping]] = ..., context: _Optional[_Union[ConfigContext, _Mapping]] = ..., driver: _Optional[str] = ...) -> None: ...
 
 class CheckRunConfigResponse(_message.Message):
     """The response of `CheckRunConfig`."""

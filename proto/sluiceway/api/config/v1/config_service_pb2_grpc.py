@@ -66,7 +66,7 @@ class ConfigServiceServicer:
         """Checks a run configuration. May be repeated.
 
         Errors:
-        - INVALID_ARGUMENT: The request has no files.
+        - INVALID_ARGUMENT: The request has no files, or the driver is unknown.
         - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

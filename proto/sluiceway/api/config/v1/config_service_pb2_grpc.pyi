@@ -41,7 +41,7 @@ class ConfigServiceStub:
     """Checks a run configuration. May be repeated.
 
     Errors:
-    - INVALID_ARGUMENT: The request has no files.
+    - INVALID_ARGUMENT: The request has no files, or the driver is unknown.
     - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
     """
     RenderRunConfig: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.RenderRunConfigRequest, _config_service_pb2.RenderRunConfigResponse]
@@ -72,7 +72,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """Checks a run configuration. May be repeated.
 
     Errors:
-    - INVALID_ARGUMENT: The request has no files.
+    - INVALID_ARGUMENT: The request has no files, or the driver is unknown.
     - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
     """
     RenderRunConfig: _aio.UnaryUnaryMultiCallable[_config_service_pb2.RenderRunConfigRequest, _config_service_pb2.RenderRunConfigResponse]  # type: ignore[assignment]
@@ -106,7 +106,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         """Checks a run configuration. May be repeated.
 
         Errors:
-        - INVALID_ARGUMENT: The request has no files.
+        - INVALID_ARGUMENT: The request has no files, or the driver is unknown.
         - RESOURCE_EXHAUSTED: The files are larger than 1 MiB, or too many other configurations are waiting.
         """
 
