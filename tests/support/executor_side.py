@@ -4,7 +4,7 @@ executor."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -137,6 +137,7 @@ class House:
         store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=2))
         cut = timedelta(milliseconds=30)
         live = LiveLogs(store, self.clock, settings=LiveLogSettings(cut_after=cut, first_cut_after=cut))
+        owners = StoredLogOwners(self.db)
         streams = ExecutorStreams(
             self.db,
             engine,
@@ -152,8 +153,9 @@ class House:
                 siblings_pause=timedelta(milliseconds=10),
                 most_executors=self.most_executors,
             ),
+            sent=owners.sent,
         )
-        receiver = LogReceiver(live, StoredLogOwners(self.db))
+        receiver = LogReceiver(live, owners)
         lost = LostExecutors(
             self.db,
             engine,
@@ -282,7 +284,15 @@ class ScriptedExecutor:
             acknowledgement.refused.message = "it cannot be done"
         await self._say(pb.ConnectRequest(acknowledgement=acknowledgement))
 
-    async def report(self, assign: pb.Assign, phase: str, *, number: int = 0, attempt: int = 0) -> int:
+    async def report(
+        self,
+        assign: pb.Assign,
+        phase: str,
+        *,
+        number: int = 0,
+        attempt: int = 0,
+        steps: Sequence[pb.StepUpdate] = (),
+    ) -> int:
         """Send an update; answers its number."""
         if not number:
             self._number += 1
@@ -291,15 +301,18 @@ class ScriptedExecutor:
             assignment_id=assign.assignment_id,
             epoch=pb.Epoch(database=assign.epoch.database, attempt=attempt or assign.epoch.attempt),
             phase=f"ASSIGNMENT_PHASE_{phase}",
+            steps=steps,
         )
         await self._say(pb.ConnectRequest(updates=pb.Updates(updates=[update])))
         return update.number
 
-    async def reported(self, assign: pb.Assign, phase: str, **more: int) -> pb.UpdateAcknowledgement:
+    async def reported(
+        self, assign: pb.Assign, phase: str, *, number: int = 0, attempt: int = 0
+    ) -> pb.UpdateAcknowledgement:
         """Send an update and wait for its acknowledgement."""
         after = len(self.heard)
-        number = await self.report(assign, phase, **more)
-        answer = await self.until("update_acknowledgement", lambda a: a.number == number, after=after)
+        said = await self.report(assign, phase, number=number, attempt=attempt)
+        answer = await self.until("update_acknowledgement", lambda a: a.number == said, after=after)
         return answer.update_acknowledgement
 
     def hold(self, assign: pb.Assign, phase: str) -> None:

@@ -1,7 +1,8 @@
 """Sends the logs of all steps to a server, on one stream of its own, and drops what is stored.
 
 It sends 64 KiB at a time, or less when 100 ms have passed, and does not wait for answers; the server's flow control
-slows it. After any break it goes back to what is stored, and so it does for one log when the server says `rewind`.
+slows it. After any break it goes back to what is stored, and so it does for one log when the server says `rewind`. A
+log that ends without a byte is not sent: the update of its step says that its size is 0.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = ["LogPusher", "PushTimes"]
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
+_SETUP = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,14 @@ class PushTimes:
 
     Attributes:
         gather_seconds: how long less than a full chunk waits for more.
+        setup_gather_seconds: the same, of the log of a setup, which mostly is over by then and goes in one message.
         silence_seconds: a stream on which nothing was stored for so long, though something waits, is begun anew.
         first_backoff_seconds: the ceiling of the first pause after a break; it doubles.
         most_backoff_seconds: of any pause.
     """
 
     gather_seconds: float = 0.1
+    setup_gather_seconds: float = 0.5
     silence_seconds: float = 120.0
     first_backoff_seconds: float = 0.2
     most_backoff_seconds: float = 5.0
@@ -77,6 +81,8 @@ class LogPusher:
         self._clock = clock
         self._times = times or PushTimes()
         self._random = random
+        # Of an earlier process, which may have sent bytes that it had not written to disk.
+        self._earlier = frozenset(spool.name for spool in spools)
         self._failures = 0
         self._progress: dict[LogName, _Progress] = {}
         self._heard_at = 0.0
@@ -85,6 +91,7 @@ class LogPusher:
         """Push until cancelled. Never returns, never fails."""
         while True:
             await self._connected.wait()
+            await self._complete_empty()
             if not self._open_logs():
                 self._spools.changed.clear()
                 if not self._open_logs():
@@ -107,6 +114,11 @@ class LogPusher:
 
     def _open_logs(self) -> list[Spool]:
         return [spool for spool in self._spools if not spool.complete]
+
+    async def _complete_empty(self) -> None:
+        for spool in self._open_logs():
+            if spool.ended and not spool.size:
+                await self._spools.stored(spool, 0, complete=True)
 
     async def _one_stream(self) -> None:
         self._progress = {}
@@ -183,6 +195,7 @@ class LogPusher:
         while not over.is_set():
             self._spools.changed.clear()
             soonest: float | None = None
+            await self._complete_empty()
             for spool in self._open_logs():
                 progress = self._progress.setdefault(spool.name, _Progress(spool.stored))
                 progress.sent = max(progress.sent, spool.stored)
@@ -214,7 +227,9 @@ class LogPusher:
         now = self._clock.monotonic()
         if progress.since is None:
             progress.since = now
-        return max(0.0, progress.since + self._times.gather_seconds - now)
+        times = self._times
+        gather = times.setup_gather_seconds if spool.name.step == _SETUP else times.gather_seconds
+        return max(0.0, progress.since + gather - now)
 
     async def _next_chunk(self, spool: Spool, progress: _Progress) -> pb.PushLogsRequest | None:
         offset = progress.sent
@@ -227,7 +242,10 @@ class LogPusher:
             return None
         progress.since = None
         progress.sent = offset + len(data)
-        progress.end_sent = ended and progress.sent >= spool.size
+        # One message with all of a log replaces what is stored of it.
+        may_replace = progress.begun or offset > 0 or spool.name not in self._earlier
+        progress.end_sent = ended and progress.sent >= spool.size and may_replace
+        progress.begun = True
         request = pb.PushLogsRequest(
             log=pb.LogReference(assignment_id=spool.name.assignment_id, step=spool.name.step),
             offset=offset,

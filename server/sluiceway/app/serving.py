@@ -109,6 +109,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
         store = LogStore(ground.storage, clock, prefix=ground.prefix)
         live = await stack.enter_async_context(LiveLogs(store, clock))
         barrier = DurableBarrier(database)
+        owners = StoredLogOwners(database)
         streams = ExecutorStreams(
             database,
             engine,
@@ -118,6 +119,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             clock=clock,
             ids=ids,
             settings=StreamSettings(server_id=server_id, times=times),
+            sent=owners.sent,
         )
         lost = LostExecutors(database, engine, directory=directory, clock=clock, times=times)
         retention = Retention(
@@ -147,7 +149,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             )
             offer.add(
                 executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
-                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, StoredLogOwners(database))),
+                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, owners)),
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,

@@ -19,7 +19,7 @@ from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import Code, Exhausted, InvalidInput, SluicewayError, Unavailable
 from sluiceway.foundation.rpc.requests import REQUEST_BYTES
 from sluiceway.runservice import codec
-from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
+from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine, Sent
 from sluiceway.runservice.executor_checks import check_message
 from sluiceway.runservice.executor_times import MISSED_HEARTBEATS, ExecutorTimes
 from sluiceway.runservice.groups import Presence
@@ -77,6 +77,7 @@ class Connection:
         barrier: DurableBarrier,
         hello: Position,
         note_use: Callable[[], Awaitable[None]] | None,
+        sent: Sent | None = None,
     ) -> None:
         self.presence = presence
         self.start: Callable[[Awaitable[None]], object] = _not_started
@@ -96,6 +97,7 @@ class Connection:
             barrier,
             lambda work: _ignore(self.start(work)),
             note_use=note_use,
+            sent=sent,
         )
 
     def welcome(self, secret: str, *, database_epoch: int) -> None:

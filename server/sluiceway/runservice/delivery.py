@@ -31,7 +31,7 @@ from sluiceway.runservice.engine import AssignmentFinal
 from sluiceway.runservice.ports import AssignmentNotice, UpdateOutcome
 from sluiceway.runservice.records import FINAL_PHASES
 
-__all__ = ["Commands", "Deliverer", "DurableBarrier", "ExecutorEngine", "first_number"]
+__all__ = ["Commands", "Deliverer", "DurableBarrier", "ExecutorEngine", "Sent", "first_number"]
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,9 @@ _MOST_PENDING = 20_000
 _MOST_HEEDED = 20_000
 
 Command = pb.Assign | pb.Stop | pb.Release | pb.Clean
+
+Sent = Callable[[str, str, pb.Assign], None]
+"""Hears that an assignment is sent to an executor: its id, its session, and the command."""
 
 
 class ExecutorEngine(Protocol):
@@ -196,6 +199,7 @@ class Deliverer:
     Attributes:
         note_use: notes in the executor's record that the object storage knows that it may hold assignments; called
             once, before its first one is sent. None: that was noted before.
+        sent: hears of each assignment that is sent.
     """
 
     executor_id: str
@@ -205,6 +209,7 @@ class Deliverer:
     barrier: DurableBarrier
     background: Callable[[Awaitable[None]], None]
     note_use: Callable[[], Awaitable[None]] | None = None
+    sent: Sent | None = None
     _heeded: deque[tuple[str, str, Position]] = field(default_factory=deque)
     _has_heeded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -263,7 +268,10 @@ class Deliverer:
             await self.barrier.wait()
             await self.note_use()
             self.note_use = None
-        self.commands.issue(pb.Assign(assignment_id=assignment.id, epoch=assignment.epoch, specification=specification))
+        assign = pb.Assign(assignment_id=assignment.id, epoch=assignment.epoch, specification=specification)
+        if self.sent is not None:
+            self.sent(self.executor_id, self.session_id, assign)
+        self.commands.issue(assign)
         if assignment.HasField("stop_requested"):
             self.stop(assignment)
 

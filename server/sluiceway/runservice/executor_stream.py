@@ -38,7 +38,7 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import AssignmentPhase, Epoch, Reason, ReasonCode
 from sluiceway.runservice import codec, stamps
 from sluiceway.runservice.connection import Connection, Say, StreamSettings
-from sluiceway.runservice.delivery import DurableBarrier, ExecutorEngine, assignments_of
+from sluiceway.runservice.delivery import DurableBarrier, ExecutorEngine, Sent, assignments_of
 from sluiceway.runservice.executor_checks import check_hello
 from sluiceway.runservice.groups import GroupDirectory, GroupKeys, Presence, SessionTakenOver
 from sluiceway.runservice.records import EXECUTOR, executor_topic
@@ -107,6 +107,7 @@ class ExecutorStreams:
         clock: Clock,
         ids: IdSource,
         settings: StreamSettings,
+        sent: Sent | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
@@ -116,6 +117,7 @@ class ExecutorStreams:
         self._clock = clock
         self._ids = ids
         self._settings = settings
+        self._sent = sent
 
     async def serve(self, group: str, messages: AsyncIterator[pb.ConnectRequest], say: Say) -> None:
         """Serve one stream. Returns when the executor ends it.
@@ -171,6 +173,7 @@ class ExecutorStreams:
                 barrier=self._barrier,
                 hello=position,
                 note_use=None if admitted.use_is_stored else lambda: self._note_use(hello.executor_id),
+                sent=self._sent,
             )
             connection.welcome(admitted.secret, database_epoch=position.sequence.epoch)
             try:

@@ -24,7 +24,7 @@ import structlog
 
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
-from sluiceway.runservice.log_layout import LineIndex, LogKey
+from sluiceway.runservice.log_layout import Cover, LogKey
 from sluiceway.runservice.log_store import LogStore
 
 __all__ = ["LiveLog", "LiveLogSettings", "LiveLogs", "Tail"]
@@ -103,8 +103,6 @@ class LiveLog:
         self._wake = asyncio.Event()
         self._began = hub.clock.monotonic()
         self._oldest: float | None = None
-        # Only who sees a log from its first byte can index it as it passes.
-        self._lines = LineIndex() if stored == 0 else None
         self._is_closing = False
 
     @property
@@ -136,7 +134,7 @@ class LiveLog:
         if end:
             self.ended = True
         if fresh or end:
-            self.notify()
+            self._show()
         if end or self.unstored >= self._hub.settings.cut_bytes or self._hub.is_pressed or self._oldest is None:
             self._wake.set()
         if fresh and self._oldest is None:
@@ -211,6 +209,9 @@ class LiveLog:
                 continue
 
     async def _store_some(self) -> None:
+        if self.ended and self.memory_start == 0 and self.received <= self._hub.settings.cut_bytes:
+            await self._store_complete()
+            return
         store = self._hub.store
         data = self._bytes_from(self.stored, self._hub.settings.cut_bytes)
         if data:
@@ -219,8 +220,6 @@ class LiveLog:
             except NotFound:
                 await self._learn_that_it_is_over()
                 return
-            if self._lines is not None:
-                await asyncio.to_thread(self._lines.feed, data[: end - self.stored])
             self._hub.give_room(end - self.stored)
             self.stored = end
             # The rest began to wait while this was stored, at the latest.
@@ -228,10 +227,21 @@ class LiveLog:
             self._trim()
             self.notify()
         if self.ended and not self.unstored:
-            if await store.end(self.key, self._lines, self.received):
+            if await store.end(self.key, self.received):
                 self._hub.compose(self.key)
             self.complete = True
             self.notify()
+
+    async def _store_complete(self) -> None:
+        """Store a log of which all bytes are in memory as one object, with its index."""
+        data = self._bytes_from(0, self.received)
+        await self._hub.store.put_complete(self.key, data, has_segments=self.stored > 0)
+        self._hub.give_room(self.unstored)
+        self.stored = self.received
+        self._oldest = None
+        self._trim()
+        self.complete = True
+        self.notify()
 
     async def _learn_that_it_is_over(self) -> None:
         cover = await self._hub.store.cover(self.key)
@@ -274,10 +284,13 @@ class LiveLog:
 
     def notify(self) -> None:
         """Tell readers and listeners to look again."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._show()
         for listener in tuple(self.listeners):
             listener()
+
+    def _show(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
 class LiveLogs:
@@ -324,13 +337,17 @@ class LiveLogs:
         return self._appeared
 
     @asynccontextmanager
-    async def pushing(self, key: LogKey) -> AsyncIterator[LiveLog]:
-        """Hold a log for one who pushes it. Lists the storage when it is not here yet.
+    async def pushing(self, key: LogKey, *, brings_all: bool = False) -> AsyncIterator[LiveLog]:
+        """Hold a log for one who pushes it. Lists the storage when it is not here yet, unless that does not matter.
+
+        Args:
+            key: which.
+            brings_all: the first push has all of its bytes and its end, so it is the same whatever is stored of it.
 
         Raises:
             Unavailable: the storage is away.
         """
-        live = await self._open(key)
+        live = await self._open(key, brings_all=brings_all)
         try:
             yield live
         finally:
@@ -338,10 +355,10 @@ class LiveLogs:
             if not live.pushers and live.complete:
                 self._forget(live)
 
-    async def _open(self, key: LogKey) -> LiveLog:
+    async def _open(self, key: LogKey, *, brings_all: bool) -> LiveLog:
         live = self._logs.get(key)
         if live is None:
-            cover = await self.store.cover(key)
+            cover = Cover() if brings_all else await self.store.cover(key)
             # Another may have opened it meanwhile. One that came and went leaves us with a cover that is too short;
             # then the puts find their places taken, and it heals.
             live = self._logs.get(key)

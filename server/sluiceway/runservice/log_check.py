@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sluiceway.foundation.errors import DataLoss, NotFound
 from sluiceway.objectstorage.layout import Folder
 from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.runservice.log_layout import LineIndex, LogKey
+from sluiceway.runservice.log_layout import LineIndex, LogKey, complete_size
 from sluiceway.runservice.log_store import LogStore
 
 __all__ = ["LogCheck", "LogFinding"]
@@ -81,7 +81,7 @@ class LogCheck:
         try:
             if not cover.composed:
                 return LogFinding(where, objects=objects, bytes=cover.length)
-            index, lines = await self._store.index(key), LineIndex()
+            index, lines = await self._store.index(key, cover), LineIndex()
             if cover.length < index.size:
                 return fault(f"it has {cover.length} bytes, and its index says {index.size}")
             async for chunk in self._store.read(key, cover, 0, index.size, at_most=_READ_BYTES):
@@ -90,10 +90,11 @@ class LogCheck:
             return fault(f"it cannot be read: {error.message}")
         except (ValueError, KeyError, TypeError):
             return fault("its index is damaged")
-        read = lines.finish(part="", times=(), composed=0.0)
+        read = lines.finish()
         if (read.sha256, read.newlines, read.newlines_before) != (index.sha256, index.newlines, index.newlines_before):
             return fault("its bytes are not those that its index was made of")
-        return LogFinding(where, objects=objects + 1, bytes=cover.length)
+        has_index_object = not cover.segments or complete_size(cover.segments[0].name) is None
+        return LogFinding(where, objects=objects + has_index_object, bytes=cover.length)
 
 
 def _key_of(name: str) -> LogKey | None:
@@ -103,4 +104,5 @@ def _key_of(name: str) -> LogKey | None:
         key = LogKey.parse(run, task, epoch, step)
     except ValueError:
         return None
-    return key if last in _NAMES or (len(last) == 20 and last.isdigit()) else None
+    is_named = last in _NAMES or complete_size(last) is not None or (len(last) == 20 and last.isdigit())
+    return key if is_named else None

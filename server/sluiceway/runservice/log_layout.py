@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sluiceway.objectstorage.layout import Folder
@@ -17,11 +18,15 @@ __all__ = [
     "LogIndex",
     "LogKey",
     "Segment",
+    "complete_name",
+    "complete_size",
     "cover_of",
 ]
 
 SETUP_STEP = -1
 """The number under which the log of a pod's preparation goes."""
+
+_COMPLETE = "log."
 
 LINE_BLOCK = 64 * 1024
 """The spacing of `LogIndex.newlines_before`, in bytes."""
@@ -81,7 +86,7 @@ class Cover:
         segments: contiguous from 0, in order; they may overlap.
         length: bytes from 0 on without a gap.
         ended: no more will come; then `length` is the log's size.
-        composed: there is an index.
+        composed: there is an index. When it is not empty, `segments` is the one object that has all bytes.
         stored_beyond: where the first segment begins that does not follow; 0: all follow.
     """
 
@@ -102,7 +107,6 @@ class LogIndex:
         newlines: how many line ends it holds.
         newlines_before: `newlines_before[i]` is how many line ends stand before the byte `(i + 1) * LINE_BLOCK`: a
             reader who wants a line finds its block here and counts inside it.
-        part: the segment that holds it whole; empty: the object `whole` does.
         times: when its segments were stored, as (offset, seconds since 1970).
         composed: when this was written, in seconds since 1970.
     """
@@ -111,9 +115,36 @@ class LogIndex:
     sha256: str
     newlines: int
     newlines_before: tuple[int, ...]
-    part: str = ""
     times: tuple[tuple[int, float], ...] = ()
     composed: float = 0.0
+
+    def encode(self) -> bytes:
+        """Return it as it is stored."""
+        return json.dumps({"format": 1, **asdict(self)}).encode()
+
+    @staticmethod
+    def decode(stored: bytes) -> LogIndex:
+        """Read what was stored. Raises ValueError, KeyError or TypeError for anything else."""
+        raw = json.loads(stored)
+        return LogIndex(
+            size=raw["size"],
+            sha256=raw["sha256"],
+            newlines=raw["newlines"],
+            newlines_before=tuple(raw["newlines_before"]),
+            times=tuple((offset, seconds) for offset, seconds in raw["times"]),
+            composed=raw["composed"],
+        )
+
+
+def complete_name(size: int) -> str:
+    """Return the name of the object that holds a complete log of so many bytes, and its index after them."""
+    return f"{_COMPLETE}{size:020d}"
+
+
+def complete_size(name: str) -> int | None:
+    """Return the size of the log of which this is the complete object; None: it is another object."""
+    size = name.removeprefix(_COMPLETE)
+    return int(size) if size != name and len(size) == 20 and size.isdigit() else None
 
 
 def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
@@ -151,14 +182,13 @@ class LineIndex:
                 self._before.append(self.newlines)
             begin = end
 
-    def finish(self, *, part: str, times: tuple[tuple[int, float], ...], composed: float) -> LogIndex:
-        """What came out so far."""
+    def finish(self, *, times: tuple[tuple[int, float], ...] = (), composed: float = 0.0) -> LogIndex:
+        """Return the index of the bytes so far."""
         return LogIndex(
             size=self.size,
             sha256=self._digest.hexdigest(),
             newlines=self.newlines,
             newlines_before=tuple(self._before),
-            part=part,
             times=times,
             composed=composed,
         )

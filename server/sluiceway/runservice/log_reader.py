@@ -5,14 +5,14 @@ behind the memory is served from the storage until it has caught up. Nothing is 
 next 64 KiB when it asks, so a slow one is slow and costs nothing, and none is skipped.
 
 A log that is pushed to another server is followed by looking at the storage every `poll`; so it is late by as much as
-segments are (log_store).
+segments are (log_store). The end of a step that wrote nothing is seen in the changes of its run.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -20,7 +20,7 @@ from typing import Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Query, View
+from sluiceway.datamanager.model import Position, Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway.records.run.v1 import records_pb2 as pb
@@ -28,7 +28,7 @@ from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLog, LiveLogs
 from sluiceway.runservice.log_layout import SETUP_STEP, Cover, LogKey
 from sluiceway.runservice.log_store import LogStore
-from sluiceway.runservice.records import ASSIGNMENT, RUN, TASK, task_id
+from sluiceway.runservice.records import ASSIGNMENT, RUN, TASK, run_topic, task_id
 from sluiceway.runservice.summaries import run_of_row
 
 __all__ = ["CHUNK_BYTES", "LogChunk", "LogDescription", "LogReader", "LogState", "LogStates", "StoredLogStates"]
@@ -111,6 +111,19 @@ class LogStates(Protocol):
         """
         ...
 
+    @property
+    def position(self) -> Position:
+        """What `find` sees, at least."""
+        ...
+
+    async def changed(self, run_id: str, *, since: Position) -> None:
+        """Return when a run has changed after a position.
+
+        Raises:
+            OutOfRange, Exhausted, Unavailable: it cannot be known; look again later.
+        """
+        ...
+
 
 class StoredLogStates:
     """`LogStates` from the database."""
@@ -159,6 +172,16 @@ class StoredLogStates:
             may_be_empty=is_reported or not shown.HasField("start_time"),
             deleted=await self._why_deleted(record, record.kept_from or run_id),
         )
+
+    @property
+    def position(self) -> Position:
+        """See `LogStates.position`."""
+        return self._database.position
+
+    async def changed(self, run_id: str, *, since: Position) -> None:
+        """See `LogStates.changed`."""
+        async with aclosing(self._database.subscribe(after=since, topics=[run_topic(run_id)])) as changes:
+            await anext(changes)
 
     async def _why_deleted(self, record: pb.TaskRecord, ran_in: str) -> str:
         task = record.task
@@ -260,6 +283,7 @@ class LogReader:
             OutOfRange: the offset is beyond the end of a log that is over.
             Unavailable: the object storage is away.
         """
+        seen = self._states.position
         state = await self._states.find(run_id, task, attempt=attempt, step=step)
         _check_deleted(state)
         key = state.key
@@ -300,11 +324,24 @@ class LogReader:
             if not follow:
                 return
             if self._live.get(key) is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll):
-                        await appearance.wait()
+                await self._until_it_may_be_there(run_id, appearance, since=seen)
             # Asked before the storage is looked at again, so that what was stored before the end is seen.
+            seen = self._states.position
             state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
+
+    async def _until_it_may_be_there(self, run_id: str, appearance: asyncio.Event, *, since: Position) -> None:
+        """Wait until a log appears here or the run changes, for `poll` at most."""
+        changing = asyncio.ensure_future(self._states.changed(run_id, since=since))
+        appearing = asyncio.ensure_future(appearance.wait())
+        waits = (changing, appearing)
+        try:
+            done, waiting = await asyncio.wait(waits, timeout=self._poll, return_when=asyncio.FIRST_COMPLETED)
+            if waiting and changing in done and changing.exception() is not None:
+                await asyncio.wait(waiting, timeout=self._poll)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _find(self, run_id: str, task: str, key: LogKey) -> LogState:
         return await self._states.find(run_id, task, attempt=key.epoch.attempt, step=key.step, fresh=True)

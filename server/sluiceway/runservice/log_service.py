@@ -8,6 +8,7 @@ moves, at most one answer of it waits.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ __all__ = ["LogChunk", "LogOwners", "LogReader", "LogReceiver", "StoredLogOwners
 log = structlog.get_logger(__name__)
 
 _MOST_LOGS_OF_A_STREAM = 10_000
+_MOST_OWNERS_KNOWN = 10_000
 
 Send = Callable[[pb.PushLogsResponse], Awaitable[None]]
 
@@ -59,14 +61,50 @@ class LogOwners(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    executor_id: str
+    session_id: str
+    run_id: str
+    task_id: str
+    task_name: str
+    epoch: Epoch
+    steps: int
+
+
 class StoredLogOwners:
-    """`LogOwners` from the database."""
+    """`LogOwners` from the database.
+
+    Whose an assignment is never changes in an epoch of the database, so it is remembered: of those that this server
+    sent to their executors (`sent`), and of those that it has read.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: OrderedDict[tuple[int, str], _Owned] = OrderedDict()
+
+    def sent(self, executor_id: str, session_id: str, assign: pb.Assign) -> None:
+        """Remember an assignment that is sent to its executor."""
+        what = assign.specification
+        epoch = Epoch(assign.epoch.database, assign.epoch.attempt)
+        owned = _Owned(executor_id, session_id, what.run_id, what.task_id, what.task_name, epoch, steps=len(what.steps))
+        self._remember(assign.assignment_id, owned)
 
     async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
         """See `LogOwners.key_of`."""
+        owned = self._known.get((self._database.epoch, assignment_id))
+        if owned is None:
+            owned = await self._read(executor_id, assignment_id)
+            self._remember(assignment_id, owned)
+        if (owned.executor_id, owned.session_id) != (executor_id, session_id):
+            raise FailedPrecondition(
+                f"the assignment {assignment_id} is not of this session", reason="STALE_SESSION", subject=assignment_id
+            )
+        if step != SETUP_STEP and not 0 <= step < owned.steps:
+            raise NotFound(f"the task {owned.task_name} has no step {step}", reason="STEP_UNKNOWN")
+        return LogKey(owned.run_id, owned.task_id, owned.epoch, step)
+
+    async def _read(self, executor_id: str, assignment_id: str) -> _Owned:
         try:
             assignment = await self._database.get(ASSIGNMENT, assignment_id)
         except NotFound as error:
@@ -76,15 +114,21 @@ class StoredLogOwners:
             raise Unavailable(
                 f"the executor {executor_id} has not settled yet; push again", reason="NOT_SETTLED"
             ) from error
-        if (assignment.executor_id, assignment.session_id) != (executor_id, session_id):
-            raise FailedPrecondition(
-                f"the assignment {assignment_id} is not of this session", reason="STALE_SESSION", subject=assignment_id
-            )
         task = (await self._database.get(TASK, task_id(assignment.run_id, assignment.task_id))).task
-        if step != SETUP_STEP and not 0 <= step < len(task.steps):
-            raise NotFound(f"the task {task.name} has no step {step}", reason="STEP_UNKNOWN")
-        epoch = Epoch(assignment.epoch.database, assignment.epoch.attempt)
-        return LogKey(assignment.run_id, assignment.task_id, epoch, step)
+        return _Owned(
+            assignment.executor_id,
+            assignment.session_id,
+            assignment.run_id,
+            assignment.task_id,
+            task.name,
+            Epoch(assignment.epoch.database, assignment.epoch.attempt),
+            steps=len(task.steps),
+        )
+
+    def _remember(self, assignment_id: str, owned: _Owned) -> None:
+        self._known[self._database.epoch, assignment_id] = owned
+        if len(self._known) > _MOST_OWNERS_KNOWN:
+            self._known.popitem(last=False)
 
 
 def _has_settled(view: View, executor_id: str) -> bool:
@@ -174,8 +218,10 @@ class _Stream:
             if len(self._logs) >= _MOST_LOGS_OF_A_STREAM:
                 self._forget_complete()
             pushed = self._logs[name] = _Pushed(pb.LogReference(assignment_id=name[0], step=name[1]))
-            await self._open(pushed)
-            self._note(pushed)
+            brings_all = request.end and request.offset == 0
+            await self._open(pushed, brings_all=brings_all)
+            if not brings_all:
+                self._note(pushed)  # so that a sender that comes back skips what is stored
         live = pushed.live
         if live is None or pushed.refused is not None:
             return
@@ -191,11 +237,11 @@ class _Stream:
         except DataLoss as error:
             self._refuse(pushed, error)
             return
-        if request.offset + len(request.data) <= live.stored:
+        if request.offset + len(request.data) <= live.stored and (live.complete or not request.end):
             pushed.is_asked = True  # its answer was lost, perhaps
             self._note(pushed)
 
-    async def _open(self, pushed: _Pushed) -> None:
+    async def _open(self, pushed: _Pushed, *, brings_all: bool) -> None:
         reference = pushed.reference
         try:
             key = await self._owners.key_of(
@@ -204,7 +250,7 @@ class _Stream:
         except (NotFound, FailedPrecondition) as error:
             self._refuse(pushed, error)
             return
-        live = await pushed.hold.enter_async_context(self._live.pushing(key))
+        live = await pushed.hold.enter_async_context(self._live.pushing(key, brings_all=brings_all))
         pushed.moved = partial(self._note, pushed)
         live.listeners.append(pushed.moved)
         pushed.live = live

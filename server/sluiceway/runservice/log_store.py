@@ -1,16 +1,19 @@
-"""Logs in the object storage: segments while a step runs, one object with an index when it is over.
+"""Logs in the object storage: segments while a step runs, one object with its index when it is over.
 
 Under `<prefix>/logs/<run>/<task>/<epoch>.<attempt>/<step>/` (the run in which the task ran; the step is its index, or
 `setup`) there are
 
 - segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
 - `end`: the size of the log; there once every byte of it is stored and no more will come;
-- `whole`: the same bytes in one object;
-- `index`: the size, the digest and where lines begin. It is written last: who sees it may use `whole`.
+- `log.` and the size in 20 digits: all bytes, and after them the index: the size, the digest and where lines begin.
+
+A log that ends before it was cut into segments is the last of these and nothing else, and an empty one is nothing.
+Earlier versions wrote the index as an object of its own, `index`, and the bytes as `whole`, or left them in the only
+segment: such logs are read, and not made.
 
 What is stored is what the segments cover without a gap, found by listing. Two servers may cut differently: the bytes
 of a log at an offset are the same whoever holds them, so overlaps are equal by construction and any cover is as good as
-another. A log of one segment (most are) needs no copy: its index names the segment.
+another.
 
 Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
 `<prefix>/log-work/<due>/<run>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is
@@ -21,9 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
 from datetime import timedelta
 
 import structlog
@@ -31,8 +34,18 @@ import structlog
 from sluiceway.foundation.clock import Clock
 from sluiceway.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway.objectstorage.layout import Folder
-from sluiceway.objectstorage.port import ObjectStorage, ObjectUpload
-from sluiceway.runservice.log_layout import Cover, LineIndex, LogIndex, LogKey, Segment, cover_of
+from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway.runservice.log_layout import (
+    LINE_BLOCK,
+    Cover,
+    LineIndex,
+    LogIndex,
+    LogKey,
+    Segment,
+    complete_name,
+    complete_size,
+    cover_of,
+)
 
 __all__ = ["LogStore"]
 
@@ -41,6 +54,8 @@ log = structlog.get_logger(__name__)
 _WORK = f"{Folder.LOG_WORK}/"
 _END, _WHOLE, _INDEX = "end", "whole", "index"
 _COMPOSE_READ = 4 * 1024 * 1024
+# Of 1 GiB it has 16,384 numbers.
+_MOST_INDEX_BYTES = 16 * 1024 * 1024
 _DELETED_AT_ONCE = 1000
 
 
@@ -82,6 +97,7 @@ class LogStore:
         segments: list[Segment] = []
         ended = composed = False
         whole: Segment | None = None
+        complete: Segment | None = None
         async with self._deadline("list", self._path(key)):
             async for info in self._storage.list(self._path(key)):
                 name = info.key[len(self._path(key)) :]
@@ -93,6 +109,10 @@ class LogStore:
                     composed = True
                 elif name == _WHOLE:
                     whole = Segment(0, info.size_bytes, name, info.modified)
+                elif (size := complete_size(name)) is not None:
+                    complete = Segment(0, size, name, info.modified)
+        if complete is not None:
+            return Cover((complete,) if complete.size else (), complete.size, ended=True, composed=True)
         if composed and whole is not None:
             return Cover((whole,) if whole.size else (), whole.size, ended=True, composed=True)
         chosen, length = cover_of(tuple(segments))
@@ -116,26 +136,39 @@ class LogStore:
             raise NotFound(f"the segment {where} was there and is gone", resource_name=where)
         return offset + min(taken.size_bytes, len(data))
 
-    async def end(self, key: LogKey, seen: LineIndex | None, size: int) -> bool:
-        """Say that a log is over, all `size` bytes of it being stored. May be repeated.
+    async def put_complete(self, key: LogKey, data: bytes, *, has_segments: bool) -> None:
+        """Store a log that is over, whole, in one object. Nothing is stored of an empty one. May be repeated.
 
         Args:
             key: which.
-            seen: an index of all its bytes, when the caller saw them all from the first on.
-            size: in bytes.
+            data: all its bytes.
+            has_segments: some of them may be stored as segments, which are removed later.
+        """
+        if not data:
+            return
+        lines, now = LineIndex(), self._seconds()
+        if len(data) <= LINE_BLOCK:
+            lines.feed(data)
+        else:
+            await asyncio.to_thread(lines.feed, data)
+        name = self._path(key) + complete_name(len(data))
+        async with self._deadline("put", name):
+            if has_segments:
+                await self._remind(key, self._keep_segments)
+            # When it is taken, the same bytes are there.
+            await self._storage.put_if_absent(name, data + lines.finish(times=((0, now),), composed=now).encode())
+
+    async def end(self, key: LogKey, size: int) -> bool:
+        """Say that a log is over, all `size` bytes of it being stored. May be repeated.
 
         Returns:
             Whether it still is to be composed (`compose`), which may take long.
         """
         cover = await self.cover(key)
-        if cover.composed:
+        if cover.composed or not size:
             return False
         if cover.length < size:
             raise DataLoss(f"{self._path(key)} should hold {size} bytes and holds {cover.length}")
-        if seen is not None and seen.size == size and len(cover.segments) <= 1:
-            part = cover.segments[0].name if cover.segments else ""
-            await self._put_index(key, seen.finish(part=part, times=_times(cover), composed=self._seconds()))
-            return False
         async with self._deadline("put", self._path(key) + _END):
             # The reminder first: were the server to die between the two, nobody would compose the log.
             await self._remind(key, self._compose_patience)
@@ -143,54 +176,51 @@ class LogStore:
         return True
 
     async def compose(self, key: LogKey) -> LogIndex:
-        """Make one object and an index of a log that is over. May be repeated, and by several at once.
+        """Make one object with its index of a log that is over. May be repeated, and by several at once.
 
         Raises:
             NotFound: it is not over.
         """
         cover = await self.cover(key)
         if cover.composed:
-            return await self.index(key)
+            return await self.index(key, cover)
         if not cover.ended:
             raise NotFound(f"{self._path(key)} is not over", resource_name=self._path(key))
-        lines = LineIndex()
-        one_part = len(cover.segments) <= 1
-        upload = None if one_part else await self._begin_upload(key)
+        lines, name = LineIndex(), self._path(key) + complete_name(cover.length)
+        if not cover.length:
+            return lines.finish(composed=self._seconds())
+        async with self._deadline("upload", name):
+            upload = await self._storage.upload(name)
         try:
             async for chunk in self.read(key, cover, 0, cover.length, at_most=_COMPOSE_READ):
                 await asyncio.to_thread(lines.feed, chunk)
-                if upload is not None:
-                    async with self._deadline("write", self._path(key) + _WHOLE):
-                        await upload.write(chunk)
-            if upload is not None:
-                async with self._deadline("write", self._path(key) + _WHOLE):
-                    await upload.complete()
-        except BaseException:
-            if upload is not None:
-                with suppress(SluicewayError):
-                    await upload.abort()
-            raise
-        part = cover.segments[0].name if one_part and cover.segments else ""
-        index = lines.finish(part=part, times=_times(cover), composed=self._seconds())
-        if not one_part:
-            async with self._deadline("put", self._path(key)):
+                async with self._deadline("write", name):
+                    await upload.write(chunk)
+            index = lines.finish(times=_times(cover), composed=self._seconds())
+            async with self._deadline("write", name):
+                await upload.write(index.encode())
                 await self._remind(key, self._keep_segments)
-        await self._put_index(key, index)
+                await upload.complete()
+        except BaseException:
+            with suppress(SluicewayError):
+                await upload.abort()
+            raise
         return index
 
-    async def index(self, key: LogKey) -> LogIndex:
-        """Read the index of a composed log. Raises `NotFound` when it is not composed."""
-        async with self._deadline("get", self._path(key) + _INDEX):
-            raw = json.loads(await self._storage.get(self._path(key) + _INDEX))
-        return LogIndex(
-            size=raw["size"],
-            sha256=raw["sha256"],
-            newlines=raw["newlines"],
-            newlines_before=tuple(raw["newlines_before"]),
-            part=raw["part"],
-            times=tuple((offset, seconds) for offset, seconds in raw["times"]),
-            composed=raw["composed"],
-        )
+    async def index(self, key: LogKey, cover: Cover) -> LogIndex:
+        """Read the index of a composed log.
+
+        Raises:
+            NotFound: there is none.
+            ValueError, KeyError, TypeError: it is damaged.
+        """
+        name = cover.segments[0].name if cover.segments else _INDEX
+        size = complete_size(name)
+        path = self._path(key) + (_INDEX if size is None else name)
+        async with self._deadline("get", path):
+            if size is None:
+                return LogIndex.decode(await self._storage.get(path))
+            return LogIndex.decode(await self._storage.get_range(path, size, _MOST_INDEX_BYTES))
 
     async def read(
         self, key: LogKey, cover: Cover, start: int, end: int, *, at_most: int = 1024 * 1024
@@ -285,30 +315,22 @@ class LogStore:
     async def _work(self, key: LogKey) -> None:
         async with self._deadline("list", self._path(key)):
             names = {info.key.removeprefix(self._path(key)) async for info in self._storage.list(self._path(key))}
-        if _INDEX not in names:
-            if _END in names:
+        composed = next((name for name in names if complete_size(name) is not None), None)
+        if composed is None and not {_WHOLE, _INDEX} <= names:
+            if _END in names and _INDEX not in names:
                 await self.compose(key)  # which reminds of the rest
-            return
-        if _WHOLE not in names:
-            return  # one segment: it is the log
-        index = await self.index(key)
+            return  # without an end, somebody still writes it; with an index only, the one segment is the log
+        index = await self.index(key, await self.cover(key))
         if self._seconds() < index.composed + self._keep_segments.total_seconds():
             return  # this is the reminder of `end`; that of `compose` follows
-        for name in sorted(n for n in names if n.isdigit() or n == _END):
+        unused = {_END} if composed is None else {_END, _WHOLE, _INDEX}
+        for name in sorted(n for n in names if n.isdigit() or n in unused):
             async with self._deadline("delete", self._path(key) + name):
                 await self._storage.delete(self._path(key) + name)
 
-    async def _begin_upload(self, key: LogKey) -> ObjectUpload:
-        async with self._deadline("upload", self._path(key) + _WHOLE):
-            return await self._storage.upload(self._path(key) + _WHOLE)
-
-    async def _put_index(self, key: LogKey, index: LogIndex) -> None:
-        body = json.dumps({"format": 1, **asdict(index)}).encode()
-        async with self._deadline("put", self._path(key) + _INDEX):
-            await self._storage.put(self._path(key) + _INDEX, body)
-
     async def _remind(self, key: LogKey, after: timedelta) -> None:
-        due = int(self._seconds() + after.total_seconds())
+        # Not a moment before, or whoever finds it would leave the work to another reminder.
+        due = math.ceil(self._seconds() + after.total_seconds())
         name = f"{self._root}{_WORK}{due:012d}/{key.path.removeprefix(f'{Folder.LOGS}/').rstrip('/')}"
         await self._storage.put(name, b"")
 

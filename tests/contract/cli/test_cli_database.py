@@ -373,13 +373,15 @@ async def test_verify_reads_stored_logs_and_names_those_that_are_damaged(site: S
     for key in (whole, short):
         for offset in (0, 4):
             await store.put_segment(key, offset, b"abc\n")
-        assert await store.end(key, None, 8)
+        assert await store.end(key, 8)
         await store.compose(key)
     await store.put_segment(gap, 0, b"abc\n")
     await store.put_segment(gap, 9, b"beyond")
     await store.put_segment(live, 0, b"it still runs")
     assert sluice(site, "verify", "--skip-logs").returncode == 0
-    await site.storage.put(f"{PREFIX}/{short.path}whole", b"abc\nabd\n")
+    complete = f"log.{8:020d}"
+    index = (await site.storage.get(f"{PREFIX}/{short.path}{complete}"))[8:]
+    await site.storage.put(f"{PREFIX}/{short.path}{complete}", b"abc\nabd\n" + index)
     await site.storage.put(f"{PREFIX}/logs/README", b"mine")
     done = sluice(site, "verify", "-o", "json")
     assert done.returncode == 1, done.stderr
@@ -389,8 +391,7 @@ async def test_verify_reads_stored_logs_and_names_those_that_are_damaged(site: S
     assert "bytes are missing after 4" in faults[f"{PREFIX}/{gap.path}"]
     assert "not those that its index was made of" in faults[f"{PREFIX}/{short.path}"]
     assert f"{PREFIX}/logs/README" in {item["object"] for item in found["notes"]}
-    await site.storage.delete(f"{PREFIX}/{whole.path}index")
-    await site.storage.put(f"{PREFIX}/{whole.path}index", b"{}")
+    await site.storage.put(f"{PREFIX}/{whole.path}{complete}", b"abc\nabc\n{}")
     again = json.loads(sluice(site, "verify", "-o", "json").stdout)
     faults = {item["object"]: item["message"] for item in again["faults"]}
     assert "its index is damaged" in faults[f"{PREFIX}/{whole.path}"]

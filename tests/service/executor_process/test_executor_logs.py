@@ -9,7 +9,7 @@ import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from tests.fakes.executor_server import FakeExecutorServer
-from tests.support.executor_process import Start, script
+from tests.support.executor_process import Start, script, until
 
 pytestmark = pytest.mark.system
 
@@ -75,3 +75,21 @@ async def test_a_log_ends_at_its_limit_and_the_task_goes_on(server: FakeExecutor
     log = server.log_of("a1", 0)
     assert log.startswith(b"1\n2\n3\n")
     assert log.endswith(b"[sluice] the log reached its limit of 1000 bytes; what follows is not kept\n")
+
+
+async def test_a_log_of_an_earlier_process_does_not_replace_what_is_stored_of_it(
+    server: FakeExecutorServer, start: Start
+) -> None:
+    executor = await start()
+    server.store_logs = False
+    server.assign("a1", script("echo begun; sleep 60"))
+    await server.until(lambda: ("a1", 0) in server.logs)
+    parts = executor.settings.work_dir / "spool"
+    await until(lambda: any(part.read_bytes() == b"begun\n" for part in parts.glob("*/0/*.part")))
+    await executor.kill()
+    server.store_logs = True
+    sent = server.logs["a1", 0].chunks
+    before = len(sent)
+    await start()
+    await server.until(lambda: server.logs["a1", 0].complete)
+    assert sent[before:] == [(0, 6), (6, 0)], "bytes and end in one message are all that was ever sent"

@@ -43,7 +43,9 @@ async def test_a_task_runs_and_its_log_is_stored_before_its_end_is_reported(
     assert steps[0].log_size_bytes == len(log)
     assert steps[0].log_sha256 == hashlib.sha256(log).hexdigest()
     assert server.log_of("a1", 3) == b"clean\n"
-    assert all(server.logs["a1", step].complete for step in (-1, 0, 1, 3))
+    assert steps[1].log_size_bytes == 0
+    assert {step for _, step in server.logs} == {-1, 0, 3}, "an empty log is not sent"
+    assert all(log.complete for log in server.logs.values())
 
 
 async def test_a_step_that_cannot_be_started_says_why_in_log_and_reason(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,11 +11,13 @@ from functools import partial
 import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.datamanager.model import LogSequence, Position
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
-from sluiceway.runservice.log_layout import LogKey
+from sluiceway.runservice.log_check import LogCheck
+from sluiceway.runservice.log_layout import LineIndex, LogKey
 from sluiceway.runservice.log_reader import LogReader, LogState
 from sluiceway.runservice.log_service import LogReceiver
 from sluiceway.runservice.log_store import LogStore
@@ -43,6 +46,13 @@ class _States:
     async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
         key = LogKey("run", task, Epoch(1, 1), step)
         return LogState(key, self.is_over, self.size, title="the log", may_be_empty=self.may_be_empty)
+
+    @property
+    def position(self) -> Position:
+        return Position(LogSequence(1, 1), 0)
+
+    async def changed(self, run_id: str, *, since: Position) -> None:
+        raise OutOfRange("nothing is known of it")
 
 
 @dataclass
@@ -167,28 +177,126 @@ async def test_what_is_not_stored_is_visible_and_not_acknowledged() -> None:
         push.finish()
 
 
-async def test_one_segment_is_the_log_and_needs_two_objects() -> None:
+async def test_short_log_is_one_object_with_its_index_and_one_answer() -> None:
     server = _server(FakeObjectStorage(), NEVER)
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
         push.send(0, b"a\nb\n", end=True)
-        await push.until_answered(complete=True)
+        await push.until_answered(complete=True, stored_offset=4)
         push.finish()
-    index = await server.store.index(KEY)
+    assert len(push.answers) == 1
+    assert [info.key async for info in server.storage.list()] == [f"{KEY.path}log.{4:020d}"]
+    cover = await server.store.cover(KEY)
+    index = await server.store.index(KEY, cover)
     assert (index.size, index.newlines) == (4, 2)
     assert index.sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
-    assert [info.key async for info in server.storage.list()] == [f"{KEY.path}{0:020d}", f"{KEY.path}index"]
+    assert await server.read() == b"a\nb\n"
+    assert await server.read(offset=2) == b"b\n"
+    assert await server.described() == (1, 4)
 
 
-async def test_empty_log_is_complete() -> None:
+async def test_short_log_that_comes_again_is_complete_and_stays_as_it_is() -> None:
+    server = _server(FakeObjectStorage(), NEVER)
+    names = []
+    for _ in range(2):
+        async with asyncio.TaskGroup() as tasks:
+            push = server.push(tasks)
+            push.send(0, b"once", end=True)
+            await push.until_answered(complete=True, stored_offset=4)
+            push.finish()
+        names.append([(info.key, info.modified) async for info in server.storage.list()])
+    assert names[0] == names[1]
+    assert await server.read() == b"once"
+    async with server.live:
+        pass
+
+
+async def test_log_that_was_stored_in_part_and_is_in_memory_becomes_one_object() -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    store = LogStore(storage, clock)
+    server = _Server(storage, store, LiveLogs(store, clock, settings=QUICK), _States())
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        push.send(0, b"first ")
+        await eventually(lambda: _is_held(server))
+        clock.advance(timedelta(seconds=1))
+        await push.until_answered(stored_offset=6)
+        push.send(6, b"second last", end=True)
+        await push.until_answered(complete=True, stored_offset=17)
+        push.finish()
+    complete = f"{KEY.path}log.{17:020d}"
+    names = [info.key async for info in storage.list(KEY.path)]
+    assert names == [f"{KEY.path}{0:020d}", complete]
+    assert await server.read() == b"first second last"
+    clock.advance(timedelta(minutes=61))
+    assert await store.sweep() == 1
+    assert [info.key async for info in storage.list()] == [complete]
+    assert await server.read(offset=6) == b"second last"
+
+
+async def _is_held(server: _Server) -> bool:
+    live = server.live.get(KEY)
+    return live is not None and live.received > 0
+
+
+async def test_empty_log_is_complete_and_nothing_is_stored_of_it() -> None:
     server = _server(FakeObjectStorage())
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
         push.send(0, b"", end=True)
         await push.until_answered(complete=True)
         push.finish()
+    assert [info.key async for info in server.storage.list()] == []
+    server.states.size = 0
     assert await server.read(follow=True) == b""
-    assert (await server.store.index(KEY)).size == 0
+
+
+def _old_index(data: bytes, *, part: str = "", composed: float = 0.0) -> bytes:
+    """The index of a log as it was an object of its own."""
+    lines = LineIndex()
+    lines.feed(data)
+    made = lines.finish(composed=composed)
+    fields = {"size": made.size, "sha256": made.sha256, "newlines": made.newlines, "newlines_before": []}
+    return json.dumps({"format": 1, **fields, "part": part, "times": [[0, 1.5]], "composed": composed}).encode()
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        pytest.param({"0" * 20: b"a\nb\n", "index": _old_index(b"a\nb\n", part="0" * 20)}, id="of one segment"),
+        pytest.param({"whole": b"a\nb\n", "index": _old_index(b"a\nb\n")}, id="composed and swept"),
+        pytest.param(
+            {"0" * 20: b"a\n", f"{2:020d}": b"b\n", "end": b"{}", "whole": b"a\nb\n", "index": _old_index(b"a\nb\n")},
+            id="composed",
+        ),
+    ],
+)
+async def test_logs_whose_index_is_an_object_of_its_own_are_read_checked_and_swept(objects: dict[str, bytes]) -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    store = LogStore(storage, clock, prefix="p")
+    for name, body in objects.items():
+        await storage.put(f"p/{KEY.path}{name}", body)
+    await storage.put(f"p/log-work/{0:012d}/{KEY.path.removeprefix('logs/').rstrip('/')}", b"")
+    server = _Server(storage, store, LiveLogs(store, clock), _States(is_over=True, may_be_empty=False))
+    for _ in range(2):
+        assert await server.read() == b"a\nb\n"
+        assert (await store.index(KEY, await store.cover(KEY))).newlines == 2
+        assert await store.end(KEY, 4) is False
+        found = [finding async for finding in LogCheck(storage, store, prefix="p").run()]
+        assert [(finding.is_fault, finding.message, finding.bytes) for finding in found] == [(False, "", 4)]
+        assert await store.sweep() in (0, 1)
+    kept = {info.key.removeprefix(f"p/{KEY.path}") async for info in storage.list()}
+    assert kept == ({"whole", "index"} if "whole" in objects else set(objects))
+
+
+async def test_an_empty_log_with_an_index_of_its_own_is_empty_though_nobody_reported_its_size() -> None:
+    server = _server(FakeObjectStorage())
+    await server.storage.put(KEY.path + "index", _old_index(b""))
+    server.states = _States(is_over=True, may_be_empty=False)
+    assert await server.read() == b""
+    assert (await server.store.index(KEY, await server.store.cover(KEY))).size == 0
 
 
 async def test_duplicates_and_overlaps_are_taken_once() -> None:
@@ -257,7 +365,7 @@ async def test_large_log_is_cut_composed_and_swept() -> None:
             push.send(offset, body[offset : offset + 50_000], end=offset + 50_000 >= len(body))
         await push.until_answered(complete=True, stored_offset=len(body))
         push.finish()
-    index = await store.index(KEY)
+    index = await store.index(KEY, await store.cover(KEY))
     assert index.sha256 == hashlib.sha256(body).hexdigest()
     assert index.newlines == 100_000
     names = [info.key async for info in storage.list(KEY.path)]
@@ -268,7 +376,7 @@ async def test_large_log_is_cut_composed_and_swept() -> None:
     assert [info.key async for info in storage.list(KEY.path)] == names
     clock.advance(timedelta(minutes=2))
     await store.sweep()
-    assert [info.key async for info in storage.list(KEY.path)] == [KEY.path + "index", KEY.path + "whole"]
+    assert [info.key async for info in storage.list(KEY.path)] == [f"{KEY.path}log.{len(body):020d}"]
     assert [info.key async for info in storage.list("log-work/")] == []
     assert await server.read(offset=777_777) == body[777_777:]
 
@@ -278,10 +386,10 @@ async def test_log_whose_server_died_before_composing_is_composed_by_the_sweep()
     store = LogStore(FakeObjectStorage(clock), clock)
     await store.put_segment(KEY, 0, b"ab")
     await store.put_segment(KEY, 2, b"cd")
-    assert await store.end(KEY, None, 4)
+    assert await store.end(KEY, 4)
     clock.advance(timedelta(minutes=6))
     assert await store.sweep() == 1
-    assert (await store.index(KEY)).sha256 == hashlib.sha256(b"abcd").hexdigest()
+    assert (await store.index(KEY, await store.cover(KEY))).sha256 == hashlib.sha256(b"abcd").hexdigest()
 
 
 async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> None:
@@ -291,7 +399,7 @@ async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> No
     one, two = (LogStore(storage, clock, prefix=prefix) for prefix in ("one", "two"))
     for store, text in ((one, b"ab"), (two, b"cd")):
         await store.put_segment(KEY, 0, text)
-        assert await store.end(KEY, None, 2)
+        assert await store.end(KEY, 2)
         await store.put_segment(KEY, 0, text)
     clock.advance(timedelta(minutes=6))
     assert await one.sweep() == 1
@@ -299,7 +407,7 @@ async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> No
     await one.delete_all("run", "task")
     assert {info.key.split("/")[0] async for info in storage.list("") if "/logs/" in info.key} == {"two"}
     assert await two.sweep() == 1
-    assert (await two.index(KEY)).sha256 == hashlib.sha256(b"cd").hexdigest()
+    assert (await two.index(KEY, await two.cover(KEY))).sha256 == hashlib.sha256(b"cd").hexdigest()
 
 
 async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> None:
@@ -310,7 +418,7 @@ async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> No
     half = len(body) // 2
     await store.put_segment(KEY, 0, body[:half])
     await store.put_segment(KEY, half, body[half:])
-    await store.end(KEY, None, len(body))
+    await store.end(KEY, len(body))
     server = _Server(storage, store, LiveLogs(store, clock), _States())
     reading = server.reader().read("run", "task", step=0)
     got = (await anext(reading)).data
@@ -365,7 +473,7 @@ async def test_two_servers_that_cut_differently_hold_one_log() -> None:
     assert await store.put_segment(KEY, 4, body[4:7]) == 7
     assert await store.put_segment(KEY, 2, body[2:10]) == 10
     assert (await store.cover(KEY)).length == 10
-    await store.end(KEY, None, 10)
+    await store.end(KEY, 10)
     index = await store.compose(KEY)
     assert index.sha256 == hashlib.sha256(body).hexdigest()
 
@@ -439,13 +547,6 @@ async def test_an_empty_log_is_empty(size: int | None, may_be_empty: bool) -> No
     server.states = _States(is_over=True, size=size, may_be_empty=may_be_empty)
     assert await server.read() == b""
     assert await server.described() == (1, 0)
-
-
-async def test_a_log_that_ended_without_a_byte_is_empty_though_nobody_reported_its_size() -> None:
-    server = _server(FakeObjectStorage())
-    await server.store.end(KEY, None, 0)
-    server.states = _States(is_over=True, may_be_empty=False)
-    assert await server.read() == b""
 
 
 async def test_what_is_there_of_a_log_is_read_before_it_is_called_incomplete() -> None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TypeVar
 
 import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway.foundation.errors import FailedPrecondition, NotFound
 from sluiceway.foundation.rpc.channel import open_channel
 from sluiceway.foundation.rpc.status import error_of
 from sluiceway.runmodel.model import Epoch
 from sluiceway.runservice.log_layout import LogKey
+from sluiceway.runservice.log_reader import LogReader, StoredLogStates
+from sluiceway.runservice.log_service import StoredLogOwners
 from sluiceway.runservice.log_store import LogStore
+from sluiceway.runservice.records import RECORD_TYPES
+from tests.fakes.database import FakeDatabase
 from tests.support.executor_runs import (
     began_assigned,
 )
@@ -125,3 +132,40 @@ async def test_storage_that_hangs_does_not_delay_heartbeats(house: House, execut
             answer = await log_answer(push)
             while answer.stored_offset < 5:
                 answer = await log_answer(push)
+
+
+async def test_follower_of_a_step_that_writes_nothing_ends_with_the_step(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+        await executor.reported(assign, "RUNNING")
+        store = LogStore(house.storage, house.clock)
+        reader = LogReader(store, server.live_logs, StoredLogStates(house.db), poll=timedelta(hours=1))
+        chunks = reader.read(run_id, assign.specification.task_id, step=0, follow=True)
+        following = asyncio.ensure_future(anext(chunks, None))
+        await asyncio.wait([following], timeout=0)
+        step = pb.StepUpdate(step=0, phase=run_pb2.STEP_PHASE_SUCCESS, log_sha256="0" * 64)
+        await executor.report(assign, "RUNNING", steps=[step])
+        async with asyncio.timeout(5):
+            assert await following is None
+
+
+async def test_whose_an_assignment_is_that_this_server_sent_is_not_read(
+    house: House, executor: ScriptedExecutor
+) -> None:
+    async with house.server() as server:
+        await executor.welcomed(server)
+        run_id, assign = await began_assigned(server, executor)
+    what = assign.specification
+    key = LogKey(run_id, what.task_id, Epoch(1, 1), 0)
+    read, sent = StoredLogOwners(house.db), StoredLogOwners(FakeDatabase(RECORD_TYPES, clock=house.clock))
+    sent.sent("e1", executor.session_id, assign)
+    for owners in (read, sent):
+        assert await owners.key_of("e1", executor.session_id, assign.assignment_id, 0) == key
+        with pytest.raises(FailedPrecondition) as stale:
+            await owners.key_of("e1", "another", assign.assignment_id, 0)
+        assert stale.value.reason == "STALE_SESSION"
+        with pytest.raises(NotFound, match="no step 1"):
+            await owners.key_of("e1", executor.session_id, assign.assignment_id, 1)

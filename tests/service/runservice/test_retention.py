@@ -64,7 +64,7 @@ class House:
     async def wrote(self, run_id: str, name: str, log: bytes) -> None:
         key = LogKey(run_id, await self.world.task_id(run_id, name), Epoch(1, 1), 0)
         await self.world.log_store.put_segment(key, 0, log)
-        assert await self.world.log_store.end(key, None, len(log))
+        assert await self.world.log_store.end(key, len(log))
 
     async def pass_time(self, span: timedelta) -> None:
         """Time passes, with a sweep each hour, as with a server that is up."""

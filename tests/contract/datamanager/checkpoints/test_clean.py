@@ -164,7 +164,7 @@ async def test_what_other_parts_of_the_server_store_is_known_and_stays(
     logs, key = LogStore(storage, clock, prefix=prefix), LogKey("run", "task", Epoch(1, 1), 0)
     for offset in (0, 2):
         await logs.put_segment(key, offset, b"a\n")
-    await logs.end(key, None, 4)
+    await logs.end(key, 4)
     configs = RunConfigs(FakeDatabase(RECORD_TYPES), storage, clock, inline_bytes=0, prefix=prefix)
     await configs.prepare(pb.RunConfig(cache_group="x"), "digest")
     in_use = InUse(storage, prefix=prefix)

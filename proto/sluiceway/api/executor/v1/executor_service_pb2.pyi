@@ -515,7 +515,7 @@ class PushLogsRequest(_message.Message):
     data: bytes
     """At most 64 KiB of the log."""
     end: bool
-    """Whether the log ends after `data`."""
+    """Whether the log ends after `data`. When `offset` is 0, these are all of its bytes: no others were sent before."""
     time: _timestamp_pb2.Timestamp
     """When the first byte of `data` was written."""
     def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., executor_id: _Optional[str] = ..., log: _Optional[_Union[LogReference, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
