@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/, from the code: error reasons, options, decisions.
+"""Writes the generated pages of docs/, from the code: error reasons, options, the run configuration, decisions.
 
     python -m scripts.reference [--check]
 
@@ -15,11 +15,13 @@ from pathlib import Path
 from scripts.reference.decisions import decisions_page
 from scripts.reference.markdown import ROOT, Fault
 from scripts.reference.options import options_page
+from scripts.reference.pipeline import pipeline_page
 from scripts.reference.reasons import reasons_page
 
 PAGES: dict[Path, Callable[[], str]] = {
     Path("docs/reference/errors.md"): reasons_page,
     Path("docs/reference/options.md"): options_page,
+    Path("docs/reference/run-config.md"): pipeline_page,
     Path("docs/decisions/README.md"): decisions_page,
 }
 

@@ -6,8 +6,10 @@ may let a document through that a check refuses, never the other way round.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from sluiceway.runconfig.descriptions import CONFIGURATION, DESCRIPTIONS, ITSELF
 from sluiceway.runconfig.model import STEP_MODELS, Condition, Config, RetryCause
 
 __all__ = ["SCHEMA_ID", "json_schema"]
@@ -16,6 +18,8 @@ SCHEMA_ID: Final = "https://sluiceway.dev/schema/run-config-v1.json"
 
 _NAME: Final = {"type": "string", "minLength": 1}
 _NULL: Final = {"type": "null"}
+_SHORT: Final = "Body"
+"""The end of the name of the short form of a step."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -39,6 +43,8 @@ def json_schema() -> dict[str, Any]:
         definitions.pop(name, None)
     for definition in (schema, *definitions.values()):
         _simplify(definition)
+    for name, definition in ((CONFIGURATION, schema), *definitions.items()):
+        _describe(definition, DESCRIPTIONS[name.removesuffix(_SHORT)])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": SCHEMA_ID,
@@ -69,11 +75,17 @@ def _simplify(definition: dict[str, Any]) -> None:
             form["anyOf"] = [f for f in form["anyOf"] if f != _NULL] + [_NULL]
 
 
+def _describe(definition: dict[str, Any], texts: Mapping[str, str]) -> None:
+    definition["description"] = texts[ITSELF]
+    for name, form in definition["properties"].items():
+        definition["properties"][name] = {**form, "description": texts[name]}
+
+
 def _any_step(definitions: dict[str, Any]) -> dict[str, Any]:
     forms: list[dict[str, Any]] = []
     for kind, model in STEP_MODELS.items():
         long = definitions[model.__name__]
-        short = f"{model.__name__}Body"
+        short = f"{model.__name__}{_SHORT}"
         definitions[short] = {
             **long,
             "properties": {n: f for n, f in long["properties"].items() if n != "type"},

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sluiceway.runconfig.compile import check_document
+from sluiceway.runconfig.descriptions import DESCRIPTIONS, ITSELF
 from sluiceway.runconfig.documents import Document
 from sluiceway.runconfig.schema import json_schema
 from tests.support.drivers import ABLE
@@ -100,3 +101,14 @@ def test_schema_sees_a_plain_fault(document: Any) -> None:
 def test_every_reference_of_the_schema_leads_somewhere() -> None:
     references = set(re.findall(r"#/\$defs/(\w+)", str(SCHEMA)))
     assert references == set(SCHEMA["$defs"])
+
+
+def test_every_description_is_of_a_field_of_the_schema() -> None:
+    definitions = {"Config": SCHEMA, **SCHEMA["$defs"]}
+    unknown = [
+        f"{name}.{field}"
+        for name, texts in DESCRIPTIONS.items()
+        for field in texts
+        if field != ITSELF and field not in definitions[name]["properties"]
+    ]
+    assert unknown == []
