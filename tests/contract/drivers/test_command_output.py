@@ -112,11 +112,29 @@ async def test_a_background_process_lives_on_and_does_not_hold_up_the_end(
 
 
 @pytest.mark.parametrize("driver", ["host"], indirect=True)
-async def test_a_filter_that_never_ends_does_not_hold_up_the_end_for_good(new_pod: NewPod) -> None:
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("sleep 600 <<< text & echo begun", id="a here-string"),
+        pytest.param("cat <<'END' | sleep 600 &\ntext\nEND\necho begun", id="a here-document through a pipe"),
+        pytest.param("(cat > text.txt; exec sleep 600) <<< text & echo begun", id="it has read its input"),
+    ],
+)
+async def test_a_daemon_begun_with_a_here_document_does_not_hold_up_the_end(new_pod: NewPod, script: str) -> None:
     pod = await new_pod()
-    # A here-document is a pipe whose writer has ended, too.
-    status, output = await run(pod, "sleep 600 <<< text & echo begun", shell=BASH)
+    started = time.monotonic()
+    # A here-document is a pipe whose writer has ended, as the input of a filter is.
+    status, output = await run(pod, script, shell=BASH)
     assert (status, output) == (ExitStatus(0, output_open=True), b"begun\n")
+    assert time.monotonic() - started < 15.0
+
+
+@pytest.mark.parametrize("driver", ["host"], indirect=True)
+async def test_a_filter_that_still_reads_is_waited_for(new_pod: NewPod) -> None:
+    # Longer than a daemon with a here-document is.
+    script = "exec > >(while read -r line; do sleep 1; done; echo read)\nseq 6"
+    status, output = await run(await new_pod(), script, shell=BASH)
+    assert (status, output) == (ExitStatus(0), b"read\n")
 
 
 async def test_a_slow_reader_loses_nothing_of_a_filter(new_pod: NewPod) -> None:

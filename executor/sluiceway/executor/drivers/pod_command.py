@@ -57,6 +57,9 @@ class Command:
         """Why the program could not be started."""
         self.status: int | None = None
         self.waits_since = 0.0
+        self.idle_since = 0.0
+        """Since when its filters have neither read nor written nor computed."""
+        self.work: int | None = None
         self.left = False
         """Some of its processes outlived its program."""
         self.abandoned = False

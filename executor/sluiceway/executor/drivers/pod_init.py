@@ -49,6 +49,7 @@ if TYPE_CHECKING or __package__:
         proportional_bytes,
         resident_bytes,
         suppress,
+        work_of,
         writers_of,
     )
 else:
@@ -62,6 +63,7 @@ else:
         proportional_bytes,
         resident_bytes,
         suppress,
+        work_of,
         writers_of,
     )
 
@@ -74,6 +76,8 @@ BACKGROUND_SECONDS = 2.0
 """How long a command whose program has ended waits for background processes that have its output open."""
 FILTER_SECONDS = 30.0
 """How long it waits for filters of its output, as in `exec > >(tee log)`, whose input has ended."""
+IDLE_FILTER_SECONDS = 5.0
+"""How long it waits for filters that do nothing."""
 ESCALATE_SECONDS = 2.0
 KILL_ROUNDS = 10
 
@@ -244,21 +248,27 @@ class PodInit:
         One that is being stopped is over when all of its processes are gone. Any other is over when none of them has
         its output open any more. Daemons keep it open for good, so those are waited for `BACKGROUND_SECONDS` only. A
         filter, which reads a pipe that nobody writes to any more, is about to end: it has `FILTER_SECONDS`, counted
-        while it is not held up by an output that is full.
+        while it is not held up by an output that is full. A daemon that was begun with a here-document looks like one,
+        but for doing nothing: the wait ends when nothing has been done for `IDLE_FILTER_SECONDS`.
         """
         if command.kill_at is not None or not (command.left or command.abandoned):
             return self._is_gone(command)
-        holders, filters = writers_of(command.output, self._living(command, Processes()))
+        processes = Processes()
+        holders, filters = writers_of(command.output, self._living(command, processes))
         command.output_open = bool(holders)
         if not holders:
             return True
         if not filters:
             return seconds_now() - command.waits_since >= BACKGROUND_SECONDS
+        now = seconds_now()
         poll = select.poll()
         poll.register(command.output, select.POLLOUT)
         if not poll.poll(0):
-            command.waits_since = seconds_now()
-        return seconds_now() - command.waits_since >= FILTER_SECONDS
+            command.waits_since = command.idle_since = now
+        work = work_of(filters.union(*map(processes.below, filters)))
+        if work is None or work != command.work:
+            command.work, command.idle_since = work, now
+        return now - command.waits_since >= FILTER_SECONDS or now - command.idle_since >= IDLE_FILTER_SECONDS
 
     def _is_gone(self, command: Command) -> bool:
         # That its supervisor has ended is certain; /proc may pass over processes that come and go.

@@ -76,9 +76,10 @@ class Processes:
 
 
 def writers_of(output: int, pids: set[int]) -> tuple[set[int], set[int]]:
-    """Find who may still write to an output: all that have it open, and those of them that are filters.
+    """Find who may still write to an output: all that have it open, and the filters, which write to it or for others.
 
-    A filter's standard input is a pipe that only filters have open for writing, and not itself.
+    A filter's standard input is a pipe that only filters have open for writing, and not itself. If no filter has the
+    output open, there are none.
     """
     wanted = _identity(os.fstat(output))
     holders: set[int] = set()
@@ -107,7 +108,23 @@ def writers_of(output: int, pids: set[int]) -> tuple[set[int], set[int]]:
     filters = {pid for pid, pipe in inputs.items() if pid not in writers.get(pipe, ())}
     while not all(writers.get(inputs[pid], set()) <= filters for pid in filters):
         filters = {pid for pid in filters if writers.get(inputs[pid], set()) <= filters}
-    return holders, filters & holders
+    return holders, filters if filters & holders else set()
+
+
+def work_of(pids: set[int]) -> int | None:
+    """Return a number that grows while one of the processes reads, writes or computes; None if it is not shown."""
+    work = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/io", "rb") as stream:
+                work += sum(int(line.split()[1]) for line in stream.read().splitlines()[:2])
+            with open(f"/proc/{pid}/stat", "rb") as stream:
+                work += sum(int(ticks) for ticks in stream.read().rpartition(b")")[2].split()[11:13])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError:
+            return None
+    return work
 
 
 def _identity(opened: os.stat_result) -> tuple[int, int]:

@@ -165,8 +165,8 @@ class Process(Protocol):
     """A command that was started.
 
     It is over when its program has ended and nothing that it started can write to its output any more. Background
-    processes that keep the output open are waited for 2 s; filters of the output, as in `exec > >(tee log)`, 30 s. What
-    comes later is discarded (`ExitStatus.output_open`).
+    processes that keep the output open are waited for 2 s; filters of the output, as in `exec > >(tee log)`, 30 s, or
+    until they have done nothing for 5 s. What comes later is discarded (`ExitStatus.output_open`).
     """
 
     async def read(self) -> bytes:
