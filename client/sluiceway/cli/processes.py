@@ -353,12 +353,12 @@ def _executor_times(texts: dict[str, str]) -> ExecutorTimes:
 
 
 def _retention(logs: str, runs: str) -> RetentionSettings:
-    from sluiceway.runservice.retention_rules import RetentionSettings
+    from sluiceway.runservice.retention_rules import settings_for
 
     def span(option: str, text: str) -> timedelta | None:
         return None if text == "0" else _duration(option, text)
 
-    return RetentionSettings(logs=span("--log-retention", logs), runs=span("--run-retention", runs))
+    return settings_for(logs=span("--log-retention", logs), runs=span("--run-retention", runs))
 
 
 def _duration(option: str, text: str) -> timedelta:

@@ -15,10 +15,12 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.runservice import stamps
 from sluiceway.runservice.records import TERMINAL_PHASES
 
-__all__ = ["RetentionSettings", "created_by_id", "ended", "is_due", "next_time"]
+__all__ = ["RetentionSettings", "created_by_id", "ended", "is_due", "next_time", "settings_for"]
 
 _CATCH_UP = 6
 _UUID_VERSION = 7
+_SHORTEST_INTERVAL = timedelta(seconds=1)
+_SWEEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,14 @@ class RetentionSettings:
     interval: timedelta = timedelta(hours=1)
     first: timedelta = timedelta(minutes=5)
     at_once: int = 100
+
+
+def settings_for(*, logs: timedelta | None, runs: timedelta | None) -> RetentionSettings:
+    """Return settings that sweep often enough for these spans: after a tenth of the shorter one, at most an hour."""
+    usual = RetentionSettings()
+    tenths = [max(_SHORTEST_INTERVAL, span / _SWEEPS) for span in (logs, runs) if span is not None]
+    interval = min([usual.interval, *tenths])
+    return RetentionSettings(logs=logs, runs=runs, interval=interval, first=min(usual.first, interval))
 
 
 def next_time(stored: datetime | None, now: datetime, passed: timedelta) -> datetime:

@@ -29,3 +29,19 @@ def test_a_span_or_0_for_ever(logs: str, runs: str, expected: tuple[timedelta | 
 def test_a_fault_names_its_option(logs: str, runs: str, option: str) -> None:
     with pytest.raises(InvalidInput, match=option):
         _retention(logs, runs)
+
+
+@pytest.mark.parametrize(
+    ("logs", "runs", "interval", "first"),
+    [
+        pytest.param("30d", "0", timedelta(hours=1), timedelta(minutes=5), id="as they are by default"),
+        pytest.param("0", "0", timedelta(hours=1), timedelta(minutes=5), id="nothing is deleted"),
+        pytest.param("1d", "20m", timedelta(minutes=2), timedelta(minutes=2), id="the shorter one counts"),
+        pytest.param("2s", "30d", timedelta(seconds=1), timedelta(seconds=1), id="not more often than each second"),
+    ],
+)
+def test_what_is_kept_for_a_short_time_is_swept_often(
+    logs: str, runs: str, interval: timedelta, first: timedelta
+) -> None:
+    settings = _retention(logs, runs)
+    assert (settings.interval, settings.first) == (interval, first)

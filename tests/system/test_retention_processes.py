@@ -1,0 +1,67 @@
+"""The retention with real processes: what is old goes from the API and from the object storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.installation import Installation, config, installation, make_repository, until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+
+def objects_of(here: Installation, run_id: str) -> list[Path]:
+    return [path for path in (here.data / "objects").rglob("*") if path.is_file() and run_id in str(path)]
+
+
+def answer_of(here: Installation, path: str) -> tuple[int, Any]:
+    with here.http() as client:
+        answer = client.get(path)
+    return answer.status_code, answer.json() if answer.status_code >= 400 else None
+
+
+def reason_of(here: Installation, path: str) -> str | None:
+    status, body = answer_of(here, path)
+    return None if status < 400 else body["error"]["details"][0]["reason"]
+
+
+def test_old_logs_and_then_old_runs_are_deleted_and_what_is_not_over_stays(tmp_path: Path) -> None:
+    repository = tmp_path / "repositories" / "app"
+    make_repository(
+        repository,
+        {
+            ".sluice/config.json": config(
+                {"name": "build", "steps": [{"run": "echo built"}]},
+                {"name": "deploy", "steps": [{"run": "echo deployed"}], "depends": ["build"], "approval": True},
+            )
+        },
+    )
+    # Longer than it takes to read a log after its run.
+    with installation(tmp_path, "--log-retention", "5s") as here:
+        old, waiting = (here.create(repository, "--group", f"/user/admin/{name}") for name in ("old", "waiting"))
+        until(lambda: "endTime" in here.tasks(old)["build"], "the task is over")
+        until(lambda: "endTime" in here.tasks(waiting)["build"], "the other task is over")
+        assert here.log(old, "build", 0) == b"built\n"
+        here.sluice("run", "stop", old)
+        here.wait_for(old)
+        log = f"/api/v1/runs/{old}/tasks/{here.tasks(old)['build']['id']}/log?step=0"
+        assert objects_of(here, old)
+        until(lambda: reason_of(here, log) == "LOG_DELETED", "the log is deleted")
+        until(lambda: not objects_of(here, old), "the objects of the log are deleted")
+        assert here.run(old)["phase"] == "RUN_PHASE_FINISHED"
+        assert here.log(waiting, "build", 0) == b"built\n"
+        assert here.stop() == 0
+    with installation(tmp_path, "--log-retention", "5s", "--run-retention", "1s") as here:
+        until(lambda: answer_of(here, f"/api/v1/runs/{old}")[0] == 404, "the run is deleted")
+        for path in (f"/api/v1/runs/{old}/tasks", f"/api/v1/runs/{old}:watch", log):
+            assert answer_of(here, path)[0] == 404, path
+        refused = here.sluice("run", "get", old, check=False)
+        assert (refused.returncode, "there is no run" in refused.stderr) == (1, True)
+        with here.http() as client:
+            assert [run["id"] for run in client.get("/api/v1/runs").json()["runs"]] == [waiting]
+        assert here.log(waiting, "build", 0) == b"built\n"
+        # Numbers are not given again.
+        assert here.run(here.create(repository, "--group", "/user/admin/new"))["number"] == "3"
+        assert "no faults" in here.sluice("db", "verify").stdout
