@@ -57,7 +57,10 @@ def repository_fault(text: str) -> str | None:
 def ref_fault(text: str) -> str | None:
     """Return why a text is not the name of a ref, a branch or a tag."""
     if not text or text.startswith("-") or _NOT_IN_REFS.search(text):
-        return "is not a ref"
+        return (
+            'is not a ref: one does not begin with "-", and has no blank, control character, "..", "@{" or any of '
+            ": ? * [ \\ ^ ~ in it"
+        )
     return foreign_fault(text)
 
 
