@@ -216,7 +216,9 @@ class Worker:
             except TimeoutError as error:
                 raise FailedPrecondition(f"the pod did not start within {self._settings.setup_seconds:g} s") from error
             self._pod = pod
-            pod.feed(self._fence_seconds)
+            if self._fence_seconds != request.fence_after:
+                # It changed while the pod was made.
+                pod.feed(self._fence_seconds)
             self._pod_started = self._clock.now()
             seconds = self._duration_or(self._specification, "timeout", self._settings.default_timeout_seconds)
             self._spawn(self._later(seconds, plan.TimeIsUp(f"timed out after {_words(seconds)}")), "timeout")

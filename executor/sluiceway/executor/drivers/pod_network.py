@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import os
 import re
@@ -110,14 +111,16 @@ def machine_routes(route: str) -> tuple[str, ...]:
 def this_machine() -> PodNetwork:
     """Choose the addresses of a pod's network on this machine. Reads two files of `/proc`."""
     with contextlib.suppress(OSError):
-        return pod_network(
-            machine_addresses(Path("/proc/net/fib_trie").read_text()),
-            machine_routes(Path("/proc/net/route").read_text()),
-        )
+        return _network_beside(Path("/proc/net/fib_trie").read_text(), Path("/proc/net/route").read_text())
     raise FailedPrecondition(
         "the addresses of this machine cannot be read from /proc/net, so a pod's network cannot be separated from it",
         reason="NETWORK_UNAVAILABLE",
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _network_beside(fib_trie: str, route: str) -> PodNetwork:
+    return pod_network(machine_addresses(fib_trie), machine_routes(route))
 
 
 def missing_for_isolation() -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -415,6 +416,7 @@ def _stage() -> str:
     raise FailedPrecondition(f"none of {', '.join(_STAGES)} is there to mount a pod's folders on", reason="STAGE")
 
 
+@functools.cache
 def _is_mapped(uid: int) -> bool:
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/uid_map").read_text().splitlines():

@@ -307,6 +307,9 @@ class SupervisedPod:
     async def _end(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        if self._outside is not None:
+            # It ends while the pod does.
+            self._outside.process.kill()
         if self._child is not None:
             ended = await self._child.wait(_END_SECONDS)
             # Nothing outlives the first process of a pid namespace, and bubblewrap ends after that.
