@@ -82,6 +82,7 @@ class LiveLog:
 
     Attributes:
         key: which.
+        stored_as: where its objects are.
         received: the offset after the last byte that arrived.
         stored: the offset up to which the storage has it.
         ended: no byte follows after `received`.
@@ -89,8 +90,10 @@ class LiveLog:
         listeners: called, without an argument, whenever `stored` or `complete` changed; they must be quick.
     """
 
-    def __init__(self, key: LogKey, *, stored: int, complete: bool, hub: LiveLogs) -> None:
+    def __init__(self, key: LogKey, *, cover: Cover, hub: LiveLogs) -> None:
+        complete, stored = cover.ended, cover.length
         self.key = key
+        self.stored_as = cover.key
         self.received = stored
         self.stored = stored
         self.ended = complete
@@ -216,7 +219,7 @@ class LiveLog:
         data = self._bytes_from(self.stored, self._hub.settings.cut_bytes)
         if data:
             try:
-                end = await store.put_segment(self.key, self.stored, data)
+                end = await store.put_segment(self.stored_as, self.stored, data)
             except NotFound:
                 await self._learn_that_it_is_over()
                 return
@@ -227,15 +230,15 @@ class LiveLog:
             self._trim()
             self.notify()
         if self.ended and not self.unstored:
-            if await store.end(self.key, self.received):
-                self._hub.compose(self.key)
+            if await store.end(self.stored_as, self.received):
+                self._hub.compose(self.stored_as)
             self.complete = True
             self.notify()
 
     async def _store_complete(self) -> None:
         """Store a log of which all bytes are in memory as one object, with its index."""
         data = self._bytes_from(0, self.received)
-        await self._hub.store.put_complete(self.key, data, has_segments=self.stored > 0)
+        await self._hub.store.put_complete(self.stored_as, data, has_segments=self.stored > 0)
         self._hub.give_room(self.unstored)
         self.stored = self.received
         self._oldest = None
@@ -358,12 +361,12 @@ class LiveLogs:
     async def _open(self, key: LogKey, *, brings_all: bool) -> LiveLog:
         live = self._logs.get(key)
         if live is None:
-            cover = Cover() if brings_all else await self.store.cover(key)
+            cover = Cover(key) if brings_all else await self.store.cover(key)
             # Another may have opened it meanwhile. One that came and went leaves us with a cover that is too short;
             # then the puts find their places taken, and it heals.
             live = self._logs.get(key)
             if live is None:
-                live = LiveLog(key, stored=cover.length, complete=cover.ended, hub=self)
+                live = LiveLog(key, cover=cover, hub=self)
                 self._logs[key] = live
                 if not live.complete:
                     self._start(self._store(live), f"store {key.path}")

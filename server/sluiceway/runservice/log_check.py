@@ -81,10 +81,10 @@ class LogCheck:
         try:
             if not cover.composed:
                 return LogFinding(where, objects=objects, bytes=cover.length)
-            index, lines = await self._store.index(key, cover), LineIndex()
+            index, lines = await self._store.index(cover), LineIndex()
             if cover.length < index.size:
                 return fault(f"it has {cover.length} bytes, and its index says {index.size}")
-            async for chunk in self._store.read(key, cover, 0, index.size, at_most=_READ_BYTES):
+            async for chunk in self._store.read(cover, 0, index.size, at_most=_READ_BYTES):
                 await asyncio.to_thread(lines.feed, chunk)
         except (NotFound, DataLoss) as error:
             return fault(f"it cannot be read: {error.message}")
@@ -100,8 +100,8 @@ class LogCheck:
 def _key_of(name: str) -> LogKey | None:
     """Tell of which log an object is, by its name below the folder; None: of none."""
     try:
-        run, task, epoch, step, last = name.split("/")
-        key = LogKey.parse(run, task, epoch, step)
+        *parts, last = name.split("/")
+        key = LogKey.parse(*parts)
     except ValueError:
         return None
     is_named = last in _NAMES or complete_size(last) is not None or (len(last) == 20 and last.isdigit())

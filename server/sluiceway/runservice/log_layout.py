@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from sluiceway.objectstorage.layout import Folder
@@ -36,7 +36,8 @@ LINE_BLOCK = 64 * 1024
 class LogKey:
     """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup).
 
-    The run is the one in which the task ran: a restart that keeps the task shares its logs.
+    The run is the one in which the task ran: a restart that keeps the task shares its logs. It is empty for a log that
+    an earlier version stored: then the run was not part of the path (decision 0240).
 
     The attempt with its database epoch: one that a recovery of the database made void may have left bytes here, and
     the attempt that takes its number must not go on with them.
@@ -51,14 +52,21 @@ class LogKey:
     def path(self) -> str:
         """Where its objects are, below the prefix of the store."""
         step = "setup" if self.step == SETUP_STEP else str(self.step)
-        return f"{Folder.LOGS}/{self.run}/{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
+        run = f"{self.run}/" if self.run else ""
+        return f"{Folder.LOGS}/{run}{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
+
+    @property
+    def of_earlier_version(self) -> LogKey:
+        """The key of the same log, if an earlier version stored it."""
+        return replace(self, run="")
 
     @staticmethod
-    def parse(run: str, task: str, epoch: str, step: str) -> LogKey:
+    def parse(*parts: str) -> LogKey:
         """Read the parts of a path back. Raises ValueError for what no key printed."""
+        *run, task, epoch, step = parts
         database, attempt = map(int, epoch.split("."))
-        key = LogKey(run, task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
-        if key.path.split("/")[1:-1] != [run, task, epoch, step]:
+        key = LogKey("/".join(run), task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
+        if len(run) > 1 or key.path.split("/")[1:-1] != [*parts]:
             raise ValueError("no key is printed like this")
         return key
 
@@ -83,6 +91,7 @@ class Cover:
     """What is stored of a log.
 
     Attributes:
+        key: where it is stored.
         segments: contiguous from 0, in order; they may overlap.
         length: bytes from 0 on without a gap.
         ended: no more will come; then `length` is the log's size.
@@ -90,6 +99,7 @@ class Cover:
         stored_beyond: where the first segment begins that does not follow; 0: all follow.
     """
 
+    key: LogKey
     segments: tuple[Segment, ...] = ()
     length: int = 0
     ended: bool = False

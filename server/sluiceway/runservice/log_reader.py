@@ -361,7 +361,7 @@ class LogReader:
     async def _stored(self, key: LogKey, cover: Cover, position: int) -> AsyncIterator[LogChunk]:
         times = [(s.offset, s.time) for s in cover.segments]
         try:
-            async for data in self._store.read(key, cover, position, cover.length, at_most=_READ_BYTES):
+            async for data in self._store.read(cover, position, cover.length, at_most=_READ_BYTES):
                 for begin in range(0, len(data), CHUNK_BYTES):
                     piece = data[begin : begin + CHUNK_BYTES]
                     while len(times) > 1 and times[1][0] <= position:

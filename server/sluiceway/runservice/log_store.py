@@ -18,6 +18,8 @@ another.
 Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
 `<prefix>/log-work/<due>/<run>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is
 due. All of it may be done twice, and by anyone.
+
+Earlier versions stored logs without the run in their path. `Cover.key` says where a log is; it stays there.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ _COMPOSE_READ = 4 * 1024 * 1024
 # Of 1 GiB it has 16,384 numbers.
 _MOST_INDEX_BYTES = 16 * 1024 * 1024
 _DELETED_AT_ONCE = 1000
+_DEPTH_BELOW_RUN = 3
+"""Folders between that of a run and an object: task, attempt and step."""
 
 
 class LogStore:
@@ -94,6 +98,14 @@ class LogStore:
 
     async def cover(self, key: LogKey) -> Cover:
         """List what is stored of a log. A log that nobody wrote is an empty cover, not an error."""
+        found = await self._cover(key)
+        if key.run and not found.segments and not found.ended and not found.stored_beyond:
+            earlier = await self._cover(key.of_earlier_version)
+            if earlier.segments or earlier.ended:
+                return earlier
+        return found
+
+    async def _cover(self, key: LogKey) -> Cover:
         segments: list[Segment] = []
         ended = composed = False
         whole: Segment | None = None
@@ -112,12 +124,12 @@ class LogStore:
                 elif (size := complete_size(name)) is not None:
                     complete = Segment(0, size, name, info.modified)
         if complete is not None:
-            return Cover((complete,) if complete.size else (), complete.size, ended=True, composed=True)
+            return Cover(key, (complete,) if complete.size else (), complete.size, ended=True, composed=True)
         if composed and whole is not None:
-            return Cover((whole,) if whole.size else (), whole.size, ended=True, composed=True)
+            return Cover(key, (whole,) if whole.size else (), whole.size, ended=True, composed=True)
         chosen, length = cover_of(tuple(segments))
         beyond = min((segment.offset for segment in segments if segment.offset > length), default=0)
-        return Cover(chosen, length, ended=ended or composed, composed=composed, stored_beyond=beyond)
+        return Cover(key, chosen, length, ended=ended or composed, composed=composed, stored_beyond=beyond)
 
     async def put_segment(self, key: LogKey, offset: int, data: bytes) -> int:
         """Store bytes at an offset; answers the offset up to which they are stored now.
@@ -183,16 +195,17 @@ class LogStore:
         """
         cover = await self.cover(key)
         if cover.composed:
-            return await self.index(key, cover)
+            return await self.index(cover)
         if not cover.ended:
             raise NotFound(f"{self._path(key)} is not over", resource_name=self._path(key))
+        key = cover.key
         lines, name = LineIndex(), self._path(key) + complete_name(cover.length)
         if not cover.length:
             return lines.finish(composed=self._seconds())
         async with self._deadline("upload", name):
             upload = await self._storage.upload(name)
         try:
-            async for chunk in self.read(key, cover, 0, cover.length, at_most=_COMPOSE_READ):
+            async for chunk in self.read(cover, 0, cover.length, at_most=_COMPOSE_READ):
                 await asyncio.to_thread(lines.feed, chunk)
                 async with self._deadline("write", name):
                     await upload.write(chunk)
@@ -207,7 +220,7 @@ class LogStore:
             raise
         return index
 
-    async def index(self, key: LogKey, cover: Cover) -> LogIndex:
+    async def index(self, cover: Cover) -> LogIndex:
         """Read the index of a composed log.
 
         Raises:
@@ -216,21 +229,19 @@ class LogStore:
         """
         name = cover.segments[0].name if cover.segments else _INDEX
         size = complete_size(name)
-        path = self._path(key) + (_INDEX if size is None else name)
+        path = self._path(cover.key) + (_INDEX if size is None else name)
         async with self._deadline("get", path):
             if size is None:
                 return LogIndex.decode(await self._storage.get(path))
             return LogIndex.decode(await self._storage.get_range(path, size, _MOST_INDEX_BYTES))
 
-    async def read(
-        self, key: LogKey, cover: Cover, start: int, end: int, *, at_most: int = 1024 * 1024
-    ) -> AsyncIterator[bytes]:
+    async def read(self, cover: Cover, start: int, end: int, *, at_most: int = 1024 * 1024) -> AsyncIterator[bytes]:
         """Give the bytes in [`start`, `end`) of a cover, in chunks of at most `at_most`; memory is one chunk.
 
         Raises:
             NotFound: an object of the cover is gone (the log was composed, or deleted): look at the cover again.
         """
-        position = start
+        position, key = start, cover.key
         for segment in cover.segments:
             while segment.offset <= position < min(segment.end, end):
                 length = min(at_most, segment.end - position, end - position)
@@ -244,10 +255,13 @@ class LogStore:
                 yield chunk
                 position += len(chunk)
 
-    async def runs(self, *, after: str = "", limit: int) -> list[str]:
-        """List the runs that have logs, by id, from the first behind `after` on; at most `limit`."""
+    async def folders(self, *, after: str = "", limit: int) -> list[str]:
+        """List the runs that have logs, by id, from the first behind `after` on; at most `limit`.
+
+        Among them are the ids of tasks whose logs an earlier version stored.
+        """
         folder = f"{self._root}{Folder.LOGS}/"
-        # Behind everything that is in the folder of that run.
+        # Behind everything that is in that folder.
         start = f"{folder}{after}0" if after else ""
         found: list[str] = []
         async with self._deadline("list", folder):
@@ -258,9 +272,25 @@ class LogStore:
                     break
         return found
 
+    async def is_of_earlier_version(self, folder: str) -> bool:
+        """Whether a folder that `folders` lists is that of a task, and not of a run."""
+        path = f"{self._root}{Folder.LOGS}/{folder}/"
+        async with self._deadline("list", path):
+            async for info in self._storage.list(path):
+                return info.key.removeprefix(path).count("/") < _DEPTH_BELOW_RUN
+        return False
+
     async def delete_all(self, run: str, task: str = "") -> int:
-        """Remove all logs of a run, or of a task in it; returns how many objects went. May be repeated."""
-        folder = f"{self._root}{Folder.LOGS}/{run}/{task}/" if task else f"{self._root}{Folder.LOGS}/{run}/"
+        """Remove all logs of a run, or of a task in it; returns how many objects went. May be repeated.
+
+        Of a task, also those that an earlier version stored. `run` may be any of `folders`.
+        """
+        if not task:
+            return await self._delete_below(f"{self._root}{Folder.LOGS}/{run}/")
+        earlier = await self._delete_below(f"{self._root}{Folder.LOGS}/{task}/")
+        return earlier + await self._delete_below(f"{self._root}{Folder.LOGS}/{run}/{task}/")
+
+    async def _delete_below(self, folder: str) -> int:
         count = 0
         while True:
             # Some at a time, listed before they are deleted: not every storage likes to be changed under a list.
@@ -287,8 +317,7 @@ class LogStore:
         for name in names:
             try:
                 when, *parts = name.removeprefix(folder).split("/")
-                run, task, attempt, step = parts
-                due, key = int(when), LogKey.parse(run, task, attempt, step)
+                due, key = int(when), LogKey.parse(*parts)
             except ValueError:
                 log.warning("foreign_log_work", key=name, do="move it away; it is ignored")
                 continue
@@ -320,7 +349,7 @@ class LogStore:
             if _END in names and _INDEX not in names:
                 await self.compose(key)  # which reminds of the rest
             return  # without an end, somebody still writes it; with an index only, the one segment is the log
-        index = await self.index(key, await self.cover(key))
+        index = await self.index(await self.cover(key))
         if self._seconds() < index.composed + self._keep_segments.total_seconds():
             return  # this is the reminder of `end`; that of `compose` follows
         unused = {_END} if composed is None else {_END, _WHOLE, _INDEX}

@@ -5,7 +5,8 @@ transaction, and what is deleted may be deleted again. A sweep that ends anywher
 
 - Logs: the folders of runs in the object storage, in the order of their ids, which is that of their creation. A run
   whose logs are due is marked first, and then its objects go. Of a run that is not there (it was deleted, or given up
-  by a recovery or a restore) they go when they are older than `orphans`.
+  by a recovery or a restore) they go when they are older than `orphans`. Earlier versions stored logs in folders of
+  tasks: these go with the run of the task.
 - Runs, if they have a retention: from the oldest on. The records go first; the logs are those of a run that is not
   there then.
 - Configurations in the object storage that no run has, and younger logs of no run: once a day.
@@ -38,6 +39,7 @@ from sluiceway.runservice.records import (
     RUN_CONFIG,
     TASK,
     run_group,
+    task_id,
 )
 from sluiceway.runservice.retention_rules import RetentionSettings, created_by_id, is_due, next_time
 from sluiceway.runservice.summaries import run_of_row
@@ -52,6 +54,8 @@ _TASKS_AT_ONCE = 200
 """Each has an assignment or a few, and a transaction has at most 10,000 actions."""
 
 _MOST_ATTEMPTS = 1000
+_CREATION_MS = 32
+"""Between the times of a run and of its tasks; a query has at most so many values."""
 
 
 class Retention:
@@ -140,19 +144,16 @@ class Retention:
         """Look at the logs of the runs that were created before a span of time."""
         settings = self._settings
         after, done = "", 0
-        while run_ids := await self._store.runs(after=after, limit=settings.at_once):
-            after = run_ids[-1]
-            runs = await self._database.read(lambda view, ids=tuple(run_ids): _runs(view, ids))  # type: ignore[misc]
-            due = [id_ for id_, run in runs.items() if run is not None and is_due(run, settings.logs, time)]
-            marked = await self._mark(due, time)
-            for id_, run in runs.items():
-                created = created_by_id(id_)
-                # A name that is no id of a run is somebody else's.
-                is_orphan = run is None and created is not None and created + settings.orphans <= time
-                if id_ in marked or is_orphan:
+        while folders := await self._store.folders(after=after, limit=settings.at_once):
+            after = folders[-1]
+            runs = await self._database.read(lambda view, names=tuple(folders): _runs(view, names))  # type: ignore[misc]
+            due = {run.id for run in runs.values() if run is not None and is_due(run, settings.logs, time)}
+            marked = await self._mark(sorted(due), time)
+            for folder, run in runs.items():
+                if await self._is_orphan(folder, time) if run is None else run.id in marked:
                     done += 1
-                    objects = await self._store.delete_all(id_)
-                    log.info("logs_deleted", run=id_, objects=objects, why="retention" if run else "no such run")
+                    objects = await self._store.delete_all(folder)
+                    log.info("logs_deleted", folder=folder, objects=objects, why="retention" if run else "no such run")
             if done >= settings.at_once:
                 return True
             # All that follow were created later still.
@@ -160,6 +161,18 @@ class Retention:
             if newest is not None and newest + kept_for > time:
                 return False
         return False
+
+    async def _is_orphan(self, folder: str, time: datetime) -> bool:
+        """Whether logs whose run was not found are old enough to go."""
+        created = created_by_id(folder)
+        # A name that is no id is somebody else's.
+        if created is None or created + self._settings.orphans > time:
+            return False
+        if not await self._store.is_of_earlier_version(folder):
+            return True
+        # The run of a task may be there and not be found.
+        kept_for = self._settings.logs or self._settings.runs
+        return kept_for is not None and created + kept_for <= time
 
     async def _mark(self, run_ids: Sequence[str], time: datetime) -> frozenset[str]:
         """Note that the logs of some runs are deleted; returns those of which it is noted now."""
@@ -232,10 +245,26 @@ class Retention:
                 return done
 
 
-def _runs(view: View, run_ids: Sequence[str]) -> dict[str, api.Run | None]:
-    """Read what lists show of some runs; None: there is none."""
-    rows = {id_: view.fields(RUN, id_) for id_ in run_ids}
-    return {id_: None if fields is None else run_of_row(id_, fields) for id_, fields in rows.items()}
+def _runs(view: View, folders: Sequence[str]) -> dict[str, api.Run | None]:
+    """Read what lists show of the runs whose logs are in some folders; None: it is not found."""
+    found: dict[str, api.Run | None] = {}
+    for folder in folders:
+        fields = view.fields(RUN, folder)
+        found[folder] = _run_of_task(view, folder) if fields is None else run_of_row(folder, fields)
+    return found
+
+
+def _run_of_task(view: View, task: str) -> api.Run | None:
+    """Find the run of a task by the time in its id: they were created within milliseconds."""
+    created = created_by_id(task)
+    if created is None:
+        return None
+    milliseconds = int(created.timestamp() * 1000)
+    query = Query(where={"created": tuple(range(milliseconds, milliseconds - _CREATION_MS, -1))})
+    for id_, fields in view.rows(RUN, query).records:
+        if view.fields(TASK, task_id(id_, task)) is not None:
+            return run_of_row(id_, fields)
+    return None
 
 
 def _is_live(view: View, run_id: str) -> bool:

@@ -187,7 +187,7 @@ async def test_short_log_is_one_object_with_its_index_and_one_answer() -> None:
     assert len(push.answers) == 1
     assert [info.key async for info in server.storage.list()] == [f"{KEY.path}log.{4:020d}"]
     cover = await server.store.cover(KEY)
-    index = await server.store.index(KEY, cover)
+    index = await server.store.index(cover)
     assert (index.size, index.newlines) == (4, 2)
     assert index.sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
     assert await server.read() == b"a\nb\n"
@@ -282,7 +282,7 @@ async def test_logs_whose_index_is_an_object_of_its_own_are_read_checked_and_swe
     server = _Server(storage, store, LiveLogs(store, clock), _States(is_over=True, may_be_empty=False))
     for _ in range(2):
         assert await server.read() == b"a\nb\n"
-        assert (await store.index(KEY, await store.cover(KEY))).newlines == 2
+        assert (await store.index(await store.cover(KEY))).newlines == 2
         assert await store.end(KEY, 4) is False
         found = [finding async for finding in LogCheck(storage, store, prefix="p").run()]
         assert [(finding.is_fault, finding.message, finding.bytes) for finding in found] == [(False, "", 4)]
@@ -296,7 +296,7 @@ async def test_an_empty_log_with_an_index_of_its_own_is_empty_though_nobody_repo
     await server.storage.put(KEY.path + "index", _old_index(b""))
     server.states = _States(is_over=True, may_be_empty=False)
     assert await server.read() == b""
-    assert (await server.store.index(KEY, await server.store.cover(KEY))).size == 0
+    assert (await server.store.index(await server.store.cover(KEY))).size == 0
 
 
 async def test_duplicates_and_overlaps_are_taken_once() -> None:
@@ -365,7 +365,7 @@ async def test_large_log_is_cut_composed_and_swept() -> None:
             push.send(offset, body[offset : offset + 50_000], end=offset + 50_000 >= len(body))
         await push.until_answered(complete=True, stored_offset=len(body))
         push.finish()
-    index = await store.index(KEY, await store.cover(KEY))
+    index = await store.index(await store.cover(KEY))
     assert index.sha256 == hashlib.sha256(body).hexdigest()
     assert index.newlines == 100_000
     names = [info.key async for info in storage.list(KEY.path)]
@@ -389,7 +389,7 @@ async def test_log_whose_server_died_before_composing_is_composed_by_the_sweep()
     assert await store.end(KEY, 4)
     clock.advance(timedelta(minutes=6))
     assert await store.sweep() == 1
-    assert (await store.index(KEY, await store.cover(KEY))).sha256 == hashlib.sha256(b"abcd").hexdigest()
+    assert (await store.index(await store.cover(KEY))).sha256 == hashlib.sha256(b"abcd").hexdigest()
 
 
 async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> None:
@@ -407,7 +407,7 @@ async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> No
     await one.delete_all("run", "task")
     assert {info.key.split("/")[0] async for info in storage.list("") if "/logs/" in info.key} == {"two"}
     assert await two.sweep() == 1
-    assert (await two.index(KEY, await two.cover(KEY))).sha256 == hashlib.sha256(b"cd").hexdigest()
+    assert (await two.index(await two.cover(KEY))).sha256 == hashlib.sha256(b"cd").hexdigest()
 
 
 async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> None:
