@@ -112,7 +112,7 @@ class Place:
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         out, err = await process.communicate()
     assert process.returncode is not None
     assert b"Traceback" not in err, err.decode()

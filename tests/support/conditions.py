@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 __all__ = ["eventually"]
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], *, seconds: float = 10.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], *, seconds: float = 30.0) -> None:
     """Return once `holds` does; TimeoutError when it does not within `seconds`."""
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - the condition lives in another process; there is no event to wait on

@@ -114,7 +114,7 @@ async def flushed(database: DataManager) -> None:
 
 async def take(database: DataManager, number: int, after: Position) -> list[Applied]:
     found = []
-    async with asyncio.timeout(10), aclosing(database.subscribe(after=after)) as applied:
+    async with asyncio.timeout(30), aclosing(database.subscribe(after=after)) as applied:
         async for item in applied:
             found.append(item)
             if len(found) == number:

@@ -176,7 +176,7 @@ class House:
         works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if placer else [])]
         tasks = [asyncio.create_task(work) for work in works]
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await directory.ready()
             port = await rpc.start("127.0.0.1:0")
             reader = LogReader(store, live, StoredLogStates(self.db), poll=timedelta(milliseconds=20))
@@ -246,7 +246,7 @@ class ScriptedExecutor:
         return await self.end()
 
     async def end(self) -> SluicewayError:
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: self.is_ended)
         await self.leave()
         assert self.ended is not None
@@ -265,7 +265,7 @@ class ScriptedExecutor:
                 raise AssertionError(f"the stream ended: {self.ended!r}")
             return None
 
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: found() is not None)
         message = found()
         assert message is not None

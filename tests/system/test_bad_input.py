@@ -18,7 +18,7 @@ import pytest
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.xdist_group("bad-input")]
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -35,7 +35,7 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
         yield process
 
 
-def command(*arguments: str | Path, seconds: float = 30, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str | Path, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command that is to fail by itself, and soon."""
     return subprocess.run(
         [*SLUICE, *map(str, arguments)],
@@ -222,7 +222,7 @@ def test_an_executor_without_bubblewrap_says_so(here: Installation, tmp_path: Pa
         [*hidden, *SLUICE, "executor", "run", "--id", "without", *options],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     told = sentence_of(done)
@@ -395,10 +395,10 @@ def test_a_full_disk_is_named_by_every_process_that_starts_on_it(
             [*SLUICE, *map(str, server(small_disk / "server", etcd=etcd.endpoint))], stdout=log, stderr=log
         )
     try:
-        until(lambda: names_the_disk(file.read_text(), small_disk), "the server says what is full", seconds=20)
+        until(lambda: names_the_disk(file.read_text(), small_disk), "the server says what is full", seconds=60)
         assert process.poll() is None
         filling.unlink()
-        until((small_disk / "server" / "admin.token").exists, "the server is up", seconds=30)
+        until((small_disk / "server" / "admin.token").exists, "the server is up", seconds=60)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("operated-executors")]
 
 EXECUTOR = "executor-1"
 
@@ -76,7 +76,7 @@ def test_task_of_a_deleted_executor_is_lost_at_once(here: Installation) -> None:
     run_id = here.create(here.repositories / "long")
     until(lambda: here.tasks(run_id)["long"]["status"] == "TASK_STATUS_RUNNING", "the task runs")
     act(here, "DELETE", f"/api/v1/executors/{EXECUTOR}")
-    assert here.wait_for(run_id, seconds=10)["result"] == "RUN_RESULT_FAILED"
+    assert here.wait_for(run_id, seconds=60)["result"] == "RUN_RESULT_FAILED"
     task = here.tasks(run_id)["long"]
     assert (task["status"], task["reason"]["code"]) == ("TASK_STATUS_LOST", "OPERATOR")
 
@@ -95,7 +95,7 @@ def test_times_of_executors_are_options_of_an_installation(tmp_path: Path) -> No
         (executor,) = there.state["processes"]["executors"]
         os.kill(executor, signal.SIGSTOP)
         try:
-            assert there.wait_for(run_id, seconds=40)["result"] == "RUN_RESULT_FAILED"
+            assert there.wait_for(run_id, seconds=60)["result"] == "RUN_RESULT_FAILED"
         finally:
             os.kill(executor, signal.SIGCONT)
         task = there.tasks(run_id)["long"]

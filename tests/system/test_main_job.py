@@ -26,7 +26,7 @@ from tests.support.installation import (
     until,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("main-job")]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_run_that_times_out_ends_in_time_and_its_task_says_so(here: Installati
     assert run["reason"] == {"code": "RUN_TIMED_OUT", "message": "run timed out after 2s"}
     began, ended = (datetime.fromisoformat(run[name]) for name in ("startTime", "endTime"))
     # Far less than a sweep: a task that obeys TERM ends at once.
-    assert timedelta(seconds=2) <= ended - began < timedelta(seconds=15)
+    assert timedelta(seconds=2) <= ended - began < timedelta(seconds=25)
     task = here.tasks(run_id)["long"]
     assert (task["status"], task["reason"]) == ("TASK_STATUS_STOPPED", run["reason"])
 

@@ -19,7 +19,7 @@ import pytest
 from tests.support.installation import until
 from tests.support.several_servers import Process, Servers, definitions, online, several_servers
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180), pytest.mark.xdist_group("several-servers")]
 
 TICKS = "i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); sleep 0.1; done"
 TICKED = b"".join(b"line %d\n" % i for i in range(30))
@@ -114,7 +114,7 @@ def test_another_server_places_when_the_placer_is_killed_and_nothing_starts_twic
     began = time.monotonic()
     late = here.create({"name": "a", "steps": [{"run": "true"}]}, server=other, group="/user/me/killed-late")
     here.wait_for(late, server=other)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25
     here.servers[killed].start()
     assert_all_went_well(here, [*run_ids, late], other)
     assert {here.log(run_id, task, other) for run_id in run_ids for task in "ab"} == {b"once\n"}

@@ -38,7 +38,7 @@ from tests.support.databases import NOTE, put
 
 async def take(database: Database, count: int, *, after: Position, topics: tuple[str, ...] = ()) -> list[Applied]:
     found: list[Applied] = []
-    async with asyncio.timeout(10), aclosing(database.subscribe(after=after, topics=topics)) as applied:
+    async with asyncio.timeout(30), aclosing(database.subscribe(after=after, topics=topics)) as applied:
         async for item in applied:
             found.append(item)
             if len(found) == count:
@@ -436,7 +436,7 @@ async def test_a_subscriber_that_lets_too_much_wait_is_cut_with_its_last_positio
         async for item in applied:
             seen.append(item.position)
 
-    async with asyncio.timeout(20), aclosing(database.subscribe(after=start)) as applied:
+    async with asyncio.timeout(30), aclosing(database.subscribe(after=start)) as applied:
         following = asyncio.create_task(anext(applied))
         await database.linearize()
         await database.commit([put("second")])

@@ -143,7 +143,7 @@ async def test_who_waits_behind_an_entry_in_doubt_is_refused_after_a_while(
     settings = replace(FAST, commit_patience=timedelta(milliseconds=100))
     async with open_database(faulty, storage, tmp_path, prefix=etcd_prefix, settings=settings) as database:
         in_doubt = await _in_doubt(database, faulty)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             with pytest.raises(Unavailable, match="nothing was written"):
                 await database.transact(count)
         assert not in_doubt.done()

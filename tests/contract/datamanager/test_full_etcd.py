@@ -54,7 +54,7 @@ async def test_a_full_etcd_refuses_writes_and_nothing_else_until_there_is_room(
 
                 # Refused at once, and not when patience ends.
                 with pytest.raises(Unavailable) as refused:
-                    await asyncio.wait_for(write(), 20)
+                    await asyncio.wait_for(write(), 30)
                 assert refused.value.reason == "STORE_FULL"
                 assert "alarm disarm" in str(refused.value)
                 assert "nothing was written" in str(refused.value)
@@ -92,7 +92,7 @@ async def test_writes_are_slowed_and_all_answered_while_etcd_is_nearly_full(
         before = database.status().committed.sequence.counter
         # What comes while a batch waits goes along with the next one: fewer entries, the same answers.
         writers = [asyncio.create_task(database.transact(count)) for _ in range(50)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             answers = await asyncio.gather(*writers)
         assert sorted(answer.value for answer in answers) == list(range(1, 51))
         assert database.status().committed.sequence.counter - before <= 2
@@ -115,7 +115,7 @@ async def test_a_transaction_in_doubt_is_settled_though_etcd_became_full_after_i
     async with open_database(kv, storage, tmp_path, prefix="p", settings=WATCHED) as database:
         await database.transact(count)
         kv.plan.extend([fate, "full", "full", "full"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await database.transact(count)).value == 2
         kv.plan.clear()
         await kv.late_ones_ended()

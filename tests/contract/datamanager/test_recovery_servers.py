@@ -284,7 +284,7 @@ async def test_a_durable_commit_is_not_answered_by_another_epoch(site: Site) -> 
     await site.restore(seq(1, 3))
     await server.lost()
     with pytest.raises(Conflict) as caught:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await durable
     assert caught.value.reason == "OUTCOME_UNKNOWN"
     assert await site.contents() == {"counter": ("", 3)}

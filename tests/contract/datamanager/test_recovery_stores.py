@@ -141,7 +141,7 @@ async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: s
             await site.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
             await asyncio.Event().wait()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         with pytest.raises(DatabaseLost, match=f"{PREFIX}/db/{key}.*delete"):
             await serve()
 

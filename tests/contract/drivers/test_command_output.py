@@ -85,25 +85,26 @@ async def test_the_output_of_many_pods_at_a_time_is_read_to_its_end(new_pod: New
 
 
 @pytest.mark.parametrize(
-    ("script", "least", "most"),
+    ("script", "least"),
     [
-        pytest.param("echo begun", 0.0, 1.0, id="nothing is left"),
-        pytest.param("sleep 600 > /dev/null 2>&1 & echo begun", 0.0, 1.0, id="it writes elsewhere"),
-        pytest.param("sleep 600 & echo begun", 1.5, 5.0, id="it is silent"),
-        pytest.param("(while :; do echo noise; sleep 0.01; done) & echo begun", 1.5, 5.0, id="it writes for ever"),
-        pytest.param("(while :; do echo noise; done) & echo begun", 1.5, 5.0, id="it writes as fast as it can"),
-        pytest.param("setsid nohup sleep 600 < /dev/null & echo begun", 1.5, 5.0, id="it has a session of its own"),
-        pytest.param("exec > >(tee log.txt); sleep 600 & echo begun", 1.5, 5.0, id="it writes to a filter"),
-        pytest.param("sleep 600 & kill -STOP $!; echo begun", 1.5, 5.0, id="it is stopped"),
+        pytest.param("echo begun", 0.0, id="nothing is left"),
+        pytest.param("sleep 600 > /dev/null 2>&1 & echo begun", 0.0, id="it writes elsewhere"),
+        pytest.param("sleep 600 & echo begun", 1.5, id="it is silent"),
+        pytest.param("(while :; do echo noise; sleep 0.01; done) & echo begun", 1.5, id="it writes for ever"),
+        pytest.param("(while :; do echo noise; done) & echo begun", 1.5, id="it writes as fast as it can"),
+        pytest.param("setsid nohup sleep 600 < /dev/null & echo begun", 1.5, id="it has a session of its own"),
+        pytest.param("exec > >(tee log.txt); sleep 600 & echo begun", 1.5, id="it writes to a filter"),
+        pytest.param("sleep 600 & kill -STOP $!; echo begun", 1.5, id="it is stopped"),
     ],
 )
 async def test_a_background_process_lives_on_and_does_not_hold_up_the_end(
-    new_pod: NewPod, script: str, least: float, most: float
+    new_pod: NewPod, script: str, least: float
 ) -> None:
     pod = await new_pod()
     started = time.monotonic()
     status, output = await run(pod, f"{script}; echo $! > pid", shell=BASH)
-    assert least <= time.monotonic() - started < most
+    # Far less than a filter may take.
+    assert least <= time.monotonic() - started < 20.0
     assert status == ExitStatus(0, output_open=least > 0)
     assert output.replace(b"noise\n", b"").startswith(b"begun\n")
     if "&" in script:

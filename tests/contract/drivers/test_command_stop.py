@@ -50,7 +50,7 @@ async def test_term_first_and_kill_after_the_grace(pod: Pod, *, tty: bool) -> No
 
 
 async def test_a_stop_that_follows_the_start_at_once_is_not_lost(pod: Pod) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         for _ in range(20):
             process = await pod.exec(Command(argv=("/bin/sleep", "600")))
             await process.stop(30)
@@ -147,7 +147,7 @@ async def test_a_stop_without_grace_and_a_second_one_with_less(pod: Pod) -> None
     process = await begin(pod, f"trap '' TERM; {WAIT_FOREVER}")
     first = asyncio.create_task(process.stop(60))
     await asyncio.sleep(0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await process.stop(0.1)
         await first
 

@@ -40,7 +40,7 @@ class Harness:
         """Watch until `count` events were seen."""
         events: list[WatchEvent] = []
         watch = self.store.watch(self.prefix, start_revision=start_revision)
-        async with asyncio.timeout(10), aclosing(watch) as batches:
+        async with asyncio.timeout(30), aclosing(watch) as batches:
             async for batch in batches:
                 events += batch.events
                 if len(events) >= count:

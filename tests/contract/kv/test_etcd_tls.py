@@ -62,7 +62,7 @@ async def test_a_client_without_a_certificate_does_not_send_its_write(secure_end
     access = read_access(ca_file=certificates / "ca.pem")
     store = EtcdStore([secure_endpoint], access=access)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with pytest.raises(Unavailable):
                 await store.put("unsent", b"1", timeout=T)
     finally:
@@ -97,7 +97,7 @@ def test_files_that_cannot_be_used_are_named_with_their_option(certificates, fil
 async def test_a_client_that_does_not_know_the_authority_does_not_send_its_write(secure_endpoint):
     store = EtcdStore([secure_endpoint])
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with pytest.raises(Unavailable, match="was not sent"):
                 await store.put("a", b"1", timeout=T)
     finally:

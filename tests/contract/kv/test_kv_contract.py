@@ -316,7 +316,7 @@ async def test_every_batch_holds_whole_revisions_up_to_the_one_it_names(kv):
         await kv.store.txn(then=[PutKey(kv.key(f"{n}"), b"x" * 1000) for n in range(50)], timeout=T)
 
     seen: list[WatchBatch] = []
-    async with asyncio.timeout(10), aclosing(kv.store.watch(kv.prefix, start_revision=start)) as batches:
+    async with asyncio.timeout(30), aclosing(kv.store.watch(kv.prefix, start_revision=start)) as batches:
         async for batch in batches:
             seen.append(batch)
             if sum(len(each.events) for each in seen) == 1000:
@@ -337,7 +337,7 @@ async def test_a_resumed_watch_misses_nothing_and_repeats_nothing(kv):
     keys: list[str] = []
     position = start
     while len(keys) < 10:
-        async with asyncio.timeout(10), aclosing(kv.store.watch(kv.prefix, start_revision=position)) as batches:
+        async with asyncio.timeout(30), aclosing(kv.store.watch(kv.prefix, start_revision=position)) as batches:
             async for batch in batches:
                 keys += [event.key.removeprefix(kv.prefix) for event in batch.events]
                 position = batch.revision + 1
@@ -418,7 +418,7 @@ async def test_a_lease_that_is_not_renewed_takes_its_keys_with_it(kv):
     async def is_gone() -> bool:
         return (await kv.store.get(kv.key("a"), timeout=T))[0] is None
 
-    await eventually(is_gone, seconds=15)
+    await eventually(is_gone, seconds=30)
     with pytest.raises(NotFound):
         await kv.store.renew_lease(lease, timeout=T)
 
@@ -462,7 +462,7 @@ async def test_a_closed_store_answers_nothing_and_ends_its_watches(kv):
             watching.set()
         return count
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         task = asyncio.create_task(follow())
         await watching.wait()
         await kv.store.close()
@@ -481,7 +481,7 @@ async def test_a_watch_that_is_cancelled_says_so_to_its_task(kv):
             watching.set()
 
     task = asyncio.create_task(follow())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await watching.wait()
     task.cancel()
 

@@ -38,7 +38,7 @@ class _Etcd:
         directory = GroupDirectory(self.kv, SystemClock(), settings=self.settings("watcher"))
         running = asyncio.create_task(directory.run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await directory.ready()
             yield directory
         finally:
@@ -58,7 +58,7 @@ async def etcd(request: pytest.FixtureRequest, etcd_prefix: str) -> AsyncIterato
 
 
 async def _until(directory: GroupDirectory, holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             changed = directory.watch()
             if holds():

@@ -86,7 +86,7 @@ async def test_ctrl_c_ends_a_watch_with_130_and_not_the_run(place: Place) -> Non
     run = await place.client.runs.create(request())
     watching = await place.start("run", "watch", run.id)
     assert watching.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
     result = await ended(watching)
@@ -145,7 +145,7 @@ async def test_watch_of_a_run_that_waits_says_who_must_do_what(place: Place) -> 
     run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     watching = await place.start("run", "watch", run.id)
     assert watching.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         lines = [(await watching.stdout.readline()).decode().strip() for _ in range(2)]
     assert lines[1].endswith(f"approve it with: sluice run approve {run.id[:13]} deploy")
     watching.send_signal(signal.SIGINT)
@@ -313,7 +313,7 @@ async def test_list_that_is_watched_prints_runs_again_as_they_change(place: Plac
     run = await place.client.runs.create(request(group="/user/me/app/main"))
     watching = await place.start("run", "list", "--watch", "--group", "/user/me/app", "-o", "jsonl")
     assert watching.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         assert json.loads(await watching.stdout.readline())["phase"] == "RUN_PHASE_RUNNING"
         stub = place.client.runs
         # The watch begins a moment after the list is printed: change runs until one is seen.
@@ -367,7 +367,7 @@ async def test_created_run_is_shown_as_in_a_list_and_a_watch_begins_with_it(plac
     assert [line.split()[:3] for line in created] == [line.split()[:3] for line in listed]
     watching = await place.start("run", "create", "--repo", repo, "--watch")
     assert watching.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         first = (await watching.stdout.readline()).decode().split()
     assert first[:4] == ["2", "ci", "-", "queued"]
     watching.send_signal(signal.SIGINT)

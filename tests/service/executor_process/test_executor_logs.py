@@ -60,7 +60,7 @@ async def test_a_refused_log_does_not_hold_up_the_end(server: FakeExecutorServer
     server.refused_logs.add(("a1", 0))
     await start()
     server.assign("a1", script("echo hi"))
-    await server.until(lambda: server.final_of("a1"), seconds=5)
+    await server.until(lambda: server.final_of("a1"), seconds=60)
 
 
 async def test_a_log_ends_at_its_limit_and_the_task_goes_on(server: FakeExecutorServer, start: Start) -> None:

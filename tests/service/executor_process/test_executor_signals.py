@@ -71,7 +71,7 @@ def living(mark: str) -> int:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - processes tell nobody when they end
             await asyncio.sleep(0.02)
 
@@ -81,7 +81,7 @@ async def test_the_first_sigterm_drains(server: FakeExecutorServer, executor: as
     server.assign("a1", specification("echo on; sleep 1; echo off", mark))
     await server.until(lambda: server.log_of("a1", 0))
     executor.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(executor.wait(), 15) == 0
+    assert await asyncio.wait_for(executor.wait(), 30) == 0
     final = server.final_of("a1")
     assert final is not None
     assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
@@ -99,7 +99,7 @@ async def test_the_second_sigterm_stops_and_leaves_no_process(
     assert server.stream.hello.slots == 0
     assert living(mark)
     executor.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(executor.wait(), 15) == 130
+    assert await asyncio.wait_for(executor.wait(), 30) == 130
     await until(lambda: not living(mark))
     assert not list((tmp_path / "work" / "sandbox" / "pods").iterdir())
 

@@ -83,7 +83,7 @@ class _Push:
         def found() -> pb.PushLogsResponse | None:
             return next((a for a in self.answers if all(getattr(a, k) == v for k, v in wanted.items())), None)
 
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(30), self.changed:
             await self.changed.wait_for(lambda: found() is not None)
         answer = found()
         assert answer is not None
@@ -113,7 +113,7 @@ class _Server:
         return await self.described() == (attempt, size)
 
     async def read(self, *, offset: int = 0, follow: bool = False, step: int = 0) -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             parts = [c async for c in self.reader().read("run", "task", step=step, offset=offset, follow=follow)]
         position = offset
         for part in parts:
@@ -593,7 +593,7 @@ async def test_storage_that_is_away_slows_the_pusher_and_loses_nothing() -> None
         push.send(len(body), b"", end=True)
         live = server.live.get(KEY)
         assert live is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while live.unstored < 30_000:
                 await live.watch().wait()
         assert not push.requests.empty()

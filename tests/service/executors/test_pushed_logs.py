@@ -82,7 +82,7 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
                 answer = await log_answer(push)
             await push.done_writing()
             assert await push.read() is grpc.aio.EOF
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await following == b"stored only in memory and the end"
         index = await LogStore(house.storage, house.clock).compose(LogKey(run_id, task_id, Epoch(1, 1), 0))
         assert index.size == 33

@@ -141,7 +141,7 @@ async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
         await executor.heartbeat(1)
         number = 1
         await executor.until("heartbeat_acknowledgement")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while server.keys.is_well("blue"):
                 number += 1
                 await executor.heartbeat(number)

@@ -210,7 +210,7 @@ class House:
         try:
             writer.write(data)
             await writer.drain()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 return await reader.read()
         finally:
             writer.close()

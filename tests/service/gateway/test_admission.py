@@ -36,7 +36,7 @@ async def has_worker() -> bool:
 
 
 async def test_a_call_without_a_token_is_refused_before_its_body_is_there(house: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         answer = await house.raw(head(1000))
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"CREDENTIALS_MISSING" in answer
@@ -85,7 +85,7 @@ async def test_a_call_counts_before_its_body_is_read(start_house: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write(head(2, "good") + b"{")
     await writer.drain()
-    async with house.client() as client, asyncio.timeout(10):
+    async with house.client() as client, asyncio.timeout(20):
         while (await client.get("/api/v1/runs/r")).status_code != 429:
             pass
         writer.write(b"}")

@@ -164,7 +164,7 @@ async def test_head_of_a_stream_of_events_is_its_head(house: Any) -> None:
         answer = await client.head("/api/v1/runs/r:watch")
         allowed = await client.options("/api/v1/runs/r:watch")
         assert "HEAD" in allowed.headers["allow"]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await house.runs.left.wait()
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")

@@ -70,7 +70,7 @@ async def test_a_client_that_goes_ends_the_translation_of_its_body(house: Any) -
 
     async with house.client() as client:
         call = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
-        await eventually(is_busy, seconds=20)
+        await eventually(is_busy, seconds=30)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
     await eventually(is_idle)
@@ -91,7 +91,7 @@ async def test_a_worker_that_is_killed_fails_one_call_only(house: Any) -> None:
         async def is_translating() -> bool:
             return any(len(fields) > 13 and int(fields[13]) > 50 for fields in map(_stat, workers()))
 
-        await eventually(is_translating, seconds=20)
+        await eventually(is_translating, seconds=30)
         for worker in workers():
             os.kill(worker, signal.SIGKILL)
         lost = await call

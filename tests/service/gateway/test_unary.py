@@ -89,7 +89,7 @@ async def test_a_client_that_goes_cancels_its_call(house: Any) -> None:
         await house.runs.entered.wait()
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await house.runs.left.wait()
 
 
@@ -134,7 +134,7 @@ async def test_a_server_that_is_away_is_503_and_one_that_is_back_is_found(house:
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         await house.start_server()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(20):
             while (await client.get("/api/v1/runs/r")).status_code != 200:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0.1)
         assert (await client.get("/readyz")).status_code == 200

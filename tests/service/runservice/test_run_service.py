@@ -210,7 +210,7 @@ async def test_watch_from_a_forgotten_position_is_out_of_range() -> None:
 
 @pytest.mark.parametrize("what", ["a run", "all runs", "a log"])
 async def test_stream_that_has_no_message_yet_says_that_it_is_accepted(what: str) -> None:
-    async with serving() as at, asyncio.timeout(10):
+    async with serving() as at, asyncio.timeout(30):
         run = (await at.stub.CreateRun(request())).run
         task_id = await at.world.task_id(run.id, "build")
         after = str(at.world.db.position)
@@ -226,7 +226,7 @@ async def test_stream_that_has_no_message_yet_says_that_it_is_accepted(what: str
 
 
 async def test_watch_that_is_refused_is_not_accepted_first() -> None:
-    async with serving() as at, asyncio.timeout(10):
+    async with serving() as at, asyncio.timeout(30):
         run = (await at.stub.CreateRun(request())).run
         after = str(at.world.db.position)
         at.world.db.forget_history()
@@ -245,7 +245,7 @@ async def test_watch_of_all_runs_tells_the_events_of_one_group_when_asked() -> N
         assert (bool(first.position), len(first.events)) == (True, 0)
         await at.stub.CreateRun(request())
         mine = (await at.stub.CreateRun(request(group="/user/eve/x"))).run
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             told = await watch.read()
         assert isinstance(told, pb.WatchRunsResponse)
         assert {event.run_id for event in told.events} == {mine.id}

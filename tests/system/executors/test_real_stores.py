@@ -60,7 +60,7 @@ async def test_run_goes_through_a_restart_of_the_server_and_its_log_is_whole(
                                     end=offset + 10_000 >= len(body),
                                 )
                             )
-                        async with asyncio.timeout(10):
+                        async with asyncio.timeout(60):
                             while not (await log_answer(push)).complete:
                                 pass
                     assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")

@@ -27,14 +27,14 @@ async def start(body: str, *, fork_support: str = "0") -> Process:
 
 
 async def end(process: Process) -> tuple[int | None, str, str]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 
 
 async def ready(process: Process) -> None:
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.stdout.readline() == b"ready\n"
 
 
