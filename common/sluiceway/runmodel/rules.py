@@ -110,7 +110,6 @@ class Advanced:
     Attributes:
         before: the stored state from which it is told.
         state: the fixpoint, to be stored.
-        events: from the stored state to this one, tasks first, by level, name and id; then the run.
         runnable: the tasks that R10 names, by level, name and id. Which goes first is placement's decision.
         tasks: the tasks that differ from the stored ones, in the same order.
         assignments: live assignments that changed (told to stop, timed out), by id; after `settle` the change's too.
@@ -119,7 +118,6 @@ class Advanced:
 
     before: RunState
     state: RunState
-    events: tuple[Event, ...] = ()
     runnable: tuple[TaskId, ...] = ()
     tasks: tuple[Task, ...] = ()
     assignments: tuple[Assignment, ...] = ()
@@ -129,6 +127,14 @@ class Advanced:
     def run(self) -> Run:
         """The run as it is now."""
         return self.state.run
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events from the stored state to this one: of tasks, by level, name and id, then of the run.
+
+        They are computed at each call: whoever makes several passes in one transaction wants those of all together.
+        """
+        return events_between(self.before, self.state, [task.id for task in self.tasks])
 
     def then(self, later: Change) -> Change:
         """Go on in the same transaction with a change of `state`, such as an assignment; `settle` what comes out."""
@@ -611,7 +617,6 @@ def _told(
     return Advanced(
         before=before,
         state=after,
-        events=events_between(before, after, changed),
         runnable=after.in_order(runnable),
         tasks=tuple(after.tasks[key] for key in changed),
         assignments=assignments,

@@ -110,6 +110,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
         live = await stack.enter_async_context(LiveLogs(store, clock))
         barrier = DurableBarrier(database)
         owners = StoredLogOwners(database)
+        authenticator = TokenAuthenticator(database, clock=clock)
         streams = ExecutorStreams(
             database,
             engine,
@@ -132,10 +133,17 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
         )
         # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
         async with _background(
-            keys.run(), directory.run(), barrier.run(), engine.run(), store.keep_swept(), lost.run(), retention.run()
+            keys.run(),
+            directory.run(),
+            barrier.run(),
+            engine.run(),
+            store.keep_swept(),
+            lost.run(),
+            retention.run(),
+            authenticator.follow(),
         ):
             await directory.ready()
-            offer = Offer(TokenAuthenticator(database, clock=clock))
+            offer = Offer(authenticator)
             reader = LogReader(store, live, StoredLogStates(database))
             offer.add(
                 run_service_pb2_grpc.add_RunServiceServicer_to_server,

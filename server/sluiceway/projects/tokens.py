@@ -12,14 +12,24 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
+import structlog
+
 from sluiceway.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway.datamanager.port import Database
 from sluiceway.foundation.clock import Clock, SystemClock
-from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway.foundation.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    SluicewayError,
+    Violation,
+)
 from sluiceway.foundation.rpc.caller import ALL_SCOPES, Caller, CallerKind
 from sluiceway.projects.records import TOKEN
 from sluiceway.records.project.v1 import records_pb2 as pb
@@ -39,11 +49,14 @@ __all__ = [
     "token_id",
 ]
 
+log = structlog.get_logger(__name__)
+
 # The prefix lets scanners find a token that was committed or logged by mistake.
 _PREFIX = "sluice_"
 _FORMAT = re.compile(re.escape(_PREFIX) + r"[A-Za-z0-9_-]{43}")
 
 _CACHE_SIZE = 10_000
+_FOLLOW_AGAIN_SECONDS = 1.0
 
 _KINDS = {
     CallerKind.USER: pb.TOKEN_KIND_USER,
@@ -185,16 +198,42 @@ def operator_tokens(view: View) -> Iterator[tuple[str, pb.Token]]:
 class TokenAuthenticator:
     """Knows whose token it is (`foundation.rpc.caller.Authenticator`).
 
-    What was read is kept until the database has moved on, so a revocation that this server has applied counts for the
-    next call. Before a token is refused, the database is read linearizably: one that another server made a moment ago
-    is good here too.
+    What was read is kept until a token changes in the database, while `follow` runs, and until the database has moved
+    on otherwise; so a revocation that this server has applied counts for the next call. Before a token is refused, the
+    database is read linearizably: one that another server made a moment ago is good here too.
     """
 
     def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
         self._database = database
         self._clock = clock or SystemClock()
         self._cache: OrderedDict[str, tuple[Position, pb.Token]] = OrderedDict()
+        self._changes = 0
+        self._follows = False
         self._rounds = _Rounds(database)
+
+    async def follow(self) -> None:
+        """Hear of each change of a token, until cancelled."""
+        while True:
+            try:
+                changes = self._database.subscribe(
+                    after=self._database.position, topics=[f"type:{TOKEN.name}"], on_live=self._begin
+                )
+                async with aclosing(changes):
+                    async for _ in changes:
+                        self._forget()
+            except SluicewayError as error:
+                log.info("tokens_not_followed", error=str(error))
+            finally:
+                self._follows = False
+            await asyncio.sleep(_FOLLOW_AGAIN_SECONDS)
+
+    async def _begin(self) -> None:
+        self._forget()
+        self._follows = True
+
+    def _forget(self) -> None:
+        self._changes += 1
+        self._cache.clear()
 
     async def authenticate(self, token: str) -> Caller | None:
         """See `Authenticator.authenticate`."""
@@ -220,13 +259,14 @@ class TokenAuthenticator:
 
     async def _read(self, id_: str) -> pb.Token | None:
         cached = self._cache.get(id_)
-        if cached is not None and cached[0] == self._database.position:
+        if cached is not None and (self._follows or cached[0] == self._database.position):
             self._cache.move_to_end(id_)
             return cached[1]
+        changes = self._changes
         position, stored = await self._database.read(lambda view: (view.position, view.get(TOKEN, id_)))
         if stored is None:
             self._cache.pop(id_, None)
-        else:
+        elif changes == self._changes:
             self._cache[id_] = (position, stored)
             self._cache.move_to_end(id_)
             while len(self._cache) > _CACHE_SIZE:

@@ -210,7 +210,7 @@ class Deliverer:
     background: Callable[[Awaitable[None]], None]
     note_use: Callable[[], Awaitable[None]] | None = None
     sent: Sent | None = None
-    _heeded: deque[tuple[str, str, Position]] = field(default_factory=deque)
+    _heeded: deque[tuple[str, records.AssignmentRecord, Position]] = field(default_factory=deque)
     _has_heeded: asyncio.Event = field(default_factory=asyncio.Event)
 
     def heed(self, notice: Emit, applied: Applied) -> None:
@@ -226,7 +226,7 @@ class Deliverer:
             case AssignmentNotice.ASSIGNED | AssignmentNotice.STOP:
                 if len(self._heeded) >= _MOST_HEEDED:
                     raise Exhausted(f"{_MOST_HEEDED} notices to the executor {self.executor_id} wait")
-                self._heeded.append((notice.kind, notice.body.decode(), applied.position))
+                self._heeded.append((notice.kind, _put_by(applied, notice.body.decode()), applied.position))
                 self._has_heeded.set()
             case AssignmentNotice.ENDED:
                 # What is over stays as it is, so the transaction itself says it: nothing is read.
@@ -242,25 +242,29 @@ class Deliverer:
             await self._has_heeded.wait()
             self._has_heeded.clear()
             while self._heeded:
-                kind, assignment_id, position = self._heeded.popleft()
+                kind, assignment, position = self._heeded.popleft()
                 if kind == AssignmentNotice.ASSIGNED:
-                    await self.assign(assignment_id, position)
+                    await self.assign(assignment, position)
                 else:
-                    self.stop(await self.engine.assignment(assignment_id, after=position))
+                    self.stop(await self.engine.assignment(assignment.id, after=position))
 
-    async def assign(self, assignment_id: str, position: Position) -> None:
-        """Send an assignment, if it still is to be run, and is this session's."""
-        assignment = await self.engine.assignment(assignment_id, after=position)
+    async def assign(self, assignment: records.AssignmentRecord, position: Position) -> None:
+        """Send an assignment, if it still is to be run, and is this session's.
+
+        Args:
+            assignment: as it was stored at `position`. When it was told to stop since, a notice of that follows.
+            position: what is read is at least as new.
+        """
         if assignment.session_id != self.session_id or assignment.phase != pb.ASSIGNMENT_PHASE_ASSIGNED:
             return
         try:
-            specification = await self.engine.specification(assignment_id, after=position)
+            specification = await self.engine.specification(assignment.id, after=position)
         except AssignmentFinal:
             return
         except Unavailable:
             raise
         except SluicewayError as error:
-            log.warning("specification_not_built", assignment=assignment_id, error=str(error))
+            log.warning("specification_not_built", assignment=assignment.id, error=str(error))
             await self._fail(assignment, error)
             return
         if self.note_use is not None:

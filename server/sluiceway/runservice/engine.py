@@ -41,7 +41,7 @@ from sluiceway.runservice.ports import (
     ServerPresence,
     UpdateOutcome,
 )
-from sluiceway.runservice.records import ASSIGNMENT, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
+from sluiceway.runservice.records import ASSIGNMENT, FINAL_PHASES, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
 from sluiceway.runservice.run_cache import RunCache
 from sluiceway.runservice.specification import specify
 from sluiceway.runservice.sweep import Sweep
@@ -377,7 +377,7 @@ class Engine:
             assignment = view.get(ASSIGNMENT, assignment_id)
             if assignment is None:
                 return None
-            if codec.decode_assignment(assignment).phase.is_final:
+            if assignment.phase in FINAL_PHASES:
                 raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
             run = view.get(RUN, assignment.run_id)
             task = view.get(TASK, task_id(assignment.run_id, assignment.task_id))

@@ -349,7 +349,7 @@ class ExecutorStreams:
                     if not await self._engine.adopt(hello.executor_id, admitted.session_id, item):
                         deliverer.discard(row.assignment_id, epoch)
                 case Verdict.SEND_AGAIN:
-                    await deliverer.assign(row.assignment_id, position)
+                    await deliverer.assign(records_by_id[row.assignment_id], position)
                 case Verdict.LOSE:
                     lost.append(row.assignment_id)
                 case Verdict.REMOVE_AND_LOSE:

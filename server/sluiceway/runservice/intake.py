@@ -124,9 +124,6 @@ def check(
     found = _with_field_faults(request, [*found, *creation.violations(wanted)])
     if found:
         raise InvalidInput(found)
-    keyed = service_api.CreateRunRequest()
-    keyed.CopyFrom(request)
-    keyed.ClearField("request_id")
     return Intake(
         created=creation.create(wanted),
         config=config,
@@ -134,8 +131,17 @@ def check(
         warnings=(*request.warnings, *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS)),
         preconditions=preconditions,
         request_id=request.request_id,
-        request_digest=hashlib.sha256(keyed.SerializeToString(deterministic=True)).hexdigest(),
+        request_digest=_digest_without_id(request) if request.request_id else "",
     )
+
+
+def _digest_without_id(request: service_api.CreateRunRequest) -> str:
+    request_id = request.request_id
+    # A copy would cost more than all else here.
+    request.ClearField("request_id")
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    request.request_id = request_id
+    return digest
 
 
 def check_counts(request: service_api.CreateRunRequest) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from sluiceway.datamanager.model import Position, View
+from sluiceway.datamanager.model import Decision, Emit, Position, View
 from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from sluiceway.foundation.rpc.caller import Authenticator, Caller, CallerKind
 from sluiceway.projects.records import RECORD_TYPES, TOKEN
@@ -105,6 +105,30 @@ async def test_a_revoked_token_is_refused_by_the_next_call(database: CountingDat
     assert await authenticator.authenticate(text) is None
     with pytest.raises(NotFound):
         await revoke_token(database, "no such")
+
+
+async def test_while_tokens_are_followed_one_is_read_again_only_after_a_token_changed(
+    database: CountingDatabase,
+) -> None:
+    text = await make_token(database, USER)
+    authenticator = TokenAuthenticator(database)
+    following = asyncio.create_task(authenticator.follow())
+    await asyncio.wait([following], timeout=0)
+    assert await authenticator.authenticate(text)
+    assert database.reads == 1
+    await database.transact(lambda view: Decision(None, [Emit("other", ("topic",), b"")]))
+    assert await authenticator.authenticate(text)
+    assert database.reads == 1
+    await make_token(database, TokenSpec(CallerKind.USER, "other", user_id="u2"))
+    await asyncio.wait([following], timeout=0)
+    assert await authenticator.authenticate(text)
+    assert database.reads == 2
+    await revoke_token(database, token_id(text))
+    await asyncio.wait([following], timeout=0)
+    assert await authenticator.authenticate(text) is None
+    following.cancel()
+    await asyncio.wait([following])
+    assert await authenticator.authenticate(text) is None
 
 
 @pytest.mark.parametrize(

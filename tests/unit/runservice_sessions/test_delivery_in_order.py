@@ -8,11 +8,18 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.datamanager.model import Applied, Emit, LogSequence, Position
+from sluiceway.datamanager.model import Applied, Emit, LogSequence, Position, Put
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
 from sluiceway.runservice.ports import AssignmentNotice
+from sluiceway.runservice.records import ASSIGNMENT
+
+
+def assigned(assignment_id: str) -> records.AssignmentRecord:
+    return records.AssignmentRecord(
+        id=assignment_id, executor_id="e", session_id="s", phase=pb.ASSIGNMENT_PHASE_ASSIGNED
+    )
 
 
 class SlowEngine:
@@ -23,11 +30,10 @@ class SlowEngine:
 
     async def assignment(self, assignment_id: str, *, after: Position | None = None) -> records.AssignmentRecord:
         await self.gate.wait()
-        return records.AssignmentRecord(
-            id=assignment_id, executor_id="e", session_id="s", phase=pb.ASSIGNMENT_PHASE_ASSIGNED
-        )
+        return assigned(assignment_id)
 
     async def specification(self, assignment_id: str, *, after: Position | None = None) -> pb.Specification:
+        await self.gate.wait()
         return pb.Specification(task_id=assignment_id)
 
 
@@ -58,7 +64,8 @@ async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> N
     )
     for kind, assignment_id in said:
         notice = Emit(kind, ("topic",), assignment_id.encode())
-        deliverer.heed(notice, Applied(at, datetime.now(UTC), (notice,), ()))
+        stored = Put(ASSIGNMENT, assignment_id, assigned(assignment_id))
+        deliverer.heed(notice, Applied(at, datetime.now(UTC), (stored, notice), ()))
         await asyncio.sleep(0)
     assert not sent
     engine.gate.set()
