@@ -198,7 +198,8 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         answered: set[tuple[str, int]] = set()
         async for request in request_iterator:
             key = (request.log.assignment_id, request.log.step)
-            if key in self.refused_logs:
+            # The assignments of a session are not those of the one after it.
+            if key in self.refused_logs or first.session_id != self.session_id:
                 response = pb.PushLogsResponse(log=request.log)
                 response.refused.code = "STALE_SESSION"
                 yield response

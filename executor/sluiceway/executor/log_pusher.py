@@ -2,7 +2,8 @@
 
 It sends 64 KiB at a time, or less when 100 ms have passed, and does not wait for answers; the server's flow control
 slows it. After any break it goes back to what is stored, and so it does for one log when the server says `rewind`. A
-log that ends without a byte is not sent: the update of its step says that its size is 0.
+log that ends without a byte is not sent: the update of its step says that its size is 0. A stream is of one session,
+and the server refuses on it the logs of any other: with a new session begins a new stream.
 """
 
 from __future__ import annotations
@@ -127,12 +128,14 @@ class LogPusher:
         channel = self._open_channel()
         over = asyncio.Event()
         try:
-            call = pb_grpc.ExecutorServiceStub(channel).PushLogs(self._requests(over))
+            call = pb_grpc.ExecutorServiceStub(channel).PushLogs(self._requests(session, over))
             watch = asyncio.create_task(self._watch(call, session), name="log stream watch")
             try:
                 async for response in call:
                     self._failures = 0
                     self._heard_at = self._clock.monotonic()
+                    if self._journal.session_id != session:
+                        break
                     await self._take(response)
             finally:
                 watch.cancel()
@@ -185,9 +188,9 @@ class LogPusher:
         else:
             progress.sent = max(progress.sent, spool.stored)
 
-    async def _requests(self, over: asyncio.Event) -> AsyncIterator[pb.PushLogsRequest]:
+    async def _requests(self, session: str, over: asyncio.Event) -> AsyncIterator[pb.PushLogsRequest]:
         yield pb.PushLogsRequest(
-            session_id=self._journal.session_id,
+            session_id=session,
             session_secret=self._journal.session_secret,
             executor_id=self._journal.executor_id,
         )
@@ -196,7 +199,10 @@ class LogPusher:
             self._spools.changed.clear()
             soonest: float | None = None
             await self._complete_empty()
-            for spool in self._open_logs():
+            logs = self._open_logs()
+            if self._journal.session_id != session:
+                return
+            for spool in logs:
                 progress = self._progress.setdefault(spool.name, _Progress(spool.stored))
                 progress.sent = max(progress.sent, spool.stored)
                 wait = self._due_in(spool, progress)

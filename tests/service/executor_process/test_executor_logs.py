@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.foundation.errors import FailedPrecondition
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, script, until
 
@@ -61,6 +62,20 @@ async def test_a_refused_log_does_not_hold_up_the_end(server: FakeExecutorServer
     await start()
     server.assign("a1", script("echo hi"))
     await server.until(lambda: server.final_of("a1"), seconds=60)
+
+
+async def test_logs_are_sent_in_the_session_of_their_assignment(server: FakeExecutorServer, start: Start) -> None:
+    await start()
+    server.assign("a1", script("echo one"))
+    await server.until(lambda: server.final_of("a1"))
+    server.refusals.append(FailedPrecondition("vanished", reason="SESSION_FENCED"))
+    server.session_id, server.session_secret = "session-2", "secret-2"
+    server.break_streams()
+    await server.until(lambda: len(server.streams) == 2)
+    # The stream of logs is that of the session before.
+    server.assign("a2", script("echo two"))
+    await server.until(lambda: server.final_of("a2"))
+    assert server.log_of("a2", 0) == b"two\n"
 
 
 async def test_a_log_ends_at_its_limit_and_the_task_goes_on(server: FakeExecutorServer, start: Start) -> None:
