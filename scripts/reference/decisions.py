@@ -20,9 +20,13 @@ def decisions_page() -> str:
     if not begin:
         raise Fault(f"{readme} lacks the line {BEGIN}")
     by_area: dict[str, list[tuple[str, str, str]]] = {}
+    taken = set(re.findall(r"(?m)^\| (\d{4}) \|", head))  # numbers of decisions that were moved
     for file in sorted(FOLDER.glob("[0-9]*.md")):
         area, title, status = read_decision(file)
         number = file.name[:4]
+        if number in taken:
+            raise Fault(f"{file.name}: the number {number} was used before; take another one")
+        taken.add(number)
         by_area.setdefault(area, []).append((f"[{number}]({file.name})", title, status))
     lines = [head + BEGIN, ""]
     for area, rows in sorted(by_area.items()):
