@@ -63,7 +63,8 @@ def _say_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], explanation: run_s
     from sluiceway.cli.words import run_status, task_status
 
     say(f"{title_of(run)} is {run_status(run)}")
-    for message in (run.reason.message, *(reason.message for reason in explanation.reasons)):
+    # The reason of a run is often one of the explanation, too.
+    for message in dict.fromkeys((run.reason.message, *(reason.message for reason in explanation.reasons))):
         if message:
             say(f"  {message}")
     # What waits is explained by the server; the others say themselves why they are so.
