@@ -157,7 +157,10 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
         output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             process = await launcher.launch(
-                LaunchRequest(_slirp4netns(pod.pid, network), env={}), output=output, inherited=[ready, ended]
+                # It ends by itself, by the pipe, when this process does.
+                LaunchRequest(_slirp4netns(pod.pid, network), env={}, ends_with_launcher=False),
+                output=output,
+                inherited=[ready, ended],
             )
         finally:
             for each in (output, ready, ended):
