@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import click
 
-from scripts.reference.markdown import NOTICE, code, table
+from scripts.reference.markdown import NOTICE, ROOT, Fault, code, table
 from sluiceway.cli.main import app
 from sluiceway.cli.terminal import clean
 
@@ -32,16 +33,25 @@ VARIABLES = (
 
 
 def options_page() -> str:
-    """Return the page."""
+    """Return the page; raise `Fault` for a variable of the environment without a meaning."""
     lines = [NOTICE, "", HEAD]
     for name in PROCESSES:
         command, context = _find(name)
         lines += [f"## sluice {name}", "", inspect.cleandoc(command.help or ""), ""]
         rows = [row for parameter in command.params if (row := _row(parameter, context)) is not None]
         lines += table(("option", "value", "default", "meaning"), rows)
+    known = {name for name, _, _ in VARIABLES}
+    if missing := sorted(_variables_of_the_code() - known):
+        raise Fault(f"scripts/reference/options.py lacks the meaning of the variables {', '.join(missing)}")
     variables = [(code(variable), reader, meaning) for variable, reader, meaning in VARIABLES]
     lines += ["## Environment", "", *table(("variable", "read by", "meaning"), variables)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _variables_of_the_code() -> set[str]:
+    """Return the variables of our own that commands and servers read."""
+    files = (file for folder in ("client", "server") for file in (ROOT / folder).rglob("*.py"))
+    return {name for file in files for name in re.findall(r'"(SLUICE_[A-Z_]*[A-Z])"', file.read_text())}
 
 
 def _find(name: str) -> tuple[click.Command, click.Context]:
