@@ -6,10 +6,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
 
 import click
+
+from sluiceway.cli.filtering import filter_of, json_if_filtered
 
 __all__ = [
     "ALL_FORMATS",
@@ -116,8 +119,24 @@ ALL_FORMATS = tuple(Format)
 
 
 def output_option(*formats: Format) -> Callable[[C], C]:
-    """Add `-o`; the first format is the default."""
-    return option("--output", "-o", type=EnumChoice(formats), default=formats[0].value, help="Output format.")
+    """Add `-o`; the first format is the default. With JSON lines among them, what is printed is filtered by `--jq`."""
+    made = partial(option, "--output", "-o", type=EnumChoice(formats), default=formats[0].value, help="Output format.")
+    if Format.JSONL not in formats:
+        return made()
+
+    def add(command: C) -> C:
+        return made(callback=json_if_filtered)(
+            option(
+                "--jq",
+                metavar="FILTER",
+                expose_value=False,
+                is_eager=True,
+                callback=filter_of,
+                help="Filter the JSON as jq -r does.",
+            )(command)
+        )
+
+    return add
 
 
 class DurationType(click.ParamType[timedelta]):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sluiceway.cli.commands import Format
-from sluiceway.cli.terminal import clean, columns_of, cut, paint, says_colour, width
+from sluiceway.cli.filtering import filtered
+from sluiceway.cli.terminal import clean, clean_lines, columns_of, cut, paint, says_colour, width
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -140,11 +141,21 @@ def show(items: Sequence[Mapping[str, Any]], output: Format, *, single: bool = F
                 print(clean(str(item.get("id") or item.get("name") or item.get("taskId") or item.get("runId") or "")))
         case Format.JSONL:
             for item in items:
-                print(_json(item, indent=None))
+                _print_json(item, indent=None)
         case Format.YAML:
             print(_yaml(whole), end="")
         case _:
-            print(_json(whole, indent=2))
+            _print_json(whole, indent=2)
+
+
+def _print_json(value: Any, *, indent: int | None) -> None:
+    """Print a value, or what the filter of `--jq` makes of it: strings as they are, one a line."""
+    made = filtered(value)
+    if made is None:
+        print(_json(value, indent=indent))
+        return
+    for each in made:
+        print("\t".join(map(clean_lines, each.split("\t"))) if isinstance(each, str) else _json(each, indent=indent))
 
 
 def _yaml(value: Any) -> str:

@@ -52,6 +52,36 @@ async def test_run_is_created_listed_and_shown_for_people_and_programs(place: Pl
     assert "build" in people
 
 
+FILTERS = {
+    "strings are printed as they are": (("list", "--jq", ".[].name"), 0, "ci\n", ""),
+    "a table": (("list", "--jq", ".[] | [.number, .phase] | @tsv"), 0, "1\tRUN_PHASE_RUNNING\n", ""),
+    "one object": (
+        ("get", "1", "--jq", "{number, tasks: (.tasks | length)}"),
+        0,
+        '{\n  "number": "1",\n  "tasks": 1\n}\n',
+        "",
+    ),
+    "each of several": (("list", "-o", "jsonl", "--jq", ".number, .priority"), 0, "1\n0\n", ""),
+    "nothing": (("list", "--jq", ".[] | select(false)"), 0, "", ""),
+    "no filter": (("list", "--jq", ".["), 2, "", "Invalid value for '--jq': syntax error, unexpected end of file: .["),
+    "another format": (
+        ("list", "-o", "yaml", "--jq", "."),
+        2,
+        "",
+        "--jq filters JSON; give -o json or jsonl, not -o yaml",
+    ),
+    "a filter that fails": (("list", "--jq", ".name"), 1, "", 'sluice: --jq: Cannot index array with string ("name")'),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "out", "err"), FILTERS.values(), ids=FILTERS.keys())
+async def test_json_is_filtered(place: Place, arguments: tuple[str, ...], code: int, out: str, err: str) -> None:
+    await place.client.runs.create(request())
+    result = await place.sluice("run", *arguments)
+    assert (result.code, result.out.decode()) == (code, out)
+    assert err in result.err
+
+
 async def test_runs_made_together_are_watched_together_and_the_worst_code_counts(place: Place, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("good"), config_run("bad"))
     watching = await place.start("run", "create", "--repo", repo, "--watch", "-o", "json")
