@@ -84,7 +84,9 @@ def violations_of(error: dict[str, Any]) -> dict[str, str]:
 )
 def test_a_call_without_a_good_token_is_401(here: Installation, authorization: str | None, reason: str) -> None:
     headers = {"Authorization": authorization} if authorization else {}
-    with httpx.Client(base_url=f"http://{here.state['http']}", headers=headers, trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"http://{here.state['http']}", headers=headers, trust_env=False, verify=False
+    ) as client:
         answers = [client.get("/api/v1/runs"), client.post("/api/v1/runs", json=run_body())]
     for answer in answers:
         assert reason_of(error_of(answer, "UNAUTHENTICATED")) == reason
@@ -325,7 +327,7 @@ def gateway_before(server: str, folder: Path) -> Iterator[httpx.Client]:
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen([*SLUICE, "gateway", "--http", http, "--server", server], stdout=log, stderr=log)
     try:
-        with httpx.Client(base_url=f"http://{http}", timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://{http}", timeout=60, trust_env=False, verify=False) as client:
 
             def up() -> bool:
                 try:

@@ -195,7 +195,7 @@ class House:
     async def client(self, token: str | None = "good") -> AsyncIterator[httpx.AsyncClient]:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=20, trust_env=False
+            base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=20, trust_env=False, verify=False
         ) as client:
             yield client
 
