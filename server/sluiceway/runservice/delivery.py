@@ -28,7 +28,7 @@ from sluiceway.foundation.errors import Exhausted, NotFound, SluicewayError, Una
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import Reason, ReasonCode
 from sluiceway.runservice.engine import AssignmentFinal
-from sluiceway.runservice.ports import AssignmentNotice, UpdateOutcome
+from sluiceway.runservice.ports import AssignmentNotice, Specified, UpdateOutcome
 from sluiceway.runservice.records import FINAL_PHASES
 
 __all__ = ["Commands", "Deliverer", "DurableBarrier", "ExecutorEngine", "Sent", "first_number"]
@@ -71,8 +71,10 @@ class ExecutorEngine(Protocol):
         """An assignment. Raises `NotFound`."""
         ...
 
-    async def specification(self, assignment_id: str, *, after: Position | None = None) -> pb.Specification:
-        """What its executor needs to run it."""
+    async def specification(
+        self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
+    ) -> pb.Specification:
+        """Build what its executor needs to run it; nothing is read when the log `said` all of it."""
         ...
 
 
@@ -192,6 +194,14 @@ class DurableBarrier:
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class _Heeded:
+    kind: str
+    assignment: records.AssignmentRecord
+    position: Position
+    said: Specified | None
+
+
 @dataclass(slots=True, eq=False)
 class Deliverer:
     """Tells one executor, through the commands of its stream, what the log says.
@@ -210,7 +220,7 @@ class Deliverer:
     background: Callable[[Awaitable[None]], None]
     note_use: Callable[[], Awaitable[None]] | None = None
     sent: Sent | None = None
-    _heeded: deque[tuple[str, records.AssignmentRecord, Position]] = field(default_factory=deque)
+    _heeded: deque[_Heeded] = field(default_factory=deque)
     _has_heeded: asyncio.Event = field(default_factory=asyncio.Event)
 
     def heed(self, notice: Emit, applied: Applied) -> None:
@@ -226,7 +236,9 @@ class Deliverer:
             case AssignmentNotice.ASSIGNED | AssignmentNotice.STOP:
                 if len(self._heeded) >= _MOST_HEEDED:
                     raise Exhausted(f"{_MOST_HEEDED} notices to the executor {self.executor_id} wait")
-                self._heeded.append((notice.kind, _put_by(applied, notice.body.decode()), applied.position))
+                assignment = _put_by(applied, notice.body.decode())
+                said = _specified_by(applied, assignment) if notice.kind == AssignmentNotice.ASSIGNED else None
+                self._heeded.append(_Heeded(notice.kind, assignment, applied.position, said))
                 self._has_heeded.set()
             case AssignmentNotice.ENDED:
                 # What is over stays as it is, so the transaction itself says it: nothing is read.
@@ -242,23 +254,26 @@ class Deliverer:
             await self._has_heeded.wait()
             self._has_heeded.clear()
             while self._heeded:
-                kind, assignment, position = self._heeded.popleft()
-                if kind == AssignmentNotice.ASSIGNED:
-                    await self.assign(assignment, position)
+                heeded = self._heeded.popleft()
+                if heeded.kind == AssignmentNotice.ASSIGNED:
+                    await self.assign(heeded.assignment, heeded.position, heeded.said)
                 else:
-                    self.stop(await self.engine.assignment(assignment.id, after=position))
+                    self.stop(await self.engine.assignment(heeded.assignment.id, after=heeded.position))
 
-    async def assign(self, assignment: records.AssignmentRecord, position: Position) -> None:
+    async def assign(
+        self, assignment: records.AssignmentRecord, position: Position, said: Specified | None = None
+    ) -> None:
         """Send an assignment, if it still is to be run, and is this session's.
 
         Args:
-            assignment: as it was stored at `position`. When it was told to stop since, a notice of that follows.
+            assignment: as it was stored at `position`. When it was told to stop or ended since, a notice follows.
             position: what is read is at least as new.
+            said: what the specification is built of, if the log said all of it; else it is read.
         """
         if assignment.session_id != self.session_id or assignment.phase != pb.ASSIGNMENT_PHASE_ASSIGNED:
             return
         try:
-            specification = await self.engine.specification(assignment.id, after=position)
+            specification = await self.engine.specification(assignment.id, after=position, said=said)
         except AssignmentFinal:
             return
         except Unavailable:
@@ -326,6 +341,22 @@ class Deliverer:
             # It never started there, and never will: its fate is known, and the task may go elsewhere (R14).
             reason = Reason(said.refused.code or ReasonCode.NOT_KNOWN_TO_EXECUTOR, said.refused.message)
             await self.engine.mark_lost([message.assign.assignment_id], reason, session_id=self.session_id)
+
+
+def _specified_by(applied: Applied, assignment: records.AssignmentRecord) -> Specified | None:
+    """Return what a transaction says for a specification; None when it does not say all, as most but creations."""
+    run: records.RunRecord | None = None
+    task: records.TaskRecord | None = None
+    config: records.RunConfigRecord | None = None
+    for action in applied.actions:
+        match action:
+            case Put(id=id_, message=records.RunRecord() as message) if id_ == assignment.run_id:
+                run = message
+            case Put(id=id_, message=records.RunConfigRecord() as message) if id_ == assignment.run_id:
+                config = message
+            case Put(message=records.TaskRecord() as message) if message.task.id == assignment.task_id:
+                task = message
+    return (run, task, config) if run is not None and task is not None and config is not None else None
 
 
 def _put_by(applied: Applied, assignment_id: str) -> records.AssignmentRecord:

@@ -39,6 +39,7 @@ from sluiceway.runservice.ports import (
     ObjectBodies,
     ScopeSettings,
     ServerPresence,
+    Specified,
     UpdateOutcome,
 )
 from sluiceway.runservice.records import ASSIGNMENT, FINAL_PHASES, REQUEST, RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
@@ -364,8 +365,10 @@ class Engine:
         """An assignment, final or not. Raises `NotFound`."""
         return await self._db.get(ASSIGNMENT, assignment_id, after=after)
 
-    async def specification(self, assignment_id: str, *, after: Position | None = None) -> executor_api.Specification:
-        """Build what the executor of an assignment needs to run it.
+    async def specification(
+        self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
+    ) -> executor_api.Specification:
+        """Build what the executor of an assignment needs to run it; of what the log `said`, if that is all of it.
 
         Raises:
             NotFound: there is no such assignment.
@@ -373,7 +376,7 @@ class Engine:
             SecretsNotAvailable: its task needs a secret.
         """
 
-        def read(view: View) -> tuple[pb.RunRecord, pb.TaskRecord, pb.RunConfigRecord | None] | None:
+        def read(view: View) -> Specified | None:
             assignment = view.get(ASSIGNMENT, assignment_id)
             if assignment is None:
                 return None
@@ -385,11 +388,9 @@ class Engine:
                 raise NotFound(f"assignment {assignment_id} is of a run or a task that is not there")
             return run, task, view.get(RUN_CONFIG, assignment.run_id)
 
-        # One read, as this is done for each assignment.
-        found = await self._db.read(read, after=after)
+        found = said or await self._db.read(read, after=after)
         if found is None:
-            # This server may be behind; then `get` catches up, or raises.
-            await self._db.get(ASSIGNMENT, assignment_id)
+            await self._db.get(ASSIGNMENT, assignment_id)  # catches up when this server is behind, or raises
             found = await self._db.read(read)
         if found is None:
             raise NotFound(f"there is no assignment {assignment_id!r}")
@@ -411,8 +412,7 @@ class Engine:
     # --- one transaction ------------------------------------------------------------------------------------------
 
     async def _transact(self, decide: Callable[[Work], T]) -> Committed[T]:
-        committed, _ = await self._work(decide)
-        return committed
+        return (await self._work(decide))[0]
 
     async def _work(self, decide: Callable[[Work], T]) -> tuple[Committed[T], Work]:
         works: list[Work] = []

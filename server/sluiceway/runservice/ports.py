@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from sluiceway.objectstorage.port import ObjectInfo
+from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runmodel.model import ExecutorView, Reason
 from sluiceway.runmodel.queues import QueueSettings
 
@@ -24,8 +25,12 @@ __all__ = [
     "ObjectBodies",
     "ScopeSettings",
     "ServerPresence",
+    "Specified",
     "UpdateOutcome",
 ]
+
+Specified = tuple[records.RunRecord, records.TaskRecord, records.RunConfigRecord | None]
+"""What a specification is built of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sluiceway.datamanager.model import Applied, Emit, LogSequence, Position, Pu
 from sluiceway.foundation.clock import SystemClock
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway.runservice.delivery import Commands, Deliverer, DurableBarrier, ExecutorEngine
-from sluiceway.runservice.ports import AssignmentNotice
-from sluiceway.runservice.records import ASSIGNMENT
+from sluiceway.runservice.ports import AssignmentNotice, Specified
+from sluiceway.runservice.records import ASSIGNMENT, RUN, RUN_CONFIG, TASK
 
 
 def assigned(assignment_id: str) -> records.AssignmentRecord:
@@ -27,12 +27,16 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
+        self.said: list[Specified | None] = []
 
     async def assignment(self, assignment_id: str, *, after: Position | None = None) -> records.AssignmentRecord:
         await self.gate.wait()
         return assigned(assignment_id)
 
-    async def specification(self, assignment_id: str, *, after: Position | None = None) -> pb.Specification:
+    async def specification(
+        self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
+    ) -> pb.Specification:
+        self.said.append(said)
         await self.gate.wait()
         return pb.Specification(task_id=assignment_id)
 
@@ -75,3 +79,28 @@ async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> N
     await asyncio.wait([delivering])
     found = [(m.WhichOneof("message"), (m.assign if m.HasField("assign") else m.stop).assignment_id) for m in sent]
     assert found == [("assign", "one"), ("assign", "two"), ("stop", "one"), ("assign", "three")]
+
+
+async def test_what_the_log_says_of_a_new_run_is_not_read_again() -> None:
+    engine = SlowEngine()
+    engine.gate.set()
+    at = Position(LogSequence(1, 1), 0)
+    sent: asyncio.Queue[pb.ConnectResponse] = asyncio.Queue()
+    commands = Commands(sent.put_nowait, SystemClock(), hello=at)
+    deliverer = Deliverer("e", "s", cast(ExecutorEngine, engine), commands, DurableBarrier(cast(Any, None)), _never)
+    stored = assigned("one")
+    stored.run_id, stored.task_id = "run", "task"
+    run, task, config = records.RunRecord(), records.TaskRecord(), records.RunConfigRecord(digest="d")
+    task.task.id = "task"
+    other = records.TaskRecord()
+    other.task.id = "another"
+    puts = [Put(TASK, "run/task", task), Put(TASK, "run/another", other), Put(ASSIGNMENT, "one", stored)]
+    notice = Emit(AssignmentNotice.ASSIGNED, ("topic",), b"one")
+    delivering = asyncio.create_task(deliverer.deliver())
+    for known in ([Put(RUN, "run", run), Put(RUN_CONFIG, "run", config)], [Put(RUN, "run", run)]):
+        deliverer.heed(notice, Applied(at, datetime.now(UTC), (*known, *puts, notice), ()))
+        async with asyncio.timeout(5):
+            await sent.get()
+    delivering.cancel()
+    await asyncio.wait([delivering])
+    assert engine.said == [(run, task, config), None]
