@@ -8,6 +8,7 @@ of tests with a loop each.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,6 +31,9 @@ __all__ = ["BUCKET", "OWNER", "READER", "STRANGER", "Moto", "S3Server", "Seaweed
 
 BUCKET = "sluiceway-tests"
 """Made by `start` when it is not there."""
+
+# Each client would read the description of S3 again: 50 ms of JSON, for hundreds of clients in a process of tests.
+botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
 
 _START_SECONDS = 90.0
 _numbers = itertools.count(1)
