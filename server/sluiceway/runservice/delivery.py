@@ -1,8 +1,8 @@
 """What an executor is told: numbered commands, sent again until they are acknowledged.
 
 The log says what should be; the server that holds an executor's stream reads the notices to that executor there
-(`ports.AssignmentNotice`) and tells it, from the stored assignment as it is by then. Nothing of this is stored: after a
-break settling finds out anew what has to be told.
+(`ports.AssignmentNotice`) and tells it. What the transaction of a notice says of a new run is not read again. Nothing
+of this is stored: after a break settling finds out again what has to be told.
 
 A command's number begins with the log's position of the hello. So numbers count up through one session, whichever
 servers its streams were on, and nobody has to keep a counter.

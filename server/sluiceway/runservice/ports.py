@@ -97,7 +97,7 @@ class ServerPresence(Protocol):
 class AssignmentNotice(StrEnum):
     """The `kind` of an `Emit` to an executor's topic; its body is the assignment's id in UTF-8.
 
-    The stored assignment says the rest: read it, then tell the executor what should be.
+    The assignment says the rest: the transaction that emits this stores it, and for a stop it is read as it is by then.
     """
 
     ASSIGNED = "assignment_assigned"
