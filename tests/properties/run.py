@@ -1,7 +1,7 @@
 """Runs random histories of the database, many of them: `python -m tests.properties.run --count 10000`.
 
 Each seed is one history. One that fails is made short, and printed with its seed, its problems and its steps; keep it
-as a regression (`regressions.py`, with a line in BUGS.md). `--show SEED` prints what happens in one history.
+as a small test, with a line in BUGS.md. `--show SEED` prints what happens in one history.
 """
 
 from __future__ import annotations
@@ -18,22 +18,19 @@ import time
 from collections import deque
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, fields
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.foundation.crashpoints import CRASH_POINTS
 from tests.properties.checker import check
-from tests.properties.network import Chances
 from tests.properties.plan import Plan, draw_plan
 from tests.properties.shrinking import shrink
 from tests.properties.world import happen
 
-__all__ = ["Failure", "describe", "fast_folder", "literal", "quiet", "run_plan", "run_seed", "shrunk"]
+__all__ = ["Failure", "describe", "fast_folder", "quiet", "run_plan", "run_seed", "shrunk"]
 
 _SHARED_MEMORY = Path("/dev/shm")
 """Memory, where SQLite's files cost nothing."""
@@ -58,9 +55,9 @@ def quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
-def run_plan(plan: Plan, folder: Path, reached: set[str] | None = None) -> tuple[str, ...]:
+def run_plan(plan: Plan, folder: Path, reached: set[str] | None = None, **stores: Any) -> tuple[str, ...]:
     """Let one history happen, and judge it."""
-    return tuple(check(happen(plan, folder / f"{plan.seed}", reached)))
+    return tuple(check(happen(plan, folder / f"{plan.seed}", reached, **stores)))
 
 
 def run_seed(seed: int, folder: Path, reached: set[str] | None = None) -> Failure | None:
@@ -81,27 +78,7 @@ def describe(failure: Failure) -> str:
     lines = [f"seed {failure.plan.seed}, {failure.plan.servers} servers, {len(failure.plan.steps)} steps:"]
     lines += [f"  {number:3} {step}" for number, step in enumerate(failure.plan.steps)]
     lines += [f"  -> {problem[:2000]}" for problem in failure.problems[:8]]
-    lines.append(f"as a regression: {literal(failure.plan)}")
     return "\n".join(lines)
-
-
-def literal(plan: Plan) -> str:
-    """Print a plan as Python, for `regressions.py`."""
-    given = (f"{field.name}={_value(getattr(plan, field.name))}" for field in fields(plan))
-    return f"Plan({', '.join(given)})"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, timedelta):
-        return f"timedelta(seconds={value.total_seconds():g})"
-    if isinstance(value, DataManagerSettings | Chances):
-        given = (
-            f"{field.name}={_value(getattr(value, field.name))}"
-            for field in fields(value)
-            if getattr(value, field.name) != field.default
-        )
-        return f"{type(value).__name__}({', '.join(given)})"
-    return repr(value)
 
 
 # -- many

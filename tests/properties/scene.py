@@ -36,11 +36,11 @@ class Scene(Surroundings):
         storage_trouble: something may have kept a server from storing what it wanted to.
     """
 
-    def __init__(self, plan: Plan, folder: Path, history: History) -> None:
+    def __init__(self, plan: Plan, folder: Path, history: History, **stores: Any) -> None:
         clock = SimulatedClock()
         store, storage = FakeKeyValueStore(clock), FakeObjectStorage(clock)
         network = Network(store, storage, random.Random(plan.seed + 2), plan.chances)
-        super().__init__(plan, folder, clock, network)
+        super().__init__(plan, folder, clock, network, **stores)
         self.history = history
         self.servers: list[Server] = []
         self.clients: set[asyncio.Task[None]] = set()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sluiceway.datamanager.database import DataManager
 from sluiceway.datamanager.running.opening import Never, RecoverPolicy, WhenOwnEtcd
+from sluiceway.kv.port import KeyValueStore
+from sluiceway.objectstorage.port import ObjectStorage
 from tests.properties.network import KvWire, Network, StorageWire
 from tests.properties.plan import Plan
 from tests.properties.simulation import Process, SimulatedClock
@@ -28,6 +30,8 @@ class Surroundings:
     Attributes:
         folder: for read databases.
         processes: all that there were.
+        store: makes the key-value store of a process out of the honest one; for mutations.
+        storage: the same of the object storage.
     """
 
     plan: Plan
@@ -35,6 +39,8 @@ class Surroundings:
     clock: SimulatedClock
     network: Network
     processes: list[Process] = field(default_factory=list)
+    store: Callable[[KeyValueStore], KeyValueStore] = lambda honest: honest
+    storage: Callable[[ObjectStorage], ObjectStorage] = lambda honest: honest
 
 
 class Server:
@@ -102,8 +108,8 @@ class Server:
     async def _run(self, process: Process, stop: asyncio.Event) -> None:
         around = self._around
         async with DataManager.open(
-            kv=KvWire(around.network, process),
-            storage=StorageWire(around.network, process),
+            kv=around.store(KvWire(around.network, process)),
+            storage=around.storage(StorageWire(around.network, process)),
             prefix=PREFIX,
             path=self.folder,
             types=TYPES,

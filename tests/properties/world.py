@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.properties.clients import Clients
 from tests.properties.ending import Ending
@@ -25,19 +26,20 @@ from tests.properties.witness import Witness
 __all__ = ["happen"]
 
 
-def happen(plan: Plan, folder: Path, reached: set[str] | None = None) -> History:
+def happen(plan: Plan, folder: Path, reached: set[str] | None = None, **stores: Any) -> History:
     """Let a planned history happen.
 
     Args:
         plan: the history.
         folder: for the read databases; a fast one. Emptied at the end.
         reached: collects the crash points that any server came to.
+        stores: `store` and `storage` of `Surroundings`.
     """
     history = History()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with simulated_crash_points(set() if reached is None else reached):
-            Simulation(plan.seed).run(lambda: World(plan, folder, history).run())
+            Simulation(plan.seed).run(lambda: World(plan, folder, history, **stores).run())
     except Stuck as error:
         history.problems.append(f"stuck: {error}")
     except Exception as error:
@@ -50,8 +52,8 @@ def happen(plan: Plan, folder: Path, reached: set[str] | None = None) -> History
 class World:
     """See the module."""
 
-    def __init__(self, plan: Plan, folder: Path, history: History) -> None:
-        scene = self._scene = Scene(plan, folder, history)
+    def __init__(self, plan: Plan, folder: Path, history: History, **stores: Any) -> None:
+        scene = self._scene = Scene(plan, folder, history, **stores)
         witness = Witness(scene)
         scene.servers += [Server(scene, f"s{number}", witness.server_failed) for number in range(plan.servers)]
         self._clients = clients = Clients(scene)
