@@ -23,7 +23,7 @@ from tests.properties.run import describe, fast_folder, run_plan, run_seed, shru
 from tests.properties.workload import Transaction, Write
 from tests.properties.world import happen
 
-SECONDS = float(os.environ.get("SLUICE_HISTORIES_SECONDS", "40"))
+SECONDS = float(os.environ.get("SLUICE_HISTORIES_SECONDS", "20"))
 FEWEST = 20
 """So many happen, however slow the machine is."""
 MOST = 500
