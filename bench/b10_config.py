@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sluiceway.runconfig.compile import load_source
-from sluiceway.runconfig.evaluation import evaluate
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import load_source
+from sluiceway_common.runconfig.evaluation import evaluate
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
 
 CONTEXT = Context(ref_type="branch", ref="refs/heads/main", branch="main")
 NOTHING = MappingFiles({})

@@ -40,10 +40,10 @@ import structlog
 import uvloop
 
 from bench.b3_commits import RECORD, change
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.properties import simulation

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway.kv.etcd import EtcdStore
+from sluiceway_server.kv.etcd import EtcdStore
 from tests.support.etcd import etcd_process
 
 SLUICE = (sys.executable, "-m", "sluiceway.cli.entry")

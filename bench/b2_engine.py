@@ -25,16 +25,16 @@ import uvloop
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Emit, Put, Query
-from sluiceway.foundation.clock import SystemClock, UuidSource
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.runservice.engine import Engine
-from sluiceway.runservice.ports import AssignmentNotice, EngineSettings
-from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic
-from sluiceway.runservice.server_keys import ServerKeys
+from sluiceway_common.foundation.clock import SystemClock, UuidSource
+from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Emit, Put, Query
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
+from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.ports import AssignmentNotice, EngineSettings
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
 from tests.support.etcd import etcd_process
 from tests.support.run_engine import definition, request

@@ -31,11 +31,11 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Column, Decision, Put, RecordType, TransactionFunction, View
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Column, Decision, Put, RecordType, TransactionFunction, View
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.etcd import etcd_process
 
 RECORD = RecordType(

@@ -39,17 +39,17 @@ from bench.finished_runs import GROUPS, FinishedRuns, write_export
 from bench.served import NullExecutor, Served, one_task, serve_on
 from sluiceway.api.database.v1 import database_service_pb2, database_service_pb2_grpc
 from sluiceway.api.run.v1 import run_pb2, run_service_pb2
-from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.checkpoints.merging import index_of
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.files.manifests import ManifestStore
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.operating.importer import Importer, Place
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import UuidSource
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.clock import UuidSource
+from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.datamanager.admin.import_ import Importer, Place
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.merge import index_of
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.etcd import etcd_process
 
 FULL = (100_000, 300_000, 1_000_000)

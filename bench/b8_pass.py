@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from sluiceway.runmodel import creation, rules, updates
-from sluiceway.runmodel.model import AssignmentPhase, DependsOn, Step, TaskDefinition
-from sluiceway.runmodel.state import RunState
+from sluiceway_common.runmodel import creation, rules, updates
+from sluiceway_common.runmodel.model import AssignmentPhase, DependsOn, Step, TaskDefinition
+from sluiceway_common.runmodel.state import RunState
 
 SIZES = (500, 1000, 2000)
 LEVELS = 10

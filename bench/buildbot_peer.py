@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluiceway.kv.embedded import free_ports
+from sluiceway_server.kv.embedded import free_ports
 
 PACKAGES = ("buildbot==4.3.0", "buildbot-worker==4.3.0", "buildbot-www==4.3.0", "setuptools<81")
 READY_SECONDS = 120.0

@@ -19,12 +19,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP
-from sluiceway.datamanager.files.datafiles import StoredRecord
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.datamanager.operating.exportfile import ExportEncoder
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.runservice.records import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK, run_group, task_id
+from sluiceway_server.datamanager.admin.export_file import ExportEncoder
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
+from sluiceway_server.datamanager.tables.data_file import StoredRecord
+from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK, run_group, task_id
 from tests.support.run_engine import World, definition, request
 
 __all__ = ["FinishedRuns", "write_export"]

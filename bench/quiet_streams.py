@@ -25,8 +25,8 @@ import httpx
 
 from sluiceway.api.run.v1 import definition_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from sluiceway.client import connect
-from sluiceway.foundation.errors import SluicewayError
-from sluiceway.gateway import serve_gateway
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_server.gateway import serve_gateway
 from tests.support.http2_tap import Http2Tap, http2_tap
 from tests.support.installation import installation
 

@@ -26,9 +26,9 @@ import grpc.aio
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc
 from sluiceway.api.run.v1 import definition_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.kv.embedded import free_ports
-from sluiceway.kv.etcd import EtcdStore
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_server.kv.embedded import free_ports
+from sluiceway_server.kv.etcd import EtcdStore
 from tests.support.etcd import etcd_process
 
 SLUICE = (sys.executable, "-m", "sluiceway.cli.entry")

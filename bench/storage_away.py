@@ -21,9 +21,9 @@ from pathlib import Path
 
 import structlog
 
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.etcd import etcd_process
 from tests.support.storage_away import Outage, storage_away
 

@@ -54,5 +54,5 @@ fi
 export UV_PYTHON_PREFERENCE=only-system UV_PYTHON_DOWNLOADS=never
 # `--inexact` keeps uv itself, which is not in the lock. Bytecode is written now: where PYTHONDONTWRITEBYTECODE is set, as in
 # many containers, each command would otherwise compile all that it imports, which takes twice as long as the command itself.
-.venv/bin/uv sync --frozen --inexact --quiet --compile-bytecode
+.venv/bin/uv sync --frozen --extra standalone --inexact --quiet --compile-bytecode
 .venv/bin/python -m compileall -q proto common server executor client

@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> str:
     """Return which etcd the tests use."""
-    from sluiceway.kv.embedded import find_etcd
+    from sluiceway_server.kv.embedded import find_etcd
 
     binary = find_etcd()
     return f"etcd: {binary.version} ({binary.path})"

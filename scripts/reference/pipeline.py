@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scripts.reference.markdown import NOTICE, code, table
-from sluiceway.runconfig.schema import json_schema
+from sluiceway_common.runconfig.schema import json_schema
 
 HEAD = """# Fields of a run configuration
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.reference.markdown import NOTICE, ROOT, Fault, code, table
-from sluiceway.datamanager.recovery.standing import Kind
-from sluiceway.foundation import errors
-from sluiceway.gateway.errors import HTTP_CODES
-from sluiceway.runconfig.capabilities import Feature
+from sluiceway_common.foundation import errors
+from sluiceway_common.runconfig.capabilities import Feature
+from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.gateway.errors import HTTP_CODES
 
 SOURCES = ("common", "server", "executor", "client")
 DESCRIPTIONS = ROOT / "docs" / "reference" / "reasons.toml"

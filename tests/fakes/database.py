@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from sluiceway.datamanager.checks import (
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_common.foundation.errors import Exhausted, NotFound, OutOfRange, Unavailable
+from sluiceway_server.datamanager.checks import (
     check_columns,
     check_count,
     check_names,
@@ -17,7 +19,7 @@ from sluiceway.datamanager.checks import (
     plain_transaction,
     topics_of,
 )
-from sluiceway.datamanager.model import (
+from sluiceway_server.datamanager.model import (
     Action,
     Applied,
     Delete,
@@ -34,11 +36,9 @@ from sluiceway.datamanager.model import (
     View,
     Where,
 )
-from sluiceway.datamanager.port import Committed
-from sluiceway.datamanager.queries import Place, plan_list
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE, buried_id, check_not_buried, visible
-from sluiceway.foundation.clock import Clock, SystemClock
-from sluiceway.foundation.errors import Exhausted, NotFound, OutOfRange, Unavailable
+from sluiceway_server.datamanager.port import Committed
+from sluiceway_server.datamanager.queries import Place, plan_list
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, buried_id, check_not_buried, visible
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)

@@ -17,9 +17,9 @@ import grpc.aio
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.errors import NotFound, SluicewayError
-from sluiceway.foundation.rpc.limits import SERVER_OPTIONS
-from sluiceway.foundation.rpc.status import DETAILS_KEY, status_of
+from sluiceway_common.foundation.errors import NotFound, SluicewayError
+from sluiceway_common.foundation.rpc.limits import SERVER_OPTIONS
+from sluiceway_common.foundation.rpc.status import DETAILS_KEY, status_of
 
 STREAM_END = object()
 

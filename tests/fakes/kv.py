@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from sluiceway.foundation.clock import Clock, SystemClock
-from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
-from sluiceway.kv.port import (
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway_server.kv.port import (
     Compacted,
     Compare,
     DeleteKey,

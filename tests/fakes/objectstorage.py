@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sluiceway.foundation.clock import Clock, SystemClock
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound, SluicewayError, Unavailable
-from sluiceway.objectstorage.keys import encode_key, encode_prefix
-from sluiceway.objectstorage.port import ObjectInfo, ObjectUpload
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, SluicewayError, Unavailable
+from sluiceway_server.objectstorage.keys import encode_key, encode_prefix
+from sluiceway_server.objectstorage.port import ObjectInfo, ObjectUpload
 
 __all__ = ["FakeObjectStorage"]
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sluiceway.runmodel import creation, invariants, rules, updates
-from sluiceway.runmodel.model import (
+from sluiceway_common.runmodel import creation, invariants, rules, updates
+from sluiceway_common.runmodel.model import (
     ApprovalGiven,
     ApprovalNeed,
     Assignment,
@@ -35,7 +35,7 @@ from sluiceway.runmodel.model import (
     TaskDefinition,
     TaskStatus,
 )
-from sluiceway.runmodel.state import Change, RunState
+from sluiceway_common.runmodel.state import Change, RunState
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.foundation.errors import AlreadyExists
+from sluiceway_common.foundation.errors import AlreadyExists
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST
+from sluiceway_server.datamanager.model import LogSequence, Position
 from tests.properties.history import (
     Attempt,
     Contents,

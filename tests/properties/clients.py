@@ -9,20 +9,8 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
-from sluiceway.datamanager.checks import check_preconditions
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import (
-    Decision,
-    GroupRevision,
-    Position,
-    Precondition,
-    RecordAbsent,
-    RecordRevision,
-    View,
-)
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.foundation.crashpoints import Crashed
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.crashpoints import Crashed
+from sluiceway_common.foundation.errors import (
     AlreadyExists,
     Conflict,
     DeadlineExceeded,
@@ -33,6 +21,18 @@ from sluiceway.foundation.errors import (
     SluicewayError,
     Unavailable,
 )
+from sluiceway_server.datamanager.checks import check_preconditions
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import (
+    Decision,
+    GroupRevision,
+    Position,
+    Precondition,
+    RecordAbsent,
+    RecordRevision,
+    View,
+)
+from sluiceway_server.datamanager.port import DatabaseLost
 from tests.properties.history import Attempt, Delivery, Evaluation, Fact, GetRecord, Outcome, ReadRecord
 from tests.properties.plan import PlannedStep
 from tests.properties.scene import Scene

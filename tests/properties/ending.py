@@ -9,12 +9,12 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from sluiceway.datamanager.model import View
-from sluiceway.datamanager.operating.findings import Finding
-from sluiceway.datamanager.operating.verify import Verifier
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.foundation.crashpoints import Crashed
-from sluiceway.foundation.errors import DeadlineExceeded, Unavailable
+from sluiceway_common.foundation.crashpoints import Crashed
+from sluiceway_common.foundation.errors import DeadlineExceeded, Unavailable
+from sluiceway_server.datamanager.admin.findings import Finding
+from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.model import View
+from sluiceway_server.datamanager.port import DatabaseLost
 from tests.properties.clients import Clients
 from tests.properties.history import Contents, Fact, Outcome, ReadRecord
 from tests.properties.model import Model

@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.foundation.crashpoints import Crashed
-from sluiceway.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_common.foundation.crashpoints import Crashed
+from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_server.datamanager.database import DataManager
 from tests.properties.plan import PlannedStep
 from tests.properties.scene import Scene, where
 from tests.properties.simulation import Process

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sluiceway.datamanager.model import Applied, Delete, Emit, LogSequence, Position, Put
+from sluiceway_server.datamanager.model import Applied, Delete, Emit, LogSequence, Position, Put
 from tests.properties.workload import Look, Transaction, value_of
 
 __all__ = [

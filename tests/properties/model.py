@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sluiceway.datamanager.model import Page, Position, Query
+from sluiceway_server.datamanager.model import Page, Position, Query
 from tests.properties.history import Fact
 
 __all__ = ["Model"]

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sluiceway.foundation.errors import SluicewayError, Unavailable
-from sluiceway.kv.port import (
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_server.kv.port import (
     Compare,
     Get,
     KeyValue,
@@ -33,7 +33,7 @@ from sluiceway.kv.port import (
     WatchBatch,
     Write,
 )
-from sluiceway.objectstorage.port import ObjectInfo, ObjectUpload
+from sluiceway_server.objectstorage.port import ObjectInfo, ObjectUpload
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.properties.simulation import Process

@@ -7,12 +7,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.recovery.recovery import Recovery
-from sluiceway.datamanager.recovery.standing import Stores
-from sluiceway.foundation.crashpoints import Crashed
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.crashpoints import Crashed
+from sluiceway_common.foundation.errors import (
     Conflict,
     DataLoss,
     DeadlineExceeded,
@@ -20,6 +16,10 @@ from sluiceway.foundation.errors import (
     SluicewayError,
     Unavailable,
 )
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.recovery.diagnosis import Stores
+from sluiceway_server.datamanager.recovery.recovery import Recovery
 from tests.fakes.kv import Snapshot
 from tests.properties.network import KvWire, StorageWire
 from tests.properties.plan import PlannedStep

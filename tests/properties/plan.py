@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.crashpoints import CRASH_POINTS
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS
+from sluiceway_server.datamanager.settings import DataManagerSettings
 from tests.properties.network import Chances
 from tests.properties.workload import IDS, draw_looks, draw_transaction
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import structlog
 
-from sluiceway.foundation.crashpoints import CRASH_POINTS
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS
 from tests.properties.checker import check
 from tests.properties.plan import Plan, draw_plan
 from tests.properties.shrinking import shrink

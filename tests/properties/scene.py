@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from sluiceway.datamanager.log.etcdlog import HeadMark
-from sluiceway.datamanager.model import Position
-from sluiceway.foundation.errors import Unavailable
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.log.etcd_log import HeadMark
+from sluiceway_server.datamanager.model import Position
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.properties.history import History

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.running.opening import Never, RecoverPolicy, WhenOwnEtcd
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import Never, RecoverPolicy, WhenOwnEtcd
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.properties.network import KvWire, Network, StorageWire
 from tests.properties.plan import Plan
 from tests.properties.simulation import Process, SimulatedClock

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 
 __all__ = ["CURRENT", "Process", "SimulatedClock", "Simulation", "Stuck", "simulated_crash_points", "virtual_time"]
 

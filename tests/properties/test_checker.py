@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.settings import DataManagerSettings
 from tests.properties.checker import check
 from tests.properties.history import Entry, Fact, History, Outcome
 from tests.properties.network import Chances

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import zstandard
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.log.entries import decode_entry, encode_entry
-from sluiceway.datamanager.recovery.recovery import Recovery
-from sluiceway.datamanager.recovery.standing import Kind, Stores
-from sluiceway.datamanager.running.opening import WhenOwnEtcd
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import FailedPrecondition
-from sluiceway.objectstorage.port import ObjectInfo
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import WhenOwnEtcd
+from sluiceway_server.datamanager.log.entries import decode_entry, encode_entry
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores
+from sluiceway_server.datamanager.recovery.recovery import Recovery
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.objectstorage.port import ObjectInfo
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import NOTE, TYPES, put

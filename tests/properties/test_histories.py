@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.settings import DataManagerSettings
 from tests.properties.network import Chances
 from tests.properties.plan import Plan, PlannedStep, draw_plan
 from tests.properties.run import describe, fast_folder, run_plan, run_seed, shrunk

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.port import (
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.kv.port import (
     Compare,
     DeleteRange,
     Get,
@@ -31,7 +31,7 @@ from sluiceway.kv.port import (
     WatchBatch,
     Write,
 )
-from sluiceway.objectstorage.port import ObjectInfo, ObjectStorage
+from sluiceway_server.objectstorage.port import ObjectInfo, ObjectStorage
 from tests.properties.plan import draw_plan
 from tests.properties.run import fast_folder, run_plan
 

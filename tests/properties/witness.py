@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluiceway.datamanager.log.entries import Catalogue, decode_entry, decode_transactions
-from sluiceway.datamanager.log.segments import decode_segment
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE
-from sluiceway.datamanager.recovery.standing import Kind
-from sluiceway.datamanager.running.opening import SeenItGoBack
-from sluiceway.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_server.datamanager.engine.opening import SeenItGoBack
+from sluiceway_server.datamanager.log.entries import Catalogue, decode_entry, decode_transactions
+from sluiceway_server.datamanager.log.segments import decode_segment
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
 from tests.properties.history import Entry, Fact
 from tests.properties.scene import Scene, where
 from tests.properties.servers import PREFIX, Server

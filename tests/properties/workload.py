@@ -13,22 +13,11 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sluiceway.datamanager.model import (
-    Action,
-    Bodies,
-    Column,
-    Delete,
-    Emit,
-    Put,
-    Query,
-    RecordType,
-    Under,
-    View,
-)
-from sluiceway.datamanager.reading.tombstones import bury
-from sluiceway.foundation.errors import AlreadyExists
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_common.foundation.errors import AlreadyExists
+from sluiceway_server.datamanager.model import Action, Bodies, Column, Delete, Emit, Put, Query, RecordType, Under, View
+from sluiceway_server.datamanager.replica.deleted_subtrees import bury
 
 __all__ = [
     "GROUPS",

@@ -16,15 +16,15 @@ from typing import Any
 
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client import Client, connect
-from sluiceway.foundation.clock import UuidSource
-from sluiceway.foundation.errors import NotFound
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.runservice.engine import Engine
-from sluiceway.runservice.executor_times import ExecutorTimes
-from sluiceway.runservice.explaining import Explainer
-from sluiceway.runservice.log_reader import LogDescription
-from sluiceway.runservice.service import RunServicer
+from sluiceway_common.foundation.clock import UuidSource
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.explainer import Explainer
+from sluiceway_server.runs.service import RunServicer
 from tests.support.run_engine import World
 
 SLUICE = [sys.executable, "-m", "sluiceway.cli.entry"]

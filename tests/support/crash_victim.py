@@ -28,23 +28,23 @@ from typing import Any
 
 import structlog
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Decision, Delete, LogSequence, Put, View
-from sluiceway.datamanager.operating.exporter import export_stores
-from sluiceway.datamanager.operating.findings import Finding
-from sluiceway.datamanager.operating.importer import Importer, Place
-from sluiceway.datamanager.operating.verify import Verifier
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE, bury
-from sluiceway.datamanager.recovery.recovery import Recovery
-from sluiceway.datamanager.recovery.standing import Stores
-from sluiceway.datamanager.running.opening import WhenOwnEtcd
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import SystemClock, UuidSource
-from sluiceway.foundation.crashpoints import arm_from_environment
-from sluiceway.foundation.errors import Conflict, FailedPrecondition, Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import DeletePrefix, KeyValueStore, PutKey
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.clock import SystemClock, UuidSource
+from sluiceway_common.foundation.crashpoints import arm_from_environment
+from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, Unavailable
+from sluiceway_server.datamanager.admin.export import export_stores
+from sluiceway_server.datamanager.admin.findings import Finding
+from sluiceway_server.datamanager.admin.import_ import Importer, Place
+from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import WhenOwnEtcd
+from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Put, View
+from sluiceway_server.datamanager.recovery.diagnosis import Stores
+from sluiceway_server.datamanager.recovery.recovery import Recovery
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, bury
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import DeletePrefix, KeyValueStore, PutKey
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.properties.workload import LEAF, NOTE, TYPES, WORK
 from tests.support.conditions import eventually
 from tests.support.databases import note

@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Applied, Column, Decision, Position, Put, RecordType, View
-from sluiceway.datamanager.running.opening import RecoverPolicy
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import Clock
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import RecoverPolicy
+from sluiceway_server.datamanager.model import Applied, Column, Decision, Position, Put, RecordType, View
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.conditions import eventually
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sluiceway.runconfig.capabilities import Capabilities
-from sluiceway.runconfig.model import STEP_MODELS
+from sluiceway_common.runconfig.capabilities import Capabilities
+from sluiceway_common.runconfig.model import STEP_MODELS
 
 __all__ = ["ABLE"]
 

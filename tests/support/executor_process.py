@@ -12,7 +12,7 @@ from typing import Any
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2
-from sluiceway.executor.app import ExecutorSettings, run_executor
+from sluiceway_executor.app import ExecutorSettings, run_executor
 
 __all__ = ["RunningExecutor", "Start", "StopWish", "journal_of", "script", "until", "until_exists"]
 

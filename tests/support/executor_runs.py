@@ -5,8 +5,8 @@ from __future__ import annotations
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.records.run.v1 import records_pb2 as records
-from sluiceway.runservice.records import EXECUTOR
-from sluiceway.runservice.work import tasks_of
+from sluiceway_server.runrecords.types import EXECUTOR
+from sluiceway_server.runs.transaction import tasks_of
 from tests.support.conditions import eventually
 from tests.support.executor_side import House, ScriptedExecutor, Server
 from tests.support.run_engine import request

@@ -12,32 +12,29 @@ from typing import Any
 
 import grpc.aio
 
-from sluiceway.api.executor.v1 import (
-    executor_admin_service_pb2_grpc,
-    executor_service_pb2_grpc,
-)
+from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.foundation.clock import Clock, SystemClock, UuidSource
-from sluiceway.foundation.errors import SluicewayError, Unavailable
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.foundation.rpc.status import error_of
-from sluiceway.runservice.connection import StreamSettings
-from sluiceway.runservice.delivery import DurableBarrier
-from sluiceway.runservice.engine import Engine
-from sluiceway.runservice.executor_admin import ExecutorAdminServicer
-from sluiceway.runservice.executor_service import ExecutorServicer
-from sluiceway.runservice.executor_stream import ExecutorStreams
-from sluiceway.runservice.executor_times import ExecutorTimes
-from sluiceway.runservice.groups import GroupDirectory, GroupKeys, GroupSettings
-from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
-from sluiceway.runservice.log_service import LogReader, LogReceiver, StoredLogOwners, StoredLogStates
-from sluiceway.runservice.log_store import LogStore
-from sluiceway.runservice.lost_executors import LostExecutors
-from sluiceway.runservice.ports import EngineSettings
-from sluiceway.runservice.records import RECORD_TYPES
-from sluiceway.runservice.server_keys import ServerKeys
+from sluiceway_common.foundation.clock import Clock, SystemClock, UuidSource
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.executors.admin_service import ExecutorAdminServicer
+from sluiceway_server.executors.commands import DurableBarrier
+from sluiceway_server.executors.connection import StreamSettings
+from sluiceway_server.executors.failure_detector import LostExecutors
+from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
+from sluiceway_server.executors.service import ExecutorServicer
+from sluiceway_server.executors.stream import ExecutorStreams
+from sluiceway_server.logs.buffer import LiveLogs, LiveLogSettings
+from sluiceway_server.logs.receiver import LogReader, LogReceiver, StoredLogOwners, StoredLogStates
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.runrecords.types import RECORD_TYPES
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.ports import EngineSettings
 from tests.fakes.database import FakeDatabase
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage

@@ -8,18 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sluiceway.foundation.errors import PermissionDenied, Unavailable
-from sluiceway.kv.port import (
-    Compare,
-    KeyValueStore,
-    OutcomeUnknown,
-    PutKey,
-    Read,
-    TxnResult,
-    WatchBatch,
-    Write,
-)
-from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway_common.foundation.errors import PermissionDenied, Unavailable
+from sluiceway_server.kv.port import Compare, KeyValueStore, OutcomeUnknown, PutKey, Read, TxnResult, WatchBatch, Write
+from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = ["FaultyKeyValueStore", "FaultyStorage"]
 

@@ -13,7 +13,7 @@ def workers(parent: int | None = None) -> list[int]:
     found = []
     for children in Path(f"/proc/{parent or os.getpid()}/task").glob("*/children"):
         for child in children.read_text().split():
-            if b"sluiceway.gateway.workers" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"sluiceway_server.gateway.workers" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(int(child))
     return found
 

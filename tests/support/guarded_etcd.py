@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
-from sluiceway.kv._etcd_api import api
-from sluiceway.kv.etcd import EtcdAccess
+from sluiceway_server.kv._etcd_api import api
+from sluiceway_server.kv.etcd import EtcdAccess
 from tests.support.etcd import EtcdProcess
 
 __all__ = ["OURS", "Guarded", "make_certificates"]

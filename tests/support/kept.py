@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway.kv.port import DeleteKey, KeyValue, KeyValueStore, PutKey
+from sluiceway_server.kv.port import DeleteKey, KeyValue, KeyValueStore, PutKey
 
 __all__ = ["Kept", "keep"]
 

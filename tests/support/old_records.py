@@ -12,16 +12,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.files.manifests import ManifestStore
-from sluiceway.datamanager.log.etcdlog import Log
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.model import Query, RecordType, View
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import Clock
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import Query, RecordType, View
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, NOTE, flushed, open_database
 from tests.support.written_log import JOB, SMALL, checkpointer

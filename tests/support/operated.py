@@ -8,21 +8,21 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.log.entries import Catalogue
-from sluiceway.datamanager.model import RecordType, View
-from sluiceway.datamanager.operating.exporter import export_stores
-from sluiceway.datamanager.operating.findings import Finding, Progress
-from sluiceway.datamanager.operating.importer import Importer, Place
-from sluiceway.datamanager.operating.verify import Verifier
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import SystemClock, UuidSource
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.clock import SystemClock, UuidSource
+from sluiceway_server.datamanager.admin.export import export_stores
+from sluiceway_server.datamanager.admin.findings import Finding, Progress
+from sluiceway_server.datamanager.admin.import_ import Importer, Place
+from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.model import RecordType, View
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.databases import FAST, NOTE, flushed, open_database, put
 from tests.support.sites import PREFIX, Site
 from tests.support.written_log import JOB, job

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Literal, overload
 
-from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest, Process
+from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest, Process
 
 __all__ = ["REQUEST", "NewPod", "chunks_of", "drain", "marked", "python_in", "run", "until"]
 

@@ -11,16 +11,16 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
-from sluiceway.datamanager.model import Emit
-from sluiceway.foundation.clock import UuidSource
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.runservice.engine import Engine
-from sluiceway.runservice.log_deletion import LogDeletion
-from sluiceway.runservice.log_store import LogStore
-from sluiceway.runservice.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
-from sluiceway.runservice.records import ASSIGNMENT, RECORD_TYPES, RUN
-from sluiceway.runservice.server_keys import ServerKeys
-from sluiceway.runservice.work import KIND_EVENT, tasks_of
+from sluiceway_common.foundation.clock import UuidSource
+from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.datamanager.model import Emit
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.log_deletion import LogDeletion
+from sluiceway_server.runs.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
+from sluiceway_server.runs.transaction import KIND_EVENT, tasks_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor

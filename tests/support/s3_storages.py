@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from sluiceway.objectstorage.s3 import S3Settings, S3Storage
-from sluiceway.objectstorage.s3_address import parse_address
-from sluiceway.objectstorage.s3_calls import S3Calls
+from sluiceway_server.objectstorage.s3 import S3Settings, S3Storage
+from sluiceway_server.objectstorage.s3_address import parse_address
+from sluiceway_server.objectstorage.s3_calls import S3Calls
 from tests.support.s3_proxy import S3Proxy, s3_proxy
 from tests.support.s3_servers import BUCKET, S3Server
 

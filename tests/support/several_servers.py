@@ -19,11 +19,11 @@ from typing import Any
 
 import httpx
 
-from sluiceway.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
-from sluiceway.runconfig.compile import load_source
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.tasks import tasks_of_run
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import load_source
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.tasks import tasks_of_run
+from sluiceway_common.runconfig.when import Context
+from sluiceway_server.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
 from tests.support.installation import SLUICE, config, until
 
 __all__ = ["Process", "Servers", "definitions", "several_servers"]

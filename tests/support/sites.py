@@ -11,18 +11,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
-from sluiceway.datamanager.recovery.standing import Standing, Stores, judge, look
-from sluiceway.datamanager.running.opening import RecoverPolicy
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.crashpoints import Crashed
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import DeleteKey, KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.crashpoints import Crashed
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import RecoverPolicy
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Standing, Stores, judge, look
+from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import DeleteKey, KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.databases import FAST, contents, count, flushed, open_database
 from tests.support.etcd import EtcdProcess
 

@@ -14,12 +14,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Decision, Put, View
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.errors import SluicewayError, Unavailable
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.port import ObjectInfo, ObjectStorage
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Decision, Put, View
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectInfo, ObjectStorage
 from tests.support.databases import NOTE, note, open_database
 
 __all__ = ["Outage", "SwitchedStorage", "storage_away"]

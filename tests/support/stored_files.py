@@ -6,11 +6,11 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-from sluiceway.datamanager.files.blocks import StoredRecord, StoredRow
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.model import LogSequence, Position, Value
-from sluiceway.objectstorage.port import ObjectUpload
 from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_server.datamanager.model import LogSequence, Position, Value
+from sluiceway_server.datamanager.tables.block import StoredRecord, StoredRow
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.objectstorage.port import ObjectUpload
 from tests.fakes.objectstorage import FakeObjectStorage
 
 __all__ = ["COLUMNS", "PREFIX", "TYPE", "AskedStorage", "file_ref", "record", "records", "rows", "write", "write_index"]

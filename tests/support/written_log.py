@@ -20,13 +20,10 @@ from typing import Any
 
 import zstandard
 
-from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP
-from sluiceway.datamanager.checkpoints.checkpointer import Checkpointer, files_of
-from sluiceway.datamanager.checkpoints.cleaner import Cleaner
-from sluiceway.datamanager.files.blocks import StoredRow
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.files.manifests import ManifestStore
-from sluiceway.datamanager.log.entries import (
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_server.datamanager.log.entries import (
     GENESIS_DIGEST,
     Catalogue,
     LogEntry,
@@ -34,16 +31,19 @@ from sluiceway.datamanager.log.entries import (
     encode_entry,
     sequence_proto,
 )
-from sluiceway.datamanager.log.etcdlog import FlushMark, Log
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.log.segments import SegmentStore, encode_segment
-from sluiceway.datamanager.model import Action, Bodies, Column, Delete, LogSequence, Position, Put, RecordType
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import Clock, SystemClock
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.records.log.v1 import log_pb2
-from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore, encode_segment
+from sluiceway_server.datamanager.model import Action, Bodies, Column, Delete, LogSequence, Position, Put, RecordType
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.block import StoredRow
+from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
+from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, files_of
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = [
     "JOB",

@@ -24,8 +24,8 @@ from queue import Queue
 
 import pytest
 
-import sluiceway.datamanager
-from sluiceway.foundation.crashpoints import CRASH_POINTS
+import sluiceway_server.datamanager
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS
 from tests.properties.run import fast_folder
 from tests.support.crash_victim import Job
 from tests.support.etcd import etcd_process
@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 
 def points() -> list[str]:
     """Every crash point, and for those that are come to again and again, a later time too."""
-    for module in pkgutil.walk_packages(sluiceway.datamanager.__path__, "sluiceway.datamanager."):
+    for module in pkgutil.walk_packages(sluiceway_server.datamanager.__path__, "sluiceway_server.datamanager."):
         importlib.import_module(module.name)
     later = [f"{point}:{times}" for point in CRASH_POINTS for kind, times in AGAIN.items() if point.startswith(kind)]
     return sorted([*CRASH_POINTS, *later])

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluiceway.kv.embedded import free_ports
+from sluiceway_server.kv.embedded import free_ports
 from tests.support.etcd import etcd_process
 from tests.support.installation import SLUICE, until
 from tests.support.several_servers import Process, Servers, online, several_servers

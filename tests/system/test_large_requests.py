@@ -14,7 +14,7 @@ import pytest
 from sluiceway.api.config.v1 import config_service_pb2, version_service_pb2, version_service_pb2_grpc
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc
-from sluiceway.foundation.rpc.limits import MAX_MESSAGE_BYTES
+from sluiceway_common.foundation.rpc.limits import MAX_MESSAGE_BYTES
 from tests.support.installation import Installation, installation
 from tests.support.run_engine import definition, request
 

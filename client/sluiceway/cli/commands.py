@@ -6,16 +6,21 @@ import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from sluiceway.cli.filtering import filter_of, json_if_filtered
+from sluiceway.cli.filtering import filter_of, has_filter
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "ALL_FORMATS",
+    "EXTRA_KEY",
     "DurationType",
     "EnumChoice",
     "Format",
@@ -30,20 +35,44 @@ C = TypeVar("C", bound=Callable[..., Any])
 E = TypeVar("E", bound=StrEnum)
 
 
+EXTRA_KEY = "sluiceway.extra"
+_ENTRY_POINTS = "sluiceway.commands"
+
+
 class LazyGroup(click.Group):
     """A group that imports the module of a command when that command is run or completed.
 
-    A help text and a mistyped name need the names and short texts only.
+    A help text and a mistyped name need the names and short texts only. Commands of other packages (`sluice server`)
+    are entry points of the group `sluiceway.commands`: their names are those of the commands, with the parent's in
+    front, and their extra is the one to install for them.
 
     Args:
         places: by name: `MODULE:ATTRIBUTE` of the command, and its short help.
+        parent: the names in front of those of its commands that are entry points, such as `executor`; None: it has
+            no such commands.
         more: what `click.Group` takes.
     """
 
-    def __init__(self, *, places: Mapping[str, tuple[str, str]], **more: Any) -> None:
+    def __init__(self, *, places: Mapping[str, tuple[str, str]], parent: str | None = None, **more: Any) -> None:
         super().__init__(no_args_is_help=True, **more)
         self._places = {name: place for name, (place, _) in places.items()}
+        self._parent = parent
         self.commands = {name: click.Command(name, short_help=text) for name, (_, text) in places.items()}
+
+    @cached_property
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        """The entry points of its commands, by the command's name."""
+        if self._parent is None:
+            return {}
+        # It takes 20 ms; commands of this package do not need it.
+        from importlib.metadata import entry_points
+
+        found: dict[str, EntryPoint] = {}
+        for each in entry_points(group=_ENTRY_POINTS):
+            *parents, name = each.name.split()
+            if " ".join(parents) == self._parent:
+                found[name] = each
+        return found
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options of the group; an option of a command that stands before it is refused with its place."""
@@ -57,15 +86,25 @@ class LazyGroup(click.Group):
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names in the order in which they were given."""
-        return list(self.commands)
+        """List the names in the order in which they were given, and then those of other packages."""
+        return [*self.commands, *sorted(self._entry_points)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of another package, or the name and short text of one of its own."""
+        if cmd_name in self.commands or cmd_name not in self._entry_points:
+            return self.commands.get(cmd_name)
+        entry_point = self._entry_points[cmd_name]
+        if entry_point.extras:
+            ctx.meta[EXTRA_KEY] = entry_point.extras[0]
+        command: click.Command = entry_point.load()
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names, and import it."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and command is not None:
+        if name is not None and name in self._places:
             module, _, attribute = self._places[name].partition(":")
             command = getattr(import_module(module), attribute)
         return name, command, rest
@@ -118,6 +157,21 @@ def server_options(command: C) -> C:
 ALL_FORMATS = tuple(Format)
 
 
+def _json_if_filtered(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the format of the output, which is JSON if there is a filter and no format was named.
+
+    Raises:
+        click.UsageError: a format without JSON was named.
+    """
+    if not has_filter(context):
+        return value
+    if context.get_parameter_source(parameter.name or "") is ParameterSource.DEFAULT:
+        return Format.JSON
+    if value not in {Format.JSON, Format.JSONL}:
+        raise click.UsageError(f"--jq filters JSON; give -o json or jsonl, not -o {value}", context)
+    return value
+
+
 def output_option(*formats: Format) -> Callable[[C], C]:
     """Add `-o`; the first format is the default. With JSON lines among them, what is printed is filtered by `--jq`."""
     made = partial(option, "--output", "-o", type=EnumChoice(formats), default=formats[0].value, help="Output format.")
@@ -125,7 +179,7 @@ def output_option(*formats: Format) -> Callable[[C], C]:
         return made()
 
     def add(command: C) -> C:
-        return made(callback=json_if_filtered)(
+        return made(callback=_json_if_filtered)(
             option(
                 "--jq",
                 metavar="FILTER",
@@ -150,7 +204,7 @@ class DurationType(click.ParamType[timedelta]):
         Raises:
             click.BadParameter: it is none.
         """
-        from sluiceway.runconfig.durations import parse_duration
+        from sluiceway_common.runconfig.durations import parse_duration
 
         if isinstance(value, timedelta):
             return value

@@ -21,14 +21,14 @@ import click
 
 from sluiceway.cli.commands import EnumChoice, option
 from sluiceway.cli.repository import open_commit
-from sluiceway.foundation.errors import InvalidInput, NotFound
-from sluiceway.runconfig.capabilities import DRIVERS, Capabilities
-from sluiceway.runconfig.compile import LoadResult, load, load_source
-from sluiceway.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
-from sluiceway.runconfig.graphs import GraphFormat, render_graph
-from sluiceway.runconfig.schema import json_schema
-from sluiceway.runconfig.tasks import find_run
-from sluiceway.runconfig.when import Context
+from sluiceway_common.foundation.errors import InvalidInput, NotFound
+from sluiceway_common.runconfig.capabilities import DRIVERS, Capabilities
+from sluiceway_common.runconfig.compile import LoadResult, load, load_source
+from sluiceway_common.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
+from sluiceway_common.runconfig.graphs import GraphFormat, render_graph
+from sluiceway_common.runconfig.schema import json_schema
+from sluiceway_common.runconfig.tasks import find_run
+from sluiceway_common.runconfig.when import Context
 
 __all__ = ["check", "graph", "render", "schema"]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from sluiceway.cli.commands import option
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
 
 __all__ = ["ask", "refuse_silence", "yes_option"]
 

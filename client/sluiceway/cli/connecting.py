@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from sluiceway.foundation.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, Unauthenticated, Unavailable
+from sluiceway_common.foundation.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidInput,
+    Unauthenticated,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from sluiceway.client import Client

@@ -11,14 +11,14 @@ from google.protobuf import duration_pb2, json_format
 
 from sluiceway.api.run.v1 import definition_pb2, run_pb2, run_service_pb2
 from sluiceway.cli.repository import Checkout, ref_name
-from sluiceway.foundation.errors import NotFound
-from sluiceway.foundation.texts import as_name
-from sluiceway.runconfig.compile import LoadResult, load
-from sluiceway.runconfig.environment import skips_ci, static_environment
-from sluiceway.runconfig.files import FileRefused, FolderFiles
-from sluiceway.runconfig.locate import find_source
-from sluiceway.runconfig.tasks import RunTasks, find_run, runs_that_apply, tasks_of_run
-from sluiceway.runmodel import groups
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.foundation.texts import as_name
+from sluiceway_common.runconfig.compile import LoadResult, load
+from sluiceway_common.runconfig.environment import skips_ci, static_environment
+from sluiceway_common.runconfig.files import FileRefused, FolderFiles
+from sluiceway_common.runconfig.locate import find_source
+from sluiceway_common.runconfig.tasks import RunTasks, find_run, runs_that_apply, tasks_of_run
+from sluiceway_common.runmodel import groups
 
 __all__ = ["requests_for"]
 

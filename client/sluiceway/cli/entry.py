@@ -28,7 +28,7 @@ def main() -> None:
         print(f"sluice: an argument is not UTF-8: {os.fsdecode(error.object)}", file=sys.stderr)
         sys.exit(WRONG_COMMAND_LINE)
     if arguments in (["version"], ["--version"]):
-        from sluiceway.foundation.version import VERSION
+        from sluiceway_common.foundation.version import VERSION
 
         print(VERSION)
         return
@@ -62,18 +62,23 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     import click
 
+    from sluiceway.cli.commands import EXTRA_KEY
     from sluiceway.cli.main import app
     from sluiceway.cli.terminal import clean, clean_lines
-    from sluiceway.foundation.errors import InvalidInput, SluicewayError
+    from sluiceway_common.foundation.errors import InvalidInput, SluicewayError
 
     if completing := os.environ.get(COMPLETION_VARIABLE):
         from click.shell_completion import shell_complete
 
         return shell_complete(app, {}, "sluice", COMPLETION_VARIABLE, completing)
+    extra = ""
     try:
         # Not `app.main`: it makes exit code 1 of a reader that went away, and 1 says that a watched run failed.
         with app.make_context("sluice", arguments) as context:
-            code: int | None = app.invoke(context)  # what a command returns; None is 0
+            try:
+                code: int | None = app.invoke(context)  # what a command returns; None is 0
+            finally:
+                extra = context.meta.get(EXTRA_KEY, "")
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.ClickException as error:
@@ -89,6 +94,15 @@ def _run(arguments: list[str]) -> int:
         return 1
     except BrokenPipeError:
         raise
+    except ModuleNotFoundError as error:
+        if not extra or os.environ.get("SLUICE_DEBUG"):
+            raise
+        print(
+            f"sluice: this command needs the package {error.name}, which is not installed; install it with"
+            f" pip install 'sluiceway[{extra}]'",
+            file=sys.stderr,
+        )
+        return 1
     except Exception as error:
         if os.environ.get("SLUICE_DEBUG"):
             raise

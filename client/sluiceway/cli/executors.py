@@ -12,7 +12,7 @@ from sluiceway.cli.commands import ALL_FORMATS, DurationType, Format, option, ou
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.terminal import say
 from sluiceway.cli.waiting import check_wait, wait_options, within
-from sluiceway.foundation.errors import NotFound
+from sluiceway_common.foundation.errors import NotFound
 
 if TYPE_CHECKING:
     from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import click
-from click.core import ParameterSource
 
-from sluiceway.foundation.errors import InvalidInput
+from sluiceway_common.foundation.errors import InvalidInput
 
-__all__ = ["filter_of", "filtered", "json_if_filtered"]
+__all__ = ["filter_of", "filtered", "has_filter"]
 
 _KEY: Final = "sluiceway.cli.filter"
 
@@ -32,21 +31,9 @@ def filter_of(context: click.Context, parameter: click.Parameter, value: str | N
         raise click.BadParameter(f"{text}: {value}", context, parameter) from error
 
 
-def json_if_filtered(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Return the format of the output, which is JSON if there is a filter and no format was named.
-
-    Raises:
-        click.UsageError: a format without JSON was named.
-    """
-    from sluiceway.cli.commands import Format
-
-    if _KEY not in context.meta:
-        return value
-    if context.get_parameter_source(parameter.name or "") is ParameterSource.DEFAULT:
-        return Format.JSON
-    if value not in {Format.JSON, Format.JSONL}:
-        raise click.UsageError(f"--jq filters JSON; give -o json or jsonl, not -o {value}", context)
-    return value
+def has_filter(context: click.Context) -> bool:
+    """Return whether this command was given a filter."""
+    return _KEY in context.meta
 
 
 def filtered(value: Any) -> Iterable[Any] | None:

@@ -13,7 +13,7 @@ from sluiceway.cli.log_text import LogOutput
 from sluiceway.cli.terminal import clean
 from sluiceway.cli.units import size_text
 from sluiceway.cli.words import STEPS_THAT_ENDED
-from sluiceway.foundation.errors import DataLoss
+from sluiceway_common.foundation.errors import DataLoss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from __future__ import annotations
 import click
 
 from sluiceway.cli.commands import LazyGroup
-from sluiceway.foundation.version import VERSION
+from sluiceway_common.foundation.version import VERSION
 
-__all__ = ["app", "config", "database", "executor", "run", "task", "token", "version"]
+__all__ = ["app", "config", "executor", "run", "task", "token", "version"]
 
 
 class ExecutorGroup(LazyGroup):
@@ -66,30 +66,14 @@ config = LazyGroup(
 
 executor = ExecutorGroup(
     name="executor",
+    parent="executor",
     help="Run an executor; list and control those of a server.",
     places={
-        "run": ("sluiceway.cli.processes:executor", "Run an executor."),
         "list": ("sluiceway.cli.executors:list_", "List executors."),
         "get": ("sluiceway.cli.executors:get", "Show an executor."),
         "drain": ("sluiceway.cli.executors:drain", "Assign no more tasks to executors."),
         "undrain": ("sluiceway.cli.executors:undrain", "Assign tasks to executors again."),
         "delete": ("sluiceway.cli.executors:delete", "Remove an executor from the list."),
-    },
-)
-
-database = LazyGroup(
-    name="db",
-    help="Inspect, check, save and repair the database.",
-    places={
-        "status": ("sluiceway.cli.database:status", "Show the state of etcd and of the object storage."),
-        "verify": ("sluiceway.cli.database:verify", "Read and check all objects."),
-        "checkpoint": ("sluiceway.cli.database:checkpoint", "Make a checkpoint now."),
-        "export": ("sluiceway.cli.database:export", "Write all records to a file."),
-        "import": ("sluiceway.cli.database:import_", "Create a database from an export."),
-        "recover": ("sluiceway.cli.database:recover", "Continue in a new epoch after etcd was lost."),
-        "restore": ("sluiceway.cli.database:restore", "Reset the database to an earlier entry."),
-        "history": ("sluiceway.cli.database_history:history", "List what can be restored."),
-        "reset-operator-token": ("sluiceway.cli.database_tokens:reset", "Make a new token for an operator."),
     },
 )
 
@@ -106,6 +90,7 @@ token = LazyGroup(
 
 app = LazyGroup(
     name="sluice",
+    parent="",
     help="Sluiceway: continuous integration and delivery.",
     context_settings={"help_option_names": ["-h", "--help"]},
     places={
@@ -113,15 +98,8 @@ app = LazyGroup(
         "task": ("sluiceway.cli.main:task", "Show the tasks of a run."),
         "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
-        "db": ("sluiceway.cli.main:database", "Inspect, check, save and repair the database."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
         "login": ("sluiceway.cli.login:login", "Store the address of a server and a token."),
-        "standalone": (
-            "sluiceway.cli.processes:standalone",
-            "Run etcd, server, gateway and executors on this machine.",
-        ),
-        "server": ("sluiceway.cli.processes:server", "Run a server."),
-        "gateway": ("sluiceway.cli.processes:gateway", "Run an HTTP gateway."),
         "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),
         "version": ("sluiceway.cli.main:version", "Print the version."),
     },

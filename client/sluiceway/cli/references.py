@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sluiceway.foundation.errors import InvalidInput, NotFound
+from sluiceway_common.foundation.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

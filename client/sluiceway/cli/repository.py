@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
-from sluiceway.foundation.locations import (
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway_common.foundation.locations import (
     REPOSITORY_FORMS,
     holds_password,
     is_remote,
     ref_fault,
     repository_fault,
 )
-from sluiceway.runconfig.files import GitFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.files import GitFiles
+from sluiceway_common.runconfig.when import Context
 
 __all__ = ["Checkout", "open_commit", "ref_name"]
 

@@ -13,7 +13,7 @@ from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, short_id, title_of
 from sluiceway.cli.terminal import clean, say
 from sluiceway.cli.waiting import check_wait, wait_options, within
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2

@@ -11,7 +11,7 @@ from sluiceway.cli.confirming import ask, refuse_silence, yes_option
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, task_reference, title_of
 from sluiceway.cli.terminal import clean, say
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

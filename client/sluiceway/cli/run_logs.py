@@ -12,7 +12,7 @@ from sluiceway.cli.commands import option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, run_argument, run_id_of
 from sluiceway.cli.terminal import clean
-from sluiceway.foundation.errors import InvalidInput, NotFound
+from sluiceway_common.foundation.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

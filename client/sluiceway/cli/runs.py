@@ -11,7 +11,7 @@ import click
 from sluiceway.cli.commands import ALL_FORMATS, Format, MomentType, option, output_option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, run_argument, run_id_of
-from sluiceway.foundation.errors import InvalidInput
+from sluiceway_common.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2

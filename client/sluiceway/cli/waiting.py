@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from sluiceway.cli.commands import DurationType, option
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
 
 __all__ = ["check_wait", "wait_options", "within"]
 

@@ -23,7 +23,7 @@ from sluiceway.cli.words import phase_name, result_name, run_took, task_status
 if TYPE_CHECKING:
     from sluiceway.api.run.v1.run_service_pb2 import WatchRunResponse
     from sluiceway.client import Client
-    from sluiceway.foundation.errors import SluicewayError
+    from sluiceway_common.foundation.errors import SluicewayError
 
 __all__ = ["Following", "Layout", "exit_code", "follow_runs", "worst"]
 

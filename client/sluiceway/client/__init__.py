@@ -11,9 +11,9 @@ without `await`.
 
 from __future__ import annotations
 
-from sluiceway.client.connection import Client, connect
+from sluiceway.client.client import Client, connect
 from sluiceway.client.words import RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus, TokenKind
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.errors import (
     AlreadyExists,
     Cancelled,
     Code,

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from sluiceway.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.errors import InvalidInput, Violation
 
 __all__ = ["Address", "parse_address"]
 

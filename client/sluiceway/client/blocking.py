@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from sluiceway.client import configs, database, executors, runs, tokens
-from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection, Duration
-from sluiceway.client.connection import Client as AsyncClient
-from sluiceway.client.connection import connect as connect_async
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway.client.client import Client as AsyncClient
+from sluiceway.client.client import Duration
+from sluiceway.client.client import connect as connect_async
+from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection
+from sluiceway_common.foundation.errors import FailedPrecondition
 
 __all__ = ["Client", "Configs", "Database", "Executors", "Runs", "Tokens", "connect"]
 

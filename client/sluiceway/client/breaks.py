@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from sluiceway.foundation.backoff import backoff_seconds
-from sluiceway.foundation.errors import Exhausted, SluicewayError, Unavailable
+from sluiceway_common.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.errors import Exhausted, SluicewayError, Unavailable
 
 __all__ = ["Breaks", "OnBreak"]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from sluiceway.api.config.v1 import config_service_pb2 as pb
 from sluiceway.api.config.v1 import config_service_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from sluiceway.client.connection import Connection
+from sluiceway.client.connection import Connection
 
 __all__ = ["Configs"]
 

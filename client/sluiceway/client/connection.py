@@ -7,27 +7,17 @@ server waits until it has applied it (datamanager.md, "Read").
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import grpc
 
-from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
-from sluiceway.client.addresses import Address, parse_address
-from sluiceway.client.configs import Configs
-from sluiceway.client.database import Database
-from sluiceway.client.executors import Executors
-from sluiceway.client.runs import Runs
-from sluiceway.client.tokens import Tokens
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Violation
-from sluiceway.foundation.rpc.caller import POSITION_KEY
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.status import error_of
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput
+from sluiceway_common.foundation.rpc.caller import POSITION_KEY
+from sluiceway_common.foundation.rpc.status import error_of
 
-__all__ = ["Client", "Connection", "Duration", "connect"]
+__all__ = ["DEFAULT_PATIENCE", "DEFAULT_TIMEOUT", "Connection"]
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_PATIENCE = timedelta(minutes=15)
@@ -36,12 +26,9 @@ P = ParamSpec("P")
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-Duration = timedelta | float
-"""A duration; a number is seconds."""
-
 
 class Connection:
-    """A channel and what every call needs. Made by `connect`."""
+    """A channel and what every call needs. Made by `sluiceway.client.connect`."""
 
     def __init__(
         self,
@@ -149,115 +136,5 @@ class Connection:
                     self.see(value if isinstance(value, str) else value.decode())
 
 
-class Client:
-    """The API of a server, by area.
-
-    Attributes:
-        runs: runs, their tasks and logs.
-        executors: executors and their groups.
-        configs: run configurations.
-        database: the database, for operators.
-        tokens: the tokens of the installation, for operators.
-        connection: the connection that all of them use.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.runs = Runs(connection)
-        self.executors = Executors(connection)
-        self.configs = Configs(connection)
-        self.database = Database(connection)
-        self.tokens = Tokens(connection)
-
-    async def version(self) -> str:
-        """Return the version of the server."""
-        stub = version_service_pb2_grpc.VersionServiceStub(self.connection.channel)
-        answer = await self.connection.call(stub.GetVersion, version_service_pb2.GetVersionRequest())
-        return answer.version
-
-
-@asynccontextmanager
-async def connect(
-    server: str,
-    *,
-    token: str | None = None,
-    tls: bool = False,
-    ca_file: str | Path | None = None,
-    insecure: bool = False,
-    timeout: Duration = DEFAULT_TIMEOUT,
-    patience: Duration = DEFAULT_PATIENCE,
-) -> AsyncIterator[Client]:
-    """Connect to the gRPC port of a server.
-
-    The connection is made by the first call: that one raises `Unavailable` if the server cannot be reached.
-
-    Args:
-        server: `HOST:PORT`; `https://HOST[:PORT]`, which has TLS and 443 as its default port; or a target of gRPC, such
-            as `dns:///sluice.example.org:7070` or `unix:/run/sluice.sock`.
-        token: of a user; spaces and line breaks around it are ignored. None: only public methods can be called.
-        tls: use TLS, and trust the authorities that gRPC trusts.
-        ca_file: use TLS, and trust the authorities in this PEM file instead.
-        insecure: send the token over a plain connection to another machine.
-        timeout: of each unary call.
-        patience: how long a stream that broke tries to resume before it raises the error.
-
-    Raises:
-        InvalidInput: an argument is invalid; or, with reason `TOKEN_IN_CLEAR`, the token would be sent in clear to
-            another machine.
-    """
-    where = parse_address(server, tls=tls or ca_file is not None)
-    known = None if token is None else _checked_token(token)
-    if known is not None and not (where.tls or where.is_local or insecure):
-        raise _in_clear(where)
-    connection = Connection(
-        open_channel(where.target, token=known, tls=_credentials(ca_file) if where.tls else None),
-        timeout=_checked_duration("timeout", timeout, at_least=timedelta(milliseconds=1)),
-        patience=_checked_duration("patience", patience, at_least=timedelta(0)),
-    )
-    try:
-        yield Client(connection)
-    finally:
-        await connection.close()
-
-
 def _closed() -> FailedPrecondition:
     return FailedPrecondition("this connection is closed; connect again", reason="CONNECTION_CLOSED")
-
-
-def _checked_token(token: str) -> str:
-    text = token.strip()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        message = "it is empty, or has characters that no token has; copy it again"
-        raise InvalidInput([Violation("token", message)])
-    return text
-
-
-def _checked_duration(name: str, value: Duration, *, at_least: timedelta) -> timedelta:
-    try:
-        duration = value if isinstance(value, timedelta) else timedelta(seconds=value)
-    except (TypeError, ValueError, OverflowError) as error:
-        message = f"it must be a timedelta, or a number of seconds, not {value!r}"
-        raise InvalidInput([Violation(name, message)]) from error
-    if duration < at_least:
-        raise InvalidInput([Violation(name, f"it must be at least {at_least.total_seconds():g} s, not {value!r}")])
-    return duration
-
-
-def _credentials(ca_file: str | Path | None) -> grpc.ChannelCredentials:
-    if ca_file is None:
-        return grpc.ssl_channel_credentials()
-    try:
-        text = Path(ca_file).read_bytes()
-    except OSError as error:
-        raise InvalidInput([Violation("ca_file", f"{ca_file} cannot be read: {error.strerror}")]) from error
-    if b"-----BEGIN CERTIFICATE-----" not in text:
-        raise InvalidInput([Violation("ca_file", f"{ca_file} has no certificate in PEM")])
-    return grpc.ssl_channel_credentials(text)
-
-
-def _in_clear(where: Address) -> InvalidInput:
-    return InvalidInput(
-        f"the token would be sent in clear to {where.target}: use https:// or tls=True, "
-        "or insecure=True if you trust the network",
-        reason="TOKEN_IN_CLEAR",
-    )

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.api.database.v1 import database_service_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from sluiceway.client.connection import Connection
+from sluiceway.client.connection import Connection
 
 __all__ = ["Database"]
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
-
-if TYPE_CHECKING:
-    from sluiceway.client.connection import Connection
+from sluiceway.client.connection import Connection
 
 __all__ = ["Executors"]
 

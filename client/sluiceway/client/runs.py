@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client.breaks import Breaks, OnBreak
+from sluiceway.client.connection import Connection
 from sluiceway.client.words import RunPhase, RunResult
-from sluiceway.foundation.errors import Exhausted, OutOfRange, Unavailable
-
-if TYPE_CHECKING:
-    from sluiceway.client.connection import Connection
+from sluiceway_common.foundation.errors import Exhausted, OutOfRange, Unavailable
 
 __all__ = ["Runs"]
 

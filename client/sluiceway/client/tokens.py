@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sluiceway.api.project.v1 import token_service_pb2 as pb
 from sluiceway.api.project.v1 import token_service_pb2_grpc as pb_grpc
+from sluiceway.client.connection import Connection
 from sluiceway.client.words import TokenKind
-
-if TYPE_CHECKING:
-    from sluiceway.client.connection import Connection
 
 __all__ = ["Tokens"]
 

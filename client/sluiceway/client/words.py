@@ -13,7 +13,7 @@ import re
 from enum import IntEnum
 from typing import TypeVar
 
-from sluiceway.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.errors import InvalidInput, Violation
 
 __all__ = ["RunEventKind", "RunPhase", "RunResult", "StepPhase", "TaskStatus", "TokenKind"]
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.rpc.caller import CallerKind
-from sluiceway.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
-from sluiceway.runmodel.model import Epoch
-from sluiceway.runservice.log_layout import LogKey
-from sluiceway.runservice.log_store import LogStore
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.rpc.caller import CallerKind
+from sluiceway_common.runmodel.model import Epoch
+from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.logs.layout import LogKey
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
 from tests.support.databases import FAST
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.cli.repository import Checkout, open_commit, ref_name
-from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, Unavailable
 from tests.support.git_server import git_server
 
 CONFIG = ".sluice/config.json"

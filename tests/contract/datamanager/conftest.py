@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.port import Database
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.locate import open_storage
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
 from tests.support.databases import TYPES, open_database
 from tests.support.etcd import EtcdProcess, etcd_process

@@ -18,7 +18,11 @@ import zstandard
 from google.protobuf.message import Message
 
 from sluiceway.api.run.v1 import definition_pb2 as api
-from sluiceway.datamanager.caches import (
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_common.runmodel.creation import create
+from sluiceway_server.datamanager.caches import (
     WEIGHT_OF_KEY,
     Lru,
     weight_of_block,
@@ -27,23 +31,19 @@ from sluiceway.datamanager.caches import (
     weight_of_transaction,
     weight_of_version,
 )
-from sluiceway.datamanager.files.blocks import RecordBlock, StoredRecord, decode_records, encode_records
-from sluiceway.datamanager.files.footers import MAGIC_BYTES, FileKind, Footer, decode_end, encode_end
-from sluiceway.datamanager.log.entries import (
+from sluiceway_server.datamanager.log.entries import (
     GENESIS_DIGEST,
     Catalogue,
     add_transaction,
     decode_transactions,
     encode_entry,
 )
-from sluiceway.datamanager.model import Emit, LogSequence, Position, Put
-from sluiceway.datamanager.reading.tables import Version
-from sluiceway.records.log.v1 import log_pb2
-from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.records.storage.v1 import storage_pb2
-from sluiceway.runmodel.creation import create
-from sluiceway.runservice import codec
-from sluiceway.runservice.records import RECORD_TYPES, RUN_CONFIG, TASK
+from sluiceway_server.datamanager.model import Emit, LogSequence, Position, Put
+from sluiceway_server.datamanager.replica.schema import Version
+from sluiceway_server.datamanager.tables.block import RecordBlock, StoredRecord, decode_records, encode_records
+from sluiceway_server.datamanager.tables.footer import MAGIC_BYTES, FileKind, Footer, decode_end, encode_end
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.types import RECORD_TYPES, RUN_CONFIG, TASK
 from tests.fakes.run_simulator import creation_request, graph
 
 ALLOWANCE = 1_000_000

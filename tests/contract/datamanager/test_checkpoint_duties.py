@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.log.entries import from_sequence_proto
-from sluiceway.datamanager.log.etcdlog import Log
-from sluiceway.datamanager.model import Delete, LogSequence
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import DeleteKey
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.model import Delete, LogSequence
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import DeleteKey
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.clock import FakeClock
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, TYPES, contents, flushed, open_database, put

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway.datamanager.log.etcdlog import Log
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.recovery.recovery import Recovered, Recovery
-from sluiceway.datamanager.recovery.standing import Stores, first_marks, judge, look
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import DeleteKey
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Stores, first_marks, judge, look
+from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import DeleteKey
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.clock import FakeClock
 from tests.support.written_log import WrittenLog, check_whole, checkpointer, cleaner, job
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.log.entries import decode_entry
-from sluiceway.datamanager.model import Decision, LogSequence, Position
-from sluiceway.datamanager.reading.readdb import ReadDatabase
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.log.entries import decode_entry
+from sluiceway_server.datamanager.model import Decision, LogSequence, Position
+from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import FAST, NOTE, count, open_database, put, take
 

@@ -9,7 +9,16 @@ from contextlib import aclosing
 
 import pytest
 
-from sluiceway.datamanager.model import (
+from sluiceway_common.foundation.errors import (
+    AlreadyExists,
+    Conflict,
+    Exhausted,
+    InvalidInput,
+    NotFound,
+    OutOfRange,
+    Unavailable,
+)
+from sluiceway_server.datamanager.model import (
     Applied,
     Decision,
     Delete,
@@ -22,16 +31,7 @@ from sluiceway.datamanager.model import (
     RecordRevision,
     View,
 )
-from sluiceway.datamanager.port import Database
-from sluiceway.foundation.errors import (
-    AlreadyExists,
-    Conflict,
-    Exhausted,
-    InvalidInput,
-    NotFound,
-    OutOfRange,
-    Unavailable,
-)
+from sluiceway_server.datamanager.port import Database
 from tests.fakes.database import FakeDatabase
 from tests.support.databases import NOTE, put
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sluiceway.datamanager.model import Delete, LogSequence, Query
-from sluiceway.foundation.errors import DataLoss, Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import DataLoss, Unavailable
+from sluiceway_server.datamanager.model import Delete, LogSequence, Query
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.conditions import eventually
 from tests.support.databases import (
     FAST,

@@ -10,10 +10,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Applied, Decision, Delete, Position, Put, TransactionFunction, View
-from sluiceway.foundation.errors import AlreadyExists
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import AlreadyExists
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Applied, Decision, Delete, Position, Put, TransactionFunction, View
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore, Fate
 from tests.support.databases import NOTE, open_database, put
 

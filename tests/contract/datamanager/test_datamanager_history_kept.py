@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.model import Put
-from sluiceway.foundation.errors import OutOfRange
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import OutOfRange
+from sluiceway_server.datamanager.model import Put
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.databases import (
     FAST,
     NOTE,

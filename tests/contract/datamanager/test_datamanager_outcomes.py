@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.port import Committed
-from sluiceway.foundation.errors import Conflict, Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import Conflict, Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.port import Committed
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.conditions import eventually
 from tests.support.databases import (
     FAST,

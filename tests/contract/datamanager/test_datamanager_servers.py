@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sluiceway.datamanager.model import Decision, Delete, View
-from sluiceway.foundation.errors import Conflict
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import Conflict
+from sluiceway_server.datamanager.model import Decision, Delete, View
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.databases import (
     NOTE,
     count,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.foundation.errors import FailedPrecondition
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import (
     FAST,

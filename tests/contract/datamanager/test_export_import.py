@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.checkpoints.changes import CHANGE_GROUP
-from sluiceway.datamanager.files.blocks import StoredRecord
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.datamanager.operating.exporter import export_manifest
-from sluiceway.datamanager.operating.exportfile import ExportDamaged, ExportFile
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
-from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition, NotFound
-from sluiceway.kv.port import DeleteKey
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway_common.foundation.errors import Conflict, DataLoss, FailedPrecondition, NotFound
+from sluiceway_server.datamanager.admin.export import export_manifest
+from sluiceway_server.datamanager.admin.export_file import ExportDamaged, ExportFile
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.tables.block import StoredRecord
+from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.kv.port import DeleteKey
 from tests.support.databases import NOTE, flushed
 from tests.support.operated import (
     check,

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.files.datafiles import FileDamaged, FileStore
-from sluiceway.datamanager.files.manifests import ManifestDamaged, ManifestStore
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.errors import NotFound
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, Manifest, TypeFiles
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.tables.data_file import FileDamaged, FileStore
+from sluiceway_server.datamanager.tables.manifest import ManifestDamaged, ManifestStore
+from sluiceway_server.objectstorage.locate import open_storage
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.stored_files import PREFIX, TYPE, record, records, rows, write, write_index
 

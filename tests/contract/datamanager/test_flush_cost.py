@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectInfo, ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectInfo, ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.databases import count, open_database
 
 

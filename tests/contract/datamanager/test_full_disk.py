@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Decision, View
-from sluiceway.datamanager.reading.filefaults import ReadFileFault
-from sluiceway.foundation.errors import SluicewayError
-from sluiceway.kv.port import KeyValueStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Decision, View
+from sluiceway_server.datamanager.replica.disk_errors import ReadFileFault
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import NOTE, open_database, put
 

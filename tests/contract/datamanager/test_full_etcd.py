@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.model import Decision, View
-from sluiceway.datamanager.running.store_watch import Fullness
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.engine.etcd_capacity import Fullness
+from sluiceway_server.datamanager.model import Decision, View
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, NOTE, open_database, put

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.foundation.errors import OutOfRange, Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway_common.foundation.errors import OutOfRange, Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.databases import NOTE, flushed, put, take
 from tests.support.old_records import KEEPING, Place
 from tests.support.sites import Site

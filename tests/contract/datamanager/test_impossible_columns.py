@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.model import Bodies, Column, Decision, Put, Query, RecordType, View
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.datamanager.model import Bodies, Column, Decision, Put, Query, RecordType, View
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.databases import open_database
 
 

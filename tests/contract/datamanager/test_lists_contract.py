@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.model import Column, Put, Query, RecordType, View, Where
-from sluiceway.datamanager.port import Database
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.datamanager.model import Column, Put, Query, RecordType, View, Where
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
 from tests.support.databases import open_database
 

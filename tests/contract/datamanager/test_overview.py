@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.operating.overview import Overview, overview
-from sluiceway.datamanager.recovery.standing import Kind
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import DeleteKey, KeyValueStore
-from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.admin.status import Overview, overview
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import DeleteKey, KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.faulty_stores import FaultyStorage
 from tests.support.operated import checkpoint, written
 from tests.support.sites import PREFIX, Site

@@ -7,14 +7,14 @@ import shutil
 
 import pytest
 
-from sluiceway.datamanager.log.entries import sequence_proto
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.recovery.recovery import Recovered
-from sluiceway.datamanager.recovery.standing import Kind
-from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
-from sluiceway.foundation.errors import Conflict, DataLoss, FailedPrecondition
 from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway_common.foundation.errors import Conflict, DataLoss, FailedPrecondition
+from sluiceway_server.datamanager.log.entries import sequence_proto
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.datamanager.recovery.recovery import Recovered
 from tests.support.conditions import eventually
 from tests.support.databases import contents, count, take
 from tests.support.faulty_stores import FaultyKeyValueStore, FaultyStorage

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from sluiceway.datamanager.log.entries import decode_entry
-from sluiceway.datamanager.log.segments import encode_segment
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.recovery.history_end import Void
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
+from sluiceway_server.datamanager.log.entries import decode_entry
+from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.recovery.history import Void
 from tests.support.databases import contents, count, flushed, take
 from tests.support.sites import Site
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.port import DatabaseLost
-from sluiceway.datamanager.running.opening import SeenItGoBack, WhenOwnEtcd
-from sluiceway.foundation.crashpoints import Crashed, crashing
-from sluiceway.foundation.errors import Conflict, FailedPrecondition, Unavailable
+from sluiceway_common.foundation.crashpoints import Crashed, crashing
+from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import SeenItGoBack, WhenOwnEtcd
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import DatabaseLost
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, contents, count, flushed
 from tests.support.faulty_stores import FaultyStorage

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.log.entries import decode_entry
-from sluiceway.datamanager.log.segments import encode_segment
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.port import DatabaseLost, Seen
-from sluiceway.datamanager.recovery.standing import Kind
-from sluiceway.datamanager.running.opening import SeenItGoBack, WhenOwnEtcd
-from sluiceway.foundation.errors import DataLoss, FailedPrecondition, SluicewayError
-from sluiceway.kv.port import DeleteKey
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, SluicewayError
+from sluiceway_server.datamanager.engine.opening import SeenItGoBack, WhenOwnEtcd
+from sluiceway_server.datamanager.log.entries import decode_entry
+from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import DatabaseLost, Seen
+from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.kv.port import DeleteKey
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, contents, count, flushed
 from tests.support.etcd import etcd_process

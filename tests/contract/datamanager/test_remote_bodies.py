@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Decision, Delete, Put, Query, RecordRevision, View
-from sluiceway.datamanager.reading.bodies import AtHand, BodiesNeeded
-from sluiceway.foundation.errors import DataLoss, PermissionDenied, SluicewayError, Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
+from sluiceway_common.foundation.errors import DataLoss, PermissionDenied, SluicewayError, Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Decision, Delete, Put, Query, RecordRevision, View
+from sluiceway_server.datamanager.replica.cold_bodies import AtHand, BodiesNeeded
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.fakes.clock import FakeClock
 from tests.support.databases import NOTE, flushed, put
 from tests.support.old_records import KEEPING, LEAVING, LogOfReads, Place, everything, gone, remote
@@ -322,7 +322,7 @@ async def test_a_body_that_is_nowhere_is_named(place: Place) -> None:
 
 
 async def test_one_read_of_too_many_old_records_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluiceway.datamanager.reading.bodies.AT_HAND_BYTES", 20_000)
+    monkeypatch.setattr("sluiceway_server.datamanager.replica.cold_bodies.AT_HAND_BYTES", 20_000)
     await write_old_jobs(place, 100)
     async with place.server() as database:
         with pytest.raises(Exception, match="smaller page") as error:

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.log.entries import Catalogue
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.model import Bodies, Column, Delete, Put, Query, RecordType
-from sluiceway.datamanager.reading.loading import FileOfThisServer
-from sluiceway.datamanager.reading.tables import Tables
-from sluiceway.foundation.errors import DataLoss
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import Bodies, Column, Delete, Put, Query, RecordType
+from sluiceway_server.datamanager.replica.rebuild import FileOfThisServer
+from sluiceway_server.datamanager.replica.schema import Tables
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.databases import NOTE, OTHER, flushed, put
 from tests.support.old_records import ALL, KEEPING, LEAVING, LogOfReads, Place, everything, remote
 from tests.support.written_log import JOB, job

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
-from sluiceway.datamanager.port import Database
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE, bury, check_under, uncovered
-from sluiceway.datamanager.running.sweeper import Sweeper
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.subtree_deletion import Sweeper
+from sluiceway_server.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, bury, check_under, uncovered
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, open_database

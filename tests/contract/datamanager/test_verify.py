@@ -8,15 +8,15 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.datamanager.checkpoints.checkpointer import files_of
-from sluiceway.datamanager.checkpoints.merging import index_rows
-from sluiceway.datamanager.files.datafiles import FileStore, StoredRecord
-from sluiceway.datamanager.files.manifests import encode_manifest
-from sluiceway.datamanager.log.segments import decode_segment, encode_segment
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.errors import NotFound
-from sluiceway.kv.port import DeleteKey
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_server.datamanager.log.segments import decode_segment, encode_segment
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.tables.checkpoint import files_of
+from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.manifest import encode_manifest
+from sluiceway_server.datamanager.tables.merge import index_rows
+from sluiceway_server.kv.port import DeleteKey
 from tests.support.databases import flushed
 from tests.support.operated import SETTINGS, check, checkpoint, everything, faults, fill, opened, unflushed, written
 from tests.support.sites import PREFIX, Site

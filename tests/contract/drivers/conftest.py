@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.drivers.host import HostDriver
-from sluiceway.executor.drivers.port import Driver, Pod
-from sluiceway.executor.drivers.sandbox import SandboxDriver
+from sluiceway_executor.drivers.host import HostDriver
+from sluiceway_executor.drivers.port import Driver, Pod
+from sluiceway_executor.drivers.sandbox import SandboxDriver
 from tests.support.pods import REQUEST, NewPod
 
 

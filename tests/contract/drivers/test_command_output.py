@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sluiceway.executor.drivers.port import Command, ExitStatus
+from sluiceway_executor.drivers.port import Command, ExitStatus
 from tests.support.pods import NewPod, chunks_of, marked, run, until
 
 pytestmark = pytest.mark.system

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from sluiceway.executor.drivers.port import Command, ExitStatus, Pod, Process
+from sluiceway_executor.drivers.port import Command, ExitStatus, Pod, Process
 from tests.support.pods import NewPod, chunks_of, drain, marked, run, until
 
 pytestmark = pytest.mark.system

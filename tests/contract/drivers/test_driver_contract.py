@@ -1,4 +1,4 @@
-"""What every driver promises (`sluiceway.executor.drivers.port`), against each that this machine can run."""
+"""What every driver promises (`sluiceway_executor.drivers.port`), against each that this machine can run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from sluiceway.executor.drivers.port import Command, Driver, ExitStatus, Repository, TmpfsMount
-from sluiceway.foundation.errors import FailedPrecondition
-from sluiceway.runconfig.capabilities import DRIVERS, PodNeeds, unsupported
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.runconfig.capabilities import DRIVERS, PodNeeds, unsupported
+from sluiceway_executor.drivers.port import Command, Driver, ExitStatus, Repository, TmpfsMount
 from tests.support.pods import REQUEST, NewPod, chunks_of, drain, marked, run, until
 
 pytestmark = pytest.mark.system
@@ -393,8 +393,8 @@ async def test_pods_end_with_their_executor(driver: Driver, tmp_path: Path) -> N
     program = f"""
 import asyncio
 from pathlib import Path
-from sluiceway.executor.drivers.{driver.name} import {type(driver).__name__}
-from sluiceway.executor.drivers.port import Command, PodRequest
+from sluiceway_executor.drivers.{driver.name} import {type(driver).__name__}
+from sluiceway_executor.drivers.port import Command, PodRequest
 async def main():
     driver = {type(driver).__name__}(Path({str(tmp_path / "own")!r}))
     pod = await driver.create_pod(PodRequest("a1", "s1", environment={{"MARK": {mark!r}}}))

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.drivers import pod_network, sandbox
-from sluiceway.executor.drivers.port import Limits, Network, Pod, PodRequest
-from sluiceway.executor.drivers.sandbox import SandboxDriver, SandboxSettings
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_executor.drivers import pod_network, sandbox
+from sluiceway_executor.drivers.port import Limits, Network, Pod, PodRequest
+from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings
 from tests.support.pods import python_in
 
 pytestmark = [

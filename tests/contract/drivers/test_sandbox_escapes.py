@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest
-from sluiceway.executor.drivers.sandbox import SandboxDriver, SandboxSettings
+from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest
+from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings
 
 pytestmark = [
     pytest.mark.system,

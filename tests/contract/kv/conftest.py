@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import KeyValueStore, WatchEvent
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import KeyValueStore, WatchEvent
 from tests.fakes.kv import FakeKeyValueStore
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from sluiceway.foundation.errors import NotFound, Unavailable
-from sluiceway.kv.embedded import (
+from sluiceway_common.foundation.errors import NotFound, Unavailable
+from sluiceway_server.kv.embedded import (
     EtcdBinary,
     EtcdNotInstalled,
     etcd_arguments,
@@ -21,7 +21,7 @@ from sluiceway.kv.embedded import (
     running_etcd,
     wait_until_healthy,
 )
-from sluiceway.kv.etcd import EtcdStore
+from sluiceway_server.kv.etcd import EtcdStore
 from tests.support.etcd import wheel_etcd
 
 T = timedelta(seconds=10)

@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sluiceway.foundation.errors import PermissionDenied, Unauthenticated, Unavailable
-from sluiceway.kv._etcd_api import api
-from sluiceway.kv.etcd import EtcdAccess, EtcdStore
-from sluiceway.kv.port import Get, PutKey, Range
+from sluiceway_common.foundation.errors import PermissionDenied, Unauthenticated, Unavailable
+from sluiceway_server.kv._etcd_api import api
+from sluiceway_server.kv.etcd import EtcdAccess, EtcdStore
+from sluiceway_server.kv.port import Get, PutKey, Range
 from tests.support.conditions import eventually
 from tests.support.etcd import etcd_process, wheel_etcd
 from tests.support.guarded_etcd import OURS, Guarded

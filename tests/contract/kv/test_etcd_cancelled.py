@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import Compare, Get, OutcomeUnknown, PutKey, Range
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import Compare, Get, OutcomeUnknown, PutKey, Range
 from tests.support.etcd import EtcdProcess, etcd_process, wheel_etcd
 
 T = timedelta(seconds=30)

@@ -11,10 +11,10 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.embedded import free_ports
-from sluiceway.kv.etcd import EtcdStore, Pings
-from sluiceway.kv.port import Compare, Get, OutcomeUnknown, PutKey
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.kv.embedded import free_ports
+from sluiceway_server.kv.etcd import EtcdStore, Pings
+from sluiceway_server.kv.port import Compare, Get, OutcomeUnknown, PutKey
 from tests.support.conditions import eventually
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
@@ -322,8 +322,18 @@ async def test_a_full_store_refuses_writes_with_its_reason_and_shows_its_alarm(t
 @pytest.mark.parametrize(
     "order",
     [
-        ["sluiceway.kv.etcd", "google.api.client_pb2", "google.rpc.status_pb2", "grpc_reflection.v1alpha.reflection"],
-        ["google.rpc.status_pb2", "grpc_reflection.v1alpha.reflection", "google.api.client_pb2", "sluiceway.kv.etcd"],
+        [
+            "sluiceway_server.kv.etcd",
+            "google.api.client_pb2",
+            "google.rpc.status_pb2",
+            "grpc_reflection.v1alpha.reflection",
+        ],
+        [
+            "google.rpc.status_pb2",
+            "grpc_reflection.v1alpha.reflection",
+            "google.api.client_pb2",
+            "sluiceway_server.kv.etcd",
+        ],
     ],
     ids=["etcd first", "etcd last"],
 )

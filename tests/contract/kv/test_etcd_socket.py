@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
-from sluiceway.kv.etcd import EtcdStore, unix_endpoint
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
+from sluiceway_server.kv.etcd import EtcdStore, unix_endpoint
 from tests.support.conditions import eventually
 from tests.support.processes import GuardedProcess, Restartable
 

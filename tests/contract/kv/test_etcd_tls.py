@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import InvalidInput, Unavailable
-from sluiceway.kv.access import EtcdAccess, read_access
-from sluiceway.kv.etcd import EtcdStore
+from sluiceway_common.foundation.errors import InvalidInput, Unavailable
+from sluiceway_server.kv.access import EtcdAccess, read_access
+from sluiceway_server.kv.etcd import EtcdStore
 from tests.support.etcd import etcd_process
 from tests.support.guarded_etcd import make_certificates
 

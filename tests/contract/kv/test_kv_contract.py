@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import InvalidInput, NotFound, Unavailable
-from sluiceway.kv.port import (
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway_server.kv.port import (
     Compacted,
     Compare,
     DeleteKey,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_server.objectstorage.locate import open_storage
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.objectstorage import FakeObjectStorage
 
 

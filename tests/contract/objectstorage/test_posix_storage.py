@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import FailedPrecondition, PermissionDenied, Unavailable
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import FailedPrecondition, PermissionDenied, Unavailable
+from sluiceway_server.objectstorage.posix import PosixStorage
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ async def test_a_root_behind_a_symbolic_link_is_a_root(tmp_path):
 
 _SYNCED = """
 import asyncio, pathlib, sys
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
 
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
@@ -244,8 +244,8 @@ def _sandbox(*mounts: str) -> list[str]:
 
 _FILL = """
 import asyncio, pathlib, sys
-from sluiceway.foundation.errors import FailedPrecondition, Unavailable
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import FailedPrecondition, Unavailable
+from sluiceway_server.objectstorage.posix import PosixStorage
 
 async def main():
     storage = PosixStorage(pathlib.Path(sys.argv[1]))
@@ -284,8 +284,8 @@ asyncio.run(main())
 
 _ANOTHER_DISK = """
 import asyncio, pathlib, sys
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.objectstorage.posix import PosixStorage
 
 async def main():
     storage = PosixStorage(pathlib.Path(sys.argv[1]))
@@ -334,7 +334,7 @@ def test_a_full_disk_is_unavailable_names_its_path_and_loses_nothing(tmp_path):
 async def test_a_writer_that_is_killed_leaves_whole_objects_only(tmp_path):
     code = (
         "import asyncio, pathlib, sys\n"
-        "from sluiceway.objectstorage.posix import PosixStorage\n"
+        "from sluiceway_server.objectstorage.posix import PosixStorage\n"
         "async def main():\n"
         "    storage = PosixStorage(pathlib.Path(sys.argv[1]))\n"
         "    print('ready', flush=True)\n"

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import DataLoss, Unavailable
-from sluiceway.objectstorage.s3 import S3Settings
+from sluiceway_common.foundation.errors import DataLoss, Unavailable
+from sluiceway_server.objectstorage.s3 import S3Settings
 from tests.support.conditions import eventually
 from tests.support.s3_proxy import S3Proxy, answer_with, hang, lose_answer, lose_request, s3_proxy
 from tests.support.s3_servers import BUCKET

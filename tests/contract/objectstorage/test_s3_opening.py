@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.foundation.errors import FailedPrecondition, PermissionDenied, Unavailable
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.s3 import S3Settings, S3Storage
-from sluiceway.objectstorage.s3_address import parse_address
-from sluiceway.objectstorage.s3_calls import S3Calls
+from sluiceway_common.foundation.errors import FailedPrecondition, PermissionDenied, Unavailable
+from sluiceway_server.objectstorage.locate import open_storage
+from sluiceway_server.objectstorage.s3 import S3Settings, S3Storage
+from sluiceway_server.objectstorage.s3_address import parse_address
+from sluiceway_server.objectstorage.s3_calls import S3Calls
 from tests.support.s3_proxy import answer_with, s3_proxy
 from tests.support.s3_servers import BUCKET, READER, STRANGER
 from tests.support.s3_storages import names, opened

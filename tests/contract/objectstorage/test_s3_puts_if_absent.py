@@ -83,7 +83,7 @@ async def test_a_conflict_of_conditional_puts_is_tried_again(s3_server, s3_owner
 async def test_exactly_one_of_two_racing_processes_wins_each_name(s3_server, s3_url):
     code = (
         "import asyncio, sys\n"
-        "from sluiceway.objectstorage.locate import open_storage\n"
+        "from sluiceway_server.objectstorage.locate import open_storage\n"
         "async def main():\n"
         "    storage = await open_storage(sys.argv[1])\n"
         "    print('ready', flush=True)\n"

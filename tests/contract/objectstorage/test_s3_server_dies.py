@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import SluicewayError, Unavailable
-from sluiceway.objectstorage.s3 import S3Settings, S3Storage
-from sluiceway.objectstorage.s3_address import parse_address
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_server.objectstorage.s3 import S3Settings, S3Storage
+from sluiceway_server.objectstorage.s3_address import parse_address
 from tests.support.conditions import eventually
 from tests.support.s3_servers import Seaweed, started
 from tests.support.s3_storages import IMPATIENT, impatient, opened

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from sluiceway.objectstorage.s3_address import parse_address
-from sluiceway.objectstorage.s3_probe import remove_leftovers
+from sluiceway_server.objectstorage.s3_address import parse_address
+from sluiceway_server.objectstorage.s3_probe import remove_leftovers
 from tests.support.s3_proxy import Answer
 from tests.support.s3_servers import BUCKET
 from tests.support.s3_storages import behind_proxy, opened, uploads

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import FailedPrecondition, NotFound, Unavailable
-from sluiceway.objectstorage.s3_address import parse_address
-from sluiceway.objectstorage.s3_probe import remove_leftovers
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound, Unavailable
+from sluiceway_server.objectstorage.s3_address import parse_address
+from sluiceway_server.objectstorage.s3_probe import remove_leftovers
 from tests.support.s3_proxy import answer_with, applied_but, hang, lose_answer, lose_request
 from tests.support.s3_storages import IMPATIENT, QUICK_TO_REPEAT, behind_proxy, names, opened, uploads
 
@@ -86,7 +86,7 @@ async def test_what_a_killed_writer_left_goes_when_a_storage_is_opened_later(s3_
     base = parse_address(s3_url).base
     code = (
         "import asyncio, sys\n"
-        "from sluiceway.objectstorage.locate import open_storage\n"
+        "from sluiceway_server.objectstorage.locate import open_storage\n"
         "async def main():\n"
         "    storage = await open_storage(sys.argv[1])\n"
         "    await storage.put('kept', b'1')\n"
@@ -119,7 +119,7 @@ async def test_what_a_killed_writer_left_goes_when_a_storage_is_opened_later(s3_
 def test_an_upload_of_100_megabytes_and_ranges_of_it_take_little_memory(s3_server, s3_url):
     code = (
         "import asyncio, resource, sys\n"
-        "from sluiceway.objectstorage.locate import open_storage\n"
+        "from sluiceway_server.objectstorage.locate import open_storage\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "async def main():\n"
         "    storage = await open_storage(sys.argv[1])\n"

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 
 STRANGE_KEYS = [
     "a",

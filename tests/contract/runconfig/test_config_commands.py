@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.runconfig.compile import load
-from sluiceway.runconfig.files import FolderFiles
-from sluiceway.runconfig.schema import json_schema
-from sluiceway.runconfig.tasks import tasks_of_run
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import load
+from sluiceway_common.runconfig.files import FolderFiles
+from sluiceway_common.runconfig.schema import json_schema
+from sluiceway_common.runconfig.tasks import tasks_of_run
+from sluiceway_common.runconfig.when import Context
 from tests.support.json_schema import holds
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.runconfig.compile import load, load_source
-from sluiceway.runconfig.evaluation import Evaluation, EvaluationError, evaluate
-from sluiceway.runconfig.files import FolderFiles, MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_common.runconfig.compile import load, load_source
+from sluiceway_common.runconfig.evaluation import Evaluation, EvaluationError, evaluate
+from sluiceway_common.runconfig.files import FolderFiles, MappingFiles
+from sluiceway_common.runconfig.when import Context
 from tests.support.conditions import eventually
 
 NOWHERE = MappingFiles({})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import InvalidInput, Unavailable
-from sluiceway.runconfig.files import FileRefused, FolderFiles, GitFiles, MappingFiles, RepositoryFiles
+from sluiceway_common.foundation.errors import InvalidInput, Unavailable
+from sluiceway_common.runconfig.files import FileRefused, FolderFiles, GitFiles, MappingFiles, RepositoryFiles
 
 Maker = Callable[[dict[str, bytes], dict[str, str]], RepositoryFiles]
 

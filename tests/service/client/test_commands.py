@@ -146,7 +146,15 @@ async def test_bash_completes_what_is_typed(typed: str, expected: set[str], tmp_
     assert expected <= set(result.out.decode().split())
 
 
-SLOW = ("pydantic", "yaml", "structlog", "rich", "sluiceway.runconfig", "sluiceway.app", "sluiceway.executor")
+SLOW = (
+    "pydantic",
+    "yaml",
+    "structlog",
+    "rich",
+    "sluiceway_common.runconfig",
+    "sluiceway_server.app",
+    "sluiceway_executor",
+)
 HELP_ONLY = (*SLOW, "asyncio", "grpc", "google.protobuf")
 LOADED = {
     "the help": (("--help",), HELP_ONLY),

@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client import InvalidInput, Unavailable, blocking, connect
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
-from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
+from sluiceway_common.foundation.rpc.server import RpcServer
 
 
 class Tokens:

@@ -17,8 +17,8 @@ import pytest
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
-from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
+from sluiceway_common.foundation.rpc.server import RpcServer
 
 README = Path(__file__).parents[3] / "README.md"
 

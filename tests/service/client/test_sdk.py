@@ -16,8 +16,8 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client import Client, RunPhase, blocking, connect
-from sluiceway.foundation.clock import UuidSource
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.clock import UuidSource
+from sluiceway_common.foundation.errors import (
     FailedPrecondition,
     InvalidInput,
     NotFound,
@@ -27,12 +27,12 @@ from sluiceway.foundation.errors import (
     Unavailable,
     Violation,
 )
-from sluiceway.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.runservice.executor_times import ExecutorTimes
-from sluiceway.runservice.explaining import Explainer
-from sluiceway.runservice.log_reader import LogDescription
-from sluiceway.runservice.service import RunServicer
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.explainer import Explainer
+from sluiceway_server.runs.service import RunServicer
 from tests.support.run_engine import World, definition, request
 
 ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))

@@ -12,17 +12,17 @@ import pytest
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.api.database.v1 import database_service_pb2_grpc
-from sluiceway.app.database_service import DatabaseServicer
 from sluiceway.client import Client, connect
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.operating.exportfile import ExportFile
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import Exhausted, FailedPrecondition, PermissionDenied
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectInfo
-from sluiceway.objectstorage.posix import PosixStorage
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import Exhausted, FailedPrecondition, PermissionDenied
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.app.database_service import DatabaseServicer
+from sluiceway_server.datamanager.admin.export_file import ExportFile
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectInfo
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.conditions import eventually
 from tests.support.databases import flushed, open_database, put
 

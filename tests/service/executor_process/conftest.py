@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.app import ExecutorSettings
-from sluiceway.executor.log_pusher import PushTimes
-from sluiceway.executor.session import SessionTimes
+from sluiceway_executor.app import ExecutorSettings
+from sluiceway_executor.log_pusher import PushTimes
+from sluiceway_executor.session import SessionTimes
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import RunningExecutor, Start
 

@@ -12,7 +12,7 @@ import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.executor.app import Network
+from sluiceway_executor.app import Network
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, script
 

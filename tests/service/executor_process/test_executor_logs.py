@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, script, until
 

@@ -8,8 +8,8 @@ import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.executor.app import run_executor
-from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition
+from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition
+from sluiceway_executor.app import run_executor
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, StopWish, journal_of, script, until, until_exists
 

@@ -25,9 +25,9 @@ PROGRAM = """
 import os, sys
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 from pathlib import Path
-from sluiceway.executor.app import ExecutorSettings, run_executor
-from sluiceway.executor.drivers.port import Network
-from sluiceway.foundation.lifecycle import run_process
+from sluiceway_executor.app import ExecutorSettings, run_executor
+from sluiceway_executor.drivers.port import Network
+from sluiceway_common.foundation.lifecycle import run_process
 settings = ExecutorSettings(server=sys.argv[1], work_dir=Path(sys.argv[2]), network=Network.NONE, min_free_disk_bytes=0)
 sys.exit(run_process(lambda stop: run_executor(settings, stop)))
 """

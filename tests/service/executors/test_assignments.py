@@ -11,11 +11,11 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Query
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.status import error_of
-from sluiceway.runservice.executor_times import ExecutorTimes
-from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, RUN
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_server.datamanager.model import Query
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, RUN
+from sluiceway_server.runs.executor_times import ExecutorTimes
 from tests.support.conditions import eventually
 from tests.support.executor_runs import (
     began_assigned,
@@ -143,7 +143,7 @@ async def test_stop_of_a_run_reaches_the_executor(house: House, executor: Script
 
 
 async def test_assignment_that_the_server_gave_up_is_to_be_discarded(house: House, executor: ScriptedExecutor) -> None:
-    from sluiceway.runmodel.model import Reason
+    from sluiceway_common.runmodel.model import Reason
 
     async with house.server() as server:
         await executor.welcomed(server)

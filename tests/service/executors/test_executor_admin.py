@@ -12,13 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Decision, View
-from sluiceway.foundation.errors import Code
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.status import error_of
-from sluiceway.runservice.lost_executors import fence
-from sluiceway.runservice.records import EXECUTOR
-from sluiceway.runservice.work import tasks_of
+from sluiceway_common.foundation.errors import Code
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_server.datamanager.model import Decision, View
+from sluiceway_server.executors.failure_detector import fence
+from sluiceway_server.runrecords.types import EXECUTOR
+from sluiceway_server.runs.transaction import tasks_of
 from tests.support.conditions import eventually
 from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server, leaving
 from tests.support.run_engine import request

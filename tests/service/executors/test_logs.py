@@ -11,16 +11,16 @@ from functools import partial
 import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.datamanager.model import LogSequence, Position
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
-from sluiceway.runmodel.model import Epoch
-from sluiceway.runservice.live_logs import LiveLogs, LiveLogSettings
-from sluiceway.runservice.log_check import LogCheck
-from sluiceway.runservice.log_layout import LineIndex, LogKey
-from sluiceway.runservice.log_reader import LogReader, LogState
-from sluiceway.runservice.log_service import LogReceiver
-from sluiceway.runservice.log_store import LogStore
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
+from sluiceway_common.runmodel.model import Epoch
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.logs.buffer import LiveLogs, LiveLogSettings
+from sluiceway_server.logs.check import LogCheck
+from sluiceway_server.logs.layout import LineIndex, LogKey
+from sluiceway_server.logs.reader import LogReader, LogState
+from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.store import LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually

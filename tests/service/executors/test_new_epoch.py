@@ -13,15 +13,15 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
-from sluiceway.datamanager.model import Decision, Position, Put
-from sluiceway.foundation.errors import NotFound, Unavailable
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.status import error_of
 from sluiceway.records.run.v1 import records_pb2 as records
-from sluiceway.runservice.explaining import Explainer
-from sluiceway.runservice.log_service import StoredLogOwners
-from sluiceway.runservice.lost_executors import fence
-from sluiceway.runservice.records import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
+from sluiceway_common.foundation.errors import NotFound, Unavailable
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_server.datamanager.model import Decision, Position, Put
+from sluiceway_server.executors.failure_detector import fence
+from sluiceway_server.logs.receiver import StoredLogOwners
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
+from sluiceway_server.runs.explainer import Explainer
 from tests.support.conditions import eventually
 from tests.support.executor_runs import (
     assigned,

@@ -12,15 +12,15 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.foundation.errors import FailedPrecondition, NotFound
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.status import error_of
-from sluiceway.runmodel.model import Epoch
-from sluiceway.runservice.log_layout import LogKey
-from sluiceway.runservice.log_reader import LogReader, StoredLogStates
-from sluiceway.runservice.log_service import StoredLogOwners
-from sluiceway.runservice.log_store import LogStore
-from sluiceway.runservice.records import RECORD_TYPES
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_common.runmodel.model import Epoch
+from sluiceway_server.logs.layout import LogKey
+from sluiceway_server.logs.reader import LogReader, StoredLogStates
+from sluiceway_server.logs.receiver import StoredLogOwners
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.runrecords.types import RECORD_TYPES
 from tests.fakes.database import FakeDatabase
 from tests.support.executor_runs import (
     began_assigned,

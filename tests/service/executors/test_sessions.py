@@ -10,8 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.datamanager.model import Query
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.errors import (
     AlreadyExists,
     Conflict,
     Exhausted,
@@ -21,7 +20,8 @@ from sluiceway.foundation.errors import (
     Unauthenticated,
     Unavailable,
 )
-from sluiceway.runservice.records import EXECUTOR
+from sluiceway_server.datamanager.model import Query
+from sluiceway_server.runrecords.types import EXECUTOR
 from tests.support.conditions import eventually
 from tests.support.executor_runs import (
     began_assigned,

@@ -16,18 +16,18 @@ from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.errors import OutOfRange
-from sluiceway.foundation.rpc.caller import (
+from sluiceway_common.foundation.errors import OutOfRange
+from sluiceway_common.foundation.rpc.caller import (
     Caller,
     CallerKind,
     announce_stream,
     answer_position,
     requested_position,
 )
-from sluiceway.foundation.rpc.fields import checks_fields_itself
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.gateway.serve import serve_gateway
-from sluiceway.gateway.settings import GatewaySettings
+from sluiceway_common.foundation.rpc.fields import checks_fields_itself
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.gateway.serve import serve_gateway
+from sluiceway_server.gateway.settings import GatewaySettings
 
 POSITION = "00000001-0000000000000007.000000"
 

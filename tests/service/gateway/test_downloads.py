@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluiceway.foundation.errors import NotFound
+from sluiceway_common.foundation.errors import NotFound
 
 LOG = "/api/v1/runs/r/tasks/t/log"
 DATA = bytes(range(256)) * 4

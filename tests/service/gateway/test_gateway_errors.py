@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from sluiceway.foundation import errors as e
-from sluiceway.gateway.errors import HTTP_CODES
+from sluiceway_common.foundation import errors as e
+from sluiceway_server.gateway.errors import HTTP_CODES
 
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.foundation.errors import Exhausted, NotFound, Unavailable
+from sluiceway_common.foundation.errors import Exhausted, NotFound, Unavailable
 
 LOG = "/api/v1/runs/r/tasks/t/log"
 

@@ -15,8 +15,8 @@ from sluiceway.api.config.v1 import version_service_pb2_grpc
 from sluiceway.api.project.v1 import token_service_pb2 as pb
 from sluiceway.api.project.v1 import token_service_pb2_grpc
 from sluiceway.client import Client, connect
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import (
     AlreadyExists,
     FailedPrecondition,
     InvalidInput,
@@ -24,13 +24,13 @@ from sluiceway.foundation.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from sluiceway.foundation.rpc.caller import CallerKind
-from sluiceway.foundation.rpc.offer import Offer
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.projects.records import RECORD_TYPES, TOKEN
-from sluiceway.projects.token_service import TokenServicer
-from sluiceway.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
-from sluiceway.runservice.config_service import VersionServicer
+from sluiceway_common.foundation.rpc.caller import CallerKind
+from sluiceway_common.foundation.rpc.offer import Offer
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.app.config_service import VersionServicer
+from sluiceway_server.projects.records import RECORD_TYPES, TOKEN
+from sluiceway_server.projects.token_service import TokenServicer
+from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
 from tests.fakes.database import FakeDatabase
 from tests.support.installation import SLUICE
 

@@ -20,7 +20,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_pb2
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as executor_grpc
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.errors import (
     Code,
     FailedPrecondition,
     Internal,
@@ -30,16 +30,16 @@ from sluiceway.foundation.errors import (
     Unavailable,
     Violation,
 )
-from sluiceway.foundation.rpc.caller import (
+from sluiceway_common.foundation.rpc.caller import (
     Caller,
     CallerKind,
     answer_position,
     current_caller,
     requested_position,
 )
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.foundation.rpc.status import error_of
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.rpc.status import error_of
 
 TOKENS = {
     "user": Caller(CallerKind.USER, "u1", frozenset({"runs:read"})),

@@ -13,12 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.errors import SluicewayError, Unavailable
-from sluiceway.foundation.rpc.caller import Caller, CallerKind
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.foundation.rpc.offer import Offer
-from sluiceway.foundation.rpc.server import RpcServer
-from sluiceway.foundation.rpc.status import error_of
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.rpc.offer import Offer
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.rpc.status import error_of
 
 EMPTY = Unavailable("etcd at X is empty", reason="ETCD_EMPTY")
 _SERVING = health_pb2.HealthCheckResponse.SERVING

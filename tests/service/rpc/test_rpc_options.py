@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from sluiceway.foundation.rpc.limits import CHANNEL_OPTIONS, MAX_MESSAGE_BYTES, SERVER_OPTIONS
+from sluiceway_common.foundation.rpc.limits import CHANNEL_OPTIONS, MAX_MESSAGE_BYTES, SERVER_OPTIONS
 from tests.support.http2_tap import Connection, Http2Tap, http2_tap, ping
 
 Options = tuple[tuple[str, int | str], ...]

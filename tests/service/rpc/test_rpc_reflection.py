@@ -19,8 +19,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from sluiceway.api.project.v1 import project_service_pb2  # noqa: F401 - its descriptor is there, and not offered
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.foundation.rpc.caller import Caller
-from sluiceway.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.rpc.caller import Caller
+from sluiceway_common.foundation.rpc.server import RpcServer
 
 V1 = "grpc.reflection.v1.ServerReflection"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sluiceway.executor.drivers.pod_network import machine_addresses
+from sluiceway_executor.drivers.pod_network import machine_addresses
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("walls")]

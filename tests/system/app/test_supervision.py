@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.app.supervision import HANGS_AFTER, Child, ChildSpec, StopPlan
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import Unavailable
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.app.supervision import HANGS_AFTER, Child, ChildSpec, StopPlan
 from tests.support.conditions import eventually
 from tests.support.installation import is_alive, until
 
@@ -107,8 +107,8 @@ def test_a_child_dies_with_its_parent_however_that_ends(tmp_path: Path) -> None:
     parent_code = f"""
 import asyncio, os
 from pathlib import Path
-from sluiceway.app.supervision import HANGS_AFTER, Child, ChildSpec
-from sluiceway.foundation.clock import SystemClock
+from sluiceway_server.app.supervision import HANGS_AFTER, Child, ChildSpec
+from sluiceway_common.foundation.clock import SystemClock
 argv = ["/bin/sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 60"]
 spec = ChildSpec("child", argv, Path("{tmp_path}/log"), environment=dict(os.environ))
 asyncio.run(Child(spec, clock=SystemClock(), on_start=lambda: None).run())

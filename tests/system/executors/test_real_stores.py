@@ -11,11 +11,11 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.foundation.rpc.channel import open_channel
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.posix import PosixStorage
-from sluiceway.runservice.records import RECORD_TYPES
-from sluiceway.runservice.work import tasks_of
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.posix import PosixStorage
+from sluiceway_server.runrecords.types import RECORD_TYPES
+from sluiceway_server.runs.transaction import tasks_of
 from tests.support.databases import open_database
 from tests.support.executor_side import House, ScriptedExecutor, leaving, log_answer
 from tests.support.run_engine import request

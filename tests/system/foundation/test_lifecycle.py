@@ -15,8 +15,8 @@ pytestmark = pytest.mark.system
 
 HEAD = """
 import asyncio, sys
-from sluiceway.foundation.errors import FailedPrecondition
-from sluiceway.foundation.lifecycle import Stop, run_process
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.lifecycle import Stop, run_process
 """
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.app.data_folder import prepare_data_folder
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_server.app.data_folder import prepare_data_folder
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 SOMEBODY = 65_533

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.cli.connecting import Server, Token, find_server, with_client, write_login
-from sluiceway.foundation.errors import FailedPrecondition, InvalidInput, Unauthenticated
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Unauthenticated
 
 
 def login(folder: Path, content: object) -> dict[str, str]:

@@ -11,9 +11,9 @@ import pytest
 
 from sluiceway.cli.creating import requests_for
 from sluiceway.cli.repository import Checkout
-from sluiceway.foundation.errors import NotFound
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
 
 SHA = "0123456789" * 4
 TASK = {"name": "build", "runtime": {"containers": [{"image": "host"}]}, "steps": [{"run": "true"}]}

@@ -9,7 +9,7 @@ from sluiceway.cli.commands import Format
 from sluiceway.cli.references import find_task, short_id, short_ids
 from sluiceway.cli.run_tables import RunList, show_run, show_tasks
 from sluiceway.cli.words import run_status, run_took, task_status
-from sluiceway.foundation.errors import NotFound
+from sluiceway_common.foundation.errors import NotFound
 
 STOP = run_pb2.StopRequest(by="eve")
 WAITING = run_pb2.Reason(code="WAITS_FOR_EXECUTOR", message="no executor fits")

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.cli.processes import _retention
-from sluiceway.foundation.errors import InvalidInput
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.cli.processes import _retention
 
 
 @pytest.mark.parametrize(

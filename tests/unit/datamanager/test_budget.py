@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, Catalogue
-from sluiceway.datamanager.model import Decision, LogSequence, Position, View
-from sluiceway.datamanager.reading.readdb import AppliedUpTo, ReadDatabase
-from sluiceway.datamanager.reading.tables import Tables
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE
-from sluiceway.datamanager.running.batches import Call
-from sluiceway.datamanager.running.preparing import Preparer
-from sluiceway.datamanager.running.state import State
+from sluiceway_server.datamanager.engine.batch import Preparer
+from sluiceway_server.datamanager.engine.batch_changes import Call
+from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
+from sluiceway_server.datamanager.model import Decision, LogSequence, Position, View
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase
+from sluiceway_server.datamanager.replica.schema import Tables
 from tests.support.databases import TYPES, put
 
 LAST = AppliedUpTo(Position(LogSequence(1, 0), 0), GENESIS_DIGEST, 0, 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.caches import (
+from sluiceway_server.datamanager.caches import (
     FILE_CACHE_BYTES,
     GROUP_CACHE_BYTES,
     MESSAGE_CACHE_BYTES,
@@ -18,20 +18,21 @@ from sluiceway.datamanager.caches import (
     WRITER_PAGE_BYTES,
     Lru,
 )
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, Catalogue
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.log.segments import SegmentStore
-from sluiceway.datamanager.model import Decision, LogSequence, Position, Put
-from sluiceway.datamanager.reading.readdb import AppliedUpTo, ReadDatabase
-from sluiceway.datamanager.reading.readers import Readers
-from sluiceway.datamanager.reading.subscriptions import Subscriptions
-from sluiceway.datamanager.reading.tables import Tables
-from sluiceway.datamanager.reading.tombstones import TOMBSTONE
-from sluiceway.datamanager.running.batches import Call, Prepared
-from sluiceway.datamanager.running.preparing import Preparer
-from sluiceway.datamanager.running.state import State
-from sluiceway.datamanager.settings import DataManagerSettings
-from sluiceway.runservice import configs, run_cache
+from sluiceway_server.datamanager.engine.batch import Preparer
+from sluiceway_server.datamanager.engine.batch_changes import Call, Prepared
+from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import Decision, LogSequence, Position, Put
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
+from sluiceway_server.datamanager.replica.readers import Readers
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase
+from sluiceway_server.datamanager.replica.schema import Tables
+from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.runs import cache as run_cache
+from sluiceway_server.runs import configs
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import NOTE, TYPES, put
 

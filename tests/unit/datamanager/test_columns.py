@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.files.columns import (
+from sluiceway.records.storage.v1.storage_pb2 import Values
+from sluiceway_server.datamanager.tables.columns import (
     decode_blobs,
     decode_texts,
     encode_blobs,
@@ -12,7 +13,6 @@ from sluiceway.datamanager.files.columns import (
     transpose,
     transpose_back,
 )
-from sluiceway.records.storage.v1.storage_pb2 import Values
 
 WIDTHS = st.integers(0, 300)
 TEXTS = st.one_of(

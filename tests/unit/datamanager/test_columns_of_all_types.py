@@ -8,9 +8,9 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.checks import check_columns
-from sluiceway.datamanager.model import RecordType
+from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.datamanager.checks import check_columns
+from sluiceway_server.datamanager.model import RecordType
 
 _UNKNOWN = 1000
 

@@ -17,11 +17,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.files.blocks import LARGEST_BLOCK, FileDamaged, checksum, encode_index, encode_records
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.files.footers import LARGEST_FOOTER, TRAILER_BYTES, FileKind, encode_end
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile
+from sluiceway_server.datamanager.tables.block import LARGEST_BLOCK, FileDamaged, checksum, encode_index, encode_records
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.footer import LARGEST_FOOTER, TRAILER_BYTES, FileKind, encode_end
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.stored_files import COLUMNS, PREFIX, TYPE, record, records, rows, write, write_index
 

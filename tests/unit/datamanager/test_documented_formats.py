@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.files.datafiles import FileStore
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, Catalogue, decode_entry, decode_transactions
-from sluiceway.datamanager.log.epochs import Epochs
-from sluiceway.datamanager.log.etcdlog import HeadMark
-from sluiceway.datamanager.log.segments import decode_segment
-from sluiceway.datamanager.model import LogSequence, Put
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.records.storage.v1.storage_pb2 import FileRef
-from sluiceway.runservice.records import RUN_NUMBER
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, decode_entry, decode_transactions
+from sluiceway_server.datamanager.log.epochs import Epochs
+from sluiceway_server.datamanager.log.etcd_log import HeadMark
+from sluiceway_server.datamanager.log.segments import decode_segment
+from sluiceway_server.datamanager.model import LogSequence, Put
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.runrecords.types import RUN_NUMBER
 from tests.fakes.objectstorage import FakeObjectStorage
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "datamanager.md"
@@ -84,7 +84,7 @@ def test_pictures_are_there(picture: str) -> None:
 
 def test_modules_that_the_page_names_are_there() -> None:
     table = PAGE.read_text().split("| to understand")[1].split("\n\n")[0]
-    folder = PAGE.parents[1] / "server" / "sluiceway" / "datamanager"
+    folder = PAGE.parents[1] / "server" / "sluiceway_server" / "datamanager"
     named = set(re.findall(r"`([a-z_/]+)`", "".join(line.split("|")[2] for line in table.splitlines()[2:])))
     assert named
     assert {name for name in named if not (folder / f"{name}.py").exists()} == set()

@@ -5,7 +5,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.log.entries import (
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import (
     GENESIS_DIGEST,
     Catalogue,
     LogEntry,
@@ -14,10 +16,8 @@ from sluiceway.datamanager.log.entries import (
     decode_transactions,
     encode_entry,
 )
-from sluiceway.datamanager.log.segments import decode_segment, encode_segment
-from sluiceway.datamanager.model import Action, Delete, Emit, LogSequence, Position, Put, RecordType
-from sluiceway.foundation.errors import DataLoss
-from sluiceway.records.log.v1 import log_pb2
+from sluiceway_server.datamanager.log.segments import decode_segment, encode_segment
+from sluiceway_server.datamanager.model import Action, Delete, Emit, LogSequence, Position, Put, RecordType
 
 NOTE: RecordType[log_pb2.Epoch] = RecordType("note", log_pb2.Epoch)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.errors import DataLoss
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
 from tests.fakes.objectstorage import FakeObjectStorage
 
 FIRST = EpochInfo(1, 7, "one", datetime(2026, 1, 2, tzinfo=UTC), "db", cause="a new database")

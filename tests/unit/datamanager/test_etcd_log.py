@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import zstandard
 
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, add_transaction, encode_entry
-from sluiceway.datamanager.log.etcdlog import HeadMark, Log
-from sluiceway.datamanager.model import LogSequence, Put
-from sluiceway.datamanager.recovery.standing import first_marks
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, add_transaction, encode_entry
+from sluiceway_server.datamanager.log.etcd_log import HeadMark, Log
+from sluiceway_server.datamanager.model import LogSequence, Put
+from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import NOTE, note
 from tests.support.loop_turns import turns_during

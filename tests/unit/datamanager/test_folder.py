@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.database import DataManager
-from sluiceway.datamanager.folder import FolderInUse, hold
-from sluiceway.foundation.errors import Unavailable
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.replica.folder import FolderInUse, hold
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import TYPES

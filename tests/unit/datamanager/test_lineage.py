@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.model import LogSequence
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
 
 
 def seq(epoch: int, counter: int) -> LogSequence:

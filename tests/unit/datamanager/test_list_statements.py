@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sluiceway.app.record_types import RECORD_TYPES
-from sluiceway.datamanager.log.entries import Catalogue
-from sluiceway.datamanager.model import Query, RecordType
-from sluiceway.datamanager.queries import Place, plan_list, token_of
-from sluiceway.datamanager.reading.tables import Statement, Tables
+from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.model import Query, RecordType
+from sluiceway_server.datamanager.queries import Place, plan_list, token_of
+from sluiceway_server.datamanager.replica.schema import Statement, Tables
 
 TABLES = Tables(Catalogue(RECORD_TYPES))
 

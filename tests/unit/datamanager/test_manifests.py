@@ -9,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from sluiceway.datamanager.files.manifests import ManifestDamaged, ManifestStore, decode_manifest, encode_manifest
-from sluiceway.datamanager.log.entries import sequence_proto
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.errors import DataLoss, NotFound
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest, TypeFiles
+from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_server.datamanager.log.entries import sequence_proto
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.tables.manifest import (
+    ManifestDamaged,
+    ManifestStore,
+    decode_manifest,
+    encode_manifest,
+)
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.stored_files import PREFIX, file_ref
 

@@ -7,17 +7,17 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from sluiceway.datamanager.checkpoints.cleaner import Cleaner
-from sluiceway.datamanager.files.manifests import ManifestStore
-from sluiceway.datamanager.log.entries import sequence_proto
-from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway.datamanager.log.etcdlog import Log
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.log.segments import SegmentStore
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.recovery.standing import first_marks
-from sluiceway.datamanager.settings import DataManagerSettings
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_server.datamanager.log.entries import sequence_proto
+from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import first_marks
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.log.entries import Catalogue
-from sluiceway.datamanager.reading.readdb import ReadDatabase
-from sluiceway.datamanager.reading.readers import Readers
-from sluiceway.datamanager.reading.tables import Tables
-from sluiceway.foundation.errors import Unavailable
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.replica.readers import Readers
+from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.datamanager.replica.schema import Tables
 from tests.support.databases import TYPES
 
 

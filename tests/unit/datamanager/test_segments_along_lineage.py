@@ -7,12 +7,12 @@ from contextlib import aclosing
 import pytest
 import zstandard
 
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.log.segments import SegmentStore, encode_segment
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.errors import DataLoss
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore, encode_segment
+from sluiceway_server.datamanager.model import LogSequence
 from tests.fakes.objectstorage import FakeObjectStorage
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import zstandard
 
-from sluiceway.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
-from sluiceway.datamanager.log.etcdlog import HeadMark
-from sluiceway.datamanager.log.lineage import Lineage
-from sluiceway.datamanager.log.segments import Segment, decode_segment, encode_segment
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.datamanager.operating.findings import Finding
-from sluiceway.datamanager.operating.verify_log import Gap, LogCheck, Mark, findings_of_entries
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway_server.datamanager.admin.findings import Finding
+from sluiceway_server.datamanager.admin.verify_log import Gap, LogCheck, Mark, findings_of_entries
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
+from sluiceway_server.datamanager.log.etcd_log import HeadMark
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import Segment, decode_segment, encode_segment
+from sluiceway_server.datamanager.model import LogSequence
 
 COMPRESSOR = zstandard.ZstdCompressor()
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from sluiceway.datamanager.waiting import Mark, SharedCall
-from sluiceway.foundation.errors import Unavailable
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.datamanager.waiting import Mark, SharedCall
 
 
 async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.disk import DiskGuard
+from sluiceway_executor.disk import DiskGuard
 
 
 class Worker:
@@ -34,7 +34,7 @@ def running(tmp_path: Path) -> Running:
 async def test_the_one_that_uses_most_is_ended(
     tmp_path: Path, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sluiceway.executor.disk.MOST_HARMLESS_BYTES", 100_000)
+    monkeypatch.setattr("sluiceway_executor.disk.MOST_HARMLESS_BYTES", 100_000)
     assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).look() == ("large",)
     assert running.workers["large"].codes == ["LIMIT_DISK"]
     assert running.workers["small"].codes == []

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sluiceway.executor.drivers.launcher import Launcher, LaunchRequest
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_executor.drivers.launcher import Launcher, LaunchRequest
 
 # Spawned, and forked: `pod_launcher.py` prepares one that is to end with it.
 both = pytest.mark.parametrize("ends_with_launcher", [False, True], ids=["spawned", "forked"])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.drivers.port import Repository
-from sluiceway.executor.local_repository import local_repository
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_executor.drivers.port import Repository
+from sluiceway_executor.local_repository import local_repository
 
 
 @pytest.fixture

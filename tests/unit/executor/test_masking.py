@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.executor.masking import MASK, Masker, forms_of
+from sluiceway_executor.masking import MASK, Masker, forms_of
 
 SECRET = b"p@ss/w0rd 'with' \"quotes\" + $more"
 MULTILINE = b"first line of the key\nsecond line, longer\nshort\n"

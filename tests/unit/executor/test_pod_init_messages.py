@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.executor.drivers import pod_init
+from sluiceway_executor.drivers import pod_init
 
 
 @pytest.mark.parametrize("value", [None, True, False, 0, -1, 1.5, "", 'a "quoted" \\ path', "\0\n\x7f", "é 😀 \udc80"])

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
-from sluiceway.executor import spool as spool_module
-from sluiceway.executor.journal import Held, Journal
-from sluiceway.executor.outbox import Outbox
-from sluiceway.executor.output import StepLog
-from sluiceway.executor.spool import LogName, Spool, Spools
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import DataLoss
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_executor import spool as spool_module
+from sluiceway_executor.journal import Held, Journal
+from sluiceway_executor.outbox import Outbox
+from sluiceway_executor.output import StepLog
+from sluiceway_executor.spool import LogName, Spool, Spools
 from tests.support.conditions import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.executor.steps import CloneOf, Source, clone_command, run_command
-from sluiceway.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_executor.steps import CloneOf, Source, clone_command, run_command
 from tests.support.git_server import git_server
 
 SHA = "a" * 40

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.executor.plan import (
+from sluiceway_executor.plan import (
     BudgetSpent,
     Event,
     Finish,

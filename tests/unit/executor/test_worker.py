@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.executor.drivers.port import Command, ExitStatus, Limits, PodRequest
-from sluiceway.executor.spool import Spools
-from sluiceway.executor.worker import Worker, WorkerSettings
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.runconfig.capabilities import HOST
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.runconfig.capabilities import HOST
+from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+from sluiceway_executor.spool import Spools
+from sluiceway_executor.worker import Worker, WorkerSettings
 from tests.support.executor_process import script
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.backoff import backoff_seconds
 
 
 @given(st.integers(-5, 10_000), st.floats(0, 1), st.floats(0.001, 10), st.floats(0.001, 1000))

@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool
 
 from sluiceway.api.executor.v1 import executor_service_pb2  # noqa: F401 - its descriptor
 from sluiceway.api.run.v1 import run_service_pb2  # noqa: F401 - its descriptor
-from sluiceway.foundation.rpc.channel import is_repeatable, service_config
+from sluiceway_common.foundation.rpc.channel import is_repeatable, service_config
 
 
 @pytest.mark.parametrize(

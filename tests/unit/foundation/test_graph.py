@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.foundation.graph import MAX_CYCLES, ancestors, cycles, knots, levels, topological_order
+from sluiceway_common.foundation.graph import MAX_CYCLES, ancestors, cycles, knots, levels, topological_order
 
 Graph = list[list[int]]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from sluiceway.foundation.logging import set_up_logging
+from sluiceway_common.foundation.logging import set_up_logging
 
 
 @pytest.fixture(autouse=True)

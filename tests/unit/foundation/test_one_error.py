@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.foundation.errors import Conflict, NotFound
-from sluiceway.foundation.tasks import one_error
+from sluiceway_common.foundation.errors import Conflict, NotFound
+from sluiceway_common.foundation.tasks import one_error
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from google.protobuf import descriptor_pool
 
-from sluiceway.foundation.errors import Code
-from sluiceway.foundation.rpc.access import Access, access_of_services, check_access
-from sluiceway.foundation.rpc.caller import PUBLIC, Caller, CallerKind
-from sluiceway.foundation.rpc.channel import API_SERVICES
+from sluiceway_common.foundation.errors import Code
+from sluiceway_common.foundation.rpc.access import Access, access_of_services, check_access
+from sluiceway_common.foundation.rpc.caller import PUBLIC, Caller, CallerKind
+from sluiceway_common.foundation.rpc.channel import API_SERVICES
 
 PROTO = Path(__file__).parents[3] / "proto"
 

@@ -14,7 +14,7 @@ from sluiceway.api.project.v1 import project_service_pb2 as project
 from sluiceway.api.run.v1 import definition_pb2 as definition
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.foundation.rpc.fields import behaviors_of, clear_output_only, field_faults, limits_of
+from sluiceway_common.foundation.rpc.fields import behaviors_of, clear_output_only, field_faults, limits_of
 
 PROTO = Path(__file__).parents[3] / "proto"
 RUN = {"name": "build", "group": "/user/me/x"}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.foundation.errors import Code, SluicewayError
-from sluiceway.foundation.rpc.channel import API_SERVICES
-from sluiceway.foundation.rpc.requests import (
+from sluiceway_common.foundation.errors import Code, SluicewayError
+from sluiceway_common.foundation.rpc.channel import API_SERVICES
+from sluiceway_common.foundation.rpc.requests import (
     MAX_PARTS,
     MAX_REQUEST_BYTES,
     REQUEST_BYTES,

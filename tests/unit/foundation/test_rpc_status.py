@@ -11,9 +11,9 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # ship
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.foundation import errors as e
-from sluiceway.foundation.rpc.limits import MAX_DETAILS_BYTES, MAX_TEXT_BYTES
-from sluiceway.foundation.rpc.status import DETAILS_KEY, error_of, error_of_status, status_of
+from sluiceway_common.foundation import errors as e
+from sluiceway_common.foundation.rpc.limits import MAX_DETAILS_BYTES, MAX_TEXT_BYTES
+from sluiceway_common.foundation.rpc.status import DETAILS_KEY, error_of, error_of_status, status_of
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
 REASONS = st.from_regex(r"[A-Z][A-Z_]{0,20}", fullmatch=True)

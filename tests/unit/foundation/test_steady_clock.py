@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog.testing
 
-from sluiceway.foundation.steady_clock import SteadyClock
+from sluiceway_common.foundation.steady_clock import SteadyClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 YEARS = 10 * 365 * 86400.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.foundation.texts import (
+from sluiceway_common.foundation.texts import (
     as_name,
     command_fault,
     foreign_fault,

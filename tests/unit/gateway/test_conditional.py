@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.gateway.conditional import ByteRange, parse_range, tag_is_listed
+from sluiceway_server.gateway.conditional import ByteRange, parse_range, tag_is_listed
 
 HUGE = "9" * 5000
 

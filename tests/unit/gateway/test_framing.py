@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 import pytest
 
-from sluiceway.gateway.framing import StrictConnection, head_fault
+from sluiceway_server.gateway.framing import StrictConnection, head_fault
 
 
 def head(*lines: str, version: str = "1.1") -> bytes:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sluiceway.cli.gateway_options import GATEWAY_LIMITS
-from sluiceway.cli.processes import gateway
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.gateway.settings import GatewaySettings
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.cli.gateway_options import GATEWAY_LIMITS
+from sluiceway_server.cli.processes import gateway
+from sluiceway_server.gateway.settings import GatewaySettings
 
 
 def test_the_defaults_are_within_their_bounds() -> None:
@@ -65,7 +65,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, GatewaySett
         calls.append((http, server, settings))
         return 0
 
-    monkeypatch.setattr("sluiceway.app.gateway.main", main)
+    monkeypatch.setattr("sluiceway_server.app.gateway.main", main)
     return calls
 
 

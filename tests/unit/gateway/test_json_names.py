@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.foundation.errors import InvalidInput, NotFound, Violation
-from sluiceway.foundation.rpc.status import error_of_status, status_of
-from sluiceway.gateway.json_names import in_json_names, json_path
-from sluiceway.gateway.routes import rules_of
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.rpc.status import error_of_status, status_of
+from sluiceway_server.gateway.json_names import in_json_names, json_path
+from sluiceway_server.gateway.routes import rules_of
 
 RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
 

@@ -12,9 +12,9 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from sluiceway.gateway.errors import HTTP_CODES
-from sluiceway.gateway.openapi import openapi_of
-from sluiceway.gateway.routes import rules_of
+from sluiceway_server.gateway.errors import HTTP_CODES
+from sluiceway_server.gateway.openapi import openapi_of
+from sluiceway_server.gateway.routes import rules_of
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.foundation.errors import NotFound
-from sluiceway.foundation.rpc.channel import API_SERVICES
-from sluiceway.foundation.rpc.status import status_of
-from sluiceway.gateway.encoders import JsonLines, RawBytes, ServerSentEvents, choose_encoder
-from sluiceway.gateway.errors import HttpError
-from sluiceway.gateway.routes import HTTP_SERVICES, rules_of
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.foundation.rpc.channel import API_SERVICES
+from sluiceway_common.foundation.rpc.status import status_of
+from sluiceway_server.gateway.encoders import JsonLines, RawBytes, ServerSentEvents, choose_encoder
+from sluiceway_server.gateway.errors import HttpError
+from sluiceway_server.gateway.routes import HTTP_SERVICES, rules_of
 
 RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
 

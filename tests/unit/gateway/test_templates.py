@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.gateway.routes import rules_of
-from sluiceway.gateway.templates import PathTemplate, RouteTable, unescape
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.gateway.routes import rules_of
+from sluiceway_server.gateway.templates import PathTemplate, RouteTable, unescape
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 TABLE: RouteTable[Any] = RouteTable((rule.http_method, rule.template, rule) for rule in rules_of())

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.gateway.routes import Rule, rules_of
-from sluiceway.gateway.transcoding import answer_of, location_of, request_of, resume_from
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.gateway.routes import Rule, rules_of
+from sluiceway_server.gateway.transcoding import answer_of, location_of, request_of, resume_from
 
 RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.gateway.transcoding import parse_json
-from sluiceway.gateway.workers import WorkerLost, WorkerPool
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.gateway.transcoding import parse_json
+from sluiceway_server.gateway.workers import WorkerLost, WorkerPool
 from tests.support.conditions import eventually
 from tests.support.gateway_workers import workers
 

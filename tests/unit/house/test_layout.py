@@ -1,4 +1,4 @@
-"""What the house promises of its own shape."""
+"""The layout of the source tree."""
 
 from __future__ import annotations
 
@@ -8,14 +8,41 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SOURCE_ROOTS = ("proto", "common", "server", "executor", "client")
+PACKAGES = {
+    "proto": ("sluiceway",),
+    "common": ("sluiceway_common",),
+    "server": ("sluiceway_server",),
+    "executor": ("sluiceway_executor",),
+    "client": ("sluiceway",),
+}
 
 
-@pytest.mark.parametrize("root", SOURCE_ROOTS)
-def test_sluiceway_is_a_namespace_package_in_every_source_root(root: str) -> None:
-    assert (ROOT / root / "sluiceway").is_dir()
-    assert not (ROOT / root / "sluiceway" / "__init__.py").exists()
+@pytest.mark.parametrize("root", PACKAGES)
+def test_source_root_has_the_one_package_of_its_name(root: str) -> None:
+    found = {path.name for path in (ROOT / root).iterdir() if any(path.rglob("*.py"))}
+    assert found == set(PACKAGES[root])
     assert not (ROOT / root / "__init__.py").exists()
+
+
+def test_sluiceway_is_a_namespace_package() -> None:
+    assert [root for root in PACKAGES if (ROOT / root / "sluiceway" / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "sluiceway.api",
+        "sluiceway.records",
+        "sluiceway.client",
+        "sluiceway.cli",
+        "sluiceway_common",
+        "sluiceway_server",
+        "sluiceway_executor",
+    ],
+)
+def test_package_says_that_it_is_typed(package: str) -> None:
+    folders = [ROOT / root / package.replace(".", "/") for root in PACKAGES]
+    assert [folder.joinpath("py.typed").exists() for folder in folders if folder.exists()] == [True]
 
 
 def test_every_generated_module_can_be_imported() -> None:

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.errors import (
     DataLoss,
     InvalidInput,
     NotFound,
@@ -17,13 +17,13 @@ from sluiceway.foundation.errors import (
     Unauthenticated,
     Unavailable,
 )
-from sluiceway.kv._etcd_api import api
-from sluiceway.kv._etcd_endpoint import Endpoint, parse_endpoint, unix_endpoint
-from sluiceway.kv._etcd_errors import translate
-from sluiceway.kv.access import EtcdAccess, EtcdTls, read_access
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.kv.port import Compacted, Get, OutcomeUnknown
-from sluiceway.kv.versions import fault_of_version
+from sluiceway_server.kv._etcd_api import api
+from sluiceway_server.kv._etcd_endpoint import Endpoint, parse_endpoint, unix_endpoint
+from sluiceway_server.kv._etcd_errors import translate
+from sluiceway_server.kv.access import EtcdAccess, EtcdTls, read_access
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import Compacted, Get, OutcomeUnknown
+from sluiceway_server.kv.versions import fault_of_version
 
 C = grpc.StatusCode
 

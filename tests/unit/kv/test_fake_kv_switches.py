@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.kv.port import Compare, OutcomeUnknown, PutKey
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_server.kv.port import Compare, OutcomeUnknown, PutKey
 from tests.fakes.kv import FakeKeyValueStore, Fate
 
 T = timedelta(seconds=1)

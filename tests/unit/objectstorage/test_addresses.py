@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.objectstorage.locate import open_storage
-from sluiceway.objectstorage.posix import PosixStorage
-from sluiceway.objectstorage.s3_address import S3Address, parse_address
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.objectstorage.locate import open_storage
+from sluiceway_server.objectstorage.posix import PosixStorage
+from sluiceway_server.objectstorage.s3_address import S3Address, parse_address
 
 
 @pytest.mark.parametrize("form", ["posix:{}", "posix://{}"])
@@ -99,7 +99,7 @@ async def test_credentials_in_an_address_are_refused_and_not_repeated(url):
 def test_who_uses_a_folder_does_not_wait_for_the_import_of_botocore(tmp_path):
     code = (
         "import asyncio, sys\n"
-        "from sluiceway.objectstorage.locate import open_storage\n"
+        "from sluiceway_server.objectstorage.locate import open_storage\n"
         "asyncio.run(open_storage(sys.argv[1]))\n"
         "print([name for name in sys.modules if 'boto' in name or 'aiohttp' in name])\n"
     )

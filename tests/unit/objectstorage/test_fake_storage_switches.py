@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sluiceway.foundation.errors import Unavailable
+from sluiceway_common.foundation.errors import Unavailable
 from tests.fakes.objectstorage import FakeObjectStorage
 
 

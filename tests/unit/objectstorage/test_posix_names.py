@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.objectstorage.posix_names import EntryKind, parse_name, path_of
+from sluiceway_server.objectstorage.posix_names import EntryKind, parse_name, path_of
 
 # Short alphabets make prefixes, marks and long equal beginnings meet.
 KEYS = st.one_of(

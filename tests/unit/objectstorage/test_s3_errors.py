@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from sluiceway.foundation.errors import (
+from sluiceway_common.foundation.errors import (
     DataLoss,
     FailedPrecondition,
     NotFound,
@@ -26,7 +26,7 @@ from sluiceway.foundation.errors import (
     SluicewayError,
     Unavailable,
 )
-from sluiceway.objectstorage.s3_errors import error_of, read_fault
+from sluiceway_server.objectstorage.s3_errors import error_of, read_fault
 
 REFUSED = (FailedPrecondition, "REFUSED_BY_STORAGE", False)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.objectstorage.keys import LONGEST_KEY_BYTES
-from sluiceway.objectstorage.s3_names import AFTER_ALL, LONGEST_NAME_BYTES, key_of, name_of, prefix_name
+from sluiceway_server.objectstorage.keys import LONGEST_KEY_BYTES
+from sluiceway_server.objectstorage.s3_names import AFTER_ALL, LONGEST_NAME_BYTES, key_of, name_of, prefix_name
 
 # Short alphabets and lengths about the cuts make neighbours, prefixes and marks meet.
 KEYS = st.one_of(

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from sluiceway.datamanager.model import Query
-from sluiceway.foundation.clock import SystemClock
-from sluiceway.foundation.errors import Unavailable
-from sluiceway.foundation.rpc.caller import CallerKind
-from sluiceway.projects.first_tokens import FirstTokens, ensure_first_tokens
-from sluiceway.projects.records import RECORD_TYPES, TOKEN
-from sluiceway.projects.tokens import TokenAuthenticator, is_good, revoke_token, token_id
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_common.foundation.rpc.caller import CallerKind
+from sluiceway_server.datamanager.model import Query
+from sluiceway_server.projects.first_tokens import FirstTokens, ensure_first_tokens
+from sluiceway_server.projects.records import RECORD_TYPES, TOKEN
+from sluiceway_server.projects.tokens import TokenAuthenticator, is_good, revoke_token, token_id
 from tests.fakes.database import FakeDatabase
 
 CLOCK = SystemClock()

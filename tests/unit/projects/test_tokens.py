@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import pytest
 
-from sluiceway.datamanager.model import Decision, Emit, Position, View
-from sluiceway.foundation.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
-from sluiceway.foundation.rpc.caller import Authenticator, Caller, CallerKind
-from sluiceway.projects.records import RECORD_TYPES, TOKEN
-from sluiceway.projects.tokens import (
+from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
+from sluiceway_common.foundation.rpc.caller import Authenticator, Caller, CallerKind
+from sluiceway_server.datamanager.model import Decision, Emit, Position, View
+from sluiceway_server.projects.records import RECORD_TYPES, TOKEN
+from sluiceway_server.projects.tokens import (
     TokenAuthenticator,
     TokenSpec,
     find_token,

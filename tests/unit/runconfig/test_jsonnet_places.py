@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.runconfig.compile import MAX_PROBLEMS, load, load_source
-from sluiceway.runconfig.evaluation import Evaluation
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.json_documents import parse_json
-from sluiceway.runconfig.problems import DocumentPath, format_path
-from sluiceway.runconfig.rendered_documents import parse_rendered
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import MAX_PROBLEMS, load, load_source
+from sluiceway_common.runconfig.evaluation import Evaluation
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.json_documents import parse_json
+from sluiceway_common.runconfig.problems import DocumentPath, format_path
+from sluiceway_common.runconfig.rendered_documents import parse_rendered
+from sluiceway_common.runconfig.when import Context
 
 
 def parse_path(text: str) -> DocumentPath:

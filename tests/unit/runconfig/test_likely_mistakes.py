@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sluiceway.executor.drivers.pod_store import MARKER
-from sluiceway.runconfig.compile import LoadResult, load, load_source
-from sluiceway.runconfig.environment import POD_VARIABLE, run_environment, static_environment, system_variables
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import LoadResult, load, load_source
+from sluiceway_common.runconfig.environment import POD_VARIABLE, run_environment, static_environment, system_variables
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
+from sluiceway_executor.drivers.pod_store import MARKER
 
 RUNTIME = {"containers": [{"image": "host"}]}
 IN_COMMAND = (

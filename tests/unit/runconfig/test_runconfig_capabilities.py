@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sluiceway.api.run.v1 import definition_pb2
-from sluiceway.runconfig.capabilities import (
+from sluiceway_common.runconfig.capabilities import (
     DRIVERS,
     HOST,
     SANDBOX,
@@ -19,10 +19,10 @@ from sluiceway.runconfig.capabilities import (
     unsupported,
     unsupported_parts,
 )
-from sluiceway.runconfig.compile import LoadResult, check_document, load_source
-from sluiceway.runconfig.documents import Document
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import LoadResult, check_document, load_source
+from sluiceway_common.runconfig.documents import Document
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
 from tests.support.drivers import ABLE
 
 CONTAINER = {"image": "host"}

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sluiceway.runconfig.compile import MAX_PROBLEMS, LoadResult, check_document, load, load_source
-from sluiceway.runconfig.documents import Document
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import MAX_PROBLEMS, LoadResult, check_document, load, load_source
+from sluiceway_common.runconfig.documents import Document
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
 from tests.support.drivers import ABLE
 
 RUNTIME = {"containers": [{"image": "host"}]}

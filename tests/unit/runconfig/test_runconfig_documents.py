@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.runconfig.documents import DocumentError
-from sluiceway.runconfig.json_documents import parse_json
-from sluiceway.runconfig.rendered_documents import parse_rendered
-from sluiceway.runconfig.yaml_documents import parse_yaml
+from sluiceway_common.runconfig.documents import DocumentError
+from sluiceway_common.runconfig.json_documents import parse_json
+from sluiceway_common.runconfig.rendered_documents import parse_rendered
+from sluiceway_common.runconfig.yaml_documents import parse_yaml
 
 
 def faults(parse: Any, text: str | bytes) -> list[str]:

@@ -11,7 +11,7 @@ from google.protobuf.json_format import Parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.runconfig.durations import (
+from sluiceway_common.runconfig.durations import (
     DAY,
     HOUR,
     MAX_DURATION,
@@ -21,7 +21,7 @@ from sluiceway.runconfig.durations import (
     parse_duration,
     to_protobuf_json,
 )
-from sluiceway.runconfig.quantities import parse_bytes, parse_cpu_millis
+from sluiceway_common.runconfig.quantities import parse_bytes, parse_cpu_millis
 
 GOOD: list[tuple[Any, int]] = [
     ("10s", 10 * SECOND),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.runconfig.compile import check_document
-from sluiceway.runconfig.documents import Document
-from sluiceway.runconfig.graphs import GraphFormat, render_graph
-from sluiceway.runconfig.model import Config
+from sluiceway_common.runconfig.compile import check_document
+from sluiceway_common.runconfig.documents import Document
+from sluiceway_common.runconfig.graphs import GraphFormat, render_graph
+from sluiceway_common.runconfig.model import Config
 
 NASTY = "a\"b\\<script>`x`&'|]"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.runconfig.compile import LoadResult, load_source
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import LoadResult, load_source
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
 from tests.support.drivers import ABLE
 
 

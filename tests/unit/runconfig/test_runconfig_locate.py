@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from sluiceway.runconfig.compile import load, load_source
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.locate import CANDIDATES
-from sluiceway.runconfig.when import Context
+from sluiceway_common.runconfig.compile import load, load_source
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.locate import CANDIDATES
+from sluiceway_common.runconfig.when import Context
 
 GOOD = json.dumps({"runs": [{"name": "r", "tasks": [{"name": "a", "runtime": {"containers": [{"image": "host"}]}}]}]})
 LOOKED = f"there is no run configuration; looked for {', '.join(CANDIDATES)}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sluiceway.runconfig.compile import check_document
-from sluiceway.runconfig.descriptions import DESCRIPTIONS, ITSELF
-from sluiceway.runconfig.documents import Document
-from sluiceway.runconfig.schema import json_schema
+from sluiceway_common.runconfig.compile import check_document
+from sluiceway_common.runconfig.descriptions import DESCRIPTIONS, ITSELF
+from sluiceway_common.runconfig.documents import Document
+from sluiceway_common.runconfig.schema import json_schema
 from tests.support.drivers import ABLE
 from tests.support.json_schema import holds
 

@@ -8,13 +8,13 @@ import pytest
 from google.protobuf import json_format
 
 from sluiceway.api.run.v1 import definition_pb2
-from sluiceway.foundation.errors import NotFound
-from sluiceway.runconfig.compile import check_document
-from sluiceway.runconfig.documents import Document
-from sluiceway.runconfig.environment import has_agola_names, run_environment, skips_ci, static_environment
-from sluiceway.runconfig.model import Config
-from sluiceway.runconfig.tasks import runs_that_apply, tasks_of_run, variables_of_run
-from sluiceway.runconfig.when import Context
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.runconfig.compile import check_document
+from sluiceway_common.runconfig.documents import Document
+from sluiceway_common.runconfig.environment import has_agola_names, run_environment, skips_ci, static_environment
+from sluiceway_common.runconfig.model import Config
+from sluiceway_common.runconfig.tasks import runs_that_apply, tasks_of_run, variables_of_run
+from sluiceway_common.runconfig.when import Context
 from tests.support.drivers import ABLE
 
 RUNTIME = {"containers": [{"image": "host"}]}

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.runconfig.compile import load_source
-from sluiceway.runconfig.documents import Document, DocumentError
-from sluiceway.runconfig.files import MappingFiles
-from sluiceway.runconfig.when import Context
-from sluiceway.runconfig.yaml_characters import mask
-from sluiceway.runconfig.yaml_documents import parse_yaml
+from sluiceway_common.runconfig.compile import load_source
+from sluiceway_common.runconfig.documents import Document, DocumentError
+from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.when import Context
+from sluiceway_common.runconfig.yaml_characters import mask
+from sluiceway_common.runconfig.yaml_documents import parse_yaml
 
 
 def parse(text: str) -> Document:

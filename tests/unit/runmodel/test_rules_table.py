@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.foundation.errors import FailedPrecondition, NotFound
-from sluiceway.runmodel import rules, updates
-from sluiceway.runmodel.model import (
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel.model import (
     ApprovalGiven,
     AssignmentPhase,
     EventKind,
@@ -17,7 +17,7 @@ from sluiceway.runmodel.model import (
     StepPhase,
     TaskStatus,
 )
-from sluiceway.runmodel.state import Change, RunState
+from sluiceway_common.runmodel.state import Change, RunState
 from tests.fakes.run_simulator import START, Simulator, span
 
 # id, graph, what happens, standing, statuses, runnable

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.runmodel import groups
-from sluiceway.runmodel.creation import Created, create
-from sluiceway.runmodel.invariants import check
-from sluiceway.runmodel.model import ApprovalNeed, DependsOn, EventKind, ReasonCode, Retry, TaskDefinition, TaskStatus
-from sluiceway.runmodel.state import RunState
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.creation import Created, create
+from sluiceway_common.runmodel.invariants import check
+from sluiceway_common.runmodel.model import (
+    ApprovalNeed,
+    DependsOn,
+    EventKind,
+    ReasonCode,
+    Retry,
+    TaskDefinition,
+    TaskStatus,
+)
+from sluiceway_common.runmodel.state import RunState
 from tests.fakes.run_simulator import START, creation_request, graph
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway.runmodel import explain
-from sluiceway.runmodel.model import AssignmentPhase, Reason, ReasonCode, Step, StepPhase
+from sluiceway_common.runmodel import explain
+from sluiceway_common.runmodel.model import AssignmentPhase, Reason, ReasonCode, Step, StepPhase
 from tests.fakes.run_simulator import START, Simulator, span
 
 P = AssignmentPhase

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.runmodel.model import ExecutorView, Needs, ReasonCode, Run, RunPhase, Task
-from sluiceway.runmodel.placement import Candidate, Placement, effective_priority, lines_for, place
+from sluiceway_common.runmodel.model import ExecutorView, Needs, ReasonCode, Run, RunPhase, Task
+from sluiceway_common.runmodel.placement import Candidate, Placement, effective_priority, lines_for, place
 from tests.fakes.run_simulator import START
 
 

@@ -14,8 +14,8 @@ from itertools import permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.runmodel import rules, updates
-from sluiceway.runmodel.model import (
+from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel.model import (
     ApprovalNeed,
     AssignmentPhase,
     Condition,
@@ -27,7 +27,7 @@ from sluiceway.runmodel.model import (
     TaskDefinition,
     TaskStatus,
 )
-from sluiceway.runmodel.state import Change, RunState
+from sluiceway_common.runmodel.state import Change, RunState
 from tests.fakes.run_simulator import Simulator
 
 OUTCOMES = ("succeeds", "succeeds", "fails", "times_out", "fails_in_setup", "is_stopped", "never_starts")

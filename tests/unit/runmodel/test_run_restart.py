@@ -9,19 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway.foundation.errors import InvalidInput
-from sluiceway.runmodel import rules
-from sluiceway.runmodel.creation import Created
-from sluiceway.runmodel.invariants import check
-from sluiceway.runmodel.model import Archive, AssignmentPhase, RestartKind, RestartOf, Step, TaskStatus
-from sluiceway.runmodel.restart import (
-    RestartPlan,
-    RunCannotBeRestarted,
-    WorkspaceExpired,
-    plan_restart,
-    restart,
-)
-from sluiceway.runmodel.state import RunState
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_common.runmodel import rules
+from sluiceway_common.runmodel.creation import Created
+from sluiceway_common.runmodel.invariants import check
+from sluiceway_common.runmodel.model import Archive, AssignmentPhase, RestartKind, RestartOf, Step, TaskStatus
+from sluiceway_common.runmodel.restart import RestartPlan, RunCannotBeRestarted, WorkspaceExpired, plan_restart, restart
+from sluiceway_common.runmodel.state import RunState
 from tests.fakes.run_simulator import START, Simulator, graph
 
 START_, FAILED, TASKS = RestartKind.FROM_START, RestartKind.FROM_FAILED, RestartKind.FROM_TASKS

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sluiceway.foundation.errors import NotFound
-from sluiceway.runmodel import rules, updates
-from sluiceway.runmodel.model import (
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel.model import (
     Archive,
     Assignment,
     AssignmentPhase,
@@ -20,7 +20,7 @@ from sluiceway.runmodel.model import (
     StepPhase,
     TaskStatus,
 )
-from sluiceway.runmodel.updates import ReportOutcome
+from sluiceway_common.runmodel.updates import ReportOutcome
 from tests.fakes.run_simulator import START, Simulator, span
 
 P = AssignmentPhase

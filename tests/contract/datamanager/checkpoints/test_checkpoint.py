@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway.datamanager.checkpoints.checkpointer import files_of
-from sluiceway.datamanager.log.entries import from_sequence_proto
-from sluiceway.datamanager.log.etcdlog import Log
-from sluiceway.datamanager.model import Action, Column, Delete, LogSequence, Position, Put, RecordType
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.model import Action, Column, Delete, LogSequence, Position, Put, RecordType
+from sluiceway_server.datamanager.tables.checkpoint import files_of
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.written_log import (
     JOB,
     LOCAL,

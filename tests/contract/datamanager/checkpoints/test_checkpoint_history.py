@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.checkpoints.checkpointer import Overtaken
-from sluiceway.datamanager.log.entries import from_sequence_proto
-from sluiceway.datamanager.log.etcdlog import Log
-from sluiceway.datamanager.model import LogSequence
-from sluiceway.foundation.errors import DataLoss
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.tables.checkpoint import Overtaken
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.written_log import (
     WrittenLog,
     all_keys,

@@ -6,8 +6,8 @@ import random
 import tracemalloc
 from pathlib import Path
 
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.written_log import WrittenLog, checkpointer, contents, job
 

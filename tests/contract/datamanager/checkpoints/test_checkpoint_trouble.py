@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.checkpoints.checkpointer import Overtaken, files_of
-from sluiceway.datamanager.model import Put, RecordType
-from sluiceway.foundation.errors import DataLoss, DeadlineExceeded, Unavailable
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.port import ObjectStorage
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.errors import DataLoss, DeadlineExceeded, Unavailable
+from sluiceway_server.datamanager.model import Put, RecordType
+from sluiceway_server.datamanager.tables.checkpoint import Overtaken, files_of
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.written_log import (

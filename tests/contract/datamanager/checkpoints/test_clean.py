@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.datamanager.checkpoints.checkpointer import files_of
-from sluiceway.datamanager.checkpoints.cleaner import Cleaned
-from sluiceway.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway.datamanager.recovery.in_use import InUse, Reply
-from sluiceway.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
-from sluiceway.foundation.errors import DataLoss
-from sluiceway.kv.etcd import EtcdStore
-from sluiceway.objectstorage.layout import DATABASE_FOLDERS, FOLDERS
-from sluiceway.objectstorage.port import ObjectStorage
-from sluiceway.objectstorage.posix import PosixStorage
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway.runmodel.model import Epoch
-from sluiceway.runservice.configs import RunConfigs
-from sluiceway.runservice.log_layout import LogKey
-from sluiceway.runservice.log_store import LogStore
-from sluiceway.runservice.records import RECORD_TYPES
+from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_common.runmodel.model import Epoch
+from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.recovery.storage_in_use import InUse, Reply
+from sluiceway_server.datamanager.tables.checkpoint import files_of
+from sluiceway_server.datamanager.tables.garbage_collector import Cleaned
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.logs.layout import LogKey
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS, FOLDERS
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.posix import PosixStorage
+from sluiceway_server.runrecords.types import RECORD_TYPES
+from sluiceway_server.runs.configs import RunConfigs
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.support.kept import keep

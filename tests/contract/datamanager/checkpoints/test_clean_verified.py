@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sluiceway.datamanager.checkpoints.cleaner import Cleaned
-from sluiceway.foundation.crashpoints import Crashed, crashing
+from sluiceway_common.foundation.crashpoints import Crashed, crashing
+from sluiceway_server.datamanager.tables.garbage_collector import Cleaned
 from tests.fakes.clock import FakeClock
 from tests.support.databases import flushed
 from tests.support.kept import keep

@@ -1,0 +1,1 @@
+"""What every process shares: foundations, the configuration language and the rules of runs."""

@@ -1,0 +1,136 @@
+"""The life of a process: one event loop, one root task group, signals, and an honest end.
+
+`run_process(main)` is what every entry point of ours comes down to. `main(stop)` starts what it needs, waits for
+`stop.wait()`, drains and returns. The first SIGTERM or SIGINT asks for that; the second one cancels it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.watchdog import give_signs_of_life, watchdog_descriptor
+
+__all__ = ["Stop", "run_process"]
+
+log = structlog.get_logger(__name__)
+
+_INTERRUPTED = 130
+
+
+class Stop:
+    """The wish that the process ends, and the root task group of what it does until then."""
+
+    def __init__(self) -> None:
+        self._requested = asyncio.Event()
+        self._now = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._spawned: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether somebody asked."""
+        return self._requested.is_set()
+
+    @property
+    def is_now(self) -> bool:
+        """Whether they asked twice: no grace any more."""
+        return self._now.is_set()
+
+    async def wait(self) -> None:
+        """Wait until the end is asked for."""
+        await self._requested.wait()
+
+    def request(self) -> None:
+        """Ask for an orderly end; a second time: for the end at once."""
+        if self._requested.is_set():
+            self._now.set()
+        self._requested.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Start background work: cancelled when `main` has returned; when it fails, everything ends.
+
+        Only inside `run_process`.
+        """
+        if self._group is None:
+            raise RuntimeError("Stop.spawn works inside run_process only")
+        task = self._group.create_task(work, name=name)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
+
+
+def run_process(main: Callable[[Stop], Awaitable[None]]) -> int:
+    """Run `main` to its end, and answer the exit code of the process: `sys.exit(run_process(main))`.
+
+    An error of our family ends it with one sentence on stderr and code 1; anything else also with its cause in the log.
+    Cancelled by a second signal: 130.
+    """
+    if os.environ.get("GRPC_ENABLE_FORK_SUPPORT") != "0":
+        # grpc reads it when it is imported; too late here.
+        raise RuntimeError("set GRPC_ENABLE_FORK_SUPPORT=0 before grpc is first imported: subprocesses would crash")
+    try:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(_root(main))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return _INTERRUPTED
+    except BaseExceptionGroup as group:
+        return _report(group)
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+async def _root(main: Callable[[Stop], Awaitable[None]]) -> None:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.request)
+    now = asyncio.create_task(_cancel_when_now(stop, asyncio.current_task()), name="second-signal")
+    try:
+        async with asyncio.TaskGroup() as group:
+            stop._group = group
+            if (descriptor := watchdog_descriptor(os.environ)) is not None:
+                stop.spawn(give_signs_of_life(descriptor), name="signs-of-life")
+            await main(stop)
+            for task in set(stop._spawned):
+                task.cancel()
+    finally:
+        now.cancel()
+
+
+async def _cancel_when_now(stop: Stop, root: asyncio.Task[Any] | None) -> None:
+    await stop._now.wait()
+    if root is not None:
+        root.cancel()
+
+
+def _report(error: BaseException) -> int:
+    leaves = _leaves(error)
+    ours = [leaf for leaf in leaves if isinstance(leaf, SluicewayError)]
+    if len(ours) < len(leaves):
+        log.error("process_failed", exc_info=error)
+    text = "; ".join(dict.fromkeys(str(leaf) or type(leaf).__name__ for leaf in ours or leaves))
+    print(f"error: {text}", file=sys.stderr)
+    return 1
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop  # noqa: PLC0415 - not there on Windows
+
+    return uvloop.new_event_loop()

@@ -1,0 +1,135 @@
+"""What a server offers at one time: services, who is let in to them, and the calls that are being served.
+
+A server that loses what its services rest on (its database) takes its offer back and makes another one later, on the
+same ports. So everything that belongs to one time is in one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import grpc
+
+from sluiceway.api.access.v1 import access_service_pb2_grpc
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.rpc.access import Access, access_of_services
+from sluiceway_common.foundation.rpc.admission import AccessServicer
+from sluiceway_common.foundation.rpc.caller import Authenticator
+
+__all__ = ["Handler", "Handlers", "InFlight", "Offer", "Registry"]
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker only
+Handlers: TypeAlias = dict[str, dict[str, Handler]]
+"""By service, by method."""
+
+
+class InFlight:
+    """The calls that are being served."""
+
+    def __init__(self) -> None:
+        self._calls: dict[asyncio.Task[Any], tuple[str, bool]] = {}
+        self._interrupted: dict[asyncio.Task[Any], SluicewayError] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def enter(self, task: asyncio.Task[Any], method: str, *, stream: bool) -> None:
+        """Note that a call began. `stream`: the server's side is one, the client's is not."""
+        self._calls[task] = (method, stream)
+        self._empty.clear()
+
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        """Note that a call is over, with all of its cleaning up."""
+        self._calls.pop(task, None)
+        self._interrupted.pop(task, None)
+        if not self._calls:
+            self._empty.set()
+
+    def interrupt(self, why: SluicewayError, *, streams_only: bool = False) -> None:
+        """End calls with an error, through a cancellation that their `finally` blocks see."""
+        for task, (_, stream) in self._calls.items():
+            if (stream or not streams_only) and task not in self._interrupted:
+                self._interrupted[task] = why
+                task.cancel()
+
+    def interruption(self, task: asyncio.Task[Any]) -> SluicewayError | None:
+        """Tell why we cancelled a call; None when it was not us but the client."""
+        return self._interrupted.get(task)
+
+    async def wait_empty(self, limit: timedelta) -> bool:
+        """Wait until no call is left; False when some are after `limit`."""
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def methods(self) -> list[str]:
+        """Name the methods of the calls, for a message."""
+        return sorted({method for method, _ in self._calls.values()})
+
+
+class Offer:
+    """See the module. Register services with `add`, then give it to `RpcServer.serve`."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self.authenticator = authenticator
+        self.handlers: Handlers = {}
+        self.in_flight = InFlight()
+        self._access: dict[str, Access | None] = {}
+        self.add(
+            access_service_pb2_grpc.add_AccessServiceServicer_to_server, AccessServicer(authenticator, self.access_of)
+        )
+
+    def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
+        """Register a service: `offer.add(add_RunServiceServicer_to_server, servicer)`.
+
+        A method that the servicer does not define is not offered: it answers UNIMPLEMENTED, and reflection does not
+        name it.
+        """
+        register(servicer, Registry(self.handlers))
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The paths (`/package.Service/Method`) that are offered."""
+        return frozenset(f"/{service}/{name}" for service, handlers in self.handlers.items() for name in handlers)
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that some offered method needs."""
+        needed = {access.scope for method in self.methods if (access := self.access_of(method)) is not None}
+        return frozenset(needed - {""})
+
+    def access_of(self, method: str) -> Access | None:
+        """Return what an offered method needs of its caller; None when it is not offered, or declares nothing."""
+        service, _, name = method[1:].partition("/")
+        if name not in self.handlers.get(service, {}):
+            return None
+        if method not in self._access:
+            self._access[method] = access_of_services([service]).get(method)
+        return self._access[method]
+
+
+class Registry:
+    """What generated code takes for a server when it registers a service."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
+        """Not needed: generated code gives the same handlers by name."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
+        """Keep the handlers of the methods that the servicer defines itself."""
+        self._handlers[service] = {name: handler for name, handler in handlers.items() if _is_built(handler)}
+
+
+def _is_built(handler: Handler) -> bool:
+    behaviour: Any = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )  # bound to the servicer; inherited from the generated base class when the servicer does not define it
+    function = getattr(behaviour, "__func__", behaviour)
+    return not getattr(function, "__module__", "").endswith("_pb2_grpc")

@@ -1,0 +1,128 @@
+"""The paths in which runs queue, such as `/project/<id>/branch/feat%2Fx`.
+
+A group is absolute, and each of its segments is percent-escaped (RFC 3986, 2.1), so that a branch `feat/x` is one
+segment. There is one canonical spelling: unreserved characters stand for themselves, all others are escaped in UTF-8
+with upper case hexadecimal. Groups are compared as strings, so what is stored is canonical.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote_to_bytes
+
+from sluiceway_common.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.texts import foreign_fault
+
+__all__ = [
+    "MAX_GROUP_LENGTH",
+    "canonical",
+    "escape",
+    "faults",
+    "is_below",
+    "join",
+    "of_caller",
+    "scope_of",
+    "segments",
+    "unescape",
+]
+
+MAX_GROUP_LENGTH = 1_024
+_HEX = frozenset("0123456789abcdefABCDEF")
+_OWN = ("user", "me")
+
+
+def escape(segment: str) -> str:
+    """Escape one segment: `feat/x` becomes `feat%2Fx`."""
+    return quote(segment, safe="")
+
+
+def unescape(segment: str) -> str:
+    """The opposite of `escape`.
+
+    Raises:
+        InvalidInput: an escape is cut short, is not hexadecimal, or does not give UTF-8.
+    """
+    fault = _segment_fault(segment)
+    if fault:
+        raise InvalidInput([Violation("group", fault)])
+    return unquote_to_bytes(segment).decode()
+
+
+def join(*parts: str) -> str:
+    """Make a group of plain segments: `join("project", id, "branch", "feat/x")`.
+
+    Raises:
+        InvalidInput: what comes out is not a group (no segment, or an empty one).
+    """
+    return canonical("/" + "/".join(escape(part) for part in parts))
+
+
+def segments(group: str) -> tuple[str, ...]:
+    """The plain segments of a group.
+
+    Raises:
+        InvalidInput: see `canonical`.
+    """
+    return tuple(unescape(part) for part in canonical(group)[1:].split("/"))
+
+
+def canonical(group: str) -> str:
+    """Check a group and give it its one spelling.
+
+    Raises:
+        InvalidInput: it is empty, not absolute, too long, or has a segment that is empty, `.`, `..` or badly escaped.
+    """
+    found = faults(group)
+    if found:
+        raise InvalidInput([Violation("group", fault) for fault in found])
+    return "/" + "/".join(escape(unquote_to_bytes(part).decode()) for part in group[1:].split("/"))
+
+
+def faults(group: str) -> tuple[str, ...]:
+    """Everything that is wrong with a group, as sentences; empty: nothing."""
+    if not group:
+        return ("it must not be empty",)
+    if not group.startswith("/"):
+        return (f'it must be absolute: "/{_shown(group)}"',)
+    if len(group) > MAX_GROUP_LENGTH:
+        return (f"it has {len(group)} characters; at most {MAX_GROUP_LENGTH} are allowed",)
+    found = (_segment_fault(part) for part in group[1:].split("/"))
+    return tuple(dict.fromkeys(fault for fault in found if fault))
+
+
+def scope_of(group: str) -> str:
+    """The first two segments of a canonical group: where numbers count. All of it, when it has fewer."""
+    return "/".join(group.split("/")[:3])
+
+
+def is_below(group: str, prefix: str) -> bool:
+    """Whether a canonical group is `prefix` or below it: `/user/eve/x` is below `/user/eve`, `/user/evelyn` is not."""
+    return group == prefix or group.startswith(f"{prefix}/")
+
+
+def of_caller(group: str, user_id: str) -> str:
+    """Put the caller's id for `me` in `/user/me` and in what is below it; any other text stays as it is."""
+    if faults(group):
+        return group
+    first, *rest = segments(group)
+    return join("user", user_id, *rest[1:]) if (first, *rest[:1]) == _OWN else group
+
+
+def _segment_fault(segment: str) -> str:
+    if not segment:
+        return "it has an empty segment: a slash at its end, or two in a row"
+    rest = segment.split("%")[1:]
+    if any(len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX for part in rest):
+        return f'segment "{_shown(segment)}": "%" must begin an escape such as %2F'
+    try:
+        plain = unquote_to_bytes(segment).decode()
+    except UnicodeError:
+        # Not UTF-8 after unescaping, or a lone surrogate before it.
+        return "a segment is not valid UTF-8"
+    if plain in (".", ".."):
+        return f'"{plain}" cannot be a segment'
+    fault = foreign_fault(plain)
+    return "" if fault is None else f"a segment {fault}"
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,370 @@
+"""Which runnable task goes to which executor now, and why the others wait.
+
+One order everywhere: priority plus one for each 10 minutes waited; then fair share between owners, weighted by what
+each is running, this placement's choices included; then level, age, name. Since priority grows with the wait and stops
+at no bound, no task waits for ever behind others.
+
+A task that nobody can take holds back nobody: it is passed over, with the reason, and the next one is looked at. It
+takes neither lock nor slot meanwhile.
+
+An executor fits when nothing is missing (`missing`). Of those that fit the least loaded is taken, then the one that
+holds more of the wanted workspaces and caches, then the one with the smaller id. What is missing for good (arch,
+labels) is said before what passes (offline, draining, full); of executors that do not serve the project nothing else
+is said.
+
+Cost: tasks with the same needs are matched against the executors once, for what does not change during a placement.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sluiceway_common.runmodel.model import (
+    ExecutorId,
+    ExecutorView,
+    Needs,
+    Reason,
+    ReasonCode,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+)
+from sluiceway_common.runmodel.wording import listing, quoted
+
+__all__ = [
+    "AGING",
+    "Candidate",
+    "Choice",
+    "LockKey",
+    "Missing",
+    "PassedOver",
+    "Placement",
+    "Waiting",
+    "effective_priority",
+    "lines_for",
+    "missing",
+    "place",
+]
+
+AGING: Final = timedelta(minutes=10)
+
+LockKey = tuple[str, str]
+"""The scope of the run and the name of the lock, as `Assignment.lock` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A runnable task and its run. `wants`: the workspaces and caches that it will restore, as executors name them."""
+
+    run: Run
+    task: Task
+    wants: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why an executor does not fit: "draining", or "arch arm64 wanted, have amd64"."""
+
+    code: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An executor that was not chosen, and why."""
+
+    executor: ExecutorId
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """This task goes to this executor; the others were passed over."""
+
+    run_id: RunId
+    task_id: TaskId
+    executor: ExecutorId
+    session: str
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """This task stays; `reason` is what it keeps, `lines` what is missing, one for each kind of executors."""
+
+    run_id: RunId
+    task_id: TaskId
+    reason: Reason
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What one placement decides: choices in the order in which they were made, the rest in the same order."""
+
+    choices: tuple[Choice, ...]
+    waiting: tuple[Waiting, ...]
+
+
+def effective_priority(priority: int, since: datetime | None, now: datetime) -> int:
+    """A priority, plus one for each 10 minutes waited since."""
+    if since is None or now <= since:
+        return priority
+    return priority + (now - since) // AGING
+
+
+def place(
+    candidates: Iterable[Candidate],
+    executors: Iterable[ExecutorView],
+    *,
+    now: datetime,
+    locks: Mapping[LockKey, str],
+    running: Mapping[str, int],
+    with_passed_over: bool = True,
+) -> Placement:
+    """Decide which runnable tasks go where. Neither order of the arguments decides anything.
+
+    Args:
+        candidates: the runnable tasks of all running runs.
+        executors: all executors that are known, fitting or not.
+        now: the time, for the wait.
+        locks: the locks that are held, and a word about the holder (`task "deploy" of run 7`).
+        running: how many assignments each owner (`Run.scope`) has that are not final.
+        with_passed_over: tell why each other executor was passed over; costs a record for each choice and executor.
+    """
+    fleet = _Fleet(executors)
+    held = dict(locks)
+    choices: list[Choice] = []
+    undecided: list[tuple[Candidate, str]] = []
+    shares = Counter(running)
+    for tier in _tiers(candidates, now):
+        turns = _Turns(tier, shares)
+        while (candidate := turns.next()) is not None:
+            run, task = candidate.run, candidate.task
+            key = (run.scope, task.lock)
+            if task.lock and key in held:
+                undecided.append((candidate, held[key]))
+                continue
+            best = fleet.best_for(candidate)
+            if best is None:
+                undecided.append((candidate, ""))
+                continue
+            passed_over = fleet.passed_over(candidate, best) if with_passed_over else ()
+            choices.append(Choice(run.id, task.id, best.id, best.session, passed_over))
+            fleet.take(best)
+            shares[run.scope] += 1
+            if task.lock:
+                held[key] = f"task {quoted(task.name)} of run {run.number}"
+    # What is missing is told as it is after all choices: a task that found its executor full learns by how much.
+    return Placement(tuple(choices), tuple(_waiting(fleet, candidate, holder) for candidate, holder in undecided))
+
+
+def missing(run: Run, needs: Needs, executor: ExecutorView) -> Missing | None:
+    """What an executor lacks for a task, slots apart; None: it fits as soon as it has a free one."""
+    if executor.serves is not None and executor.serves.isdisjoint((run.scope, *run.belongs_to)):
+        return Missing("not_served", "does not serve this project")
+    if run.from_fork and not executor.takes_forks:
+        return Missing("fork", "takes no runs of forks")
+    if needs.arch and needs.arch not in executor.archs:
+        return Missing("arch", f"arch {needs.arch} wanted, have {_have(executor.archs)}")
+    for name, value in needs.labels:
+        if executor.labels.get(name) != value:
+            have = f"{name}={executor.labels[name]}" if name in executor.labels else "none"
+            return Missing("labels", f"label {name}={value} wanted, have {have}")
+    if needs.privileged and not executor.privileged_allowed:
+        return Missing("privileged", "privileged pods wanted, not allowed")
+    if needs.runtime not in executor.runtimes:
+        return Missing("runtime", f"runtime {needs.runtime} wanted, have {_have(executor.runtimes)}")
+    if needs.drivers and needs.drivers.isdisjoint(executor.drivers):
+        return Missing("driver", f"driver {' or '.join(sorted(needs.drivers))} wanted, have {_have(executor.drivers)}")
+    if not executor.connected:
+        return Missing("offline", "offline")
+    if executor.draining:
+        return Missing("draining", "draining")
+    return None
+
+
+def lines_for(run: Run, needs: Needs, executors: Iterable[ExecutorView]) -> tuple[str, ...]:
+    """Say what is missing, one line for each kind of executors; empty when one has a free slot and fits.
+
+    For example: "2 executors (e1 and e2): arch arm64 wanted, have amd64", "1 draining: e3", "1 full, 4 of 4: e4".
+    """
+    found: list[_Lack] = []
+    for executor in executors:
+        lack = missing(run, needs, executor)
+        if lack is None:
+            if executor.used < executor.slots:
+                return ()
+            lack = _full(executor.used, executor.slots)
+        found.append((lack, executor.id))
+    return _lines(found)
+
+
+# --- the order ----------------------------------------------------------------------------------------------------
+
+
+def _tiers(candidates: Iterable[Candidate], now: datetime) -> list[list[Candidate]]:
+    """Candidates of the same priority together, the highest first."""
+    tiers: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        task = candidate.task
+        tiers[effective_priority(task.priority, task.runnable_since, now)].append(candidate)
+    return [tiers[priority] for priority in sorted(tiers, reverse=True)]
+
+
+class _Turns:
+    """Whose turn it is inside a tier: the owner that runs the least, with the first of its tasks."""
+
+    def __init__(self, tier: Iterable[Candidate], shares: Mapping[str, int]) -> None:
+        self._shares = shares
+        self._queues: dict[str, deque[tuple[tuple[int, float, str, str], Candidate]]] = {}
+        by_owner: dict[str, list[Candidate]] = defaultdict(list)
+        for candidate in tier:
+            by_owner[candidate.run.scope].append(candidate)
+        for owner, mine in by_owner.items():
+            self._queues[owner] = deque(sorted(((_turn_key(c), c) for c in mine), key=lambda turn: turn[0]))
+        self._heap = [(shares.get(owner, 0), queue[0][0], owner) for owner, queue in self._queues.items()]
+        heapq.heapify(self._heap)
+        self._last = ""
+
+    def next(self) -> Candidate | None:
+        """The next one to be looked at; the share of the last one's owner may have grown since."""
+        queue = self._queues.get(self._last)
+        if queue:
+            heapq.heappush(self._heap, (self._shares.get(self._last, 0), queue[0][0], self._last))
+        if not self._heap:
+            return None
+        _, _, owner = heapq.heappop(self._heap)
+        self._last = owner
+        return self._queues[owner].popleft()[1]
+
+
+def _turn_key(candidate: Candidate) -> tuple[int, float, str, str]:
+    task = candidate.task
+    age = task.runnable_since.timestamp() if task.runnable_since is not None else float("inf")
+    return (task.level, age, task.name, task.id)
+
+
+# --- the executors ------------------------------------------------------------------------------------------------
+
+_NeedsKey = tuple[Needs, str, tuple[str, ...], bool]
+
+
+class _Fleet:
+    """The executors during one placement, with the slots taken so far."""
+
+    def __init__(self, executors: Iterable[ExecutorView]) -> None:
+        self._all = sorted(executors, key=lambda e: e.id)
+        self._used = {e.id: e.used for e in self._all}
+        self._fitting: dict[_NeedsKey, list[ExecutorView]] = {}
+        self._lacking: dict[_NeedsKey, list[tuple[ExecutorView, Missing]]] = {}
+        self._full: set[_NeedsKey] = set()
+
+    def best_for(self, candidate: Candidate) -> ExecutorView | None:
+        key = self._match(candidate)
+        if key in self._full:
+            return None
+        used, wants = self._used, candidate.wants
+        best = min(
+            (e for e in self._fitting[key] if used[e.id] < e.slots),
+            key=lambda e: (used[e.id] / e.slots, -len(wants & e.holds), e.id),
+            default=None,
+        )
+        if best is None:
+            # Slots are only taken during a placement, so this stays so for all of the same needs.
+            self._full.add(key)
+        return best
+
+    def take(self, executor: ExecutorView) -> None:
+        self._used[executor.id] += 1
+
+    def passed_over(self, candidate: Candidate, chosen: ExecutorView) -> tuple[PassedOver, ...]:
+        key = self._match(candidate)
+        found = [PassedOver(e.id, lack.code, lack.line) for e, lack in self._lacking[key]]
+        mine = self._used[chosen.id]
+        for executor in self._fitting[key]:
+            if executor is chosen:
+                continue
+            used = self._used[executor.id]
+            if used >= executor.slots:
+                lack = _full(used, executor.slots)
+                found.append(PassedOver(executor.id, lack.code, lack.line))
+            elif used / executor.slots > mine / chosen.slots:
+                found.append(PassedOver(executor.id, "load", f"higher load: {used} of {executor.slots}"))
+            elif len(candidate.wants & executor.holds) < len(candidate.wants & chosen.holds):
+                found.append(PassedOver(executor.id, "holds", "same load, holds less of the workspaces and caches"))
+            else:
+                found.append(PassedOver(executor.id, "id", "as good, a later id"))
+        return tuple(sorted(found, key=lambda p: p.executor))
+
+    def lines(self, candidate: Candidate) -> tuple[str, ...]:
+        key = self._match(candidate)
+        found = [(lack, e.id) for e, lack in self._lacking[key]]
+        found += [(_full(self._used[e.id], e.slots), e.id) for e in self._fitting[key]]
+        return _lines(found)
+
+    def _match(self, candidate: Candidate) -> _NeedsKey:
+        run, needs = candidate.run, candidate.task.needs
+        key = (needs, run.scope, run.belongs_to, run.from_fork)
+        if key not in self._fitting:
+            fitting, lacking = [], []
+            for executor in self._all:
+                lack = missing(run, needs, executor)
+                if lack is None:
+                    fitting.append(executor)
+                else:
+                    lacking.append((executor, lack))
+            self._fitting[key], self._lacking[key] = fitting, lacking
+        return key
+
+
+def _waiting(fleet: _Fleet, candidate: Candidate, lock_holder: str) -> Waiting:
+    run, task = candidate.run, candidate.task
+    if lock_holder:
+        reason = Reason(ReasonCode.WAITS_FOR_LOCK, f"lock {quoted(task.lock)} is held by {lock_holder}")
+        return Waiting(run.id, task.id, reason)
+    lines = fleet.lines(candidate) or ("no executor is known",)
+    return Waiting(run.id, task.id, Reason(ReasonCode.WAITS_FOR_EXECUTOR, "; ".join(lines)), lines)
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+_Lack = tuple[Missing, ExecutorId]
+
+_MOST_NAMED: Final = 4
+
+# Of these the line itself says what the executors are: "1 draining", not "1 executor: draining".
+_STATES: Final = frozenset({"offline", "draining", "full"})
+_LINE_ORDER: Final = (
+    "not_served", "fork", "arch", "labels", "privileged", "runtime", "driver", "offline", "draining", "full",
+)  # fmt: skip
+
+
+def _full(used: int, slots: int) -> Missing:
+    return Missing("full", f"full, {used} of {slots}")
+
+
+def _lines(found: Sequence[_Lack]) -> tuple[str, ...]:
+    kinds: dict[Missing, list[ExecutorId]] = defaultdict(list)
+    for lack, executor_id in found:
+        kinds[lack].append(executor_id)
+    ordered = sorted(kinds, key=lambda lack: (_LINE_ORDER.index(lack.code), lack.line))
+    return tuple(_line(lack, sorted(kinds[lack])) for lack in ordered)
+
+
+def _line(lack: Missing, executors: Sequence[ExecutorId]) -> str:
+    number, names = len(executors), listing(executors, limit=_MOST_NAMED)
+    if lack.code in _STATES:
+        return f"{number} {lack.line}: {names}"
+    return f"{number} {'executor' if number == 1 else 'executors'} ({names}): {lack.line}"
+
+
+def _have(items: Iterable[str]) -> str:
+    return ", ".join(sorted(items)) or "none"

@@ -1,0 +1,477 @@
+"""What the placer and the executors do to an attempt: R13, R14, R15.
+
+An attempt moves along one line, and only forward:
+
+    assigned -> accepted -> running -> success | failed | stopped | cancelled | lost
+
+It may jump (the word about a step in between can be overtaken by the next one). A report that says what is stored
+already, or what the attempt has passed, is acknowledged and has no effect: reports are sent again until they are
+acknowledged, so that is normal. A report of an older epoch, of a session that does not own the attempt, or of another
+end than the stored one is refused; on a stream that is an acknowledgement with a reason, and the stream goes on.
+
+In what `report` takes and gives, a *stop for a timeout* is special: the server marked the attempt as timed out and told
+it to stop, so its executor says `stopped`, and what is stored is `failed`, timed out. A success that was faster than
+the order to stop stays a success: all of its steps had ended well.
+
+Each function gives a `Change`; `rules.settle` lets the pass follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.runmodel.model import (
+    MAX_ATTEMPTS,
+    Archive,
+    Assignment,
+    AssignmentId,
+    AssignmentPhase,
+    AttemptEnd,
+    Epoch,
+    ExecutorId,
+    Reason,
+    ReasonCode,
+    RetryCause,
+    Run,
+    RunPhase,
+    Step,
+    StepPhase,
+    Task,
+    TaskId,
+    TaskStatus,
+)
+from sluiceway_common.runmodel.state import Change, InvariantBroken, RunState
+from sluiceway_common.runmodel.wording import quoted, task_timed_out, why_ending
+
+__all__ = [
+    "Report",
+    "ReportOutcome",
+    "Reported",
+    "TaskNotRunnable",
+    "adopt",
+    "assign",
+    "keep_reasons",
+    "mark_lost",
+    "report",
+]
+
+
+class TaskNotRunnable(FailedPrecondition):
+    """Only a task that R10 names can be assigned."""
+
+    reason = "TASK_NOT_RUNNABLE"
+
+
+class ReportOutcome(StrEnum):
+    """What became of a report."""
+
+    APPLIED = "applied"
+    NO_EFFECT = "no_effect"
+    REFUSED = "refused"
+
+
+_NO_STEPS: Final[Mapping[int, Step]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an executor says of an attempt: what *is*, not what changed.
+
+    Attributes:
+        cause: of phase `failed`: failed, timeout or setup. Ignored for other phases.
+        reason: what else is known, such as `archive` or `drained`.
+        setup, steps: where these stand now, the steps by index; those not named are as they were. An index that the
+            task does not have is ignored.
+        archives: what its `save_to_workspace` steps have stored; None: nothing new.
+    """
+
+    assignment: AssignmentId
+    epoch: Epoch
+    session: str
+    phase: AssignmentPhase
+    cause: RetryCause | None = None
+    reason: Reason | None = None
+    setup: Step | None = None
+    steps: Mapping[int, Step] = field(default_factory=lambda: _NO_STEPS)
+    archives: tuple[Archive, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What became of a report: `reason` says why it was refused; `change` is empty unless it was applied."""
+
+    outcome: ReportOutcome
+    change: Change
+    reason: Reason | None = None
+
+
+# --- the placer ---------------------------------------------------------------------------------------------------
+
+
+def assign(
+    state: RunState,
+    task_id: TaskId,
+    *,
+    assignment_id: AssignmentId,
+    executor: ExecutorId,
+    session: str,
+    database_epoch: int,
+    now: datetime,
+) -> Change:
+    """Give a runnable task to an executor's session. `state` must be a fixpoint of the rules.
+
+    Raises:
+        NotFound: the run has no such task.
+        TaskNotRunnable: R10 does not name it.
+    """
+    task = _task(state, task_id)
+    if state.run.phase is not RunPhase.RUNNING or task.status is not TaskStatus.NOT_STARTED or not task.runnable_since:
+        raise TaskNotRunnable(f"task {quoted(task.name)} of run {state.run.id} is not runnable: it is {task.status}")
+    assignment = Assignment(
+        id=assignment_id,
+        run_id=state.run.id,
+        task_id=task_id,
+        epoch=Epoch(database_epoch, task.attempt),
+        executor=executor,
+        session=session,
+        assign_time=now,
+        lock=(state.run.scope, task.lock) if task.lock else None,
+    )
+    return _taken_up(state, task, assignment)
+
+
+def keep_reasons(state: RunState, reasons: Mapping[TaskId, Reason]) -> Change:
+    """Let runnable tasks keep why placement passed them over; those that are not runnable any more are passed over.
+
+    A reason that a task has already changes nothing, so that the placer may say the same again and again.
+    """
+    now = state
+    for task_id in sorted(reasons):
+        task = now.tasks.get(task_id)
+        if task is not None and task.runnable_since is not None and task.reason != reasons[task_id]:
+            now = now.with_task(replace(task, reason=reasons[task_id]))
+    return Change(before=state, state=now)
+
+
+def adopt(state: RunState, assignment: Assignment, now: datetime) -> Change:
+    """Store again, as it is, an assignment that an executor holds and that was lost with the newest part of the log.
+
+    That the database's epoch has grown since is for the caller to know. A run that is ending tells it to stop.
+
+    Raises:
+        NotFound: the run has no such task.
+        TaskNotRunnable: the task is not `not_started`, is at a later attempt, or its run is not running.
+    """
+    task = _task(state, assignment.task_id)
+    if (
+        state.run.phase is not RunPhase.RUNNING
+        or task.status is not TaskStatus.NOT_STARTED
+        or assignment.epoch.attempt < task.attempt
+        or assignment.phase.is_final
+    ):
+        raise TaskNotRunnable(
+            f"attempt {assignment.epoch.attempt} of task {quoted(task.name)} cannot be adopted: "
+            f"the task is {task.status}, at attempt {task.attempt}, its run is {state.run.phase}"
+        )
+    if state.run.is_ending and assignment.stop_requested is None:
+        assignment = replace(
+            assignment, stop_requested=now, stop_reason=why_ending(state.run), stop_forced=state.run.is_forced
+        )
+    return _taken_up(state, replace(task, attempt=assignment.epoch.attempt), assignment)
+
+
+def _taken_up(state: RunState, task: Task, assignment: Assignment) -> Change:
+    running = replace(
+        task,
+        status=TaskStatus.RUNNING,
+        assignment=assignment.id,
+        executor=assignment.executor,
+        reason=None,
+        waiting_since=None,
+        runnable_since=None,
+        start_time=assignment.start_time,
+    )
+    taken = state
+    if state.run.work_start_time is None:
+        # No rule reads it, so what the state remembers stays true.
+        taken = replace(state, run=replace(state.run, work_start_time=assignment.assign_time))
+    return Change(before=state, state=taken.with_task(running).with_assignment(assignment), assignments=(assignment,))
+
+
+# --- the executor -------------------------------------------------------------------------------------------------
+
+_RANK: Final[Mapping[AssignmentPhase, int]] = {
+    AssignmentPhase.ASSIGNED: 0,
+    AssignmentPhase.ACCEPTED: 1,
+    AssignmentPhase.RUNNING: 2,
+}
+_FINAL_RANK: Final = 3
+
+_STATUS_OF_END: Final[Mapping[AssignmentPhase, TaskStatus]] = {
+    AssignmentPhase.SUCCESS: TaskStatus.SUCCESS,
+    AssignmentPhase.FAILED: TaskStatus.FAILED,
+    AssignmentPhase.STOPPED: TaskStatus.STOPPED,
+    AssignmentPhase.CANCELLED: TaskStatus.STOPPED,
+    AssignmentPhase.LOST: TaskStatus.LOST,
+}
+
+
+def report(state: RunState, assignment: Assignment | None, said: Report, now: datetime) -> Reported:
+    """R15: take in what an executor says of an attempt. May be repeated.
+
+    Args:
+        state: the run of the assignment.
+        assignment: the stored record, final or not; None when there is none.
+        said: the report.
+        now: the time of the transaction; a pod counts as started when its first report of `running` is taken in.
+    """
+    if assignment is None:
+        return _refused(state, ReasonCode.UNKNOWN_ASSIGNMENT, f"assignment {said.assignment} is not known here")
+    end = _end_of(assignment, said.phase)
+    if _is_no_news(state, assignment, said, end):
+        return Reported(ReportOutcome.NO_EFFECT, Change(before=state, state=state))
+    if said.epoch != assignment.epoch:
+        return _refused(
+            state,
+            ReasonCode.STALE_EPOCH,
+            f"the report is of epoch {said.epoch.database}.{said.epoch.attempt}, "
+            f"the assignment of {assignment.epoch.database}.{assignment.epoch.attempt}",
+        )
+    if said.session != assignment.session:
+        return _refused(state, ReasonCode.STALE_SESSION, "another session of the executor owns the assignment")
+    if assignment.phase.is_final:
+        return _refused(
+            state,
+            ReasonCode.ATTEMPT_ENDED_OTHERWISE,
+            f"the attempt ended as {assignment.phase}; it cannot end as {end} too",
+        )
+    task = _with_steps(state.tasks[assignment.task_id], said)
+    if not end.is_final:
+        return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
+    cause = _cause(assignment, end, said)
+    # Of an attempt that was told to stop the executor knows no more than it was told.
+    reason = _why(task, assignment, end, cause, said.reason if end is said.phase else None)
+    return Reported(
+        ReportOutcome.APPLIED,
+        _finish(state, task, assignment, end, cause=cause, reason=reason, now=now),
+    )
+
+
+def mark_lost(state: RunState, assignments: Iterable[AssignmentId], *, reason: Reason, now: datetime) -> Change:
+    """R13: attempts of which nobody will hear again end as lost. Those that are not live any more are passed over.
+
+    The caller knows that their pods are gone, or that `lost_after` has passed.
+    """
+    change = Change(before=state, state=state)
+    for key in sorted(set(assignments)):
+        live = change.state.assignments.get(key)
+        if live is None:
+            continue
+        task = change.state.tasks[live.task_id]
+        change = change.then(
+            _finish(change.state, task, live, AssignmentPhase.LOST, cause=RetryCause.LOST, reason=reason, now=now)
+        )
+    return change
+
+
+def _end_of(assignment: Assignment, phase: AssignmentPhase) -> AssignmentPhase:
+    """What is stored for a reported phase: a stop for a timeout that the server saw is a failure."""
+    if phase is AssignmentPhase.STOPPED and assignment.timed_out and assignment.stop_requested is not None:
+        return AssignmentPhase.FAILED
+    return phase
+
+
+def _is_no_news(state: RunState, assignment: Assignment, said: Report, end: AssignmentPhase) -> bool:
+    if assignment.phase.is_final:
+        return not end.is_final or end is assignment.phase
+    if _RANK.get(end, _FINAL_RANK) > _RANK[assignment.phase]:
+        return False
+    task = state.tasks[assignment.task_id]
+    return _with_steps(task, said) == task
+
+
+def _moved(state: RunState, task: Task, assignment: Assignment, phase: AssignmentPhase, now: datetime) -> Change:
+    if _RANK[phase] > _RANK[assignment.phase]:
+        started = phase is AssignmentPhase.RUNNING
+        assignment = replace(
+            assignment,
+            phase=phase,
+            accept_time=assignment.accept_time or now,
+            start_time=now if started else None,
+        )
+        if started:
+            task = replace(task, start_time=now)
+    return Change(before=state, state=state.with_task(task).with_assignment(assignment), assignments=(assignment,))
+
+
+def _cause(assignment: Assignment, end: AssignmentPhase, said: Report) -> RetryCause | None:
+    if end is AssignmentPhase.LOST:
+        return RetryCause.LOST
+    if end is not AssignmentPhase.FAILED:
+        return None
+    if assignment.timed_out:
+        return RetryCause.TIMEOUT
+    return said.cause if said.cause not in (None, RetryCause.LOST) else RetryCause.FAILED
+
+
+def _why(
+    task: Task, assignment: Assignment, end: AssignmentPhase, cause: RetryCause | None, said: Reason | None
+) -> Reason | None:
+    if end in (AssignmentPhase.STOPPED, AssignmentPhase.CANCELLED) and assignment.stop_reason is not None:
+        return assignment.stop_reason
+    if said is not None or end is AssignmentPhase.SUCCESS:
+        return said
+    if cause is RetryCause.TIMEOUT:
+        return task_timed_out(task.timeout)
+    if cause is RetryCause.SETUP:
+        return Reason(ReasonCode.SETUP, "its setup failed; the setup log says why")
+    if cause is RetryCause.LOST:
+        return Reason(ReasonCode.EXECUTOR_VANISHED, "its executor lost it")
+    if cause is RetryCause.FAILED:
+        failed = next((step for step in task.steps if step.phase is StepPhase.FAILED), None)
+        if failed is None:
+            return Reason(ReasonCode.TASK_FAILED, "it failed")
+        status = f" with exit status {failed.exit_status}" if failed.exit_status is not None else ""
+        return Reason(ReasonCode.TASK_FAILED, f"step {quoted(failed.name)} failed{status}")
+    before = " before its pod started" if end is AssignmentPhase.CANCELLED else ""
+    return Reason(ReasonCode.STOPPED, f"it was stopped{before}")
+
+
+def _finish(
+    state: RunState,
+    task: Task,
+    assignment: Assignment,
+    end: AssignmentPhase,
+    *,
+    cause: RetryCause | None,
+    reason: Reason | None,
+    now: datetime,
+) -> Change:
+    """Make an attempt final; give the task its status, or its next attempt (R14)."""
+    if task.assignment != assignment.id:
+        raise InvariantBroken(f"task {task.id} is at assignment {task.assignment!r}, not at {assignment.id!r}")
+    setup, steps = _closed(task.setup), tuple(_closed(step) for step in task.steps)
+    timed_out = cause is RetryCause.TIMEOUT
+    over = replace(
+        assignment,
+        phase=end,
+        end_time=now,
+        cause=cause,
+        reason=reason,
+        timed_out=timed_out or assignment.timed_out,
+        setup=setup,
+        steps=steps,
+    )
+    ended = replace(
+        task,
+        status=_STATUS_OF_END[end],
+        reason=reason,
+        timed_out=timed_out,
+        setup=setup,
+        steps=steps,
+        end_time=now,
+    )
+    if _retry_is_due(state.run, task, cause):
+        ended = _next_attempt(ended, now)
+    return Change(before=state, state=state.with_task(ended).with_assignment(over), assignments=(over,))
+
+
+def _retry_is_due(run: Run, task: Task, cause: RetryCause | None) -> bool:
+    return (
+        cause is not None
+        and cause in task.retry.on
+        and task.attempt < min(task.retry.max_attempts, MAX_ATTEMPTS)
+        and not run.is_ending
+    )
+
+
+def _next_attempt(ended: Task, now: datetime) -> Task:
+    last = AttemptEnd(
+        status=ended.status,
+        attempt=ended.attempt,
+        assignment=ended.assignment,
+        executor=ended.executor,
+        end_time=now,
+        start_time=ended.start_time,
+        timed_out=ended.timed_out,
+        reason=ended.reason,
+        setup=ended.setup,
+        steps=ended.steps,
+        archives=ended.archives,
+    )
+    return replace(
+        ended,
+        status=TaskStatus.NOT_STARTED,
+        attempt=ended.attempt + 1,
+        previous=last,
+        assignment="",
+        executor="",
+        reason=None,
+        timed_out=False,
+        setup=ended.setup.blank(),
+        steps=tuple(step.blank() for step in ended.steps),
+        archives=(),
+        start_time=None,
+        end_time=None,
+    )
+
+
+# --- steps --------------------------------------------------------------------------------------------------------
+
+
+def _with_steps(task: Task, said: Report) -> Task:
+    setup = task.setup if said.setup is None else _later(task.setup, said.setup)
+    steps = task.steps
+    if said.steps:
+        steps = tuple(
+            _later(step, said.steps[index]) if index in said.steps else step for index, step in enumerate(task.steps)
+        )
+    archives = task.archives if said.archives is None else said.archives
+    if setup == task.setup and steps == task.steps and archives == task.archives:
+        return task
+    return replace(task, setup=setup, steps=steps, archives=archives)
+
+
+def _later(stored: Step, said: Step) -> Step:
+    """The further of two words about a step. A step never goes back, and its log never shrinks."""
+    size = max(stored.log_size, said.log_size)
+    digest = said.log_digest if said.log_digest and said.log_size >= stored.log_size else stored.log_digest
+    ahead = said.phase.is_final if not stored.phase.is_final else False
+    if ahead or (stored.phase is StepPhase.NOT_STARTED and said.phase is StepPhase.RUNNING):
+        return replace(
+            said,
+            name=stored.name,
+            type=stored.type,
+            start_time=said.start_time or stored.start_time,
+            log_size=size,
+            log_digest=digest,
+        )
+    if (size, digest) == (stored.log_size, stored.log_digest):
+        return stored
+    return replace(stored, log_size=size, log_digest=digest)
+
+
+def _closed(step: Step) -> Step:
+    """A step of an attempt that is over: what was running was stopped, what had not begun was skipped."""
+    if step.phase is StepPhase.RUNNING:
+        return replace(step, phase=StepPhase.STOPPED)
+    if step.phase is StepPhase.NOT_STARTED:
+        return replace(step, phase=StepPhase.SKIPPED)
+    return step
+
+
+def _task(state: RunState, task_id: TaskId) -> Task:
+    task = state.tasks.get(task_id)
+    if task is None:
+        raise NotFound(f"run {state.run.id} has no task {task_id}", resource_type="task", resource_name=task_id)
+    return task
+
+
+def _refused(state: RunState, code: ReasonCode, sentence: str) -> Reported:
+    return Reported(ReportOutcome.REFUSED, Change(before=state, state=state), Reason(code, sentence))

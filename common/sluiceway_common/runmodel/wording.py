@@ -1,0 +1,102 @@
+"""How states, durations and lists read in a sentence. Only words: nothing here decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sluiceway_common.runmodel.model import Condition, Reason, ReasonCode, Run, TaskStatus
+
+__all__ = [
+    "CONDITION_ORDER",
+    "duration",
+    "listing",
+    "moment",
+    "quoted",
+    "run_timed_out",
+    "status_words",
+    "task_timed_out",
+    "wanted",
+    "why_ending",
+]
+
+CONDITION_ORDER = tuple(Condition)
+
+_STATUS_WORDS = {
+    TaskStatus.NOT_STARTED: "has not started",
+    TaskStatus.SKIPPED: "was skipped",
+    TaskStatus.CANCELLED: "was cancelled",
+    TaskStatus.RUNNING: "is running",
+    TaskStatus.STOPPED: "was stopped",
+    TaskStatus.SUCCESS: "succeeded",
+    TaskStatus.FAILED: "failed",
+    TaskStatus.LOST: "was lost",
+}
+
+
+def status_words(status: TaskStatus) -> str:
+    """`failed` as "failed", `running` as "is running": what follows a task's name."""
+    return _STATUS_WORDS[status]
+
+
+def wanted(conditions: Iterable[Condition]) -> str:
+    """Name the alternatives of an edge in one fixed order: "on_success or on_failure"."""
+    names = set(conditions)
+    return " or ".join(c for c in CONDITION_ORDER if c in names)
+
+
+def quoted(name: str) -> str:
+    """Put a name into double quotes."""
+    return f'"{name}"'
+
+
+def listing(items: Sequence[str], *, limit: int = 5) -> str:
+    """Join as "a, b and c"; beyond `limit` as "a, b, c and 4 more"."""
+    shown = list(items)
+    if len(shown) > limit:
+        shown = [*shown[: limit - 1], f"{len(items) - limit + 1} more"]
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def moment(time: datetime) -> str:
+    """Write a time as "2026-01-31 12:00:00Z"."""
+    return f"{time:%Y-%m-%d %H:%M:%SZ}"
+
+
+def duration(value: timedelta) -> str:
+    """Write a duration as the configuration does: "1h30m", "7d", "45s". Below a second: "0.2s"."""
+    seconds = value.total_seconds()
+    if seconds < 0:
+        return f"-{duration(-value)}"
+    if seconds != int(seconds):
+        return f"{seconds:.6f}".rstrip("0") + "s"
+    left = int(seconds)
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        amount, left = divmod(left, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    return "".join(parts) or "0s"
+
+
+def run_timed_out(timeout: timedelta | None) -> Reason:
+    """Why a run failed, and its tasks were stopped, when the timeout of the run passed (R16)."""
+    return Reason(ReasonCode.RUN_TIMED_OUT, f"run timed out{_after(timeout)}")
+
+
+def task_timed_out(timeout: timedelta | None) -> Reason:
+    """Why a task failed when its own timeout passed (R16)."""
+    return Reason(ReasonCode.TIMEOUT, f"timed out{_after(timeout)}")
+
+
+def why_ending(run: Run) -> Reason:
+    """Why the tasks of a run are told to stop, or are not started any more: its timeout, or the stop (R7)."""
+    if run.timed_out:
+        return run_timed_out(run.timeout)
+    return Reason(ReasonCode.RUN_STOPPED, f"run stopped by {run.stop.by}" if run.stop is not None else "run stopped")
+
+
+def _after(timeout: timedelta | None) -> str:
+    return f" after {duration(timeout)}" if timeout is not None else ""

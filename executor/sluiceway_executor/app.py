@@ -1,0 +1,352 @@
+"""The executor as a whole: settings in, and `run_executor` until it is told to end.
+
+The first wish to end drains it: no more assignments, what runs is finished and reported. A second one cancels it:
+pods are removed at once, and the next process of this executor reports their assignments as lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+import structlog
+
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Violation
+from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.version import VERSION
+from sluiceway_executor.assignments import Assignments
+from sluiceway_executor.disk import DiskGuard
+from sluiceway_executor.drivers.host import HostDriver
+from sluiceway_executor.drivers.machine import ARCHS, default_memory_bytes
+from sluiceway_executor.drivers.port import Driver, Limits, Network
+from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings, overlap
+from sluiceway_executor.journal import Journal
+from sluiceway_executor.log_pusher import LogPusher, PushTimes
+from sluiceway_executor.outbox import Outbox
+from sluiceway_executor.session import Identity, Session, SessionTimes
+from sluiceway_executor.spool import Spools
+from sluiceway_executor.worker import WorkerSettings
+
+__all__ = ["ExecutorSettings", "Network", "StopWish", "run_executor"]
+
+log = structlog.get_logger(__name__)
+
+_REPORT_SECONDS = 15.0
+_WITHDRAW_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """What one executor is told.
+
+    Attributes:
+        server: `host:port` of a server, or a gRPC target of several.
+        group: that the token should be of; None: any.
+        work_dir: its own folder: journal, logs that wait, pods. One process at a time.
+        token_file: a file with the token of its group; read anew at each connection. None: no token.
+        ca_file: certificates by which the server is known; None: the connection is not encrypted.
+        executor_id: what it is called in its group; empty: chosen once and kept in `work_dir`.
+        drivers: `sandbox`, `host`; the first one that can carry out a task runs it.
+        slots: tasks at a time.
+        local_repositories: a folder below which repositories may be cloned from this disk; None: no such clones.
+        archs: that it reports; empty: those of its driver.
+        labels: what tasks may ask for.
+        dynamic: it may vanish, and its siblings clean up after it.
+        network: the most that tasks reach; a task may ask for less.
+        image_dir: below it are the folders that tasks may name as images; None: no folder may be one.
+        memory_bytes: of a task that names none; 0: its share of four fifths of the machine.
+        processes: of a task. More only for tasks that really have so many threads.
+        spool_limit_bytes: of log that is not stored yet; beyond it output is slowed.
+        disk_bytes: of a task; 0: as much as there is.
+        min_free_disk_bytes: less than that, and the task that uses most of it is ended.
+        fence_after: seconds that a pod lives unfed; None: what the server says. Tests scale it down.
+        always_seconds: for the `always` steps after a bad end.
+        setup_seconds: for a pod to start.
+        store_logs_seconds: how long a report of an end waits for its logs to be stored.
+        session_times: when to give up on a stream. Tests scale them down.
+        push_times: the same of the stream of logs.
+        sandbox_uids: the first uid of the pods of a root executor, and how many there are.
+    """
+
+    server: str
+    work_dir: Path
+    group: str | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    executor_id: str = ""
+    drivers: Sequence[str] = ("sandbox",)
+    slots: int = 2
+    local_repositories: Path | None = None
+    archs: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dynamic: bool = False
+    network: Network = Network.ISOLATED
+    image_dir: Path | None = None
+    memory_bytes: int = 0
+    processes: int = 4096
+    spool_limit_bytes: int = 4 << 30
+    disk_bytes: int = 0
+    min_free_disk_bytes: int = 512 << 20
+    fence_after: float | None = None
+    always_seconds: float = 300.0
+    setup_seconds: float = 600.0
+    store_logs_seconds: float = 60.0
+    session_times: SessionTimes = field(default_factory=SessionTimes)
+    push_times: PushTimes = field(default_factory=PushTimes)
+    sandbox_uids: tuple[int, int] = (210_000, 1_000)
+
+
+class StopWish(Protocol):
+    """The wish that the executor ends (`foundation.lifecycle.Stop` is one)."""
+
+    async def wait(self) -> None:
+        """Wait until somebody asks."""
+        ...
+
+
+async def run_executor(
+    settings: ExecutorSettings, stop: StopWish, *, clock: Clock | None = None, connected: asyncio.Event | None = None
+) -> None:
+    """Run an executor until `stop` is asked for and what it runs is over.
+
+    Cancelled, it removes its pods and ends. `connected`, when given, is set once a server has taken it.
+
+    Raises:
+        InvalidInput: the settings name something impossible.
+        Unauthenticated, PermissionDenied: the first server that answered does not take this token, or it is of another
+            group than `group`.
+        FailedPrecondition: the work folder cannot be used or another process uses it, or a driver does not work on this
+            machine.
+        DataLoss: the journal in the work folder is damaged.
+    """
+    clock = clock or SystemClock()
+    _check(settings)
+    async with AsyncExitStack() as resources:
+        resources.enter_context(_own(settings.work_dir))
+        journal = await Journal.open(settings.work_dir / "journal.json", executor_id=settings.executor_id)
+        drivers = await _drivers(settings)
+        for driver in drivers:
+            resources.callback(driver.close)
+        spools = Spools(settings.work_dir / "spool", limit_bytes=settings.spool_limit_bytes)
+        resources.callback(spools.close)
+        await spools.load()
+        for assignment_id in {spool.name.assignment_id for spool in spools} - set(journal.held):
+            await spools.remove(assignment_id)
+        outbox = Outbox(journal.next_number)
+        assignments = Assignments(
+            drivers,
+            journal,
+            outbox=outbox,
+            spools=spools,
+            slots=settings.slots,
+            settings=_worker_settings(settings),
+            clock=clock,
+            fence_seconds=settings.fence_after or 720.0,
+            fence_fixed=settings.fence_after is not None,
+        )
+        await assignments.take_up()
+        resources.push_async_callback(journal.flush)
+        resources.push_async_callback(assignments.close)
+        dial = _dialler(settings)
+        session = Session(
+            dial,
+            assignments,
+            identity=_identity(settings, drivers),
+            journal=journal,
+            outbox=outbox,
+            clock=clock,
+            times=settings.session_times,
+        )
+        pusher = LogPusher(dial, spools, journal, connected=session.connected, clock=clock, times=settings.push_times)
+        guard = DiskGuard(
+            settings.work_dir,
+            assignments,
+            min_free_bytes=settings.min_free_disk_bytes,
+            task_bytes=settings.disk_bytes,
+        )
+        log.info("executor_starts", executor=journal.executor_id, server=settings.server, slots=settings.slots)
+        async with _background(session.run(), pusher.run(), spools.run(), journal.run(), guard.run()):
+            if connected is not None:
+                await _first_of(session.connected.wait(), stop.wait())
+                connected.set()
+            await stop.wait()
+            if session.connected.is_set() or not assignments.is_idle:
+                # What is assigned until the server knows is still taken: a refused assignment is a lost task.
+                await session.withdraw(_WITHDRAW_SECONDS)
+            assignments.draining.set()
+            log.info("executor_drains", running=len(assignments.running()))
+            await assignments.wait_idle()
+            await _reported(outbox, spools)
+        log.info("executor_ends", executor=journal.executor_id)
+
+
+def _check(settings: ExecutorSettings) -> None:
+    violations = []
+    if settings.slots < 1:
+        violations.append(Violation("slots", "at least 1"))
+    if not settings.drivers:
+        violations.append(Violation("drivers", "at least one"))
+    violations += [
+        Violation("drivers", f'"{name}" is unknown: there are sandbox and host')
+        for name in settings.drivers
+        if name not in {"sandbox", "host"}
+    ]
+    if settings.image_dir is not None and not settings.image_dir.is_dir():
+        violations.append(Violation("image_dir", f"{settings.image_dir} is not a folder"))
+    elif settings.image_dir is not None and overlap(settings.image_dir, settings.work_dir):
+        violations.append(Violation("image_dir", f"{settings.image_dir} overlaps the work folder {settings.work_dir}"))
+    if settings.local_repositories is not None and not settings.local_repositories.is_dir():
+        violations.append(Violation("local_repositories", f"{settings.local_repositories} is no folder"))
+    if settings.token_file is not None and not settings.token_file.is_file():
+        violations.append(Violation("token_file", f"{settings.token_file} is no file"))
+    elif settings.token_file is not None and (fault := _token_fault(settings.token_file)):
+        violations.append(Violation("token_file", f"{settings.token_file} {fault}"))
+    if settings.ca_file is not None and (fault := _ca_fault(settings.ca_file)):
+        violations.append(Violation("ca_file", f"{settings.ca_file} {fault}"))
+    violations += [
+        Violation("archs", f'"{name}" is unknown: there are {", ".join(ARCHS)}')
+        for name in settings.archs
+        if name not in ARCHS
+    ]
+    if violations:
+        raise InvalidInput(violations)
+
+
+def _token_fault(file: Path) -> str:
+    try:
+        token = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+    if not token:
+        return "is empty"
+    # gRPC takes no other bytes in a header, and would say so anew at every connection.
+    return "" if token.isascii() and token.isprintable() else "holds characters that no token has; copy it again"
+
+
+def _ca_fault(file: Path) -> str:
+    try:
+        found = b"-----BEGIN CERTIFICATE-----" in file.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if found else "holds no certificate in PEM form"
+
+
+@contextlib.contextmanager
+def _own(work_dir: Path) -> Iterator[None]:
+    """Hold the work folder: two processes with one journal would be one executor twice."""
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        work_dir.chmod(0o700)
+        descriptor = os.open(work_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the work folder {work_dir} cannot be used: {error.strerror}", reason="WORK_DIR_UNUSABLE"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FailedPrecondition(f"another executor uses {work_dir}", reason="WORK_DIR_IN_USE") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _drivers(settings: ExecutorSettings) -> list[Driver]:
+    drivers: list[Driver] = []
+    for name in settings.drivers:
+        driver: SandboxDriver | HostDriver
+        if name == "sandbox":
+            first, count = settings.sandbox_uids
+            sandbox = SandboxSettings(
+                first_uid=first, uid_count=count, network=settings.network, image_dir=settings.image_dir
+            )
+            driver = SandboxDriver(settings.work_dir / "sandbox", sandbox)
+        else:
+            driver = HostDriver(settings.work_dir / "host")
+        await driver.sweep()
+        await driver.probe()
+        drivers.append(driver)
+    return drivers
+
+
+def _worker_settings(settings: ExecutorSettings) -> WorkerSettings:
+    memory = settings.memory_bytes or default_memory_bytes(settings.slots)
+    return WorkerSettings(
+        limits=Limits(processes=settings.processes, memory_bytes=memory),
+        local_repositories=settings.local_repositories,
+        setup_seconds=settings.setup_seconds,
+        always_seconds=settings.always_seconds,
+        store_logs_seconds=settings.store_logs_seconds,
+    )
+
+
+def _identity(settings: ExecutorSettings, drivers: Sequence[Driver]) -> Identity:
+    return Identity(
+        version=VERSION,
+        slots=settings.slots,
+        work_dir=settings.work_dir,
+        archs=tuple(settings.archs) or tuple(drivers[0].archs),
+        drivers=tuple(settings.drivers),
+        labels=settings.labels,
+        dynamic=settings.dynamic,
+        expected_group=settings.group,
+    )
+
+
+def _dialler(settings: ExecutorSettings) -> Callable[[], grpc.aio.Channel]:
+    def dial() -> grpc.aio.Channel:
+        token = settings.token_file.read_text().strip() if settings.token_file is not None else None
+        tls = None
+        if settings.ca_file is not None:
+            tls = grpc.ssl_channel_credentials(settings.ca_file.read_bytes())
+        return open_channel(settings.server, token=token, tls=tls)
+
+    return dial
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run works beside the body; one that fails ends the body, and its error is what is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from errors
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner: BaseException = errors
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner
+
+
+async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _reported(outbox: Outbox, spools: Spools) -> None:
+    """Give the last reports and bytes of log some time to arrive; the journal keeps those that do not."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REPORT_SECONDS):
+            while len(outbox) or any(not spool.complete for spool in spools):  # noqa: ASYNC110 - of two owners, once
+                await asyncio.sleep(0.05)

@@ -1,0 +1,313 @@
+"""The assignments of this executor: takes commands, runs workers, keeps the journal true.
+
+This is where the executor's promises about order are kept: an assignment is in the journal before it is acknowledged,
+acknowledged before it starts; its end is in the journal before it is reported; its data stays until it is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import run_pb2
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_executor.drivers.port import Driver
+from sluiceway_executor.journal import Held, Journal
+from sluiceway_executor.outbox import FINAL_PHASES, Outbox
+from sluiceway_executor.spool import Spools
+from sluiceway_executor.worker import Worker, WorkerSettings, unsupported_by
+
+__all__ = ["Assignments"]
+
+log = structlog.get_logger(__name__)
+
+
+class Assignments:
+    """See the module; this is the `Commands` of the session."""
+
+    def __init__(
+        self,
+        drivers: Sequence[Driver],
+        journal: Journal,
+        *,
+        outbox: Outbox,
+        spools: Spools,
+        slots: int,
+        settings: WorkerSettings,
+        clock: Clock,
+        fence_seconds: float,
+        fence_fixed: bool,
+    ) -> None:
+        self._drivers = drivers
+        self._journal = journal
+        self._outbox = outbox
+        self._spools = spools
+        self._slots = slots
+        self._settings = settings
+        self._clock = clock
+        self._fence_seconds = fence_seconds
+        self._fence_fixed = fence_fixed
+        self._workers: dict[str, Worker] = {}
+        self._active: set[str] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self.changed = asyncio.Condition()
+        self.draining = asyncio.Event()
+        """Set: no assignment is taken any more."""
+
+    @property
+    def workers(self) -> Mapping[str, Worker]:
+        """The workers of what runs, by assignment."""
+        return {name: worker for name, worker in self._workers.items() if name in self._active}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._active
+
+    async def take_up(self) -> None:
+        """Take up what an earlier process of this executor left: what had ended is reported, the rest is lost.
+
+        Pods of `sandbox` and `host` end with the process that made them. Before the session.
+        """
+        await self._journal.reserve_numbers()
+        for held in list(self._journal.held.values()):
+            if held.final:
+                update = pb.AssignmentUpdate.FromString(base64.b64decode(held.final))
+                self._outbox.update(update)
+                continue
+            log.warning("assignment_lost", assignment=held.assignment_id)
+            reason = run_pb2.Reason(
+                code="EXECUTOR_RESTARTED",
+                message="the executor that ran it was started anew, and its pod ended with it",
+            )
+            lost = pb.AssignmentUpdate(
+                assignment_id=held.assignment_id,
+                epoch=pb.Epoch(database=held.database_epoch, attempt=held.attempt),
+                phase=pb.ASSIGNMENT_PHASE_LOST,
+                reason=reason,
+            )
+            await self._end(lost)
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing runs."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.is_idle)
+
+    async def close(self) -> None:
+        """End all workers at once: their pods are removed, and nothing is reported; the journal still knows them."""
+        tasks = [*self._running.values(), *self._background]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    async def assign(self, command: pb.Assign) -> tuple[run_pb2.Reason | None, Callable[[], None]]:
+        """See `session.Commands.assign`."""
+        known = self._journal.held.get(command.assignment_id)
+        if known is not None:
+            if (known.database_epoch, known.attempt) != (command.epoch.database, command.epoch.attempt):
+                return run_pb2.Reason(code="OTHER_EPOCH", message="it is held under another epoch"), _nothing
+            return None, _nothing
+        if self.draining.is_set():
+            return run_pb2.Reason(code="DRAINING", message="this executor takes no more tasks"), _nothing
+        if len(self._active) >= self._slots:
+            return run_pb2.Reason(code="NO_SLOT", message=f"all {self._slots} slots are in use"), _nothing
+        self._active.add(command.assignment_id)
+        try:
+            await self._journal.hold(
+                Held(
+                    assignment_id=command.assignment_id,
+                    database_epoch=command.epoch.database,
+                    attempt=command.epoch.attempt,
+                    run_id=command.specification.run_id,
+                    task_id=command.specification.task_id,
+                    phase=pb.ASSIGNMENT_PHASE_ACCEPTED,
+                )
+            )
+        except BaseException:
+            self._active.discard(command.assignment_id)
+            self._journal.held.pop(command.assignment_id, None)
+            raise
+        worker = Worker(
+            command,
+            self._driver_for(command.specification),
+            self._spools,
+            report=self._report,
+            session_id=self._journal.session_id,
+            fence_seconds=self._fence_seconds,
+            settings=self._settings,
+            clock=self._clock,
+        )
+        self._workers[command.assignment_id] = worker
+
+        def start() -> None:
+            self._running[worker.assignment_id] = asyncio.create_task(
+                self._run(worker), name=f"assignment {worker.assignment_id}"
+            )
+
+        log.info("task_accepted", assignment=command.assignment_id, task=command.specification.task_name)
+        return None, start
+
+    def _driver_for(self, specification: pb.Specification) -> Driver:
+        """Choose the first driver that can carry out a task; the first one, which then refuses it, if none can."""
+        able = (driver for driver in self._drivers if not unsupported_by(driver, specification))
+        return next(able, self._drivers[0])
+
+    async def stop(self, command: pb.Stop) -> None:
+        """See `session.Commands.stop`."""
+        held = self._journal.held.get(command.assignment_id)
+        if held is None:
+            return
+        epoch = (command.epoch.database, command.epoch.attempt)
+        if command.HasField("epoch") and epoch != (held.database_epoch, held.attempt):
+            log.warning("stop_of_another_epoch", assignment=command.assignment_id)
+            return
+        if command.discard:
+            self._spawn(self._discard(command.assignment_id), f"discard {command.assignment_id}")
+            return
+        worker = self.workers.get(command.assignment_id)
+        if worker is not None:
+            grace = command.grace.ToTimedelta().total_seconds() if command.HasField("grace") else None
+            worker.stop(
+                force=command.force, grace_seconds=grace, code=command.reason.code, message=command.reason.message
+            )
+
+    async def release(self, command: pb.Release) -> None:
+        """See `session.Commands.release`."""
+        if command.assignment_id in self._active:
+            log.warning("release_of_what_runs", assignment=command.assignment_id)
+            return
+        self._outbox.forget(command.assignment_id)
+        self._journal.let_go(command.assignment_id)
+        await self._spools.remove(command.assignment_id)
+
+    async def clean(self, command: pb.Clean) -> None:
+        """See `session.Commands.clean`."""
+        for driver in self._drivers:
+            for assignment_id in await driver.list_pods(command.session_id):
+                await driver.remove_pod(command.session_id, assignment_id)
+        self._outbox.pods_gone(command.session_id)
+
+    def held(self) -> Sequence[pb.HeldAssignment]:
+        """See `session.Commands.held`."""
+        return [
+            pb.HeldAssignment(
+                assignment_id=held.assignment_id,
+                epoch=pb.Epoch(database=held.database_epoch, attempt=held.attempt),
+                phase=pb.AssignmentPhase.Name(held.phase),
+                run_id=held.run_id,
+                task_id=held.task_id,
+            )
+            for held in self._journal.held.values()
+        ]
+
+    def running(self) -> Sequence[str]:
+        """See `session.Commands.running`."""
+        return sorted(self._active)
+
+    def feed(self, seconds: float) -> None:
+        """See `session.Commands.feed`."""
+        for worker in self._workers.values():
+            worker.feed(self._fence_seconds if self._fence_fixed else seconds)
+
+    async def welcomed(self, *, fence_seconds: float) -> None:
+        """See `session.Commands.welcomed`."""
+        if not self._fence_fixed:
+            self._fence_seconds = fence_seconds
+        await self._journal.reserve_numbers()
+
+    def report_again(self) -> None:
+        """See `session.Commands.report_again`."""
+        for held in self._journal.held.values():
+            worker = self._workers.get(held.assignment_id)
+            if held.final:
+                self._outbox.update(pb.AssignmentUpdate.FromString(base64.b64decode(held.final)))
+            elif worker is not None:
+                worker.report_again()
+
+    async def fenced(self) -> None:
+        """See `session.Commands.fenced`."""
+        for assignment_id in list(self._journal.held):
+            await self._discard(assignment_id)
+        await self._journal.let_all_go()
+
+    # -- the life of one ----------------------------------------------------------------------------------------
+
+    async def _run(self, worker: Worker) -> None:
+        try:
+            await worker.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("worker_failed", assignment=worker.assignment_id)
+            held = self._journal.held.get(worker.assignment_id)
+            if held is not None and not held.final:
+                epoch = pb.Epoch(database=held.database_epoch, attempt=held.attempt)
+                message = f"the executor failed: {type(error).__name__}"
+                await self._end(
+                    pb.AssignmentUpdate(
+                        assignment_id=worker.assignment_id,
+                        epoch=epoch,
+                        phase=pb.ASSIGNMENT_PHASE_LOST,
+                        reason=run_pb2.Reason(code="EXECUTOR", message=message),
+                    )
+                )
+        finally:
+            self._workers.pop(worker.assignment_id, None)
+            self._running.pop(worker.assignment_id, None)
+
+    def _report(self, update: pb.AssignmentUpdate) -> None:
+        if update.phase in FINAL_PHASES:
+            self._spawn(self._end(update), f"report of {update.assignment_id}")
+            return
+        self._journal.mark(update.assignment_id, update.phase)
+        self._outbox.update(update)
+
+    async def _end(self, update: pb.AssignmentUpdate) -> None:
+        held = self._journal.held.get(update.assignment_id)
+        if held is None:
+            return
+        final = base64.b64encode(update.SerializeToString()).decode()
+        await self._journal.hold(replace(held, phase=update.phase, final=final))
+        # Before the server knows of the free slot, it must be free.
+        self._active.discard(update.assignment_id)
+        self._outbox.update(update)
+        phase = pb.AssignmentPhase.Name(update.phase).removeprefix("ASSIGNMENT_PHASE_").lower()
+        log.info("task_ended", assignment=update.assignment_id, phase=phase, reason=update.reason.code)
+        await self._notify()
+
+    async def _discard(self, assignment_id: str) -> None:
+        worker, running = self._workers.get(assignment_id), self._running.get(assignment_id)
+        if worker is not None:
+            worker.discard()
+        await self._spools.refuse_all(assignment_id)
+        if running is not None:
+            await asyncio.wait([running])
+        self._active.discard(assignment_id)
+        self._outbox.forget(assignment_id)
+        self._journal.let_go(assignment_id)
+        await self._spools.remove(assignment_id)
+        log.info("task_discarded", assignment=assignment_id)
+        await self._notify()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _notify(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+
+def _nothing() -> None:
+    return

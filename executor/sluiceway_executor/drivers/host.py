@@ -1,0 +1,115 @@
+"""Pods that are plain processes in a folder: for machines whose tasks are trusted. Off unless it is named.
+
+Nothing is hidden from a task here: it runs as the executor does, and sees what the executor sees, except the
+executor's environment. What is promised is the end: every process of a pod goes with it, those too that forked twice
+or began a session of their own. The first process is the reaper of them all; those that outlive even it are found by a
+mark in their environment. Linux only, so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.runconfig.capabilities import HOST, Capabilities
+from sluiceway_executor.drivers.launcher import Launcher
+from sluiceway_executor.drivers.machine import machine_archs
+from sluiceway_executor.drivers.pod_store import PodStore
+from sluiceway_executor.drivers.port import PodRequest
+from sluiceway_executor.drivers.refusal import refuse_request
+from sluiceway_executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
+
+__all__ = ["HostDriver"]
+
+
+class HostDriver:
+    """See the module; see `port.Driver`."""
+
+    name = HOST.driver
+
+    def __init__(self, work_dir: Path) -> None:
+        self._store = PodStore(work_dir / "pods")
+        self._launcher = Launcher()
+        self._pods: dict[str, SupervisedPod] = {}
+
+    @property
+    def archs(self) -> Sequence[str]:
+        """See `port.Driver.archs`."""
+        return machine_archs()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `port.Driver.capabilities`."""
+        return replace(HOST, users=frozenset({_own_name()}))
+
+    async def probe(self) -> None:
+        """See `port.Driver.probe`."""
+        if not sys.platform.startswith("linux"):
+            raise FailedPrecondition("the host driver needs Linux", reason="DRIVER_UNAVAILABLE")
+
+    async def create_pod(self, request: PodRequest) -> SupervisedPod:
+        """See `port.Driver.create_pod`."""
+        refuse_request(request, self.capabilities)
+        user = _own_name()
+        folder = await asyncio.to_thread(self._prepare, request)
+        init = Path(__file__).with_name("pod_init.py")
+        launch = Launch(
+            # It ends its descendants when its socket ends.
+            ends_with_launcher=False,
+            argv=(sys.executable, "-I", "-S", str(init), INIT_SOCKET, "tree"),
+            home=str(folder / "home"),
+            script_dir=str(folder / "tmp"),
+            repository=str(request.repository.folder) if request.repository else "",
+            environment={
+                "USER": user,
+                "LOGNAME": user,
+                "SHELL": "/bin/sh",
+                "LANG": "C.UTF-8",
+                "TMPDIR": str(folder / "tmp"),
+            },
+        )
+        pod = SupervisedPod(request, launch, store=self._store, folder=folder, users=(user,), launcher=self._launcher)
+        self._pods[request.assignment_id] = pod
+        await pod.start()
+        return pod
+
+    def close(self) -> None:
+        """See `port.Driver.close`."""
+        self._launcher.close()
+
+    async def list_pods(self, session_id: str) -> Sequence[str]:
+        """See `port.Driver.list_pods`."""
+        return await asyncio.to_thread(self._store.list, session_id)
+
+    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
+        """See `port.Driver.remove_pod`."""
+        pod = self._pods.pop(assignment_id, None)
+        if pod is not None:
+            await pod.remove()
+        elif assignment_id in await self.list_pods(session_id):
+            await asyncio.to_thread(self._store.remove, assignment_id)
+
+    async def sweep(self) -> None:
+        """Remove what an earlier process of this executor left. Before the first pod."""
+        for assignment_id in await asyncio.to_thread(self._store.list):
+            await asyncio.to_thread(self._store.remove, assignment_id)
+
+    def _prepare(self, request: PodRequest) -> Path:
+        folder = self._store.make(request)
+        folder.chmod(0o700)
+        (folder / "home").mkdir()
+        (folder / "tmp").mkdir()
+        return folder
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

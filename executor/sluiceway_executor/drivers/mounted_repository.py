@@ -1,0 +1,71 @@
+"""Where a repository of this machine is inside a sandbox.
+
+Its folder is at `/mnt/repository`, its git folder at `/mnt/git` when that is elsewhere, and the folders from which it
+borrows objects at `/mnt/objects/N`. The files in which it names those (`objects/info/alternates`) hold paths of this
+machine, so other files are mounted over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sluiceway_executor.drivers.port import Repository
+
+__all__ = ["clone_source", "repository_files", "repository_folders", "repository_options"]
+
+_FOLDER = "/mnt/repository"
+_GIT = "/mnt/git"
+_OBJECTS = "/mnt/objects"
+_FILES = "repository"
+
+
+def clone_source(repository: Repository | None) -> str:
+    """Return the path from which a command in the sandbox clones it; empty: there is none."""
+    if repository is None:
+        return ""
+    usual = repository.git_folder in {repository.folder, repository.folder / ".git"}
+    return _FOLDER if usual else _git_folder(repository)
+
+
+def repository_folders(repository: Repository | None) -> dict[str, Path]:
+    """Return the folders that the sandbox needs, each with a name of one word."""
+    if repository is None:
+        return {}
+    folders = {"repository": repository.folder}
+    if not repository.git_folder.is_relative_to(repository.folder):
+        folders["git"] = repository.git_folder
+    return folders | {f"objects{number}": path for number, path in enumerate(repository.alternates)}
+
+
+def repository_files(repository: Repository | None) -> dict[str, str]:
+    """Return the files that are mounted over those of the repository, by their paths in the pod's folder."""
+    if repository is None or not repository.alternates:
+        return {}
+    paths = "".join(f"{_OBJECTS}/{number}\n" for number in range(len(repository.alternates)))
+    return {f"{_FILES}/alternates": paths, f"{_FILES}/none": ""}
+
+
+def repository_options(repository: Repository | None, seen: Mapping[str, Path]) -> list[str]:
+    """Return the options of bubblewrap; `seen` says where the folders, and that of the pod, are when it runs."""
+    if repository is None:
+        return []
+    options = ["--dir", "/mnt", "--ro-bind", str(seen["repository"]), _FOLDER]
+    if "git" in seen:
+        options += ["--ro-bind", str(seen["git"]), _GIT]
+    files = seen["pod"] / _FILES
+    if repository.alternates:
+        options += ["--ro-bind", str(files / "alternates"), f"{_git_folder(repository)}/objects/info/alternates"]
+    for number, path in enumerate(repository.alternates):
+        options += ["--ro-bind", str(seen[f"objects{number}"]), f"{_OBJECTS}/{number}"]
+        if (path / "info/alternates").exists():
+            # What it borrows in turn is in the list of the first.
+            options += ["--ro-bind", str(files / "none"), f"{_OBJECTS}/{number}/info/alternates"]
+    return options
+
+
+def _git_folder(repository: Repository) -> str:
+    if not repository.git_folder.is_relative_to(repository.folder):
+        return _GIT
+    inside = repository.git_folder.relative_to(repository.folder)
+    return f"{_FOLDER}/{inside}" if inside.parts else _FOLDER

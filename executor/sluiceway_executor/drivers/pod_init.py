@@ -1,0 +1,430 @@
+"""The first process of a pod: starts commands, reaps what ends, and ends the pod when nobody feeds it.
+
+It runs inside the pod, under whatever Python 3 the machine has, so it uses the standard library only, and of ours
+`pod_command.py` and `pod_processes.py`, which are beside it. It talks with its executor over one stream socket that it
+inherits (`pod_init.py FD MODE`), with messages that have their length before them and file descriptors beside them:
+Python literals to the pod, JSON from it. When that socket ends, or the pod was not fed in time, it ends with all of the
+pod.
+
+- `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends.
+- `MODE` is `tree` when it is a plain process: it makes itself the reaper of its descendants, so that those that fork
+  twice or begin a session of their own stay below it, and kills them by itself.
+
+Each command has a *supervisor*: a fork of this process that starts the command's program and reaps all its descendants.
+The processes of a command are therefore those below its supervisor, also when they forked twice or began a session of
+their own, and can be stopped without those that earlier commands left behind. A supervisor ends when nothing is below
+it any more.
+
+A command is over when its program has ended and so have those that still write its output; see `_is_over`.
+
+To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors), `stop` (grace; the id of a command, or
+none: all of the pod), `feed` (seconds).
+From the pod: `ready`, `exit` (id, status, limit, error, output_open), `stopped` (all of the pod), `starved`.
+"""
+# Every pod waits for the imports of this file. `_signal`, `_socket` and `_stat` are what `signal`, `socket` and `stat`
+# wrap in enums; with those, `json`, `ctypes`, `contextlib` and `pathlib`, the start would take three times as long.
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from typing import Any, NoReturn
+else:
+    import _signal as signal
+    import _socket as socket
+
+if TYPE_CHECKING or __package__:
+    from sluiceway_executor.drivers.pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
+    from sluiceway_executor.drivers.pod_processes import (
+        PR_SET_CHILD_SUBREAPER,
+        Processes,
+        prctl,
+        proportional_bytes,
+        resident_bytes,
+        suppress,
+        work_of,
+        writers_of,
+    )
+else:
+    # Inside a pod there is no package: these are files beside this one.
+    sys.path.append(__file__.rpartition("/")[0])
+    from pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
+    from pod_processes import (
+        PR_SET_CHILD_SUBREAPER,
+        Processes,
+        prctl,
+        proportional_bytes,
+        resident_bytes,
+        suppress,
+        work_of,
+        writers_of,
+    )
+
+PR_SET_DUMPABLE = 4
+WATCH_SECONDS = 0.25
+HEADER_BYTES = 4
+KILLED = 128 + signal.SIGKILL
+LOOK_SECONDS = 0.05
+BACKGROUND_SECONDS = 2.0
+"""How long a command whose program has ended waits for background processes that have its output open."""
+FILTER_SECONDS = 30.0
+"""How long it waits for filters of its output, as in `exec > >(tee log)`, whose input has ended."""
+IDLE_FILTER_SECONDS = 5.0
+"""How long it waits for filters that do nothing."""
+ESCALATE_SECONDS = 2.0
+KILL_ROUNDS = 10
+
+
+class PodInit:
+    """The loop of the pod's first process."""
+
+    def __init__(self, connection: socket.socket, mode: str) -> None:
+        self.connection = connection
+        self.mode = mode
+        self.incoming = bytearray()
+        self.descriptors: list[int] = []
+        self.commands: list[Command] = []
+        self.fed_until = seconds_now() + 60.0
+        self.kill_at: float | None = None
+        """Set while all of the pod is being stopped."""
+        self.childless = True
+        self.max_memory = 0
+        self.max_processes = 0
+        self.watched_at = 0.0
+
+    def run(self) -> None:
+        """Serve until the executor goes away or the pod starves. Never returns normally."""
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._send({"event": "ready", "pid": os.getpid()})
+        while True:
+            poll = select.poll()
+            # The reports of a supervisor that has ended are at their end, which is always readable.
+            reports = [command.reports for command in self.commands if command.supervisor and not command.over]
+            for descriptor in (self.connection.fileno(), wake_read, *reports):
+                poll.register(descriptor, select.POLLIN)
+            readable = {descriptor for descriptor, _ in poll.poll(self._next_wait() * 1000)}
+            if wake_read in readable:
+                with suppress(BlockingIOError):
+                    os.read(wake_read, 4096)
+            if self.connection.fileno() in readable and not self._receive():
+                self._end()
+            self._reap()
+            self._tick()
+
+    def _next_wait(self) -> float:
+        now = seconds_now()
+        waits = [self.fed_until - now]
+        if self.kill_at is not None or any(c.kill_at or (c.status is not None and not c.over) for c in self.commands):
+            waits.append(LOOK_SECONDS)
+        if self.max_memory or self.max_processes:
+            waits.append(WATCH_SECONDS)
+        return max(0.0, min(waits))
+
+    def _tick(self) -> None:
+        now = seconds_now()
+        if now >= self.fed_until:
+            self._send({"event": "starved"})
+            self._end()
+        for command in list(self.commands):
+            # Before its program is known, there may be nobody yet to send it to.
+            if command.kill_at is not None and command.program and not command.terminated:
+                command.terminated = True
+                self._signal(command, signal.SIGTERM)
+                # A stopped process does not see TERM until it goes on.
+                self._signal(command, signal.SIGCONT)
+            if command.kill_at is not None and now >= command.kill_at:
+                self._kill(command, command.kill_at)
+            if command.status is not None and not command.over and self._is_over(command):
+                self._finish(command)
+            if command.over and not command.supervisor:
+                os.close(command.reports)
+                self.commands.remove(command)
+        if self.kill_at is not None:
+            if now >= self.kill_at:
+                self._kill(None, self.kill_at)
+            if self.childless and all(command.over for command in self.commands):
+                self.kill_at = None
+                self._send({"event": "stopped"})
+        if (self.max_memory or self.max_processes) and now - self.watched_at >= WATCH_SECONDS:
+            self.watched_at = now
+            self._watch()
+
+    def _end(self) -> NoReturn:
+        # Nobody may take the end of a command for its own doing any more.
+        self.commands.clear()
+        if self.mode == "tree":
+            for _ in range(200):
+                self._kill(None, 0.0)
+                if self.childless:
+                    break
+                time.sleep(0.01)
+        os._exit(0)
+
+    # -- messages -----------------------------------------------------------------------------------------------
+
+    def _send(self, message: dict[str, Any]) -> None:
+        body = "{" + ", ".join(f'"{name}": {_json(value)}' for name, value in message.items()) + "}"
+        try:
+            self.connection.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body.encode())
+        except OSError:
+            self._end()
+
+    def _receive(self) -> bool:
+        try:
+            data, ancillary, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(12 * 4), socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            return False
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self.descriptors += [
+                    int.from_bytes(payload[i : i + 4], sys.byteorder) for i in range(0, len(payload) - 3, 4)
+                ]
+        if not data:
+            return False
+        self.incoming += data
+        while len(self.incoming) >= HEADER_BYTES:
+            end = HEADER_BYTES + int.from_bytes(self.incoming[:HEADER_BYTES], "big")
+            if len(self.incoming) < end:
+                break
+            # A literal from the executor, which decides all that happens here anyway.
+            message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307
+            del self.incoming[:end]
+            self._obey(message)
+        return True
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        kind = message["do"]
+        if kind == "exec":
+            descriptors, self.descriptors = self.descriptors[:3], self.descriptors[3:]
+            self._start(message, descriptors)
+        elif kind == "feed":
+            self.fed_until = seconds_now() + message["seconds"]
+        elif kind == "stop":
+            self._stop(message.get("id"), message["grace"])
+
+    # -- the life of a command ----------------------------------------------------------------------------------
+
+    def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        limits = message.get("limits", {})
+        self.max_memory = limits.get("memory", 0)
+        self.max_processes = limits.get("processes", 0)
+        reports, report = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            text = f"cannot start a process: {error.strerror}"
+            os.write(descriptors[2], f"sluice: {text}\n".encode())
+            self._send({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE, "error": text})
+            os.close(reports)
+        else:
+            if pid == 0:
+                supervise(message, descriptors, report)
+            # The output stays open here, to see who else has it and whether it is full.
+            self.commands.append(Command(message["id"], pid, reports, os.dup(descriptors[1])))
+        for descriptor in (report, *descriptors):
+            os.close(descriptor)
+
+    def _stop(self, number: int | None, grace: float) -> None:
+        """Begin to end one command that is not over, or all of the pod: TERM now, KILL after the grace."""
+        kill_at = seconds_now() + grace
+        if number is None:
+            self.kill_at = kill_at if self.kill_at is None else min(self.kill_at, kill_at)
+        for command in self.commands:
+            if number is None or (command.number == number and not command.over):
+                command.kill_at = kill_at if command.kill_at is None else min(command.kill_at, kill_at)
+
+    def _is_over(self, command: Command) -> bool:
+        """Return whether a command whose program has ended is over.
+
+        One that is being stopped is over when all of its processes are gone. Any other is over when none of them has
+        its output open any more. Daemons keep it open for good, so those are waited for `BACKGROUND_SECONDS` only. A
+        filter, which reads a pipe that nobody writes to any more, is about to end: it has `FILTER_SECONDS`, counted
+        while it is not held up by an output that is full. A daemon that was begun with a here-document looks like one,
+        but for doing nothing: the wait ends when nothing has been done for `IDLE_FILTER_SECONDS`.
+        """
+        if command.kill_at is not None or not (command.left or command.abandoned):
+            return self._is_gone(command)
+        processes = Processes()
+        holders, filters = writers_of(command.output, self._living(command, processes))
+        command.output_open = bool(holders)
+        if not holders:
+            return True
+        if not filters:
+            return seconds_now() - command.waits_since >= BACKGROUND_SECONDS
+        now = seconds_now()
+        poll = select.poll()
+        poll.register(command.output, select.POLLOUT)
+        if not poll.poll(0):
+            command.waits_since = command.idle_since = now
+        work = work_of(filters.union(*map(processes.below, filters)))
+        if work is None or work != command.work:
+            command.work, command.idle_since = work, now
+        return now - command.waits_since >= FILTER_SECONDS or now - command.idle_since >= IDLE_FILTER_SECONDS
+
+    def _is_gone(self, command: Command) -> bool:
+        # That its supervisor has ended is certain; /proc may pass over processes that come and go.
+        return not command.supervisor and not (command.abandoned and self._living(command, Processes()))
+
+    def _finish(self, command: Command) -> None:
+        command.over = True
+        os.close(command.output)
+        self._send(
+            {
+                "event": "exit",
+                "id": command.number,
+                "status": command.status,
+                "limit": command.limit,
+                "error": command.error,
+                "output_open": command.output_open and command.kill_at is None,
+            }
+        )
+        command.kill_at = None
+
+    def _read_reports(self) -> None:
+        for command in self.commands:
+            if not command.over:
+                command.read_reports()
+
+    def _reap(self) -> None:
+        self._read_reports()
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                self.childless = True
+                return
+            self.childless = False
+            if pid == 0:
+                return
+            supervised = next((command for command in self.commands if command.supervisor == pid), None)
+            if os.WIFSTOPPED(status):
+                if supervised is not None:
+                    os.kill(pid, signal.SIGCONT)
+            elif supervised is not None:
+                self._supervisor_ended(supervised, status)
+            else:
+                self._read_reports()
+                for command in self.commands:
+                    # Its supervisor is dead, even if this loop comes to that later.
+                    if command.program == pid:
+                        command.end(_exit_code(status))
+
+    def _supervisor_ended(self, command: Command, status: int) -> None:
+        command.supervisor = 0
+        if not command.over:
+            command.read_reports()
+        if os.WIFSIGNALED(status):
+            # Somebody in the pod killed it. Its program goes on, as a child of this process.
+            command.abandoned = True
+            if command.status is None and command.program:
+                with suppress(ChildProcessError):
+                    pid, ended = os.waitpid(command.program, os.WNOHANG)
+                    if pid:
+                        command.end(_exit_code(ended))
+                    return
+        command.end(KILLED)
+
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def _living(self, command: Command | None, processes: Processes) -> set[int]:
+        """List the living processes of a command, or of the whole pod; not this one and not the supervisors."""
+        supervisors = {each.supervisor for each in self.commands if each.supervisor}
+        if command is None:
+            return processes.below(os.getpid()) - supervisors
+        if command.supervisor:
+            return processes.below(command.supervisor)
+        return processes.below(os.getpid(), without=supervisors) if command.abandoned else set()
+
+    def _signal(self, command: Command | None, number: int) -> None:
+        """Send a signal to all processes of a command, or of the pod."""
+        processes = Processes()
+        left = self._living(command, processes)
+        others = {group for pid, group in processes.groups.items() if pid not in left}
+        # By group: the kernel signals a group in one go, while none of it can fork. Those that fork faster than we read
+        # /proc would get away from us one by one.
+        groups = {processes.groups[pid] for pid in left} - others
+        for group in groups:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, number)
+        for pid in left:
+            if processes.groups[pid] not in groups:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+
+    def _kill(self, command: Command | None, since: float) -> None:
+        for _ in range(KILL_ROUNDS):
+            self._signal(command, signal.SIGKILL)
+            self._reap()
+            if self.childless or (command is not None and self._is_gone(command)):
+                return
+        if self.mode == "namespace" and seconds_now() - since >= ESCALATE_SECONDS:
+            # It forks faster than we can follow. The kernel can, though only for all of the pod.
+            with suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+
+    # -- limits of the pod as a whole ---------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        pids = self._living(None, Processes())
+        if self.max_processes and len(pids) > self.max_processes:
+            self._exceeded("processes")
+        elif self.max_memory and resident_bytes(pids) > self.max_memory and proportional_bytes(pids) > self.max_memory:
+            self._exceeded("memory")
+
+    def _exceeded(self, what: str) -> None:
+        now = seconds_now()
+        for command in self.commands:
+            command.kill_at = now
+            command.limit = what
+        self._kill(None, now)
+
+
+def _json(value: str | float | None) -> str:
+    """Write a value as JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return str(value)
+    units = memoryview(value.encode("utf-16", "surrogatepass")[2:]).cast("H")
+    shown = (chr(unit) if 32 <= unit < 127 and unit not in b'"\\' else f"\\u{unit:04x}" for unit in units)
+    return f'"{"".join(shown)}"'
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def main(arguments: list[str]) -> None:
+    """Take over: `pod_init.py FD MODE`."""
+    descriptor, mode = int(arguments[0]), arguments[1]
+    os.set_inheritable(descriptor, False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    # A step has our uid: without this it could trace us and feed the pod for ever.
+    prctl(PR_SET_DUMPABLE, 0)
+    if mode == "tree":
+        # So that it still gets its turn beside a task that starts processes without end; steps begin at 0 again.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for standard in (0, 1, 2):
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, standard)
+        os.close(null)
+    PodInit(socket.socket(fileno=descriptor), mode).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

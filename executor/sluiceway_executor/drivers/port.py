@@ -1,0 +1,286 @@
+"""Where pods run: what every driver promises, checked by one suite (`tests/contract/drivers`).
+
+A *pod* is made for one assignment and ends with `remove`; nothing of it outlives that, nor the driver's process (for
+drivers whose pods are its children), nor `fence_after` seconds without `feed`. Inside it, commands run one after
+another. A background process that a command leaves lives until the pod is stopped or removed, as in a container; the
+stop of a later command does not touch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from sluiceway_common.runconfig.capabilities import Capabilities
+
+__all__ = [
+    "Command",
+    "Driver",
+    "ExitStatus",
+    "Limits",
+    "Network",
+    "Pod",
+    "PodRequest",
+    "Process",
+    "Repository",
+    "TmpfsMount",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a pod may use; 0 means no limit.
+
+    Attributes:
+        processes: processes and threads at a time.
+        memory_bytes: of all its processes together.
+        open_files: of each process.
+        file_bytes: of each file that it writes.
+    """
+
+    processes: int = 4096
+    memory_bytes: int = 0
+    open_files: int = 65536
+    file_bytes: int = 0
+
+
+class Network(StrEnum):
+    """What a pod reaches, from least to most.
+
+    `NONE`: nothing but itself. `ISOLATED`: what this machine reaches, but neither this machine nor another pod.
+    `HOST`: it shares this machine's network, with all that listens on loopback.
+    """
+
+    NONE = "none"
+    ISOLATED = "isolated"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class TmpfsMount:
+    """A memory file system at `path` (absolute); `size_bytes` 0 is the driver's default."""
+
+    path: str
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A git repository of this machine, with links resolved.
+
+    Attributes:
+        folder: its working tree; of a bare one, the repository itself.
+        git_folder: with its refs and objects: in `folder`, or elsewhere (of a worktree, that of the main repository).
+        alternates: folders of objects that it borrows, and that those borrow.
+    """
+
+    folder: Path
+    git_folder: Path
+    alternates: Sequence[Path] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodRequest:
+    """What a pod shall be.
+
+    Attributes:
+        assignment_id: whose pod it is; at most one pod of it lives at a time.
+        session_id: the executor's session, by which a sibling finds it.
+        image: the driver's word for what is inside; `host` is this machine's own picture.
+        arch: empty is any.
+        user: who commands run as by default; empty is the image's.
+        privileged: with raised rights; a driver that cannot refuses.
+        network: what it reaches; a driver that cannot separate a pod from its machine ignores it.
+        services: how many further containers were asked for; a driver that cannot refuses.
+        tmpfs: memory file systems.
+        environment: of every command, below its own.
+        repository: of this machine, that the pod sees read-only, for `clone`.
+        limits: what it may use.
+        fence_after: seconds that it lives without being fed.
+    """
+
+    assignment_id: str
+    session_id: str
+    image: str = "host"
+    arch: str = ""
+    user: str = ""
+    privileged: bool = False
+    network: Network = Network.ISOLATED
+    services: int = 0
+    tmpfs: Sequence[TmpfsMount] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    repository: Repository | None = None
+    limits: Limits = field(default_factory=Limits)
+    fence_after: float = 720.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        argv: the program and its arguments.
+        script: a text that is put into a file of the pod whose path is added to `argv`; no limit of the system's on
+            the length of arguments applies to it.
+        environment: of its process.
+        inherit: the pod's environment counts below `environment`; without it neither the request's variables nor the
+            image's reach the process.
+        cwd: made when it is missing; a leading `~` is the pod's home. Empty is the home.
+        user: empty is the pod's.
+        tty: with a terminal as its input and output.
+    """
+
+    argv: Sequence[str]
+    script: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool = True
+    cwd: str = ""
+    user: str = ""
+    tty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a command ended.
+
+    Attributes:
+        code: 0 to 255; 128 and the signal's number when a signal ended it. None: not known, since the pod ended.
+        limit: the limit that ended it (`memory`, `processes`), else empty.
+        pod_ended: why the pod is gone (`fenced`, `ended`), else empty.
+        error: why its program could not be started, for a person (the output says so, too), else empty.
+        output_open: a process that it left behind can still write to its output; that is discarded.
+    """
+
+    code: int | None
+    limit: str = ""
+    pod_ended: str = ""
+    error: str = ""
+    output_open: bool = False
+
+
+class Process(Protocol):
+    """A command that was started.
+
+    It is over when its program has ended and nothing that it started can write to its output any more. Background
+    processes that keep the output open are waited for 2 s; filters of the output, as in `exec > >(tee log)`, 30 s, or
+    until they have done nothing for 5 s. What comes later is discarded (`ExitStatus.output_open`).
+    """
+
+    async def read(self) -> bytes:
+        """Wait for output, in the order in which it was written, standard output and standard error in one.
+
+        Empty means the end: the command is over and all that it wrote has been read. Not reading slows the command
+        once a pipe's worth waits.
+        """
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """End it and all that it started: TERM, after `grace` seconds KILL. Returns when the command is over.
+
+        Processes that earlier commands left behind go on. May be repeated; a shorter grace wins. On a command that is
+        over nothing happens, also to what it left behind.
+        """
+        ...
+
+    async def wait(self) -> ExitStatus:
+        """Wait for its end. May be called again. Output must be read meanwhile."""
+        ...
+
+
+class Pod(Protocol):
+    """A pod that was made."""
+
+    @property
+    def home(self) -> str:
+        """The home folder as commands see it."""
+        ...
+
+    @property
+    def repository(self) -> str:
+        """The path from which commands clone `PodRequest.repository`; empty: there is none."""
+        ...
+
+    async def exec(self, command: Command) -> Process:
+        """Start a command.
+
+        Raises:
+            FailedPrecondition: the pod is gone (`POD_GONE`), or it cannot run as that user (`USER_UNSUPPORTED`).
+        """
+        ...
+
+    async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
+        """Unpack a tar stream into the folder `path`, which is made when missing.
+
+        Raises:
+            FailedPrecondition: the pod is gone, or the stream cannot be unpacked (`COPY_FAILED`).
+        """
+        ...
+
+    def copy_out(self, path: str) -> AsyncIterator[bytes]:
+        """Pack the folder `path` as a tar stream. Errors as `copy_in`, while iterating."""
+        ...
+
+    def feed(self, seconds: float) -> None:
+        """Let it live for so long from now. Never waits; on a pod that is gone, nothing happens."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """End all commands and all that they left behind: TERM, after `grace` seconds KILL. Returns when they are gone.
+
+        The pod stays, and takes further commands. May be repeated; a shorter grace wins.
+        """
+        ...
+
+    async def remove(self) -> None:
+        """End it and remove all that it has on this machine. May be repeated."""
+        ...
+
+
+class Driver(Protocol):
+    """Makes pods."""
+
+    @property
+    def name(self) -> str:
+        """What settings and labels call it."""
+        ...
+
+    @property
+    def archs(self) -> Sequence[str]:
+        """That its pods can run, in the words of run configurations (`amd64`, ...)."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its pods can be."""
+        ...
+
+    async def probe(self) -> None:
+        """Find out whether it works on this machine, by making a pod.
+
+        Raises:
+            FailedPrecondition: it does not (`DRIVER_UNAVAILABLE`); the message says what is missing.
+        """
+        ...
+
+    async def create_pod(self, request: PodRequest) -> Pod:
+        """Make a pod.
+
+        Raises:
+            FailedPrecondition: what was asked for is not possible here; the message goes to the setup log.
+        """
+        ...
+
+    async def list_pods(self, session_id: str) -> Sequence[str]:
+        """List the assignments whose pods of that session are on this driver's machine or cluster."""
+        ...
+
+    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
+        """Remove a pod that `list_pods` named. May be repeated."""
+        ...
+
+    def close(self) -> None:
+        """End what the driver itself runs on this machine, and with it the pods that are its children."""
+        ...

@@ -1,0 +1,31 @@
+"""What a driver refuses, in the words that `sluice config check` and the server use."""
+
+from __future__ import annotations
+
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.runconfig.capabilities import Capabilities, PodNeeds, unsupported
+from sluiceway_executor.drivers.machine import machine_archs
+from sluiceway_executor.drivers.port import PodRequest
+
+__all__ = ["refuse_request"]
+
+
+def refuse_request(request: PodRequest, capabilities: Capabilities) -> None:
+    """Refuse what a driver lacks, or this machine.
+
+    Raises:
+        FailedPrecondition: the reason is the first of what is lacking: `SERVICES_UNSUPPORTED`, `USER_UNSUPPORTED`, ...
+    """
+    needs = PodNeeds(
+        image=request.image,
+        user=request.user,
+        services=request.services,
+        privileged=request.privileged,
+        volumes=bool(request.tmpfs),
+    )
+    lacks = unsupported(needs, capabilities)
+    if lacks:
+        message = "; ".join(lack.said_of(f"the {capabilities.driver} driver") for lack in lacks)
+        raise FailedPrecondition(message, reason=f"{lacks[0].feature.upper()}_UNSUPPORTED")
+    if request.arch and request.arch not in machine_archs():
+        raise FailedPrecondition(f"this machine does not run {request.arch}", reason="ARCH_UNSUPPORTED")

@@ -1,0 +1,205 @@
+"""What an executor knows after its own restart: who it is, its session, and the assignments that it holds.
+
+One small JSON file, mode 600, replaced atomically and synced before a call returns; concurrent changes share a sync.
+What may be lost without harm is written with the next change: phases, and that an assignment was let go (a server that
+hears of it again says `release` again), which waits for no more than a second.
+No user secret is in it: a specification is asked for again. Its id is random; a server that sees another one knows
+that the executor remembers nothing of before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from sluiceway_common.foundation.errors import DataLoss
+
+__all__ = ["Held", "Journal"]
+
+_NUMBERS_AT_ONCE = 10_000
+_VERSION = 1
+_WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An assignment that this executor holds.
+
+    Attributes:
+        assignment_id: its id.
+        database_epoch: the database's epoch when it was assigned.
+        attempt: the attempt, from 1.
+        run_id: its run.
+        task_id: its task.
+        phase: the protocol's number of its phase.
+        final: its last update, serialised, base64; empty while it is not over.
+    """
+
+    assignment_id: str
+    database_epoch: int
+    attempt: int
+    run_id: str
+    task_id: str
+    phase: int
+    final: str = ""
+
+
+_FIELDS = tuple(field.name for field in fields(Held))
+
+
+class Journal:
+    """The journal. Changes are seen at once by readers in this process; see the module for when they are on disk."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self._path = path
+        self.journal_id: str = content["journal_id"]
+        self.executor_id: str = content["executor_id"]
+        self.session_id: str = content["session_id"]
+        self.session_secret: str = content["session_secret"]
+        self._numbers_to: int = content["numbers_to"]
+        self._next_number: int = self._numbers_to
+        self.held: dict[str, Held] = {item["assignment_id"]: Held(**item) for item in content["held"]}
+        self._lock = asyncio.Lock()
+        self._waiting = asyncio.Event()
+        self._changed = 0
+        self._written = 0
+
+    @classmethod
+    async def open(cls, path: Path, *, executor_id: str = "") -> Journal:
+        """Read the journal at `path`, or begin one.
+
+        `executor_id` names the executor when it is given; otherwise the journal keeps the one that was chosen first.
+
+        Raises:
+            DataLoss: there is a file that is not a journal.
+        """
+        content = await asyncio.to_thread(_read, path)
+        if content is None:
+            content = {
+                "version": _VERSION,
+                "journal_id": secrets.token_hex(16),
+                "executor_id": executor_id or f"executor-{secrets.token_hex(4)}",
+                "session_id": "",
+                "session_secret": "",
+                "numbers_to": 1,
+                "held": [],
+            }
+        elif executor_id and content["executor_id"] != executor_id:
+            # Another name is another executor: the session is not its own.
+            content |= {"executor_id": executor_id, "session_id": "", "session_secret": ""}
+        journal = cls(path, content)
+        await journal._sync()
+        return journal
+
+    async def set_session(self, session_id: str, session_secret: str) -> None:
+        """Keep the session."""
+        if (session_id, session_secret) != (self.session_id, self.session_secret):
+            self.session_id, self.session_secret = session_id, session_secret
+            await self._sync()
+
+    async def hold(self, held: Held) -> None:
+        """Keep an assignment, new or changed."""
+        if self.held.get(held.assignment_id) != held:
+            self.held[held.assignment_id] = held
+            await self._sync()
+
+    def mark(self, assignment_id: str, phase: int) -> None:
+        """Take note of a phase; it reaches the disk with the next change: losing it loses nothing."""
+        held = self.held.get(assignment_id)
+        if held is not None and not held.final:
+            self.held[assignment_id] = replace(held, phase=phase)
+
+    def let_go(self, assignment_id: str) -> None:
+        """Forget an assignment; `run` removes it from the disk. May be repeated."""
+        if self.held.pop(assignment_id, None) is not None:
+            self._changed += 1
+            self._waiting.set()
+
+    async def run(self) -> None:
+        """Write what waits for the next change when there is none for a second, until cancelled."""
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            await asyncio.sleep(_WAIT_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits for the next change."""
+        await self._write_out(self._changed)
+
+    async def let_all_go(self) -> None:
+        """Forget the session and all assignments: the executor was declared vanished."""
+        self.held.clear()
+        self.session_id = self.session_secret = ""
+        await self._sync()
+
+    async def reserve_numbers(self) -> None:
+        """See to it that `next_number` may be called; numbers never come back, even after a crash."""
+        if self._next_number + _NUMBERS_AT_ONCE // 2 > self._numbers_to:
+            self._numbers_to = self._next_number + _NUMBERS_AT_ONCE
+            await self._sync()
+
+    def next_number(self) -> int:
+        """Give the next number of an update."""
+        self._next_number += 1
+        return self._next_number - 1
+
+    async def _sync(self) -> None:
+        self._changed += 1
+        await self._write_out(self._changed)
+
+    async def _write_out(self, wanted: int) -> None:
+        # Not to be cut in the middle: a later change could otherwise be overwritten by an earlier one.
+        await asyncio.shield(asyncio.create_task(self._write(wanted)))
+
+    async def _write(self, wanted: int) -> None:
+        async with self._lock:
+            if self._written >= wanted:
+                return
+            writing = self._changed
+            content = {
+                "version": _VERSION,
+                "journal_id": self.journal_id,
+                "executor_id": self.executor_id,
+                "session_id": self.session_id,
+                "session_secret": self.session_secret,
+                "numbers_to": self._numbers_to,
+                "held": [{name: getattr(held, name) for name in _FIELDS} for held in self.held.values()],
+            }
+            await asyncio.to_thread(_replace, self._path, json.dumps(content).encode())
+            self._written = writing
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_bytes())
+        if content["version"] != _VERSION:
+            raise ValueError(f"version {content['version']}")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataLoss(
+            f"{path} is not an executor's journal ({error}); move it away to begin as a new executor"
+        ) from error
+    return dict(content)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)  # noqa: PTH105
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,1 +1,0 @@
-"""What a checkpoint stores: data files, index dumps and manifests."""

@@ -1,1 +1,0 @@
-"""Runs, their tasks and the executors that work on them."""

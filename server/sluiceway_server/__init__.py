@@ -1,0 +1,1 @@
+"""The server: what gateway and server processes run."""

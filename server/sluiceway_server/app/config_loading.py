@@ -1,0 +1,114 @@
+"""What the calls of `ConfigService` do, from the request of one to its response: in a process of its own.
+
+To load a configuration takes seconds of a processor and hundreds of MiB in the worst case, mostly in libraries that
+hold the interpreter's lock. So it is done in worker processes, for which this module is made: its functions take and
+give bytes, and they import the language of configurations, so that the server, which only names them, does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluiceway.api.config.v1 import config_service_pb2 as pb
+from sluiceway_common.foundation.errors import Exhausted, InvalidInput, Violation
+
+if TYPE_CHECKING:
+    from sluiceway_common.runconfig.capabilities import Capabilities
+    from sluiceway_common.runconfig.compile import LoadResult
+    from sluiceway_common.runconfig.problems import Problem
+
+__all__ = ["check", "graph", "render"]
+
+_MEMORY_BYTES = 1024**3
+_NICENESS = 10
+_ANSWER_BYTES = 8 * 1024 * 1024
+
+
+def check(request: bytes) -> bytes:
+    """Answer a `CheckRunConfigRequest`.
+
+    Raises as `load`, InvalidInput for a driver that is not known, and MemoryError when it takes more than 1 GiB.
+    """
+    from sluiceway_common.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - see the module
+
+    asked = pb.CheckRunConfigRequest.FromString(request)
+    drivers = [each for each in DRIVERS if asked.driver in {"", each.driver}]
+    if not drivers:
+        known = ", ".join(each.driver for each in DRIVERS)
+        raise InvalidInput([Violation("driver", f'"{asked.driver}" is not one of: {known}')])
+    loaded = _load(asked.config, asked.context, drivers)
+    return pb.CheckRunConfigResponse(
+        errors=_problems(loaded.errors), warnings=_problems(loaded.warnings)
+    ).SerializeToString()
+
+
+def render(request: bytes) -> bytes:
+    """Answer a `RenderRunConfigRequest`. Raises as `load`, and MemoryError when it takes more than 1 GiB."""
+    asked = pb.RenderRunConfigRequest.FromString(request)
+    loaded = _load(asked.config, asked.context)
+    rendered = "" if loaded.document is None else _bounded(json.dumps(loaded.document, indent=2, ensure_ascii=False))
+    return pb.RenderRunConfigResponse(json=rendered, errors=_problems(loaded.errors)).SerializeToString()
+
+
+def graph(request: bytes) -> bytes:
+    """Answer a `GraphRunConfigRequest`. Raises as `render`, and InvalidInput for a format that is not known."""
+    from sluiceway_common.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - see the module
+
+    asked = pb.GraphRunConfigRequest.FromString(request)
+    try:
+        form = GraphFormat(asked.format or "text")
+    except ValueError:
+        known = ", ".join(GraphFormat)
+        raise InvalidInput([Violation("format", f'"{asked.format}" is not one of: {known}')]) from None
+    loaded = _load(asked.config, asked.context)
+    drawn = "" if loaded.config is None else _bounded(render_graph(loaded.config.runs, form))
+    return pb.GraphRunConfigResponse(graph=drawn, errors=_problems(loaded.errors)).SerializeToString()
+
+
+def _load(
+    config: pb.ConfigFiles, context: pb.ConfigContext, drivers: Sequence[Capabilities] | None = None
+) -> LoadResult:
+    from sluiceway_common.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - see the module
+    from sluiceway_common.runconfig.compile import load  # noqa: PLC0415 - see the module
+    from sluiceway_common.runconfig.files import MappingFiles  # noqa: PLC0415 - see the module
+    from sluiceway_common.runconfig.when import Context  # noqa: PLC0415 - see the module
+
+    _set_limits()
+    return load(
+        MappingFiles(dict(config.files)),
+        Context(
+            ref_type=context.ref_type,
+            ref=context.ref,
+            branch=context.branch,
+            tag=context.tag,
+            pull_request_id=context.pull_request_id,
+            commit_sha=context.commit_sha,
+        ),
+        drivers=drivers or DRIVERS,
+    )
+
+
+def _bounded(text: str) -> str:
+    size = len(text.encode())
+    if size > _ANSWER_BYTES:
+        raise Exhausted(
+            f"the answer has {size} bytes, and may have {_ANSWER_BYTES}; the command `sluice config` has no such limit",
+            reason="ANSWER_TOO_LARGE",
+        )
+    return text
+
+
+@cache
+def _set_limits() -> None:
+    """Bound this process, once."""
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+
+
+def _problems(problems: Iterable[Problem]) -> list[pb.ConfigProblem]:
+    return [pb.ConfigProblem(path=p.path, line=p.line or 0, column=p.column or 0, message=p.message) for p in problems]

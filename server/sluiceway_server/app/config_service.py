@@ -1,0 +1,97 @@
+"""The servicers of `ConfigService` and `VersionService`: what the command line does offline, for those without one.
+
+Faults of a configuration are answers here, never errors. A configuration is loaded in a worker process, few at a time,
+which is killed when its call is cancelled or takes too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import anyio.to_process
+from google.protobuf.message import Message
+
+from sluiceway.api.config.v1 import config_service_pb2 as pb
+from sluiceway.api.config.v1 import config_service_pb2_grpc as pb_grpc
+from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
+from sluiceway_common.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, Unavailable, Violation
+from sluiceway_common.foundation.places import Places
+from sluiceway_common.foundation.version import VERSION
+from sluiceway_server.app import config_loading
+
+__all__ = ["ConfigServicer", "VersionServicer"]
+
+_LIMIT_BYTES = 1024 * 1024
+_AT_A_TIME = 2
+_WAITING = 32
+# More than a jsonnet evaluation may take.
+_WITHIN = timedelta(seconds=75)
+
+
+class ConfigServicer(pb_grpc.ConfigServiceServicer):
+    """Checks, renders and draws configurations. Stateless."""
+
+    def __init__(self) -> None:
+        self._places = Places(_AT_A_TIME, waiting=_WAITING, what="configurations")
+
+    async def CheckRunConfig(self, request: pb.CheckRunConfigRequest, context: object) -> pb.CheckRunConfigResponse:
+        """See the proto."""
+        return pb.CheckRunConfigResponse.FromString(await self._in_worker(config_loading.check, request))
+
+    async def RenderRunConfig(self, request: pb.RenderRunConfigRequest, context: object) -> pb.RenderRunConfigResponse:
+        """See the proto."""
+        return pb.RenderRunConfigResponse.FromString(await self._in_worker(config_loading.render, request))
+
+    async def GraphRunConfig(self, request: pb.GraphRunConfigRequest, context: object) -> pb.GraphRunConfigResponse:
+        """See the proto."""
+        return pb.GraphRunConfigResponse.FromString(await self._in_worker(config_loading.graph, request))
+
+    async def _in_worker(self, function: Callable[[bytes], bytes], request: Any) -> bytes:
+        """Call a function of `config_loading`.
+
+        Raises:
+            InvalidInput: there are no files, or the format or the driver is not known.
+            Exhausted: they are too large, or need too much memory.
+            DeadlineExceeded: they take too long.
+            Unavailable: too many configurations wait, or the worker ended.
+        """
+        _check_files(request.config)
+        message: Message = request
+        async with self._places.take():
+            try:
+                async with asyncio.timeout(_WITHIN.total_seconds()):
+                    return await anyio.to_process.run_sync(function, message.SerializeToString(), cancellable=True)
+            except TimeoutError as cause:
+                raise DeadlineExceeded(
+                    f"the configuration was not loaded within {_WITHIN.total_seconds():.0f} s",
+                    reason="CONFIGURATION_TOO_SLOW",
+                ) from cause
+            except MemoryError as cause:
+                raise Exhausted(
+                    "the configuration needs too much memory to be loaded", reason="CONFIGURATION_TOO_LARGE"
+                ) from cause
+            except anyio.BrokenWorkerProcess as cause:
+                raise Unavailable(
+                    "the process that loads configurations ended; try again", reason="WORKER_LOST"
+                ) from cause
+
+
+def _check_files(config: pb.ConfigFiles) -> None:
+    if not config.files:
+        raise InvalidInput([Violation("config.files", "name at least the configuration's own file")])
+    size = sum(len(path) + len(content) for path, content in config.files.items())
+    if size > _LIMIT_BYTES:
+        raise Exhausted(f"the files have {size} bytes; at most {_LIMIT_BYTES} are taken", subject="config.files")
+
+
+class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
+    """Says what this build is."""
+
+    async def GetVersion(
+        self, request: version_service_pb2.GetVersionRequest, context: object
+    ) -> version_service_pb2.GetVersionResponse:
+        """See the proto."""
+        return version_service_pb2.GetVersionResponse(version=VERSION)

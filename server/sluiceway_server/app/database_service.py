@@ -1,0 +1,158 @@
+"""The skin of `DatabaseService`: what operators ask a server about its database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sluiceway.api.database.v1 import database_service_pb2 as pb
+from sluiceway.api.database.v1 import database_service_pb2_grpc
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import Exhausted, FailedPrecondition
+from sluiceway_server.app.database_messages import status_message, verify_logs, verify_message
+from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.datamanager.admin.export import export_manifest
+from sluiceway_server.datamanager.admin.findings import Progress
+from sluiceway_server.datamanager.admin.status import overview
+from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.logs.check import LogCheck
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["DatabaseServicer"]
+
+_ETCD_TIMEOUT = timedelta(seconds=5)
+_PROGRESS_EVERY = timedelta(milliseconds=250)
+_AT_ONCE = 2
+
+
+class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
+    """See the proto."""
+
+    def __init__(
+        self,
+        database: DataManager,
+        kv: KeyValueStore,
+        storage: ObjectStorage,
+        *,
+        prefix: str,
+        etcd_name: str,
+        scratch: Path,
+        clock: Clock,
+    ) -> None:
+        """Offer a database to operators.
+
+        Args:
+            database: the one that is open.
+            kv: etcd, as the database uses it.
+            storage: the object storage, so.
+            prefix: of all keys in both.
+            etcd_name: how messages name etcd.
+            scratch: a folder for temporary files.
+            clock: for times.
+        """
+        self._database = database
+        self._kv = kv
+        self._storage = storage
+        self._prefix = prefix
+        self._etcd_name = etcd_name
+        self._scratch = scratch
+        self._clock = clock
+        self._turns = set(range(_AT_ONCE))
+
+    async def GetDatabaseStatus(
+        self, request: pb.GetDatabaseStatusRequest, context: Any
+    ) -> pb.GetDatabaseStatusResponse:
+        """See the proto."""
+        seen = await overview(
+            self._kv,
+            self._storage,
+            prefix=self._prefix,
+            etcd_name=self._etcd_name,
+            now=self._clock.now(),
+            timeout=_ETCD_TIMEOUT,
+        )
+        message = status_message(seen, position=str(self._database.position))
+        message.findings.extend(self._database.status().duties.findings)
+        return message
+
+    async def CheckpointDatabase(
+        self, request: pb.CheckpointDatabaseRequest, context: Any
+    ) -> pb.CheckpointDatabaseResponse:
+        """See the proto."""
+        before = self._clock.now()
+        manifest = await self._database.checkpoint()
+        if manifest is None:
+            raise FailedPrecondition("there is nothing to make a checkpoint of: the database has no entry yet")
+        return pb.CheckpointDatabaseResponse(
+            sequence=str(from_sequence_proto(manifest.sequence)),
+            made=manifest.made_us >= int(before.timestamp() * 1_000_000),
+        )
+
+    async def VerifyDatabase(
+        self, request: pb.VerifyDatabaseRequest, context: Any
+    ) -> AsyncIterator[pb.VerifyDatabaseResponse]:
+        """See the proto."""
+        with self._one_more() as turn:
+            verifier = Verifier(
+                self._kv,
+                self._storage,
+                prefix=self._prefix,
+                types=RECORD_TYPES,
+                # Few names: what a server leaves that was killed in the middle is taken by a later one.
+                scratch=self._scratch / f"verify-{turn}.sqlite",
+                etcd_name=self._etcd_name,
+                now=self._clock.now,
+                timeout=_ETCD_TIMEOUT,
+            )
+            progress, told = Progress(0, 0, 0), 0.0
+            async with aclosing(verifier.run()) as findings:
+                async for found in findings:
+                    if isinstance(found, Progress):
+                        progress = found
+                        if self._clock.monotonic() - told < _PROGRESS_EVERY.total_seconds():
+                            continue
+                        told = self._clock.monotonic()
+                    yield verify_message(found, progress)
+            if not request.skip_logs:
+                store = LogStore(self._storage, self._clock, prefix=self._prefix)
+                check = LogCheck(self._storage, store, prefix=self._prefix)
+                async with aclosing(verify_logs(check, progress)) as messages:
+                    async for message, reached in messages:
+                        progress = reached
+                        yield message
+            yield verify_message(progress, progress)
+
+    async def ExportDatabase(
+        self, request: pb.ExportDatabaseRequest, context: Any
+    ) -> AsyncIterator[pb.ExportDatabaseResponse]:
+        """See the proto."""
+        with self._one_more():
+            made = self._clock.now()
+            manifest = await self._database.checkpoint()
+            if manifest is None:
+                raise FailedPrecondition("there is nothing to export: the database has no entry yet")
+            files = FileStore(self._storage, prefix=self._prefix)
+            async with aclosing(export_manifest(files, manifest, made=made)) as pieces:
+                async for piece in pieces:
+                    yield pb.ExportDatabaseResponse(data=piece)
+
+    @contextmanager
+    def _one_more(self) -> Iterator[int]:
+        """Count who reads the whole database; gives the number of a place that is free."""
+        if not self._turns:
+            raise Exhausted(
+                f"this server is already verifying or exporting {_AT_ONCE} times; wait for one to end", retry_after=None
+            )
+        turn = self._turns.pop()
+        try:
+            yield turn
+        finally:
+            self._turns.add(turn)

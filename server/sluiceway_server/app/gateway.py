@@ -1,0 +1,48 @@
+"""The gateway's composition root."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import replace
+
+import structlog
+
+from sluiceway_common.foundation.lifecycle import Stop, run_process
+from sluiceway_common.foundation.logging import set_up_logging
+from sluiceway_server.gateway.serve import serve_gateway
+from sluiceway_server.gateway.settings import GatewaySettings
+
+__all__ = ["GatewaySettings", "main"]
+
+log = structlog.get_logger(__name__)
+
+# For everything but connections of clients: the server's, workers, the log.
+_OTHER_DESCRIPTORS = 100
+
+
+def main(http: str, server: str, settings: GatewaySettings) -> int:
+    """Run until SIGTERM or SIGINT; answers the exit code of the process.
+
+    Args:
+        http: where to listen, `HOST:PORT` or `fd:N`; port 0 picks one.
+        server: the server's gRPC address.
+        settings: limits.
+    """
+    set_up_logging()
+    fitting = _fit(settings)
+
+    async def work(stop: Stop) -> None:
+        await serve_gateway(http, server, stop, settings=fitting)
+
+    return run_process(work)
+
+
+def _fit(settings: GatewaySettings) -> GatewaySettings:
+    """Take as many file descriptors as this process may have, and no more connections than there are descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY or settings.max_connections + _OTHER_DESCRIPTORS <= most:
+        return settings
+    fitting = max(1, most - _OTHER_DESCRIPTORS)
+    log.warning("few_file_descriptors", descriptors=most, max_connections=fitting)
+    return replace(settings, max_connections=fitting)

@@ -1,0 +1,13 @@
+"""All record types of the database. Who opens it, verifies it or imports into it names the same ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluiceway_server.datamanager.model import RecordType
+from sluiceway_server.projects import records as project_records
+from sluiceway_server.runrecords import types as run_records
+
+__all__ = ["RECORD_TYPES"]
+
+RECORD_TYPES: tuple[RecordType[Any], ...] = (*run_records.RECORD_TYPES, *project_records.RECORD_TYPES)

@@ -1,0 +1,336 @@
+"""The server's composition root: settings, the two stores, and the database that is opened again when it was lost.
+
+A process has one set of ports and, one after the other, *terms*: a database that is open, with the services on it
+(`serving.py`). Between two terms the ports stay and every call is answered with what is wrong: a server that was
+pointed at an empty etcd says so for as long as it takes somebody to see it, and goes on by itself after
+`sluice db recover`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import structlog
+
+from sluiceway_common.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.clock import Clock, IdSource, UuidSource
+from sluiceway_common.foundation.errors import (
+    InvalidInput,
+    PermissionDenied,
+    SluicewayError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from sluiceway_common.foundation.lifecycle import Stop, run_process
+from sluiceway_common.foundation.logging import set_up_logging
+from sluiceway_common.foundation.rpc.caller import CallerKind
+from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_common.foundation.steady_clock import SteadyClock
+from sluiceway_common.foundation.tasks import one_error
+from sluiceway_server.app.data_folder import PRIVATE_UMASK, prepare_data_folder
+from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.app.serving import Ground, services
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.engine.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.access import EtcdAccess
+from sluiceway_server.kv.etcd import EtcdStore
+from sluiceway_server.kv.port import KeyValueStore, StoreStatus
+from sluiceway_server.kv.versions import UPGRADE, fault_of_version
+from sluiceway_server.objectstorage.locate import open_storage
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.projects.first_tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.retention_rules import RetentionSettings
+
+__all__ = ["ServerSettings", "main", "reach_etcd"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# The event loop waits so long for the interpreter's lock while a thread of ours computes. Python's default is 5 ms, and
+# an RPC needs the lock several times: 50 to 100 ms, measured, while a run of 40,000 steps was created.
+_SWITCH_SECONDS = 0.001
+_GRACE = timedelta(seconds=5)
+_ETCD_WITHIN = timedelta(seconds=15)
+_ETCD_ONCE = timedelta(seconds=2)
+_ETCD_PAUSE = timedelta(milliseconds=50)
+# Between two looks at stores that do not fit together: quick at first, since a lost database is often back at once.
+_LOOK_FIRST_SECONDS = 0.5
+_LOOK_LIMIT_SECONDS = 5.0
+# A term that held for so long was well: its end counts as a first failure.
+_HEALTHY_AFTER = timedelta(seconds=60)
+_SAY_AGAIN_AFTER = timedelta(minutes=10)
+_PORTS: Mapping[str, CallerKind] = MappingProxyType(
+    {"executor_grpc": CallerKind.EXECUTOR, "operator_grpc": CallerKind.OPERATOR, "peer_grpc": CallerKind.PEER}
+)
+# What no waiting mends: somebody wrote the settings wrong.
+_WRONG_SETTINGS = (InvalidInput, PermissionDenied, Unauthenticated, Unimplemented)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What `sluice server` was told.
+
+    Attributes:
+        data_dir: its read database, and the files of the first tokens.
+        etcd: endpoints.
+        etcd_access: how etcd lets us in.
+        object_storage: `posix:DIR` or `s3://...`.
+        grpc: `HOST:PORT`; port 0 picks one.
+        executor_grpc: the same for executors; None: on `grpc`.
+        operator_grpc: the same for operators; None: on `grpc`.
+        peer_grpc: the same for other servers; None: on `grpc`.
+        prefix: of all keys in etcd and of all objects.
+        api_url: the gateway's, as tasks see it; empty: they do not.
+        port_is_held: the parent holds the port of `grpc` without listening (`standalone`), and this process shares it.
+        own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
+        executor_times: how executors are fed, missed and given up; the same on all servers.
+        retention: how long logs and runs are kept; that of the elected server counts.
+    """
+
+    data_dir: Path
+    etcd: tuple[str, ...]
+    object_storage: str
+    grpc: str
+    executor_grpc: str | None = None
+    operator_grpc: str | None = None
+    peer_grpc: str | None = None
+    prefix: str = "sluiceway"
+    api_url: str = ""
+    own_etcd: bool = False
+    port_is_held: bool = False
+    executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    etcd_access: EtcdAccess = field(default_factory=EtcdAccess)
+
+
+def main(settings: ServerSettings) -> int:
+    """Run until SIGTERM or SIGINT, with a private umask; returns the exit code of the process."""
+    set_up_logging()
+    os.umask(PRIVATE_UMASK)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+    async def work(stop: Stop) -> None:
+        await _serve(settings, stop)
+
+    return run_process(work)
+
+
+async def _serve(settings: ServerSettings, stop: Stop) -> None:
+    if not settings.etcd:
+        raise InvalidInput("--etcd names no endpoint")
+    settings.executor_times.check()
+    prepare_data_folder(settings.data_dir)
+    clock = SteadyClock()
+    ids = UuidSource(clock)
+    async with AsyncExitStack() as stack:
+        kv = EtcdStore(settings.etcd, access=settings.etcd_access)
+        stack.push_async_callback(kv.close)
+
+        async def reach_both() -> ObjectStorage:
+            # Before etcd is waited for: a setting that is wrong is told at once.
+            storage = await open_storage(settings.object_storage)
+            stack.push_async_callback(storage.close)
+            status = await reach_etcd(kv, settings.etcd)
+            if not settings.own_etcd:
+                _warn_of_version(status.version)
+            return storage
+
+        storage = await _unless_stopped(stop, reach_both())
+        if storage is None:
+            return
+        await _Server(settings, kv, storage, clock, ids).run(stop)
+
+
+async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, T]) -> T | None:
+    """Do something unless the end is asked for meanwhile: None."""
+    doing, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return await doing if doing.done() else None
+    finally:
+        for task in (doing, stopped):
+            task.cancel()
+        await asyncio.wait({doing, stopped})
+
+
+class _Server:
+    """Terms, one after the other, behind the same ports."""
+
+    def __init__(
+        self, settings: ServerSettings, kv: KeyValueStore, storage: ObjectStorage, clock: Clock, ids: IdSource
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ground = Ground(
+            kv=kv,
+            storage=storage,
+            prefix=settings.prefix.strip("/"),
+            server_id=f"server-{ids.new_id()}",
+            etcd_name=", ".join(settings.etcd),
+            scratch=settings.data_dir / "server",
+            api_url=settings.api_url,
+            executor_times=settings.executor_times,
+            retention=settings.retention,
+            clock=clock,
+            ids=ids,
+        )
+        self._rpc = RpcServer(ids=ids)
+        self._listening = False
+        self._serving = False
+        self._said: tuple[str, float] | None = None
+        self._policy: RecoverPolicy = WhenOwnEtcd() if settings.own_etcd else Never()
+
+    async def run(self, stop: Stop) -> None:
+        """Serve until `stop`. Raises what no waiting mends: a wrong setting, a port that is taken, a fault of ours."""
+        stopped = asyncio.create_task(stop.wait(), name="server-stop")
+        failures = 0
+        try:
+            while not stopped.done():
+                began = self._clock.monotonic()
+                error = await self._term(stop, stopped)
+                if error is None:
+                    return
+                failures = 1 if self._clock.monotonic() - began > _HEALTHY_AFTER.total_seconds() else failures + 1
+                await self._refuse(error)
+                pause = backoff_seconds(failures, first=_LOOK_FIRST_SECONDS, limit=_LOOK_LIMIT_SECONDS)
+                await asyncio.wait({stopped}, timeout=pause)
+        finally:
+            stopped.cancel()
+            await self._rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+
+    async def _term(self, stop: Stop, stopped: asyncio.Task[None]) -> SluicewayError | None:
+        """Open the database and serve; answers what ended it before `stop` did."""
+        self._serving = False
+        term = asyncio.create_task(self._open_and_serve(stop), name="server-term")
+        try:
+            # A server that is only opening its database has nothing to end in order.
+            await asyncio.wait({term, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._serving and not term.done():
+                term.cancel()
+                await asyncio.wait({term})
+                return None
+            await term
+        except SluicewayError as error:
+            if not self._listening and isinstance(error, _WRONG_SETTINGS):
+                raise
+            if error.reason == "ADDRESS_IN_USE":
+                raise
+            if isinstance(error, DatabaseLost) and error.seen is not None and not self._settings.own_etcd:
+                self._policy = SeenItGoBack(error.seen)
+            return error
+        finally:
+            if not term.done():
+                term.cancel()
+                await asyncio.wait({term})
+        return None
+
+    async def _open_and_serve(self, stop: Stop) -> None:
+        settings, ground = self._settings, self._ground
+        with one_error():
+            async with DataManager.open(
+                kv=ground.kv,
+                storage=ground.storage,
+                prefix=ground.prefix,
+                path=settings.data_dir / "server",
+                types=RECORD_TYPES,
+                clock=ground.clock,
+                ids=ground.ids,
+                settings=DataManagerSettings(server_id=ground.server_id, etcd_name=ground.etcd_name),
+                recover=self._policy,
+            ) as database:
+                await self._first_tokens(database)
+                async with services(ground, database) as offer:
+                    await self._rpc.serve(offer)
+                    self._said = None
+                    try:
+                        await self._listen()
+                        self._serving = True
+                        log.info("server_ready", epoch=database.epoch, position=str(database.position))
+                        await stop.wait()
+                        # In order: while what the calls work on is still there.
+                        await self._rpc.drain(timedelta(0) if stop.is_now else _GRACE)
+                    finally:
+                        if not stop.is_requested:
+                            lost = "this server lost its database and opens it again; call again"
+                            await self._rpc.refuse(Unavailable(lost, reason="DATABASE_LOST"))
+
+    async def _first_tokens(self, database: DataManager) -> None:
+        settings = self._settings
+        tokens = await ensure_first_tokens(database, settings.data_dir, clock=self._clock, replace=settings.own_etcd)
+        if tokens.admin is None:
+            log.info(
+                "no_operator_token_here",
+                first_tokens=tokens.place,
+                advice="an operator creates tokens with `sluice token create`; who has none resets them with"
+                " `sluice db reset-operator-token`",
+            )
+        if tokens.admin_is_new and tokens.admin is not None:
+            log.info("first_operator_token_made", file=str(self._settings.data_dir / ADMIN_TOKEN_FILE))
+            # Once, and to the terminal only; the file is what stays.
+            if sys.stderr.isatty():
+                print(tokens.admin, file=sys.stderr, flush=True)
+
+    async def _refuse(self, error: SluicewayError) -> None:
+        """Say what is wrong: to every caller, and to the log once and then rarely."""
+        why = Unavailable(
+            f"this server is not ready: {error.message}",
+            reason=error.reason,
+            retry_after=timedelta(seconds=_LOOK_LIMIT_SECONDS),
+            metadata=error.metadata,
+        )
+        await self._rpc.refuse(why)
+        await self._listen()
+        now = self._clock.monotonic()
+        # The sentence may hold an age, which is another one each time; the reason is the same.
+        if (
+            self._said is None
+            or self._said[0] != error.reason
+            or now - self._said[1] > _SAY_AGAIN_AFTER.total_seconds()
+        ):
+            self._said = (error.reason, now)
+            log.error("server_not_ready", reason=error.reason, error=error.message)
+
+    async def _listen(self) -> None:
+        if self._listening:
+            return
+        self._listening = True
+        settings = self._settings
+        own = {address: kind for name, kind in _PORTS.items() if (address := getattr(settings, name)) is not None}
+        rest = frozenset(CallerKind) - frozenset(own.values())
+        await self._rpc.start(settings.grpc, offered_to=rest if own else None, shares_port=settings.port_is_held)
+        for address, kind in own.items():
+            await self._rpc.start(address, offered_to={kind})
+
+
+def _warn_of_version(version: str) -> None:
+    fault = fault_of_version(version)
+    if fault is not None:
+        log.warning("etcd_version_unsafe", version=version, why=fault, advice=UPGRADE)
+
+
+async def reach_etcd(kv: EtcdStore, endpoints: tuple[str, ...], *, within: timedelta = _ETCD_WITHIN) -> StoreStatus:
+    """Wait for etcd: it may be starting beside us. Raises `Unavailable` when it did not answer `within`."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within.total_seconds()
+    while True:
+        try:
+            return await kv.status(timeout=_ETCD_ONCE)
+        except Unavailable as error:
+            if loop.time() > end:
+                where = ", ".join(endpoints)
+                raise Unavailable(f"{error.message}; is etcd running, and is it at {where} (--etcd)?") from error
+            await asyncio.sleep(_ETCD_PAUSE.total_seconds())

@@ -1,0 +1,68 @@
+"""Which servers are alive: `ports.ServerPresence`, as keys in etcd on a lease of each server.
+
+A server keeps `<prefix>/servers/<id>`. Renewals write nothing into etcd's log, so an idle installation costs nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+
+from sluiceway_common.foundation.errors import NotFound, SluicewayError
+from sluiceway_server.kv.port import KeyValueStore, LeaseId
+
+__all__ = ["ServerKeys"]
+
+
+class ServerKeys:
+    """The key of one server, and a look at those of the others."""
+
+    def __init__(
+        self,
+        kv: KeyValueStore,
+        *,
+        prefix: str,
+        server_id: str,
+        lease: timedelta,
+        timeout: timedelta = timedelta(seconds=2),
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            kv: etcd.
+            prefix: of all our keys in it.
+            server_id: of this process; another one after each start.
+            lease: how long the key of a server that died stays.
+            timeout: of one call to etcd.
+        """
+        self._kv = kv
+        self._root = f"{prefix}/servers/"
+        self._server_id = server_id
+        self._span = lease
+        self._timeout = timeout
+        self._lease: LeaseId | None = None
+
+    async def renew(self) -> None:
+        """See `ServerPresence.renew`."""
+        if self._lease is not None:
+            try:
+                await self._kv.renew_lease(self._lease, timeout=self._timeout)
+            except NotFound:
+                self._lease = None
+            else:
+                return
+        lease = await self._kv.grant_lease(self._span, timeout=self._timeout)
+        await self._kv.put(self._root + self._server_id, b"", lease=lease, timeout=self._timeout)
+        self._lease = lease
+
+    async def is_live(self, server_id: str) -> bool:
+        """See `ServerPresence.is_live`."""
+        stored, _ = await self._kv.get(self._root + server_id, timeout=self._timeout)
+        return stored is not None
+
+    async def leave(self) -> None:
+        """See `ServerPresence.leave`."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            with suppress(SluicewayError):  # then it runs out
+                await self._kv.revoke_lease(lease, timeout=self._timeout)

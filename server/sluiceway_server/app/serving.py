@@ -1,0 +1,196 @@
+"""The services of one open database, wired together: what a server offers while it has one.
+
+A server may lose its database and open it again (`server.py`); all of this is made anew then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
+from sluiceway.api.database.v1 import database_service_pb2_grpc
+from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
+from sluiceway.api.project.v1 import token_service_pb2_grpc
+from sluiceway.api.run.v1 import run_service_pb2_grpc
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.rpc.offer import Offer
+from sluiceway_server.app.config_service import ConfigServicer, VersionServicer
+from sluiceway_server.app.database_service import DatabaseServicer
+from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.executors.admin_service import ExecutorAdminServicer
+from sluiceway_server.executors.commands import DurableBarrier
+from sluiceway_server.executors.connection import StreamSettings
+from sluiceway_server.executors.failure_detector import LostExecutors
+from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
+from sluiceway_server.executors.service import ExecutorServicer
+from sluiceway_server.executors.stream import ExecutorStreams
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.logs.buffer import LiveLogs
+from sluiceway_server.logs.reader import LogReader, StoredLogStates
+from sluiceway_server.logs.receiver import LogReceiver, StoredLogOwners
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.projects.token_service import TokenServicer
+from sluiceway_server.projects.tokens import TokenAuthenticator
+from sluiceway_server.runs.config_objects import ConfigObjects
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.explainer import Explainer
+from sluiceway_server.runs.log_deletion import LogDeletion
+from sluiceway_server.runs.ports import EngineSettings
+from sluiceway_server.runs.retention import Retention
+from sluiceway_server.runs.retention_rules import RetentionSettings
+from sluiceway_server.runs.service import RunServicer
+
+__all__ = ["Ground", "services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What services stand on beside the database.
+
+    Attributes:
+        kv: etcd.
+        storage: the object storage.
+        prefix: of all keys in both.
+        server_id: of this process.
+        etcd_name: how messages name etcd.
+        scratch: a folder for temporary files.
+        api_url: the gateway's, as tasks see it; empty: they do not.
+        executor_times: how executors are fed, missed and given up.
+        retention: how long logs and runs are kept.
+        clock: for all of them.
+        ids: for all of them.
+    """
+
+    kv: KeyValueStore
+    storage: ObjectStorage
+    prefix: str
+    server_id: str
+    etcd_name: str
+    scratch: Path
+    api_url: str
+    executor_times: ExecutorTimes
+    retention: RetentionSettings
+    clock: Clock
+    ids: IdSource
+
+
+@asynccontextmanager
+async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer]:
+    """Run everything that works on a database, and give the services that are offered on it.
+
+    Raises:
+        ExceptionGroup: some of it failed while the body ran; the body was cancelled.
+    """
+    clock, ids, server_id, times = ground.clock, ground.ids, ground.server_id, ground.executor_times
+    async with AsyncExitStack() as stack:
+        groups = GroupSettings(prefix=ground.prefix, server_id=server_id, lease=times.lease, renew=times.lease / 3)
+        keys = GroupKeys(ground.kv, clock, settings=groups)
+        directory = GroupDirectory(ground.kv, clock, settings=groups)
+        settings = EngineSettings(
+            server_id=server_id, api_url=ground.api_url, prefix=ground.prefix, lost_after=times.lost_after
+        )
+        engine = Engine(
+            database,
+            clock,
+            ids=ids,
+            settings=settings,
+            executors=directory,
+            servers=ServerKeys(ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease),
+            bodies=ground.storage,
+        )
+        store = LogStore(ground.storage, clock, prefix=ground.prefix)
+        live = await stack.enter_async_context(LiveLogs(store, clock))
+        barrier = DurableBarrier(database)
+        owners = StoredLogOwners(database)
+        authenticator = TokenAuthenticator(database, clock=clock)
+        streams = ExecutorStreams(
+            database,
+            engine,
+            keys=keys,
+            directory=directory,
+            barrier=barrier,
+            clock=clock,
+            ids=ids,
+            settings=StreamSettings(server_id=server_id, times=times),
+            sent=owners.sent,
+        )
+        lost = LostExecutors(database, engine, directory=directory, clock=clock, times=times)
+        retention = Retention(
+            database,
+            store,
+            ConfigObjects(database, ground.storage, prefix=ground.prefix),
+            clock,
+            settings=ground.retention,
+            is_elected=lambda: engine.is_placer,
+        )
+        # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
+        async with _background(
+            keys.run(),
+            directory.run(),
+            barrier.run(),
+            engine.run(),
+            store.keep_swept(),
+            lost.run(),
+            retention.run(),
+            authenticator.follow(),
+        ):
+            await directory.ready()
+            offer = Offer(authenticator)
+            reader = LogReader(store, live, StoredLogStates(database))
+            offer.add(
+                run_service_pb2_grpc.add_RunServiceServicer_to_server,
+                RunServicer(
+                    database,
+                    engine,
+                    explainer=Explainer(directory, clock, times=times),
+                    logs=reader,
+                    deletion=LogDeletion(database, store, clock),
+                ),
+            )
+            offer.add(
+                executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
+                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, owners)),
+            )
+            offer.add(
+                executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
+                ExecutorAdminServicer(database, directory, lost=lost, clock=clock),
+            )
+            offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
+            offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+            offer.add(
+                database_service_pb2_grpc.add_DatabaseServiceServicer_to_server,
+                DatabaseServicer(
+                    database,
+                    ground.kv,
+                    ground.storage,
+                    prefix=ground.prefix,
+                    etcd_name=ground.etcd_name,
+                    scratch=ground.scratch,
+                    clock=clock,
+                ),
+            )
+            offer.add(
+                token_service_pb2_grpc.add_TokenServiceServicer_to_server,
+                TokenServicer(database, clock=clock, scopes=lambda: offer.scopes),
+            )
+            yield offer
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run work beside the body: cancelled at its end, and waited for; when one fails, the body is cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,374 @@
+"""`sluice standalone`: everything in one command, as a parent of real processes.
+
+Children: etcd (unless an outer one is named), server, gateway, executors. One that dies is restarted on the same port;
+when the parent dies all end; started again on the same folder, all goes on. When everything is ready,
+`standalone.json` in the data folder says where (api.md, "Fixed names"); it is written anew whenever a process id
+changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
+from sluiceway_common.foundation.lifecycle import Stop, run_process
+from sluiceway_common.foundation.logging import set_up_logging
+from sluiceway_common.foundation.tasks import one_error
+from sluiceway_common.foundation.version import VERSION
+from sluiceway_common.runmodel.wording import duration
+from sluiceway_server.app.addresses import hold_address, listen_at
+from sluiceway_server.app.data_folder import PRIVATE_UMASK, prepare_data_folder
+from sluiceway_server.app.disk_reserve import DiskReserve
+from sluiceway_server.app.probing import answers_on_socket, get, refusal
+from sluiceway_server.app.supervision import Child, ChildSpec, StopPlan
+from sluiceway_server.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
+from sluiceway_server.kv.etcd import unix_endpoint
+from sluiceway_server.projects.first_tokens import ADMIN_TOKEN_FILE, EXECUTOR_TOKEN_FILE, read_token
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.retention_rules import RetentionSettings
+
+__all__ = ["StandaloneSettings", "run_standalone"]
+
+log = structlog.get_logger(__name__)
+
+_READY_WITHIN = timedelta(seconds=60)
+_PROBE_BYTES = 1 << 20
+_DISK_SECONDS = 2.0
+_POLL = timedelta(milliseconds=50)
+# TERM drains an executor; a second one stops what still runs.
+_EXECUTOR_STOP = StopPlan(((signal.SIGTERM, timedelta(seconds=5)), (signal.SIGTERM, timedelta(seconds=15))))
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneSettings:
+    """What `sluice standalone` was told.
+
+    Attributes:
+        data_dir: everything it keeps is below it.
+        http: `HOST:PORT` of the gateway; port 0 picks one.
+        grpc: `HOST:PORT` of the server; port 0 picks one.
+        etcd: endpoints of an outer etcd; empty: an own one, below the data folder.
+        etcd_arguments: options of `sluice server` that say how the outer etcd lets it in.
+        object_storage: `posix:DIR` or `s3://...`; empty: a folder below the data folder.
+        executors: how many.
+        slots: tasks at a time, of each executor.
+        local_repositories: tasks may clone repositories below this folder; None: none.
+        executor_times: of the server.
+        retention: of the server.
+    """
+
+    data_dir: Path
+    http: str
+    grpc: str
+    etcd: tuple[str, ...] = ()
+    etcd_arguments: tuple[str, ...] = ()
+    object_storage: str = ""
+    executors: int = 1
+    slots: int = 4
+    local_repositories: Path | None = None
+    executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+
+
+async def run_standalone(
+    settings: StandaloneSettings, stop: Stop, *, clock: Clock | None = None, ready: Callable[[], None]
+) -> None:
+    """Run everything until `stop` is set, then end it in order.
+
+    Args:
+        settings: see there.
+        stop: ends it.
+        clock: for back-off.
+        ready: called once, when `standalone.json` is written.
+
+    Raises:
+        InvalidInput: an address or a folder of the settings is none.
+        FailedPrecondition: a port is taken, or the folder is in use by another one.
+        Unavailable: a child could not be started, or was not ready in time; the message holds its last words.
+    """
+    repositories = settings.local_repositories
+    if repositories is not None and not repositories.is_dir():
+        raise InvalidInput(f"--local-repositories {repositories} is no folder; make it, or leave the option out")
+    settings.executor_times.check()
+    with _folder(settings.data_dir):
+        await _Standalone(settings, clock or SystemClock()).run(stop, ready)
+
+
+class _Standalone:
+    def __init__(self, settings: StandaloneSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._data = settings.data_dir
+        self._held = (listen_at(settings.http, "--http"), hold_address(settings.grpc, "--grpc"))
+        self._http, self._grpc = (each.text for each in self._held)
+        self._ready = False
+        self._unwritten = False
+        self._reserve = DiskReserve(self._data / "reserve")
+        self._children: dict[str, Child] = {}
+
+    async def run(self, stop: Stop, ready: Callable[[], None]) -> None:
+        (self._data / "standalone.json").unlink(missing_ok=True)
+        try:
+            with one_error():
+                await self._run(stop, ready)
+        finally:
+            (self._data / "standalone.json").unlink(missing_ok=True)
+            for each in self._held:
+                each.close()
+
+    async def _run(self, stop: Stop, ready: Callable[[], None]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                stopped = group.create_task(stop.wait())
+                work = group.create_task(self._work(group, ready))
+                await stopped
+                work.cancel()
+                await self._stop()
+        except BaseExceptionGroup:
+            await self._stop()
+            raise
+
+    async def _work(self, group: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
+        endpoints = self._settings.etcd
+        try:
+            async with asyncio.timeout(_READY_WITHIN.total_seconds()):
+                # Each waits for the one before it by itself, so they load at the same time.
+                if not endpoints:
+                    endpoints = (unix_endpoint(self._sockets / ETCD_SOCKETS[0]),)
+                    self._start(group, self._etcd())
+                self._start(group, self._server(endpoints))
+                self._start(group, self._gateway())
+                await _until(self._is_ready)
+                _need_tokens(self._data)
+                for number in range(1, self._settings.executors + 1):
+                    self._start(group, self._executor(number))
+                await _until(self._executors_are_online)
+        except TimeoutError:
+            why = await asyncio.to_thread(refusal, self._http)
+            raise Unavailable(
+                why
+                or f"not everything was ready within {_READY_WITHIN.total_seconds():.0f} s;"
+                f" the logs are in {self._data / 'logs'}"
+            ) from None
+        for child in self._children.values():
+            child.settle()
+        self._ready = True
+        self._write_state()
+        log.info("standalone_ready", http=self._http, grpc=self._grpc)
+        ready()
+        await self._keep_disk()
+
+    def _start(self, group: asyncio.TaskGroup, spec: ChildSpec) -> None:
+        child = Child(spec, clock=self._clock, on_start=self._write_state)
+        self._children[spec.name] = child
+        group.create_task(child.run(), name=f"child-{spec.name}")
+
+    async def _stop(self) -> None:
+        # Executors first, so that what they report is still taken; etcd last, so that it is stored.
+        executors = [child for name, child in self._children.items() if name.startswith("executor")]
+        await asyncio.gather(*(child.stop() for child in executors))
+        for name in ("gateway", "server", "etcd"):
+            if name in self._children:
+                await self._children[name].stop()
+
+    def _write_state(self) -> None:
+        if not self._ready:
+            return
+        pids = {name: child.pid for name, child in self._children.items()}
+        state = {
+            "http": self._http,
+            "grpc": self._grpc,
+            "version": VERSION,
+            "pid": os.getpid(),
+            "processes": {
+                "etcd": pids.get("etcd"),
+                "server": pids.get("server"),
+                "gateway": pids.get("gateway"),
+                "executors": [pid for name, pid in pids.items() if name.startswith("executor") and pid],
+            },
+        }
+        path = self._data / "standalone.json"
+        temporary = path.with_suffix(".json.new")
+        try:
+            temporary.write_text(json.dumps(state, indent=2) + "\n")
+            temporary.replace(path)
+        except OSError as error:
+            # On a full disk the children matter more than what this file says of them.
+            log.warning("state_not_written", path=str(path), error=error.strerror)
+            self._unwritten = True
+        else:
+            self._unwritten = False
+
+    async def _keep_disk(self) -> None:
+        """Watch the disk, and write again what could not be written, until cancelled."""
+        while True:
+            await asyncio.sleep(_DISK_SECONDS)
+            await asyncio.to_thread(self._reserve.look)
+            if self._unwritten:
+                self._write_state()
+
+    @property
+    def _sockets(self) -> Path:
+        """The folder of etcd's unix sockets: whoever may enter it owns the installation."""
+        return self._data / "sockets"
+
+    def _etcd(self) -> ChildSpec:
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        sockets = [self._sockets / name for name in ETCD_SOCKETS]
+        return ChildSpec(
+            "etcd",
+            etcd_socket_arguments(find_etcd(), self._data / "etcd"),
+            self._log_path("etcd"),
+            environment=etcd_environment(os.environ),
+            folder=self._sockets,
+            left_over=sockets,
+            probe=lambda: answers_on_socket(sockets[0]),
+        )
+
+    def _server(self, endpoints: tuple[str, ...]) -> ChildSpec:
+        storage = self._settings.object_storage or f"posix:{self._data / 'objects'}"
+        command = [
+            "server",
+            "--grpc",
+            self._grpc,
+            "--port-is-held",
+            "--data-dir",
+            str(self._data),
+            "--etcd",
+            ",".join(endpoints),
+            *self._settings.etcd_arguments,
+        ]
+        if not self._settings.etcd:
+            command.append("--own-etcd")  # what becomes of it is nobody else's matter: recovered unasked
+        times = self._settings.executor_times
+        for option, value in (
+            ("--heartbeat-interval", times.heartbeat_interval),
+            ("--executor-lease", times.lease),
+            ("--fence-after", times.fence_after),
+            ("--vanish-after", times.vanish_after),
+            ("--lost-after", times.lost_after),
+        ):
+            command += [option, duration(value)]
+        kept = self._settings.retention
+        for option, span in (("--log-retention", kept.logs), ("--run-retention", kept.runs)):
+            command += [option, "0" if span is None else f"{span // timedelta(milliseconds=1)}ms"]
+        return self._spec("server", _sluice(*command, "--object-storage", storage))
+
+    def _gateway(self) -> ChildSpec:
+        listening = self._held[0].socket.fileno()
+        spec = self._spec("gateway", _sluice("gateway", "--http", f"fd:{listening}", "--server", self._grpc))
+        return replace(spec, descriptors=[listening])
+
+    def _executor(self, number: int) -> ChildSpec:
+        id_ = f"executor-{number}"
+        work = self._data / "executors" / id_
+        command = ["executor", "run", "--server", self._grpc, "--token-file", str(self._data / "executor.token")]
+        command += ["--id", id_, "--group", "default", "--driver", "sandbox", "--slots", str(self._settings.slots)]
+        command += ["--work-dir", str(work)]
+        if self._settings.local_repositories is not None:
+            command += ["--local-repositories", str(self._settings.local_repositories)]
+        return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP)
+
+    def _spec(self, name: str, argv: Sequence[str]) -> ChildSpec:
+        # Only the server speaks to the two stores: what runs tasks does not hold their credentials.
+        secret = ("AWS_", "SLUICE_ETCD_")
+        kept = {each: value for each, value in os.environ.items() if name == "server" or not each.startswith(secret)}
+        environment = {**kept, "GRPC_ENABLE_FORK_SUPPORT": "0"}
+        return ChildSpec(name, argv, self._log_path(name), environment=environment)
+
+    def _log_path(self, name: str) -> Path:
+        return self._data / "logs" / f"{name}.log"
+
+    async def _is_ready(self) -> bool:
+        return await asyncio.to_thread(get, self._http, "/readyz") is not None
+
+    async def _executors_are_online(self) -> bool:
+        token = (self._data / "admin.token").read_text().strip()
+        body = await asyncio.to_thread(get, self._http, "/api/v1/executors", token)
+        if body is None:
+            return False
+        online = [e for e in json.loads(body).get("executors", []) if e.get("online")]
+        return len(online) >= self._settings.executors
+
+
+def _sluice(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sluiceway.cli.entry", *arguments]
+
+
+@contextmanager
+def _folder(data_dir: Path) -> Iterator[None]:
+    """Make the data folder and hold it alone: two parents on one folder would fight over its etcd."""
+    data_dir = prepare_data_folder(data_dir)
+    try:
+        for name in ("logs", "executors"):
+            (data_dir / name).mkdir(exist_ok=True)
+        # On a full disk the children could not even log what is wrong.
+        with tempfile.TemporaryFile(dir=data_dir) as probe:
+            probe.write(b"\0" * _PROBE_BYTES)
+        lock = os.open(data_dir / "standalone.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FailedPrecondition(f"the data folder {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FailedPrecondition(
+                f"the data folder {data_dir} is in use by another `sluice standalone`; stop it, or name another folder"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+def _need_tokens(data_dir: Path) -> None:
+    """Refuse a folder without tokens: the database at an outer etcd had its first ones made by another server."""
+    for name, how in (
+        (ADMIN_TOKEN_FILE, "sluice token create NAME --operator"),
+        (EXECUTOR_TOKEN_FILE, "sluice token create NAME --executor-group default"),
+    ):
+        if read_token(data_dir / name) is None:
+            raise FailedPrecondition(
+                f"{data_dir / name} holds no token, and this database has its first tokens already; put one there:"
+                f" `{how}` on its other server prints it, and `sluice db reset-operator-token` helps who has none",
+                reason="TOKEN_MISSING",
+            )
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        await asyncio.sleep(_POLL.total_seconds())
+
+
+def main(settings: StandaloneSettings) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code of the process."""
+    set_up_logging()
+    os.umask(PRIVATE_UMASK)
+
+    async def work(stop: Stop) -> None:
+        def say() -> None:
+            state = json.loads((settings.data_dir / "standalone.json").read_text())
+            print(f"ready: http://{state['http']} and gRPC at {state['grpc']}", flush=True)
+            print(f"the admin token is in {settings.data_dir / 'admin.token'}", flush=True)
+
+        await run_standalone(settings, stop, ready=say)
+
+    return run_process(work)

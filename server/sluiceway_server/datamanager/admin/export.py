@@ -1,0 +1,263 @@
+"""Export: all records of the database as they are after one entry of its log, as a stream of bytes.
+
+    export_manifest    out of one manifest: what a server does, after a checkpoint
+    export_stores      out of both stores without a server: the newest manifest, the segments after it, and the entries
+                       that only etcd has; without etcd, what the object storage alone holds
+
+Both only read. Records come out of the data files block by block, the changes after the manifest out of a scratch file
+on disk, so memory does not grow with the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound
+from sluiceway_common.foundation.version import VERSION
+from sluiceway_server.datamanager.admin.export_file import BLOCK_BYTES, ExportEncoder
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, from_sequence_proto
+from sluiceway_server.datamanager.log.epochs import Epochs
+from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, judge, look
+from sluiceway_server.datamanager.tables.change_set import Change, Changes
+from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.merge import merged, records_of
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["export_manifest", "export_stores"]
+
+_CHUNK_BYTES = 64 * 1024
+_PAGE_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What an export holds: the database up to an entry."""
+
+    database_id: str
+    sequence: LogSequence
+    digest: bytes
+    time_us: int
+
+
+async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetime) -> AsyncGenerator[bytes, None]:
+    """Give an export of the database as a manifest has it, in pieces of at most 64 KiB.
+
+    Raises:
+        NotFound: a file is gone: the export took longer than manifests are kept. Begin again.
+        DataLoss: a file is damaged.
+        Unavailable: the object storage is away.
+    """
+    async with aclosing(_stream(files, manifest, None, _end_of(manifest), made)) as pieces:
+        async for piece in pieces:
+            yield piece
+
+
+async def export_stores(
+    kv: KeyValueStore | None,
+    storage: ObjectStorage,
+    *,
+    prefix: str,
+    scratch: Path,
+    etcd_name: str,
+    now: Callable[[], datetime],
+    timeout: timedelta,
+) -> AsyncGenerator[bytes, None]:
+    """Give an export of what both stores hold, without a server; servers may be writing meanwhile.
+
+    Args:
+        kv: etcd; None: do not ask it, and export what the object storage alone holds.
+        storage: the object storage.
+        prefix: of all keys in both, without a slash at the end.
+        scratch: where a file of the changes after the newest manifest may be; it is removed again.
+        etcd_name: how messages name etcd.
+        now: the wall time.
+        timeout: of one question to etcd.
+
+    Raises:
+        NotFound: there is no database.
+        FailedPrecondition: etcd and the object storage do not fit together; the reason and the sentence say how.
+        DataLoss: something is missing or damaged; the sentence says what.
+        Unavailable: etcd or the object storage is away.
+    """
+    made = now()
+    stored = _Stored.of(storage, prefix)
+    stores = None if kv is None else Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
+    lineage, target = await _history(stored, stores, etcd_name, made)
+    manifest = await stored.manifests.newest(lineage)
+    start = _End("", LogSequence(lineage.epochs[0], 0), GENESIS_DIGEST, 0) if manifest is None else _end_of(manifest)
+    epochs = {epoch.number: epoch.database_id for epoch in await stored.epochs.all()}
+    async with Changes.open(scratch) as changes:
+        if stores is None or target is None:
+            end = await _collect_stored(stored, lineage, start, changes)
+        else:
+            end = await _collect(stored, stores.log, lineage, start=start, target=target, changes=changes)
+        await _check_whole(stored, lineage, end.sequence)
+        end = replace(end, database_id=epochs[lineage.present])
+        async with aclosing(_stream(FileStore(storage, prefix=prefix), manifest, changes, end, made)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A database's objects, but for its data files."""
+
+    epochs: Epochs
+    segments: SegmentStore
+    manifests: ManifestStore
+
+    @staticmethod
+    def of(storage: ObjectStorage, prefix: str) -> _Stored:
+        return _Stored(
+            Epochs(storage, prefix=prefix), SegmentStore(storage, prefix=prefix), ManifestStore(storage, prefix=prefix)
+        )
+
+
+async def _history(
+    stored: _Stored, stores: Stores | None, etcd_name: str, now: datetime
+) -> tuple[Lineage, LogSequence | None]:
+    """Find the history to export, and the entry of etcd to reach; None: as far as the object storage goes."""
+    if stores is not None:
+        standing = judge(await look(stores, etcd_name=etcd_name), now=now)
+        found = standing.holdings
+        if standing.is_healthy and found.lineage is not None and found.head is not None:
+            return found.lineage, found.head.sequence
+        if standing.kind is Kind.NEW:
+            raise _nothing()
+        if standing.kind is not Kind.ETCD_EMPTY:
+            raise FailedPrecondition(
+                f"{standing.message}. To export what the object storage alone holds, leave --etcd out",
+                reason=standing.kind,
+            )
+    epochs = await stored.epochs.all()
+    sequences = [*await stored.segments.firsts(), *await stored.manifests.sequences()]
+    if not epochs or not sequences:
+        raise _nothing()
+    return stored.epochs.lineage_of(epochs, max(sequence.epoch for sequence in sequences)), None
+
+
+def _nothing() -> NotFound:
+    return NotFound("there is nothing to export: the object storage holds no database under this prefix")
+
+
+def _end_of(manifest: Manifest) -> _End:
+    return _End(manifest.database_id, from_sequence_proto(manifest.sequence), manifest.digest, manifest.time_us)
+
+
+async def _collect_stored(stored: _Stored, lineage: Lineage, start: _End, changes: Changes) -> _End:
+    """Take what the object storage has after the manifest into the scratch file; answers how far that goes."""
+    end = start
+    async for segment in stored.segments.after(start.sequence, lineage):
+        end = await _take(changes, segment.entries, end)
+    return end
+
+
+async def _collect(
+    stored: _Stored, log: Log, lineage: Lineage, *, start: _End, target: LogSequence, changes: Changes
+) -> _End:
+    """Do the same up to an entry of etcd, with those that only etcd has."""
+    end, stalled = start, False
+    while True:
+        before = end.sequence
+        end = await _collect_stored(stored, lineage, end, changes)
+        if end.sequence >= target:
+            return end
+        wanted = lineage.following(end.sequence)
+        following = [entry for entry in (await log.look(wanted)).entries if entry.sequence >= wanted]
+        if following and following[0].sequence == wanted:
+            end = await _take(changes, following, end)
+        if end.sequence > before:
+            stalled = False
+        elif not stalled:
+            stalled = True  # trimmed after it was looked for in the segments: the next look finds it there
+        else:
+            await _check_whole(stored, lineage, end.sequence)
+            raise _gap(end.sequence, target)
+
+
+async def _take(changes: Changes, entries: Sequence[LogEntry], end: _End) -> _End:
+    if entries[0].previous_digest != end.digest:
+        raise DataLoss(
+            f"the log entry {entries[0].sequence} does not follow from {end.sequence}; `sluice db verify` says more",
+            reason="LOG_DIVERGED",
+        )
+    await changes.add(entries)
+    last = entries[-1]
+    return _End(end.database_id, last.sequence, last.digest, last.time_us)
+
+
+async def _check_whole(stored: _Stored, lineage: Lineage, end: LogSequence) -> None:
+    """Raise `DataLoss` when the object storage has more of the history after a gap; what was flushed since is none."""
+    reached = end
+    async for segment in stored.segments.after(end, lineage):
+        reached = segment.last
+    beyond = [first for first in await stored.segments.firsts() if first > reached and lineage.contains(first)]
+    if beyond and beyond[0] != lineage.following(reached):
+        raise _gap(reached, beyond[0])
+
+
+def _gap(end: LogSequence, next_: LogSequence) -> DataLoss:
+    return DataLoss(
+        f"the log has nothing between {end} and {next_}: restore the missing segment from a copy of the object storage",
+        reason="LOG_GAP",
+    )
+
+
+async def _stream(
+    files: FileStore, manifest: Manifest | None, changes: Changes | None, end: _End, made: datetime
+) -> AsyncGenerator[bytes, None]:
+    encoder = ExportEncoder()
+    live = {} if manifest is None else {files_of.type: files_of.files for files_of in manifest.types}
+    changed = [] if changes is None else await changes.types()
+    yield encoder.header(
+        database_id=end.database_id, sequence=end.sequence, time_us=end.time_us, made=made, version=VERSION
+    )
+    for type_name in sorted({*live, *changed}):
+        old = records_of(files, live.get(type_name, ()))
+        new = _changes_of(changes, type_name)
+        async with (
+            aclosing(old),
+            aclosing(new),
+            aclosing(merged(old, new)) as pieces,
+            aclosing(_blocks(pieces)) as blocks,
+        ):
+            async for block in blocks:
+                data = await asyncio.to_thread(encoder.block, type_name, block)
+                for at in range(0, len(data), _CHUNK_BYTES):
+                    yield data[at : at + _CHUNK_BYTES]
+    yield encoder.trailer()
+
+
+async def _changes_of(changes: Changes | None, type_name: str) -> AsyncGenerator[Sequence[Change], None]:
+    if changes is None:
+        return
+    async with aclosing(changes.pages(type_name, after=None, before=None, page_bytes=_PAGE_BYTES)) as pages:
+        async for page in pages:
+            yield page
+
+
+async def _blocks(pieces: AsyncIterator[Sequence[StoredRecord]]) -> AsyncGenerator[list[StoredRecord], None]:
+    """Cut records, as they come, into blocks of an export."""
+    block: list[StoredRecord] = []
+    size = 0
+    async for piece in pieces:
+        for record in piece:
+            block.append(record)
+            size += len(record.id) + len(record.body)
+            if size >= BLOCK_BYTES:
+                yield block
+                block, size = [], 0
+    if block:
+        yield block

@@ -1,0 +1,315 @@
+"""Import: a database out of an export, into an empty place only.
+
+The whole file is checked before the first write. Then, each step behind the one before it:
+
+    db/import in etcd       whose turn it is: the last step is done only by who has it
+    data files              of all records, with the revision (1, 0).0
+    manifest/<1-0>          names them all
+    epoch/1                 from here on the place is taken
+    head in etcd            the database is there
+
+A crash before `epoch/1` leaves files that nobody names, and perhaps a manifest; the next import takes its place. A
+crash after it leaves a database that is whole in the object storage, and `sluice db recover` brings it into etcd. Of
+two imports at once one gives up: nothing that has come to its end is ever replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import Conflict, DataLoss, FailedPrecondition
+from sluiceway_server.datamanager.admin.export_file import ExportFile, ExportInfo
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, micros, sequence_proto
+from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
+from sluiceway_server.datamanager.recovery.diagnosis import Stores, first_marks
+from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.merge import FilesOfType
+from sluiceway_server.kv.port import Compare, DeleteKey, KeyValueStore, PutKey, Range
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["Imported", "Importer", "Place"]
+
+log = structlog.get_logger(__name__)
+
+declare_crash_points(
+    "import.before-claim",
+    "import.after-claim",
+    "import.before-leftovers",
+    "import.after-leftovers",
+    "import.before-files",
+    "import.before-manifest",
+    "import.after-manifest",
+    "import.before-epoch",
+    "import.after-epoch",
+    "import.before-head",
+    "import.after-head",
+)
+
+_EPOCH = 1
+_START = LogSequence(_EPOCH, 0)
+_REVISION = Position(_START, 0)
+# Of the key that says whose turn it is; it goes by itself some time after a crash.
+_LONGEST = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import made: the database's new id, and what the file said of itself."""
+
+    database_id: str
+    info: ExportInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database is to be.
+
+    Attributes:
+        kv: etcd.
+        storage: the object storage.
+        prefix: of all keys in both, without a slash at its end.
+        etcd_name: how messages name etcd.
+        etcd_timeout: of one call to it.
+    """
+
+    kv: KeyValueStore
+    storage: ObjectStorage
+    prefix: str
+    etcd_name: str
+    etcd_timeout: timedelta = timedelta(seconds=5)
+
+
+class Importer:
+    """See the module. `check`, then `run`, once."""
+
+    def __init__(
+        self,
+        place: Place,
+        file: Path,
+        *,
+        types: Sequence[RecordType[Any]],
+        writer: str,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        file_bytes: int,
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            place: where the database is to be.
+            file: the export.
+            types: all record types; records of others pass through.
+            writer: who imports, as epoch and manifest name it.
+            now: the wall time.
+            new_id: makes the id of the database.
+            file_bytes: a data file is finished when it has as many.
+        """
+        self._place = place
+        self._file = ExportFile(file)
+        self._catalogue = Catalogue(types)
+        self._writer = writer
+        self._now = now
+        self._database_id = new_id()
+        self._file_bytes = file_bytes
+        self._stores = Stores.of(place.kv, place.storage, prefix=place.prefix, etcd_timeout=place.etcd_timeout)
+        self._files = FileStore(place.storage, prefix=place.prefix)
+        self._claim_key = f"{place.prefix}/db/import"
+        self._claim = secrets.token_bytes(16)
+
+    async def check(self) -> ExportInfo:
+        """Check the whole file, and that the place is empty; writes nothing.
+
+        Raises:
+            ExportDamaged: the file is not as an export wrote it.
+            FailedPrecondition: the place is not empty; reason `NOT_EMPTY`.
+            Unavailable: etcd or the object storage is away.
+        """
+        info = await asyncio.to_thread(self._file.check)
+        await self._check_empty()
+        return info
+
+    async def run(self, *, progress: Callable[[int], None] = lambda _: None) -> Imported:
+        """Check, then make the database.
+
+        Args:
+            progress: told how many records are written so far.
+
+        Raises:
+            ExportDamaged, FailedPrecondition: see `check`; nothing was written.
+            Conflict: another import, or a server, began a database here meanwhile.
+            Unavailable: etcd or the object storage is away. Run it again.
+        """
+        info = await self.check()
+        cluster_id = await self._take_turn()
+        await self._remove_leftovers()
+        crash_point("import.before-files")
+        types = await self._write_files(progress)
+        manifest = self._manifest(info, types)
+        await self._check_turn()
+        crash_point("import.before-manifest")
+        if not await self._stores.manifests.put(manifest):
+            raise _overtaken("another import wrote its manifest first")
+        crash_point("import.after-manifest")
+        await self._check_turn()
+        crash_point("import.before-epoch")
+        epoch = EpochInfo(
+            _EPOCH,
+            cluster_id,
+            self._writer,
+            self._now(),
+            self._database_id,
+            cause=f"an import of the database {info.database_id} as of {info.sequence}",
+            from_manifest=True,
+        )
+        if not await self._stores.epochs.put(epoch):
+            raise _overtaken("a server or another import began a database first")
+        crash_point("import.after-epoch")
+        await self._write_head()
+        log.info("database_imported", database_id=self._database_id, records=info.records)
+        return Imported(self._database_id, info)
+
+    # -- the place
+
+    async def _check_empty(self) -> None:
+        prefix, where = self._place.prefix, f"etcd at {self._place.etcd_name}"
+        # "0" follows "/": all keys below the prefix.
+        found, _ = await self._place.kv.range(Range(f"{prefix}/", f"{prefix}0", 2), timeout=self._place.etcd_timeout)
+        taken = [item.key for item in found if item.key != self._claim_key]
+        if taken:
+            raise _not_empty(f"{where} has the key {taken[0]}")
+        epochs, segments = await self._stores.epochs.all(), await self._stores.segments.firsts()
+        manifests = await self._stores.manifests.sequences()
+        if len(epochs) == 1 and epochs[0].number == _EPOCH and manifests == [_START] and not segments:
+            raise _not_empty(
+                "an import into this place ended just before its last step, and its database is whole in the object"
+                " storage: `sluice db recover` goes on with it"
+            )
+        if epochs:
+            raise _not_empty(
+                f"the object storage holds epoch {epochs[-1].number} of the database {epochs[-1].database_id}"
+            )
+        if segments:
+            raise _not_empty(f"the object storage has the segment {self._stores.segments.key(segments[0])}")
+        strange = [sequence for sequence in manifests if sequence != _START]
+        if strange:
+            raise _not_empty(f"the object storage has the manifest {self._stores.manifests.key(strange[0])}")
+
+    async def _take_turn(self) -> int:
+        """Say in etcd that it is our turn, unless there is a database; answers the cluster that said yes."""
+        lease = await self._place.kv.grant_lease(_LONGEST, timeout=self._place.etcd_timeout)
+        crash_point("import.before-claim")
+        taken = await self._place.kv.txn(
+            compare=(Compare(self._stores.log.head_key, None),),
+            then=(PutKey(self._claim_key, self._claim, lease),),
+            timeout=self._place.etcd_timeout,
+        )
+        crash_point("import.after-claim")
+        if not taken.succeeded:
+            raise _not_empty(f"etcd at {self._place.etcd_name} has the key {self._stores.log.head_key}")
+        self._stores.log.expect_cluster(taken.cluster_id)
+        return taken.cluster_id
+
+    async def _check_turn(self) -> None:
+        found, _ = await self._place.kv.get(self._claim_key, timeout=self._place.etcd_timeout)
+        if found is None or found.value != self._claim:
+            raise _overtaken("another import into this place began")
+
+    async def _remove_leftovers(self) -> None:
+        """Remove the manifest of an import that did not end. Who has its turn now cannot have ended before us."""
+        if await self._stores.manifests.sequences():
+            crash_point("import.before-leftovers")
+            await self._place.storage.delete(self._stores.manifests.key(_START))
+            crash_point("import.after-leftovers")
+            log.info("import_replaces_an_unfinished_one", manifest=self._stores.manifests.key(_START))
+
+    async def _write_head(self) -> None:
+        head, flushed = first_marks(self._database_id)
+        checkpoint = storage_pb2.Checkpoint(sequence=sequence_proto(_START)).SerializeToString()
+        crash_point("import.before-head")
+        ended = await self._place.kv.txn(
+            compare=(Compare(self._stores.log.head_key, None), Compare(self._claim_key, self._claim)),
+            then=(
+                *self._stores.log.first_keys(head, flushed),
+                PutKey(self._stores.log.checkpoint_key, checkpoint),
+                DeleteKey(self._claim_key),
+            ),
+            timeout=self._place.etcd_timeout,
+        )
+        crash_point("import.after-head")
+        if not ended.succeeded:
+            raise _overtaken("a server or another import began a database first")
+
+    # -- the files
+
+    async def _write_files(self, progress: Callable[[int], None]) -> list[storage_pb2.TypeFiles]:
+        by_type: dict[str, FilesOfType] = {}
+        written = 0
+        blocks = self._file.blocks()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, blocks.close)
+            writing: FilesOfType | None = None
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                type_name, records = block
+                if type_name not in by_type:
+                    if writing is not None:
+                        await writing.finish()
+                    by_type[type_name] = await stack.enter_async_context(self._files_of(type_name))
+                writing = by_type[type_name]
+                await writing.add([StoredRecord(record.id, _REVISION, record.body) for record in records])
+                written += len(records)
+                progress(written)
+            if writing is not None:
+                await writing.finish()
+        for files in by_type.values():
+            for ref in files.made:
+                if not await self._files.present(ref):
+                    raise DataLoss(f"the object {ref.key} that was just written is not there; import again")
+        return [storage_pb2.TypeFiles(type=name, files=files.live) for name, files in by_type.items()]
+
+    def _files_of(self, type_name: str) -> FilesOfType:
+        type_ = self._catalogue.type(type_name)
+        return FilesOfType(
+            self._files, type_, cut=self._file_bytes, new_name=lambda: f"{_START}-0-{secrets.token_hex(8)}"
+        )
+
+    def _manifest(self, info: ExportInfo, types: Sequence[storage_pb2.TypeFiles]) -> storage_pb2.Manifest:
+        refs = [ref for files in types for live in files.files for ref in (live.data, live.index)]
+        return storage_pb2.Manifest(
+            sequence=sequence_proto(_START),
+            digest=GENESIS_DIGEST,
+            # Times of entries never go back, also over an import.
+            time_us=micros(info.time),
+            database_id=self._database_id,
+            writer=self._writer,
+            made_us=micros(self._now()),
+            types=types,
+            written_bytes=sum(ref.size for ref in refs),
+        )
+
+
+def _not_empty(what: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"an import goes into an empty place only, and this one is not: {what}. Nothing was changed; name another"
+        " --prefix, or an empty etcd and an empty bucket or folder",
+        reason="NOT_EMPTY",
+    )
+
+
+def _overtaken(what: str) -> Conflict:
+    return Conflict(
+        f"this import gave up: {what}. Look with `sluice db status` at what is there now; the files that this one wrote"
+        " are named by nothing and are cleaned up later",
+        reason="IMPORT_OVERTAKEN",
+    )

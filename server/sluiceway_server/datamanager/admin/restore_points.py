@@ -1,0 +1,106 @@
+"""Restore points: to which entries a restore can go back, and which of them was the last one at a time.
+
+Each segment ends at one, and so does every entry in it. Times of entries never fall along the log (decision 0139), so
+the segment of a time is found by halving: as many segments are read as their number has binary digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_server.datamanager.log.entries import LogEntry, from_micros, micros
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Stores
+from sluiceway_server.datamanager.recovery.history import Ledger
+
+__all__ = ["RestorePoint", "RestorePoints"]
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePoint:
+    """The last entry of a segment.
+
+    Attributes:
+        sequence: of the entry.
+        time: of it.
+        entries: how many the segment has of the history.
+        writer: the server that wrote the entry.
+    """
+
+    sequence: LogSequence
+    time: datetime
+    entries: int
+    writer: str
+
+
+class RestorePoints:
+    """See the module. Changes nothing; raises `Unavailable` and `DataLoss` as the stores do."""
+
+    def __init__(self, stores: Stores, ledger: Ledger) -> None:
+        self._stores = stores
+        self._lineage = ledger.lineage
+        oldest = ledger.cleaned.sequence
+        self._firsts = [
+            first for first in ledger.firsts if ledger.lineage.contains(first) and (oldest is None or first > oldest)
+        ]
+
+    async def newest(self, *, limit: int, before: datetime | None = None) -> Sequence[RestorePoint]:
+        """List the newest restore points, the newest first; with `before`, those up to a time."""
+        end = len(self._firsts) if before is None else await self._segments_up_to(before)
+        points: list[RestorePoint] = []
+        for first in reversed(self._firsts[max(0, end - limit) : end]):
+            entries = await self._entries(first)
+            if entries:
+                last = entries[-1]
+                points.append(RestorePoint(last.sequence, from_micros(last.time_us), len(entries), last.writer))
+        return points
+
+    async def at(self, time: datetime) -> LogSequence:
+        """Find the last entry of the history at a time.
+
+        Raises:
+            FailedPrecondition: reason `SEQUENCE_UNREACHABLE`: all that is kept is newer.
+        """
+        wanted = micros(time)
+        number = await self._segments_up_to(time)
+        # The segment after may have begun before the time and ended after it.
+        for first in reversed(self._firsts[max(0, number - 1) : number + 1]):
+            entries = [entry for entry in await self._entries(first) if entry.time_us <= wanted]
+            if entries:
+                return entries[-1].sequence
+        oldest = await self.newest(limit=1) if not self._firsts else [await self._point(self._firsts[0])]
+        known = f"; the oldest that is kept are of {oldest[0].time:%Y-%m-%d %H:%M:%S} UTC" if oldest else ""
+        raise FailedPrecondition(
+            f"there is no entry of {time:%Y-%m-%d %H:%M:%S} UTC or before that a restore can go back to{known};"
+            " `sluice db history` lists them",
+            reason="SEQUENCE_UNREACHABLE",
+        )
+
+    async def _point(self, first: LogSequence) -> RestorePoint:
+        entries = await self._entries(first)
+        entry = entries[0]
+        return RestorePoint(entry.sequence, from_micros(entry.time_us), len(entries), entry.writer)
+
+    async def _segments_up_to(self, time: datetime) -> int:
+        """Count the segments whose last entry is of a time or before."""
+        wanted = micros(time)
+        low, high = 0, len(self._firsts)
+        while low < high:
+            middle = (low + high) // 2
+            entries = await self._entries(self._firsts[middle])
+            if entries and entries[-1].time_us > wanted:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    async def _entries(self, first: LogSequence) -> list[LogEntry]:
+        """Read what a segment has of the history; nothing, if it was cleaned meanwhile."""
+        try:
+            segment = await self._stores.segments.read(first)
+        except NotFound:
+            return []
+        return [entry for entry in segment.entries if self._lineage.contains(entry.sequence)]

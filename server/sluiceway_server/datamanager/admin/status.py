@@ -1,0 +1,250 @@
+"""The overview: how both stores stand, as they are. For operators, above all when something is wrong.
+
+Nothing here needs a healthy database: each part is looked at by itself, and what cannot be read becomes a sentence. So
+it also answers when one of the stores is away, damaged, or not the one that it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto
+from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, judge, look
+from sluiceway_server.kv.port import KeyValueStore, StoreStatus
+from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["EtcdView", "ObjectsView", "Overview", "StorageView", "StoredView", "overview"]
+
+_HALF, _FULL = 0.5, 0.8
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdView:
+    """What etcd says; `checkpoint` is a hint that may be behind."""
+
+    status: StoreStatus
+    head: HeadMark | None = None
+    flushed: FlushMark | None = None
+    checkpoint: LogSequence | None = None
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """Bytes of the log that the object storage does not have yet."""
+        if self.head is None or self.flushed is None:
+            return 0
+        return max(self.head.total_bytes - self.flushed.total_bytes, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredView:
+    """A segment or a manifest: up to which entry it is, and who wrote it when (of a segment: its last entry)."""
+
+    sequence: LogSequence
+    writer: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsView:
+    """The objects of a kind: how many, and their bytes together."""
+
+    kind: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageView:
+    """What the object storage holds.
+
+    Attributes:
+        epochs: all epoch objects that can be read, oldest first.
+        lineage: the history; None when it cannot be told.
+        newest_segment: of the history; None: there is none, or it cannot be read.
+        newest_manifest: so.
+        recoverable: the last entry that a recovery without etcd would keep, if nothing is missing before it.
+        objects: by kind.
+    """
+
+    epochs: Sequence[EpochInfo] = ()
+    lineage: Lineage | None = None
+    newest_segment: StoredView | None = None
+    newest_manifest: StoredView | None = None
+    recoverable: LogSequence | None = None
+    objects: Sequence[ObjectsView] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Both stores at a time.
+
+    Attributes:
+        time: when they were looked at.
+        etcd: None: it said nothing, for the reason `etcd_fault`.
+        storage: None: it said nothing, for the reason `storage_fault`.
+        kind: how they stand to each other; None: it cannot be told.
+        findings: what is not as it should be, each with what to do; empty: all is well.
+    """
+
+    time: datetime
+    etcd: EtcdView | None
+    etcd_fault: str
+    storage: StorageView | None
+    storage_fault: str
+    kind: Kind | None
+    findings: Sequence[str] = ()
+
+    @property
+    def epoch(self) -> EpochInfo | None:
+        """The present epoch."""
+        if self.storage is None or not self.storage.epochs:
+            return None
+        if self.storage.lineage is None:
+            return self.storage.epochs[-1]
+        present = self.storage.lineage.present
+        return next((epoch for epoch in self.storage.epochs if epoch.number == present), None)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """Collects what is wrong, one sentence each."""
+
+    found: list[str] = field(default_factory=list)
+
+    def add(self, sentence: str) -> None:
+        if sentence and sentence not in self.found:
+            self.found.append(sentence)
+
+    async def attempt(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Do something; what it raises becomes a finding and the answer None."""
+        try:
+            return await work()
+        except SluicewayError as error:
+            self.add(error.message)
+            return None
+
+
+async def overview(
+    kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_name: str, now: datetime, timeout: timedelta
+) -> Overview:
+    """Look at both stores. Changes nothing, and raises nothing of our family.
+
+    Args:
+        kv: etcd.
+        storage: the object storage; its objects are listed, which takes a second for some ten thousand.
+        prefix: of all keys in both.
+        etcd_name: how sentences name etcd.
+        now: the wall time.
+        timeout: of each question to etcd.
+    """
+    findings = _Findings()
+    stores = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
+    etcd_fault = storage_fault = ""
+    etcd: EtcdView | None = None
+    stored: StorageView | None = None
+    try:
+        etcd = await _look_at_etcd(kv, stores, findings, timeout)
+    except SluicewayError as error:
+        etcd_fault = error.message
+        findings.add(f"etcd at {etcd_name} does not answer: {error.message}")
+    try:
+        objects = [await _count(storage, prefix, kind) for kind in DATABASE_FOLDERS]
+    except SluicewayError as error:
+        storage_fault = error.message
+        findings.add(f"the object storage does not answer: {error.message}")
+    else:
+        stored = await _look_at_storage(stores, etcd, objects, findings)
+    kind: Kind | None = None
+    if etcd is not None and stored is not None:
+        # Stores that were used before refuse another cluster; these have seen none yet.
+        fresh = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
+        holdings = await findings.attempt(lambda: look(fresh, etcd_name=etcd_name))
+        if holdings is not None:
+            standing = judge(holdings, now=now)
+            kind = standing.kind
+            if not standing.is_healthy:
+                findings.add(standing.message)
+            for key in sorted(holdings.strange):
+                findings.add(f"{key} is not the name of a segment: it is ignored; move it away")
+    return Overview(now, etcd, etcd_fault, stored, storage_fault, kind, tuple(findings.found))
+
+
+async def _look_at_etcd(kv: KeyValueStore, stores: Stores, findings: _Findings, timeout: timedelta) -> EtcdView:
+    status = await kv.status(timeout=timeout)
+    for alarm in status.alarms:
+        findings.add(f"etcd has raised the alarm {alarm}: {_ALARMS.get(alarm, 'see its log')}")
+    if status.quota_bytes and status.size_bytes > _HALF * status.quota_bytes and not status.alarms:
+        share = status.size_bytes / status.quota_bytes
+        what = "writes are slowed down" if share > _FULL else "watch it"
+        findings.add(
+            f"etcd's database has {share:.0%} of its quota: {what}; compact and defragment it, or raise"
+            " --quota-backend-bytes"
+        )
+    in_etcd = await findings.attempt(stores.log.identify)
+    checkpoint = await findings.attempt(stores.log.checkpoint)
+    if in_etcd is None:
+        return EtcdView(status, checkpoint=checkpoint)
+    return EtcdView(status, in_etcd[0].head, in_etcd[0].flushed, checkpoint)
+
+
+_ALARMS = {
+    "NOSPACE": "it takes no writes any more; compact and defragment it, raise --quota-backend-bytes, then disarm it",
+    "CORRUPT": "its members disagree; replace the member that is wrong, as etcd's manual says",
+}
+
+
+async def _look_at_storage(
+    stores: Stores, etcd: EtcdView | None, objects: Sequence[ObjectsView], findings: _Findings
+) -> StorageView:
+    epochs = await findings.attempt(stores.epochs.all) or []
+    firsts = await findings.attempt(stores.segments.firsts) or []
+    manifests = await findings.attempt(stores.manifests.sequences) or []
+    present = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
+    if etcd is not None and etcd.head is not None:
+        present = max(present, etcd.head.sequence.epoch)
+    present = present or (epochs[0].number if epochs else 0)
+
+    async def find_lineage() -> Lineage:
+        return stores.epochs.lineage_of(epochs, present)
+
+    lineage = await findings.attempt(find_lineage) if epochs else None
+    if lineage is None:
+        return StorageView(epochs=epochs, objects=objects)
+    history = lineage
+    segment = await findings.attempt(lambda: stores.segments.last(history))
+    manifest = await findings.attempt(lambda: stores.manifests.newest(history))
+    newest_segment = newest_manifest = None
+    if segment is not None:
+        last = segment.entries[-1]
+        newest_segment = StoredView(last.sequence, segment.header.writer, from_micros(last.time_us))
+    if manifest is not None:
+        sequence = from_sequence_proto(manifest.sequence)
+        newest_manifest = StoredView(sequence, manifest.writer, from_micros(manifest.made_us))
+    ends = [view.sequence for view in (newest_segment, newest_manifest) if view is not None]
+    return StorageView(
+        epochs=epochs,
+        lineage=lineage,
+        newest_segment=newest_segment,
+        newest_manifest=newest_manifest,
+        recoverable=max(ends, default=None),
+        objects=objects,
+    )
+
+
+async def _count(storage: ObjectStorage, prefix: str, kind: str) -> ObjectsView:
+    count = size = 0
+    async for info in storage.list(f"{prefix}/{kind}/"):
+        count += 1
+        size += info.size_bytes
+    return ObjectsView(kind, count, size)

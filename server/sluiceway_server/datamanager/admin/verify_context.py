@@ -1,0 +1,111 @@
+"""The evidence of a verify: what it found out so far of one database, and the ways to ask its two stores again.
+
+Each part of a verify adds to it and reads what parts before it added. A question that a store does not answer is asked
+again, a few times: a verify of hours must not end with one lost answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.errors import DeadlineExceeded, Unavailable
+from sluiceway_server.datamanager.admin.findings import Progress
+from sluiceway_server.datamanager.admin.verify_log import Mark
+from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Stores
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["Evidence"]
+
+_ATTEMPTS = 4
+_PAUSE = timedelta(milliseconds=200)
+
+R = TypeVar("R")
+
+
+class Evidence:
+    """See the module.
+
+    Attributes:
+        storage: the object storage.
+        stores: both; None: etcd is not asked.
+        sizes: of all objects, in bytes, as they were listed first.
+        head: of etcd, as it was read first; None: etcd was not asked, or it cannot be read.
+        flushed: likewise.
+        present: the newest epoch that anything speaks of.
+        epochs: the epoch objects, oldest first.
+        lineage: the history; None: the epoch objects do not say it.
+        marks: what is said of entries, by whatever names one.
+        manifests: those of the history that are whole.
+        all_objects: how many there are, as far as is known.
+    """
+
+    def __init__(self, kv: KeyValueStore | None, storage: ObjectStorage, *, prefix: str, timeout: timedelta) -> None:
+        """Begin with nothing: see `Verifier`."""
+        self._prefix = prefix
+        self._objects = 0
+        self._bytes = 0
+        self.storage = storage
+        self.stores = None if kv is None else Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
+        self.epoch_store = Epochs(storage, prefix=prefix)
+        self.segment_store = SegmentStore(storage, prefix=prefix)
+        self.manifest_store = ManifestStore(storage, prefix=prefix)
+        self.file_store = FileStore(storage, prefix=prefix)
+        self.sizes: dict[str, int] = {}
+        self.head: HeadMark | None = None
+        self.flushed: FlushMark | None = None
+        self.present = 0
+        self.epochs: Sequence[EpochInfo] = ()
+        self.lineage: Lineage | None = None
+        self.marks: dict[LogSequence, list[Mark]] = {}
+        self.manifests: dict[LogSequence, Manifest] = {}
+        self.all_objects = 0
+
+    def key(self, name: str) -> str:
+        """Make a whole key out of one below the prefix."""
+        return f"{self._prefix}/{name}"
+
+    def mark(self, sequence: LogSequence, name: str, digest: bytes) -> None:
+        """Take down what something says of an entry."""
+        self.marks.setdefault(sequence, []).append(Mark(name, digest))
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(self._objects, self._bytes, max(self.all_objects, self._objects))
+
+    def count(self, key: str) -> Progress:
+        """Count an object as read."""
+        self._objects += 1
+        self._bytes += self.sizes.get(key, 0)
+        return self.progress
+
+    # -- asking
+
+    async def segments_now(self) -> list[LogSequence]:
+        """Ask which segments there are now, by their first entries, in order."""
+        return await self.again(self.segment_store.firsts)
+
+    async def manifests_now(self) -> list[LogSequence]:
+        """Ask which manifests there are now, in order."""
+        return await self.again(self.manifest_store.sequences)
+
+    async def again(self, ask: Callable[[], Awaitable[R]]) -> R:
+        """Ask, and again while a store is away. Raises what the last attempt raised."""
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await ask()
+            except (Unavailable, DeadlineExceeded):
+                await asyncio.sleep(_PAUSE.total_seconds() * attempt)
+        return await ask()

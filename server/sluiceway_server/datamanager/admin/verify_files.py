@@ -1,0 +1,154 @@
+"""Whether data files and index dumps hold what they should, beyond their checksums: record by record.
+
+Bodies are messages of their type, an index dump has the same records as the data file that it stands beside, with the
+values that the type's columns give for them, and the newest manifest is what the log makes of the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
+from sluiceway_server.datamanager.model import Bodies, RecordType
+from sluiceway_server.datamanager.tables.change_set import Changes
+from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord, StoredRow
+from sluiceway_server.datamanager.tables.merge import index_rows, merged, records_of
+
+__all__ = ["compare_manifests", "faults_of_records"]
+
+_PAGE_BYTES = 512 * 1024
+_MOST_FAULTS = 5
+
+
+async def faults_of_records(files: FileStore, type_: RecordType[Any] | None, live: LiveFile) -> list[str]:
+    """Read the records of a file and, beside them, the rows of its index dump; answers what is wrong, a few at most.
+
+    Args:
+        files: where they are.
+        type_: of the records; None: not known here, so only ids and revisions are compared.
+        live: the file.
+
+    Raises:
+        NotFound, DataLoss: as `FileStore.records`.
+    """
+    if not live.HasField("index"):
+        return [] if type_ is None else await _unreadable(files, type_, live)
+    columns, version = await files.index_columns(live.index)
+    if type_ is not None and (
+        type_.bodies is not Bodies.REMOTE
+        or (tuple(column.name for column in type_.columns), type_.version) != (columns, version)
+    ):
+        type_ = None  # nobody uses these columns; the next checkpoint that touches the file makes others
+    faults: list[str] = []
+    async with aclosing(files.records(live.data)) as records, aclosing(files.rows(live.index)) as rows:
+        async for some, beside in _side_by_side(records, rows):
+            if len(some) != len(beside):
+                faults.append(f"{live.index.key} does not have as many rows as {live.data.key} has records")
+                break
+            faults += await asyncio.to_thread(_compare_rows, type_, live, some, beside)
+            if len(faults) >= _MOST_FAULTS:
+                break
+    return faults[:_MOST_FAULTS]
+
+
+async def _unreadable(files: FileStore, type_: RecordType[Any], live: LiveFile) -> list[str]:
+    def parse(records: Sequence[StoredRecord]) -> list[str]:
+        faults = []
+        for record in records:
+            try:
+                type_.message.FromString(record.body)
+            except DecodeError:
+                faults.append(f"{live.data.key}: the body of {record.id!r} is no {type_.message.DESCRIPTOR.full_name}")
+        return faults
+
+    faults: list[str] = []
+    async with aclosing(files.records(live.data)) as pieces:
+        async for piece in pieces:
+            faults += await asyncio.to_thread(parse, piece)
+            if len(faults) >= _MOST_FAULTS:
+                break
+    return faults[:_MOST_FAULTS]
+
+
+def _compare_rows(
+    type_: RecordType[Any] | None, live: LiveFile, records: Sequence[StoredRecord], rows: Sequence[StoredRow]
+) -> list[str]:
+    expected: Sequence[StoredRow] = rows
+    if type_ is not None:
+        try:
+            expected = index_rows(type_, records)
+        except DataLoss as error:
+            return [f"{live.data.key}: {error.message}"]
+        if expected == list(rows):
+            return []
+    faults = []
+    for at, (record, row) in enumerate(zip(records, rows, strict=True)):
+        if (record.id, record.revision) != (row.id, row.revision):
+            faults.append(
+                f"{live.index.key} has {row.id!r} of {row.revision} where {live.data.key} has {record.id!r} of"
+                f" {record.revision}"
+            )
+        elif row.body is not None and row.body != record.body:
+            faults.append(f"{live.index.key} has another body of {row.id!r} than {live.data.key}")
+        elif expected[at] != row:
+            faults.append(f"{live.index.key} has other columns of {row.id!r} than its body in {live.data.key} gives")
+        if len(faults) >= _MOST_FAULTS:
+            break
+    return faults
+
+
+async def compare_manifests(files: FileStore, before: Manifest, changes: Changes, after: Manifest) -> list[str]:
+    """Tell where a manifest is not what the log makes of an earlier one.
+
+    Args:
+        files: of both.
+        before: the earlier one.
+        changes: all entries between the two.
+        after: the later one.
+
+    Raises:
+        NotFound, DataLoss: as `FileStore.records`.
+    """
+    old = {item.type: item.files for item in before.types}
+    new = {item.type: item.files for item in after.types}
+    where = f"the manifest of {from_sequence_proto(after.sequence)}"
+    for type_name in sorted({*old, *new, *await changes.types()}):
+        pages = changes.pages(type_name, after=None, before=None, page_bytes=_PAGE_BYTES)
+        base, theirs = records_of(files, old.get(type_name, ())), records_of(files, new.get(type_name, ()))
+        async with aclosing(pages), aclosing(base), aclosing(theirs), aclosing(merged(base, pages)) as made:
+            async for expected, found in _side_by_side(made, theirs):
+                if list(expected) == list(found):
+                    continue
+                wanted = {record.id: record for record in expected}
+                has = {record.id: record for record in found}
+                for id_ in sorted({*wanted, *has}):
+                    if wanted.get(id_) != has.get(id_):
+                        return [f"{where} does not hold the {type_name} {id_!r} as the log before it left it"]
+    return []
+
+
+async def _side_by_side(
+    left: AsyncIterator[Sequence[Any]], right: AsyncIterator[Sequence[Any]]
+) -> AsyncIterator[tuple[Sequence[Any], Sequence[Any]]]:
+    """Give two streams in pieces of equal length; only the last pair may differ in length, when one goes on."""
+    mine: Sequence[Any] | None = ()
+    theirs: Sequence[Any] | None = ()
+    while True:
+        while mine is not None and not mine:
+            mine = await anext(left, None)
+        while theirs is not None and not theirs:
+            theirs = await anext(right, None)
+        if mine is None or theirs is None:
+            if mine or theirs:
+                yield mine or (), theirs or ()
+            return
+        length = min(len(mine), len(theirs))
+        yield mine[:length], theirs[:length]
+        mine, theirs = mine[length:], theirs[length:]

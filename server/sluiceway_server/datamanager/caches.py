@@ -1,0 +1,133 @@
+"""What this server keeps in memory of the database, and what that weighs.
+
+A message weighs many times its encoding: a task of 325 bytes takes 2.6 kB as a message, and 900 bytes more with its
+body, key, revision and place in a cache. So caches are not bounded by encoded bytes but by *weights*: upper estimates
+of resident memory, which `tests/contract/datamanager/test_cache_weights.py` measures. The limits of all caches of one
+server together are below 100 MB, whatever the number of records:
+
+    records of the writer       15 MiB    RECORD_CACHE_BYTES
+    change groups                2 MiB    GROUP_CACHE_BYTES
+    messages of the readers      8 MiB    MESSAGE_CACHE_BYTES
+    newest transactions          8 MiB    `DataManagerSettings.ring_bytes`
+    blocks of data files         6 MiB    FILE_CACHE_BYTES
+    SQLite, writer              12 MiB    WRITER_PAGE_BYTES
+    SQLite, each of 4 readers    2 MiB    READER_PAGE_BYTES
+    pictures of running runs    24 MiB    `sluiceway_server.runs.cache`
+    large configurations        12 MiB    `sluiceway_server.runs.configs`
+
+Beside them, while it runs, each read of old records has up to 8 MiB of their bodies (`AT_HAND_BYTES`); at most four
+reads and four transactions fetch some at one time (`READS_OF_OLD_RECORDS`).
+
+None of them needs more: what a run at work touches was touched a moment ago, and the pages of the read database are
+also in the cache of the operating system.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+__all__ = [
+    "AT_HAND_BYTES",
+    "FILE_CACHE_BYTES",
+    "GROUP_CACHE_BYTES",
+    "MESSAGE_CACHE_BYTES",
+    "READER_PAGE_BYTES",
+    "READS_OF_OLD_RECORDS",
+    "RECORD_CACHE_BYTES",
+    "WEIGHT_OF_KEY",
+    "WRITER_PAGE_BYTES",
+    "Lru",
+    "weight_of_block",
+    "weight_of_footer",
+    "weight_of_message",
+    "weight_of_transaction",
+    "weight_of_version",
+]
+
+_MIB = 1024 * 1024
+
+RECORD_CACHE_BYTES = 15 * _MIB
+GROUP_CACHE_BYTES = 2 * _MIB
+MESSAGE_CACHE_BYTES = 8 * _MIB
+FILE_CACHE_BYTES = 6 * _MIB
+AT_HAND_BYTES = 8 * _MIB
+READS_OF_OLD_RECORDS = 4
+WRITER_PAGE_BYTES = 12 * _MIB
+READER_PAGE_BYTES = 2 * _MIB
+
+WEIGHT_OF_KEY = 400
+"""Of a place in an `Lru` with its key, and of a revision."""
+_MESSAGE = 1700
+_MESSAGE_PER_BYTE = 9
+_VERSION = 150
+_TRANSACTION = 1000
+_TRANSACTION_PER_BYTE = 8
+_BLOCK = 1000
+_BLOCK_PER_RECORD = 180
+_FOOTER_PER_BLOCK = 220
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def weight_of_message(size: int) -> int:
+    """Weigh a message whose encoding has `size` bytes; without the encoding."""
+    return _MESSAGE + _MESSAGE_PER_BYTE * size
+
+
+def weight_of_version(size: int) -> int:
+    """Weigh a record with revision, message and encoding, in its place in an `Lru`."""
+    return WEIGHT_OF_KEY + _VERSION + size + weight_of_message(size)
+
+
+def weight_of_transaction(size: int) -> int:
+    """Weigh a transaction with its actions, messages and their encodings; `size` is that of the transaction's."""
+    return _TRANSACTION + _TRANSACTION_PER_BYTE * size
+
+
+def weight_of_block(size: int, records: int) -> int:
+    """Weigh a block of a data file, read and in its place in an `Lru`; `size` is that before compression."""
+    return WEIGHT_OF_KEY + _BLOCK + size + _BLOCK_PER_RECORD * records
+
+
+def weight_of_footer(blocks: int, text: int) -> int:
+    """Weigh the footer of a data file, read and in its place in an `Lru`; `text` is the length of all ids in it."""
+    return WEIGHT_OF_KEY + _BLOCK + text + _FOOTER_PER_BLOCK * blocks
+
+
+class Lru(Generic[K, V]):
+    """The most recently used values, up to a total weight; the newest is kept whatever it weighs.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._weight = 0
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def weight(self) -> int:
+        """Of all values together."""
+        return self._weight
+
+    def get(self, key: K) -> V | None:
+        """Find a value and mark it as used."""
+        found = self._values.get(key)
+        if found is None:
+            return None
+        self._values.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, weight: int) -> None:
+        """Keep a value, and drop the least recently used ones that are too many now."""
+        old = self._values.pop(key, None)
+        self._weight += weight - (old[1] if old else 0)
+        self._values[key] = (value, weight)
+        while self._weight > self._limit and len(self._values) > 1:
+            _, (_, freed) = self._values.popitem(last=False)
+            self._weight -= freed

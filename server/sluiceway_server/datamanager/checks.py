@@ -1,0 +1,152 @@
+"""What every transaction is checked for, by the committer and by the fake alike. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+from sluiceway_common.foundation.errors import Conflict, Exhausted, InvalidInput
+from sluiceway_server.datamanager.model import (
+    Action,
+    Decision,
+    Delete,
+    Emit,
+    GroupRevision,
+    Position,
+    Precondition,
+    Put,
+    RecordAbsent,
+    RecordRevision,
+    RecordType,
+    TransactionFunction,
+    View,
+)
+
+__all__ = [
+    "MAX_ACTIONS",
+    "MAX_BYTES",
+    "MAX_NAME_BYTES",
+    "check_columns",
+    "check_count",
+    "check_names",
+    "check_preconditions",
+    "check_size",
+    "plain_transaction",
+    "topics_of",
+]
+
+MAX_ACTIONS = 10_000
+MAX_BYTES = 4 * 1024 * 1024
+"""Before compression: a stop of a run of 2,000 tasks changes each of them, and tells of each (decision 0063)."""
+
+MAX_NAME_BYTES = 1024
+"""Of an id or the name of a change group, in UTF-8: the first and last ids of all blocks stand in a file's footer."""
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
+
+def check_count(actions: Sequence[Action]) -> None:
+    """Raise `Exhausted` for more actions than a transaction may have."""
+    if len(actions) > MAX_ACTIONS:
+        raise Exhausted(
+            f"a transaction has at most {MAX_ACTIONS} actions, this one has {len(actions)}: split it",
+            reason="TRANSACTION_TOO_LARGE",
+        )
+
+
+def check_size(size: int) -> None:
+    """Raise `Exhausted` for a transaction that is larger, as stored, than one may be."""
+    if size > MAX_BYTES:
+        raise Exhausted(
+            f"a transaction has at most {MAX_BYTES} bytes, this one has {size}: split it",
+            reason="TRANSACTION_TOO_LARGE",
+        )
+
+
+def check_names(actions: Sequence[Action], groups: Sequence[str]) -> None:
+    """Raise `InvalidInput` for an id, or the name of a change group, that is too long or no text."""
+    for action in actions:
+        if isinstance(action, Put | Delete):
+            _check_name(action.id, f"the id of a {action.type.name}")
+    for name in groups:
+        _check_name(name, "the name of a change group")
+
+
+def _check_name(name: str, what: str) -> None:
+    try:
+        size = len(name) if name.isascii() else len(name.encode())
+    except UnicodeEncodeError as cause:
+        raise InvalidInput(f"{what} is no text: {cause}") from cause
+    if size > MAX_NAME_BYTES:
+        raise InvalidInput(f"{what} has {size} bytes, and may have {MAX_NAME_BYTES}: {name[:80]!r}...")
+
+
+def check_columns(type_: RecordType[Any], id_: str, message: Message) -> None:
+    """Raise for a record whose columns no read database can hold, before it is in the log of all servers for ever.
+
+    Raises:
+        InvalidInput: the value of a column is a number of more than 64 bits.
+        Exception: what the column's own function raises.
+    """
+    for column in type_.columns:
+        value = column.of(message)
+        if isinstance(value, int) and not _LEAST <= value <= _MOST:
+            raise InvalidInput(
+                f"the column {column.name!r} of the {type_.name} {id_!r} would be {value}, which has more than 64 bits"
+            )
+
+
+def check_preconditions(view: View, preconditions: Sequence[Precondition]) -> None:
+    """Raise `Conflict` for the first that does not hold, with what the record or group has instead."""
+    for wanted in preconditions:
+        have: Position | None
+        match wanted:
+            case RecordRevision():
+                have = view.revision(wanted.type, wanted.id)
+                if have != wanted.revision:
+                    raise _conflict(f"{wanted.type.name} {wanted.id!r}", have, wanted.revision)
+            case RecordAbsent():
+                have = view.revision(wanted.type, wanted.id)
+                if have is not None:
+                    raise _conflict(f"{wanted.type.name} {wanted.id!r}", have, None)
+            case GroupRevision():
+                have = view.group(wanted.name)
+                if have != wanted.revision:
+                    raise _conflict(f"change group {wanted.name!r}", have, wanted.revision)
+
+
+def _conflict(what: str, have: Position | None, wanted: Position | None) -> Conflict:
+    has = f"is at {have}" if have else "is not there"
+    should = f"at {wanted}" if wanted else "absent"
+    return Conflict(
+        f"{what} {has}, and should be {should}: read it again and redo",
+        metadata={"subject": what, "revision": str(have or "")},
+    )
+
+
+def plain_transaction(
+    actions: Sequence[Action], preconditions: Sequence[Precondition], groups: Sequence[str]
+) -> TransactionFunction[None]:
+    """Make the transaction function of `Database.commit`. Raises `InvalidInput` when there is nothing to do."""
+    if not actions:
+        raise InvalidInput("a transaction needs at least one action")
+
+    def function(view: View) -> Decision[None]:
+        check_preconditions(view, preconditions)
+        return Decision(None, actions, groups)
+
+    return function
+
+
+def topics_of(actions: Sequence[Action]) -> frozenset[str]:
+    """Tell the topics that a subscriber may know a transaction by."""
+    topics: set[str] = set()
+    for action in actions:
+        match action:
+            case Put() | Delete():
+                topics.add(f"type:{action.type.name}")
+            case Emit():
+                topics.update(action.topics)
+    return frozenset(topics)

@@ -1,0 +1,323 @@
+"""The duties that any server takes: checkpoints and cleans; and the newest manifest, which all of them follow.
+
+Nothing here is elected and no lease is held. Whoever made the newest manifest makes the next one and cleans, as long as
+it does so in time; another server takes over when it has seen for a while that something is due. Two at once cost some
+work and nothing else (`checkpointer`, `cleaner`).
+
+What goes wrong is told and tried again: soon, when a store is away; after minutes, when data is damaged or missing. It
+never ends the server, and commits go on: the log is kept until a checkpoint has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.errors import DeadlineExceeded, NotFound, SluicewayError, Unavailable
+from sluiceway_server.datamanager.engine.flusher import Flusher
+from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtaken
+from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_due, entries_between
+from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+
+__all__ = ["Duties", "DutyStatus"]
+
+log = structlog.get_logger(__name__)
+
+_TRIES = 5
+_TURNS_BETWEEN_LISTS = 30
+_SOONEST_SECONDS = 1.0
+_LATEST_SECONDS = 300.0
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DutyStatus:
+    """How the duties go, as this server sees it.
+
+    Attributes:
+        newest_manifest: the newest that it knows; None: there is none.
+        manifest_made: when that was made.
+        last_checkpoint_error: why its own last attempt failed; empty when it did not.
+        last_clean: when it cleaned last; None: not since it began.
+        last_clean_error: why that failed; empty when it did not.
+        unknown_objects: keys below the prefix that no version of this server made; they are left alone.
+    """
+
+    newest_manifest: LogSequence | None = None
+    manifest_made: datetime | None = None
+    last_checkpoint_error: str = ""
+    last_clean: datetime | None = None
+    last_clean_error: str = ""
+    unknown_objects: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Say in sentences what is not as it should be; empty: all is well."""
+        found = []
+        if self.last_checkpoint_error:
+            found.append(f"this server's last checkpoint failed: {self.last_checkpoint_error}")
+        if self.last_clean_error:
+            found.append(f"this server's last clean failed: {self.last_clean_error}")
+        if self.unknown_objects:
+            some = ", ".join(self.unknown_objects[:_SHOWN])
+            more = f" and {len(self.unknown_objects) - _SHOWN} more" if len(self.unknown_objects) > _SHOWN else ""
+            found.append(f"the object storage has what this version does not know, and leaves alone: {some}{more}")
+        return tuple(found)
+
+
+class _Attempts:
+    """When a duty that failed is tried again."""
+
+    def __init__(self, what: str, monotonic: Callable[[], float]) -> None:
+        self._what = what
+        self._monotonic = monotonic
+        self._seconds = _SOONEST_SECONDS
+        self._not_before = 0.0
+        self.error = ""
+
+    @property
+    def may(self) -> bool:
+        return self._monotonic() >= self._not_before
+
+    async def make(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, and note how it went. Raises `DatabaseLost` only."""
+        try:
+            await work()
+        except DatabaseLost:
+            raise
+        except Overtaken as error:
+            self.error = ""
+            log.info(f"{self._what}_overtaken", why=str(error))
+        except (Unavailable, DeadlineExceeded) as error:
+            self._failed(error, self._seconds)
+            log.warning(f"{self._what}_waits", seconds=round(self._seconds), error=str(error))
+        except SluicewayError as error:
+            self._failed(error, _LATEST_SECONDS)
+            log.error(f"{self._what}_failed", reason=error.reason, error=str(error))  # noqa: TRY400 - it says all itself
+        except Exception as error:  # our mistake; the log is kept, so nothing is lost while it waits for a repair
+            self._failed(error, _LATEST_SECONDS)
+            log.exception(f"{self._what}_failed")
+        else:
+            self.error, self._seconds = "", _SOONEST_SECONDS
+
+    def _failed(self, error: Exception, seconds: float) -> None:
+        self.error = str(error) or type(error).__name__
+        self._not_before = self._monotonic() + seconds * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        self._seconds = min(self._seconds * 2, _LATEST_SECONDS)
+
+
+class Duties:
+    """See the module. `run` is its loop."""
+
+    def __init__(
+        self,
+        core: Core,
+        flusher: Flusher,
+        checkpointer: Checkpointer,
+        cleaner: Cleaner,
+        manifests: ManifestStore,
+        *,
+        use: Callable[[Manifest], None],
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            core: where the log is.
+            flusher: for a checkpoint of all that is committed.
+            checkpointer: makes them.
+            cleaner: cleans.
+            manifests: those of the database.
+            use: is told each newer manifest, in order.
+        """
+        self._core = core
+        self._flusher = flusher
+        self._checkpointer = checkpointer
+        self._cleaner = cleaner
+        self._manifests = manifests
+        self._use = use
+        settings, monotonic = core.settings, core.clock.monotonic
+        self._due = Due(settings.checkpoint_entries, settings.checkpoint_bytes, settings.checkpoint_interval)
+        self._manifest: Manifest | None = None
+        self._taken_at = 0.0
+        self._following = _Attempts("manifest", monotonic)
+        self._checkpointing = _Attempts("checkpoint", monotonic)
+        self._cleaning = _Attempts("clean", monotonic)
+        self._turns = 0
+        self._began = monotonic()
+        self._changed_since: float | None = None
+        self._due_since: tuple[LogSequence | None, float] | None = None
+        self._cleaned_at: float | None = None
+        self._last_clean: datetime | None = None
+        self._unknown: tuple[str, ...] = ()
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The newest manifest that this server knows."""
+        return self._manifest
+
+    @property
+    def status(self) -> DutyStatus:
+        """Tell how it goes."""
+        manifest = self._manifest
+        return DutyStatus(
+            newest_manifest=self._newest,
+            manifest_made=None if manifest is None else from_micros(manifest.made_us),
+            last_checkpoint_error=self._checkpointing.error,
+            last_clean=self._last_clean,
+            last_clean_error=self._cleaning.error,
+            unknown_objects=self._unknown,
+        )
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Look for ever whether something is to be done. Raises `DatabaseLost` only."""
+        interval = self._core.settings.duty_interval.total_seconds()
+        while True:
+            await self.turn()
+            await sleep(interval * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+
+    async def turn(self) -> None:
+        """Look once, and do what is due."""
+        if self._following.may:
+            await self._following.make(self._follow)
+        if self._checkpointing.may and self._is_checkpoint_due():
+            await self._checkpointing.make(self._checkpoint)
+        if self._cleaning.may and self._is_clean_due():
+            await self._cleaning.make(self._clean)
+
+    async def checkpoint(self) -> Manifest | None:
+        """Make a checkpoint of all that is committed now, due or not.
+
+        Returns:
+            A manifest that has it; None when the database has no entry yet.
+
+        Raises:
+            DataLoss, DeadlineExceeded, Unavailable: see `Checkpointer.run`; also when other servers were faster again
+                and again.
+        """
+        core = self._core
+        wanted = core.tip.position
+        await core.wait_applied(wanted)
+        for _ in range(_TRIES):
+            await self._flusher.flush_all()
+            if core.flushed.sequence < wanted.sequence:
+                continue  # another server flushed at the same time, and less
+            try:
+                manifest = await self._checkpointer.run(core.flushed, core.lineage)
+            except Overtaken:
+                manifest = await self._manifests.newest(core.lineage)
+            else:
+                if manifest is None:
+                    return None
+            if manifest is not None:
+                self._take(manifest)
+                if from_sequence_proto(manifest.sequence) >= wanted.sequence:
+                    return manifest
+        raise Unavailable(
+            "other servers made checkpoints again and again, and none had all that this server had committed; ask again"
+        )
+
+    # -- following
+
+    @property
+    def _newest(self) -> LogSequence | None:
+        return None if self._manifest is None else from_sequence_proto(self._manifest.sequence)
+
+    def _take(self, manifest: Manifest) -> None:
+        if self._newest is None or from_sequence_proto(manifest.sequence) > self._newest:
+            self._manifest = manifest
+            self._taken_at = self._core.clock.monotonic()
+            self._use(manifest)
+
+    async def _follow(self) -> None:
+        core = self._core
+        hint = await core.log.checkpoint()
+        if hint is not None and core.lineage.contains(hint) and (self._newest is None or hint > self._newest):
+            try:
+                self._take(await self._manifests.read(hint))
+            except NotFound:
+                hint = None  # cleaned: there are newer ones
+        # The key may be behind, or have been lost; whoever finds a newer one says so there.
+        if hint is None or self._turns % _TURNS_BETWEEN_LISTS == 0:
+            newest = await self._manifests.newest(core.lineage)
+            if newest is not None:
+                self._take(newest)
+                sequence = from_sequence_proto(newest.sequence)
+                if hint is None or hint < sequence:
+                    await core.log.advance_checkpoint(sequence)
+        self._turns += 1
+
+    # -- checkpoints
+
+    def _is_checkpoint_due(self) -> bool:
+        core, manifest, newest = self._core, self._manifest, self._newest
+        flushed, now = core.flushed, core.clock.monotonic()
+        after = newest if newest is not None else LogSequence(core.lineage.epochs[0], 0)
+        entries = entries_between(core.lineage, after, flushed.sequence)
+        if entries == 0:
+            self._changed_since = self._due_since = None
+            return False
+        if self._changed_since is None:
+            self._changed_since = now
+        known = manifest.total_bytes if manifest is not None and after.epoch == flushed.sequence.epoch else 0
+        if manifest is None:
+            age = timedelta(seconds=now - self._changed_since)
+        else:
+            # The maker's clock may be ahead of this one; then what passed here counts.
+            age = max(core.clock.now() - from_micros(manifest.made_us), timedelta(seconds=now - self._taken_at))
+        due = checkpoint_due(self._due, entries=entries, size=flushed.total_bytes - known, age=age)
+        if not due:
+            self._due_since = None
+            return False
+        if self._due_since is None or self._due_since[0] != newest:
+            self._due_since = (newest, now)
+        if self._is_mine(waited=now - self._due_since[1]):
+            log.info("checkpoint_due", why=due)
+            return True
+        return False
+
+    def _is_mine(self, *, waited: float) -> bool:
+        """Whether to take a duty that is due: at once when it was ours before, else when nobody did for a while."""
+        if self._manifest is not None and self._manifest.writer == self._core.settings.server_id:
+            return True
+        patience = self._core.settings.duty_interval.total_seconds() * (2 + 2 * random.random())  # noqa: S311 - jitter
+        return waited >= patience
+
+    async def _checkpoint(self) -> None:
+        try:
+            manifest = await self._checkpointer.run(self._core.flushed, self._core.lineage)
+        except Overtaken:
+            await self._follow()
+            raise
+        if manifest is not None:
+            self._take(manifest)
+
+    # -- cleans
+
+    def _is_clean_due(self) -> bool:
+        if self._manifest is None:
+            return False
+        interval, now = self._core.settings.clean_interval.total_seconds(), self._core.clock.monotonic()
+        if self._manifest.writer == self._core.settings.server_id:
+            return self._cleaned_at is None or now - self._cleaned_at >= interval
+        # Others cannot know when it was done last: they do it too, but less often, so that it is done at all.
+        return now - (self._began if self._cleaned_at is None else self._cleaned_at) >= 3 * interval
+
+    async def _clean(self) -> None:
+        self._cleaned_at = self._core.clock.monotonic()
+        done = await self._cleaner.run(self._core.lineage)
+        if done.unknown != self._unknown:
+            self._unknown = done.unknown
+            if done.unknown:
+                log.warning("unknown_objects", count=len(done.unknown), some=done.unknown[:5], do="they are left alone")
+        self._last_clean = self._core.clock.now()

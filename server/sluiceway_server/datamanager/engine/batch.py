@@ -1,0 +1,223 @@
+"""Makes one batch out of transaction functions: calls each with exact state, and checks and encodes what it decided.
+
+Runs in the writer's thread, as `State` does. What the batch changes is there until the batch is ready, so that each
+function sees the effects of those before it; nothing of it is kept, because nothing is committed yet.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+import structlog
+import zstandard
+from google.protobuf.message import Message
+
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.datamanager.checks import check_columns, check_count, check_names, check_size
+from sluiceway_server.datamanager.engine.batch_changes import Call, Outcome, Prepared
+from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.log.entries import (
+    Catalogue,
+    LoggedTransaction,
+    add_transaction,
+    encode_entry,
+    from_micros,
+)
+from sluiceway_server.datamanager.model import (
+    Applied,
+    Decision,
+    Delete,
+    Fields,
+    Page,
+    Position,
+    Put,
+    Query,
+    RecordType,
+    View,
+    Where,
+)
+from sluiceway_server.datamanager.replica.cold_bodies import AtHand, BodiesNeeded
+from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_buried, visible
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo
+
+__all__ = ["Preparer"]
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=Message)
+
+_BUDGET_SECONDS = 0.025
+"""A whole pass over a large run may take that long; nothing else should take a fifth of it."""
+_MUCH_WORSE = 2
+
+
+class Preparer:
+    """See the module."""
+
+    def __init__(
+        self,
+        state: State,
+        catalogue: Catalogue,
+        *,
+        writer: str,
+        max_batch_bytes: int,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            state: that functions are called with; used in its thread.
+            catalogue: the types that may be written.
+            writer: the name of this server, for entries.
+            max_batch_bytes: of the transactions of one batch, before compression; a single one may be larger.
+            worked: the seconds that this thread has worked. Not those that passed: a busy machine is no fault of a
+                function's.
+        """
+        self._state = state
+        self._catalogue = catalogue
+        self._writer = writer
+        self._max_batch_bytes = max_batch_bytes
+        self._compressor = zstandard.ZstdCompressor(level=1)
+        self._worked = worked
+        self._slowest: dict[str, float] = {}
+
+    def prepare(self, calls: Sequence[Call], *, last: AppliedUpTo, time_us: int) -> Prepared:
+        """Call transaction functions, in order, each with the effects of those before it.
+
+        One that needs bodies which are not at hand has no effect on the others.
+
+        Args:
+            calls: at least one.
+            last: the entry after which the batch will stand.
+            time_us: now; the entry's time is never before the last one's.
+        """
+        state = self._state
+        state.receive()
+        sequence = last.position.sequence.next()
+        state.now_us = time_us
+        time_us = max(time_us, last.time_us)
+        time_of_entry = from_micros(time_us)
+        batch = log_pb2.Batch()
+        known = self._catalogue.known
+        outcomes: list[Outcome] = []
+        logged: list[LoggedTransaction] = []
+        size = 0
+        before = last.position
+        try:
+            for call in calls:
+                position = Position(sequence, len(logged))
+                try:
+                    view = visible(_BatchView(state, position, call.at_hand), state.buried, known)
+                    decision = self._call(call, view)
+                    if not decision.actions:
+                        outcomes.append(Outcome(decision.value, before))
+                        continue
+                    check_count(decision.actions)
+                    check_names(decision.actions, decision.groups)
+                    self._check_types(decision)
+                    check_not_buried(view, decision.actions)
+                    bodies, cost = add_transaction(batch, decision.actions, decision.groups)
+                    check_size(cost)
+                except BodiesNeeded as needed:
+                    outcomes.append(Outcome(None, before, needed=needed))
+                    continue
+                except sqlite3.Error:
+                    raise  # of the file, and not of this function
+                except Exception as error:
+                    del batch.transactions[len(logged) :]
+                    outcomes.append(Outcome(None, before, error))
+                    continue
+                if cost + size > self._max_batch_bytes and logged:
+                    del batch.transactions[-1]
+                    break
+                size += cost
+                applied = Applied(position, time_of_entry, tuple(decision.actions), tuple(decision.groups))
+                transaction = LoggedTransaction(applied, bodies, cost)
+                logged.append(transaction)
+                state.add_effects(transaction)
+                outcomes.append(Outcome(decision.value, position))
+                before = position
+            if not logged:
+                return Prepared(outcomes, None)
+            entry = encode_entry(
+                batch,
+                sequence=sequence,
+                batch_id=os.urandom(16),
+                writer=self._writer,
+                time_us=time_us,
+                previous_digest=last.digest,
+                compressor=self._compressor,
+            )
+            return Prepared(outcomes, entry, tuple(logged), *state.effects)
+        finally:
+            state.forget_batch()
+
+    def _call(self, call: Call, view: View) -> Decision[Any]:
+        """Call a function; one that works for long is told of, because everybody waits for it."""
+        began = self._worked()
+        try:
+            return call.function(view)
+        finally:
+            seconds = self._worked() - began
+            if seconds > _BUDGET_SECONDS:
+                name = getattr(call.function, "__qualname__", type(call.function).__qualname__)
+                if seconds > _MUCH_WORSE * self._slowest.get(name, 0.0):
+                    self._slowest[name] = seconds
+                    log.warning("transaction_function_is_slow", function=name, seconds=round(seconds, 3))
+
+    def _check_types(self, decision: Decision[Any]) -> None:
+        for action in decision.actions:
+            if isinstance(action, Put | Delete):
+                known = self._catalogue.known.get(action.type.name)
+                if known is None:
+                    raise InvalidInput(f"the database was opened without the record type {action.type.name!r}")
+                if isinstance(action, Put):
+                    if not isinstance(action.message, known.message):
+                        raise InvalidInput(
+                            f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
+                            f" not a {action.message.DESCRIPTOR.full_name}"
+                        )
+                    check_columns(known, action.id, action.message)
+
+
+class _BatchView:
+    """The `View` of one transaction function; what it answers is in `State`."""
+
+    def __init__(self, state: State, position: Position, at_hand: AtHand) -> None:
+        self._state = state
+        self._position = position
+        self._at_hand = at_hand
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    def get(self, type_: RecordType[M], id_: str) -> M | None:
+        version = self._state.find(type_, id_, self._at_hand)
+        return None if version is None else cast(M, version.message)
+
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        return self._state.find_fields(type_, id_)
+
+    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
+        return self._state.find_revision(type_, id_)
+
+    def group(self, name: str) -> Position | None:
+        return self._state.find_group(name)
+
+    def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
+        return self._state.scan(type_, prefix, after, self._at_hand)
+
+    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
+        return self._state.select(type_, query, self._at_hand)
+
+    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
+        return self._state.rows(type_, query)
+
+    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
+        return self._state.count(type_, Query(where=where, size=limit))

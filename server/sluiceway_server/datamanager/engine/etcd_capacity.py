@@ -1,0 +1,261 @@
+"""Watches etcd itself: how full it is, which alarms are raised, and whether it forgets its history.
+
+etcd refuses every write once its file has reached its quota, and then waits for a person. So the way there is made
+long and visible. Of the quota
+
+    above half          a warning, once
+    from 80 % on        each batch waits a little, up to a second when all is used
+    alarm NOSPACE       writes are refused at once, with what to do; reads go on
+
+What counts is the part of the file that is in use: the rest are free pages, which the next writes fill. A file that is
+nearly at the quota and mostly free is told of too, because only a defragmentation makes it smaller.
+
+etcd shows no setting of its compaction, and not the oldest revision that it has either. What can be seen is whether it
+still answers for a revision that was the newest an hour ago; then nobody compacts it, and it grows with every write.
+
+All of it passes by itself: the next look finds etcd well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import structlog
+
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.kv.port import KeyValueStore, StoreStatus
+
+__all__ = ["Fullness", "StoreHealth", "StoreWatch", "judge", "pause_seconds"]
+
+log = structlog.get_logger(__name__)
+
+_WARN_AT = 0.5
+_SLOW_AT = 0.8
+_LONGEST_PAUSE_SECONDS = 1.0
+_SOONER = 5
+_SOONEST = 25
+_MOST_REVISIONS_UNCOMPACTED = 10_000
+_REMEMBERED = 64
+
+_MAKE_ROOM = (
+    "make room: compact etcd (etcdctl compact REVISION), then etcdctl defrag on each member, or raise its"
+    " --quota-backend-bytes; after that etcdctl alarm disarm"
+)
+
+
+class Fullness(StrEnum):
+    """How full etcd is."""
+
+    WELL = "well"
+    HALF = "half"
+    SLOW = "slow"
+    FULL = "full"
+    """It refuses writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """What etcd said of itself.
+
+    Attributes:
+        fullness: what follows from the rest.
+        size_bytes: of its file.
+        in_use_bytes: of that.
+        quota_bytes: as etcd tells it, or as the settings have it.
+        alarms: those that are raised, by name.
+        keeps_history: it has not been compacted for longer than it should be.
+    """
+
+    fullness: Fullness = Fullness.WELL
+    size_bytes: int = 0
+    in_use_bytes: int = 0
+    quota_bytes: int = 0
+    alarms: tuple[str, ...] = ()
+    keeps_history: bool = False
+
+    @property
+    def fill(self) -> float:
+        """The part of the quota that is in use, 0 to 1 and, rarely, beyond."""
+        return self.in_use_bytes / self.quota_bytes if self.quota_bytes else 0.0
+
+
+def judge(status: StoreStatus, *, quota_bytes: int) -> StoreHealth:
+    """Say how full etcd is. Pure.
+
+    Args:
+        status: what it answered.
+        quota_bytes: of the settings; counts where etcd does not tell its own.
+    """
+    quota = status.quota_bytes or quota_bytes
+    in_use = status.in_use_bytes or status.size_bytes
+    if "NOSPACE" in status.alarms:
+        fullness = Fullness.FULL
+    elif in_use >= quota * _SLOW_AT:
+        fullness = Fullness.SLOW
+    elif in_use >= quota * _WARN_AT:
+        fullness = Fullness.HALF
+    else:
+        fullness = Fullness.WELL
+    return StoreHealth(fullness, status.size_bytes, in_use, quota, status.alarms)
+
+
+def pause_seconds(health: StoreHealth) -> float:
+    """Say how long a batch waits before it is committed. Pure."""
+    if health.fullness is not Fullness.SLOW:
+        return 0.0
+    return _LONGEST_PAUSE_SECONDS * min((health.fill - _SLOW_AT) / (1 - _SLOW_AT), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    at: float
+    revision: int
+
+
+class StoreWatch:
+    """See the module. `run` is its loop; the committer asks `refusal` and waits for `slow_down`."""
+
+    def __init__(self, kv: KeyValueStore, *, settings: DataManagerSettings, clock: Clock) -> None:
+        self._kv = kv
+        self._settings = settings
+        self._clock = clock
+        self._seen: deque[_Seen] = deque()
+        self._look_now = asyncio.Event()
+        self._improved = asyncio.Event()
+        self._told_of_file = False
+        self.health = StoreHealth()
+
+    @property
+    def refusal(self) -> Unavailable | None:
+        """Why nothing can be written now; None: it can."""
+        return self._is_full() if self.health.fullness is Fullness.FULL else None
+
+    def refused(self) -> Unavailable:
+        """Hear that etcd refused a write for want of space; answers what to tell."""
+        if self.health.fullness is not Fullness.FULL:
+            quota = self.health.quota_bytes or self._settings.etcd_quota_bytes
+            self._take(replace(self.health, fullness=Fullness.FULL, quota_bytes=quota, alarms=("NOSPACE",)))
+        self._look_now.set()
+        return self._is_full()
+
+    def _is_full(self) -> Unavailable:
+        health = self.health
+        return Unavailable(
+            f"etcd at {self._settings.etcd_name} is full ({_mib(health.in_use_bytes)} of {_mib(health.quota_bytes)} in"
+            f" use, alarm NOSPACE) and refuses writes; nothing was written. An operator has to {_MAKE_ROOM}",
+            reason="STORE_FULL",
+            retry_after=self._settings.etcd_check_interval,
+        )
+
+    async def slow_down(self) -> None:
+        """Wait before a batch, when etcd is nearly full; no longer than until it is better."""
+        seconds = pause_seconds(self.health)
+        if seconds:
+            self._improved.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._improved.wait()
+            except TimeoutError:
+                return
+
+    async def run(self) -> None:
+        """Look now and then, and more often while something is wrong, until cancelled."""
+        interval = self._settings.etcd_check_interval.total_seconds()
+        while True:
+            try:
+                await self.look()
+            except SluicewayError as error:
+                # That etcd is away is told by those who need it.
+                log.debug("etcd_not_looked_at", error=str(error))
+            is_well = self.health.fullness in (Fullness.WELL, Fullness.HALF)
+            try:
+                async with asyncio.timeout(interval if is_well else interval / _SOONER):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+            else:
+                self._look_now.clear()
+                # Whoever was refused asked for this; etcd need not be asked more often than that.
+                await asyncio.sleep(interval / _SOONEST)
+
+    async def look(self) -> StoreHealth:
+        """Look once; `run` repeats it. Raises `Unavailable`."""
+        status = await self._kv.status(timeout=self._settings.etcd_timeout)
+        health = judge(status, quota_bytes=self._settings.etcd_quota_bytes)
+        self._take(replace(health, keeps_history=await self._keeps_history(status)))
+        return self.health
+
+    async def _keeps_history(self, status: StoreStatus) -> bool:
+        now = self._clock.monotonic()
+        span = self._settings.etcd_history.total_seconds()
+        if self._seen and status.revision < self._seen[-1].revision:
+            self._seen.clear()  # another etcd, or an older one; others say so
+        if not self._seen or now - self._seen[-1].at >= span / _REMEMBERED:
+            self._seen.append(_Seen(now, status.revision))
+        old: _Seen | None = None
+        while self._seen and now - self._seen[0].at >= span:
+            old = self._seen.popleft()
+        if old is None:
+            return self.health.keeps_history
+        self._seen.appendleft(old)
+        if status.revision - old.revision < _MOST_REVISIONS_UNCOMPACTED:
+            # So few that nobody need hurry.
+            return False
+        return await self._kv.keeps(old.revision, timeout=self._settings.etcd_timeout)
+
+    def _take(self, health: StoreHealth) -> None:
+        before, self.health = self.health, health
+        if health.fullness is not before.fullness:
+            self._tell(health)
+        if pause_seconds(health) < pause_seconds(before):
+            self._improved.set()
+        if "CORRUPT" in health.alarms and "CORRUPT" not in before.alarms:
+            log.error(
+                "etcd_is_corrupt",
+                etcd=self._settings.etcd_name,
+                advice="members of etcd disagree about their data, and it refuses everything: find the bad one with"
+                " etcdctl endpoint hashkv, replace it, then etcdctl alarm disarm",
+            )
+        if health.keeps_history and not before.keeps_history:
+            log.warning(
+                "etcd_is_not_compacted",
+                etcd=self._settings.etcd_name,
+                kept_for=str(self._settings.etcd_history),
+                advice="it keeps every old value and grows with each write: start it with"
+                " --auto-compaction-mode=periodic --auto-compaction-retention=5m",
+            )
+        is_spread = health.size_bytes >= health.quota_bytes * _SLOW_AT and health.fill < _WARN_AT
+        if is_spread and not self._told_of_file:
+            log.warning(
+                "etcd_file_is_mostly_free",
+                etcd=self._settings.etcd_name,
+                **_figures(health),
+                advice="etcd refuses writes when its file reaches the quota, however much of it is free: etcdctl defrag"
+                " on each member, one after the other, makes it small",
+            )
+        self._told_of_file = is_spread
+
+    def _tell(self, health: StoreHealth) -> None:
+        name, figures = self._settings.etcd_name, _figures(health)
+        match health.fullness:
+            case Fullness.WELL:
+                log.info("etcd_has_room", etcd=name, **figures)
+            case Fullness.HALF:
+                log.warning("etcd_is_half_full", etcd=name, **figures, advice=f"before it is full, {_MAKE_ROOM}")
+            case Fullness.SLOW:
+                log.warning("etcd_is_nearly_full", etcd=name, **figures, advice=f"writes are slowed down; {_MAKE_ROOM}")
+            case Fullness.FULL:
+                log.error("etcd_is_full", etcd=name, **figures, advice=f"every write is refused; {_MAKE_ROOM}")
+
+
+def _figures(health: StoreHealth) -> dict[str, str]:
+    return {"in_use": _mib(health.in_use_bytes), "file": _mib(health.size_bytes), "quota": _mib(health.quota_bytes)}
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f} MiB"

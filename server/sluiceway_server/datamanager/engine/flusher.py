@@ -1,0 +1,219 @@
+"""Flush: the log goes from etcd into segments in the object storage.
+
+One step puts a segment of contiguous entries, if there is none that begins there; then one etcd transaction moves
+`flushed` and deletes the entries from etcd that nobody needs there any more. A crash between the two leaves a segment
+that the next flusher finds; two flushers find each other's segments. The duty is of the server that wrote the newest
+entry; any other takes it when two intervals have passed without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import DataLoss, DeadlineExceeded, NotFound, PermissionDenied, Unavailable
+from sluiceway_server.datamanager.engine.log_tip import Core, Diverged
+from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
+from sluiceway_server.datamanager.log.etcd_log import FlushMark
+from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.recovery.diagnosis import stored_end
+from sluiceway_server.datamanager.replica.readers import Readers
+from sluiceway_server.datamanager.waiting import Backoff
+
+__all__ = ["Flusher"]
+
+log = structlog.get_logger(__name__)
+
+_LOOK_AHEAD_SECONDS = 30.0
+
+declare_crash_points("flush.before-segment", "flush.after-segment", "flush.before-advance", "flush.after-advance")
+
+
+class Flusher:
+    """See the module. `run` is its loop."""
+
+    def __init__(self, core: Core, readers: Readers) -> None:
+        self._core = core
+        self._readers = readers
+        self._lock = asyncio.Lock()
+        self._checked = LogSequence(0, 0)  # up to here, and with the segment below, the storage was seen to have it
+        self._newest: LogSequence | None = None
+        self._looked_ahead = -_LOOK_AHEAD_SECONDS
+
+    async def run(self) -> None:
+        """Flush whenever it is due and ours to do. A storage that is away, or refuses us, is asked again and again."""
+        core = self._core
+        interval = core.settings.flush_interval.total_seconds()
+        backoff = Backoff()
+        behind_since: tuple[LogSequence, float] | None = None
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await core.flush_due.wait()
+            core.flush_due.clear()
+            if core.applied.value.sequence <= core.flushed.sequence:
+                behind_since = None
+                continue
+            now = core.clock.monotonic()
+            if behind_since is None or behind_since[0] != core.flushed.sequence:
+                behind_since = (core.flushed.sequence, now)
+            patience = interval * (2 + random.random())  # noqa: S311 - jitter, not a secret
+            if core.head.writer != core.settings.server_id and now - behind_since[1] < patience:
+                continue
+            try:
+                while await self.flush_once():
+                    pass
+                core.flush_fault = ""
+                backoff.reset()
+            # Credentials expire, rights are taken away, a disk is mounted anew read-only: somebody puts that right.
+            except (Unavailable, DeadlineExceeded, PermissionDenied) as error:
+                core.flush_fault = str(error)
+                log.warning("flush_waits", unflushed_bytes=core.unflushed_bytes, error=str(error))
+                await backoff.wait()
+
+    async def flush_all(self) -> None:
+        """Flush all that is applied."""
+        while self._core.applied.value.sequence > self._core.flushed.sequence and await self.flush_once():
+            pass
+
+    async def flush_once(self) -> bool:
+        """Flush one segment; tells whether a full one, or more, waits still.
+
+        Raises:
+            Unavailable: the object storage or etcd is away. Nothing is lost; do it again.
+            DataLoss: the storage holds a segment that is damaged or of another history.
+            DatabaseLost: etcd, or the end of the log in the storage, is not what it was.
+        """
+        async with self._lock:
+            known = self._core.flushed
+            entries = await self._entries_after(known)
+            if not entries:
+                return False
+            await self._check_storage(known)
+            mark = await self._store(known, entries)
+            crash_point("flush.before-advance")
+            now = await self._core.log.advance_flushed(known, mark)
+            crash_point("flush.after-advance")
+            self._core.note_flushed(now)
+            if now.raw == mark.raw:
+                self._checked, self._newest = mark.sequence, entries[0].sequence
+            log.debug("flushed", first=str(entries[0].sequence), last=str(mark.sequence), bytes=mark.total_bytes)
+            settings = self._core.settings
+            size = mark.total_bytes - known.total_bytes
+            return size >= settings.flush_bytes // 2 or len(entries) >= settings.flush_entries
+
+    async def _entries_after(self, known: FlushMark) -> list[LogEntry]:
+        settings = self._core.settings
+        entries = await self._readers.raw(
+            lambda database: decode_entries(
+                database.entries_after(known.sequence, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
+            )
+        )
+        if not entries:
+            return []
+        if entries[0].sequence != known.sequence.next():
+            raise DataLoss(
+                f"this server's read database lacks the log entry {known.sequence.next()}; delete it and start again"
+            )
+        if entries[0].previous_digest != known.digest:
+            raise Diverged(f"the log entry {entries[0].sequence} does not follow from what the object storage has")
+        return entries
+
+    async def _check_storage(self, known: FlushMark) -> None:
+        """Check that the storage ends where `flushed` says: what is put now has to follow from what is there.
+
+        The check reads the newest segment, so it is made when somebody else has flushed. In between, one look at the
+        name of our own last segment tells whether the storage was exchanged or went back.
+        """
+        core = self._core
+        await self._check_epoch()
+        mine = self._newest is not None and self._checked == known.sequence
+        if mine and self._newest is not None and await core.segments.exists(self._newest):
+            return
+        if not await self._is_in_newest_segment(known):
+            await self._check_whole(known)
+        self._checked, self._newest = known.sequence, None
+
+    async def _is_in_newest_segment(self, known: FlushMark) -> bool:
+        """Whether the newest segment has the last entry that `flushed` names. Lists what is new only."""
+        try:
+            newest = await self._core.segments.last(self._core.lineage)
+        except NotFound:
+            return False
+        return newest is not None and newest.last == known.sequence and newest.digest == known.digest
+
+    async def _check_whole(self, known: FlushMark) -> None:
+        """Look at all segments and manifests: `flushed` is behind, a manifest is newer than them, or it is no more so.
+
+        That is rare, and has to be: with what a day leaves it takes a hundred requests of an S3.
+        """
+        core = self._core
+        end = await stored_end(core.stores, core.lineage)
+        stored = end.sequence if end is not None else LogSequence(core.lineage.epochs[0], 0)
+        if end is not None and stored == known.sequence and end.digest != known.digest:
+            raise Diverged(f"the object storage has another entry {stored} than etcd; nothing is flushed any more")
+        if stored < known.sequence and known.sequence.counter > 0:
+            raise DatabaseLost(
+                f"the object storage ends at {stored}, and had the log up to {known.sequence}: segments are gone, or it"
+                " is another folder or bucket; restore them, or run `sluice db recover`",
+                reason="LOG_GAP",
+            )
+
+    async def _check_epoch(self) -> None:
+        """Look now and then whether somebody recovered the database with another etcd: ours does not tell that."""
+        core = self._core
+        now = core.clock.monotonic()
+        if now - self._looked_ahead < _LOOK_AHEAD_SECONDS:
+            return
+        if newer := await core.segments.newer(LogSequence(core.lineage.present + 1, 0)):
+            raise DatabaseLost(
+                f"the object storage has entries of epoch {newer[-1].epoch}, and etcd is in epoch"
+                f" {core.lineage.present}: somebody recovered the database, with another etcd",
+                reason="EPOCH_CHANGED",
+            )
+        self._looked_ahead = now
+
+    async def _store(self, known: FlushMark, entries: list[LogEntry]) -> FlushMark:
+        core = self._core
+        first, last = entries[0].sequence, entries[-1]
+        total = known.total_bytes + sum(len(entry.raw) for entry in entries)
+        writer = core.settings.server_id
+        body = await asyncio.to_thread(
+            encode_segment, entries, total_bytes=total, writer=writer, database_id=core.database_id
+        )
+        crash_point("flush.before-segment")
+        stored = await core.segments.put(first, body)
+        crash_point("flush.after-segment")
+        if stored:
+            return self._mark(known, last.sequence, total, last.digest)
+        try:
+            found = await core.segments.read(first)
+        except NotFound as cause:
+            raise Unavailable(f"the segment {core.segments.key(first)} was there a moment ago") from cause
+        header = found.header
+        mine = {entry.sequence: entry.digest for entry in entries}
+        theirs = found.entries[-1]
+        if header.previous_digest != known.digest or mine.get(theirs.sequence, theirs.digest) != theirs.digest:
+            raise Diverged(
+                f"the object storage has another segment {core.segments.key(first)} than this log: two databases use"
+                " one folder, or etcd was restored; nothing is flushed any more"
+            )
+        return self._mark(known, from_sequence_proto(header.last), header.total_bytes, header.digest)
+
+    def _mark(self, known: FlushMark, last: LogSequence, total: int, digest: bytes) -> FlushMark:
+        keep_from = max(last.counter - self._core.settings.keep_log_entries + 1, known.first_kept.counter)
+        mark = log_pb2.Flushed(
+            sequence=sequence_proto(last),
+            total_bytes=total,
+            digest=digest,
+            first_kept_counter=keep_from,
+            database_id=self._core.database_id,
+        )
+        return FlushMark.parse(mark.SerializeToString())

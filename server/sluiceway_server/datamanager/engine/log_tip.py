@@ -1,0 +1,312 @@
+"""What committer, follower, flusher and readers share: where the log is, as this server knows it.
+
+Three places, each behind or at the one before:
+
+    tip       the last entry that is known to be committed; subscribers see up to here, the next batch stands after it
+    applied   the last one in the read database
+    flushed   the last one in the object storage
+
+`tip` moves only under the lock `advance`, by a commit of our own or by catching up with what others wrote; both put
+the entry into the state's inbox, and one loop writes what is there into SQLite: at once when a read waits for it (every
+read waits for the tip that it found), else a little later, so that many small entries share one SQLite transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+import structlog
+
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import DataLoss, Unavailable
+from sluiceway_server.datamanager.engine.batch_changes import Prepared, decode
+from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.engine.writer_fairness import Turns
+from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLook
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.port import DatabaseLost, Seen
+from sluiceway_server.datamanager.recovery.diagnosis import Foundation, Stores
+from sluiceway_server.datamanager.replica.disk_errors import telling
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo
+from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.waiting import Mark
+
+__all__ = ["Core", "Diverged"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_INBOX_LIMIT = 64
+_APPLY_WITHIN_SECONDS = 0.02
+
+
+class Diverged(DataLoss):
+    """What this server has applied is not a beginning of the log."""
+
+    reason = "LOG_DIVERGED"
+
+
+class Core:
+    """See the module. Used by the event loop's thread; `writer` is the one thread of `state`."""
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        foundation: Foundation,
+        state: State,
+        catalogue: Catalogue,
+        writer: ThreadPoolExecutor,
+        subscriptions: Subscriptions,
+        settings: DataManagerSettings,
+        clock: Clock,
+        applied: AppliedUpTo,
+    ) -> None:
+        self.stores = stores
+        self.log = stores.log
+        self.segments = stores.segments
+        self.lineage = foundation.lineage
+        self.database_id = foundation.epoch.database_id
+        self.state = state
+        self._catalogue = catalogue
+        self.settings = settings
+        self.clock = clock
+        self._writer = writer
+        self._subscriptions = subscriptions
+        self.advance = asyncio.Lock()
+        self.tip = applied
+        self.head = foundation.head
+        self.flushed = foundation.flushed
+        self.applied: Mark[Position] = Mark(applied.position)
+        self.flushed_up_to: Mark[LogSequence] = Mark(foundation.flushed.sequence)
+        self._apply_due = asyncio.Event()
+        self._apply_now = asyncio.Event()
+        self._applying = asyncio.Lock()
+        self.flush_due = asyncio.Event()
+        self.flush_fault = ""  # why the last flush of this server failed, for people
+        self.turns = Turns(settings.server_id)
+        self.tip_at: Mark[LogSequence] = Mark(applied.position.sequence)
+        self._flushed_at = clock.monotonic()
+        self.last_heard = clock.monotonic()
+        self.state.flushed = foundation.flushed.sequence
+        self._lost: DatabaseLost | DataLoss | None = None
+        self._is_lost = asyncio.Event()
+        subscriptions.read_after(self.wait_applied)
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """Bytes of the log that the object storage does not have."""
+        return max(self.head.total_bytes - self.flushed.total_bytes, 0)
+
+    @property
+    def following(self) -> LogSequence:
+        """The sequence of the entry after the tip."""
+        return self.lineage.following(self.tip.position.sequence)
+
+    @property
+    def seen(self) -> Seen:
+        """The newest entry that this server knows to be committed."""
+        return Seen(self.tip.position.sequence, self.tip.digest)
+
+    def end(self) -> None:
+        """Tell whoever waits for something of this database that it does not come any more."""
+        ended = Unavailable("this server stops, or lost its database; ask again, or another server", reason="STOPPING")
+        self.applied.end(ended)
+        self.flushed_up_to.end(ended)
+        self.tip_at.end(ended)
+
+    def lose(self, error: DatabaseLost | DataLoss) -> None:
+        """End this database: a call found out that it cannot go on."""
+        if self._lost is None:
+            self._lost = error
+            self._is_lost.set()
+
+    async def until_lost(self) -> None:
+        """Wait for `lose`, and raise what it was told."""
+        await self._is_lost.wait()
+        if self._lost is not None:
+            raise self._lost
+
+    async def in_writer(self, function: Callable[[], T]) -> T:
+        """Run something in the writer's thread, after what was given to it before.
+
+        Raises:
+            ReadFileFault: the read database's disk is full or broken; this database ends.
+        """
+        told = telling(self.state.path, function)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, told)
+
+    # -- moving the tip; all of these need `advance`
+
+    def committed(self, prepared: Prepared, head: HeadMark) -> None:
+        """Take over a batch that is in the log now, as the newest entry that is known."""
+        entry = prepared.entry
+        if entry is None:
+            raise ValueError("a batch without an entry is never committed")
+        self._take(entry, prepared)
+        self.head = head
+        self._look_at_backlog()
+
+    async def catch_up(self, look: LogLook | None = None) -> LogLook:
+        """Take over what others wrote, up to a head that was read after this was called.
+
+        Args:
+            look: what etcd said of what follows the tip, if it has been asked already.
+
+        Raises:
+            DatabaseLost: etcd is not in the state it was in; reason `ETCD_CHANGED` or `EPOCH_CHANGED`.
+            Diverged: an entry does not follow from the ones applied here.
+            DataLoss: entries are missing.
+            Unavailable: etcd or the object storage is away.
+        """
+        while True:
+            if look is None:
+                look = await self.log.look(self.following)
+            head = self._checked_head(look)
+            if look.flushed is not None:
+                self.note_flushed(look.flushed)
+            if head.sequence > self.tip.position.sequence:
+                following = [entry for entry in look.entries if entry.sequence > self.tip.position.sequence]
+                if following and following[0].sequence == self.following:
+                    await self._accept(following)
+                else:
+                    await self._accept_segments(head)
+            if head.sequence == self.tip.position.sequence:
+                if head.digest != self.tip.digest:
+                    raise Diverged(f"this server has another entry {head.sequence} than etcd")
+                self.head = head
+                self._look_at_backlog()
+                return look
+            look = None
+
+    def _checked_head(self, look: LogLook) -> HeadMark:
+        tip = self.tip.position.sequence
+        if look.head is None:
+            raise DatabaseLost(
+                "etcd lost the head of this database while this server was running: it was wiped or restored",
+                reason="ETCD_CHANGED",
+            )
+        if look.head.sequence.epoch != self.lineage.present:
+            raise DatabaseLost(
+                f"the database is in epoch {look.head.sequence.epoch} now, and this server in {self.lineage.present};"
+                " start again",
+                reason="EPOCH_CHANGED",
+            )
+        if look.head.sequence < tip:
+            raise DatabaseLost(
+                f"etcd's log ends at {look.head.sequence}, and this server has seen {tip}: etcd went back",
+                reason="ETCD_CHANGED",
+            )
+        return look.head
+
+    async def _accept(self, entries: Sequence[LogEntry]) -> None:
+        expected, digest = self.following, self.tip.digest
+        for entry in entries:
+            if entry.sequence != expected:
+                raise DataLoss(f"the log has {entry.sequence} where {expected} should be; `sluice db verify` says more")
+            if entry.previous_digest != digest:
+                raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
+            expected, digest = self.lineage.following(entry.sequence), entry.digest
+        for prepared in await self.in_writer(lambda: decode(entries, self._catalogue)):
+            if prepared.entry is not None:
+                self._take(prepared.entry, prepared)
+        if len(self.state.inbox) >= _INBOX_LIMIT:
+            await self.apply_once()  # memory stays bounded when a whole database is read
+
+    async def _accept_segments(self, head: HeadMark) -> None:
+        before = self.tip.position.sequence
+        async for segment in self.segments.after(before, self.lineage):
+            await self._accept(segment.entries)
+        if self.tip.position.sequence == before:
+            # The log may have been trimmed after it was read and before the segment was looked for, not the reverse.
+            raise DataLoss(
+                f"the log has nothing between {before}, the last entry that this server has, and {head.sequence},"
+                " neither in etcd nor in the object storage: restore the missing segment, or run `sluice db recover`",
+                reason="LOG_GAP",
+            )
+
+    def _take(self, entry: LogEntry, prepared: Prepared) -> None:
+        self.state.inbox.append(prepared)
+        same = entry.sequence.epoch == self.tip.position.sequence.epoch
+        total = (self.tip.total_bytes if same else 0) + len(entry.raw)
+        self.tip = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
+        self.turns.wrote(entry.writer, self.clock.monotonic())
+        self.tip_at.move(entry.sequence)
+        self._subscriptions.publish(prepared.transactions)
+        self._apply_due.set()
+        if len(self.state.inbox) >= _INBOX_LIMIT:
+            self._apply_now.set()
+
+    # -- the rest
+
+    def note_flushed(self, mark: FlushMark) -> None:
+        """Take over where the object storage is.
+
+        Raises:
+            DatabaseLost: it is of another epoch, so that nothing is known of what this server committed.
+        """
+        self.last_heard = self.clock.monotonic()
+        if mark.sequence.epoch != self.lineage.present:
+            raise DatabaseLost(
+                f"the database is in epoch {mark.sequence.epoch} now, and this server in {self.lineage.present}",
+                reason="EPOCH_CHANGED",
+            )
+        if mark.sequence > self.flushed.sequence:
+            self._flushed_at = self.last_heard
+            self.flushed = mark
+            self.state.flushed = mark.sequence
+            self.flushed_up_to.move(mark.sequence)
+
+    def _look_at_backlog(self) -> None:
+        self.last_heard = self.clock.monotonic()
+        if self.unflushed_bytes >= self.settings.flush_bytes:
+            self.flush_due.set()
+
+    def flush_soon(self) -> None:
+        """Have what is applied flushed now, unless something was flushed within the interval.
+
+        So who waits for the object storage waits for one put and not for the interval, and there are no more segments.
+        """
+        if self.clock.monotonic() - self._flushed_at >= self.settings.flush_interval.total_seconds():
+            self.flush_due.set()
+
+    async def apply_once(self) -> None:
+        """Write what is committed into the read database."""
+        self.state.now_us = micros(self.clock.now())
+        self.state.keep_after_us = self.state.now_us - int(self.settings.history.total_seconds() * 1e6)
+        async with self._applying:
+            self.applied.move(await self.in_writer(self.state.apply))
+
+    async def apply_forever(self) -> None:
+        """Apply when a read waits, and otherwise soon after something is committed."""
+        while True:
+            await self._apply_due.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_APPLY_WITHIN_SECONDS):
+                    await self._apply_now.wait()
+            self._apply_due.clear()
+            self._apply_now.clear()
+            await self.apply_once()
+
+    async def wait_applied(self, position: Position) -> None:
+        """Wait until reads see a position. Raises `Unavailable` after `position_wait`."""
+        if self.applied.value >= position:
+            return
+        self._apply_now.set()
+        limit = self.settings.position_wait.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                await self.applied.reach(position)
+        except TimeoutError as cause:
+            raise Unavailable(
+                f"this server has not applied {position} within {limit:g} s; it is at {self.applied.value},"
+                f" of {from_micros(self.tip.time_us):%Y-%m-%dT%H:%M:%SZ}",
+                reason="POSITION_NOT_REACHED",
+            ) from cause

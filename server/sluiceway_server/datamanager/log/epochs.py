@@ -1,0 +1,167 @@
+"""Epoch objects: where each part of the log began, and what it went on from.
+
+`epoch/<n>` is put, if absent, before anything else of epoch n: it ties the database to one etcd cluster and says which
+entry of an earlier epoch is the last one that counts. All of them together give the `Lineage`. One that nothing goes on
+from is left by a recovery that crashed or was overtaken, and means nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import (
+    GENESIS_DIGEST,
+    from_micros,
+    from_sequence_proto,
+    micros,
+    sequence_proto,
+)
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.objectstorage.layout import Folder
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["EpochInfo", "Epochs"]
+
+log = structlog.get_logger(__name__)
+
+_NAME = re.compile("[0-9a-f]{8}")
+_MAGIC = b"SLEPO\x00\x00\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochInfo:
+    """What an epoch object says.
+
+    Attributes:
+        number: from 1.
+        cluster_id: of the etcd that holds it.
+        writer: the server that began it.
+        began: when.
+        database_id: made once, and kept by later epochs.
+        accepted: the last entry that it goes on from, of an earlier epoch; None: it began with nothing.
+        accepted_digest: of that entry.
+        cause: why it was begun, for people.
+        from_manifest: of a first epoch: it begins with the records of the manifest at its counter 0, by an import.
+    """
+
+    number: int
+    cluster_id: int
+    writer: str
+    began: datetime
+    database_id: str
+    accepted: LogSequence | None = None
+    accepted_digest: bytes = GENESIS_DIGEST
+    cause: str = ""
+    from_manifest: bool = False
+
+
+class Epochs:
+    """The epoch objects of one database."""
+
+    def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
+        self._storage = storage
+        self._folder = f"{prefix}/{Folder.EPOCH}/"
+
+    async def all(self) -> list[EpochInfo]:
+        """Read all epoch objects, oldest first. There is one for each recovery, so they are few.
+
+        Raises:
+            DataLoss: one is damaged.
+        """
+        found = []
+        async for info in self._storage.list(self._folder):
+            name = info.key.removeprefix(self._folder)
+            if not _NAME.fullmatch(name):
+                log.warning("no_epoch_object", key=info.key, do="move it away; it is ignored")
+                continue
+            epoch = _decode(info.key, await self._storage.get(info.key))
+            if epoch.number != int(name, 16):
+                raise _damaged(info.key, f"it is the object of epoch {epoch.number}")
+            found.append(epoch)
+        return found
+
+    async def newest(self) -> EpochInfo | None:
+        """Read the epoch object with the highest number; None when there is none. It may be one that never was."""
+        found = await self.all()
+        return found[-1] if found else None
+
+    async def lineage(self, present: int) -> Lineage:
+        """Find the history of the epoch that etcd's head is in.
+
+        Raises:
+            DataLoss: an epoch object of the history is missing or damaged.
+        """
+        return self.lineage_of(await self.all(), present)
+
+    def lineage_of(self, epochs: Sequence[EpochInfo], present: int) -> Lineage:
+        """Do what `lineage` does, with epoch objects that were read already."""
+        try:
+            return Lineage.of({epoch.number: epoch.accepted for epoch in epochs}, present)
+        except KeyError as cause:
+            raise DataLoss(
+                f"the epoch object {self.key(cause.args[0])} is missing: without it nobody can tell which entries are"
+                " the history of this database; restore it from a copy of the object storage",
+                reason="EPOCH_MISSING",
+            ) from cause
+        except ValueError as cause:
+            raise DataLoss(f"the epoch objects in {self._folder} make no history: {cause}") from cause
+
+    def key(self, number: int) -> str:
+        """The key of an epoch object."""
+        return f"{self._folder}{number:08x}"
+
+    async def put(self, info: EpochInfo) -> bool:
+        """Store an epoch object unless there is one of this number."""
+        content = log_pb2.Epoch(
+            number=info.number,
+            accepted=None if info.accepted is None else sequence_proto(info.accepted),
+            accepted_digest=info.accepted_digest,
+            cluster_id=info.cluster_id,
+            writer=info.writer,
+            time_us=micros(info.began),
+            database_id=info.database_id,
+            cause=info.cause,
+            from_manifest=info.from_manifest,
+        ).SerializeToString()
+        body = b"".join((_MAGIC, hashlib.sha256(content).digest(), content))
+        return await self._storage.put_if_absent(self.key(info.number), body)
+
+
+def _decode(key: str, body: bytes) -> EpochInfo:
+    start = len(_MAGIC) + 32
+    if body[: len(_MAGIC)] != _MAGIC:
+        raise _damaged(key, "it does not begin as an epoch object that this version can read")
+    if hashlib.sha256(body[start:]).digest() != body[len(_MAGIC) : start]:
+        raise _damaged(key, "its checksum does not hold")
+    try:
+        epoch = log_pb2.Epoch.FromString(body[start:])
+    except DecodeError as cause:
+        raise _damaged(key, "this version cannot read it") from cause
+    return EpochInfo(
+        number=epoch.number,
+        cluster_id=epoch.cluster_id,
+        writer=epoch.writer,
+        began=from_micros(epoch.time_us),
+        database_id=epoch.database_id,
+        accepted=from_sequence_proto(epoch.accepted) if epoch.HasField("accepted") else None,
+        accepted_digest=epoch.accepted_digest or GENESIS_DIGEST,
+        cause=epoch.cause,
+        from_manifest=epoch.from_manifest,
+    )
+
+
+def _damaged(key: str, why: str) -> DataLoss:
+    return DataLoss(
+        f"the epoch object {key} is damaged: {why}. Restore it from a copy of the object storage",
+        reason="EPOCH_DAMAGED",
+    )

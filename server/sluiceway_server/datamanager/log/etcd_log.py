@@ -1,0 +1,428 @@
+"""The log in etcd: `head`, `flushed`, `log/<sequence>` and `checkpoint`, and nothing else.
+
+    <prefix>/db/head            the newest entry; compared by value by whoever writes the next one
+    <prefix>/db/log/<sequence>  the entries that are not trimmed yet
+    <prefix>/db/flushed         up to where the object storage has them
+    <prefix>/db/checkpoint      the newest manifest; a hint for whoever would list them otherwise
+
+Every answer is checked: it comes from the etcd cluster that the epoch object names, and etcd's revision never falls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf.message import DecodeError
+
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.datamanager.log.entries import (
+    GENESIS_DIGEST,
+    LogEntry,
+    decode_entries,
+    decode_entry,
+    from_sequence_proto,
+    sequence_proto,
+)
+from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.kv.port import (
+    Compare,
+    DeleteKey,
+    DeleteRange,
+    Get,
+    KeyValue,
+    KeyValueStore,
+    PutKey,
+    Range,
+    Read,
+    TxnResult,
+    Write,
+)
+
+__all__ = ["CleanMark", "FlushMark", "HeadMark", "Log", "LogLook"]
+
+_ENTRIES_AT_ONCE = 64
+_DECODED_HERE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMark:
+    """The value of `head`, as bytes and read."""
+
+    raw: bytes
+    sequence: LogSequence
+    batch_id: bytes
+    writer: str
+    total_bytes: int
+    digest: bytes
+    transactions: int
+
+    @property
+    def position(self) -> Position:
+        """Of the newest transaction."""
+        return Position(self.sequence, max(self.transactions - 1, 0))
+
+    @staticmethod
+    def parse(raw: bytes) -> HeadMark:
+        """Read the value of `head`."""
+        head = log_pb2.Head.FromString(raw)
+        return HeadMark(
+            raw=raw,
+            sequence=from_sequence_proto(head.sequence),
+            batch_id=head.batch_id,
+            writer=head.writer,
+            total_bytes=head.total_bytes,
+            digest=head.digest,
+            transactions=head.transactions,
+        )
+
+    @staticmethod
+    def after(before: HeadMark, entry: LogEntry) -> HeadMark:
+        """Make the head that an entry leaves."""
+        return HeadMark.parse(
+            log_pb2.Head(
+                sequence=log_pb2.Sequence(epoch=entry.sequence.epoch, counter=entry.sequence.counter),
+                batch_id=entry.batch_id,
+                writer=entry.writer,
+                total_bytes=before.total_bytes + len(entry.raw),
+                digest=entry.digest,
+                transactions=entry.transactions,
+            ).SerializeToString()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FlushMark:
+    """The value of `flushed`, as bytes and read."""
+
+    raw: bytes
+    sequence: LogSequence
+    total_bytes: int
+    digest: bytes
+    first_kept: LogSequence
+    database_id: str
+
+    @staticmethod
+    def parse(raw: bytes) -> FlushMark:
+        """Read the value of `flushed`."""
+        mark = log_pb2.Flushed.FromString(raw)
+        sequence = from_sequence_proto(mark.sequence)
+        return FlushMark(
+            raw=raw,
+            sequence=sequence,
+            total_bytes=mark.total_bytes,
+            digest=mark.digest,
+            first_kept=LogSequence(sequence.epoch, mark.first_kept_counter),
+            database_id=mark.database_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CleanMark:
+    """The value of `cleaned`, as bytes and read: what is before this manifest may be gone. None: nothing is."""
+
+    raw: bytes | None
+    sequence: LogSequence | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLook:
+    """What etcd answered.
+
+    Attributes:
+        succeeded: for an append: it was applied, and nothing else here is set but the revision.
+        head: None when there is none.
+        entries: some that follow the asked-for one; may begin later, when what was between is trimmed.
+    """
+
+    succeeded: bool
+    revision: int
+    head: HeadMark | None = None
+    flushed: FlushMark | None = None
+    entries: tuple[LogEntry, ...] = ()
+
+
+class Log:
+    """See the module. Raises what `KeyValueStore` raises, and `DatabaseLost` when etcd is not the one it was."""
+
+    def __init__(self, kv: KeyValueStore, *, prefix: str, timeout: timedelta) -> None:
+        self._kv = kv
+        self._timeout = timeout
+        self._revision = 0
+        self._cluster_id: int | None = None
+        self.head_key = f"{prefix}/db/head"
+        self.flushed_key = f"{prefix}/db/flushed"
+        self.checkpoint_key = f"{prefix}/db/checkpoint"
+        self.cleaned_key = f"{prefix}/db/cleaned"
+        self._folder = f"{prefix}/db/log/"
+
+    def expect_cluster(self, cluster_id: int) -> None:
+        """Refuse answers of any other etcd cluster from now on."""
+        self._cluster_id = cluster_id
+
+    async def identify(self) -> tuple[LogLook, int]:
+        """Look for the first time; answers the cluster id too. One of the two keys may be missing."""
+        result = await self._txn(then=(self._marks(),))
+        return await self._look(result), result.cluster_id
+
+    async def entry(self, sequence: LogSequence) -> LogEntry | None:
+        """Read one entry; None when it is not there: trimmed, or not written."""
+        result = await self._txn(then=(Get(f"{self._folder}{sequence}"),))
+        return decode_entry(result.reads[0][0].value) if result.reads[0] else None
+
+    async def entries(self, first: LogSequence) -> AsyncIterator[LogEntry]:
+        """Read the entries of an epoch from one on, in their order, as many as there are. Gaps are not looked for."""
+        while True:
+            result = await self._txn(then=(self._entries(first),))
+            found = await _decoded(result.reads[0])
+            for entry in found:
+                yield entry
+            if len(found) < _ENTRIES_AT_ONCE:
+                return
+            first = found[-1].sequence.next()
+
+    async def begin_epoch(
+        self,
+        known: HeadMark | None,
+        entry: LogEntry,
+        head: HeadMark,
+        flushed: FlushMark,
+        checkpoint: LogSequence | None,
+        *,
+        cleaned: CleanMark,
+    ) -> bool:
+        """Begin an epoch with its first entry, if head and clean mark are still the known ones.
+
+        In one transaction: head, flushed, the entry, the newest checkpoint of the history, and no entry of any other
+        epoch any more. Sending it again after an unknown outcome is safe: it can succeed once only.
+
+        Returns:
+            Whether it was done.
+        """
+        first = entry.sequence
+        newest = storage_pb2.Checkpoint(sequence=sequence_proto(checkpoint)) if checkpoint is not None else None
+        result = await self._txn(
+            compare=(
+                Compare(self.head_key, None if known is None else known.raw),
+                Compare(self.cleaned_key, cleaned.raw),
+            ),
+            then=(
+                DeleteRange(self._folder, f"{self._folder}{first}"),
+                DeleteRange(f"{self._folder}{first.next()}", f"{self._folder[:-1]}0"),
+                PutKey(f"{self._folder}{first}", entry.raw),
+                PutKey(self.flushed_key, flushed.raw),
+                DeleteKey(self.checkpoint_key)
+                if newest is None
+                else PutKey(self.checkpoint_key, newest.SerializeToString()),
+                PutKey(self.head_key, head.raw),
+            ),
+        )
+        return result.succeeded
+
+    async def begin(self, head: HeadMark, flushed: FlushMark) -> None:
+        """Write the first head of a database, unless there is one."""
+        await self._txn(compare=(Compare(self.head_key, None),), then=self.first_keys(head, flushed))
+
+    def first_keys(self, head: HeadMark, flushed: FlushMark) -> tuple[Write, ...]:
+        """Make what begins a database. A clean mark that is there is of one that was removed from this place."""
+        return (
+            PutKey(self.head_key, head.raw),
+            PutKey(self.flushed_key, flushed.raw),
+            DeleteKey(self.cleaned_key),
+        )
+
+    async def look(self, first: LogSequence | None = None) -> LogLook:
+        """Read head, flushed and (with `first`) some entries from one on, of its epoch. Linearizable."""
+        reads: list[Read] = [self._marks()]
+        if first is not None:
+            reads.append(self._entries(first))
+        result = await self._txn(then=reads)
+        return _whole(await self._look(result))
+
+    async def append(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
+        """Put an entry, if the head is still the known one; answers what moved if it is not."""
+        result = await self._txn(
+            compare=(Compare(self.head_key, known.raw),),
+            then=(PutKey(f"{self._folder}{entry.sequence}", entry.raw), PutKey(self.head_key, head.raw)),
+            otherwise=(self._marks(), self._entries(known.sequence.next())),
+        )
+        if result.succeeded:
+            return LogLook(succeeded=True, revision=result.revision)
+        return _whole(await self._look(result))
+
+    async def advance_flushed(self, known: FlushMark, new: FlushMark) -> FlushMark:
+        """Move `flushed` and delete the entries before its `first_kept`, if it is still the known one.
+
+        Answers what it is now.
+        """
+        writes: list[Write | Read] = [PutKey(self.flushed_key, new.raw)]
+        if new.first_kept > known.first_kept:
+            writes.append(DeleteRange(f"{self._folder}{known.first_kept}", f"{self._folder}{new.first_kept}"))
+        result = await self._txn(
+            compare=(Compare(self.flushed_key, known.raw),), then=writes, otherwise=(Get(self.flushed_key),)
+        )
+        if result.succeeded:
+            return new
+        if not result.reads[0]:
+            raise DatabaseLost(
+                f"etcd lost {self.flushed_key} while this server was running: it was wiped or restored",
+                reason="ETCD_CHANGED",
+            )
+        return self.read_flushed(result.reads[0][0].value)
+
+    def read_head(self, raw: bytes) -> HeadMark:
+        """Read the value of `head`. Raises `DataLoss` with reason `ETCD_DAMAGED` for what is none."""
+        try:
+            head = HeadMark.parse(raw)
+        except DecodeError as cause:
+            raise _damaged(self.head_key) from cause
+        if head.sequence.epoch == 0 or len(head.digest) != len(GENESIS_DIGEST):
+            raise _damaged(self.head_key)
+        return head
+
+    def read_flushed(self, raw: bytes) -> FlushMark:
+        """Read the value of `flushed`; as `read_head`."""
+        try:
+            flushed = FlushMark.parse(raw)
+        except DecodeError as cause:
+            raise _damaged(self.flushed_key) from cause
+        if flushed.sequence.epoch == 0 or len(flushed.digest) != len(GENESIS_DIGEST):
+            raise _damaged(self.flushed_key)
+        return flushed
+
+    async def checkpoint(self) -> LogSequence | None:
+        """Read which manifest is the newest. A hint: it may be behind, or absent, or of a history that is void."""
+        return (await self._checkpoint())[1]
+
+    async def advance_checkpoint(self, sequence: LogSequence) -> LogSequence:
+        """Say that there is a manifest of a sequence, unless a newer one is named; answers which one is now."""
+        new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
+        while True:
+            raw, known = await self._checkpoint()
+            if known is not None and known >= sequence:
+                return known
+            result = await self._txn(
+                compare=(Compare(self.checkpoint_key, raw),), then=(PutKey(self.checkpoint_key, new),)
+            )
+            if result.succeeded:
+                return sequence
+
+    async def _checkpoint(self) -> tuple[bytes | None, LogSequence | None]:
+        raw = await self._get(self.checkpoint_key)
+        if raw is None:
+            return None, None
+        try:
+            value = storage_pb2.Checkpoint.FromString(raw)
+        except DecodeError:
+            return raw, None  # what is not understood gives no hint, and is overwritten
+        return raw, from_sequence_proto(value.sequence)
+
+    async def cleaned(self) -> CleanMark:
+        """Read up to where cleaners may have deleted. Raises `DataLoss` when it cannot be understood."""
+        raw = await self._get(self.cleaned_key)
+        if raw is None:
+            return CleanMark(None, None)
+        try:
+            return CleanMark(raw, from_sequence_proto(storage_pb2.Checkpoint.FromString(raw).sequence))
+        except DecodeError as cause:
+            raise DataLoss(
+                f"the key {self.cleaned_key} in etcd is damaged: somebody else changed it. It says how far back the"
+                " database can still be restored; delete the key when no server runs"
+            ) from cause
+
+    async def advance_cleaned(self, known: FlushMark, sequence: LogSequence) -> bool:
+        """Say that all before a manifest may be deleted from now on, if `flushed` is still the known one.
+
+        Each epoch begins with another `flushed`, so this cannot happen in an epoch that the caller does not know.
+
+        Returns:
+            Whether the mark is there, at the sequence or after it.
+        """
+        mark = await self.cleaned()
+        if mark.sequence is not None and mark.sequence >= sequence:
+            return True
+        new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
+        result = await self._txn(
+            compare=(Compare(self.flushed_key, known.raw), Compare(self.cleaned_key, mark.raw)),
+            then=(PutKey(self.cleaned_key, new),),
+        )
+        return result.succeeded
+
+    async def _get(self, key: str) -> bytes | None:
+        (found,) = (await self._txn(then=(Get(key),))).reads
+        return found[0].value if found else None
+
+    async def _look(self, result: TxnResult) -> LogLook:
+        marks, *more = result.reads
+        values = {item.key: item.value for item in marks}
+        head, flushed = values.get(self.head_key), values.get(self.flushed_key)
+        found = await _decoded(more[0]) if more else []
+        return LogLook(
+            succeeded=False,
+            revision=result.revision,
+            head=None if head is None else self.read_head(head),
+            flushed=None if flushed is None else self.read_flushed(flushed),
+            entries=tuple(found),
+        )
+
+    def _marks(self) -> Range:
+        # Next to each other, so that one range reads both.
+        return Range(self.flushed_key, f"{self.head_key}\0")
+
+    def _entries(self, first: LogSequence) -> Range:
+        return Range(f"{self._folder}{first}", f"{self._folder}{LogSequence(first.epoch + 1, 0)}", _ENTRIES_AT_ONCE)
+
+    async def _txn(
+        self,
+        *,
+        compare: Sequence[Compare] = (),
+        then: Sequence[Write | Read] = (),
+        otherwise: Sequence[Write | Read] = (),
+    ) -> TxnResult:
+        before = self._revision
+        result = await self._kv.txn(compare=compare, then=then, otherwise=otherwise, timeout=self._timeout)
+        if self._cluster_id is not None and result.cluster_id != self._cluster_id:
+            raise DatabaseLost(
+                f"etcd cluster {result.cluster_id:x} answered, and this database is in cluster {self._cluster_id:x}:"
+                " an endpoint is wrong, or etcd was made anew",
+                reason="ETCD_CHANGED",
+            )
+        # Answers may overtake each other; an answer may not be older than what was known when it was asked for.
+        if result.revision < before:
+            raise DatabaseLost(
+                f"etcd went back from revision {before} to {result.revision}: it was wiped or restored from a snapshot",
+                reason="ETCD_CHANGED",
+            )
+        self._revision = max(self._revision, result.revision)
+        return result
+
+
+async def _decoded(found: Sequence[KeyValue]) -> list[LogEntry]:
+    raws = [item.value for item in found]
+    # Small ones, as they mostly are, take less than the way to a thread and back.
+    if sum(map(len, raws)) <= _DECODED_HERE_BYTES:
+        return decode_entries(raws)
+    return await asyncio.to_thread(decode_entries, raws)
+
+
+def _damaged(key: str) -> DataLoss:
+    return DataLoss(
+        f"the key {key} in etcd holds what no server writes there: somebody else changed it, or another program uses"
+        " this prefix. Restore etcd from a snapshot; or stop the servers, delete the key, and run `sluice db recover`",
+        reason="ETCD_DAMAGED",
+    )
+
+
+def _whole(look: LogLook) -> LogLook:
+    if (look.head is None) != (look.flushed is None):
+        raise DatabaseLost(
+            "etcd has only one of the keys head and flushed of this database; somebody else changed them."
+            " Restore etcd, or recover from the object storage with `sluice db recover`",
+            reason="ETCD_CHANGED",
+        )
+    return look

@@ -1,0 +1,454 @@
+"""Where a database stands: what etcd and the object storage hold of it, and whether the two belong together.
+
+`look` reads the facts, `judge` (pure) says what they mean, `establish` begins the first epoch where both are empty and
+otherwise lets only what is healthy pass. Nothing is repaired here: a mistyped endpoint must not fork a database, so
+whatever does not fit stops with exactly what was found (datamanager.md, "Recovery").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_micros, sequence_proto
+from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.storage_in_use import InUse
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = [
+    "Foundation",
+    "Holdings",
+    "Kind",
+    "Standing",
+    "StoredEnd",
+    "Stores",
+    "establish",
+    "first_marks",
+    "judge",
+    "look",
+    "stored_end",
+]
+
+_FIRST = 1
+
+T = TypeVar("T")
+
+_LOOKS = 5
+
+declare_crash_points("epoch.before-object", "epoch.after-object", "epoch.before-head", "epoch.after-head")
+
+
+class Kind(StrEnum):
+    """How etcd and the object storage stand to each other; also the `reason` of the error that says it."""
+
+    NEW = "NEW"
+    """Both are empty, or a first start is on its way."""
+    HEALTHY = "HEALTHY"
+    ETCD_EMPTY = "ETCD_EMPTY"
+    ETCD_BEHIND = "ETCD_BEHIND"
+    """The storage has a later entry, or a later epoch, than etcd's head: etcd went back, or is not the one in use."""
+    ETCD_TORN = "ETCD_TORN"
+    """Somebody deleted one of the two keys that are always there together."""
+    OTHER_CLUSTER = "OTHER_CLUSTER"
+    """The head is there, in another etcd cluster than the one of its epoch: a restored snapshot, or a copy."""
+    OTHER_DATABASE = "OTHER_DATABASE"
+    STORAGE_EMPTY = "STORAGE_EMPTY"
+    STORAGE_BEHIND = "STORAGE_BEHIND"
+    """The storage lacks entries that etcd says it has."""
+    EPOCH_MISSING = "EPOCH_MISSING"
+    """There are segments, manifests or a head of an epoch without its object."""
+    DIVERGED = "DIVERGED"
+    """Both have an entry of one sequence, and not the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All of a database that is not this server's own."""
+
+    log: Log
+    epochs: Epochs
+    segments: SegmentStore
+    manifests: ManifestStore
+    in_use: InUse
+
+    @staticmethod
+    def of(kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_timeout: timedelta) -> Stores:
+        """Make them, for one database; `prefix` without a slash at its end. Nothing is sent."""
+        return Stores(
+            Log(kv, prefix=prefix, timeout=etcd_timeout),
+            Epochs(storage, prefix=prefix),
+            SegmentStore(storage, prefix=prefix),
+            ManifestStore(storage, prefix=prefix),
+            InUse(storage, prefix=prefix),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEnd:
+    """The last entry of the history that the object storage has, in a segment or a manifest.
+
+    Attributes:
+        total_bytes: of all entries of its epoch up to it.
+        time_us: of the entry.
+        writer: of the segment or manifest; so `database_id`.
+    """
+
+    sequence: LogSequence
+    digest: bytes
+    total_bytes: int
+    time_us: int
+    writer: str
+    database_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What was found.
+
+    Attributes:
+        etcd_name: how messages name etcd.
+        cluster_id: of the cluster that answered.
+        head: None when there is none; so `flushed`.
+        epochs: all epoch objects, also of epochs that never came to anything; oldest first.
+        present: the epoch that etcd's head is in; with an empty etcd the newest that has a segment or a manifest, else
+            the first; 0 when there is no epoch at all.
+        newest_stored: the newest epoch that has a segment or a manifest; 0: none has.
+        lineage: the history, from the present epoch back; None when an object of it is missing, or there is none.
+        before: where the storage ended before etcd was asked; `after`: afterwards. None: nothing is stored.
+        digest_at_before: of the entry there as etcd has it; None: etcd has it no more.
+        databases: the ids that were found in the newest segment or manifest, in etcd and in the epoch objects.
+        has_manifest: whether there is one of the history.
+        strange: keys that do not belong into the folder of segments.
+    """
+
+    etcd_name: str
+    cluster_id: int
+    head: HeadMark | None
+    flushed: FlushMark | None
+    epochs: tuple[EpochInfo, ...]
+    present: int
+    newest_stored: int
+    lineage: Lineage | None
+    before: StoredEnd | None
+    after: StoredEnd | None
+    digest_at_before: bytes | None
+    databases: frozenset[str]
+    has_manifest: bool
+    strange: frozenset[str]
+
+    @property
+    def epoch(self) -> EpochInfo | None:
+        """The object of the present epoch."""
+        return next((epoch for epoch in self.epochs if epoch.number == self.present), None)
+
+    @property
+    def begins_with_manifest(self) -> bool:
+        """Whether the history begins with an import, so that there has to be a manifest."""
+        first = None if self.lineage is None else self.lineage.epochs[0]
+        return any(epoch.from_manifest for epoch in self.epochs if epoch.number == first)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the holdings mean: the kind, and a sentence for people that says what was found and what to do."""
+
+    kind: Kind
+    message: str
+    holdings: Holdings
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether a server may start on it as it is."""
+        return self.kind is Kind.HEALTHY
+
+    def error(self) -> SluicewayError:
+        """Make the error that says why nobody may start on it. Its reason is the kind."""
+        if self.kind in {Kind.STORAGE_BEHIND, Kind.EPOCH_MISSING, Kind.ETCD_TORN}:
+            return DataLoss(self.message, reason=self.kind)
+        return FailedPrecondition(self.message, reason=self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What a server starts from."""
+
+    epoch: EpochInfo
+    lineage: Lineage
+    head: HeadMark
+    flushed: FlushMark
+
+
+async def stored_end(stores: Stores, lineage: Lineage) -> StoredEnd | None:
+    """Find the last entry of the history that the storage has; None when it has none.
+
+    The segments before a manifest may be cleaned, so the end may be a manifest. Gaps before the end are not looked for.
+
+    Raises:
+        DataLoss: the last segment or manifest is damaged.
+        Unavailable: the object storage is away.
+    """
+
+    async def find() -> StoredEnd | None:
+        return await _end_of(stores, lineage, await stores.segments.firsts(), await stores.manifests.sequences())
+
+    return await _unless_cleaned(find)
+
+
+async def _unless_cleaned(find: Callable[[], Awaitable[T]]) -> T:
+    """Look again when what was listed is gone when it is read: it was cleaned, and a newer manifest has all of it."""
+    for _ in range(_LOOKS):
+        with suppress(NotFound):
+            return await find()
+    raise Unavailable(
+        "the object storage is cleaned faster than it can be looked at, or its lists are wrong; try again"
+    )
+
+
+async def _end_of(
+    stores: Stores, lineage: Lineage, firsts: Sequence[LogSequence], manifests: Sequence[LogSequence]
+) -> StoredEnd | None:
+    end: StoredEnd | None = None
+    if history := [first for first in firsts if lineage.contains(first)]:
+        segment = (await stores.segments.read(history[-1])).within(history[-1], lineage)
+        if segment is not None:
+            header, time_us = segment.header, segment.entries[-1].time_us
+            end = StoredEnd(
+                segment.last, segment.digest, segment.total_bytes, time_us, header.writer, header.database_id
+            )
+    checkpoints = [sequence for sequence in manifests if lineage.contains(sequence)]
+    if checkpoints and (end is None or checkpoints[-1] > end.sequence):
+        manifest = await stores.manifests.read(checkpoints[-1])
+        end = StoredEnd(
+            checkpoints[-1],
+            manifest.digest,
+            manifest.total_bytes,
+            manifest.time_us,
+            manifest.writer,
+            manifest.database_id,
+        )
+    return end
+
+
+async def look(stores: Stores, *, etcd_name: str) -> Holdings:
+    """Find what etcd and the object storage hold. Changes nothing; other servers may be writing meanwhile.
+
+    Raises:
+        DataLoss: an epoch object, or the last segment or manifest of the history, is damaged.
+        Unavailable: etcd or the object storage is away.
+    """
+    return await _unless_cleaned(lambda: _look(stores, etcd_name))
+
+
+async def _look(stores: Stores, etcd_name: str) -> Holdings:
+    # Storage, etcd, storage: what the storage had before etcd was asked is in etcd, and what etcd says is in the
+    # storage can be found there afterwards.
+    firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
+    in_etcd, cluster_id = await stores.log.identify()
+    epochs = await stores.epochs.all()
+    newest_stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
+    present = _present(in_etcd, newest_stored, epochs)
+    lineage = None
+    if present and not {present, newest_stored} - {0, *(epoch.number for epoch in epochs)}:
+        lineage = stores.epochs.lineage_of(epochs, present)
+    before = after = digest = None
+    databases = {epoch.database_id for epoch in epochs}
+    if in_etcd.flushed is not None:
+        databases.add(in_etcd.flushed.database_id)
+    if lineage is not None:
+        before = await _end_of(stores, lineage, firsts, manifests)
+        if before is not None:
+            databases.add(before.database_id)
+            digest = await _digest_in_etcd(stores.log, in_etcd, before.sequence)
+        after = await stored_end(stores, lineage)
+    return Holdings(
+        etcd_name=etcd_name,
+        cluster_id=cluster_id,
+        head=in_etcd.head,
+        flushed=in_etcd.flushed,
+        epochs=tuple(epochs),
+        present=present,
+        newest_stored=newest_stored,
+        lineage=lineage,
+        before=before,
+        after=after,
+        digest_at_before=digest,
+        databases=frozenset(databases - {""}),
+        has_manifest=lineage is not None and any(lineage.contains(sequence) for sequence in manifests),
+        strange=stores.segments.strange,
+    )
+
+
+def _present(in_etcd: LogLook, newest_stored: int, epochs: Sequence[EpochInfo]) -> int:
+    if in_etcd.head is not None:
+        return in_etcd.head.sequence.epoch
+    # An epoch without anything in it may be a recovery that was overtaken, and nothing is lost by passing it over.
+    return newest_stored or (epochs[0].number if epochs else 0)
+
+
+async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> bytes | None:
+    # The entry itself first: an etcd that was put back may get a mark of the time before, from a message that was late.
+    entry = await log.entry(sequence)
+    if entry is not None:
+        return entry.digest
+    for mark in (in_etcd.head, in_etcd.flushed):
+        if mark is not None and mark.sequence == sequence:
+            return mark.digest
+    return None
+
+
+def judge(found: Holdings, *, now: datetime) -> Standing:
+    """Say how the two stand to each other. Pure."""
+    kind, message = _judge(found, now)
+    return Standing(kind, message, found)
+
+
+def _judge(found: Holdings, now: datetime) -> tuple[Kind, str]:
+    etcd, head, flushed = f"etcd at {found.etcd_name}", found.head, found.flushed
+    numbers = {epoch.number for epoch in found.epochs}
+    if len(found.databases) > 1:
+        return Kind.OTHER_DATABASE, (
+            f"{etcd} and the object storage hold parts of {len(found.databases)} databases under one prefix"
+            f" ({', '.join(sorted(found.databases))}): is it the right etcd, bucket or folder, and prefix?"
+        )
+    if (head is None) != (flushed is None):
+        there, lost = ("head", "flushed") if head is not None else ("flushed", "head")
+        return Kind.ETCD_TORN, (
+            f"{etcd} has the key {there} of this database and not the key {lost}: somebody deleted it. Restore etcd, or"
+            " run `sluice db recover`"
+        )
+    if not numbers and found.newest_stored:
+        return Kind.EPOCH_MISSING, (
+            f"the object storage has segments or manifests of epoch {found.newest_stored}, and no epoch object: an"
+            " import that did not end (run it again), or somebody deleted epoch/; restore that from a copy"
+        )
+    if head is None or flushed is None:
+        return _judge_empty(found, now)
+    if not numbers:
+        return Kind.STORAGE_EMPTY, (
+            f"{etcd} holds epoch {head.sequence.epoch} of this database, and the object storage is empty: is it the"
+            " right bucket or folder?"
+        )
+    return _judge_full(found, head, flushed)
+
+
+def _judge_empty(found: Holdings, now: datetime) -> tuple[Kind, str]:
+    if not found.epochs:
+        return Kind.NEW, f"etcd at {found.etcd_name} and the object storage are empty"
+    newest = found.epochs[-1]
+    if not found.newest_stored and newest.number == _FIRST and newest.cluster_id == found.cluster_id:
+        return Kind.NEW, f"a first start of a database at {found.etcd_name} has not ended yet"
+    epoch = found.epoch or newest
+    written = from_micros(found.after.time_us) if found.after is not None and found.after.time_us else epoch.began
+    writer = found.after.writer if found.after is not None else epoch.writer
+    age = timedelta(seconds=round(max((now - written).total_seconds(), 0)))
+    return Kind.ETCD_EMPTY, (
+        f"etcd at {found.etcd_name} is empty, storage holds epoch {epoch.number}, last written {age} ago by {writer};"
+        " run `sluice db recover`"
+    )
+
+
+def _judge_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple[Kind, str]:
+    etcd, epoch = f"etcd at {found.etcd_name}", found.epoch
+    if found.newest_stored > head.sequence.epoch:
+        return Kind.ETCD_BEHIND, (
+            f"{etcd} is in epoch {head.sequence.epoch}, and the object storage has entries of epoch"
+            f" {found.newest_stored}: etcd went back to before a recovery, or somebody recovered the database with"
+            " another etcd. If this is the etcd that shall go on, run `sluice db recover`"
+        )
+    if epoch is None or found.lineage is None:
+        missing = found.present if epoch is None else found.newest_stored
+        return Kind.EPOCH_MISSING, (
+            f"{etcd} is in epoch {head.sequence.epoch}, and the object storage lacks the object of epoch {missing}:"
+            " restore it from a copy; is it the right bucket or folder?"
+        )
+    if found.before is not None and found.before.sequence > head.sequence:
+        return Kind.ETCD_BEHIND, (
+            f"the object storage has the log up to {found.before.sequence}, and {etcd} only up to {head.sequence}:"
+            " etcd went back; run `sluice db recover`"
+        )
+    if found.before is not None and _differs(found.before, found.digest_at_before, epoch):
+        return Kind.DIVERGED, (
+            f"{etcd} and the object storage hold different entries at {found.before.sequence}: two servers wrote after"
+            " etcd went back. `sluice db recover` goes on with what the object storage has, and reports what is given"
+            " up"
+        )
+    stored = LogSequence(found.lineage.epochs[0], 0) if found.after is None else found.after.sequence
+    # Nothing of an epoch that has only begun is stored yet; what it goes on from is.
+    needed = epoch.accepted if flushed.sequence.counter == 0 and epoch.accepted is not None else flushed.sequence
+    if stored < needed:
+        return Kind.STORAGE_BEHIND, (
+            f"{etcd} says that the object storage has the log up to {needed}, and it ends at {stored}:"
+            " segments are missing; restore them, or run `sluice db recover`"
+        )
+    if found.begins_with_manifest and not found.has_manifest:
+        return Kind.STORAGE_BEHIND, (
+            "this database began with an import, and the object storage has none of its manifests: restore the newest"
+            " one from a copy"
+        )
+    if epoch.cluster_id != found.cluster_id:
+        return Kind.OTHER_CLUSTER, (
+            f"{etcd} is cluster {found.cluster_id:x}, and epoch {epoch.number} of this database began in cluster"
+            f" {epoch.cluster_id:x}: a copy or a restored snapshot of it, or the wrong endpoint; if it is the one that"
+            " shall go on, run `sluice db recover`"
+        )
+    return Kind.HEALTHY, f"{etcd} and the object storage fit together, in epoch {epoch.number}"
+
+
+def _differs(stored: StoredEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
+    accepted = epoch.accepted_digest if stored.sequence == epoch.accepted else None
+    return any(digest is not None and digest != stored.digest for digest in (in_etcd, accepted))
+
+
+async def establish(
+    stores: Stores, *, writer: str, etcd_name: str, now: datetime, new_id: Callable[[], str]
+) -> Foundation | Standing:
+    """Find a database that is healthy, or begin one where both stores are empty; else answer how they stand.
+
+    May be called by several servers at once, and again after a crash: a first start that did not end is gone on with.
+    """
+    standing = judge(await look(stores, etcd_name=etcd_name), now=now)
+    if standing.kind is Kind.NEW:
+        await _begin_first(stores, standing.holdings.cluster_id, writer=writer, now=now, new_id=new_id)
+        standing = judge(await look(stores, etcd_name=etcd_name), now=now)
+    found = standing.holdings
+    epoch, lineage, head, flushed = found.epoch, found.lineage, found.head, found.flushed
+    if not standing.is_healthy or epoch is None or lineage is None or head is None or flushed is None:
+        return standing
+    stores.log.expect_cluster(found.cluster_id)
+    return Foundation(epoch, lineage, head, flushed)
+
+
+async def _begin_first(
+    stores: Stores, cluster_id: int, *, writer: str, now: datetime, new_id: Callable[[], str]
+) -> None:
+    crash_point("epoch.before-object")
+    await stores.epochs.put(EpochInfo(_FIRST, cluster_id, writer, now, new_id(), cause="a new database"))
+    crash_point("epoch.after-object")
+    epoch = await stores.epochs.newest()
+    if epoch is None or epoch.number != _FIRST or epoch.cluster_id != cluster_id:
+        return  # somebody else's, somewhere else; the next look says so
+    stores.log.expect_cluster(cluster_id)
+    crash_point("epoch.before-head")
+    await stores.log.begin(*first_marks(epoch.database_id))
+    crash_point("epoch.after-head")
+
+
+def first_marks(database_id: str) -> tuple[HeadMark, FlushMark]:
+    """Make the head and `flushed` that the first epoch of a database begins with."""
+    start = sequence_proto(LogSequence(_FIRST, 0))
+    head = log_pb2.Head(sequence=start, digest=GENESIS_DIGEST)
+    flushed = log_pb2.Flushed(sequence=start, digest=GENESIS_DIGEST, first_kept_counter=1, database_id=database_id)
+    return HeadMark.parse(head.SerializeToString()), FlushMark.parse(flushed.SerializeToString())

@@ -1,0 +1,293 @@
+"""Where the history of a database ends, when etcd cannot be believed: read from manifests, segments and what etcd has.
+
+The newest manifest, then segments as long as they are contiguous, then the entries that etcd still has and that follow
+from them: nothing that was acknowledged is given up as long as it is somewhere. A gap is not stepped over. What does
+not follow from the rest is void, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry
+from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark, LogLook
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Stores
+
+__all__ = ["End", "Ledger", "Void", "can_begin_at", "find_end", "read_ledger", "unreachable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """Entries that are not part of the history any more, all of one epoch."""
+
+    first: LogSequence
+    last: LogSequence
+    entries: int
+
+    def __str__(self) -> str:
+        """Say it for people."""
+        return f"{self.entries} entries from {self.first} to {self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What there is of a database, by name: read once for each attempt to recover it.
+
+    Attributes:
+        head: etcd's; None: there is none.
+        epochs: all epoch objects, oldest first, at least one.
+        lineage: from the newest epoch that has been: the one of etcd's head, or a newer one that something is stored
+            of; if there is neither, the first.
+        cleaned: up to where cleaners may have deleted; read before any segment is.
+        firsts: of the segments, void ones too.
+        manifests: their sequences, void ones too.
+    """
+
+    cluster_id: int
+    head: HeadMark | None
+    epochs: tuple[EpochInfo, ...]
+    lineage: Lineage
+    cleaned: CleanMark
+    firsts: tuple[LogSequence, ...]
+    manifests: tuple[LogSequence, ...]
+
+    @property
+    def newest_epoch(self) -> int:
+        """The newest epoch object, also of an epoch that never was."""
+        return self.epochs[-1].number
+
+    @property
+    def epoch_in_etcd(self) -> int:
+        """The epoch of the entries that etcd may have; its head, which says so, may have been deleted alone."""
+        return self.lineage.present if self.head is None else self.head.sequence.epoch
+
+    @property
+    def database_id(self) -> str:
+        """Of the database."""
+        return self.epochs[0].database_id
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last entry of a history.
+
+    Attributes:
+        total_bytes: of all entries of its epoch up to it.
+        where: the object that has it, or `etcd`, for people.
+        checkpoint: the newest manifest at or before it.
+        stored: the last entry before it, or itself, that the object storage has.
+        tail: the entries after `stored` that only etcd has.
+        void: what etcd has and does not follow from it.
+        beyond: an entry of the history after it, of which something is known, with where; between the two is a gap.
+    """
+
+    sequence: LogSequence
+    digest: bytes
+    total_bytes: int
+    time_us: int
+    where: str
+    checkpoint: LogSequence | None
+    stored: LogSequence
+    tail: tuple[LogEntry, ...] = ()
+    void: tuple[Void, ...] = ()
+    beyond: tuple[LogSequence, str] | None = None
+
+    def gap(self) -> DataLoss:
+        """Make the error that names both sides of the gap, and what to do."""
+        beyond, where = self.beyond or (self.sequence.next(), "nowhere")
+        return DataLoss(
+            f"the log has a gap: after {self.sequence} (in {self.where}) comes {beyond} (in {where}), and what is"
+            " between is neither in etcd nor in the object storage. Restore the missing objects from a copy of the"
+            f" object storage, or give up all after the gap with `sluice db restore --to {self.sequence}`",
+            reason="LOG_GAP",
+            metadata={"before": str(self.sequence), "after": str(beyond)},
+        )
+
+
+@dataclass(slots=True)
+class _Walk:
+    end: End
+    digests: dict[LogSequence, bytes] = field(default_factory=dict)
+
+
+async def read_ledger(stores: Stores, *, etcd_name: str) -> Ledger:
+    """List what there is.
+
+    Raises:
+        FailedPrecondition: there is nothing (reason `NOTHING_TO_RECOVER`), or more than one database.
+        DataLoss: an epoch object is missing or damaged.
+        Unavailable: etcd or the object storage is away.
+    """
+    firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
+    in_etcd, cluster_id = await stores.log.identify()
+    cleaned = await stores.log.cleaned()
+    epochs = await stores.epochs.all()
+    if not epochs:
+        raise FailedPrecondition(
+            "there is no database in the object storage that could be recovered: it has no epoch object",
+            reason="NOTHING_TO_RECOVER",
+        )
+    _check_ids(in_etcd, epochs, etcd_name)
+    newest_stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
+    in_head = in_etcd.head.sequence.epoch if in_etcd.head is not None else 0
+    present = max(in_head, newest_stored) or epochs[0].number
+    lineage = stores.epochs.lineage_of(epochs, present)
+    return Ledger(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
+
+
+def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) -> None:
+    ids = {epoch.database_id for epoch in epochs}
+    if in_etcd.flushed is not None and in_etcd.flushed.database_id:
+        ids.add(in_etcd.flushed.database_id)
+    if len(ids) > 1:
+        raise FailedPrecondition(
+            f"etcd at {etcd_name} and the object storage hold parts of {len(ids)} databases under one prefix"
+            f" ({', '.join(sorted(ids))}); nothing is recovered over another database. Is it the right etcd, bucket or"
+            " folder, and prefix?",
+            reason="OTHER_DATABASE",
+        )
+
+
+async def find_end(stores: Stores, ledger: Ledger, *, to: LogSequence | None = None) -> End:
+    """Find where the history ends, or (with `to`) one of its entries.
+
+    Args:
+        stores: of the database.
+        ledger: read just before.
+        to: the entry to end at; part of the history. Nothing after it is read.
+
+    Raises:
+        DataLoss: a segment or manifest is damaged, or does not follow from the one before.
+        Unavailable: etcd or the object storage is away. Reason `CLEANED_MEANWHILE`: what the ledger names is not there
+            any more, so read a new one.
+    """
+    lineage = ledger.lineage if to is None else ledger.lineage.until(to)
+    try:
+        walk = await _walk(stores, ledger, lineage)
+    except NotFound as cause:
+        raise Unavailable(
+            f"the object storage was cleaned while it was read ({cause.message}); do it again",
+            reason="CLEANED_MEANWHILE",
+        ) from cause
+    return await _with_etcd(stores, ledger, lineage, walk)
+
+
+async def _walk(stores: Stores, ledger: Ledger, lineage: Lineage) -> _Walk:
+    start = LogSequence(lineage.epochs[0], 0)
+    end = End(start, GENESIS_DIGEST, 0, 0, "the beginning", None, start)
+    known = [sequence for sequence in ledger.manifests if lineage.contains(sequence)]
+    if known:
+        manifest = await stores.manifests.read(known[-1])
+        end = End(
+            sequence=known[-1],
+            digest=manifest.digest or GENESIS_DIGEST,
+            total_bytes=manifest.total_bytes,
+            time_us=manifest.time_us,
+            where=stores.manifests.key(known[-1]),
+            checkpoint=known[-1],
+            stored=known[-1],
+        )
+    elif next(epoch for epoch in ledger.epochs if epoch.number == lineage.epochs[0]).from_manifest:
+        raise DataLoss(
+            f"this database began with an import, and the manifest {stores.manifests.key(start)} and all after it are"
+            " gone: restore one of them from a copy of the object storage",
+            reason="MANIFEST_MISSING",
+        )
+    walk = _Walk(end)
+    async for segment in stores.segments.after(end.sequence, lineage):
+        key = stores.segments.key(LogSequence(segment.header.first.epoch, segment.header.first.counter))
+        if segment.header.database_id not in {"", ledger.database_id}:
+            raise DataLoss(
+                f"the segment {key} is of another database, {segment.header.database_id}; move it away",
+                reason="OTHER_DATABASE",
+            )
+        if segment.entries[0].previous_digest != walk.end.digest:
+            raise DataLoss(
+                f"the entry {segment.first} in {key} does not follow from {walk.end.sequence} in {walk.end.where}: one"
+                " of the two does not belong there; `sluice db verify` says more",
+                reason="LOG_DIVERGED",
+            )
+        if segment.last.epoch == ledger.epoch_in_etcd:
+            walk.digests.update((entry.sequence, entry.digest) for entry in segment.entries)
+        walk.end = replace(
+            walk.end,
+            sequence=segment.last,
+            digest=segment.digest,
+            total_bytes=segment.total_bytes,
+            time_us=segment.entries[-1].time_us,
+            where=key,
+            stored=segment.last,
+        )
+    return walk
+
+
+async def _with_etcd(stores: Stores, ledger: Ledger, lineage: Lineage, walk: _Walk) -> End:
+    """Go on with the entries that only etcd has, and see what does not fit."""
+    end, tail, void = walk.end, [], list[LogSequence]()
+    beyond = [(first, stores.segments.key(first)) for first in ledger.firsts if lineage.contains(first)]
+    async for entry in _entries(stores, ledger):
+        sequence = entry.sequence
+        if sequence <= end.stored:
+            if walk.digests.get(sequence, entry.digest) != entry.digest:
+                void.append(sequence)
+        elif void or not ledger.lineage.contains(sequence):
+            void.append(sequence)
+        elif not lineage.contains(sequence):
+            break  # after `to`
+        elif sequence != lineage.following(end.sequence):
+            beyond.append((sequence, "etcd"))
+            break
+        elif entry.previous_digest != end.digest:
+            void.append(sequence)
+        else:
+            same = sequence.epoch == end.sequence.epoch
+            tail.append(entry)
+            end = replace(
+                end,
+                sequence=sequence,
+                digest=entry.digest,
+                total_bytes=(end.total_bytes if same else 0) + len(entry.raw),
+                time_us=entry.time_us,
+                where="etcd",
+            )
+    if ledger.head is not None and not void and lineage.contains(ledger.head.sequence):
+        beyond.append((ledger.head.sequence, "etcd"))
+    later = [item for item in beyond if item[0] > end.sequence]
+    return replace(
+        end,
+        tail=tuple(tail),
+        void=(Void(void[0], void[-1], len(void)),) if void else (),
+        beyond=min(later, default=None),
+    )
+
+
+async def _entries(stores: Stores, ledger: Ledger) -> AsyncIterator[LogEntry]:
+    async for entry in stores.log.entries(LogSequence(ledger.epoch_in_etcd, 1)):
+        yield entry
+
+
+def can_begin_at(ledger: Ledger, to: LogSequence) -> bool:
+    """Whether a restore may go back to an entry: counter 0 is one only where an import began."""
+    return ledger.lineage.contains(to) and (to.counter > 0 or to in ledger.manifests)
+
+
+def unreachable(ledger: Ledger, end: End, to: LogSequence) -> FailedPrecondition:
+    """Make the error that says why an entry of the history cannot be gone back to, and what can."""
+    known = [sequence for sequence in ledger.manifests if ledger.lineage.contains(sequence)]
+    start = LogSequence(ledger.lineage.epochs[0], 1)
+    cleaned = ledger.cleaned.sequence
+    later = [first for first in ledger.firsts if ledger.lineage.contains(first) and first > end.sequence]
+    if cleaned is not None and to < cleaned:
+        why = f"what is before {cleaned} is being cleaned, or was; that is the oldest that can be gone back to"
+    elif known and to < known[0] and start not in ledger.firsts:
+        why = f"what is before {known[0]} was cleaned; that is the oldest that can be gone back to"
+    elif later or (ledger.head is not None and ledger.head.sequence >= to):
+        why = f"between {end.sequence} (in {end.where}) and it objects are missing; {end.sequence} can be gone back to"
+    else:
+        why = f"the history ends at {end.sequence}"
+    return FailedPrecondition(f"the database cannot go back to {to}: {why}", reason="SEQUENCE_UNREACHABLE")

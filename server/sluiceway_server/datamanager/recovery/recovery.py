@@ -1,0 +1,456 @@
+"""Recovery: a database goes on in a new epoch, from the last entry that is certain, or from a chosen one (restore).
+
+One attempt, in this order, each step safe to be the last one:
+
+    1  look at etcd's head; find where the history ends (`history_end`); a gap stops here
+    2  what only etcd has of it is put into segments
+    3  `epoch/<n+1>` is put if absent: whoever wins is the recoverer, and this attempt's accepted end is written
+    4  nothing may have been stored meanwhile, else start over: a server may have saved what only it knew
+    5  one etcd transaction, if the head is still the one of step 1 and no cleaner may delete more than then: the old
+       log goes, the first entry of the new epoch, head and flushed come
+    6  that entry is put into a segment, so that even with an empty etcd it is known that this epoch has been
+
+An attempt that crashes or is overtaken leaves an epoch object that nothing goes on from. The next one takes a new
+number. Who finds that somebody else's newer epoch has begun joins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+import zstandard
+
+from sluiceway.records.log.v1 import log_pb2
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import (
+    Conflict,
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    SluicewayError,
+    Unavailable,
+)
+from sluiceway_server.datamanager.log.entries import LogEntry, encode_entry, micros, sequence_proto
+from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
+from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.recovery.diagnosis import Stores, judge, look
+from sluiceway_server.datamanager.recovery.history import (
+    End,
+    Ledger,
+    Void,
+    can_begin_at,
+    find_end,
+    read_ledger,
+    unreachable,
+)
+from sluiceway_server.datamanager.recovery.storage_in_use import Reply
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.waiting import Backoff
+from sluiceway_server.kv.port import OutcomeUnknown
+
+__all__ = ["Recovered", "Recovery"]
+
+log = structlog.get_logger(__name__)
+
+_ATTEMPTS = 20
+
+declare_crash_points(
+    "recover.before-tail",
+    "recover.after-tail",
+    "recover.before-epoch",
+    "recover.after-epoch",
+    "recover.before-head",
+    "recover.after-head",
+    "recover.before-segment",
+    "recover.after-segment",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery came to.
+
+    Attributes:
+        epoch: the present one.
+        accepted: the entry that it goes on from; None when somebody else recovered.
+        won: False: somebody else recovered the database meanwhile; the rest is not known here.
+        void: entries that are given up: written once, and not part of the history any more.
+        from_etcd: how many entries only etcd had; they are in the object storage now.
+    """
+
+    epoch: int
+    accepted: LogSequence | None
+    won: bool
+    void: tuple[Void, ...] = ()
+    from_etcd: int = 0
+
+
+class _StartOver(Exception):
+    """Somebody was faster: look again."""
+
+
+class Recovery:
+    """See the module. One for each time that it is asked for; `stores` must not have been used before."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        settings: DataManagerSettings,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+
+    async def recover(self, *, cause: str, leaving: int | None = None, quiet: timedelta = timedelta(0)) -> Recovered:
+        """Begin a new epoch that goes on from the end of the history.
+
+        Args:
+            cause: why, for people; it is written into the epoch object.
+            leaving: recover although etcd and storage fit together, if they are in this epoch: whoever asks knows
+                that etcd went back. None: a healthy database is refused.
+            quiet: wait until nothing has been stored for so long: other servers may be saving what they know. Whoever
+                still writes after ten times as long, or replies that the storage is in use, works with another etcd.
+
+        Raises:
+            DataLoss: there is a gap, or damage; the message names the objects and what to do.
+            FailedPrecondition: nothing to recover (reason `NOTHING_TO_RECOVER`), not this database
+                (`OTHER_DATABASE`), or somebody still writes (`STORAGE_IN_USE`).
+            Conflict: others write again and again; nothing was changed.
+            Unavailable: etcd or the object storage is away. A new epoch may have begun; do it again.
+        """
+        standing = judge(await look(self._stores, etcd_name=self._settings.etcd_name), now=self._clock.now())
+        if standing.is_healthy and standing.holdings.present != leaving:
+            if leaving is not None and standing.holdings.present > leaving:
+                return Recovered(standing.holdings.present, None, won=False)
+            raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
+        if quiet:
+            await self._wait_until_quiet(quiet)
+        known = standing.holdings.epochs
+        return await self._attempts(None, cause, known_epochs=known[-1].number if known else 0)
+
+    async def restore(self, to: LogSequence, *, cause: str) -> Recovered:
+        """Begin a new epoch that goes on from an entry of the present history; all after it becomes void.
+
+        Counter 0 is one only where an import began.
+
+        Raises:
+            FailedPrecondition: the entry is not part of the history (reason `SEQUENCE_UNKNOWN`), or cannot be reached
+                any more (`SEQUENCE_UNREACHABLE`); nothing was changed.
+            Conflict: others write again and again, or another recovery came first.
+            DataLoss, Unavailable: as `recover`.
+        """
+        return await self._attempts(to, cause)
+
+    async def refuse_if_in_use(self, *, span: timedelta | None = None) -> None:
+        """Ask whether the storage is in use, and watch the segments meanwhile.
+
+        Args:
+            span: how long; None: four intervals at which servers look whether somebody asks, and at least three flush
+                intervals.
+
+        Raises:
+            FailedPrecondition: reason `STORAGE_IN_USE`: a server replied, or put a segment; the message names it.
+        """
+        seconds = self._span(span)
+        known = (await self._stores.segments.firsts())[-1:]
+        before = await self._probe()
+        end = self._clock.monotonic() + seconds
+        while self._clock.monotonic() < end:
+            await self._sleep(min(seconds / 10, 0.5))
+            if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
+                raise _in_use(_replied(reply))
+            before = reply
+            for first in await self._stores.segments.newer(known[0] if known else LogSequence(0, 0)):
+                raise await self._written(first)
+
+    def _span(self, span: timedelta | None) -> float:
+        if span is not None:
+            return span.total_seconds()
+        return max(4 * self._settings.in_use_interval, 3 * self._settings.flush_interval).total_seconds()
+
+    async def _probe(self) -> bytes:
+        """Ask whether the storage is in use; returns the reply that was there before."""
+        before = await self._stores.in_use.replied()
+        await self._stores.in_use.probe(os.urandom(16).hex())
+        return before
+
+    async def _is_of_this_etcd(self, raw: bytes) -> bool:
+        """Whether the server that replied works with this etcd: then it notices by itself what becomes of it.
+
+        It may not have seen the entries that etcd lost when it went back, or it has recovered the database meanwhile.
+        """
+        reply = Reply.parse(raw)
+        if reply is None:
+            return False
+        head = (await self._stores.log.identify())[0].head
+        if head is None or head.sequence < reply.head:
+            return False
+        if head.sequence.epoch > reply.head.epoch:
+            return True
+        if head.sequence == reply.head:
+            return head.digest.hex() == reply.digest
+        entry = await self._stores.log.entry(reply.head)
+        return entry is not None and entry.digest.hex() == reply.digest
+
+    async def _wait_until_quiet(self, span: timedelta) -> None:
+        """Wait until no segment has appeared for a while, and nobody replies who uses another etcd.
+
+        Raises:
+            FailedPrecondition: reason `STORAGE_IN_USE`.
+        """
+        seconds = max(span.total_seconds(), self._span(None))
+        known = await self._stores.segments.firsts()
+        last = known[-1] if known else LogSequence(0, 0)
+        before = await self._probe()
+        began = still_since = self._clock.monotonic()
+        while self._clock.monotonic() - still_since < seconds:
+            await self._sleep(min(seconds / 10, 0.5))
+            if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
+                raise _in_use(_replied(reply))
+            before = reply
+            if not (newer := await self._stores.segments.newer(last)):
+                continue
+            last, still_since = newer[-1], self._clock.monotonic()
+            if still_since - began > 10 * seconds:
+                raise await self._written(last)
+
+    async def _written(self, first: LogSequence) -> FailedPrecondition:
+        segment = await self._stores.segments.read(first)
+        return _in_use(f"{segment.header.writer} put {self._stores.segments.key(first)} just now")
+
+    async def _attempts(self, to: LogSequence | None, cause: str, *, known_epochs: int | None = None) -> Recovered:
+        backoff = Backoff()
+        for _ in range(_ATTEMPTS):
+            ledger = await read_ledger(self._stores, etcd_name=self._settings.etcd_name)
+            known_epochs = ledger.newest_epoch if known_epochs is None else known_epochs
+            if ledger.head is not None and ledger.head.sequence.epoch > known_epochs:
+                if to is not None:
+                    raise Conflict(
+                        f"another recovery began epoch {ledger.head.sequence.epoch} meanwhile; look at `sluice db"
+                        " status`, then decide again",
+                        reason="RECOVERED_MEANWHILE",
+                    )
+                log.info("recovery_joined", epoch=ledger.head.sequence.epoch)
+                return Recovered(ledger.head.sequence.epoch, None, won=False)
+            try:
+                return await self._attempt(ledger, to, cause)
+            except _StartOver as why:
+                log.info("recovery_starts_over", why=str(why))
+            await backoff.wait()
+        raise Conflict(
+            f"{_ATTEMPTS} attempts to recover were overtaken by other writers; stop the servers that write, then do it"
+            " again",
+            reason="STORAGE_IN_USE",
+        )
+
+    async def _attempt(self, ledger: Ledger, to: LogSequence | None, cause: str) -> Recovered:
+        stores = self._stores
+        stores.log.expect_cluster(ledger.cluster_id)
+        void = () if to is None else await self._given_up(ledger, to)
+        try:
+            end = await find_end(stores, ledger, to=to)
+        except Unavailable as error:
+            if error.reason != "CLEANED_MEANWHILE":
+                raise
+            raise _StartOver(error.message) from error
+        cleaned = ledger.cleaned.sequence
+        if to is not None and (end.sequence != to or (cleaned is not None and to < cleaned)):
+            if await stores.log.cleaned() != ledger.cleaned:
+                raise _StartOver("a cleaner began to delete")  # that, and no missing object, is what to tell
+            raise unreachable(ledger, end, to)
+        if to is None and end.beyond is not None:
+            raise end.gap()
+        await self._store_tail(ledger, end)
+        number = ledger.newest_epoch + 1
+        epoch = EpochInfo(
+            number=number,
+            cluster_id=ledger.cluster_id,
+            writer=self._settings.server_id,
+            began=self._clock.now(),
+            database_id=ledger.database_id,
+            accepted=end.sequence,
+            accepted_digest=end.digest,
+            cause=cause,
+        )
+        crash_point("recover.before-epoch")
+        won = await stores.epochs.put(epoch)
+        crash_point("recover.after-epoch")
+        if not won:
+            await self._wait_for_head(number)
+            raise _StartOver(f"another recoverer has epoch {number}")
+        if to is None and await self._unknown_segments(ledger, end):
+            raise _StartOver("another server saved entries meanwhile")
+        entry = self._first_entry(number, end)
+        await self._move_head(ledger, to, entry, end)
+        await self._store_first(entry, ledger.database_id)
+        given_up = (*void, *end.void)
+        for item in given_up:
+            log.warning("entries_void", first=str(item.first), last=str(item.last), entries=item.entries)
+        log.warning("recovered", epoch=number, accepted=str(end.sequence), from_etcd=len(end.tail), cause=cause)
+        return Recovered(number, end.sequence, won=True, void=given_up, from_etcd=len(end.tail))
+
+    async def _given_up(self, ledger: Ledger, to: LogSequence) -> tuple[Void, ...]:
+        """What a restore makes void, as far as it is known to exist."""
+        lineage = ledger.lineage
+        if not can_begin_at(ledger, to):
+            raise FailedPrecondition(
+                f"{to} is not part of the present history, which is that of the epochs"
+                f" {', '.join(str(epoch) for epoch in lineage.epochs)}; `sluice db status` shows it",
+                reason="SEQUENCE_UNKNOWN",
+            )
+        known = [first for first in ledger.firsts if lineage.contains(first)]
+        last = known[-1] if known else to
+        try:
+            segment = await self._stores.segments.last(lineage)
+            last = segment.last if segment is not None else last
+        except NotFound as error:
+            raise _StartOver(f"the storage was cleaned meanwhile: {error.message}") from error
+        except DataLoss as error:
+            log.warning("segment_damaged", error=str(error))  # what is given up need not be whole
+        if ledger.head is not None and lineage.contains(ledger.head.sequence):
+            last = max(last, ledger.head.sequence)
+        return tuple(
+            Void(first, end, end.counter - first.counter + 1) for first, end in lineage.between(to, max(last, to))
+        )
+
+    async def _unknown_segments(self, ledger: Ledger, end: End) -> bool:
+        """Whether a segment of the history appeared that the end was found without."""
+        unknown = set(await self._stores.segments.newer(end.sequence)) - set(ledger.firsts)
+        return any(ledger.lineage.contains(first) or first.epoch > ledger.lineage.present for first in unknown)
+
+    async def _store_tail(self, ledger: Ledger, end: End) -> None:
+        """Put what only etcd has of the history into segments."""
+        if not end.tail:
+            return
+        total = end.total_bytes - sum(
+            len(entry.raw) for entry in end.tail if entry.sequence.epoch == end.sequence.epoch
+        )
+        for part in _parts(end.tail, self._settings.flush_bytes):
+            total += sum(len(entry.raw) for entry in part)
+            body = await asyncio.to_thread(
+                encode_segment,
+                part,
+                total_bytes=total,
+                writer=self._settings.server_id,
+                database_id=ledger.database_id,
+            )
+            crash_point("recover.before-tail")
+            if not await self._stores.segments.put(part[0].sequence, body):
+                raise _StartOver("another server flushed meanwhile")
+            crash_point("recover.after-tail")
+
+    def _first_entry(self, number: int, end: End) -> LogEntry:
+        return encode_entry(
+            log_pb2.Batch(),
+            sequence=LogSequence(number, 1),
+            batch_id=os.urandom(16),
+            writer=self._settings.server_id,
+            time_us=max(micros(self._clock.now()), end.time_us),
+            previous_digest=end.digest,
+            compressor=zstandard.ZstdCompressor(level=1),
+        )
+
+    async def _move_head(self, ledger: Ledger, to: LogSequence | None, entry: LogEntry, end: End) -> None:
+        start = LogSequence(entry.sequence.epoch, 0)
+        zero = HeadMark.parse(log_pb2.Head(sequence=sequence_proto(start), digest=end.digest).SerializeToString())
+        head = HeadMark.after(zero, entry)
+        flushed = FlushMark.parse(
+            log_pb2.Flushed(
+                sequence=sequence_proto(start),
+                digest=end.digest,
+                first_kept_counter=1,
+                database_id=ledger.database_id,
+            ).SerializeToString()
+        )
+        known = ledger.head
+        if to is not None:
+            # The end is chosen, so entries that came meanwhile change nothing but what is given up.
+            known = (await self._stores.log.identify())[0].head
+            if _epoch(known) != _epoch(ledger.head):
+                raise _StartOver("the head is in another epoch now")
+        backoff = Backoff()
+        limit = self._clock.monotonic() + self._settings.recovery_wait.total_seconds()
+        while True:
+            try:
+                crash_point("recover.before-head")
+                done = await self._stores.log.begin_epoch(
+                    known, entry, head, flushed, end.checkpoint, cleaned=ledger.cleaned
+                )
+                crash_point("recover.after-head")
+                # Refused, it may still have been applied when it was sent before. Nobody else writes this epoch's head.
+                if done or _epoch((await self._stores.log.identify())[0].head) == entry.sequence.epoch:
+                    return
+            except (OutcomeUnknown, Unavailable) as error:
+                # The same transaction again: it compares the head, so it is applied once only, whenever that is.
+                if self._clock.monotonic() > limit:
+                    raise Unavailable(
+                        f"etcd does not answer; epoch {entry.sequence.epoch} may have begun. Do it again: {error}"
+                    ) from error
+                log.warning("recovery_in_doubt", error=str(error))
+            else:
+                raise _StartOver("the head moved meanwhile, or a cleaner began to delete")
+            await backoff.wait()
+
+    async def _store_first(self, entry: LogEntry, database_id: str) -> None:
+        body = encode_segment(
+            [entry], total_bytes=len(entry.raw), writer=self._settings.server_id, database_id=database_id
+        )
+        try:
+            crash_point("recover.before-segment")
+            await self._stores.segments.put(entry.sequence, body)
+            crash_point("recover.after-segment")
+        except SluicewayError as error:
+            log.warning("first_entry_not_stored", error=str(error))  # the flusher does it
+
+    async def _wait_for_head(self, number: int) -> None:
+        """Wait until somebody else's epoch has its head; not for ever, because they may have crashed."""
+        limit = self._clock.monotonic() + self._settings.recovery_wait.total_seconds()
+        backoff = Backoff()
+        while self._clock.monotonic() < limit:
+            in_etcd, _ = await self._stores.log.identify()
+            if in_etcd.head is not None and in_etcd.head.sequence.epoch >= number:
+                return
+            await backoff.wait()
+
+
+def _replied(raw: bytes) -> str:
+    reply = Reply.parse(raw)
+    if reply is None:
+        return "a server of another version works on it"
+    return f"{reply.server} works on it with etcd at {reply.etcd}, where the log ends at {reply.head}"
+
+
+def _in_use(by: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"the object storage is in use: {by}. Is this the right etcd? End that server first, or force this",
+        reason="STORAGE_IN_USE",
+    )
+
+
+def _epoch(head: HeadMark | None) -> int:
+    return 0 if head is None else head.sequence.epoch
+
+
+def _parts(entries: Sequence[LogEntry], limit: int) -> list[list[LogEntry]]:
+    """Cut entries of one epoch into pieces of about `limit` bytes."""
+    parts: list[list[LogEntry]] = [[]]
+    size = 0
+    for entry in entries:
+        if parts[-1] and (size + len(entry.raw) > limit):
+            parts.append([])
+            size = 0
+        parts[-1].append(entry)
+        size += len(entry.raw)
+    return parts

@@ -1,0 +1,176 @@
+"""Rescue: what this server knows to be committed, and the object storage lacks, is put there before it is forgotten.
+
+A server's read database holds every entry that it has seen and that was not flushed. When etcd is lost, those may be
+the only copies. So a server that gives up its database, and one that finds at its start that etcd is not what it was,
+first puts them into segments: they follow from the last one that is stored, they are put if absent, and every digest is
+checked, so this cannot do harm. What a recovery has left behind meanwhile is void there, and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, decode_entries
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.port import Seen
+from sluiceway_server.datamanager.recovery.diagnosis import StoredEnd, Stores, stored_end
+from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.datamanager.replica.schema import Tables
+from sluiceway_server.datamanager.settings import DataManagerSettings
+
+__all__ = ["ReadEntries", "Rescued", "rescue", "rescue_from_file", "seen_by_file"]
+
+log = structlog.get_logger(__name__)
+
+ReadEntries = Callable[[LogSequence], Awaitable[list[bytes]]]
+"""Reads the entries after one, oldest first: some of them, at least one if there are any."""
+
+declare_crash_points("recover.before-rescue", "recover.after-rescue")
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What became of it.
+
+    Attributes:
+        entries: how many were put into segments.
+        missing: how many the server knows and could not put there, because they do not follow from what is stored.
+    """
+
+    entries: int
+    missing: int = 0
+
+
+async def rescue(
+    read: ReadEntries,
+    seen: Seen,
+    *,
+    stores: Stores,
+    lineage: Lineage,
+    database_id: str,
+    settings: DataManagerSettings,
+) -> Rescued:
+    """Put the entries up to `seen` into segments, as far as the storage lacks them and they follow from what it has.
+
+    Raises:
+        DataLoss: the newest segment or manifest is damaged.
+        Unavailable: the object storage is away.
+    """
+    end = await stored_end(stores, lineage)
+    if end is None:
+        start = LogSequence(lineage.epochs[0], 0)
+        end = StoredEnd(start, GENESIS_DIGEST, 0, 0, "", database_id)
+    entries = 0
+    while end.sequence < seen.sequence:
+        decoded = await asyncio.to_thread(decode_entries, await read(end.sequence))
+        part = _following(decoded, end, lineage, seen)
+        if not part:
+            missing = sum(
+                last.counter - first.counter + 1 for first, last in lineage.between(end.sequence, seen.sequence)
+            )
+            return Rescued(entries, missing)
+        same = part[0].sequence.epoch == end.sequence.epoch
+        total = (end.total_bytes if same else 0) + sum(len(entry.raw) for entry in part)
+        body = await asyncio.to_thread(
+            encode_segment, part, total_bytes=total, writer=settings.server_id, database_id=database_id
+        )
+        crash_point("recover.before-rescue")
+        stored = await stores.segments.put(part[0].sequence, body)
+        crash_point("recover.after-rescue")
+        if stored:
+            entries += len(part)
+            last = part[-1]
+            end = StoredEnd(last.sequence, last.digest, total, last.time_us, settings.server_id, database_id)
+        elif (moved := await stored_end(stores, lineage)) is not None and moved.sequence > end.sequence:
+            end = moved  # another server had the same thought
+        else:
+            return Rescued(entries, len(part))
+    return Rescued(entries)
+
+
+def _following(entries: Sequence[LogEntry], end: StoredEnd, lineage: Lineage, seen: Seen) -> list[LogEntry]:
+    """Those of one epoch that follow from the end, in their order."""
+    found: list[LogEntry] = []
+    expected, digest = lineage.following(end.sequence), end.digest
+    for entry in entries:
+        if entry.sequence != expected or entry.previous_digest != digest or entry.sequence > seen.sequence:
+            break
+        if found and entry.sequence.epoch != found[0].sequence.epoch:
+            break
+        found.append(entry)
+        expected, digest = lineage.following(entry.sequence), entry.digest
+    return found
+
+
+async def rescue_from_file(
+    path: Path, tables: Tables, *, stores: Stores, settings: DataManagerSettings
+) -> tuple[Seen, Rescued] | None:
+    """Rescue from the read database that an earlier process left, if there is one, of this database.
+
+    Answers what it had seen, and what became of it.
+
+    Raises:
+        DataLoss, Unavailable: as `rescue`.
+    """
+    epochs = await stores.epochs.all()
+    if not epochs:
+        return None
+    database_id = epochs[-1].database_id
+    seen = await seen_by_file(path, tables, database_id)
+    if seen is None or seen.sequence.epoch not in {epoch.number for epoch in epochs}:
+        return None
+    try:
+        firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
+        stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
+        # An epoch that this server has worked in has been, even if nothing of it is stored yet.
+        lineage = stores.epochs.lineage_of(epochs, max(stored, seen.sequence.epoch))
+        if not lineage.contains(seen.sequence):
+            return seen, Rescued(0)
+
+        async def read(after: LogSequence) -> list[bytes]:
+            return await asyncio.to_thread(_read_file, path, tables, after, settings)
+
+        rescued = await rescue(read, seen, stores=stores, lineage=lineage, database_id=database_id, settings=settings)
+    except ReadDatabase.Damaged as error:
+        log.warning("read_database_damaged", path=str(path), error=str(error))
+        return None
+    if rescued.entries or rescued.missing:
+        log.warning("entries_rescued", entries=rescued.entries, missing=rescued.missing, last=str(seen.sequence))
+    return seen, rescued
+
+
+async def seen_by_file(path: Path, tables: Tables, database_id: str) -> Seen | None:
+    """Tell what a read database has applied; None when there is none, or not of this database, or it is damaged."""
+
+    def read() -> Seen | None:
+        if not path.exists():
+            return None
+        try:
+            database = ReadDatabase(path, tables, writes=False)
+            try:
+                if database.database_id() != database_id:
+                    return None
+                applied = database.applied_up_to()
+                return Seen(applied.position.sequence, applied.digest)
+            finally:
+                database.close()
+        except ReadDatabase.Damaged:
+            return None
+
+    return await asyncio.to_thread(read)
+
+
+def _read_file(path: Path, tables: Tables, after: LogSequence, settings: DataManagerSettings) -> list[bytes]:
+    database = ReadDatabase(path, tables, writes=False)
+    try:
+        return database.entries_after(after, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
+    finally:
+        database.close()

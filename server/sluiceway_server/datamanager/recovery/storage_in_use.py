@@ -1,0 +1,90 @@
+"""Asks whether servers use an object storage, whatever etcd they use it with.
+
+A recovery with a mistyped, empty etcd would fork the database. etcd cannot warn of that, and an idle database writes
+nothing into the storage. So whoever wants to recover puts a *probe*, `in-use/probe`; each server looks for one every
+few seconds, makes sure that its own etcd still has the database, and puts a *reply*, `in-use/reply`, that says who it
+is. Both objects are overwritten by the next, so there are never more than two (decision 0215).
+
+Of several that probe at once, the last one's object counts; any new reply answers all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.objectstorage.layout import Folder
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["InUse", "Reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Who uses the storage.
+
+    Attributes:
+        probe: the id of the probe that it answers.
+        server: its id.
+        etcd: its endpoints, as it was given them.
+        head: the sequence of the newest entry in that etcd.
+        digest: of that entry, in hex.
+    """
+
+    probe: str
+    server: str
+    etcd: str
+    head: LogSequence
+    digest: str
+
+    def encode(self) -> bytes:
+        """Return it as it is stored."""
+        return json.dumps({**asdict(self), "head": str(self.head)}).encode()
+
+    @staticmethod
+    def parse(raw: bytes) -> Reply | None:
+        """Read a stored reply; None: this version cannot."""
+        try:
+            found = json.loads(raw)
+            return Reply(
+                str(found["probe"]),
+                str(found["server"]),
+                str(found["etcd"]),
+                LogSequence.parse(found["head"]),
+                str(found["digest"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class InUse:
+    """The two objects of one database."""
+
+    def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
+        self._storage = storage
+        self._probe = f"{prefix}/{Folder.IN_USE}/probe"
+        self._reply = f"{prefix}/{Folder.IN_USE}/reply"
+
+    async def probe(self, id_: str) -> None:
+        """Ask. `id_` must be another one each time."""
+        await self._storage.put(self._probe, id_.encode())
+
+    async def probed(self) -> str:
+        """Return the id of the newest probe; empty when nobody ever asked."""
+        return (await self._read(self._probe)).decode(errors="replace")
+
+    async def reply(self, reply: Reply) -> None:
+        """Answer a probe."""
+        await self._storage.put(self._reply, reply.encode())
+
+    async def replied(self) -> bytes:
+        """Return the newest reply as it is stored (`Reply.parse`); empty when there never was one."""
+        return await self._read(self._reply)
+
+    async def _read(self, key: str) -> bytes:
+        try:
+            return await self._storage.get(key)
+        except NotFound:
+            return b""

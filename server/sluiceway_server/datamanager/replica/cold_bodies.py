@@ -1,0 +1,229 @@
+"""Bodies that are in the object storage only, and how a pure function gets them.
+
+Reads and transaction functions are synchronous and do no I/O. So a view that meets a row without its body raises
+`BodiesNeeded`, with every missing body that it can name at once; whoever called the function fetches them, and calls it
+again on a fresh snapshot with the bodies `AtHand`. What the function sees is always one snapshot: a body counts only
+for the revision that the row has.
+
+A fetched revision that differs from the row's means that the manifest is an old one, or that the record changed
+meanwhile: then the function is called again with the newest manifest, on a snapshot that has all that is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sluiceway.records.storage.v1.storage_pb2 import Manifest, TypeFiles
+from sluiceway_common.foundation.errors import DataLoss, Exhausted, NotFound, PermissionDenied, Unavailable
+from sluiceway_server.datamanager.caches import AT_HAND_BYTES, WEIGHT_OF_KEY
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
+from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+
+__all__ = ["NO_BODIES", "AtHand", "BodiesNeeded", "Missing", "RemoteBodies"]
+
+MOST_AT_ONCE = 1000
+"""As many missing bodies are named in one go."""
+_TRIES = 4
+"""For one revision of one record. The second is with the newest manifest; the others are for what changed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A body that a row does not have."""
+
+    type: RecordType[Any]
+    id: str
+    revision: Position
+
+
+class BodiesNeeded(BaseException):
+    """A function met rows without their bodies.
+
+    Not an `Exception`, so that a function which answers errors does not answer this one.
+    """
+
+    def __init__(self, missing: Iterable[Missing]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(f"{len(self.missing)} bodies are in the object storage")
+
+
+class AtHand:
+    """The bodies that were fetched for one call of a function; they go when it is answered.
+
+    Filled by `RemoteBodies.fetch` between two calls, and read during one.
+
+    Attributes:
+        after: the next call must see at least this position, as the files are of then.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: dict[tuple[str, str], tuple[Position, bytes]] = {}
+        self._tries: Counter[tuple[str, str, Position]] = Counter()
+        self._weight = 0
+        self.after: Position | None = None
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def find(self, type_name: str, id_: str, revision: Position) -> bytes | None:
+        """The body of exactly that revision; None when it is not here."""
+        found = self._bodies.get((type_name, id_))
+        return found[1] if found is not None and found[0] == revision else None
+
+    def look_ahead(self) -> int:
+        """How many missing bodies to name at once: few at first, as the function may want no more."""
+        return min(MOST_AT_ONCE, 64 + 2 * len(self._bodies))
+
+    def _try(self, missing: Missing) -> int:
+        key = (missing.type.name, missing.id, missing.revision)
+        self._tries[key] += 1
+        return self._tries[key]
+
+    def _add(self, type_name: str, record: StoredRecord) -> None:
+        old = self._bodies.get((type_name, record.id))
+        self._weight += len(record.body) - len(old[1]) if old else len(record.body) + WEIGHT_OF_KEY
+        self._bodies[type_name, record.id] = (record.revision, record.body)
+        if self._weight > AT_HAND_BYTES:
+            raise Exhausted(
+                f"one read wants more than {AT_HAND_BYTES // 1024} KiB of old records from the object storage: ask for"
+                " a smaller page",
+                reason="TOO_MANY_OLD_RECORDS",
+            )
+
+
+NO_BODIES = AtHand()
+"""Nothing is at hand: for a first call."""
+
+
+class RemoteBodies:
+    """Fetches bodies over the files of the newest manifest that this server knows.
+
+    Args of the constructor:
+        files: the data files.
+        manifests: where newer manifests are found.
+        lineage: the history of the present epoch.
+        timeout: of one fetch.
+    """
+
+    def __init__(
+        self, files: FileStore, manifests: ManifestStore, *, lineage: Callable[[], Lineage], timeout: timedelta
+    ) -> None:
+        self._files = files
+        self._manifests = manifests
+        self._lineage = lineage
+        self._timeout = timeout.total_seconds()
+        self._manifest: Manifest | None = None
+        self._types: dict[str, TypeFiles] = {}
+        self._loading = asyncio.Lock()
+
+    @property
+    def covered(self) -> LogSequence | None:
+        """The last entry that is in the files of the manifest; None when there is no manifest yet."""
+        return None if self._manifest is None else from_sequence_proto(self._manifest.sequence)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The newest manifest that this server knows."""
+        return self._manifest
+
+    def use(self, manifest: Manifest) -> None:
+        """Take over a newer manifest of the present history; an older one changes nothing."""
+        covered = self.covered
+        if covered is None or from_sequence_proto(manifest.sequence) > covered:
+            self._manifest = manifest
+            self._types = {files.type: files for files in manifest.types}
+
+    async def refresh(self) -> bool:
+        """Look for a newer manifest; tells whether there was one.
+
+        Raises:
+            Unavailable: the object storage is away.
+            DataLoss: the newest manifest is damaged.
+        """
+        known = self.covered
+        async with self._loading:
+            if self.covered != known:
+                return True  # another task found it meanwhile
+            found = await self._manifests.newest(self._lineage())
+            if found is not None:
+                self.use(found)
+        return self.covered != known
+
+    async def fetch(self, needed: BodiesNeeded, at_hand: AtHand) -> None:
+        """Bring bodies to hand, as far as the files have the wanted revisions; the others changed meanwhile.
+
+        Raises:
+            Unavailable: the object storage is away, or refuses this server; reason `OLD_RECORDS_UNAVAILABLE`.
+            Exhausted: too much for one function.
+            DataLoss: a wanted revision is neither in the files nor superseded.
+        """
+        wanted = list(needed.missing)
+        try:
+            async with asyncio.timeout(self._timeout):
+                absent = await self._bring(wanted, at_hand)
+                if absent and await self.refresh():
+                    absent = await self._bring(absent, at_hand)
+        except (TimeoutError, Unavailable, PermissionDenied) as cause:  # it refuses this server, and not who asks
+            why = str(cause) or f"no answer within {self._timeout:g} s"
+            raise Unavailable(
+                f"{_name(wanted[0])} is in the object storage, which cannot be read ({why}); newer records can be read",
+                reason="OLD_RECORDS_UNAVAILABLE",
+            ) from cause
+        if absent and self._manifest is not None:
+            at_hand.after = Position(
+                from_sequence_proto(self._manifest.sequence), max(self._manifest.transactions, 1) - 1
+            )
+        for missing in absent:
+            if at_hand._try(missing) >= _TRIES:
+                raise DataLoss(
+                    f"the body of {_name(missing)} at the revision {missing.revision} is not in the files of the"
+                    f" manifest {self.covered}: run `sluice db verify`",
+                    reason="BODY_MISSING",
+                    metadata={"record": _name(missing), "manifest": str(self.covered)},
+                )
+
+    async def _bring(self, wanted: list[Missing], at_hand: AtHand) -> list[Missing]:
+        """Bring what the present manifest has; answers what it does not have."""
+        while True:
+            if self._manifest is None and not await self.refresh():
+                return wanted
+            before = self.covered
+            try:
+                return await self._find(wanted, at_hand)
+            except NotFound as cause:
+                # The cleaner removed a file, so a newer manifest does not name it.
+                if not await self.refresh() and self.covered == before:
+                    raise DataLoss(
+                        f"the manifest {before} names a file that is gone: {cause}. Restore it from a copy of the"
+                        " object storage; `sluice db verify` looks for others",
+                        reason="FILE_MISSING",
+                        metadata={"manifest": str(before)},
+                    ) from cause
+
+    async def _find(self, wanted: list[Missing], at_hand: AtHand) -> list[Missing]:
+        by_type: dict[str, list[Missing]] = {}
+        for missing in wanted:
+            by_type.setdefault(missing.type.name, []).append(missing)
+        absent: list[Missing] = []
+        for name, group in by_type.items():
+            files = self._types.get(name)
+            found = await self._files.find(files.files, [each.id for each in group]) if files is not None else {}
+            for missing in group:
+                record = found.get(missing.id)
+                if record is not None and record.revision == missing.revision:
+                    at_hand._add(name, record)
+                else:
+                    absent.append(missing)
+        return absent
+
+
+def _name(missing: Missing) -> str:
+    return f"{missing.type.name} {missing.id!r}"

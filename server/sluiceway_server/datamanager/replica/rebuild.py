@@ -1,0 +1,330 @@
+"""Fills a read database from a manifest: how a server without a usable one starts, and one that was away for long.
+
+Types whose bodies are local are read from the data files. Of a type with remote bodies the index dumps are read, which
+have the columns, and the bodies of what has not come to rest; where a dump was made with other columns, the data file
+is read instead and the columns are computed. Rows come sorted by id, so the tables grow at their end; the indexes are
+made afterwards. Memory is bounded by a few blocks and SQLite's caches.
+
+Nothing is journalled meanwhile, since an unfinished file is thrown away: the row that says what the file is, without
+which nobody uses it, is written last, when all else is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
+from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequence_proto
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.model import LogSequence, Position, Value
+from sluiceway_server.datamanager.replica.disk_errors import fault_of, forget_damage, is_marked_damaged, telling
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase
+from sluiceway_server.datamanager.replica.schema import Table, Tables
+from sluiceway_server.datamanager.tables.block import IndexBlock, RecordBlock
+from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+
+__all__ = ["FileOfThisServer", "start_after"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_ROWS_AT_ONCE = 100
+_MOST_VARIABLES = 30_000
+_REVISION_BYTES = 16
+_CACHE_KIB = 32 * 1024
+_SORTING_THREADS = 2
+_ATTEMPTS = 4
+
+
+def start_after(manifest: Manifest) -> AppliedUpTo:
+    """Tell the entry that a database loaded from a manifest has applied last."""
+    position = Position(from_sequence_proto(manifest.sequence), max(manifest.transactions, 1) - 1)
+    return AppliedUpTo(position, manifest.digest, manifest.time_us, manifest.total_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOfThisServer:
+    """Opens the read database's file, or makes it.
+
+    Attributes:
+        path: of the file; its folder is made.
+        tables: of the types.
+        writer: the thread that the connection is used in from now on.
+        files: the data files.
+        manifests: of the database.
+        database_id: of the database.
+        lineage: its history.
+    """
+
+    path: Path
+    tables: Tables
+    writer: Executor
+    files: FileStore
+    manifests: ManifestStore
+    database_id: str
+    lineage: Lineage
+
+    async def open(self, *, anew: bool = False) -> tuple[ReadDatabase, Manifest | None]:
+        """Open it for writing; one that cannot be used is deleted and filled from the newest manifest.
+
+        Args:
+            anew: whatever is there cannot be used.
+
+        Returns:
+            The connection, and the manifest that the file was filled from, if it was.
+
+        Raises:
+            DataLoss: the manifest or a file of it is damaged, or gone.
+            Unavailable: the object storage is away.
+        """
+        database = None if anew else await self._in_writer(self._open_as_it_is)
+        if database is not None:
+            return database, None
+        last: LogSequence | None = None
+        for _ in range(_ATTEMPTS):
+            manifest = await self.manifests.newest(self.lineage)
+            if manifest is None:
+                return await self._in_writer(self._make_empty), None
+            try:
+                return await self._fill(manifest), manifest
+            except NotFound as cause:
+                # The cleaner removed a file meanwhile: then there is a newer manifest that does not name it.
+                sequence = from_sequence_proto(manifest.sequence)
+                if sequence == last:
+                    raise _file_missing(sequence, cause) from cause
+                last = sequence
+        raise DataLoss(
+            f"the files of {_ATTEMPTS} manifests were removed while they were read: manifests_kept_for is too short for"
+            " this object storage",
+            reason="CLEANED_TOO_SOON",
+        )
+
+    async def _in_writer(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.writer, telling(self.path, function))
+
+    def _open_as_it_is(self) -> ReadDatabase | None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if is_marked_damaged(self.path):
+            log.warning("read_database_damaged", path=str(self.path))
+            return None
+        try:
+            database = ReadDatabase(self.path, self.tables, writes=True)
+            if database.belongs_to(self.database_id, self.lineage.present):
+                return database
+            database.close()
+        except ReadDatabase.Damaged as error:
+            fault = fault_of(error, self.path)
+            if fault is not None and fault.reason != "READ_DATABASE_DAMAGED":
+                raise  # the file may be well, and its disk is not: nothing is deleted
+            log.warning("read_database_damaged", error=str(error))
+        return None
+
+    def _make_empty(self) -> ReadDatabase:
+        ReadDatabase.delete(self.path)
+        database = ReadDatabase(self.path, self.tables, writes=True)
+        start = Position(LogSequence(self.lineage.epochs[0], 0), 0)
+        database.create(self.database_id, self.lineage.present, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
+        forget_damage(self.path)
+        log.info("read_database_made", path=str(self.path))
+        return database
+
+    async def _fill(self, manifest: Manifest) -> ReadDatabase:
+        began = time.monotonic()
+        filling = await self._in_writer(lambda: _Filling(self.path, self.tables))
+        try:
+            for files in manifest.types:
+                for file in files.files:
+                    await self._add(filling, files.type, file)
+            await self._in_writer(filling.finish)
+        except BaseException:
+            filling.interrupt()  # an index of millions of records takes seconds
+            await asyncio.shield(self._in_writer(filling.close))
+            raise
+        database = await self._in_writer(lambda: self._claim(manifest))
+        log.info(
+            "read_database_filled",
+            manifest=str(from_sequence_proto(manifest.sequence)),
+            records=filling.records,
+            remote=sum(filling.remote.values()),
+            seconds=round(time.monotonic() - began, 1),
+        )
+        return database
+
+    async def _add(self, filling: _Filling, name: str, file: LiveFile) -> None:
+        table = self.tables.find(name)
+        if table is not None and await self._has_its_columns(file, table):
+            async with aclosing(self.files.index_blocks(file.index)) as rows:
+                async for some in rows:
+                    # Of many blocks at once: a hop to a thread may wait for another one's turn at the interpreter.
+                    await self._in_writer(lambda some=some: filling.add_rows(table, some))  # type: ignore[misc]
+            return
+        async with aclosing(self.files.record_blocks(file.data)) as records:
+            async for found in records:
+                await self._in_writer(lambda found=found: filling.add_records(name, found))  # type: ignore[misc]
+
+    async def _has_its_columns(self, file: LiveFile, table: Table) -> bool:
+        if not table.is_remote or not file.HasField("index"):
+            return False
+        wanted = tuple(column.name for column in table.type.columns), table.type.version
+        return await self.files.index_columns(file.index) == wanted
+
+    def _claim(self, manifest: Manifest) -> ReadDatabase:
+        database = ReadDatabase(self.path, self.tables, writes=True)
+        database.begin()
+        database.claim(self.database_id, self.lineage.present, start_after(manifest))
+        database.commit()
+        forget_damage(self.path)
+        return database
+
+
+class _Filling:
+    """A new file while it is filled. Used by one thread at a time, but for `interrupt`.
+
+    Attributes:
+        records: how many were added.
+        remote: of each type, how many without a body.
+    """
+
+    def __init__(self, path: Path, tables: Tables) -> None:
+        ReadDatabase.delete(path)
+        self._path = path
+        self._tables = tables
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        for pragma in (
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "locking_mode = EXCLUSIVE",
+            "temp_store = FILE",
+            f"cache_size = -{_CACHE_KIB}",
+            f"threads = {_SORTING_THREADS}",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("BEGIN")
+        for line in tables.schema:
+            self._connection.execute(line)
+        self.records = 0
+        self.remote: dict[str, int] = {}
+
+    def add_rows(self, table: Table, blocks: Sequence[IndexBlock]) -> None:
+        """Add rows of an index dump."""
+        name = table.type.name
+        for block in blocks:
+            self.remote[name] = self.remote.get(name, 0) + block.bodies.count(None)
+            self._insert_of_type(table, block.ids, _each(block.revisions), block.columns, block.bodies)
+
+    def add_records(self, name: str, blocks: Sequence[RecordBlock]) -> None:
+        """Add records of a data file, of a type that may be known or not."""
+        for block in blocks:
+            self._add_records(name, block)
+
+    def _add_records(self, name: str, block: RecordBlock) -> None:
+        revisions = _each(block.revisions)
+        table = self._tables.find(name)
+        if name == CHANGE_GROUP:
+            self._insert("change_groups", {"name": block.ids, "revision": revisions})
+        elif table is None:
+            types = [name] * len(block.ids)
+            self._insert("unknown", {"type": types, "id": block.ids, "revision": revisions, "body": block.bodies})
+        else:
+            self._insert_of_type(table, block.ids, revisions, *self._computed(table, block))
+
+    def _computed(self, table: Table, block: RecordBlock) -> tuple[list[Sequence[Any]], list[bytes | None]]:
+        values: list[tuple[Any, ...]] = []
+        bodies: list[bytes | None] = []
+        for id_, body in zip(block.ids, block.bodies, strict=True):
+            try:
+                message = table.type.message.FromString(body)
+            except DecodeError as cause:
+                raise DataLoss(
+                    f"the {table.type.name} {id_!r} cannot be read as {table.type.message.DESCRIPTOR.full_name};"
+                    " a version of the server that wrote it can",
+                    reason="RECORD_DAMAGED",
+                ) from cause
+            values.append(table.column_values(message))
+            bodies.append(None if table.is_settled(message) else body)
+        if table.is_remote:
+            self.remote[table.type.name] = self.remote.get(table.type.name, 0) + bodies.count(None)
+        return list(zip(*values, strict=True)), bodies
+
+    def _insert_of_type(
+        self,
+        table: Table,
+        ids: Sequence[str],
+        revisions: Sequence[bytes],
+        columns: Sequence[Sequence[Value]],
+        bodies: Sequence[bytes | None],
+    ) -> None:
+        named = zip(table.columns, columns, strict=True)
+        self._insert(table.name, {"id": ids, "revision": revisions, **dict(named), "body": bodies})
+
+    def _insert(self, table: str, columns: Mapping[str, Sequence[Value]]) -> None:
+        count = len(next(iter(columns.values())))
+        # To leave out what is NULL in every row (most of what has come to rest is) takes half the time off again.
+        filled = {name: values for name, values in columns.items() if values.count(None) < count}
+        width = len(filled)
+        values = list(chain.from_iterable(zip(*filled.values(), strict=True)))
+        # Many rows in one statement: half the time of one for each.
+        at_once = max(1, min(_ROWS_AT_ONCE, _MOST_VARIABLES // width))
+        for start in range(0, count, at_once):
+            rows = min(at_once, count - start)
+            statement = _insert_into(table, tuple(filled), rows)
+            self._connection.execute(statement, values[start * width : (start + rows) * width])
+        self.records += count
+
+    def finish(self) -> None:
+        """Make the indexes, and have all of it on disk."""
+        for line in self._tables.indexes:
+            self._connection.execute(line)
+        self._connection.executemany("INSERT INTO remote VALUES (?, ?)", self.remote.items())
+        self._connection.execute("COMMIT")
+        self._connection.close()
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def interrupt(self) -> None:
+        """End what runs, with an error there. From any thread; may come too late, which changes nothing."""
+        with suppress(sqlite3.ProgrammingError):  # it may be closed
+            self._connection.interrupt()
+
+    def close(self) -> None:
+        """Give up: the file is deleted."""
+        self._connection.close()
+        ReadDatabase.delete(self._path)
+
+
+def _insert_into(table: str, columns: Sequence[str], rows: int) -> str:
+    row = f"({','.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * rows)}"  # noqa: S608 - names from here
+
+
+def _each(revisions: bytes) -> list[bytes]:
+    return [revisions[at : at + _REVISION_BYTES] for at in range(0, len(revisions), _REVISION_BYTES)]
+
+
+def _file_missing(sequence: LogSequence, cause: NotFound) -> DataLoss:
+    return DataLoss(
+        f"the manifest {sequence} names a file that is gone: {cause}. Restore it from a copy of the object storage;"
+        " `sluice db verify` looks for others",
+        reason="FILE_MISSING",
+        metadata={"manifest": str(sequence)},
+    )

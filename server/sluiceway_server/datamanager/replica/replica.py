@@ -1,0 +1,375 @@
+"""The read database: this server's picture of the database, in one SQLite file that may be deleted at any time.
+
+Each record type is a table: id, revision, the columns of its read model, the body (`tables`). Beside them are the
+change groups, the log entries of the last day (for subscribers, and for the flusher), and one row that says up to which
+entry all of it is applied; every change moves that row in the same SQLite transaction. Nothing here is the truth: a
+file that is damaged, of other types or of another database is deleted and filled again from manifest, segments and log.
+
+The bodies of records that came to rest, and are in the files of a checkpoint, are dropped after a while
+(`drop_bodies`). Their pages are used again for what comes next: the file levels off, and is not made smaller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sluiceway_server.datamanager.caches import WRITER_PAGE_BYTES
+from sluiceway_server.datamanager.log.entries import LogEntry
+from sluiceway_server.datamanager.model import Fields, LogSequence, Position, Query, RecordType
+from sluiceway_server.datamanager.queries import Place, plan_list
+from sluiceway_server.datamanager.replica.schema import (
+    Tables,
+    Version,
+    entry_key,
+    entry_sequence,
+    pack,
+    pack_end,
+    unpack,
+)
+
+__all__ = ["AppliedUpTo", "ReadDatabase", "Row"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedUpTo:
+    """The last entry that the read database has, and what the next one must follow from."""
+
+    position: Position
+    digest: bytes
+    time_us: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as SQLite has it. `body` None: it is in the object storage."""
+
+    id: str
+    revision: Position
+    body: bytes | None
+
+
+class ReadDatabase:
+    """One connection to the file. Used by one thread at a time."""
+
+    Damaged = sqlite3.DatabaseError
+
+    def __init__(self, path: Path, tables: Tables, *, writes: bool, page_bytes: int = WRITER_PAGE_BYTES) -> None:
+        self._tables = tables
+        self.path = path
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10
+        )
+        # NORMAL: a crash of the machine may lose the newest changes, never the file; the log has them.
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "temp_store = MEMORY",
+            f"cache_size = -{page_bytes // 1024}",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+        if not writes:
+            self._connection.execute("PRAGMA query_only = ON")
+
+    @staticmethod
+    def delete(path: Path) -> None:
+        """Remove the file and what SQLite keeps beside it."""
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").unlink()
+
+    def create(self, database_id: str, epoch: int, start: AppliedUpTo) -> None:
+        """Make the tables of an empty database.
+
+        Args:
+            database_id: of the database.
+            epoch: the present one.
+            start: the entry after which it begins.
+        """
+        self.begin()
+        for line in (*self._tables.schema, *self._tables.indexes):
+            self._connection.execute(line)
+        self.claim(database_id, epoch, start)
+        self.commit()
+
+    def claim(self, database_id: str, epoch: int, applied: AppliedUpTo) -> None:
+        """Say what the file is; before that it belongs to nothing, and is not used."""
+        self._connection.execute(
+            "INSERT INTO about VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                database_id,
+                self._tables.fingerprint,
+                epoch,
+                pack(applied.position),
+                applied.digest,
+                applied.time_us,
+                applied.total_bytes,
+            ),
+        )
+
+    def belongs_to(self, database_id: str, epoch: int) -> bool:
+        """Whether the file is whole, of this database, made for this epoch, and of these types."""
+        try:
+            row = self._connection.execute("SELECT database_id, types, epoch FROM about").fetchone()
+        except sqlite3.DatabaseError:
+            return False  # empty, damaged, or of a version that had other tables
+        return row is not None and tuple(row) == (database_id, self._tables.fingerprint, epoch)
+
+    def database_id(self) -> str:
+        """Tell which database the file is of."""
+        row = self._connection.execute("SELECT database_id FROM about").fetchone()
+        return "" if row is None else str(row[0])
+
+    @property
+    def page_bytes(self) -> int:
+        """The most that SQLite keeps of the file in memory for this connection."""
+        (value,) = self._connection.execute("PRAGMA cache_size").fetchone()
+        return -int(value) * 1024
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def begin(self, *, snapshot: bool = False) -> None:
+        """Begin a transaction. A snapshot is taken by its first read."""
+        self._connection.execute("BEGIN" if snapshot else "BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Commit it."""
+        self._connection.execute("COMMIT")
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
+    def rollback(self) -> None:
+        """Undo it."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def applied_up_to(self) -> AppliedUpTo:
+        """Tell the last entry that is applied."""
+        position, digest, time_us, total = self._connection.execute(
+            "SELECT position, digest, time_us, total_bytes FROM about"
+        ).fetchone()
+        return AppliedUpTo(unpack(position), digest, time_us, total)
+
+    def move_to(self, applied: AppliedUpTo) -> None:
+        """Say that all up to an entry is applied."""
+        self._connection.execute(
+            "UPDATE about SET position = ?, digest = ?, time_us = ?, total_bytes = ?",
+            (pack(applied.position), applied.digest, applied.time_us, applied.total_bytes),
+        )
+
+    def write(
+        self,
+        records: Mapping[tuple[str, str], Version | None],
+        groups: Mapping[str, Position],
+        *,
+        times_us: Mapping[LogSequence, int] | None = None,
+    ) -> None:
+        """Write records (None: remove) and change groups.
+
+        Args:
+            records: by type name and id.
+            groups: by name.
+            times_us: of the entries that they are from. None: this will be rolled back.
+        """
+        puts: dict[str, list[tuple[Any, ...]]] = {}
+        deletes: dict[str, list[tuple[Any, ...]]] = {}
+        resting: list[tuple[Any, ...]] = []
+        for (name, id_), version in records.items():
+            table = self._tables.find(name)
+            key = (id_,) if table else (name, id_)
+            if version is None:
+                deletes.setdefault(name, []).append(key)
+            elif table is None:
+                puts.setdefault(name, []).append((*key, pack(version.revision), version.body))
+            else:
+                values = table.values(id_, version)
+                puts.setdefault(name, []).append(values)
+                if times_us is not None and table.is_settled(version.message):
+                    resting.append((values[1], name, id_, times_us[version.revision.sequence]))
+        self._forget_remote(puts)
+        self._forget_remote(deletes)
+        for name, rows in puts.items():
+            table = self._tables.find(name)
+            self._connection.executemany(
+                table.put if table else "INSERT OR REPLACE INTO unknown VALUES (?, ?, ?, ?)", rows
+            )
+        for name, rows in deletes.items():
+            table = self._tables.find(name)
+            self._connection.executemany(
+                table.delete if table else "DELETE FROM unknown WHERE type = ? AND id = ?", rows
+            )
+        if resting:
+            self._connection.executemany("INSERT OR REPLACE INTO resting VALUES (?, ?, ?, ?)", resting)
+        if groups:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO change_groups VALUES (?, ?)",
+                [(name, pack(revision)) for name, revision in groups.items()],
+            )
+
+    def _forget_remote(self, changed: Mapping[str, list[tuple[Any, ...]]]) -> None:
+        # So that those without a body are counted and need not be.
+        for name, rows in changed.items():
+            table = self._tables.find(name)
+            if table is not None and table.is_remote:
+                gone = self._connection.executemany(table.delete_remote, [row[:1] for row in rows]).rowcount
+                self._count_remote(name, -gone)
+
+    def _count_remote(self, name: str, more: int) -> None:
+        if more:
+            self._connection.execute(
+                "INSERT INTO remote VALUES (?, ?) ON CONFLICT (type) DO UPDATE SET records = records + ?",
+                (name, more, more),
+            )
+
+    def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
+        """Leave the bodies of records that came to rest to the object storage.
+
+        Args:
+            covered: a manifest has all up to this entry.
+            before_us: only of records whose last change is older, in microseconds since 1970.
+            limit: at most so many are looked at.
+
+        Returns:
+            How many were looked at; fewer than `limit` when there are no more for now.
+        """
+        rows = self._connection.execute(
+            "SELECT revision, type, id, time_us FROM resting WHERE revision <= ? ORDER BY revision LIMIT ?",
+            (pack_end(covered), limit),
+        ).fetchall()
+        # Times of entries never fall, so the order of revisions is that of times.
+        due = [row for row in rows if row[3] < before_us]
+        by_type: dict[str, list[tuple[str, bytes]]] = {}
+        for revision, name, id_, _ in due:
+            by_type.setdefault(name, []).append((id_, revision))
+        for name, keys in by_type.items():
+            table = self._tables.find(name)
+            if table is not None:
+                dropped = self._connection.executemany(table.drop_body, keys).rowcount
+                self._count_remote(name, dropped)
+        self._connection.executemany(
+            "DELETE FROM resting WHERE revision = ? AND type = ? AND id = ?", [row[:3] for row in due]
+        )
+        return len(due)
+
+    def remote_records(self) -> dict[str, int]:
+        """Tell how many records of each type have their body in the object storage only."""
+        return dict(self._connection.execute("SELECT type, records FROM remote WHERE records > 0").fetchall())
+
+    def find(self, type_: RecordType[Any], id_: str) -> Row | None:
+        """Read one record."""
+        row = self._connection.execute(self._tables.table(type_).get, (id_,)).fetchone()
+        return None if row is None else Row(row[0], unpack(row[1]), row[2])
+
+    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
+        """Read the revision of one record."""
+        row = self._connection.execute(self._tables.table(type_).revision, (id_,)).fetchone()
+        return None if row is None else unpack(row[0])
+
+    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
+        """Read the columns of one record."""
+        row = self._connection.execute(self._tables.table(type_).fields, (id_,)).fetchone()
+        return None if row is None else {column.name: row[at] for at, column in enumerate(type_.columns)}
+
+    def ids(self, type_: RecordType[Any]) -> list[str]:
+        """Read the ids of all records of a type that has few."""
+        return [id_ for (id_,) in self._connection.execute(self._tables.table(type_).ids)]
+
+    def group(self, name: str) -> Position | None:
+        """Read a change group's revision."""
+        row = self._connection.execute("SELECT revision FROM change_groups WHERE name = ?", (name,)).fetchone()
+        return None if row is None else unpack(row[0])
+
+    def scan(self, type_: RecordType[Any], prefix: str, after: str) -> Iterator[Row]:
+        """Walk records by id, in pieces, so that a caller may stop early or write in between."""
+        table = self._tables.table(type_)
+        start, statement = (after, table.scan) if after >= prefix else (prefix, table.scan_from)
+        size = 32
+        while True:
+            rows = self._connection.execute(statement, (start, size)).fetchall()
+            for id_, revision, body in rows:
+                if not id_.startswith(prefix):
+                    return
+                yield Row(id_, unpack(revision), body)
+            if len(rows) < size:
+                return
+            start, statement = rows[-1][0], table.scan
+            size = 512
+
+    def select(self, type_: RecordType[Any], query: Query) -> tuple[list[Row], str]:
+        """Read a page of a list; answers its rows and the next page's token."""
+        plan = plan_list(type_, query)
+        statement = self._tables.table(type_).select(plan)
+        rows = self._connection.execute(statement.text, statement.arguments).fetchall()
+        page = rows[: plan.size]
+        token = plan.token(Place(tuple(page[-1][3:]), page[-1][0])) if len(rows) > plan.size else ""
+        return [Row(row[0], unpack(row[1]), row[2]) for row in page], token
+
+    def select_rows(self, type_: RecordType[Any], query: Query) -> tuple[list[tuple[str, Fields]], str]:
+        """Read a page of a list with the columns alone."""
+        plan = plan_list(type_, query)
+        table = self._tables.table(type_)
+        statement = table.select_rows(plan)
+        rows = self._connection.execute(statement.text, statement.arguments).fetchall()
+        page = rows[: plan.size]
+        token = ""
+        if len(rows) > plan.size:
+            last = page[-1]
+            token = plan.token(Place(tuple(last[at] for at in table.place_in_row(plan)), last[0]))
+        names = [column.name for column in type_.columns]
+        return [(row[0], dict(zip(names, row[1:], strict=True))) for row in page], token
+
+    def count(self, type_: RecordType[Any], query: Query) -> int:
+        """Count the records of a list, up to the query's size."""
+        statement = self._tables.table(type_).count(plan_list(type_, query))
+        (count,) = self._connection.execute(statement.text, statement.arguments).fetchone()
+        return int(count)
+
+    def add_entries(self, entries: Iterable[LogEntry], *, now_us: int) -> None:
+        """Keep log entries for subscribers and the flusher.
+
+        One whose time is to come, because some server's clock was ahead, ages from now on: the log's times never fall,
+        so all that follow it have that time too, and would be kept until it has passed.
+        """
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)",
+            [(entry_key(entry.sequence), min(entry.time_us, now_us), entry.raw) for entry in entries],
+        )
+
+    def entries_after(self, sequence: LogSequence, *, limit: int, max_bytes: int) -> list[bytes]:
+        """Read the entries after one, oldest first: at most `limit`, and about `max_bytes` (at least one)."""
+        found: list[bytes] = []
+        size = 0
+        cursor = self._connection.execute(
+            "SELECT raw FROM entries WHERE key > ? ORDER BY key LIMIT ?", (entry_key(sequence), limit)
+        )
+        for (raw,) in cursor:
+            found.append(raw)
+            size += len(raw)
+            if size >= max_bytes:
+                break
+        cursor.close()
+        return found
+
+    def oldest_entry(self) -> LogSequence | None:
+        """Tell the oldest entry that is kept."""
+        (key,) = self._connection.execute("SELECT min(key) FROM entries").fetchone()
+        return None if key is None else entry_sequence(key)
+
+    def drop_entries(self, *, before_us: int, flushed: LogSequence, limit: int) -> int:
+        """Forget entries that are older than a time and in the object storage; answers how many."""
+        return self._connection.execute(
+            # In the log's order, whatever clocks did meanwhile: what is kept has no gap.
+            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE key <="
+            " (SELECT max(key) FROM entries WHERE time_us < ? AND key <= ?) ORDER BY key LIMIT ?)",
+            (before_us, entry_key(flushed), limit),
+        ).rowcount

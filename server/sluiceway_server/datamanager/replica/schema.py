@@ -1,0 +1,278 @@
+"""The read database's tables and the SQL of each record type. Pure text; `readdb` runs it.
+
+A type is a table: id, revision, the columns of its read model, the body. The body of a type with remote bodies may be
+NULL: then it is in the object storage. Lists walk an index from the place where the page before ended, also when they
+are merged from several, so that the ten thousandth page costs what the first does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.model import Bodies, LogSequence, Position, RecordType, Value
+from sluiceway_server.datamanager.queries import ListPlan
+
+__all__ = ["Statement", "Table", "Tables", "Version", "entry_key", "entry_sequence", "pack", "pack_end", "unpack"]
+
+_FORMAT = 2
+_REVISION = struct.Struct(">IQI")
+_COUNTER_BITS = 44
+_LAST_INDEX = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A record at one of its revisions."""
+
+    revision: Position
+    message: Message
+    body: bytes
+
+
+def pack(position: Position) -> bytes:
+    """Make 16 bytes whose order is that of positions."""
+    return _REVISION.pack(position.sequence.epoch, position.sequence.counter, position.index)
+
+
+def pack_end(sequence: LogSequence) -> bytes:
+    """Make what no position of an entry is packed above."""
+    return _REVISION.pack(sequence.epoch, sequence.counter, _LAST_INDEX)
+
+
+def unpack(value: bytes) -> Position:
+    """Read what `pack` made."""
+    epoch, counter, index = _REVISION.unpack(value)
+    return Position(LogSequence(epoch, counter), index)
+
+
+def entry_key(sequence: LogSequence) -> int:
+    """Make an integer whose order is that of sequences."""
+    return sequence.epoch << _COUNTER_BITS | sequence.counter
+
+
+def entry_sequence(key: int) -> LogSequence:
+    """Read what `entry_key` made."""
+    return LogSequence(key >> _COUNTER_BITS, key & ((1 << _COUNTER_BITS) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with what its question marks are."""
+
+    text: str
+    arguments: list[Any]
+
+
+# The names in all statements below were checked when the table was made (S608 looks for those that were not).
+# ruff: noqa: S608
+
+
+class Table:
+    """The statements of one record type.
+
+    Attributes:
+        type: that type.
+        name: of the table.
+        columns: their names in SQL, in the order of the type's.
+        schema: makes the table.
+        indexes: make its indexes.
+        is_remote: whether bodies may be NULL.
+    """
+
+    def __init__(self, type_: RecordType[Any]) -> None:
+        for name in (type_.name, *(column.name for column in type_.columns)):
+            if not name.isidentifier() or name != name.lower():
+                raise InvalidInput(f"{name!r} cannot name a record type or a column: use lower_snake_case")
+        self.type = type_
+        self.name = name = f"r_{type_.name}"
+        self.is_remote = type_.bodies is Bodies.REMOTE
+        self.columns = tuple(f"c_{column.name}" for column in type_.columns)
+        self._names = tuple(column.name for column in type_.columns)
+        marks = ",".join("?" * (len(self.columns) + 3))
+        # The body is last, so that lists do not walk through its overflow pages to reach a column.
+        declared = "".join(f"{column}, " for column in self.columns)
+        self.schema = (
+            f"CREATE TABLE {name} (id TEXT PRIMARY KEY NOT NULL, revision BLOB NOT NULL, {declared}"
+            f"body BLOB{'' if self.is_remote else ' NOT NULL'}) WITHOUT ROWID"
+        )
+        self.indexes = tuple(
+            f"CREATE INDEX i_{type_.name}_{number} ON {name} ({','.join(f'c_{column}' for column in index)}, id)"
+            + _sparse(type_, index)
+            for number, index in enumerate(type_.indexes)
+        )
+        self.put = f"INSERT OR REPLACE INTO {name} VALUES ({marks})"
+        self.delete = f"DELETE FROM {name} WHERE id = ?"
+        self.delete_remote = f"DELETE FROM {name} WHERE id = ? AND body IS NULL"
+        self.drop_body = f"UPDATE {name} SET body = NULL WHERE id = ? AND revision = ? AND body IS NOT NULL"
+        self.get = f"SELECT id, revision, body FROM {name} WHERE id = ?"
+        self.ids = f"SELECT id FROM {name}"
+        self.fields = f"SELECT {', '.join(self.columns) or '1'} FROM {name} WHERE id = ?"
+        self.revision = f"SELECT revision FROM {name} WHERE id = ?"
+        self.scan = f"SELECT id, revision, body FROM {name} WHERE id > ? ORDER BY id LIMIT ?"
+        self.scan_from = f"SELECT id, revision, body FROM {name} WHERE id >= ? ORDER BY id LIMIT ?"
+
+    def column_values(self, message: Message) -> tuple[Value, ...]:
+        """Compute the columns of a record."""
+        return tuple(column.of(message) for column in self.type.columns)
+
+    def values(self, id_: str, version: Version) -> tuple[Any, ...]:
+        """The row of a record."""
+        return (id_, pack(version.revision), *self.column_values(version.message), version.body)
+
+    def is_settled(self, message: Message) -> bool:
+        """Whether the body of this record may be remote."""
+        return self.is_remote and (self.type.settled is None or self.type.settled(message))
+
+    def select(self, plan: ListPlan) -> Statement:
+        """A page of records: id, revision, body, then the ordering columns.
+
+        It asks for one row more, which tells whether there is a next page.
+        """
+        ordering = "".join(f", c_{name}" for name in plan.order)
+        return self._page(plan, f"id, revision, body{ordering}")
+
+    def select_rows(self, plan: ListPlan) -> Statement:
+        """The same with id and all columns."""
+        return self._page(plan, ", ".join(("id", *self.columns)))
+
+    def place_in_row(self, plan: ListPlan) -> list[int]:
+        """Where in a row of `select_rows` the ordering columns are."""
+        return [1 + self._names.index(name) for name in plan.order]
+
+    def _page(self, plan: ListPlan, what: str) -> Statement:
+        names = [*(f"c_{name}" for name in plan.order), "id"]
+        places: Iterable[tuple[list[str], list[Any]]] = [([], [])]
+        if plan.after is not None:
+            places = _after(names, (*plan.after.values, plan.after.id), descending=plan.descending)
+        lists: list[str] = []
+        arguments: list[Any] = []
+        for where in plan.wheres:
+            equal = _equal(where)
+            for conditions, values in places:
+                every = " AND ".join([*equal, *conditions])
+                lists.append(f"SELECT {what} FROM {self.name}{f' WHERE {every}' if every else ''}")
+                arguments += [value for _, value in where if value is not None]
+                arguments += values
+        direction = "DESC" if plan.descending else "ASC"
+        order = ", ".join(f"{name} {direction}" for name in names)
+        # Each list comes in this order from its index, so SQLite merges them and reads no more than it needs.
+        text = f"{' UNION ALL '.join(lists)} ORDER BY {order} LIMIT ?"
+        return Statement(text, [*arguments, plan.size + 1])
+
+    def count(self, plan: ListPlan) -> Statement:
+        """Count the records of a list, up to the plan's size."""
+        lists: list[str] = []
+        arguments: list[Any] = []
+        for where in plan.wheres:
+            every = " AND ".join(_equal(where))
+            lists.append(f"SELECT 1 FROM {self.name}{f' WHERE {every}' if every else ''}")
+            arguments += [value for _, value in where if value is not None]
+        return Statement(f"SELECT count(*) FROM ({' UNION ALL '.join(lists)} LIMIT ?)", [*arguments, plan.size])
+
+
+def _equal(where: Iterable[tuple[str, Value]]) -> list[str]:
+    return [f"c_{name} IS NULL" if value is None else f"c_{name} = ?" for name, value in where]
+
+
+def _sparse(type_: RecordType[Any], index: tuple[str, ...]) -> str:
+    # SQLite uses such an index for `c_x = ?`, since nothing that equals a value is NULL.
+    conditions = [f"c_{name} IS NOT NULL" for name in index if name in type_.sparse]
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _after(names: list[str], values: tuple[Any, ...], *, descending: bool) -> list[tuple[list[str], list[Any]]]:
+    """Say "after this place" for columns that may be NULL, which sorts first, as lists to be merged.
+
+    The first column is bounded on its own, which is what SQLite takes as the place in an index to begin at; the exact
+    condition drops what equals it there and comes before.
+    """
+    exact, more = _beyond(names, values, descending=descending)
+    first, value = names[0], values[0]
+    bounds: list[tuple[str, list[Any]]]
+    if len(names) == 1:
+        return [([exact], more)]
+    if value is None:
+        bounds = [(f"{first} IS NULL", [])] if descending else [(f"{first} IS NULL", []), (f"{first} IS NOT NULL", [])]
+    else:
+        bounds = [(f"{first} <= ?", [value]), (f"{first} IS NULL", [])] if descending else [(f"{first} >= ?", [value])]
+    return [([bound, exact], [*arguments, *more]) for bound, arguments in bounds]
+
+
+def _beyond(names: list[str], values: tuple[Any, ...], *, descending: bool) -> tuple[str, list[Any]]:
+    choices: list[str] = []
+    arguments: list[Any] = []
+    for at, (name, value) in enumerate(zip(names, values, strict=True)):
+        if descending:
+            step = None if value is None else f"({name} < ? OR {name} IS NULL)"
+        else:
+            step = f"{name} IS NOT NULL" if value is None else f"{name} > ?"
+        if step is None:
+            continue
+        choices.append(" AND ".join([*(f"{before} IS ?" for before in names[:at]), step]))
+        arguments += [*values[:at], *(() if value is None else (value,))]
+    return f"({' OR '.join(f'({choice})' for choice in choices)})", arguments
+
+
+_SHARED_SCHEMA = (
+    # `epoch` is the one that the file was made for: in another one, entries that it has may be void.
+    "CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), database_id TEXT NOT NULL, types TEXT NOT NULL,"
+    " epoch INTEGER NOT NULL, position BLOB NOT NULL, digest BLOB NOT NULL, time_us INTEGER NOT NULL,"
+    " total_bytes INTEGER NOT NULL)",
+    "CREATE TABLE change_groups (name TEXT PRIMARY KEY NOT NULL, revision BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE entries (key INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, raw BLOB NOT NULL)",
+    "CREATE INDEX entries_time ON entries (time_us)",
+    # Records of types that this server does not know. Another version may; then it builds its file anew.
+    "CREATE TABLE unknown (type TEXT NOT NULL, id TEXT NOT NULL, revision BLOB NOT NULL, body BLOB NOT NULL,"
+    " PRIMARY KEY (type, id)) WITHOUT ROWID",
+    # Records that came to rest and whose body is still here, oldest first. One that changed since is passed over.
+    "CREATE TABLE resting (revision BLOB NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, time_us INTEGER NOT NULL,"
+    " PRIMARY KEY (revision, type, id)) WITHOUT ROWID",
+    # How many records of a type have no body here.
+    "CREATE TABLE remote (type TEXT PRIMARY KEY NOT NULL, records INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+
+class Tables:
+    """The statements of all types; shared by every connection."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._tables = {name: Table(type_) for name, type_ in catalogue.known.items()}
+
+    @property
+    def schema(self) -> tuple[str, ...]:
+        """All tables, without the indexes of the types."""
+        return (*_SHARED_SCHEMA, *(table.schema for table in self._tables.values()))
+
+    @property
+    def indexes(self) -> tuple[str, ...]:
+        """The indexes of all types."""
+        return tuple(line for table in self._tables.values() for line in table.indexes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file made for other types must not be used."""
+        parts = [str(_FORMAT), *self.schema, *self.indexes]
+        parts += [
+            f"{t.type.name} {t.type.version} {t.type.message.DESCRIPTOR.full_name}" for t in self._tables.values()
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def table(self, type_: RecordType[Any]) -> Table:
+        """The statements of a type. Raises `InvalidInput` for one that the database was not opened with."""
+        try:
+            return self._tables[type_.name]
+        except KeyError as cause:
+            raise InvalidInput(f"the database was opened without the record type {type_.name!r}") from cause
+
+    def find(self, name: str) -> Table | None:
+        """The statements of a type by its name; None for one that has no table of its own."""
+        return self._tables.get(name)

@@ -1,0 +1,416 @@
+"""Checkpoint: what the log did since the newest manifest goes into data files, and a new manifest says so.
+
+    1  the newest manifest of the history, and the segments after it up to `flushed`, contiguous across epochs
+    2  of their changes, the last one of each record, into a scratch file
+    3  type by type: the files that a change touches are written anew, the others are kept by reference
+    4  a look at each file that the manifest will name, and at the manifests: is the one of step 1 still the newest?
+    5  the manifest, if there is none of that sequence: the commit point
+    6  `checkpoint` in etcd, which tells others
+
+Any number of servers may do this at once, and be paused or die anywhere. Their files have names of their own; of two
+manifests of one sequence one is put; whoever is late removes what it made, and what a crash leaves is named by nothing
+and cleaned after a day. Step 4 is what makes that safe against the cleaner: what the newest manifest names is never
+cleaned, and a checkpoint that went on from an older one gives up.
+
+One step has no answer of its own: a process that is paused for days between 4 and 5 puts a manifest whose files may be
+gone. It is not the newest then, so nobody starts from it; and the process looks again when it wakes, and removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from sluiceway.records.storage.v1.storage_pb2 import FileRef, Manifest
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import Conflict, DataLoss, DeadlineExceeded, NotFound, SluicewayError
+from sluiceway_server.datamanager.log.entries import (
+    GENESIS_DIGEST,
+    Catalogue,
+    LogEntry,
+    from_sequence_proto,
+    micros,
+    sequence_proto,
+)
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.change_set import Changes
+from sluiceway_server.datamanager.tables.compaction_plan import FileLimits
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.next_files import NextFiles
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["Checkpointer", "Overtaken", "files_of"]
+
+log = structlog.get_logger(__name__)
+
+declare_crash_points(
+    "checkpoint.before-scratch",
+    "checkpoint.after-scratch",
+    "checkpoint.before-look",
+    "checkpoint.before-manifest",
+    "checkpoint.after-manifest",
+    "checkpoint.before-key",
+    "checkpoint.after-key",
+    "checkpoint.before-removal",
+    "checkpoint.after-removal",
+)
+
+_SCRATCH = "checkpoint.sqlite"
+_TINY_PART = 16
+_LOOKS_AT_ONCE = 16
+_REMOVAL_WITHIN = timedelta(seconds=30)
+_LOOK_HOLDS = timedelta(minutes=10)
+
+
+class Overtaken(Conflict):
+    """Another server made a newer manifest meanwhile. Nothing is lost; begin again from that one, if it is due."""
+
+    reason = "CHECKPOINT_OVERTAKEN"
+
+
+def files_of(manifest: Manifest) -> list[FileRef]:
+    """List all objects that a manifest names: data files and index dumps."""
+    found = []
+    for type_ in manifest.types:
+        for live in type_.files:
+            found.append(live.data)
+            if live.HasField("index"):
+                found.append(live.index)
+    return found
+
+
+@dataclass(slots=True)
+class _Work:
+    """A checkpoint on its way.
+
+    Attributes:
+        base: the manifest that it goes on from.
+        began: by both clocks: one of them stands still while a machine is suspended, the other one may be set.
+        last: the last entry that it takes in.
+        total_bytes: of all entries of that entry's epoch up to it.
+        next: the files that it writes.
+        put: the manifest may have been stored: from then on the files are not removed.
+    """
+
+    base: Manifest | None
+    began: tuple[float, datetime]
+    last: LogEntry | None = None
+    total_bytes: int = 0
+    next: NextFiles | None = None
+    put: bool = False
+
+    @property
+    def base_sequence(self) -> LogSequence | None:
+        return None if self.base is None else from_sequence_proto(self.base.sequence)
+
+    @property
+    def made(self) -> Sequence[FileRef]:
+        return () if self.next is None else self.next.made
+
+
+class Checkpointer:
+    """See the module. `run` makes one checkpoint."""
+
+    def __init__(
+        self,
+        *,
+        storage: ObjectStorage,
+        prefix: str,
+        log_: Log,
+        segments: SegmentStore,
+        manifests: ManifestStore,
+        files: FileStore,
+        catalogue: Catalogue,
+        database_id: str,
+        folder: Path,
+        settings: DataManagerSettings,
+        clock: Clock,
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            storage: that of the stores below.
+            prefix: of its keys, without a slash at the end.
+            log_: the log in etcd.
+            segments: the log in the object storage.
+            manifests: those of the database.
+            files: those of the database.
+            catalogue: the types that this server knows; records of others are carried through.
+            database_id: written into manifests.
+            folder: for the scratch file; nobody else checkpoints with this folder.
+            settings: see there.
+            clock: for the age of what it does.
+        """
+        self._storage = storage
+        self._prefix = prefix
+        self._log = log_
+        self._segments = segments
+        self._manifests = manifests
+        self._files = files
+        self._catalogue = catalogue
+        self._database_id = database_id
+        self._scratch = folder / _SCRATCH
+        self._settings = settings
+        self._clock = clock
+        self._limits = FileLimits(most=settings.file_bytes, tiny=settings.file_bytes // _TINY_PART)
+        self._alone = asyncio.Lock()
+        self._known_dumps: set[str] = set()
+
+    async def run(self, flushed: FlushMark, lineage: Lineage) -> Manifest | None:
+        """Make a manifest of all that the object storage has, up to what `flushed` says.
+
+        May be repeated, and cancelled: what it made is named by nothing then.
+
+        Args:
+            flushed: as etcd has it; its sequence is part of the history.
+            lineage: the history.
+
+        Returns:
+            The manifest that was made; the newest one when it has everything already; None when there is nothing at
+            all, no entry and no manifest.
+
+        Raises:
+            Overtaken: another server was faster. Its manifest may be of an earlier sequence than `flushed`.
+            DataLoss: the log or a file has a gap or is damaged. Named, with what to do. Nothing was changed.
+            DeadlineExceeded: it took longer than `checkpoint_gives_up`.
+            Unavailable: the object storage, etcd or the scratch file cannot be used now.
+        """
+        limit = self._settings.checkpoint_gives_up
+        async with self._alone:
+            work = _Work(await self._manifests.newest(lineage), (self._clock.monotonic(), self._clock.now()))
+            try:
+                async with asyncio.timeout(limit.total_seconds()):
+                    return await self._run(work, flushed, lineage)
+            except TimeoutError as cause:
+                await self._remove(work)
+                raise self._too_old() from cause
+            except (DataLoss, NotFound) as error:
+                await self._remove(work)
+                # What is missing may have been cleaned after another server's checkpoint.
+                await self._check_newest(work, lineage)
+                if isinstance(error, DataLoss):
+                    raise
+                raise DataLoss(
+                    f"{error}, and the newest manifest names it. Restore this object from a copy of the object storage;"
+                    " `sluice db verify` looks for others",
+                    reason="FILE_MISSING",
+                    metadata=error.metadata,
+                ) from error
+            except SluicewayError:
+                await self._remove(work)
+                raise
+
+    async def _run(self, work: _Work, flushed: FlushMark, lineage: Lineage) -> Manifest | None:
+        if work.base_sequence is not None and work.base_sequence >= flushed.sequence:
+            return work.base
+        crash_point("checkpoint.before-scratch")
+        async with Changes.open(self._scratch) as changes:
+            crash_point("checkpoint.after-scratch")
+            await self._collect(work, changes, flushed, lineage)
+            if work.last is None:
+                return work.base
+            manifest = self._begin_manifest(work, work.last)
+            manifest.changed_bytes = await changes.changed_bytes()
+            work.next = NextFiles(
+                self._files,
+                self._catalogue,
+                sequence=work.last.sequence,
+                limits=self._limits,
+                known_dumps=self._known_dumps,
+                still_wanted=lambda: self._check_age(work),
+            )
+            manifest.types.extend(await work.next.write(work.base.types if work.base is not None else (), changes))
+        manifest.written_bytes = sum(ref.size for ref in work.made)
+        await self._put(work, manifest, lineage)
+        log.info(
+            "checkpoint_made",
+            sequence=str(work.last.sequence),
+            files=len(work.made),
+            written_bytes=manifest.written_bytes,
+            changed_bytes=manifest.changed_bytes,
+            seconds=round(self._clock.monotonic() - work.began[0], 3),
+        )
+        await self._tell(work.last.sequence)
+        return manifest
+
+    # -- what changed
+
+    async def _collect(self, work: _Work, changes: Changes, flushed: FlushMark, lineage: Lineage) -> None:
+        at = work.base_sequence or LogSequence(lineage.epochs[0], 0)
+        digest = work.base.digest if work.base is not None else GENESIS_DIGEST
+        async for segment in self._segments.after(at, lineage):
+            self._check_age(work)
+            entries = [entry for entry in segment.entries if entry.sequence <= flushed.sequence]
+            if not entries:
+                break
+            if entries[0].previous_digest != digest:
+                raise DataLoss(
+                    f"the log entry {entries[0].sequence} in the object storage does not follow from {at}: its segment"
+                    " or the manifest before it is of another history. `sluice db verify` says which",
+                    reason="LOG_DIVERGED",
+                )
+            await changes.add(entries)
+            work.last = entries[-1]
+            work.total_bytes = segment.total_bytes - sum(len(entry.raw) for entry in segment.entries[len(entries) :])
+            at, digest = work.last.sequence, work.last.digest
+        await self._check_end(at, digest, flushed, lineage)
+
+    async def _check_end(self, at: LogSequence, digest: bytes, flushed: FlushMark, lineage: Lineage) -> None:
+        """Check that the segments led to where `flushed` says that they do."""
+        if at == flushed.sequence:
+            if digest != flushed.digest:
+                raise DataLoss(
+                    f"etcd and the object storage have different entries {at}; `sluice db verify` says more",
+                    reason="LOG_DIVERGED",
+                )
+            return
+        missing = lineage.following(at)
+        if missing > flushed.sequence:
+            return  # nothing is flushed in this epoch, and all of the one before is here
+        later = [first for first in await self._segments.firsts() if first > at and lineage.contains(first)]
+        goes_on = f"goes on at {later[0]}" if later else "has nothing after it"
+        raise DataLoss(
+            f"the log in the object storage ends at {at} and {goes_on}, and etcd says that all of it is there up to"
+            f" {flushed.sequence}: restore the segment {self._segments.key(missing)} from a copy of the object storage,"
+            " or run `sluice db recover`",
+            reason="LOG_GAP",
+        )
+
+    def _begin_manifest(self, work: _Work, last: LogEntry) -> Manifest:
+        return Manifest(
+            sequence=sequence_proto(last.sequence),
+            transactions=last.transactions,
+            digest=last.digest,
+            total_bytes=work.total_bytes,
+            time_us=last.time_us,
+            database_id=self._database_id,
+            writer=self._settings.server_id,
+            made_us=micros(self._clock.now()),
+            base=None if work.base is None else work.base.sequence,
+        )
+
+    # -- the commit point
+
+    async def _put(self, work: _Work, manifest: Manifest, lineage: Lineage) -> None:
+        self._check_age(work)
+        crash_point("checkpoint.before-look")
+        looked = (self._clock.monotonic(), self._clock.now())
+        missing = await self._missing(manifest)
+        # Asked after the files were seen: as long as the manifest that this one goes on from is the newest, nothing
+        # that it names is cleaned; and what was made here is not cleaned before it is a day old.
+        await self._check_newest(work, lineage)
+        if missing is not None:
+            raise DataLoss(
+                f"{self._prefix}/{missing.key} is not in the object storage with its {missing.size} bytes: the"
+                " checkpoint cannot name it. Restore this object from a copy of the object storage; `sluice db verify`"
+                " looks for others",
+                reason="FILE_MISSING",
+                metadata={"object": missing.key},
+            )
+        self._check_age(work)
+        crash_point("checkpoint.before-manifest")
+        work.put = True
+        stored = await self._manifests.put(manifest)
+        crash_point("checkpoint.after-manifest")
+        if not stored:
+            await self._concede(work, manifest)
+        if (slept := self._since(looked)) > _LOOK_HOLDS and await self._missing(manifest) is not None:
+            sequence = from_sequence_proto(manifest.sequence)
+            crash_point("checkpoint.before-removal")
+            await self._storage.delete(self._manifests.key(sequence))
+            crash_point("checkpoint.after-removal")
+            raise DeadlineExceeded(
+                f"this server slept for {slept} while it made the manifest {sequence}, and files of it were cleaned"
+                " meanwhile: it was removed again",
+                reason="CHECKPOINT_TOO_OLD",
+            )
+
+    async def _missing(self, manifest: Manifest) -> FileRef | None:
+        """Look at each object that a manifest names; answers one that is not there as it should be."""
+        waiting = files_of(manifest)
+        for at in range(0, len(waiting), _LOOKS_AT_ONCE):
+            some = waiting[at : at + _LOOKS_AT_ONCE]
+            looks = await asyncio.gather(*(self._files.present(ref) for ref in some), return_exceptions=True)
+            for ref, look in zip(some, looks, strict=True):
+                if isinstance(look, BaseException):
+                    raise look
+                if not look:
+                    return ref
+        return None
+
+    async def _check_newest(self, work: _Work, lineage: Lineage) -> None:
+        # One of a later epoch counts too: then it is this server that was left behind.
+        known = [
+            sequence
+            for sequence in await self._manifests.sequences()
+            if lineage.contains(sequence) or sequence.epoch > lineage.present
+        ]
+        newest = known[-1] if known else None
+        if newest != work.base_sequence:
+            raise Overtaken(f"another server made the manifest {newest} while this one was at work on the next one")
+
+    async def _concede(self, work: _Work, manifest: Manifest) -> None:
+        """Find out whose manifest is there. Returns when it is ours: an answer was lost, and the put was repeated."""
+        sequence = from_sequence_proto(manifest.sequence)
+        with suppress(NotFound):
+            theirs = await self._manifests.read(sequence)
+            if theirs == manifest:
+                return
+            if theirs.digest != manifest.digest:
+                work.put = False
+                raise DataLoss(
+                    f"the manifest {self._manifests.key(sequence)} is of another history than the segments: two"
+                    " databases use one folder, or etcd was restored; `sluice db verify` says more",
+                    reason="LOG_DIVERGED",
+                )
+        work.put = False
+        raise Overtaken(f"another server made the manifest {sequence} too, and was faster")
+
+    async def _tell(self, sequence: LogSequence) -> None:
+        crash_point("checkpoint.before-key")
+        try:
+            await self._log.advance_checkpoint(sequence)
+        except SluicewayError as error:
+            # Only a hint; whoever looks next finds the manifest by listing, and tells.
+            log.warning("checkpoint_key_waits", sequence=str(sequence), error=str(error))
+        crash_point("checkpoint.after-key")
+
+    # -- giving up
+
+    def _check_age(self, work: _Work) -> None:
+        if self._since(work.began) > self._settings.checkpoint_gives_up:
+            raise self._too_old()
+
+    def _since(self, moment: tuple[float, datetime]) -> timedelta:
+        monotonic, wall = moment
+        return max(timedelta(seconds=self._clock.monotonic() - monotonic), self._clock.now() - wall)
+
+    def _too_old(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"a checkpoint took longer than {self._settings.checkpoint_gives_up} and gave up; the next one begins"
+            " again. Is the object storage slow?",
+            reason="CHECKPOINT_TOO_OLD",
+        )
+
+    async def _remove(self, work: _Work) -> None:
+        """Remove what was made for nothing, as far as the storage lets us; the rest is cleaned later."""
+        if work.put:
+            return
+        crash_point("checkpoint.before-removal")
+        with suppress(SluicewayError, TimeoutError):
+            async with asyncio.timeout(_REMOVAL_WITHIN.total_seconds()):
+                for ref in work.made:
+                    await self._storage.delete(f"{self._prefix}/{ref.key}")
+        crash_point("checkpoint.after-removal")

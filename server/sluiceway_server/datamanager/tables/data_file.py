@@ -1,0 +1,378 @@
+"""The data files and index dumps of one database in its object storage: written, read, found in, verified.
+
+    data/<type>/<seq>-<n>-<random>      records, sorted by id
+    index/<type>/<seq>-<n>-<random>     the columns of the same records, for a type whose bodies are remote
+
+Objects are written once, under names that nobody else makes, and are never changed, so what was read of them once stays
+true: footers and blocks are kept in one cache that is bounded by weight. Whatever is read from the storage is checked
+against its checksum and for its order, each time; a cached block was checked when it was read.
+
+An object that is gone is `NotFound`: the cleaner removed it, and the reader takes the newest manifest. One that is not
+what was written is `FileDamaged`, which names it and says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
+
+from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_server.datamanager.caches import FILE_CACHE_BYTES, Lru, weight_of_block, weight_of_footer
+from sluiceway_server.datamanager.tables.block import FileDamaged, IndexBlock, RecordBlock, StoredRecord, StoredRow
+from sluiceway_server.datamanager.tables.file_reader import BlockRange, decode_range, index_block, ranges, record_block
+from sluiceway_server.datamanager.tables.file_writer import BLOCK_BYTES, COMPRESSION_LEVEL, DataWriter, IndexWriter
+from sluiceway_server.datamanager.tables.footer import (
+    LARGEST_FOOTER,
+    MAGIC_BYTES,
+    TRAILER_BYTES,
+    FileKind,
+    Footer,
+    check_against,
+    check_magic,
+    decode_end,
+    decode_trailer,
+    type_of_key,
+)
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["DataWriter", "FileDamaged", "FileStore", "IndexWriter", "StoredRecord", "StoredRow"]
+
+T = TypeVar("T")
+_PARALLEL_READS = 8
+_LARGEST_SHARE = 4
+"""A block above this part of the cache is not kept: it would push out all others."""
+
+
+class FileStore:
+    """See the module.
+
+    Args of the constructor:
+        storage: where the objects are.
+        prefix: of the database's objects; the keys of `FileRef`s come after it.
+        cache_bytes: the weight of footers and blocks that are kept.
+        block_bytes: of files that are written: `filewriters.BLOCK_BYTES`.
+        level: of files that are written: how hard zstd tries.
+    """
+
+    def __init__(
+        self,
+        storage: ObjectStorage,
+        *,
+        prefix: str,
+        cache_bytes: int = FILE_CACHE_BYTES,
+        block_bytes: int = BLOCK_BYTES,
+        level: int = COMPRESSION_LEVEL,
+    ) -> None:
+        self._storage = storage
+        self._prefix = prefix
+        self._block_bytes = block_bytes
+        self._level = level
+        self._cache_bytes = cache_bytes
+        # A footer is at block -1 of its file.
+        self._cache: Lru[tuple[str, int], Footer | RecordBlock] = Lru(cache_bytes)
+
+    @property
+    def cached_weight(self) -> int:
+        """What the footers and blocks that are kept weigh."""
+        return self._cache.weight
+
+    # -- writing
+
+    async def data_writer(self, type_name: str, name: str) -> DataWriter:
+        """Begin a data file.
+
+        Args:
+            type_name: of its records.
+            name: of the object, in the type's folder; nobody else makes the same one.
+
+        Raises:
+            ValueError: no object can have these names.
+        """
+        key = _key(FileKind.DATA, type_name, name)
+        return DataWriter(
+            await self._storage.upload(self._object(key)),
+            type_name,
+            key=key,
+            block_bytes=self._block_bytes,
+            level=self._level,
+        )
+
+    async def index_writer(self, type_name: str, name: str, *, columns: Sequence[str], version: int) -> IndexWriter:
+        """Begin an index dump.
+
+        Args:
+            type_name: of its records.
+            name: that of the data file that it stands beside.
+            columns: the names of the values of each row.
+            version: the `RecordType.version` that computed them.
+
+        Raises:
+            ValueError: no object can have these names.
+        """
+        key = _key(FileKind.INDEX, type_name, name)
+        return IndexWriter(
+            await self._storage.upload(self._object(key)),
+            type_name,
+            key=key,
+            columns=columns,
+            version=version,
+            block_bytes=self._block_bytes,
+            level=self._level,
+        )
+
+    # -- reading
+
+    async def records(
+        self, ref: FileRef, *, first: str = "", last: str | None = None
+    ) -> AsyncGenerator[Sequence[StoredRecord], None]:
+        """Give the records of a data file by id, some at a time and never none, from `first` to `last`, both included.
+
+        Close the generator (`aclosing`) when it is left early: it reads ahead.
+
+        Raises:
+            NotFound: the object is gone.
+            FileDamaged: what was read is not what was written.
+        """
+        footer = await self._footer(ref, FileKind.DATA)
+        begin = bisect_left(footer.lasts, first)
+        end = len(footer) if last is None else min(bisect_left(footer.lasts, last) + 1, len(footer))
+
+        def decode(block: int, data: bytes) -> list[StoredRecord]:
+            return record_block(ref.key, footer, block, data).between(first, last)
+
+        async with aclosing(self._blocks(ref, footer, begin, end, decode)) as pieces:
+            async for piece in pieces:
+                for found in piece:
+                    if found:
+                        yield found
+
+    def record_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[RecordBlock], None]:
+        """Give the blocks of a data file as they are, in columns, some at a time: for reading millions of records.
+
+        Raises what `records` raises.
+        """
+        return self._whole(ref, FileKind.DATA, record_block)
+
+    async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
+        """Give the rows of an index dump by id, some at a time and never none. Otherwise as `records`."""
+        footer = await self._footer(ref, FileKind.INDEX)
+
+        def decode(block: int, data: bytes) -> list[StoredRow]:
+            return index_block(ref.key, footer, block, data).rows()
+
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
+            async for piece in pieces:
+                for found in piece:
+                    yield found
+
+    def index_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[IndexBlock], None]:
+        """Give the blocks of an index dump as they are, in columns, some at a time: for reading millions of rows.
+
+        Raises what `records` raises.
+        """
+        return self._whole(ref, FileKind.INDEX, index_block)
+
+    async def index_columns(self, ref: FileRef) -> tuple[tuple[str, ...], int]:
+        """Tell the columns of an index dump and the version of the record type that computed them. As `records`."""
+        footer = await self._footer(ref, FileKind.INDEX)
+        return footer.columns, footer.type_version
+
+    async def find(self, files: Sequence[LiveFile], ids: Collection[str]) -> dict[str, StoredRecord]:
+        """Find records by id; one that is not there is not in the answer.
+
+        Args:
+            files: all of one type, sorted by id, as a manifest has them.
+            ids: in any order.
+
+        Raises:
+            NotFound: an object is gone.
+            FileDamaged: what was read is not what was written.
+        """
+        by_file: dict[int, list[str]] = {}
+        for id_ in set(ids):
+            at = bisect_left(files, id_, key=_last_id)
+            if at < len(files) and files[at].data.first <= id_:
+                by_file.setdefault(at, []).append(id_)
+        turns = asyncio.Semaphore(_PARALLEL_READS)
+        answers = await _together([self._find_in(files[at].data, wanted, turns) for at, wanted in by_file.items()])
+        return {record.id: record for found in answers for record in found}
+
+    async def _find_in(self, ref: FileRef, ids: Sequence[str], turns: asyncio.Semaphore) -> list[StoredRecord]:
+        async with turns:
+            footer = await self._footer(ref, FileKind.DATA)
+        by_block: dict[int, list[str]] = {}
+        for id_ in ids:
+            block = footer.block_of(id_)
+            if block is not None:
+                by_block.setdefault(block, []).append(id_)
+
+        async def search(block: int, wanted: Sequence[str]) -> list[StoredRecord]:
+            async with turns:
+                content = await self._block(ref, footer, block)
+            return [record for id_ in wanted if (record := content.find(id_)) is not None]
+
+        answers = await _together([search(block, wanted) for block, wanted in by_block.items()])
+        return [record for found in answers for record in found]
+
+    # -- checking
+
+    async def present(self, ref: FileRef) -> bool:
+        """Whether the object is there, with the size that it should have."""
+        info = await self._storage.head(self._object(ref.key))
+        return info is not None and info.size_bytes == ref.size
+
+    async def verify(self, ref: FileRef) -> None:
+        """Read the whole object and check all of it: size, digest, footer, each block, the order of the records.
+
+        Raises:
+            NotFound: it is gone.
+            FileDamaged: it is not what was written.
+        """
+        size = await self._size(ref.key)
+        if size != ref.size:
+            raise FileDamaged(ref.key, f"it has {size} bytes, and the manifest says {ref.size}")
+        if await self.describe(ref.key) != ref:
+            raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
+
+    async def describe(self, key: str) -> FileRef:
+        """Read a whole object, check all of it, and tell how a manifest would name it.
+
+        Raises:
+            NotFound: it is gone.
+            FileDamaged: it is not a file that was written here.
+        """
+        kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
+        type_of_key(key, kind)
+        size = await self._size(key)
+        trailer = await self._range(key, max(size - TRAILER_BYTES, 0), min(size, TRAILER_BYTES))
+        length, _, _ = decode_trailer(key, kind, trailer)
+        footer_offset = size - TRAILER_BYTES - length
+        if footer_offset < MAGIC_BYTES:
+            raise FileDamaged(key, "it is shorter than its footer")
+        end = await self._range(key, footer_offset, size - footer_offset)
+        footer = await asyncio.to_thread(decode_end, key, kind, end, footer_offset=footer_offset)
+        digest = hashlib.sha256()
+        magic = await self._range(key, 0, MAGIC_BYTES)
+        check_magic(key, kind, magic, where="beginning")
+        digest.update(magic)
+        decode = partial(record_block if kind is FileKind.DATA else index_block, key, footer)
+
+        def check(part: BlockRange, data: bytes) -> None:
+            digest.update(data)
+            decode_range(part, footer, data, decode)
+
+        for part in ranges(footer, 0, len(footer)):
+            await asyncio.to_thread(check, part, await self._range(key, part.offset, part.length))
+        await asyncio.to_thread(digest.update, end)
+        return FileRef(
+            key=key,
+            size=size,
+            digest=digest.digest(),
+            first=footer.firsts[0],
+            last=footer.lasts[-1],
+            records=footer.records,
+            footer_offset=footer_offset,
+        )
+
+    # -- inside
+
+    def _object(self, key: str) -> str:
+        return f"{self._prefix}/{key}"
+
+    async def _size(self, key: str) -> int:
+        info = await self._storage.head(self._object(key))
+        if info is None:
+            raise NotFound(f"there is no object {self._object(key)}", resource_type="object", resource_name=key)
+        return info.size_bytes
+
+    async def _range(self, key: str, start: int, length: int) -> bytes:
+        data = await self._storage.get_range(self._object(key), start, length)
+        if len(data) != length:
+            raise FileDamaged(key, f"it is cut off: {length} bytes from {start} should be there, and {len(data)} are")
+        return data
+
+    async def _footer(self, ref: FileRef, kind: FileKind) -> Footer:
+        footer = self._cache.get((ref.key, -1))
+        if not isinstance(footer, Footer):
+            length = ref.size - ref.footer_offset
+            if not MAGIC_BYTES <= ref.footer_offset < ref.size or length > LARGEST_FOOTER + TRAILER_BYTES:
+                raise FileDamaged(ref.key, f"a manifest says that its footer has {length} bytes, which cannot be")
+            end = await self._range(ref.key, ref.footer_offset, length)
+            footer = await asyncio.to_thread(decode_end, ref.key, kind, end, footer_offset=ref.footer_offset)
+            text = sum(map(len, footer.firsts)) + sum(map(len, footer.lasts))
+            self._keep(ref.key, -1, footer, weight_of_footer(len(footer), text))
+        type_of_key(ref.key, kind)
+        check_against(footer, ref)
+        return footer
+
+    async def _block(self, ref: FileRef, footer: Footer, block: int) -> RecordBlock:
+        found = self._cache.get((ref.key, block))
+        if isinstance(found, RecordBlock):
+            return found
+        data = await self._range(ref.key, footer.offsets[block], footer.length(block))
+        made = await asyncio.to_thread(record_block, ref.key, footer, block, data)
+        self._keep(ref.key, block, made, weight_of_block(footer.sizes[block], footer.counts[block]))
+        return made
+
+    def _keep(self, key: str, block: int, value: Footer | RecordBlock, weight: int) -> None:
+        if weight <= self._cache_bytes // _LARGEST_SHARE:
+            self._cache.put((key, block), value, weight)
+
+    async def _whole(
+        self, ref: FileRef, kind: FileKind, block: Callable[[str, Footer, int, bytes], T]
+    ) -> AsyncGenerator[Sequence[T], None]:
+        footer = await self._footer(ref, kind)
+        async with aclosing(self._blocks(ref, footer, 0, len(footer), partial(block, ref.key, footer))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _blocks(
+        self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[int, bytes], T]
+    ) -> AsyncGenerator[Sequence[T], None]:
+        """Give what `decode` makes of blocks, in order; while one range of them is used, the next one is read."""
+
+        async def read(part: BlockRange) -> Sequence[T]:
+            data = await self._range(ref.key, part.offset, part.length)
+            return await asyncio.to_thread(decode_range, part, footer, data, decode)
+
+        ahead: asyncio.Task[Sequence[T]] | None = None
+        try:
+            for part in ranges(footer, begin, end):
+                reading, ahead = ahead, asyncio.create_task(read(part))
+                if reading is not None:
+                    yield await reading
+            if ahead is not None:
+                yield await ahead
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
+
+def _key(kind: FileKind, type_name: str, name: str) -> str:
+    if not type_name.isidentifier() or not name or "/" in name:
+        raise ValueError(f"an object of the folder {kind.value}/ cannot be called {type_name!r}/{name!r}")
+    return f"{kind.value}/{type_name}/{name}"
+
+
+def _last_id(file: LiveFile) -> str:
+    return file.data.last
+
+
+async def _together(work: Sequence[Awaitable[T]]) -> list[T]:
+    """Do all of it at once. The first that fails ends the others, and is raised as itself and not in a group."""
+    if len(work) == 1:
+        return [await work[0]]
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,264 @@
+"""Data files and index dumps on their way into the object storage, as streams.
+
+Memory is that of a few blocks, whatever the file's size: records are gathered until some blocks are full, a thread
+encodes, compresses and hashes them in one go (one hop for half a mebibyte: hops for single records would cost more than
+the work), and what comes out goes into the upload. Nothing is visible in the storage before `finish` has come to its
+end; a writer that was given up leaves nothing, one whose process died leaves an upload that the storage forgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+import zstandard
+
+from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_server.datamanager.tables.block import (
+    LARGEST_RECORD,
+    StoredRecord,
+    StoredRow,
+    checksum,
+    encode_index,
+    encode_records,
+)
+from sluiceway_server.datamanager.tables.footer import LARGEST_FOOTER, FileKind, encode_end
+from sluiceway_server.objectstorage.port import ObjectUpload
+
+__all__ = ["BLOCK_BYTES", "COMPRESSION_LEVEL", "DataWriter", "IndexWriter"]
+
+BLOCK_BYTES = 64 * 1024
+"""Of a block before compression. Larger: smaller files, and more to read for one record."""
+COMPRESSION_LEVEL = 3
+"""Of zstd."""
+
+_HOP_BYTES = 512 * 1024
+_RECORD_OVERHEAD = 24
+_VALUE_BYTES = 8
+# Of a block in the footer, without its ids.
+_BLOCK_INDEX = 40
+# Of files that nothing was compressed of yet.
+_USUAL_RATIO = 0.3
+
+R = TypeVar("R", StoredRecord, StoredRow)
+
+
+class _FileWriter(Generic[R]):
+    """What both kinds share. Used by one task at a time.
+
+    When a method raises, or is cancelled, the file cannot be finished any more: `abort` it.
+    """
+
+    def __init__(
+        self,
+        upload: ObjectUpload,
+        kind: FileKind,
+        footer: storage_pb2.FileFooter,
+        encode: Callable[[Sequence[R]], bytes],
+        *,
+        key: str,
+        block_bytes: int,
+        level: int,
+    ) -> None:
+        self._upload = upload
+        self._kind = kind
+        self._footer = footer
+        self._encode: Callable[[Sequence[R]], bytes] = encode
+        self._key = key
+        self._block_bytes = block_bytes
+        self._compressor = zstandard.ZstdCompressor(level=level)
+        self._digest = hashlib.sha256()
+        self._written = 0
+        self._raw = 0
+        self._indexed = 0
+        self._records = 0
+        self._last: str | None = None
+        self._blocks: list[list[R]] = []
+        self._block: list[R] = []
+        self._block_size = 0
+        self._waiting = 0
+        self._usable = True
+        self._lengths, self._sizes, self._counts = array("I"), array("I"), array("I")
+
+    @property
+    def records(self) -> int:
+        """How many were added."""
+        return self._records
+
+    @property
+    def size(self) -> int:
+        """The bytes of the object so far; what is not compressed yet is estimated."""
+        ratio = self._written / self._raw if self._raw else _USUAL_RATIO
+        return self._written + round((self._waiting + self._block_size) * ratio)
+
+    @property
+    def full(self) -> bool:
+        """Whether it has so many blocks that it should be finished whatever its size: readers bound what they index.
+
+        That is a file of gigabytes before compression, or of very long ids.
+        """
+        return self._indexed >= LARGEST_FOOTER // 2
+
+    async def _add(self, record: R, size: int) -> None:
+        if not self._usable:
+            raise ValueError(f"{self._key}: nothing can be added to a file that is finished or was given up")
+        if self._last is not None and record.id <= self._last:
+            raise ValueError(f"{self._key}: {record.id!r} was added after {self._last!r}: ids must rise")
+        if size > LARGEST_RECORD:
+            raise ValueError(f"{self._key}: {record.id!r} has {size} bytes; at most {LARGEST_RECORD} are possible")
+        if self._block_size + size > self._block_bytes and self._block:
+            self._end_block()
+            if self._waiting >= _HOP_BYTES:
+                await self._write_out()
+        self._last = record.id
+        self._records += 1
+        self._block.append(record)
+        self._block_size += size
+
+    def _end_block(self) -> None:
+        self._blocks.append(self._block)
+        self._waiting += self._block_size
+        self._block, self._block_size = [], 0
+
+    async def _write_out(self) -> None:
+        blocks, self._blocks, self._waiting = self._blocks, [], 0
+        self._usable = False
+        chunk = await asyncio.to_thread(self._encode_blocks, blocks)
+        await self._upload.write(chunk)
+        self._written += len(chunk)
+        self._usable = True
+
+    def _encode_blocks(self, blocks: Sequence[list[R]]) -> bytes:
+        parts = [] if self._sizes else [self._kind.magic]
+        for block in blocks:
+            raw = self._encode(block)
+            data = self._compressor.compress(raw)
+            parts.append(data)
+            self._raw += len(raw)
+            self._indexed += len(block[0].id.encode()) + len(block[-1].id.encode()) + _BLOCK_INDEX
+            self._footer.firsts.append(block[0].id)
+            self._footer.lasts.append(block[-1].id)
+            self._footer.checksums += checksum(data)
+            self._lengths.append(len(data))
+            self._sizes.append(len(raw))
+            self._counts.append(len(block))
+        chunk = b"".join(parts)
+        self._digest.update(chunk)
+        return chunk
+
+    async def finish(self) -> storage_pb2.FileRef:
+        """Write the rest and make the object visible; answers how a manifest names it.
+
+        When this raises, the upload is given up; only when the storage answered neither yes nor no the object may be
+        there all the same, and nothing names it.
+
+        Raises:
+            ValueError: nothing was added (there are no empty files), or the file is finished or was given up.
+        """
+        if not self._usable:
+            raise ValueError(f"{self._key}: the file is finished or was given up")
+        if not self._records:
+            raise ValueError(f"{self._key}: a file of no records cannot be made")
+        try:
+            self._end_block()
+            await self._write_out()
+            self._usable = False
+            footer_offset = self._written
+            end = await asyncio.to_thread(self._encode_end)
+            await self._upload.write(end)
+            await self._upload.complete()
+        except BaseException:
+            await self.abort()
+            raise
+        return storage_pb2.FileRef(
+            key=self._key,
+            size=footer_offset + len(end),
+            digest=self._digest.digest(),
+            first=self._footer.firsts[0],
+            last=self._footer.lasts[-1],
+            records=self._records,
+            footer_offset=footer_offset,
+        )
+
+    def _encode_end(self) -> bytes:
+        self._footer.records = self._records
+        self._footer.lengths.extend(self._lengths)
+        self._footer.sizes.extend(self._sizes)
+        self._footer.counts.extend(self._counts)
+        end = encode_end(self._kind, self._footer)
+        self._digest.update(end)
+        return end
+
+    async def abort(self) -> None:
+        """Drop all of it. May be called after anything, and twice; a finished file stays."""
+        self._usable = False
+        self._blocks, self._block = [], []
+        # The storage may be away, and forgets uploads that nobody completes.
+        with suppress(SluicewayError):
+            await self._upload.abort()
+
+
+class DataWriter(_FileWriter[StoredRecord]):
+    """A data file that is being written."""
+
+    def __init__(
+        self,
+        upload: ObjectUpload,
+        type_name: str,
+        *,
+        key: str,
+        block_bytes: int = BLOCK_BYTES,
+        level: int = COMPRESSION_LEVEL,
+    ) -> None:
+        footer = storage_pb2.FileFooter(type=type_name)
+        super().__init__(upload, FileKind.DATA, footer, encode_records, key=key, block_bytes=block_bytes, level=level)
+
+    async def add(self, record: StoredRecord) -> None:
+        """Add a record; its id is after that of the one before.
+
+        Raises:
+            ValueError: it is not, or the record is too large, or the file is finished or was given up.
+        """
+        await self._add(record, _RECORD_OVERHEAD + len(record.id) + len(record.body))
+
+    async def add_all(self, records: Iterable[StoredRecord]) -> None:
+        """Add several, in order."""
+        for record in records:
+            await self.add(record)
+
+
+class IndexWriter(_FileWriter[StoredRow]):
+    """An index dump that is being written."""
+
+    def __init__(
+        self,
+        upload: ObjectUpload,
+        type_name: str,
+        *,
+        key: str,
+        columns: Sequence[str],
+        version: int,
+        block_bytes: int = BLOCK_BYTES,
+        level: int = COMPRESSION_LEVEL,
+    ) -> None:
+        footer = storage_pb2.FileFooter(type=type_name, columns=columns, type_version=version)
+        super().__init__(upload, FileKind.INDEX, footer, encode_index, key=key, block_bytes=block_bytes, level=level)
+        self._columns = len(columns)
+
+    async def add(self, row: StoredRow) -> None:
+        """Add a row, with a value for each column. Otherwise as `DataWriter.add`."""
+        if len(row.values) != self._columns:
+            raise ValueError(f"{self._key}: {row.id!r} has {len(row.values)} values for {self._columns} columns")
+        size = _RECORD_OVERHEAD + len(row.id) + (len(row.body) if row.body is not None else 0)
+        size += sum(len(value) if isinstance(value, str | bytes) else _VALUE_BYTES for value in row.values)
+        await self._add(row, size)
+
+    async def add_all(self, rows: Iterable[StoredRow]) -> None:
+        """Add several, in order."""
+        for row in rows:
+            await self.add(row)

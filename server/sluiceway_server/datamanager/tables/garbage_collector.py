@@ -1,0 +1,326 @@
+"""Clean: deletes what no reader, recovery or restore needs any more (`clean_rules` says what that is).
+
+    1  the manifests: which stay; all that these name is read
+    2  etcd is told the oldest that stays (`cleaned`), unless a new epoch began: nobody goes back to before it any more
+    3  the manifests that go are deleted, oldest first
+    4  then the files that nothing names, and the segments before the oldest manifest that stays, oldest first
+
+In this order a crash between any two leaves a database in which every manifest has its files, and the log goes without
+a gap from the oldest one to the present. Any number of servers may clean at once: what is gone is gone.
+
+Before each few deletions the cleaner looks again: that etcd is still in this server's epoch, that no epoch object and
+no manifest came that it does not know. So one that was paused for a week deletes, when it wakes, at most the one object
+that it had its hand on; and that nobody names again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
+from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.checkpoint import files_of
+from sluiceway_server.datamanager.tables.garbage_rules import (
+    CleanRules,
+    Found,
+    choose_files,
+    choose_segments,
+    is_before,
+    judge_manifests,
+    sequence_of_file,
+    why_not_now,
+)
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.objectstorage.layout import FOLDERS, Folder
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["Cleaned", "Cleaner"]
+
+log = structlog.get_logger(__name__)
+
+declare_crash_points(
+    "clean.before-mark",
+    "clean.after-mark",
+    "clean.before-manifest",
+    "clean.after-manifest",
+    "clean.before-file",
+    "clean.after-file",
+    "clean.before-segment",
+    "clean.after-segment",
+)
+
+_EPOCH = re.compile("[0-9a-f]{8}")
+_LOOK_HOLDS = timedelta(seconds=30)
+_DELETIONS_A_LOOK = 100
+_TRIES = 10
+"""To put the mark: a flush between look and put is in the way, and there is one a second at most."""
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """What a clean did.
+
+    Attributes:
+        manifests: how many were deleted; so `files` (data files and index dumps) and `segments`.
+        unknown: keys below the prefix that this version does not know; they stay. A name that ends in `/` is of a
+            folder.
+        stopped: why it stopped, or did not begin; empty: it came to its end.
+    """
+
+    manifests: int = 0
+    files: int = 0
+    segments: int = 0
+    unknown: tuple[str, ...] = ()
+    stopped: str = ""
+
+
+class _Stop(Exception):
+    """Something came that the choice did not know: the rest waits for the next clean."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A clean on its way.
+
+    Attributes:
+        epochs: those that had an epoch object when it began.
+        known: the manifests that there were then; grows with those that come.
+        oldest: the first of those that stay.
+        needed: the keys that these name; grows too.
+        looked: when this was last seen to be so, by both clocks; None: never.
+        deletions: since then.
+    """
+
+    lineage: Lineage
+    epochs: frozenset[int] = frozenset()
+    known: set[LogSequence] = field(default_factory=set)
+    oldest: LogSequence = field(default_factory=lambda: LogSequence(0, 0))
+    needed: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    looked: tuple[float, datetime] | None = None
+    deletions: int = 0
+    done: Cleaned = field(default_factory=Cleaned)
+
+
+class Cleaner:
+    """See the module. `run` cleans once."""
+
+    def __init__(
+        self,
+        *,
+        storage: ObjectStorage,
+        prefix: str,
+        log_: Log,
+        segments: SegmentStore,
+        manifests: ManifestStore,
+        settings: DataManagerSettings,
+        clock: Clock,
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            storage: that of the stores below.
+            prefix: of its keys, without a slash at the end.
+            log_: the log in etcd.
+            segments: the log in the object storage.
+            manifests: those of the database.
+            settings: see there.
+            clock: for ages.
+        """
+        self._storage = storage
+        self._prefix = prefix
+        self._log = log_
+        self._segments = segments
+        self._manifests = manifests
+        self._clock = clock
+        self._rules = CleanRules(settings.manifests_kept_for, settings.manifests_kept, settings.orphans_after)
+
+    async def run(self, lineage: Lineage) -> Cleaned:
+        """Delete what is not needed.
+
+        May be repeated, and cancelled.
+
+        Args:
+            lineage: the history; nothing is deleted when etcd or the storage has left it.
+
+        Raises:
+            DataLoss: a manifest is damaged, so that nobody knows what it needs. Nothing more was deleted.
+            DatabaseLost: etcd is not the one it was.
+            Unavailable: etcd or the object storage is away.
+        """
+        work = _Work(lineage)
+        try:
+            await self._run(work)
+        except _Stop as why:
+            work.done.stopped = str(why)
+        work.done.unknown = tuple(sorted(work.unknown))
+        done = work.done
+        if done.manifests or done.files or done.segments:
+            log.info("cleaned", manifests=done.manifests, files=done.files, segments=done.segments)
+        if done.stopped:
+            log.info("clean_stopped", why=done.stopped)
+        return done
+
+    async def _run(self, work: _Work) -> None:
+        now = self._clock.now()
+        await self._look_at_names(work)
+        epochs = [item async for item in self._epochs(work)]
+        work.epochs = frozenset(number for number, _ in epochs)
+        manifests = [item async for item in self._sequences(work, Folder.MANIFEST)]
+        work.known = {sequence for sequence, _ in manifests}
+        if why := why_not_now(work.lineage, epochs, work.known, now, self._rules):
+            raise _Stop(why)
+        judged = judge_manifests(manifests, work.lineage, now, self._rules)
+        if not judged.kept:
+            return
+        oldest = work.oldest = judged.kept[0]
+        await self._check_epoch(work)
+        for sequence in judged.kept:
+            await self._need(work, sequence)
+        for sequence in judged.void:
+            with suppress(DataLoss):  # of one that nobody reads any more
+                await self._need(work, sequence)
+        files = await self._files(work, now)
+        segments = [
+            item
+            async for item in self._sequences(work, Folder.WAL)
+            if is_before(item[0], oldest, work.lineage) or item[0].epoch > work.lineage.present
+        ]
+        names = [sequence_of_file(found.key) for found in files]
+        sequences = [*(first for first, _ in segments), *(name for name in names if name is not None)]
+        if why := why_not_now(work.lineage, (), sequences, now, self._rules):
+            raise _Stop(why)
+        # Where nobody cleaned for a day they are a hundred thousand, which takes a second.
+        going = await asyncio.to_thread(choose_segments, segments, oldest, work.lineage, now, self._rules)
+        if not (judged.going or files or going):
+            return
+        await self._mark(work, oldest)
+        for sequence in judged.going:
+            await self._delete(work, "manifest", partial(self._storage.delete, self._manifests.key(sequence)))
+            work.done.manifests += 1
+        for found in files:
+            await self._delete_file(work, found)
+        for first in going:
+            await self._delete(work, "segment", partial(self._segments.delete, first))
+            work.done.segments += 1
+
+    # -- looking
+
+    async def _look_at_names(self, work: _Work) -> None:
+        async for info in self._storage.list(f"{self._prefix}/", delimiter="/"):
+            name = info.key.removeprefix(f"{self._prefix}/")
+            if not info.is_prefix or name.rstrip("/") not in FOLDERS:
+                work.unknown.add(name)
+
+    async def _epochs(self, work: _Work) -> AsyncIterator[tuple[int, Found]]:
+        async for name, found in self._named(Folder.EPOCH):
+            if _EPOCH.fullmatch(name):
+                yield int(name, 16), found
+            else:
+                work.unknown.add(found.key)
+
+    async def _named(self, folder: str) -> AsyncIterator[tuple[str, Found]]:
+        async for info in self._storage.list(f"{self._prefix}/{folder}/"):
+            found = Found(info.key.removeprefix(f"{self._prefix}/"), info.modified)
+            yield found.key.removeprefix(f"{folder}/"), found
+
+    async def _sequences(self, work: _Work, folder: str) -> AsyncIterator[tuple[LogSequence, Found]]:
+        async for name, found in self._named(folder):
+            try:
+                yield LogSequence.parse(name), found
+            except ValueError:
+                work.unknown.add(found.key)
+
+    async def _files(self, work: _Work, now: datetime) -> list[Found]:
+        """Choose files, a page at a time: only what may go stays in memory."""
+        chosen: list[Found] = []
+        for folder in (Folder.DATA, Folder.INDEX):
+            async for _, found in self._named(folder):
+                if sequence_of_file(found.key) is None:
+                    work.unknown.add(found.key)
+                else:
+                    chosen += choose_files((found,), work.needed, now, self._rules)
+        return chosen
+
+    async def _look_again(self, work: _Work) -> None:
+        """Make sure, unless it was a moment ago, that the choice still holds; raises `_Stop` when it does not."""
+        if work.looked is not None and work.deletions < _DELETIONS_A_LOOK:
+            monotonic, wall = work.looked
+            passed = max(timedelta(seconds=self._clock.monotonic() - monotonic), abs(self._clock.now() - wall))
+            if passed < _LOOK_HOLDS:
+                return
+        looked = self._clock.monotonic(), self._clock.now()
+        await self._check_epoch(work)
+        if {number async for number, _ in self._epochs(work)} - work.epochs:
+            raise _Stop("a new epoch began")
+        for sequence in await self._manifests.sequences():
+            if sequence in work.known:
+                continue
+            if sequence < work.oldest or sequence.epoch > work.lineage.present:
+                raise _Stop(f"the manifest {sequence} came, which is not one that could be expected now")
+            await self._need(work, sequence)
+            work.known.add(sequence)
+        work.looked, work.deletions = looked, 0
+
+    async def _check_epoch(self, work: _Work) -> FlushMark:
+        look = await self._log.look()
+        if look.head is None or look.flushed is None or look.head.sequence.epoch != work.lineage.present:
+            raise _Stop(f"etcd is not in epoch {work.lineage.present} any more")
+        return look.flushed
+
+    async def _mark(self, work: _Work, oldest: LogSequence) -> None:
+        """Say in etcd what goes, before it does.
+
+        A restore compares this mark when it moves the head. So one that has read what this clean deletes does not
+        succeed, and after one that did, this does not.
+        """
+        for _ in range(_TRIES):
+            flushed = await self._check_epoch(work)
+            crash_point("clean.before-mark")
+            done = await self._log.advance_cleaned(flushed, oldest)
+            crash_point("clean.after-mark")
+            if done:
+                return
+        raise _Stop("the log moved on each time that a clean was to begin")
+
+    async def _need(self, work: _Work, sequence: LogSequence) -> None:
+        try:
+            manifest = await self._manifests.read(sequence)
+        except NotFound as cause:
+            raise _Stop(f"another cleaner, with another clock, deleted the manifest {sequence}") from cause
+        work.needed |= {ref.key for ref in files_of(manifest)}
+
+    # -- deleting
+
+    async def _delete_file(self, work: _Work, found: Found) -> None:
+        await self._look_again(work)
+        if found.key in work.needed:
+            return  # by a manifest that came since it was chosen
+        await self._at_once(work, "file", partial(self._storage.delete, f"{self._prefix}/{found.key}"))
+        work.done.files += 1
+
+    async def _delete(self, work: _Work, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
+        await self._look_again(work)
+        await self._at_once(work, kind, delete)
+
+    @staticmethod
+    async def _at_once(work: _Work, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
+        """Delete right after `_look_again`."""
+        crash_point(f"clean.before-{kind}")
+        await delete()
+        crash_point(f"clean.after-{kind}")
+        work.deletions += 1

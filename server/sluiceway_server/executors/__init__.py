@@ -1,0 +1,1 @@
+"""Executors: their streams, sessions, groups, and the failure detector."""

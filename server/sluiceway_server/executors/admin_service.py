@@ -1,0 +1,256 @@
+"""The skin of ExecutorAdminService: how people see and steer executors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import grpc.aio
+import structlog
+
+from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
+from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
+from sluiceway_common.foundation.rpc.caller import answer_position, requested_position
+from sluiceway_common.runmodel.wording import duration
+from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Put, Query, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.executors.failure_detector import LostExecutors, fence
+from sluiceway_server.executors.presence import GroupDirectory
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
+from sluiceway_server.runs.transaction import KIND_PLACEMENT
+
+__all__ = ["ExecutorAdminServicer"]
+
+log = structlog.get_logger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
+_LONGEST_DRAIN = timedelta(days=30)
+
+
+class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
+    """See the proto. A group is there while it has an executor, live or not."""
+
+    def __init__(self, database: Database, directory: GroupDirectory, *, lost: LostExecutors, clock: Clock) -> None:
+        self._database = database
+        self._directory = directory
+        self._lost = lost
+        self._clock = clock
+
+    async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
+        """See the proto."""
+        size = _page_size(request.page_size)
+        order = () if request.group else ("group",)
+        where = {"group": request.group} if request.group else {}
+        query = Query(where=where, order=order, size=size, token=request.page_token)
+
+        def read(view: View) -> pb.ListExecutorsResponse:
+            page = view.select(EXECUTOR, query)
+            shown = [self._show(view, id_, record) for id_, record in page.records if not record.deleted]
+            return pb.ListExecutorsResponse(executors=shown, next_page_token=page.next_token)
+
+        return await self._database.read(read, after=_after())
+
+    async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:
+        """See the proto."""
+        record = await self._database.get(EXECUTOR, request.executor_id, after=_after())
+        if record.deleted:
+            raise _no_executor(request.executor_id)
+        executor = await self._database.read(lambda view: self._show(view, request.executor_id, record))
+        return pb.GetExecutorResponse(executor=executor)
+
+    async def ListExecutorGroups(
+        self, request: pb.ListExecutorGroupsRequest, context: Context
+    ) -> pb.ListExecutorGroupsResponse:
+        """See the proto."""
+        size = _page_size(request.page_size)
+        if request.page_token and not request.page_token.startswith(_TOKEN):
+            raise InvalidInput([Violation("page_token", "is not of this list")])
+        after = request.page_token.removeprefix(_TOKEN)
+        names = [name for name in await self._group_names() if name > after or not request.page_token]
+        page = names[:size]
+        return pb.ListExecutorGroupsResponse(
+            executor_groups=[self._group(name) for name in page],
+            next_page_token=_TOKEN + page[-1] if len(names) > size else "",
+        )
+
+    async def GetExecutorGroup(
+        self, request: pb.GetExecutorGroupRequest, context: Context
+    ) -> pb.GetExecutorGroupResponse:
+        """See the proto."""
+        if request.name not in await self._group_names():
+            raise NotFound(
+                f"there is no executor group {request.name!r}",
+                resource_type="executor_group",
+                resource_name=request.name,
+            )
+        return pb.GetExecutorGroupResponse(executor_group=self._group(request.name))
+
+    async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
+        """See the proto."""
+        await self._drain_one(request.executor_id, _Drain(deadline=self._deadline(request)))
+        return pb.DrainExecutorResponse()
+
+    async def UndrainExecutor(self, request: pb.UndrainExecutorRequest, context: Context) -> pb.UndrainExecutorResponse:
+        """See the proto."""
+        await self._drain_one(request.executor_id, None)
+        return pb.UndrainExecutorResponse()
+
+    async def DrainExecutors(self, request: pb.DrainExecutorsRequest, context: Context) -> pb.DrainExecutorsResponse:
+        """See the proto."""
+        drain = _Drain(deadline=self._deadline(request))
+        return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, drain))
+
+    async def UndrainExecutors(
+        self, request: pb.UndrainExecutorsRequest, context: Context
+    ) -> pb.UndrainExecutorsResponse:
+        """See the proto."""
+        return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, None))
+
+    def _deadline(self, request: pb.DrainExecutorRequest | pb.DrainExecutorsRequest) -> datetime | None:
+        if not request.HasField("timeout"):
+            return None
+        timeout = stamps.read_duration(request.timeout)
+        if not timedelta() <= timeout <= _LONGEST_DRAIN:
+            raise InvalidInput([Violation("timeout", f"it must be between 0s and {duration(_LONGEST_DRAIN)}")])
+        return self._clock.now() + timeout
+
+    async def _drain_one(self, executor_id: str, drain: _Drain | None) -> None:
+        def function(view: View) -> Decision[None]:
+            _existing(view, executor_id)
+            return Decision(None, _drain(view, [executor_id], drain))
+
+        answer_position(str((await self._database.transact(function)).position))
+
+    async def _drain_all(self, selector: pb.ExecutorSelector, drain: _Drain | None) -> list[str]:
+        if not selector.group and not selector.labels:
+            raise InvalidInput([Violation("selector", "it must name a group or a label, or both")])
+        wanted = set(selector.labels.items())
+
+        def function(view: View) -> Decision[list[str]]:
+            named = [
+                id_
+                for id_, record in view.scan(EXECUTOR)
+                if not record.deleted and selector.group in ("", record.group) and wanted <= set(record.labels.items())
+            ]
+            return Decision(named, _drain(view, named, drain))
+
+        committed = await self._database.transact(function)
+        answer_position(str(committed.position))
+        return committed.value
+
+    async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:
+        """See the proto."""
+        executor_id = request.executor_id
+
+        def function(view: View) -> Decision[None]:
+            return Decision(None, fence(view, executor_id, _existing(view, executor_id), delete=True))
+
+        committed = await self._database.transact(function)
+        answer_position(str(committed.position))
+        try:
+            await self._lost.lose_deleted(executor_id, after=committed.position)
+        except SluicewayError as error:
+            # It is deleted. What it ran is lost when the database answers again: each server looks for that.
+            log.warning("tasks_of_deleted_executor_not_lost_yet", executor=executor_id, error=str(error))
+        return pb.DeleteExecutorResponse()
+
+    def _show(self, view: View, executor_id: str, record: records.ExecutorRecord) -> pb.Executor:
+        used = view.select(ASSIGNMENT, Query(where={"executor_id": executor_id, "live": 1}, size=_LARGEST_PAGE)).records
+        presence = self._directory.find(record.group, executor_id)
+        executor = pb.Executor(
+            id=executor_id,
+            group=record.group,
+            siblings=self._directory.siblings(record.group, executor_id),
+            version=record.version,
+            archs=record.archs,
+            labels=record.labels,
+            slots=record.slots,
+            slots_used=len(used),
+            privileged_allowed=record.privileged_allowed,
+            drivers=record.drivers,
+            dynamic=record.dynamic,
+            draining=record.draining,
+            drained=record.draining and not used,
+            online=presence is not None and presence.session == record.session_id and not record.vanished,
+        )
+        for name in ("last_seen_time", "session_time", "drain_deadline"):
+            if record.HasField(name):
+                getattr(executor, name).CopyFrom(getattr(record, name))
+        return executor
+
+    def _group(self, name: str) -> pb.ExecutorGroup:
+        return pb.ExecutorGroup(name=name, executor_ids=self._directory.members(name))
+
+    async def _group_names(self) -> list[str]:
+        def read(view: View) -> set[str]:
+            return {record.group for _, record in view.scan(EXECUTOR) if not record.deleted}
+
+        return sorted(await self._database.read(read, after=_after()))
+
+
+_TOKEN = "groups:"  # noqa: S105 - of a page
+
+
+@dataclass(frozen=True, slots=True)
+class _Drain:
+    """An executor is given no more work, and what still runs at the deadline is lost; None: there is no deadline."""
+
+    deadline: datetime | None
+
+
+def _drain(view: View, executor_ids: Iterable[str], drain: _Drain | None) -> list[Action]:
+    """The actions that drain executors, or (None) give them work again; none for those that are so already."""
+    actions: list[Action] = []
+    # Heard by whoever places, on whichever server.
+    notice = records.PlacementNotice()
+    for executor_id in executor_ids:
+        before = _existing(view, executor_id)
+        record = records.ExecutorRecord()
+        record.CopyFrom(before)
+        record.draining = drain is not None
+        record.ClearField("drain_deadline")
+        deadline = notice.deadlines.add(executor_id=executor_id)
+        if drain is not None and drain.deadline is not None:
+            stamps.put_time(record.drain_deadline, drain.deadline)
+            deadline.time.CopyFrom(record.drain_deadline)
+        if record != before:
+            actions.append(Put(EXECUTOR, executor_id, record))
+    if actions:
+        notice.executors_changed = drain is None
+        actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
+    return actions
+
+
+def _existing(view: View, executor_id: str) -> records.ExecutorRecord:
+    record = view.get(EXECUTOR, executor_id)
+    if record is None or record.deleted:
+        raise _no_executor(executor_id)
+    return record
+
+
+def _no_executor(executor_id: str) -> NotFound:
+    return NotFound(f"there is no executor {executor_id!r}", resource_type="executor", resource_name=executor_id)
+
+
+def _page_size(wanted: int) -> int:
+    if not 0 <= wanted <= _LARGEST_PAGE:
+        raise InvalidInput([Violation("page_size", f"1 to {_LARGEST_PAGE}; 0 is {_DEFAULT_PAGE}")])
+    return wanted or _DEFAULT_PAGE
+
+
+def _after() -> Position | None:
+    requested = requested_position()
+    if requested is None:
+        return None
+    try:
+        return Position.parse(requested)
+    except ValueError as cause:
+        raise InvalidInput([Violation("sluice-position", "is not a position")]) from cause

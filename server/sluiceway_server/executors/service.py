@@ -1,0 +1,108 @@
+"""The skin of ExecutorService: what executors call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
+from sluiceway_common.foundation.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    SluicewayError,
+    Unauthenticated,
+)
+from sluiceway_common.foundation.rpc.caller import current_caller
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.executors.commands import ExecutorEngine
+from sluiceway_server.executors.sessions import Proof, check_proof
+from sluiceway_server.executors.stream import ExecutorStreams, stored_session
+from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.runrecords.types import EXECUTOR
+
+__all__ = ["ExecutorServicer", "StaleEpoch"]
+
+# grpc.aio's contexts are generic in stubs only.
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class StaleEpoch(FailedPrecondition):
+    """The executor asks for another attempt than the one that is stored."""
+
+    reason = "STALE_EPOCH"
+
+
+class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
+    """See the proto."""
+
+    def __init__(
+        self, database: Database, engine: ExecutorEngine, *, streams: ExecutorStreams, logs: LogReceiver
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._streams = streams
+        self._logs = logs
+
+    async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only
+        self, request_iterator: AsyncIterator[pb.ConnectRequest], context: Context
+    ) -> None:
+        """See the proto."""
+        await self._streams.serve(_group(), request_iterator, context.write)
+
+    async def PushLogs(  # type: ignore[override]  # as above
+        self, request_iterator: AsyncIterator[pb.PushLogsRequest], context: Context
+    ) -> None:
+        """See the proto."""
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidInput("the first message must prove the session")
+        await self._prove(first.executor_id, Proof(first.session_id, first.session_secret))
+
+        async def requests() -> AsyncIterator[pb.PushLogsRequest]:
+            yield first
+            async for request in request_iterator:
+                yield request
+
+        await self._logs.receive(first.executor_id, first.session_id, requests(), context.write)
+
+    async def GetSpecification(
+        self, request: pb.GetSpecificationRequest, context: Context
+    ) -> pb.GetSpecificationResponse:
+        """See the proto."""
+        await self._prove(request.executor_id, Proof(request.session_id, request.session_secret))
+        assignment = await self._engine.assignment(request.assignment_id)
+        if (assignment.executor_id, assignment.session_id) != (request.executor_id, request.session_id):
+            raise NotFound(
+                f"the executor {request.executor_id} does not hold the assignment {request.assignment_id}",
+                resource_type="assignment",
+                resource_name=request.assignment_id,
+            )
+        if assignment.epoch != request.epoch:
+            raise StaleEpoch(f"the assignment {assignment.id} has another epoch", subject=assignment.id)
+        return pb.GetSpecificationResponse(specification=await self._engine.specification(assignment.id))
+
+    async def _prove(self, executor_id: str, proof: Proof) -> None:
+        group = _group()
+        if await self._why_not(executor_id, group, proof) is None:
+            return
+        # This server may not have seen yet what another one committed.
+        await self._database.linearize()
+        error = await self._why_not(executor_id, group, proof)
+        if error is not None:
+            raise error
+
+    async def _why_not(self, executor_id: str, group: str, proof: Proof) -> SluicewayError | None:
+        record = await self._database.read(lambda view: view.get(EXECUTOR, executor_id))
+        return check_proof(executor_id, group, stored_session(record), proof)
+
+
+def _group() -> str:
+    group = current_caller().group
+    if not group:
+        raise Unauthenticated("this needs the token of an executor group", reason="NO_GROUP")
+    return group

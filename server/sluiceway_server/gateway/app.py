@@ -1,0 +1,282 @@
+"""The gateway as an ASGI application: its own pages, the routes of the API, and one shape of error for everything.
+
+It holds no state of the installation. What a request was, and how it ended, is decided in this order: limits, CORS,
+our own pages, what is mounted, then the routes that the descriptors give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sluiceway_common.foundation.clock import IdSource, UuidSource
+from sluiceway_common.foundation.errors import Internal, NotFound, SluicewayError, Unavailable, Unimplemented
+from sluiceway_common.foundation.rpc.admission import METHOD_NOT_OFFERED
+from sluiceway_common.foundation.rpc.status import status_of
+from sluiceway_common.foundation.version import VERSION
+from sluiceway_server.gateway.calls import Calls
+from sluiceway_server.gateway.conditional import tag_is_listed
+from sluiceway_server.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, reason_of, status_from_rpc
+from sluiceway_server.gateway.exchange import JSON, ClientGone, Exchange
+from sluiceway_server.gateway.json_names import in_json_names
+from sluiceway_server.gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from sluiceway_server.gateway.offered import OfferedMethods
+from sluiceway_server.gateway.openapi import openapi_of
+from sluiceway_server.gateway.routes import Rule, rules_of
+from sluiceway_server.gateway.settings import GatewaySettings
+from sluiceway_server.gateway.templates import RouteTable
+
+__all__ = ["GatewayApp"]
+
+log = structlog.get_logger(__name__)
+
+_READY_TIMEOUT_SECONDS = 2.0
+_PAGE_HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_PAGES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/docs": ("docs.html", "text/html; charset=utf-8"),
+    "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+
+
+class GatewayApp:
+    """See the module.
+
+    Attributes:
+        rules: all routes of the API.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        server: str,
+        settings: GatewaySettings | None = None,
+        ids: IdSource | None = None,
+        mounts: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
+        """Build the application.
+
+        Args:
+            channel: to the server; stays the caller's to close.
+            server: its address, for messages.
+            settings: limits.
+            ids: of requests and incidents.
+            mounts: applications by the prefix of their paths (`/webhooks/`).
+        """
+        self._settings = settings or GatewaySettings()
+        self._channel = channel
+        self._server = server
+        self._ids = ids or UuidSource()
+        self._mounts = dict(mounts or {})
+        self._calls = Calls(channel, self._settings, server=server, ids=self._ids)
+        self._metrics = GatewayMetrics(lambda: self._calls.streams)
+        self.rules = rules_of()
+        self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
+        self._pages = {path: (_read_page(name), kind) for path, (name, kind) in _PAGES.items()}
+        self._own: dict[str, Callable[[Exchange], Awaitable[None]]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._show_metrics,
+            "/openapi.json": self._openapi,
+            **dict.fromkeys(self._pages, self._page),
+        }
+        self._offered = OfferedMethods(channel, (rule.rpc for rule in self.rules))
+        # OpenAPI, and the methods that it describes.
+        self._openapi_text: tuple[bytes, frozenset[str]] = (b"", frozenset())
+        self._draining = False
+
+    def drain(self) -> None:
+        """Say not ready, and end the open streams. What else is in flight goes on."""
+        self._draining = True
+        self._calls.drain()
+
+    async def close(self) -> None:
+        """Let go of everything but the channel, once nothing is served any more. May be called twice."""
+        await self._calls.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served here, not {scope['type']}")
+        exchange = Exchange(scope, receive, send, self._settings, self._ids.new_id())
+        begun = time.monotonic()
+        found = _Found()
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                await self._guarded(exchange, found, scope, receive, send)
+            finally:
+                is_stream = found.rule is not None and found.rule.streams
+                seconds = None if is_stream else time.monotonic() - begun
+                self._metrics.observe(exchange.method, found.route, exchange.code or CANCELLED_BY_CLIENT, seconds)
+
+    async def _guarded(self, exchange: Exchange, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._serve(exchange, found, scope, receive, send)
+        except ClientGone:
+            log.debug("client_gone", path=exchange.path)
+        except Exception as failed:
+            answer = await self._answer_to(failed, exchange)
+            if not exchange.started:
+                status = answer.status if found.rule is None else in_json_names(answer.status, found.rule)
+                await exchange.respond_status(status, code=answer.code, headers=answer.headers)
+
+    async def _answer_to(self, failed: Exception, exchange: Exchange) -> _Failure:
+        match failed:
+            case HttpError():
+                return _Failure(status_of(failed.error), failed.code, failed.headers)
+            case SluicewayError():
+                return _Failure(status_of(failed))
+            case grpc.aio.AioRpcError():
+                status = status_from_rpc(failed, self._server)
+                # A route whose method the server does not have is none, if its path has others.
+                if reason_of(status) == METHOD_NOT_OFFERED and (allowed := await self._allowed(exchange.path)):
+                    return await self._answer_to(_other_method(exchange, allowed), exchange)
+                return _Failure(status)
+        incident = self._ids.new_id()
+        log.error("request_failed", incident=incident, path=exchange.path, exc_info=failed)
+        return _Failure(status_of(Internal(incident)))
+
+    async def _serve(self, exchange: Exchange, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange.check_size()
+        if await exchange.preflight():
+            return
+        for prefix, mounted in self._mounts.items():
+            if exchange.path.startswith(prefix):
+                found.route = prefix
+                exchange.code = 200
+                await mounted(scope, receive, send)
+                return
+        own = self._own.get(exchange.path)
+        if own is not None:
+            found.route = exchange.path
+            if exchange.method in {"GET", "HEAD"}:
+                await own(exchange)
+            else:
+                await self._refuse_method(exchange, frozenset({"GET", "HEAD"}))
+            return
+        if exchange.path == "*":
+            await self._refuse_method(exchange, _METHODS)  # the whole server (RFC 9112, 3.2.4)
+            return
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        where = self._table.find(method, exchange.path)
+        if isinstance(where, frozenset):
+            await self._refuse_method(exchange, await self._allowed(exchange.path))
+            return
+        found.rule, values = where
+        found.route = found.rule.template.text
+        await self._calls.serve(exchange, found.rule, values)
+
+    async def _allowed(self, path: str) -> frozenset[str]:
+        """Return the HTTP methods of a path whose RPC the server offers; all of them if it cannot be asked."""
+        methods = self._table.methods(path)
+        if not methods:
+            return methods
+        try:
+            offered = await self._offered.get()
+        except grpc.aio.AioRpcError:
+            pass
+        else:
+            found = {method: self._table.find(method, path) for method in methods}
+            methods = frozenset(m for m, at in found.items() if not isinstance(at, frozenset) and at[0].rpc in offered)
+        return methods | {"HEAD"} if "GET" in methods else methods
+
+    async def _refuse_method(self, exchange: Exchange, allowed: frozenset[str]) -> None:
+        if not allowed:
+            raise NotFound(
+                f"there is nothing at {exchange.path}; /openapi.json lists what there is",
+                reason="ROUTE_UNKNOWN",
+                resource_type="route",
+                resource_name=exchange.path,
+            )
+        if exchange.method != "OPTIONS":
+            raise _other_method(exchange, allowed)
+        await exchange.respond(204, headers={"allow": ", ".join(sorted(allowed))})
+
+    async def _healthz(self, exchange: Exchange) -> None:
+        await exchange.respond_json(200, {"status": "ok"})
+
+    async def _readyz(self, exchange: Exchange) -> None:
+        if self._draining:
+            raise Unavailable("this gateway is going away", reason="GATEWAY_DRAINING")
+        stub: Any = health_pb2_grpc.HealthStub(self._channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_READY_TIMEOUT_SECONDS)
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise Unavailable(f"the server at {self._server} does not serve now", reason="UPSTREAM_NOT_SERVING")
+        await exchange.respond_json(200, {"status": "ok"})
+
+    async def _show_metrics(self, exchange: Exchange) -> None:
+        await exchange.respond(200, self._metrics.text(), content_type=CONTENT_TYPE)
+
+    async def _openapi(self, exchange: Exchange) -> None:
+        offered = await self._offered.get()
+        text, described = self._openapi_text
+        if not text or described != offered:
+            rules = [rule for rule in self.rules if rule.rpc in offered]
+            text = dumps(openapi_of(rules, version=VERSION))
+            self._openapi_text = (text, offered)
+        await self._respond_tagged(exchange, text, JSON, {"cache-control": "no-cache"})
+
+    async def _page(self, exchange: Exchange) -> None:
+        body, content_type = self._pages[exchange.path]
+        await self._respond_tagged(exchange, body, content_type, _PAGE_HEADERS)
+
+    @staticmethod
+    async def _respond_tagged(exchange: Exchange, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        if tag_is_listed(etag, exchange.header("if-none-match"), weak=True):
+            await exchange.respond(304, headers={**headers, "etag": etag})
+        else:
+            await exchange.respond(200, body, content_type=content_type, headers={**headers, "etag": etag})
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a request turned out to be: its route for the metrics, and its rule."""
+
+    route: str = "other"
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a client is told: a status, its HTTP code if it is not that of the table, and headers."""
+
+    status: status_pb2.Status
+    code: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _other_method(exchange: Exchange, allowed: frozenset[str]) -> HttpError:
+    allow = ", ".join(sorted(allowed))
+    return HttpError(
+        Unimplemented(
+            f"{exchange.method} is not for {exchange.path}; use {allow}",
+            reason="METHOD_NOT_ALLOWED",
+            metadata={"allow": allow},
+        ),
+        405,
+        {"allow": allow},
+    )
+
+
+def _read_page(name: str) -> bytes:
+    text = resources.files("sluiceway_server.gateway").joinpath("pages", name).read_text()
+    return text.replace("{version}", VERSION).encode()

@@ -1,0 +1,249 @@
+"""Server streams as HTTP bodies: SSE, JSON lines, or the bytes of one field. Pure.
+
+SSE (WHATWG HTML, "Server-sent events"): `id:` is the position to resume from, `data:` the message as JSON on one line;
+`event: end` says that all was told, `event: failure` why not (browsers have events of their own named `error`). A
+comment now and then shows a proxy, and us, that the other end is still there.
+
+A browser's EventSource connects again whenever its stream has ended, with the last id in `Last-Event-ID`, unless it is
+answered with 204. So that is the answer to those who resume where nothing follows; and an end has an id too.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from google.protobuf.message import Message
+from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no types
+
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_common.foundation.rpc.json_mapping import json_of
+from sluiceway_server.gateway.errors import HttpError, body_of, dumps
+from sluiceway_server.gateway.routes import Rule
+
+__all__ = ["Encoder", "JsonLines", "Opening", "RawBytes", "ServerSentEvents", "choose_encoder"]
+
+NOT_ACCEPTABLE = 406
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How an answer begins.
+
+    Attributes:
+        code: its HTTP status.
+        headers: its own.
+        skips_first: the first message of the stream was about the others, and is not encoded.
+        has_body: whether anything follows.
+    """
+
+    code: int
+    headers: Mapping[str, str]
+    skips_first: bool = False
+    has_body: bool = True
+
+
+class Encoder(ABC):
+    """How a stream is written.
+
+    Attributes:
+        content_type: of the answer.
+        waits: whether the answer cannot begin before the first message.
+    """
+
+    content_type: str
+    waits = False
+
+    def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
+        """Begin the answer.
+
+        Args:
+            first: the first message, serialized; None: there is none yet, or none at all.
+            is_over: there will be none.
+        """
+        return Opening(200, {"content-type": self.content_type, "x-accel-buffering": "no"})
+
+    @abstractmethod
+    def message(self, message: Message) -> bytes:
+        """Write one message."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no more messages are needed."""
+        return False
+
+    def idle(self) -> bytes | None:
+        """Write something without a meaning; None: there is no such thing."""
+        return None
+
+    def end(self, *, is_empty: bool) -> bytes | None:
+        """Write the end; None: too little came, and the connection must be cut, so that the reader notices.
+
+        Args:
+            is_empty: there was no message.
+        """
+        return b""
+
+    @abstractmethod
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """Write why the stream failed; None: that cannot be said, and the connection must be cut."""
+
+
+class _Text:
+    """Puts the bytes of a stream into its messages as text, too.
+
+    A character that is split between two messages is in the second one, so the texts of all messages, one after the
+    other, are the text of the whole. Messages with such bytes are not encoded by workers, which would forget the rest.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self._from, self._to = rule.response_raw, rule.response_text
+        self._rest = b""
+
+    def added_to(self, message: Message) -> Message:
+        if self._to:
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            setattr(message, self._to, decoder.decode(self._rest + getattr(message, self._from)))
+            self._rest, _ = decoder.getstate()
+        return message
+
+
+class ServerSentEvents(Encoder):
+    """For browsers' EventSource."""
+
+    content_type = "text/event-stream; charset=utf-8"
+
+    def __init__(self, rule: Rule) -> None:
+        self._text = _Text(rule)
+        self._resume = rule.response_resume
+        self._start = ""
+        self._resumes = False
+
+    def start_at(self, position: str, *, resumes: bool) -> None:
+        """Note where the stream starts, and whether the client resumes there. Before `begin`."""
+        self._start, self._resumes = _one_line(position), resumes
+
+    def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
+        """See `Encoder.begin`."""
+        if is_over and self._resumes:
+            return Opening(204, {}, has_body=False)
+        return super().begin(first, is_over=is_over)
+
+    def message(self, message: Message) -> bytes:
+        """See `Encoder.message`."""
+        data = dumps(json_of(self._text.added_to(message)))
+        if not self._resume:
+            return b"data: " + data + b"\n\n"
+        position = _one_line(str(getattr(message, self._resume)))
+        return b"id: " + position.encode() + b"\ndata: " + data + b"\n\n"
+
+    def idle(self) -> bytes | None:
+        """See `Encoder.idle`."""
+        return b": still here\n\n"
+
+    def end(self, *, is_empty: bool) -> bytes | None:
+        """See `Encoder.end`. After a message, the last event id stays that of the message."""
+        position = b"id: " + self._start.encode() + b"\n" if is_empty and self._start else b""
+        return b"event: end\n" + position + b"data: {}\n\n"
+
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """See `Encoder.error`."""
+        return b"event: failure\ndata: " + dumps(body_of(status)) + b"\n\n"
+
+
+class JsonLines(Encoder):
+    """For programs: a message a line; a failure is a last line with `error` in it."""
+
+    content_type = "application/x-ndjson"
+
+    def __init__(self, rule: Rule) -> None:
+        self._text = _Text(rule)
+
+    def message(self, message: Message) -> bytes:
+        """See `Encoder.message`."""
+        return dumps(json_of(self._text.added_to(message))) + b"\n"
+
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """See `Encoder.error`."""
+        return dumps(body_of(status)) + b"\n"
+
+
+class RawBytes(Encoder):
+    """One bytes field, as it is: a log."""
+
+    def __init__(self, field: str, content_type: str) -> None:
+        self._field = field
+        self.content_type = content_type
+
+    def message(self, message: Message) -> bytes:
+        """See `Encoder.message`."""
+        return bytes(getattr(message, self._field))
+
+    def error(self, status: status_pb2.Status) -> bytes | None:
+        """See `Encoder.error`: a body that ends early is told apart from one that is whole by HTTP itself."""
+        return None
+
+
+def choose_encoder(rule: Rule, accept: str) -> Encoder:
+    """Choose by the `Accept` header; without one, or when anything will do: bytes as they are if there are any, or SSE.
+
+    Raises:
+        HttpError: 406: none that is offered is accepted.
+    """
+    offered: dict[str, Callable[[], Encoder]] = {
+        "text/event-stream": lambda: ServerSentEvents(rule),
+        "application/x-ndjson": lambda: JsonLines(rule),
+    }
+    if rule.response_raw:
+        text = partial(RawBytes, rule.response_raw, "text/plain; charset=utf-8")
+        other = partial(RawBytes, rule.response_raw, "application/octet-stream")
+        offered = {"text/plain": text, **offered, "application/octet-stream": other}
+    ranges = _accepted(accept or "*/*")
+    best: tuple[float, int] = (0.0, 0)
+    chosen = None
+    for candidate, make in offered.items():
+        fit = _fit(candidate, ranges)
+        # Of equal ones the more exact counts, then the order in which we offer them.
+        if fit[0] > 0 and fit > best:
+            best, chosen = fit, make
+    if chosen is None:
+        raise HttpError(
+            InvalidInput(
+                f"this is a stream, offered as {', '.join(offered)}; none of them is accepted by {accept!r}",
+                reason="NOT_ACCEPTABLE",
+            ),
+            NOT_ACCEPTABLE,
+        )
+    return chosen()
+
+
+def _one_line(position: str) -> str:
+    """Remove what would end an event's id, or make a browser ignore it. No position of ours has any of it."""
+    return re.sub(r"[\r\n\0]", "", position)
+
+
+def _fit(name: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:
+    """Return the quality of a media type, and how exact the range is that says so (RFC 9110, 12.5.1)."""
+    for exactness, wanted in ((2, name), (1, name.partition("/")[0] + "/*"), (0, "*/*")):
+        qualities = [quality for range_, quality in ranges if range_ == wanted]
+        if qualities:
+            return max(qualities), exactness
+    return 0.0, 0
+
+
+def _accepted(accept: str) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for part in accept.split(",")[:50]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            match = re.fullmatch(r"q=([01](?:\.[0-9]{0,3})?)", parameter)
+            if match is not None:
+                quality = float(match.group(1))
+        if name:
+            found.append((name, quality))
+    return found

@@ -1,0 +1,1 @@
+"""Logs of steps: receiving, buffering, storing and reading."""

@@ -1,0 +1,108 @@
+"""Reads all stored logs and checks them against their indexes; for `sluice db verify`.
+
+One log at a time, in the order of the object storage, so memory is one piece of a log and the names of its objects. A
+log that servers write meanwhile has no index yet, and its segments have no gap. What is deleted or composed meanwhile
+is looked at again before it is called a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_server.logs.layout import LineIndex, LogKey, complete_size
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.objectstorage.layout import Folder
+from sluiceway_server.objectstorage.port import ObjectStorage
+
+__all__ = ["LogCheck", "LogFinding"]
+
+_READ_BYTES = 1024 * 1024
+_NAMES = frozenset({"end", "whole", "index"})
+
+
+@dataclass(frozen=True, slots=True)
+class LogFinding:
+    """What one log, or an object beside logs, came to.
+
+    Attributes:
+        object: its key.
+        message: what is wrong, and what to do; empty: nothing is.
+        is_fault: something is missing or damaged.
+        objects: how many were read for it.
+        bytes: of them.
+    """
+
+    object: str
+    message: str = ""
+    is_fault: bool = False
+    objects: int = 0
+    bytes: int = 0
+
+
+class LogCheck:
+    """See the module."""
+
+    def __init__(self, storage: ObjectStorage, store: LogStore, *, prefix: str) -> None:
+        """Begin nothing yet. `prefix` is of all keys, without a slash at its end."""
+        self._storage = storage
+        self._store = store
+        self._folder = f"{prefix}/{Folder.LOGS}/"
+
+    async def run(self) -> AsyncIterator[LogFinding]:
+        """Check all logs, each once. Raises `Unavailable` when the object storage is away."""
+        known: LogKey | None = None
+        async for info in self._storage.list(self._folder):
+            key = _key_of(info.key.removeprefix(self._folder))
+            if key is None:
+                yield LogFinding(info.key, "no object of a log is called so; it is ignored. Move it away")
+            elif key != known:
+                known = key
+                yield await self._check(key)
+
+    async def _check(self, key: LogKey) -> LogFinding:
+        found = await self._check_once(key)
+        # A server may have composed or deleted it meanwhile.
+        return await self._check_once(key) if found.is_fault else found
+
+    async def _check_once(self, key: LogKey) -> LogFinding:
+        where = f"{self._folder}{key.path.partition('/')[2]}"
+        cover = await self._store.cover(key)
+        objects = len(cover.segments)
+
+        def fault(message: str) -> LogFinding:
+            advice = "Restore its objects from a copy of the object storage"
+            return LogFinding(where, f"{message}. {advice}", is_fault=True, objects=objects, bytes=cover.length)
+
+        if cover.stored_beyond:
+            return fault(f"bytes are missing after {cover.length}: a later segment begins at {cover.stored_beyond}")
+        try:
+            if not cover.composed:
+                return LogFinding(where, objects=objects, bytes=cover.length)
+            index, lines = await self._store.index(cover), LineIndex()
+            if cover.length < index.size:
+                return fault(f"it has {cover.length} bytes, and its index says {index.size}")
+            async for chunk in self._store.read(cover, 0, index.size, at_most=_READ_BYTES):
+                await asyncio.to_thread(lines.feed, chunk)
+        except (NotFound, DataLoss) as error:
+            return fault(f"it cannot be read: {error.message}")
+        except (ValueError, KeyError, TypeError):
+            return fault("its index is damaged")
+        read = lines.finish()
+        if (read.sha256, read.newlines, read.newlines_before) != (index.sha256, index.newlines, index.newlines_before):
+            return fault("its bytes are not those that its index was made of")
+        has_index_object = not cover.segments or complete_size(cover.segments[0].name) is None
+        return LogFinding(where, objects=objects + has_index_object, bytes=cover.length)
+
+
+def _key_of(name: str) -> LogKey | None:
+    """Tell of which log an object is, by its name below the folder; None: of none."""
+    try:
+        *parts, last = name.split("/")
+        key = LogKey.parse(*parts)
+    except ValueError:
+        return None
+    is_named = last in _NAMES or complete_size(last) is not None or (len(last) == 20 and last.isdigit())
+    return key if is_named else None

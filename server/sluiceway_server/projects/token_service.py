@@ -1,0 +1,152 @@
+"""The servicer of `TokenService`: operators create, list and revoke tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+
+from sluiceway.api.project.v1 import token_service_pb2 as pb
+from sluiceway.api.project.v1 import token_service_pb2_grpc as pb_grpc
+from sluiceway.records.project.v1 import records_pb2 as records
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import InvalidInput, PermissionDenied, Violation
+from sluiceway_common.foundation.rpc.caller import (
+    ALL_SCOPES,
+    Caller,
+    CallerKind,
+    answer_position,
+    current_caller,
+    requested_position,
+)
+from sluiceway_server.datamanager.model import Position, Query, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.projects.records import TOKEN
+from sluiceway_server.projects.tokens import TokenSpec, find_token, kind_name, make_token, revoke_token, token_id
+
+__all__ = ["ID_LENGTH", "TokenServicer"]
+
+ID_LENGTH = 16
+"""Of the SHA-256 of a token, in hex: enough to name it."""
+
+_DEFAULT_PAGE = 100
+_KINDS = {
+    pb.TOKEN_KIND_USER: CallerKind.USER,
+    pb.TOKEN_KIND_OPERATOR: CallerKind.OPERATOR,
+    pb.TOKEN_KIND_EXECUTOR: CallerKind.EXECUTOR,
+}
+_SHOWN_KINDS = {
+    records.TOKEN_KIND_USER: pb.TOKEN_KIND_USER,
+    records.TOKEN_KIND_OPERATOR: pb.TOKEN_KIND_OPERATOR,
+    records.TOKEN_KIND_EXECUTOR: pb.TOKEN_KIND_EXECUTOR,
+}
+_USER_ID = re.compile("[A-Za-z](-?[A-Za-z0-9])*")
+
+
+class TokenServicer(pb_grpc.TokenServiceServicer):
+    """See the proto."""
+
+    def __init__(self, database: Database, *, clock: Clock, scopes: Callable[[], frozenset[str]]) -> None:
+        """Offer tokens to operators.
+
+        Args:
+            database: where tokens are kept.
+            clock: for times of creation, expiry and revocation.
+            scopes: gives all scopes that a method of this server needs.
+        """
+        self._database = database
+        self._clock = clock
+        self._scopes = scopes
+
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:  # noqa: N802
+        """See the proto."""
+        spec = self._spec(request.token, current_caller())
+        text = await make_token(self._database, spec, clock=self._clock)
+        id_ = token_id(text)
+        answer_position(str(self._database.position))
+        return pb.CreateTokenResponse(token=_shown(id_, await self._database.get(TOKEN, id_)), text=text)
+
+    async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:  # noqa: N802
+        """See the proto."""
+        size = request.page_size or _DEFAULT_PAGE
+        kind = _KINDS.get(request.kind)
+        query = (
+            Query(order=("kind", "name"), size=size, token=request.page_token)
+            if kind is None
+            else Query(where={"kind": kind_name(kind)}, order=("name",), size=size, token=request.page_token)
+        )
+
+        def read(view: View) -> pb.ListTokensResponse:
+            page = view.select(TOKEN, query)
+            tokens = [_shown(id_, token) for id_, token in page.records]
+            return pb.ListTokensResponse(tokens=tokens, next_page_token=page.next_token)
+
+        after = requested_position()
+        answer = await self._database.read(read, after=Position.parse(after) if after else None)
+        answer_position(str(self._database.position))
+        return answer
+
+    async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:  # noqa: N802
+        """See the proto."""
+        id_ = await find_token(self._database, request.token_id)
+        position = await revoke_token(self._database, id_, clock=self._clock, keep_an_operator=True)
+        answer_position(str(position))
+        return pb.RevokeTokenResponse()
+
+    def _spec(self, token: pb.Token, caller: Caller) -> TokenSpec:
+        """Check what a token is to be. Raises with every fault."""
+        found: list[Violation] = []
+        kind = _KINDS.get(token.kind)
+        if kind is None:
+            found.append(Violation("token.kind", "must be that of a user, an operator or executors"))
+        if token.name != token.name.strip() or not token.name.isprintable():
+            found.append(Violation("token.name", "must be printable, and not begin or end with a blank"))
+        is_executor = kind is CallerKind.EXECUTOR
+        if is_executor != bool(token.group):
+            found.append(Violation("token.group", "is for executors, and they need it"))
+        if not token.group.isprintable():
+            found.append(Violation("token.group", "must be printable"))
+        if is_executor and (token.user_id or token.scopes):
+            found.append(Violation("token", "executors have neither a user nor scopes"))
+        if token.user_id and not _USER_ID.fullmatch(token.user_id):
+            found.append(Violation("token.user_id", "must be letters, digits and single inner hyphens, a letter first"))
+        known = self._scopes() | {ALL_SCOPES}
+        for at, scope in enumerate(token.scopes):
+            if scope not in known:
+                found.append(Violation(f"token.scopes[{at}]", f"{scope!r} is none of: {', '.join(sorted(known))}"))
+        expire = token.expire_time.ToDatetime(tzinfo=UTC) if token.HasField("expire_time") else None
+        if expire is not None and expire <= self._clock.now():
+            found.append(Violation("token.expire_time", "is in the past"))
+        if found or kind is None:
+            raise InvalidInput(found)
+        scopes = frozenset() if is_executor else frozenset(token.scopes or {ALL_SCOPES})
+        if missing := sorted(scope for scope in scopes if not caller.has_scope(scope)):
+            raise PermissionDenied(
+                f"your token lacks what the new one would have: {', '.join(missing)}",
+                reason="SCOPE_MISSING",
+                metadata={"scope": missing[0]},
+            )
+        return TokenSpec(
+            kind,
+            token.name,
+            user_id="" if is_executor else token.user_id or caller.id,
+            group=token.group,
+            scopes=scopes,
+            expire=expire,
+        )
+
+
+def _shown(id_: str, token: records.Token) -> pb.Token:
+    shown = pb.Token(
+        id=id_[:ID_LENGTH],
+        kind=_SHOWN_KINDS.get(token.kind, pb.TOKEN_KIND_UNSPECIFIED),
+        name=token.name,
+        user_id=token.user_id,
+        group=token.group,
+        scopes=token.scopes,
+    )
+    for name in ("create_time", "expire_time", "revoke_time"):
+        if token.HasField(name):
+            getattr(shown, name).CopyFrom(getattr(token, name))
+    return shown

@@ -1,0 +1,1 @@
+"""Record types of runs and executors, and their codec."""

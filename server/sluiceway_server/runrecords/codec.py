@@ -1,0 +1,476 @@
+"""Messages to values and back: the stored form of runs, tasks and assignments.
+
+Decoding and encoding are inverse on everything that the rules know. What they do not know (setup errors, warnings of
+the creation, fields of a newer version) stays in the stored message: encoding takes the message before and changes it.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.runmodel import model
+from sluiceway_server.runrecords import enums as words
+from sluiceway_server.runrecords import timestamps as stamps
+
+__all__ = [
+    "decode_assignment",
+    "decode_conditions",
+    "decode_reason",
+    "decode_retry",
+    "decode_run",
+    "decode_source",
+    "decode_step",
+    "decode_task",
+    "encode_assignment",
+    "encode_reason",
+    "encode_run",
+    "encode_source",
+    "encode_step",
+    "encode_task",
+]
+
+_RESTART_KINDS = {kind.value: kind for kind in model.RestartKind} | {"tasks": model.RestartKind.FROM_TASKS}
+_ON_SUCCESS = frozenset({model.Condition.ON_SUCCESS})
+_DEFAULT_RETRY = model.Retry()
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def decode_reason(reason: api.Reason) -> model.Reason:
+    """Read a reason; its codes are lower case inside, upper case outside."""
+    return model.Reason(reason.code.lower(), reason.message)
+
+
+def encode_reason(reason: model.Reason) -> api.Reason:
+    """Write a reason."""
+    return api.Reason(code=reason.code.upper(), message=reason.sentence)
+
+
+def decode_source(source: definition_api.Source) -> model.Source:
+    """Read where a run came from."""
+    return model.Source(
+        repository=source.repository,
+        ref_type=source.ref_type,
+        ref=source.ref,
+        branch=source.branch,
+        tag=source.tag,
+        pull_request_id=source.pull_request_id,
+        commit_sha=source.commit_sha,
+        message=source.message,
+        link=source.link,
+    )
+
+
+def encode_source(source: model.Source) -> definition_api.Source:
+    """Write where a run came from."""
+    return definition_api.Source(
+        repository=source.repository,
+        ref_type=source.ref_type,
+        ref=source.ref,
+        branch=source.branch,
+        tag=source.tag,
+        pull_request_id=source.pull_request_id,
+        commit_sha=source.commit_sha,
+        message=source.message,
+        link=source.link,
+    )
+
+
+def decode_retry(retry: definition_api.Retry) -> model.Retry:
+    """Read how often a task is tried, and after what."""
+    causes = frozenset(words.RETRY_CAUSE_OF[cause] for cause in retry.on) or _DEFAULT_RETRY.on
+    return model.Retry(max_attempts=retry.max_attempts or 1, on=causes)
+
+
+def _encode_retry(retry: model.Retry) -> definition_api.Retry:
+    return definition_api.Retry(max_attempts=retry.max_attempts, on=sorted(words.RETRY_CAUSES[c] for c in retry.on))
+
+
+def decode_conditions(depend: definition_api.Depend) -> frozenset[model.Condition]:
+    """Read on which ends of its parent a task runs."""
+    return frozenset(words.CONDITION_OF[condition] for condition in depend.conditions) or _ON_SUCCESS
+
+
+# --- steps --------------------------------------------------------------------------------------------------------
+
+
+def decode_step(step: api.Step) -> model.Step:
+    """Read a step."""
+    return model.Step(
+        name=step.name,
+        type=step.type,
+        phase=words.STEP_PHASE_OF[step.phase],
+        exit_status=step.exit_status if step.HasField("exit_status") else None,
+        start_time=stamps.read_time(step.start_time) if step.HasField("start_time") else None,
+        end_time=stamps.read_time(step.end_time) if step.HasField("end_time") else None,
+        log_size=step.log_size_bytes,
+        log_digest=step.log_sha256,
+        reason=decode_reason(step.reason) if step.HasField("reason") else None,
+    )
+
+
+def encode_step(step: model.Step) -> api.Step:
+    """Write a step."""
+    message = api.Step(
+        name=step.name,
+        type=step.type,
+        phase=words.STEP_PHASES[step.phase],
+        exit_status=step.exit_status,
+        log_size_bytes=step.log_size,
+        log_sha256=step.log_digest,
+    )
+    if step.start_time is not None:
+        stamps.put_time(message.start_time, step.start_time)
+    if step.end_time is not None:
+        stamps.put_time(message.end_time, step.end_time)
+    if step.reason is not None:
+        message.reason.CopyFrom(encode_reason(step.reason))
+    return message
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+def decode_run(record: pb.RunRecord) -> model.Run:
+    """Read a run."""
+    run = record.run
+    return model.Run(
+        id=run.id,
+        number=run.number,
+        name=run.name,
+        group=run.group,
+        scope=record.scope,
+        phase=words.PHASE_OF[run.phase],
+        create_time=stamps.read_time(run.create_time),
+        result=words.RESULT_OF[run.result],
+        reason=decode_reason(run.reason) if run.HasField("reason") else None,
+        notes=tuple(decode_reason(note) for note in record.notes),
+        annotations=dict(run.annotations),
+        belongs_to=tuple(record.belongs_to),
+        from_fork=record.from_fork,
+        stop=_decode_stop(record) if run.HasField("stop_request") else None,
+        restart_of=(
+            model.RestartOf(run.restart_of.run_id, _RESTART_KINDS[run.restart_of.kind])
+            if run.HasField("restart_of")
+            else None
+        ),
+        priority=run.priority,
+        timeout=stamps.read_duration(run.timeout) if run.HasField("timeout") else None,
+        timed_out=run.timed_out,
+        approval_waited=stamps.read_duration(run.approval_waited),
+        approval_wait_since=stamps.read_time(run.approval_wait_since) if run.HasField("approval_wait_since") else None,
+        enqueue_time=stamps.read_time(run.enqueue_time) if run.HasField("enqueue_time") else None,
+        start_time=stamps.read_time(run.start_time) if run.HasField("start_time") else None,
+        work_start_time=stamps.read_time(run.work_start_time) if run.HasField("work_start_time") else None,
+        end_time=stamps.read_time(run.end_time) if run.HasField("end_time") else None,
+        created_by=run.created_by,
+        source=decode_source(run.source),
+        config_digest=record.config_digest,
+    )
+
+
+def _decode_stop(record: pb.RunRecord) -> model.StopRequest:
+    stop = record.run.stop_request
+    return model.StopRequest(
+        time=stamps.read_time(stop.time),
+        by=stop.by,
+        forced=stop.force,
+        forced_time=stamps.read_time(record.forced_time) if record.HasField("forced_time") else None,
+        forced_by=record.forced_by,
+    )
+
+
+def encode_run(
+    run: model.Run, *, task_count: int, before: pb.RunRecord | None = None, new: bool = False
+) -> pb.RunRecord:
+    """Write a run over the message that was stored before, which is not changed.
+
+    Of a `new` one, `before` holds only what the rules do not know.
+    """
+    record = pb.RunRecord()
+    if before is not None:
+        record.CopyFrom(before)
+    message = record.run
+    message.id, message.number, message.name, message.group = run.id, run.number, run.name, run.group
+    message.phase, message.result = words.PHASES[run.phase], words.RESULTS[run.result]
+    message.priority, message.timed_out, message.created_by = run.priority, run.timed_out, run.created_by
+    message.task_count = task_count
+    if before is None or new:
+        message.annotations.update(run.annotations)
+        message.source.CopyFrom(encode_source(run.source))
+        record.belongs_to.extend(run.belongs_to)
+        record.scope, record.from_fork, record.config_digest = run.scope, run.from_fork, run.config_digest
+    if run.reason is not None:
+        message.reason.CopyFrom(encode_reason(run.reason))
+    if run.stop is not None:
+        stamps.put_time(message.stop_request.time, run.stop.time)
+        message.stop_request.by, message.stop_request.force = run.stop.by, run.stop.forced
+        record.forced_by = run.stop.forced_by
+        if run.stop.forced_time is not None:
+            stamps.put_time(record.forced_time, run.stop.forced_time)
+    if run.restart_of is not None:
+        message.restart_of.run_id = run.restart_of.run_id
+        message.restart_of.kind = _restart_word(run.restart_of.kind)
+    if run.timeout is not None:
+        stamps.put_duration(message.timeout, run.timeout)
+    if run.approval_waited:
+        stamps.put_duration(message.approval_waited, run.approval_waited)
+    message.ClearField("approval_wait_since")
+    for name in ("create_time", "approval_wait_since", "enqueue_time", "start_time", "work_start_time", "end_time"):
+        value = getattr(run, name)
+        if value is not None:
+            stamps.put_time(getattr(message, name), value)
+    if len(record.notes) != len(run.notes) or before is None or new:
+        del record.notes[:]
+        record.notes.extend(encode_reason(note) for note in run.notes)
+        del message.warnings[:]
+        message.warnings.extend((*record.created_warnings, *(note.sentence for note in run.notes)))
+    return record
+
+
+def _restart_word(kind: model.RestartKind) -> str:
+    return "tasks" if kind is model.RestartKind.FROM_TASKS else kind.value
+
+
+# --- tasks --------------------------------------------------------------------------------------------------------
+
+
+def decode_task(record: pb.TaskRecord) -> model.Task:
+    """Read a task."""
+    task = record.task
+    approval = task.approval
+    given = None
+    if approval.approved_by or approval.HasField("approve_time"):
+        given = model.ApprovalGiven(
+            approval.approved_by, stamps.read_time(approval.approve_time), approval.commit_sha, approval.config_digest
+        )
+    previous = None
+    if record.HasField("previous"):
+        previous = _decode_attempt_end(record.previous)
+    return model.Task(
+        id=task.id,
+        name=task.name,
+        level=task.level,
+        depends=tuple(
+            model.Edge(parent, decode_conditions(depend))
+            for parent, depend in zip(record.parent_ids, task.depends, strict=True)
+        ),
+        status=words.STATUS_OF[task.status],
+        reason=decode_reason(task.reason) if task.HasField("reason") else None,
+        timed_out=task.timed_out,
+        ignore_failure=task.ignore_failure,
+        approval=model.ApprovalNeed(stamps.read_duration(approval.timeout)) if approval.needed else None,
+        waiting_since=stamps.read_time(approval.waiting_since) if approval.HasField("waiting_since") else None,
+        approved=given,
+        lock=task.lock,
+        retry=decode_retry(task.retry),
+        timeout=stamps.read_duration(task.timeout) if task.HasField("timeout") else None,
+        priority=task.priority,
+        needs=model.Needs(
+            arch=task.arch,
+            labels=tuple(sorted(task.labels.items())),
+            privileged=task.privileged,
+            runtime=record.runtime,
+            drivers=frozenset(record.drivers),
+        ),
+        attempt=task.attempt if task.assignment_id else task.attempt + 1,
+        assignment=task.assignment_id,
+        executor=task.executor_id,
+        previous=previous,
+        runnable_since=stamps.read_time(task.runnable_since) if task.HasField("runnable_since") else None,
+        kept_from=record.kept_from,
+        setup=decode_step(task.setup_step),
+        steps=tuple(decode_step(step) for step in task.steps),
+        archives=_decode_archives(record.archives),
+        start_time=stamps.read_time(task.start_time) if task.HasField("start_time") else None,
+        end_time=stamps.read_time(task.end_time) if task.HasField("end_time") else None,
+    )
+
+
+def encode_task(
+    task: model.Task,
+    *,
+    run_id: str,
+    scope: str,
+    names: dict[str, str] | None = None,
+    before: pb.TaskRecord | None = None,
+) -> pb.TaskRecord:
+    """Write a task over the message that was stored before, which is not changed.
+
+    `names` tells the names of its parents by id; it is needed for a new task only, since edges never change.
+    """
+    record = pb.TaskRecord()
+    if before is not None:
+        record.CopyFrom(before)
+    message = record.task
+    if before is None:
+        _encode_fixed(record, task, run_id=run_id, scope=scope, names=names or {})
+    message.status, message.timed_out = words.STATUSES[task.status], task.timed_out
+    if task.reason is None:
+        message.ClearField("reason")
+    else:
+        message.reason.CopyFrom(encode_reason(task.reason))
+    _encode_approval(message, task)
+    message.attempt = task.attempt if task.assignment else task.attempt - 1
+    message.assignment_id, message.executor_id = task.assignment, task.executor
+    message.setup_step.CopyFrom(encode_step(task.setup))
+    del message.steps[:]
+    message.steps.extend(encode_step(step) for step in task.steps)
+    for name in ("runnable_since", "start_time", "end_time"):
+        value = getattr(task, name)
+        if value is None:
+            message.ClearField(name)
+        else:
+            stamps.put_time(getattr(message, name), value)
+    record.kept_from = task.kept_from
+    del record.archives[:]
+    record.archives.extend(_encode_archives(task.archives))
+    if task.runnable_since is None:
+        record.parked = False
+    if task.previous is None:
+        record.ClearField("previous")
+    else:
+        record.previous.CopyFrom(_encode_attempt_end(task.previous))
+    return record
+
+
+def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
+    return model.AttemptEnd(
+        status=words.STATUS_OF[end.status],
+        attempt=end.attempt,
+        assignment=end.assignment_id,
+        executor=end.executor_id,
+        end_time=stamps.read_time(end.end_time),
+        start_time=stamps.read_time(end.start_time) if end.HasField("start_time") else None,
+        timed_out=end.timed_out,
+        reason=decode_reason(end.reason) if end.HasField("reason") else None,
+        setup=decode_step(end.setup),
+        steps=tuple(decode_step(step) for step in end.steps),
+        archives=_decode_archives(end.archives),
+    )
+
+
+def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
+    message = pb.AttemptEnd(
+        status=words.STATUSES[end.status],
+        attempt=end.attempt,
+        assignment_id=end.assignment,
+        executor_id=end.executor,
+        timed_out=end.timed_out,
+        setup=encode_step(end.setup),
+        steps=[encode_step(step) for step in end.steps],
+        archives=_encode_archives(end.archives),
+    )
+    stamps.put_time(message.end_time, end.end_time)
+    if end.start_time is not None:
+        stamps.put_time(message.start_time, end.start_time)
+    if end.reason is not None:
+        message.reason.CopyFrom(encode_reason(end.reason))
+    return message
+
+
+def _decode_archives(archives: Iterable[pb.Archive]) -> tuple[model.Archive, ...]:
+    return tuple(model.Archive(a.step, a.digest, a.size) for a in archives)
+
+
+def _encode_archives(archives: Iterable[model.Archive]) -> list[pb.Archive]:
+    return [pb.Archive(step=a.step, digest=a.digest, size=a.size) for a in archives]
+
+
+def _encode_fixed(record: pb.TaskRecord, task: model.Task, *, run_id: str, scope: str, names: dict[str, str]) -> None:
+    # What never changes after the creation.
+    message = record.task
+    message.id, message.run_id, message.name, message.level = task.id, run_id, task.name, task.level
+    for edge in task.depends:
+        message.depends.add(task=names[edge.parent], conditions=sorted(words.CONDITIONS[c] for c in edge.conditions))
+        record.parent_ids.append(edge.parent)
+    message.ignore_failure, message.lock, message.priority = task.ignore_failure, task.lock, task.priority
+    message.retry.CopyFrom(_encode_retry(task.retry))
+    if task.timeout is not None:
+        stamps.put_duration(message.timeout, task.timeout)
+    message.labels.update(task.needs.labels)
+    message.arch, message.privileged = task.needs.arch, task.needs.privileged
+    record.runtime, record.scope = task.needs.runtime, scope
+    record.drivers.extend(sorted(task.needs.drivers))
+
+
+def _encode_approval(message: api.Task, task: model.Task) -> None:
+    if task.approval is None:
+        return
+    approval = message.approval
+    approval.needed = True
+    stamps.put_duration(approval.timeout, task.approval.timeout)
+    approval.ClearField("waiting_since")
+    if task.waiting_since is not None:
+        stamps.put_time(approval.waiting_since, task.waiting_since)
+    if task.approved is not None:
+        approval.approved_by = task.approved.by
+        stamps.put_time(approval.approve_time, task.approved.time)
+        approval.commit_sha, approval.config_digest = task.approved.commit_sha, task.approved.config_digest
+
+
+# --- assignments --------------------------------------------------------------------------------------------------
+
+
+def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
+    """Read an assignment."""
+    return model.Assignment(
+        id=record.id,
+        run_id=record.run_id,
+        task_id=record.task_id,
+        epoch=model.Epoch(record.epoch.database, record.epoch.attempt),
+        executor=record.executor_id,
+        session=record.session_id,
+        assign_time=stamps.read_time(record.assign_time),
+        phase=words.ASSIGNMENT_PHASE_OF[record.phase],
+        accept_time=stamps.read_time(record.accept_time) if record.HasField("accept_time") else None,
+        start_time=stamps.read_time(record.start_time) if record.HasField("start_time") else None,
+        end_time=stamps.read_time(record.end_time) if record.HasField("end_time") else None,
+        cause=words.RETRY_CAUSE_OF[record.cause] if record.cause else None,
+        reason=decode_reason(record.reason) if record.HasField("reason") else None,
+        timed_out=record.timed_out,
+        stop_requested=stamps.read_time(record.stop_requested) if record.HasField("stop_requested") else None,
+        stop_reason=decode_reason(record.stop_reason) if record.HasField("stop_reason") else None,
+        stop_forced=record.stop_forced,
+        lock=(record.lock_scope, record.lock_name) if record.lock_name else None,
+        setup=decode_step(record.setup) if record.HasField("setup") else None,
+        steps=tuple(decode_step(step) for step in record.steps),
+    )
+
+
+def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.AssignmentRecord:
+    """Write an assignment of a run of that scope, whole."""
+    record = pb.AssignmentRecord(
+        id=assignment.id,
+        run_id=assignment.run_id,
+        task_id=assignment.task_id,
+        scope=scope,
+        epoch=executor_api.Epoch(database=assignment.epoch.database, attempt=assignment.epoch.attempt),
+        executor_id=assignment.executor,
+        session_id=assignment.session,
+        phase=words.ASSIGNMENT_PHASES[assignment.phase],
+        timed_out=assignment.timed_out,
+        stop_forced=assignment.stop_forced,
+        steps=[encode_step(step) for step in assignment.steps],
+    )
+    for name in ("assign_time", "accept_time", "start_time", "end_time", "stop_requested"):
+        value = getattr(assignment, name)
+        if value is not None:
+            stamps.put_time(getattr(record, name), value)
+    if assignment.cause is not None:
+        record.cause = words.RETRY_CAUSES[assignment.cause]
+    if assignment.reason is not None:
+        record.reason.CopyFrom(encode_reason(assignment.reason))
+    if assignment.stop_reason is not None:
+        record.stop_reason.CopyFrom(encode_reason(assignment.stop_reason))
+    if assignment.lock is not None:
+        record.lock_scope, record.lock_name = assignment.lock
+    if assignment.setup is not None:
+        record.setup.CopyFrom(encode_step(assignment.setup))
+    return record

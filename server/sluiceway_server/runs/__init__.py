@@ -1,0 +1,1 @@
+"""Runs: creation, scheduling, the transaction of a run's changes, explanations."""

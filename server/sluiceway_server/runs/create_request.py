@@ -1,0 +1,287 @@
+"""What `CreateRun` takes, checked: every fault at once, each with its path as the caller wrote it.
+
+The rules check what they know (`runmodel.creation`): names, graph, priorities, retries. This module checks the rest of
+the wire form, so that what is stored can be given to an executor without another question. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.rpc.fields import field_faults
+from sluiceway_common.foundation.texts import foreign_fault, lines_fault, name_fault, shown
+from sluiceway_common.runconfig.capabilities import without_effect
+from sluiceway_common.runconfig.environment import has_agola_names, system_variables
+from sluiceway_common.runconfig.likely_mistakes import carriage_return, overwritten_variable
+from sluiceway_common.runconfig.problems import DocumentPath, format_path
+from sluiceway_common.runmodel import creation, groups
+from sluiceway_common.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
+from sluiceway_server.datamanager.model import GroupRevision, Position
+from sluiceway_server.runrecords import api_definitions as wire
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords import enums as words
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runs.definition_checks import (
+    ARCHS,
+    MAX_STEPS,
+    duration_faults,
+    environment_faults,
+    source_faults,
+    task_faults,
+    text_faults,
+)
+
+__all__ = ["ARCHS", "MAX_STEPS", "Intake", "check", "check_counts", "new_record"]
+
+MAX_ANNOTATION_BYTES = 16 * 1024
+MAX_OWN_WARNINGS = 100
+MAX_CHANGE_GROUPS = 100
+MAX_CHANGE_GROUP = 200
+MAX_SENTENCES = 1_000
+MAX_SENTENCE = 4_096
+MAX_MESSAGE = 64 * 1024
+"""Of a commit, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A creation that was checked.
+
+    Attributes:
+        created: the run and its tasks, with number 0: the number is given in the transaction.
+        config: what it is made of, and `digest` of that.
+        warnings: of the caller, and ours of the tasks.
+        preconditions: the change groups that the caller expects unmoved; the creation moves them.
+        request_id, request_digest: the idempotency key, and what it stands for.
+    """
+
+    created: creation.Created
+    config: pb.RunConfig
+    digest: str
+    warnings: tuple[str, ...]
+    preconditions: tuple[GroupRevision, ...]
+    request_id: str
+    request_digest: str
+
+
+def check(
+    request: service_api.CreateRunRequest,
+    *,
+    run_id: str,
+    task_ids: Iterable[str],
+    created_by: str,
+    belongs_to: tuple[str, ...],
+    from_fork: bool,
+    now: datetime,
+) -> Intake:
+    """Check a request and make its run.
+
+    Raises:
+        InvalidInput: with every fault.
+    """
+    _show_sentences(request)
+    found = [*_request_faults(request), *source_faults("source", request.source)]
+    for index, task in enumerate(request.tasks):
+        found += task_faults(f"tasks[{index}]", task)
+    found += environment_faults("static_environment", request.static_environment)
+    found += environment_faults("environment", request.environment)
+    preconditions = _preconditions(request.change_groups, found)
+    if _is_unreadable(request):
+        raise InvalidInput(_with_field_faults(request, found))
+    config = pb.RunConfig(
+        tasks=request.tasks,
+        static_environment=request.static_environment,
+        environment=request.environment,
+        source=request.source,
+        cache_group=request.cache_group or _default_cache_group(request.run.group),
+    )
+    digest = hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()
+    timeout = stamps.read_duration(request.run.timeout) if request.run.HasField("timeout") else None
+    wanted = creation.CreationRequest(
+        id=run_id,
+        number=0,
+        name=request.run.name,
+        group=request.run.group,
+        tasks=tuple(wire.decode_definition(task) for task in request.tasks),
+        task_ids=tuple(task_ids),
+        now=now,
+        setup_errors=tuple(request.setup_errors),
+        annotations=dict(request.run.annotations),
+        priority=request.run.priority,
+        timeout=timeout,
+        belongs_to=belongs_to,
+        from_fork=from_fork,
+        created_by=created_by,
+        source=codec.decode_source(request.source),
+        config_digest=digest,
+    )
+    found = _with_field_faults(request, [*found, *creation.violations(wanted)])
+    if found:
+        raise InvalidInput(found)
+    return Intake(
+        created=creation.create(wanted),
+        config=config,
+        digest=digest,
+        warnings=(*request.warnings, *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS)),
+        preconditions=preconditions,
+        request_id=request.request_id,
+        request_digest=_digest_without_id(request) if request.request_id else "",
+    )
+
+
+def _digest_without_id(request: service_api.CreateRunRequest) -> str:
+    request_id = request.request_id
+    # A copy would cost more than all else here.
+    request.ClearField("request_id")
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    request.request_id = request_id
+    return digest
+
+
+def check_counts(request: service_api.CreateRunRequest) -> None:
+    """Refuse a run with too many tasks, steps or edges, before anything is made of them. Takes 2 ms at most.
+
+    Raises:
+        InvalidInput: it has.
+    """
+    if len(request.tasks) > MAX_TASKS:
+        raise InvalidInput([Violation("tasks", f"{len(request.tasks)} tasks; a run may have at most {MAX_TASKS}")])
+    steps = sum(len(task.steps) for task in request.tasks)
+    edges = sum(len(task.depends) for task in request.tasks)
+    found = []
+    if steps > MAX_RUN_STEPS:
+        found.append(Violation("tasks", f"{steps} steps in all tasks; a run may have at most {MAX_RUN_STEPS}"))
+    if edges > MAX_RUN_EDGES:
+        found.append(Violation("tasks", f"{edges} parents of all tasks; a run may have at most {MAX_RUN_EDGES}"))
+    if found:
+        raise InvalidInput(found)
+
+
+def _default_cache_group(group: str) -> str:
+    return groups.scope_of(groups.canonical(group)) if not groups.faults(group) else ""
+
+
+def _preconditions(wanted: Mapping[str, str], found: list[Violation]) -> tuple[GroupRevision, ...]:
+    made = []
+    for name in sorted(wanted):
+        text = wanted[name]
+        found += text_faults(f'change_groups["{shown(name, most=100)}"]', name, _change_group_fault)
+        try:
+            # A room of their own: a caller must not move or guess the groups that we use ourselves.
+            made.append(GroupRevision(f"caller/{name}", Position.parse(text) if text else None))
+        except ValueError:
+            where = f'change_groups["{shown(name, most=100)}"]'
+            found.append(Violation(where, f"{shown(text, most=100)!r} is not a revision"))
+    return tuple(made)
+
+
+def _change_group_fault(name: str) -> str | None:
+    return foreign_fault(name, most=MAX_CHANGE_GROUP)
+
+
+def _show_sentences(request: service_api.CreateRunRequest) -> None:
+    """Make fit to be shown what others wrote: the message of the commit, and what is told of a configuration."""
+    request.source.message = shown(request.source.message, most=MAX_MESSAGE)
+    for sentences in (request.setup_errors, request.warnings):
+        for index, sentence in enumerate(sentences[:MAX_SENTENCES]):
+            sentences[index] = shown(sentence, most=MAX_SENTENCE)
+
+
+def _request_faults(request: service_api.CreateRunRequest) -> Iterator[Violation]:
+    annotations = request.run.annotations
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    if size > MAX_ANNOTATION_BYTES:
+        yield Violation("run.annotations", f"they have {size} bytes; at most {MAX_ANNOTATION_BYTES} are allowed")
+    else:
+        for key in sorted(annotations):
+            where = f'run.annotations["{shown(key, most=100)}"]'
+            yield from text_faults(where, key, name_fault)
+            yield from text_faults(where, annotations[key], lines_fault)
+    for index, error in enumerate(request.setup_errors):
+        if not error:
+            yield Violation(f"setup_errors[{index}]", "it is empty")
+    if len(request.warnings) > MAX_SENTENCES:
+        yield Violation("warnings", f"{len(request.warnings)}; at most {MAX_SENTENCES} are allowed")
+    if request.cache_group:
+        yield from (Violation("cache_group", fault) for fault in groups.faults(request.cache_group))
+    if len(request.change_groups) > MAX_CHANGE_GROUPS:
+        yield Violation("change_groups", f"{len(request.change_groups)}; at most {MAX_CHANGE_GROUPS} are allowed")
+    yield from text_faults("request_id", request.request_id, foreign_fault)
+    yield from duration_faults("run.timeout", request.run.timeout)
+
+
+def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violation]) -> list[Violation]:
+    """Put the faults that the annotations of the fields tell first. No path is reported twice."""
+    first = field_faults(request)
+    paths = {violation.path for violation in first}
+    return [*first, *(violation for violation in found if violation.path not in paths)]
+
+
+def _unsaid_warnings(request: service_api.CreateRunRequest) -> Iterator[str]:
+    """Say what the tasks most likely do not mean, unless the caller's warnings say it, with the place in a file."""
+    for index, task in enumerate(request.tasks):
+        for path, message in _likely_mistakes(task, request.static_environment):
+            where = format_path(("tasks", index, *path))
+            # Of a step, a configuration's path depends on the form that it is written in.
+            known = format_path(("tasks", index, *path[:2])) if path[0] == "steps" else where
+            if not any(known in given and given.endswith(message) for given in request.warnings):
+                yield f"{where}: {message}"
+
+
+def _likely_mistakes(
+    task: definition_api.TaskDefinition, static: Mapping[str, definition_api.EnvironmentValue]
+) -> Iterator[tuple[DocumentPath, str]]:
+    # What the caller's static environment leaves out, a task may set; see `specification`.
+    system = system_variables(agola=has_agola_names(static)) - ({"CI"} - static.keys())
+    environments: list[tuple[DocumentPath, Mapping[str, definition_api.EnvironmentValue]]] = [((), task.environment)]
+    if task.runtime.containers:
+        environments.append((("runtime", "containers", 0), task.runtime.containers[0].environment))
+    environments += [(("steps", n, "run"), step.run.environment) for n, step in enumerate(task.steps)]
+    for path, environment in environments:
+        in_step = path[:1] == ("steps",)
+        for name in sorted(environment):
+            message = overwritten_variable(name, environment[name].value, system=system, in_step=in_step)
+            if message is not None:
+                yield (*path, "environment", name), message
+    idle = without_effect()
+    holders: list[tuple[DocumentPath, definition_api.Resources]] = [((), task.resources)]
+    holders += [(("runtime", "containers", n), c.resources) for n, c in enumerate(task.runtime.containers)]
+    for path, resources in holders:
+        if idle is not None and resources.cpu_millis:
+            yield (*path, "resources", "cpu"), idle
+    for index, step in enumerate(task.steps):
+        message = carriage_return(step.run.command, is_command=True)
+        if message is not None:
+            yield ("steps", index, "run", "command"), message
+
+
+def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
+    # The rules have no word for these, so nothing more can be said about the request.
+    if any(duration_faults("", request.run.timeout)):
+        return True
+    conditions = set(words.CONDITIONS.values())
+    causes = set(words.RETRY_CAUSES.values())
+    return any(
+        any(c not in conditions for depend in task.depends for c in depend.conditions)
+        or any(cause not in causes for cause in task.retry.on)
+        or any(duration_faults("", task.task_timeout_interval))
+        or any(duration_faults("", task.approval.timeout))
+        for task in request.tasks
+    )
+
+
+def new_record(intake: Intake) -> pb.RunRecord:
+    """What of a new run the rules do not know."""
+    return pb.RunRecord(
+        run=api.Run(setup_errors=intake.created.setup_errors),
+        created_warnings=intake.warnings,
+    )

@@ -1,0 +1,101 @@
+"""What happens when a time has come: a run, a task or an approval times out, a drain is over.
+
+Each is one transaction, which decides by the records at its place in the log whether the time has come. So it happens
+once, whoever looks and how often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel.model import Reason, ReasonCode
+from sluiceway_server.datamanager.model import Query
+from sluiceway_server.datamanager.port import Committed
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR
+from sluiceway_server.runs.timers import Subject, TimerKey
+from sluiceway_server.runs.transaction import Work
+
+__all__ = ["Deadlines", "Looked", "Transact"]
+
+T = TypeVar("T")
+
+LOST_AT_ONCE = 100
+
+
+class Transact(Protocol):
+    """`Engine._transact`."""
+
+    async def __call__(self, decide: Callable[[Work], T]) -> Committed[T]:
+        """Commit what `decide` does to a work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What became of a run that was looked at.
+
+    Attributes:
+        was_forgotten: it moved, although its time had not come: something should have moved it before.
+        next_deadline: when to look again; None: nothing will happen by time alone.
+    """
+
+    was_forgotten: bool = False
+    next_deadline: datetime | None = None
+
+
+class Deadlines:
+    """See the module."""
+
+    def __init__(self, transact: Transact) -> None:
+        self._transact = transact
+
+    async def look(self, key: TimerKey) -> datetime | None:
+        """See `timers.Look`."""
+        subject, id_ = key
+        if subject is Subject.RUN:
+            return (await self.look_at_run(id_)).next_deadline
+        return await self.look_at_drain(id_)
+
+    async def look_at_run(self, run_id: str) -> Looked:
+        """Let the rules move a run, as far as time alone does."""
+
+        def decide(work: Work) -> Looked:
+            stored = work.run(run_id)
+            if stored is None:
+                return Looked()
+            due = rules.next_deadline(stored.forget())
+            after = work.take(rules.advance(stored.forget(), work.now, since=stored))
+            moved = bool(after.tasks or after.assignments or after.events) or after.run != stored.run
+            is_due = due is not None and due <= work.now
+            return Looked(was_forgotten=moved and not is_due, next_deadline=rules.next_deadline(after.state))
+
+        return (await self._transact(decide)).value
+
+    async def look_at_drain(self, executor_id: str) -> datetime | None:
+        """End as lost what still runs on an executor whose drain is over (R16)."""
+
+        def decide(work: Work) -> datetime | None:
+            record = work.view.get(EXECUTOR, executor_id)
+            if record is None or not record.draining or not record.HasField("drain_deadline"):
+                return None
+            deadline = stamps.read_time(record.drain_deadline)
+            if deadline > work.now:
+                return deadline
+            reason = Reason(
+                ReasonCode.DRAINED, f"an operator drained the executor {executor_id}, and the time for that was over"
+            )
+            query = Query({"executor_id": executor_id, "live": 1}, size=LOST_AT_ONCE)
+            found = work.view.select(ASSIGNMENT, query)
+            for _, live in found.records:
+                state = work.run(codec.decode_assignment(live).run_id)
+                if state is not None:
+                    work.apply(updates.mark_lost(state, [live.id], reason=reason, now=work.now))
+            return work.now if found.next_token else None
+
+        return (await self._transact(decide)).value

@@ -1,0 +1,511 @@
+"""The engine of runs: what people and executors ask for, each as one transaction (run-model.md, "How it runs").
+
+The rules decide (`sluiceway_common.runmodel`), `Work` keeps what one transaction did, `Placer` starts
+runs and gives tasks to executors, in the same transaction when this server is the elected one. Any number of engines on
+one database advance any run and cannot disagree, because each decision is made against exact state, at its place in
+the log. Nothing is polled: what happens by time alone has timers, and a sweep is the safety net.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.errors import Exhausted, FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.places import Places
+from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel.model import ApprovalGiven, Reason, ReasonCode
+from sluiceway_common.runmodel.state import Change, RunState
+from sluiceway_server.datamanager.checks import MAX_BYTES, check_preconditions
+from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
+from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.runrecords import api_definitions as wire
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.executor_messages import update_fault
+from sluiceway_server.runrecords.types import (
+    ASSIGNMENT,
+    FINAL_PHASES,
+    REQUEST,
+    RUN,
+    RUN_CONFIG,
+    RUN_NUMBER,
+    TASK,
+    task_id,
+)
+from sluiceway_server.runs import create_request as intake
+from sluiceway_server.runs.cache import RunCache
+from sluiceway_server.runs.configs import RunConfigs
+from sluiceway_server.runs.deadlines import Deadlines
+from sluiceway_server.runs.ports import (
+    EngineSettings,
+    ExecutorDirectory,
+    ObjectBodies,
+    ScopeSettings,
+    ServerPresence,
+    Specified,
+    UpdateOutcome,
+)
+from sluiceway_server.runs.scheduler import Placer
+from sluiceway_server.runs.specification import specify
+from sluiceway_server.runs.sweep import Sweep
+from sluiceway_server.runs.timers import Timers
+from sluiceway_server.runs.transaction import Work
+
+__all__ = ["AssignmentFinal", "Engine", "RunTooLarge"]
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+MAX_CHANGE_BYTES = int(MAX_BYTES * 0.9)
+# To check a request of so many bytes takes at most 30 ms, whatever its parts are; most take one.
+_CHECKED_AT_ONCE_BYTES = 8 * 1024
+_CHECKS_WAITING = 8
+CHANGE_BYTES = 500
+"""What a change adds to a task's own record: its key, its reason, its times, and the event with its topics."""
+
+
+class RunTooLarge(Exhausted):
+    """Its tasks, all changed at once, would not fit into one transaction."""
+
+    reason = "RUN_TOO_LARGE"
+
+
+class AssignmentFinal(FailedPrecondition):
+    """The attempt is over; nothing more is to be run for it."""
+
+    reason = "ASSIGNMENT_FINAL"
+
+
+class Engine:
+    """See the module. Safe to use from any task of the event loop; `run` is for one."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ids: IdSource,
+        settings: EngineSettings,
+        executors: ExecutorDirectory,
+        servers: ServerPresence,
+        scopes: ScopeSettings | None = None,
+        bodies: ObjectBodies | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._cache = RunCache()
+        self._checks = Places(1, waiting=_CHECKS_WAITING, what="large runs")
+        self._configs = RunConfigs(db, bodies, clock, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
+        self._timers = Timers(clock)
+        self._deadlines = Deadlines(self._transact)
+        self.placer = Placer(
+            db,
+            clock,
+            ids=ids,
+            settings=settings,
+            executors=executors,
+            servers=servers,
+            scopes=scopes,
+            cache=self._cache,
+            timers=self._timers,
+        )
+        self._sweep = Sweep(
+            self._transact,
+            db,
+            clock,
+            settings=settings,
+            placer=self.placer,
+            deadlines=self._deadlines,
+            timers=self._timers,
+        )
+        executors.on_change(self.executors_changed)
+
+    async def run(self) -> None:
+        """Elect a placer among the servers, place, and sweep. Call it once; it ends when it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.placer.run(), name="placer")
+            group.create_task(self._sweep.run(), name="sweep")
+            group.create_task(self._timers.run(self._deadlines.look), name="timers")
+
+    @property
+    def is_placer(self) -> bool:
+        """Whether this server believes that it is the elected placer."""
+        return self.placer.election.term is not None
+
+    def executors_changed(self) -> None:
+        """Hear that executors came, went or changed: the placer looks again at what waits."""
+        self.placer.executors_changed()
+
+    async def sweep(self) -> int:
+        """Do what the sweep does, now; answers how many runs only it moved. For tests."""
+        return await self._sweep.sweep()
+
+    async def look_at_due(self) -> None:
+        """Do at once what the timers would do now. For tests, whose clock stands still."""
+        await self._timers.look_at_due(self._deadlines.look)
+
+    # --- what people ask for --------------------------------------------------------------------------------------
+
+    async def create_run(
+        self,
+        request: service_api.CreateRunRequest,
+        *,
+        created_by: str,
+        belongs_to: tuple[str, ...] = (),
+        from_fork: bool = False,
+    ) -> Committed[pb.RunRecord]:
+        """Make a run, and start and place it in the same transaction when that can be.
+
+        Raises:
+            InvalidInput: every fault of the request, or its `request_id` was used with another body.
+            Conflict: a change group has moved.
+            Exhausted: it is too large.
+            Unavailable: too many large runs wait to be checked.
+        """
+        checked = await self._checked(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
+        config = await self._configs.prepare(checked.config, checked.digest)
+        key = _request_key(created_by, checked.request_id) if checked.request_id else ""
+        last: Work | None = None
+
+        def decide(work: Work) -> str:
+            nonlocal last
+            last = work
+            if key:
+                known = self._known(work, key, checked.request_digest)
+                if known is not None:
+                    return known
+            check_preconditions(work.view, checked.preconditions)
+            _create(work, checked, config, key)
+            return checked.created.run.id
+
+        committed = await self._transact(decide)
+        await self._configs.confirm(checked.config, config)
+        record = last.stored_run(committed.value) if last is not None else None
+        if record is None:  # it was made by an earlier call
+            record = await self._db.get(RUN, committed.value, after=committed.position)
+        return Committed(record, committed.position)
+
+    async def _checked(
+        self,
+        request: service_api.CreateRunRequest,
+        *,
+        created_by: str,
+        belongs_to: tuple[str, ...],
+        from_fork: bool,
+    ) -> intake.Intake:
+        """Check a creation; a large one in a thread, one at a time, since it may take a second of a processor."""
+        intake.check_counts(request)
+        now, run_id, task_ids = self._clock.now(), self._ids.new_id(), [self._ids.new_id() for _ in request.tasks]
+
+        def check() -> intake.Intake:
+            checked = intake.check(
+                request,
+                run_id=run_id,
+                task_ids=task_ids,
+                created_by=created_by,
+                belongs_to=belongs_to,
+                from_fork=from_fork,
+                now=now,
+            )
+            _check_size(checked)
+            return checked
+
+        if request.ByteSize() <= _CHECKED_AT_ONCE_BYTES:
+            return check()
+        async with self._checks.take():
+            return await asyncio.to_thread(check)
+
+    async def stop_run(self, run_id: str, *, by: str, force: bool = False, request_id: str = "") -> Position:
+        """Ask for the end of a running run (R7, R17). The same `request_id` again has no further effect, as below.
+
+        Raises:
+            NotFound: there is no such run.
+            FailedPrecondition: it is not running.
+        """
+
+        def change(state: RunState, work: Work) -> Change:
+            return rules.request_stop(state, by=by, now=work.now, forced=force)
+
+        return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}")
+
+    async def cancel_run(self, run_id: str, *, by: str, request_id: str = "") -> Position:
+        """Cancel a queued run (R17).
+
+        Raises:
+            NotFound: there is no such run.
+            FailedPrecondition: it is not queued.
+        """
+
+        def change(state: RunState, work: Work) -> Change:
+            work.freed_groups.add(state.run.group)
+            return rules.cancel(state, by=by, now=work.now)
+
+        return await self._change(run_id, change, by=by, request_id=request_id, what="cancel")
+
+    async def approve_task(
+        self,
+        run_id: str,
+        task: str,
+        *,
+        by: str,
+        commit_sha: str = "",
+        config_digest: str = "",
+        request_id: str = "",
+    ) -> Position:
+        """Approve a task that waits (R18).
+
+        Raises:
+            NotFound: there is no such run or task.
+            FailedPrecondition: it does not wait, or the approval is for something else than the run.
+        """
+
+        def change(state: RunState, work: Work) -> Change:
+            given = ApprovalGiven(by=by, time=work.now, commit_sha=commit_sha, config_digest=config_digest)
+            return rules.approve(state, task, given)
+
+        what = f"approve {task} {commit_sha} {config_digest}"
+        return await self._change(run_id, change, by=by, request_id=request_id, what=what)
+
+    async def _change(
+        self, run_id: str, change: Callable[[RunState, Work], Change], *, by: str, request_id: str, what: str
+    ) -> Position:
+        key = _request_key(by, request_id) if request_id else ""
+        digest = hashlib.sha256(f"{what} {run_id}".encode()).hexdigest()
+
+        def decide(work: Work) -> None:
+            state = work.run(run_id)
+            if state is None:
+                raise _no_run(run_id)
+            if key and self._known(work, key, digest) is not None:
+                return
+            work.apply(change(state, work))
+            if key:
+                work.put(_remembered(work, key, digest, run_id))
+
+        return (await self._transact(decide)).position
+
+    # --- what executors and their sessions ask for ----------------------------------------------------------------
+
+    async def report(
+        self, executor_id: str, session_id: str, said: Sequence[executor_api.AssignmentUpdate]
+    ) -> tuple[UpdateOutcome, ...]:
+        """Take in updates of one executor, in order, in one transaction (R15). May be repeated.
+
+        Answers one outcome for each, when they are committed. A bad update is refused alone and harms no other.
+        """
+
+        def decide(work: Work) -> tuple[UpdateOutcome, ...]:
+            return tuple(_take_update(work, executor_id, session_id, update) for update in said)
+
+        return (await self._transact(decide)).value
+
+    async def mark_lost(
+        self, assignment_ids: Sequence[str], reason: Reason, *, session_id: str | None = None
+    ) -> Position:
+        """End attempts of which nobody will hear again as lost (R13). Those that are over are passed over.
+
+        The caller knows that their pods are gone, or that `lost_after` has passed. With `session_id`, only those that
+        this session owns.
+        """
+
+        def decide(work: Work) -> None:
+            for assignment_id in sorted(set(assignment_ids)):
+                stored = work.assignment(assignment_id)
+                if stored is None or stored.phase.is_final or (session_id not in (None, stored.session)):
+                    continue
+                state = work.run(stored.run_id)
+                if state is not None:
+                    work.apply(updates.mark_lost(state, [assignment_id], reason=reason, now=work.now))
+
+        return (await self._transact(decide)).position
+
+    async def adopt(self, executor_id: str, session_id: str, held: executor_api.HeldAssignment) -> bool:
+        """Store again an assignment that an executor holds and that the database lost with the end of its log.
+
+        Answers False when it cannot be: the database's epoch has not grown since, or the task has gone on. The executor
+        then is to stop and remove it.
+        """
+
+        def decide(work: Work) -> bool:
+            if held.epoch.database >= work.view.position.sequence.epoch or work.assignment(held.assignment_id):
+                return False
+            state = work.run(held.run_id)
+            assignment = wire.decode_held(held, executor=executor_id, session=session_id, now=work.now)
+            if state is None or assignment is None:
+                return False
+            try:
+                work.apply(updates.adopt(state, assignment, work.now))
+            except (FailedPrecondition, NotFound):
+                return False
+            return True
+
+        return (await self._transact(decide)).value
+
+    async def live_assignments(
+        self, executor_id: str, *, after: Position | None = None
+    ) -> tuple[pb.AssignmentRecord, ...]:
+        """The assignments of an executor that are not final, by id."""
+
+        def read(view: View) -> tuple[pb.AssignmentRecord, ...]:
+            found: list[pb.AssignmentRecord] = []
+            token = ""
+            while True:
+                query = Query(where={"executor_id": executor_id, "live": 1}, size=1000, token=token)
+                page = view.select(ASSIGNMENT, query)
+                found.extend(record for _, record in page.records)
+                if not page.next_token:
+                    return tuple(found)
+                token = page.next_token
+
+        return await self._db.read(read, after=after)
+
+    async def assignment(self, assignment_id: str, *, after: Position | None = None) -> pb.AssignmentRecord:
+        """An assignment, final or not. Raises `NotFound`."""
+        return await self._db.get(ASSIGNMENT, assignment_id, after=after)
+
+    async def specification(
+        self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
+    ) -> executor_api.Specification:
+        """Build what the executor of an assignment needs to run it; of what the log `said`, if that is all of it.
+
+        Raises:
+            NotFound: there is no such assignment.
+            AssignmentFinal: it is over.
+            SecretsNotAvailable: its task needs a secret.
+        """
+
+        def read(view: View) -> Specified | None:
+            assignment = view.get(ASSIGNMENT, assignment_id)
+            if assignment is None:
+                return None
+            if assignment.phase in FINAL_PHASES:
+                raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
+            run = view.get(RUN, assignment.run_id)
+            task = view.get(TASK, task_id(assignment.run_id, assignment.task_id))
+            if run is None or task is None:
+                raise NotFound(f"assignment {assignment_id} is of a run or a task that is not there")
+            return run, task, view.get(RUN_CONFIG, assignment.run_id)
+
+        found = said or await self._db.read(read, after=after)
+        if found is None:
+            await self._db.get(ASSIGNMENT, assignment_id)  # catches up when this server is behind, or raises
+            found = await self._db.read(read)
+        if found is None:
+            raise NotFound(f"there is no assignment {assignment_id!r}")
+        run, task, config = found
+        return specify(run, await self._configs.of_run(run.run.id, config), task, self._settings)
+
+    def _known(self, work: Work, key: str, digest: str) -> str | None:
+        """The run that a call with this key was about, when there was one within `request_kept`."""
+        known = work.view.get(REQUEST, key)
+        if known is None or work.now - stamps.read_time(known.time) >= self._settings.request_kept:
+            return None
+        if known.digest != digest:
+            raise InvalidInput(
+                [Violation("request_id", f"it was used for run {known.run_id}, with another body; use a new one")],
+                reason="REQUEST_ID_REUSED",
+            )
+        return known.run_id
+
+    # --- one transaction ------------------------------------------------------------------------------------------
+
+    async def _transact(self, decide: Callable[[Work], T]) -> Committed[T]:
+        return (await self._work(decide))[0]
+
+    async def _work(self, decide: Callable[[Work], T]) -> tuple[Committed[T], Work]:
+        works: list[Work] = []
+
+        def function(view: View) -> Decision[T]:
+            # The time of its place in the log, not of the moment when it began to wait for it: what follows from
+            # another commit must not seem to have begun before it.
+            work = Work(view, self._clock.now(), cache=self._cache)
+            value = decide(work)
+            leads = self.placer.election.leads(view)
+            if leads:
+                self.placer.place(work)
+            works.append(work)
+            return work.decision(value, tell_placer=not leads)
+
+        committed = await self._db.transact(function)
+        # Of several calls the last one is what was committed.
+        works[-1].remember(committed.position, self._cache)
+        self.placer.learn(works[-1])
+        return committed, works[-1]
+
+
+def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key: str) -> None:
+    created = checked.created
+    numbers = work.view.get(RUN_NUMBER, created.run.scope)
+    number = (numbers.last if numbers is not None else 0) + 1
+    run = replace(created.run, number=number)
+    others = [
+        Put(RUN_NUMBER, run.scope, pb.RunNumberRecord(last=number)),
+        Put(RUN_CONFIG, run.id, config),
+    ]
+    if key:
+        others.append(_remembered(work, key, checked.request_digest, run.id))
+    work.create(RunState.of(run, created.tasks), intake.new_record(checked), others)
+    work.move_groups(condition.name for condition in checked.preconditions)
+
+
+def _check_size(checked: intake.Intake) -> None:
+    """Refuse a run whose tasks, all changed at once by a stop, would not fit into one transaction."""
+    names = {task.id: task.name for task in checked.created.tasks}
+    run = checked.created.run
+    size = 0
+    for task in checked.created.tasks:
+        record = codec.encode_task(task, run_id=run.id, scope=run.scope, names=names)
+        size += record.ByteSize() + len(run.group) + 3 * len(task.name) + CHANGE_BYTES
+    if size > MAX_CHANGE_BYTES:
+        raise RunTooLarge(
+            f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
+            f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
+        )
+
+
+def _request_key(created_by: str, request_id: str) -> str:
+    # A key is its caller's own: what one user chose does not meet what another did.
+    return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
+
+
+def _remembered(work: Work, key: str, digest: str, run_id: str) -> Put:
+    request = pb.RequestRecord(digest=digest, run_id=run_id)
+    stamps.put_time(request.time, work.now)
+    return Put(REQUEST, key, request)
+
+
+def _take_update(work: Work, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate) -> UpdateOutcome:
+    fault = update_fault(update)
+    if fault is not None:
+        return UpdateOutcome(update.number, Reason("invalid_update", fault))
+    said = wire.decode_report(update, session=session_id)
+    if said is None:
+        return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is not known here"))
+    stored = work.assignment(update.assignment_id)
+    state = work.run(stored.run_id) if stored is not None else None
+    if stored is None or state is None or stored.executor != executor_id:
+        # One word for what is not there and what is another's: ids of others are not to be found out.
+        sentence = f"assignment {update.assignment_id} is not known here"
+        return UpdateOutcome(update.number, Reason(ReasonCode.UNKNOWN_ASSIGNMENT, sentence))
+    reported = updates.report(state, stored, said, work.now)
+    if reported.outcome is updates.ReportOutcome.APPLIED:
+        work.apply(reported.change)
+    return UpdateOutcome(update.number, reported.reason)
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)

@@ -1,0 +1,171 @@
+"""Why a run and its tasks stand as they do, computed when somebody asks from the records and the live executors.
+
+What is stored with a waiting task is of the moment when it began to wait. Here everything is looked at again, by the
+same functions that place and start, so that what people read is what the placer would say. Pure, over one view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.runmodel import groups, queues
+from sluiceway_common.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
+from sluiceway_common.runmodel.model import ExecutorView, Reason, ReasonCode, RunPhase, TaskId
+from sluiceway_common.runmodel.placement import Candidate, Waiting, place
+from sluiceway_common.runmodel.queues import QueueSettings
+from sluiceway_common.runmodel.rules import advance
+from sluiceway_common.runmodel.state import RunState
+from sluiceway_common.runmodel.wording import duration, moment
+from sluiceway_server.datamanager.model import Query, View, Where
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords import enums as words
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
+from sluiceway_server.runs import recovery_hold as holding
+from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.ports import ExecutorDirectory, ScopeSettings
+from sluiceway_server.runs.transaction import load_run
+from sluiceway_server.runs.waits import put_waits
+
+__all__ = ["Explainer"]
+
+QUEUE_WINDOW = 1000
+MOST_SETUP_ERRORS = 10
+
+
+class Explainer:
+    """See the module."""
+
+    def __init__(
+        self,
+        executors: ExecutorDirectory,
+        clock: Clock,
+        *,
+        times: ExecutorTimes,
+        scopes: ScopeSettings | None = None,
+    ) -> None:
+        self._executors = executors
+        self._clock = clock
+        self._times = times
+        self._scopes = scopes
+
+    def explain_run(self, view: View, run_id: str) -> service_api.RunExplanation | None:
+        """Explain a run and each of its tasks that has not succeeded; None when there is no such run."""
+        state, record = load_run(view, run_id), view.get(RUN, run_id)
+        if state is None or record is None:
+            return None
+        queued = self._queued(view, state)
+        stranded = self._stranded(view, state)
+        told = explain_run(state, placed=self._placed(view, state), queued=queued)
+        return service_api.RunExplanation(
+            run_id=run_id,
+            phase=words.PHASES[state.run.phase],
+            reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
+            tasks=[_encode(each, stranded.get(each.task_id)) for each in told],
+        )
+
+    def _standing(self, view: View, state: RunState, stored: api.Run) -> list[Reason]:
+        run = api.Run()
+        run.CopyFrom(stored)
+        put_waits(view, [run], tasks_looked_at=len(state.tasks))
+        waiting = codec.decode_reason(run.waiting) if run.HasField("waiting") else None
+        faults = [Reason(ReasonCode.SETUP_ERROR, fault) for fault in stored.setup_errors[:MOST_SETUP_ERRORS]]
+        if len(stored.setup_errors) > MOST_SETUP_ERRORS:
+            more = len(stored.setup_errors) - MOST_SETUP_ERRORS
+            faults.append(Reason(ReasonCode.SETUP_ERROR, f"and {more} more; `sluice run get` shows all"))
+        return [*faults, *explain_standing(state, waiting=waiting)]
+
+    def explain_task(self, view: View, run_id: str, task_id: TaskId) -> service_api.TaskExplanation | None:
+        """Explain a task; None when there is none."""
+        state = load_run(view, run_id)
+        if state is None or task_id not in state.tasks:
+            return None
+        placed = self._placed(view, state).get(task_id)
+        told = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
+        return _encode(told, self._stranded(view, state).get(task_id))
+
+    def _queued(self, view: View, state: RunState) -> tuple[Reason, ...]:
+        run = state.run
+        if run.phase is not RunPhase.QUEUED:
+            return ()
+        scope = groups.scope_of(run.group)
+        settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
+        wanted = [active_in(scope, phase) for phase in (api.RUN_PHASE_QUEUED, api.RUN_PHASE_RUNNING)]
+        runs = {run.id: run}
+        for where in wanted:
+            page = view.select(RUN, Query(where=where, order=("created",), size=QUEUE_WINDOW))
+            runs |= {key: codec.decode_run(record) for key, record in page.records}
+        record = view.get(QUEUE, run.group)
+        holder = load_run(view, record.run_id) if record is not None else None
+        if holder is not None:
+            runs[holder.run.id] = holder.run
+        holders = {each: held.run_id for each in {r.group for r in runs.values()} if (held := view.get(QUEUE, each))}
+        decided = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=self._clock.now())
+        return explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
+
+    def _stranded(self, view: View, state: RunState) -> dict[TaskId, Reason]:
+        """Tasks that are called running and of which nothing is heard: their executor is away."""
+        live = {each.id for each in self._executors.live()}
+        found = {}
+        for assignment in state.assignments.values():
+            record = view.get(EXECUTOR, assignment.executor)
+            if assignment.executor in live or record is None:
+                continue
+            limit = duration(self._times.after_absence(dynamic=record.dynamic))
+            seen = stamps.read_time(record.last_seen_time) if record.HasField("last_seen_time") else None
+            since = f" since {moment(seen)}" if seen is not None else ""
+            found[assignment.task_id] = Reason(
+                ReasonCode.EXECUTOR_OFFLINE,
+                f"its executor {assignment.executor} is offline{since}: the task goes on, or ends, when the executor"
+                f" comes back, and is lost when it stays away for {limit}",
+            )
+        return found
+
+    def _placed(self, view: View, state: RunState) -> dict[TaskId, Waiting]:
+        now = self._clock.now()
+        runnable = advance(state, now).runnable
+        if not runnable:
+            return {}
+        held = holding.why_held(view)
+        if held is not None:
+            return {key: Waiting(state.run.id, key, held) for key in runnable}
+        candidates = [Candidate(state.run, state.tasks[key]) for key in runnable]
+        locks = {}
+        for scope, name in {(state.run.scope, each.task.lock) for each in candidates if each.task.lock}:
+            record = view.get(LOCK, lock_id(scope, name))
+            if record is not None:
+                locks[scope, name] = _holder(view, record.run_id, record.assignment_id)
+        placement = place(candidates, self._fleet(view), now=now, locks=locks, running={}, with_passed_over=False)
+        return {waiting.task_id: waiting for waiting in placement.waiting}
+
+    def _fleet(self, view: View) -> list[ExecutorView]:
+        live = {each.id: each for each in self._executors.live()}
+        found = []
+        for record_id, record in view.scan(EXECUTOR):
+            if record.vanished or record.deleted:
+                continue
+            known = live.get(record_id)
+            if known is None:
+                gone = ExecutorView(record_id, record.group, record.slots, connected=False)
+                labels = dict(record.labels)
+                known = replace(gone, archs=frozenset(record.archs), labels=labels, drivers=frozenset(record.drivers))
+                known = replace(known, privileged_allowed=record.privileged_allowed)
+            where: Where = {"executor_id": record_id, "live": 1}
+            used = view.count(ASSIGNMENT, where, limit=1000)
+            found.append(replace(known, used=used, draining=known.draining or record.draining))
+        return found
+
+
+def _holder(view: View, run_id: str, assignment_id: str) -> str:
+    record = view.get(RUN, run_id)
+    return f"run {record.run.number} of {record.run.group}" if record is not None else f"assignment {assignment_id}"
+
+
+def _encode(told: Explanation, more: Reason | None = None) -> service_api.TaskExplanation:
+    reasons = [codec.encode_reason(reason) for reason in (*told.reasons, *([more] if more is not None else []))]
+    return service_api.TaskExplanation(
+        task_id=told.task_id, task_name=told.name, status=words.STATUSES[told.status], reasons=reasons
+    )

@@ -1,0 +1,146 @@
+"""What the engine needs from its neighbours, as ports; and its settings.
+
+The sessions of executors tell it who is there (`ExecutorDirectory`) and hear from it through the log: each transaction
+that decides something for an executor emits to `records.executor_topic(executor)` (`AssignmentNotice` says what). The
+server that holds the executor's stream reads those and sends; no server calls another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway_common.runmodel.model import ExecutorView, Reason
+from sluiceway_common.runmodel.queues import QueueSettings
+from sluiceway_server.objectstorage.port import ObjectInfo
+
+__all__ = [
+    "AssignmentNotice",
+    "EngineSettings",
+    "ExecutorDirectory",
+    "ObjectBodies",
+    "ScopeSettings",
+    "ServerPresence",
+    "Specified",
+    "UpdateOutcome",
+]
+
+Specified = tuple[records.RunRecord, records.TaskRecord, records.RunConfigRecord | None]
+"""What a specification is built of."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the engine works. Tests scale the times down together.
+
+    Attributes:
+        server_id: of this server process; another one after each start.
+        api_url: what tasks get as `SLUICE_API_URL`; empty: they do not get it.
+        sweep_interval: between sweeps, the safety net.
+        sweep_patience: a run that could have started for so long was forgotten. More than a notice takes to the placer.
+        placer_interval: between two looks at who is the placer, and between two renewals of this server's lease.
+        server_lease: a server that did not renew for so long is taken for dead, and another one takes over from it.
+        lost_after: see executors.md; in a new epoch of the database, executors have so long to settle.
+        grace: between TERM and KILL.
+        log_limit_bytes: of one step's log.
+        config_inline_bytes: a larger configuration goes to the object storage.
+        prefix: of the keys of objects, without a slash at its end; empty: none.
+        request_kept: how long the key of a creation makes it harmless to repeat.
+    """
+
+    server_id: str
+    api_url: str = ""
+    sweep_interval: timedelta = timedelta(seconds=30)
+    sweep_patience: timedelta = timedelta(seconds=2)
+    placer_interval: timedelta = timedelta(seconds=2)
+    server_lease: timedelta = timedelta(seconds=6)
+    lost_after: timedelta = timedelta(minutes=15)
+    grace: timedelta = timedelta(seconds=30)
+    log_limit_bytes: int = 1024 * 1024 * 1024
+    config_inline_bytes: int = 64 * 1024
+    prefix: str = ""
+    request_kept: timedelta = timedelta(days=30)
+
+
+class ExecutorDirectory(Protocol):
+    """Which executors are there: those with a key in etcd. Made by the groups, read by the placer at each placement."""
+
+    def live(self) -> Sequence[ExecutorView]:
+        """Tell the live ones, with the session that each has now. `used` is ignored: the stored assignments count."""
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, from the event loop, whenever `live` may answer differently."""
+        ...
+
+
+class ServerPresence(Protocol):
+    """Which servers are alive: those that renew a lease in etcd."""
+
+    async def renew(self) -> None:
+        """Show that this server is alive. Raises `Unavailable`, or `OutcomeUnknown`: then call it again."""
+        ...
+
+    async def is_live(self, server_id: str) -> bool:
+        """Tell, linearizably, whether a server is alive. Raises `Unavailable`."""
+        ...
+
+    async def leave(self) -> None:
+        """Show that this server ends. May be called twice, and when etcd is away."""
+        ...
+
+
+class AssignmentNotice(StrEnum):
+    """The `kind` of an `Emit` to an executor's topic; its body is the assignment's id in UTF-8.
+
+    The assignment says the rest: the transaction that emits this stores it, and for a stop it is read as it is by then.
+    """
+
+    ASSIGNED = "assignment_assigned"
+    """It is new: send `assign`."""
+
+    STOP = "assignment_stop"
+    """It is to end, or to end by force: send `stop`."""
+
+    ENDED = "assignment_ended"
+    """It is final: once that is durable, send `release` (or a discarding `stop` when the executor did not end it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOutcome:
+    """The answer to one update: its number, and why it had no effect, if it was refused (R15)."""
+
+    number: int
+    refused: Reason | None = None
+
+
+class ScopeSettings(Protocol):
+    """Where the settings of a scope (`/project/<id>`, `/user/<id>`) come from."""
+
+    def queue_settings(self, scope: str) -> QueueSettings:
+        """Tell the settings. Quick: it is called inside transaction functions."""
+        ...
+
+
+class ObjectBodies(Protocol):
+    """The part of the object storage that large configurations need (`objectstorage.port.ObjectStorage`)."""
+
+    async def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Store an object unless it is there."""
+        ...
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Store an object, replacing what was there."""
+        ...
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Look at an object without reading it; None when there is none."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Read an object. Raises `NotFound`."""
+        ...

@@ -1,0 +1,99 @@
+"""The hold in a new epoch of the database: nothing is assigned before it is known what still runs. Pure.
+
+A database that was recovered may have lost its last moments, and with them assignments that executors run. Whoever was
+given a task then must not see it given to another one. So the placer assigns nothing in a new epoch before each
+executor that may hold one has *settled*: said hello, told all that it holds, and all that followed from that is
+committed. One that stays away is waited for no longer than `lost_after`: by then pods that no server feeds have ended.
+
+The database knows every executor that may hold a lost assignment: the first one of each is sent to it only after the
+record that says so is in the object storage (`delivery`). Those that were never given one are not waited for: whoever
+has a token can make them up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.runmodel.model import ExecutorId, Reason, ReasonCode
+from sluiceway_common.runmodel.wording import listing
+from sluiceway_server.datamanager.model import View
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import EXECUTOR, PLACER, PLACER_ID
+
+__all__ = ["advance", "may_assign", "unsettled", "why_held"]
+
+_MOST_NAMED = 5
+_WORTH_TELLING = timedelta(seconds=5)
+
+
+def unsettled(view: View) -> tuple[ExecutorId, ...]:
+    """List the executors that may hold assignments and have not settled in the present epoch, by id."""
+    epoch = view.position.sequence.epoch
+    return tuple(
+        sorted(
+            id_
+            for id_, record in view.scan(EXECUTOR)
+            if not record.vanished and record.settled_epoch < epoch and record.use != pb.EXECUTOR_USE_NONE
+        )
+    )
+
+
+def may_assign(view: View) -> bool:
+    """Whether the placer's record says that the present epoch is open."""
+    record = view.get(PLACER, PLACER_ID)
+    return record is not None and record.open_epoch == view.position.sequence.epoch
+
+
+def advance(record: pb.PlacerRecord, view: View, *, now: datetime, waited: timedelta, lost_after: timedelta) -> None:
+    """Open the present epoch in a placer's record, or note that it is held.
+
+    Args:
+        record: to be stored; changed in place.
+        view: at the place of the commit.
+        now: wall time, for people to read only.
+        waited: since this placer first saw the epoch, by its own monotonic clock.
+        lost_after: the longest wait.
+    """
+    epoch = view.position.sequence.epoch
+    if record.open_epoch == epoch:
+        return
+    if waited >= lost_after or not unsettled(view):
+        record.open_epoch = epoch
+        for name in ("held_epoch", "held_since", "held_until"):
+            record.ClearField(name)
+        return
+    if record.held_epoch != epoch:
+        record.held_epoch = epoch
+        stamps.put_time(record.held_since, now)
+        record.ClearField("held_until")
+    until = now + lost_after - waited
+    # Another placer counts anew, and a clock may have been set.
+    if not record.HasField("held_until") or abs(stamps.read_time(record.held_until) - until) > _WORTH_TELLING:
+        stamps.put_time(record.held_until, until)
+
+
+def why_held(view: View) -> Reason | None:
+    """Say why nothing is assigned; None: the present epoch is open, or there is no placer that could say."""
+    record = view.get(PLACER, PLACER_ID)
+    epoch = view.position.sequence.epoch
+    if record is None or record.open_epoch == epoch:
+        return None
+    if record.held_epoch != epoch:
+        sentence = f"the database is in its epoch {epoch}, and the placer has not looked at it yet"
+        return Reason(ReasonCode.WAITS_FOR_RECOVERY, sentence)
+    since, until = stamps.read_time(record.held_since), stamps.read_time(record.held_until)
+    waiting = unsettled(view)
+    who = listing(waiting[:_MOST_NAMED]) + (f" and {len(waiting) - _MOST_NAMED} more" if waiting[_MOST_NAMED:] else "")
+    sentence = (
+        f"the database was recovered (epoch {epoch}, {since:%Y-%m-%d %H:%M:%SZ}), and nothing is assigned before each"
+        " executor has said what it still runs, so that nothing starts twice. "
+    )
+    if waiting:
+        sentence += (
+            f"Not heard of yet: {who}; waited for until {until:%Y-%m-%d %H:%M:%SZ} at most. If one is gone for good:"
+            f" sluice executor delete {waiting[0]}"
+        )
+    else:
+        sentence += "All have; the placer opens it now"
+    return Reason(ReasonCode.WAITS_FOR_RECOVERY, sentence)

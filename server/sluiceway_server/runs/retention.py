@@ -1,0 +1,271 @@
+"""The retention: logs, and runs with all that belongs to them, go when they are old (`retention_rules`).
+
+One server sweeps, the elected placer. Two at once would do the same work twice and no harm: each decision is made in a
+transaction, and what is deleted may be deleted again. A sweep that ends anywhere goes on from what it finds:
+
+- Logs: the folders of runs in the object storage, in the order of their ids, which is that of their creation. A run
+  whose logs are due is marked first, and then its objects go. Of a run that is not there (it was deleted, or given up
+  by a recovery or a restore) they go when they are older than `orphans`. Earlier versions stored logs in folders of
+  tasks: these go with the run of the task.
+- Runs, if they have a retention: from the oldest on. The records go first; the logs are those of a run that is not
+  there then.
+- Configurations in the object storage that no run has, and younger logs of no run: once a day.
+
+Nothing of a run that is not over goes, however old it is, nor of one with an assignment whose end is not reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, Query, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.logs.store import LogStore
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.summaries import run_of_row
+from sluiceway_server.runrecords.types import (
+    ASSIGNMENT,
+    RETENTION,
+    RETENTION_ID,
+    RUN,
+    RUN_CONFIG,
+    TASK,
+    run_group,
+    task_id,
+)
+from sluiceway_server.runs.config_objects import ConfigObjects
+from sluiceway_server.runs.retention_rules import RetentionSettings, created_by_id, is_due, next_time
+
+__all__ = ["Retention"]
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = timedelta(seconds=1)
+_ORPHANS_EVERY = timedelta(days=1)
+_TASKS_AT_ONCE = 200
+"""Each has an assignment or a few, and a transaction has at most 10,000 actions."""
+
+_MOST_ATTEMPTS = 1000
+_CREATION_MS = 32
+"""Between the times of a run and of its tasks; a query has at most so many values."""
+
+
+class Retention:
+    """See the module. `run` is its loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: LogStore,
+        configs: ConfigObjects,
+        clock: Clock,
+        *,
+        settings: RetentionSettings,
+        is_elected: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._configs = configs
+        self._clock = clock
+        self._settings = settings
+        self._is_elected = is_elected
+        self._swept_at: float | None = None
+        self._orphans_at: float | None = None
+
+    async def run(self) -> None:
+        """Sweep now and then, until cancelled."""
+        settings = self._settings
+        pause = settings.first
+        while True:
+            await asyncio.sleep(pause.total_seconds())
+            pause = settings.interval
+            if not self._is_elected():
+                self._swept_at = None
+                continue
+            try:
+                if await self.sweep():
+                    pause = min(_PAUSE, settings.interval)
+            except SluicewayError as error:
+                log.warning("retention_waits", error=str(error), code=error.code)
+
+    async def sweep(self) -> bool:
+        """Delete some of what is due; tells whether there is more.
+
+        Raises:
+            Unavailable: the database or the object storage is away.
+        """
+        await self._database.linearize()
+        settings, time = self._settings, await self._move_time()
+        more = settings.logs is not None and await self._sweep_logs(time, settings.logs)
+        more = await self._sweep_runs(time) or more
+        monotonic = self._clock.monotonic()
+        if more or (self._orphans_at is not None and monotonic - self._orphans_at < _ORPHANS_EVERY.total_seconds()):
+            return more
+        more = await self._sweep_logs(time, settings.orphans)
+        deleted = await self._configs.delete_unused(before=time - settings.orphans)
+        if deleted:
+            log.info("run_configs_deleted", objects=deleted)
+        self._orphans_at = None if more else monotonic
+        return more
+
+    async def _move_time(self) -> datetime:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        passed = self._settings.interval if self._swept_at is None else timedelta(seconds=monotonic - self._swept_at)
+
+        def move(view: View) -> Decision[datetime]:
+            record = view.get(RETENTION, RETENTION_ID)
+            stored = None if record is None else stamps.read_time(record.time)
+            time = next_time(stored, now, passed)
+            moved = pb.RetentionRecord()
+            stamps.put_time(moved.time, time)
+            return Decision(time, [Put(RETENTION, RETENTION_ID, moved)] if time != stored else [])
+
+        time = (await self._database.transact(move)).value
+        self._swept_at = monotonic
+        if now - time > self._settings.interval:
+            log.warning(
+                "retention_lags_behind_the_clock",
+                seconds=round((now - time).total_seconds()),
+                why="no server was up, or this clock is wrong; ages are measured by a time that follows slowly",
+            )
+        return time
+
+    # -- logs
+
+    async def _sweep_logs(self, time: datetime, kept_for: timedelta) -> bool:
+        """Look at the logs of the runs that were created before a span of time."""
+        settings = self._settings
+        after, done = "", 0
+        while folders := await self._store.folders(after=after, limit=settings.at_once):
+            after = folders[-1]
+            runs = await self._database.read(lambda view, names=tuple(folders): _runs(view, names))  # type: ignore[misc]
+            due = {run.id for run in runs.values() if run is not None and is_due(run, settings.logs, time)}
+            marked = await self._mark(sorted(due), time)
+            for folder, run in runs.items():
+                if await self._is_orphan(folder, time) if run is None else run.id in marked:
+                    done += 1
+                    objects = await self._store.delete_all(folder)
+                    log.info("logs_deleted", folder=folder, objects=objects, why="retention" if run else "no such run")
+            if done >= settings.at_once:
+                return True
+            # All that follow were created later still.
+            newest = created_by_id(after)
+            if newest is not None and newest + kept_for > time:
+                return False
+        return False
+
+    async def _is_orphan(self, folder: str, time: datetime) -> bool:
+        """Whether logs whose run was not found are old enough to go."""
+        created = created_by_id(folder)
+        # A name that is no id is somebody else's.
+        if created is None or created + self._settings.orphans > time:
+            return False
+        if not await self._store.is_of_earlier_version(folder):
+            return True
+        # The run of a task may be there and not be found.
+        kept_for = self._settings.logs or self._settings.runs
+        return kept_for is not None and created + kept_for <= time
+
+    async def _mark(self, run_ids: Sequence[str], time: datetime) -> frozenset[str]:
+        """Note that the logs of some runs are deleted; returns those of which it is noted now."""
+
+        def mark(view: View) -> Decision[frozenset[str]]:
+            marked: set[str] = set()
+            actions: list[Action] = []
+            for id_ in run_ids:
+                record = view.get(RUN, id_)
+                if record is None or not is_due(record.run, self._settings.logs, time) or _is_live(view, id_):
+                    continue
+                marked.add(id_)
+                if not record.run.HasField("logs_delete_time"):
+                    changed = pb.RunRecord()
+                    changed.CopyFrom(record)
+                    stamps.put_time(changed.run.logs_delete_time, self._clock.now())
+                    actions.append(Put(RUN, id_, changed))
+            return Decision(frozenset(marked), actions, [run_group(id_) for id_ in marked] if actions else [])
+
+        return (await self._database.transact(mark)).value if run_ids else frozenset()
+
+    # -- runs
+
+    async def _sweep_runs(self, time: datetime) -> bool:
+        kept_for = self._settings.runs
+        if kept_for is None:
+            return False
+        done, token = 0, ""
+        while True:
+            query = Query(order=("created",), size=self._settings.at_once, token=token)
+            page = await self._database.read(lambda view, query=query: view.rows(RUN, query))  # type: ignore[misc]
+            for id_, fields in page.records:
+                run = run_of_row(id_, fields)
+                if stamps.read_time(run.create_time) + kept_for > time:
+                    return False
+                if is_due(run, kept_for, time) and await self._delete_run(id_, time):
+                    done += 1
+                    objects = await self._store.delete_all(id_)
+                    log.info("run_deleted", run=id_, group=run.group, number=run.number, objects=objects)
+            if done >= self._settings.at_once:
+                return True
+            token = page.next_token
+            if not token:
+                return False
+
+    async def _delete_run(self, run_id: str, time: datetime) -> bool:
+        """Delete the records of a run; False: it is not due any more."""
+
+        def delete(view: View) -> Decision[bool | None]:
+            record = view.get(RUN, run_id)
+            if record is None or not is_due(record.run, self._settings.runs, time) or _is_live(view, run_id):
+                return Decision(False)
+            actions: list[Action] = []
+            for count, (id_, task) in enumerate(view.scan(TASK, f"{run_id}/")):
+                if count == _TASKS_AT_ONCE:
+                    return Decision(None, actions, [run_group(run_id)])
+                actions.append(Delete(TASK, id_))
+                if task.task.assignment_id:
+                    actions.append(Delete(ASSIGNMENT, task.task.assignment_id))
+                # A task that a restart kept ran in another run.
+                if not task.kept_from:
+                    query = Query(where={"bad_end_of": task.task.id}, order=("bad_attempt",), size=_MOST_ATTEMPTS)
+                    actions.extend(Delete(ASSIGNMENT, ended) for ended, _ in view.rows(ASSIGNMENT, query).records)
+            actions += [Delete(RUN_CONFIG, run_id), Delete(RUN, run_id)]
+            return Decision(True, actions, [run_group(run_id)])
+
+        while True:
+            done = (await self._database.transact(delete)).value
+            if done is not None:
+                return done
+
+
+def _runs(view: View, folders: Sequence[str]) -> dict[str, api.Run | None]:
+    """Read what lists show of the runs whose logs are in some folders; None: it is not found."""
+    found: dict[str, api.Run | None] = {}
+    for folder in folders:
+        fields = view.fields(RUN, folder)
+        found[folder] = _run_of_task(view, folder) if fields is None else run_of_row(folder, fields)
+    return found
+
+
+def _run_of_task(view: View, task: str) -> api.Run | None:
+    """Find the run of a task by the time in its id: they were created within milliseconds."""
+    created = created_by_id(task)
+    if created is None:
+        return None
+    milliseconds = int(created.timestamp() * 1000)
+    query = Query(where={"created": tuple(range(milliseconds, milliseconds - _CREATION_MS, -1))})
+    for id_, fields in view.rows(RUN, query).records:
+        if view.fields(TASK, task_id(id_, task)) is not None:
+            return run_of_row(id_, fields)
+    return None
+
+
+def _is_live(view: View, run_id: str) -> bool:
+    return view.count(ASSIGNMENT, {"run_id": run_id, "live": 1}, limit=1) > 0

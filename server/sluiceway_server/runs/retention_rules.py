@@ -1,0 +1,87 @@
+"""What goes when: the rules of the retention. Pure.
+
+Ages are measured against a time of their own, which is stored: it follows the clock of the server that sweeps, but when
+that is ahead, only six times as fast as time passes. So a server that starts with a wrong clock does not delete all
+that there is; and after a time without servers the retention catches up.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import TERMINAL_PHASES
+
+__all__ = ["RetentionSettings", "created_by_id", "ended", "is_due", "next_time", "settings_for"]
+
+_CATCH_UP = 6
+_UUID_VERSION = 7
+_SHORTEST_INTERVAL = timedelta(seconds=1)
+_SWEEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long things are kept.
+
+    Attributes:
+        logs: of a run, after its end; None: for ever.
+        runs: a run with all that belongs to it, after its end; None: for ever.
+        orphans: logs of a run that is not there, and configurations that no run has. Longer than a creation takes.
+        interval: between two sweeps.
+        first: from the start of a server to its first sweep.
+        at_once: as many runs are looked at between two pauses.
+    """
+
+    logs: timedelta | None = timedelta(days=30)
+    runs: timedelta | None = None
+    orphans: timedelta = timedelta(days=1)
+    interval: timedelta = timedelta(hours=1)
+    first: timedelta = timedelta(minutes=5)
+    at_once: int = 100
+
+
+def settings_for(*, logs: timedelta | None, runs: timedelta | None) -> RetentionSettings:
+    """Return settings that sweep often enough for these spans: after a tenth of the shorter one, at most an hour."""
+    usual = RetentionSettings()
+    tenths = [max(_SHORTEST_INTERVAL, span / _SWEEPS) for span in (logs, runs) if span is not None]
+    interval = min([usual.interval, *tenths])
+    return RetentionSettings(logs=logs, runs=runs, interval=interval, first=min(usual.first, interval))
+
+
+def next_time(stored: datetime | None, now: datetime, passed: timedelta) -> datetime:
+    """Find the time that ages are measured by.
+
+    Args:
+        stored: that of the sweep before; None: this is the first one of the database.
+        now: the wall clock of this server.
+        passed: since the sweep before, by a clock that nobody sets.
+    """
+    return now if stored is None else min(now, stored + _CATCH_UP * passed)
+
+
+def created_by_id(id_: str) -> datetime | None:
+    """Read the time in a UUIDv7; None: it is none."""
+    try:
+        parsed = uuid.UUID(id_)
+    except ValueError:
+        return None
+    if parsed.version != _UUID_VERSION or str(parsed) != id_:
+        return None
+    return datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC)
+
+
+def ended(run: api.Run) -> datetime | None:
+    """Tell when a run came to its end; None: it did not."""
+    if run.phase not in TERMINAL_PHASES:
+        return None
+    return stamps.read_time(run.end_time if run.HasField("end_time") else run.create_time)
+
+
+def is_due(run: api.Run, kept_for: timedelta | None, time: datetime) -> bool:
+    """Whether what is kept for so long after the end of a run goes now."""
+    end = ended(run)
+    return kept_for is not None and end is not None and end + kept_for <= time

@@ -1,0 +1,409 @@
+"""The placer: starts runs, and gives tasks to executors (run-model.md, "How it runs").
+
+These are global decisions, so one server makes them, which is elected (`election`); each of its transactions looks
+whether it still is.
+
+When the placer itself commits an update, it places in the same transaction; other servers leave a notice in the log.
+
+What a placement reads does not grow with what waits: the tasks that became runnable in its own transaction, then a
+window of those that wait longest (an index in the order of run-model.md), then the longest waiting of each owner, so
+that nobody's thousand tasks hide another's one. A task that no live executor could ever run is *parked*: it leaves the
+window, and is looked at again when the executors change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
+from sluiceway_common.runmodel import groups, queues, rules, updates
+from sluiceway_common.runmodel.model import ExecutorView, Run, RunPhase
+from sluiceway_common.runmodel.placement import Candidate, Waiting, missing, place
+from sluiceway_common.runmodel.queues import QueueSettings
+from sluiceway_server.datamanager.model import Decision, Query, View, Where
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import EXECUTOR, RUN, TASK, TOPIC_PLACEMENT, active_in, outcomes
+from sluiceway_server.runs import recovery_hold as holding
+from sluiceway_server.runs.cache import RunCache
+from sluiceway_server.runs.election import Election
+from sluiceway_server.runs.ports import EngineSettings, ExecutorDirectory, ScopeSettings, ServerPresence
+from sluiceway_server.runs.timers import Subject, Timers
+from sluiceway_server.runs.transaction import KIND_PLACEMENT, Work, walk
+
+__all__ = ["Placer"]
+
+_log = structlog.get_logger(__name__)
+
+WINDOW = 16
+MAX_EXECUTORS_COUNTED = 64
+MAX_OWNERS = 8
+MAX_STARTS = 100
+QUEUED = outcomes(phases=(api.RUN_PHASE_QUEUED,))
+QUEUE_WINDOW = 100
+SCOPE_WINDOW = 1000
+UNPARK_AT_ONCE = 500
+
+
+class Placer:
+    """See the module."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ids: IdSource,
+        settings: EngineSettings,
+        executors: ExecutorDirectory,
+        servers: ServerPresence,
+        cache: RunCache,
+        timers: Timers,
+        scopes: ScopeSettings | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._executors = executors
+        self._scopes = scopes
+        self._cache = cache
+        self._timers = timers
+        self.was_elected = asyncio.Event()
+        """Set when this server becomes the placer; whoever waits for it clears it."""
+        self.election = Election(db, clock, settings=settings, servers=servers, listener=self)
+        self._wake = asyncio.Event()
+        self._groups: set[str] = set()
+        self._look_at_parked = False
+        # Transaction functions run in the committer's thread. What they read here is replaced, never changed; what they
+        # find out goes through the work, and is taken over by `learn` in the event loop.
+        self._owners: frozenset[str] = frozenset()
+        self._live: tuple[ExecutorView, ...] = tuple(executors.live())
+        self._load: dict[str, int] = {}
+        self._turn = 0
+
+    async def run(self) -> None:
+        """Stand for election and place, until cancelled; then resign, so that another need not wait."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.election.run(), name="placer-election")
+                group.create_task(self._keep_placing(), name="placer-placing")
+                group.create_task(self._listen(), name="placer-listening")
+        finally:
+            await self.election.resign()
+
+    # --- what wakes it --------------------------------------------------------------------------------------------
+
+    async def elected(self) -> None:
+        """See `election.Listener`: nobody here knows what waits."""
+        self._look_at_parked = True
+        self.was_elected.set()
+        await self._look_at_everything()
+
+    async def opened(self) -> None:
+        """See `election.Listener`: what waited for it can be placed."""
+        await self._look_at_everything()
+
+    def executors_changed(self) -> None:
+        """Look again at everything that waits for a place, parked tasks too. In the event loop."""
+        self._live = tuple(self._executors.live())
+        self._look_at_parked = True
+        self._wake.set()
+
+    def learn(self, work: Work) -> None:
+        """Hear what a transaction of this server did, now that it is committed."""
+        for executor, used in work.counted.items():
+            self._load[executor] = used
+        self._turn += MAX_OWNERS
+        if self.election.term is not None:
+            for run_id, deadline in work.deadlines.items():
+                self._timers.set((Subject.RUN, run_id), deadline)
+            self._owners = (self._owners - work.idle_owners) | (work.woken_scopes - {""})
+            if work.late_groups:
+                self._groups |= work.late_groups
+                self._wake.set()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for applied in self._db.subscribe(after=self._db.position, topics=[TOPIC_PLACEMENT]):
+                    for action in applied.actions:
+                        if getattr(action, "kind", None) == KIND_PLACEMENT:
+                            notice = pb.PlacementNotice.FromString(action.body)  # type: ignore[union-attr]  # an Emit
+                            self._look_at_parked |= notice.executors_changed
+                            self._set_timers(notice)
+                            self._groups.update(notice.groups)
+                            self._owners |= {scope for scope in notice.scopes if scope}
+                            self._wake.set()
+            except (OutOfRange, Exhausted, Conflict) as error:
+                # What was missed is found by looking at everything.
+                _log.warning("placer_missed_notices", error=str(error))
+                await self._look_at_everything()
+            except SluicewayError as error:
+                _log.warning("placer_cannot_listen", error=str(error), code=error.code)
+                await asyncio.sleep(self._settings.placer_interval.total_seconds())
+
+    def _set_timers(self, notice: pb.PlacementNotice) -> None:
+        if self.election.term is None:
+            return
+        for changed in notice.deadlines:
+            time = stamps.read_time(changed.time) if changed.HasField("time") else None
+            drain = changed.WhichOneof("subject") == "executor_id"
+            key = (Subject.DRAIN, changed.executor_id) if drain else (Subject.RUN, changed.run_id)
+            self._timers.set(key, time)
+
+    async def _look_at_everything(self) -> None:
+        def read(view: View) -> tuple[set[str], set[str]]:
+            queued = {record.run.group for record in walk(view, RUN, {"outcome": QUEUED}, "created")}
+            owners = {record.scope for record in walk(view, TASK, {"state": "ready"}, "rank")}
+            return queued, owners
+
+        queued, owners = await self._db.read(read)
+        self._groups |= queued
+        self._owners |= owners
+        self._wake.set()
+
+    async def _keep_placing(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self.election.term is None:
+                self._groups.clear()
+                continue
+            try:
+                await self.place_now()
+            except SluicewayError as error:
+                _log.warning("placement_failed", error=str(error), code=error.code)
+                await asyncio.sleep(self._settings.placer_interval.total_seconds())
+                self._wake.set()
+
+    async def place_now(self) -> int:
+        """Start and place what can be, in transactions of its own; answers how many tasks were placed."""
+        placed = 0
+        if self._look_at_parked:
+            self._look_at_parked = False
+            await self._unpark()
+        while True:
+            freed = sorted(self._groups)[:MAX_STARTS]
+            self._groups.difference_update(freed)
+            last: Work | None = None
+
+            def function(view: View, freed: list[str] = freed) -> Decision[int]:
+                nonlocal last
+                work = Work(view, self._clock.now(), cache=self._cache)
+                if not self.election.leads(view):
+                    return Decision(0)
+                work.freed_groups.update(freed)
+                count = self.place(work, all_that_waits=True)
+                last = work
+                return work.decision(count, tell_placer=False)
+
+            try:
+                committed = await self._db.transact(function)
+            except BaseException:
+                self._groups.update(freed)
+                raise
+            if last is not None:
+                last.remember(committed.position, self._cache)
+                self.learn(last)
+            placed += committed.value
+            if not committed.value and not self._groups:
+                return placed
+
+    async def _unpark(self) -> None:
+        token = ""
+        owners: set[str] = set()
+
+        def function(view: View) -> Decision[str]:
+            if not self.election.leads(view):
+                return Decision("")
+            work = Work(view, self._clock.now(), cache=self._cache)
+            executors = self._standing(view)
+            page = view.select(
+                TASK, Query(where={"state": "parked"}, order=("rank",), size=UNPARK_AT_ONCE, token=token)
+            )
+            for _, record in page.records:
+                run = view.get(RUN, record.task.run_id)
+                if run is None:
+                    continue
+                needs = codec.decode_task(record).needs
+                if any(missing(codec.decode_run(run), needs, executor) is None for executor in executors):
+                    work.park(record.task.run_id, record.task.id, parked=False)
+                    owners.add(record.scope)
+            return work.decision(page.next_token, tell_placer=False)
+
+        while True:
+            token = (await self._db.transact(function)).value
+            self._owners |= owners
+            if not token:
+                return
+
+    # --- one placement --------------------------------------------------------------------------------------------
+
+    def place(self, work: Work, *, all_that_waits: bool = False) -> int:
+        """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
+
+        Called inside a transaction function, when the election says so. When the transaction made nothing runnable and
+        freed no slot, what waits is not looked at, unless `all_that_waits`.
+        """
+        self._start_runs(work)
+        if not (work.woken_scopes or all_that_waits) or not holding.may_assign(work.view):
+            return 0
+        return self._assign(work)
+
+    def _start_runs(self, work: Work) -> None:
+        """R0, for the groups that this transaction freed or that got a run."""
+        for _ in range(MAX_STARTS):
+            if not work.freed_groups:
+                return
+            group = min(work.freed_groups)
+            work.freed_groups.discard(group)
+            self._start_next(work, group)
+        # A chain of runs that end as soon as they start, longer than one transaction should be.
+        work.late_groups |= work.freed_groups
+
+    def _start_next(self, work: Work, group: str) -> None:
+        scope = groups.scope_of(group)
+        settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
+        if settings.concurrency is None:
+            runs = self._runs(work, {"group": group, "outcome": QUEUED}, QUEUE_WINDOW, group=group)
+        else:
+            runs = self._runs(work, active_in(scope, api.RUN_PHASE_QUEUED), SCOPE_WINDOW, scope=scope)
+            runs |= self._runs(work, active_in(scope, api.RUN_PHASE_RUNNING), SCOPE_WINDOW, scope=scope)
+        if not any(run.phase is RunPhase.QUEUED for run in runs.values()):
+            return
+        holders = {each: work.queue_holder(each) for each in {run.group for run in runs.values()}}
+        if settings.concurrency is None and holders.get(group):
+            if not settings.cancel_superseded:
+                return
+            holder = work.run(holders[group])
+            if holder is not None:
+                runs[holder.run.id] = holder.run
+        decision = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=work.now)
+        for run_id in decision.cancel:
+            state = work.run(run_id)
+            if state is not None:
+                work.apply(rules.cancel(state, by="a newer run", now=work.now, superseded=True))
+        for run_id in decision.stop:
+            state = work.run(run_id)
+            if state is not None:
+                work.apply(rules.request_stop(state, by="a newer run of the group", now=work.now))
+        for run_id in decision.start:
+            state = work.run(run_id)
+            if state is not None:
+                work.hold_queue(state.run)
+                work.apply(rules.start_run(state, work.now))
+
+    def _runs(self, work: Work, where: Where, size: int, *, group: str = "", scope: str = "") -> dict[str, Run]:
+        # As this transaction has left them, those that it made too: whoever decides looks at the phase itself.
+        page = work.view.select(RUN, Query(where=where, order=("created",), size=size))
+        touched = work.touched
+        found = {key: codec.decode_run(record) for key, record in page.records if key not in touched}
+        for key, state in touched.items():
+            if state.run.group == (group or state.run.group) and state.run.scope == (scope or state.run.scope):
+                found[key] = state.run
+        return found
+
+    def _assign(self, work: Work) -> int:
+        executors = self._counted(work)
+        free = sum(max(0, executor.slots - executor.used) for executor in executors)
+        candidates = [
+            Candidate(state.run, state.tasks[key])
+            for state in work.touched.values()
+            if state.run.phase is RunPhase.RUNNING and state.tally is not None
+            for key in state.tally.runnable
+        ]
+        if free > 0:
+            candidates += self._waiting(work, free)
+        if not candidates:
+            return 0
+        owners = {each.run.scope for each in candidates}
+        locks = {(each.run.scope, each.task.lock) for each in candidates if each.task.lock}
+        placement = place(
+            candidates,
+            executors,
+            now=work.now,
+            locks={lock: f"assignment {holder}" for lock in locks if (holder := work.lock_holder(lock))},
+            # What each owner is running decides only between owners.
+            running={owner: work.live_in(owner) for owner in owners} if len(owners) > 1 else {},
+            with_passed_over=False,
+        )
+        for choice in placement.choices:
+            state = work.run(choice.run_id)
+            if state is None:
+                continue
+            work.apply(
+                updates.assign(
+                    state,
+                    choice.task_id,
+                    assignment_id=self._ids.new_id(),
+                    executor=choice.executor,
+                    session=choice.session,
+                    database_epoch=work.view.position.sequence.epoch,
+                    now=work.now,
+                )
+            )
+            work.use_executor(choice.executor)
+        by_id = {(each.run.id, each.task.id): each for each in candidates}
+        for waiting in placement.waiting:
+            self._keep_waiting(work, waiting, by_id[waiting.run_id, waiting.task_id], executors)
+        return len(placement.choices)
+
+    def _keep_waiting(self, work: Work, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]) -> None:
+        run, task = candidate.run, candidate.task
+        never = all(missing(run, task.needs, executor) is not None for executor in executors)
+        if never:
+            work.park(run.id, task.id, parked=True)
+        # Numbers in the sentence change all the time; what is stored changes with the kind of wait. `explain` counts.
+        if never or task.reason is None or task.reason.code != waiting.reason.code:
+            work.explain(run.id, task.id, waiting.reason)
+
+    def _waiting(self, work: Work, free: int) -> list[Candidate]:
+        """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
+        window = min(1000, WINDOW + 2 * free)
+        found: dict[str, Candidate] = {}
+        if self._ready(work, {"state": "ready"}, window, found) >= window:
+            # Not of all owners at each placement, but of the next few each time.
+            owners = sorted(self._owners)
+            turn = self._turn % max(1, len(owners))
+            for owner in (owners[turn:] + owners[:turn])[:MAX_OWNERS]:
+                if not self._ready(work, {"state": "ready", "scope": owner}, min(free, WINDOW), found):
+                    work.idle_owners.add(owner)
+        return list(found.values())
+
+    def _ready(self, work: Work, where: Where, size: int, found: dict[str, Candidate]) -> int:
+        """Add to `found`; answers how many are stored. Of runs that this transaction changed, all are known already."""
+        page = work.view.select(TASK, Query(where=where, order=("rank",), size=size))
+        touched = work.touched
+        for key, record in page.records:
+            if record.task.run_id in touched or key in found:
+                continue
+            run = work.view.get(RUN, record.task.run_id)
+            if run is not None:
+                # Of most candidates nothing more is needed: the run is read whole when its task was chosen.
+                found[key] = Candidate(codec.decode_run(run), codec.decode_task(record))
+        return len(page.records)
+
+    def _counted(self, work: Work) -> list[ExecutorView]:
+        executors = self._standing(work.view)
+        if len(executors) > MAX_EXECUTORS_COUNTED:
+            # By what was seen last: an executor that looks free and is not is found out by the exact count.
+            executors.sort(key=lambda each: (self._load.get(each.id, 0) / max(1, each.slots), each.id))
+            executors = executors[:MAX_EXECUTORS_COUNTED]
+        return [replace(each, used=work.used(each.id)) for each in executors]
+
+    def _standing(self, view: View) -> list[ExecutorView]:
+        """The executors that are live, and of which the log says nothing else."""
+        found = []
+        for each in self._live:
+            record = view.get(EXECUTOR, each.id)
+            if record is not None and record.session_id == each.session and not record.vanished and not record.deleted:
+                found.append(replace(each, draining=each.draining or record.draining))
+        return found

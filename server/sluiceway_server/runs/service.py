@@ -1,0 +1,383 @@
+"""The skin of `RunService`: wire to engine and back. What it reads, it reads at or after the caller's position."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2 as pb
+from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
+from sluiceway.records.run.v1.records_pb2 import RunRecord
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.rpc.caller import announce_stream, answer_position, current_caller, requested_position
+from sluiceway_common.foundation.rpc.fields import checks_fields_itself
+from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.model import MAX_TASKS
+from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import Place, place_of, token_of
+from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import RUN, TASK, TERMINAL_PHASES, TOPIC_RUNS, group_topic, run_topic, task_id
+from sluiceway_server.runs.attempts import with_attempts
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.explainer import Explainer
+from sluiceway_server.runs.listing import check_list, group_filter, page_faults
+from sluiceway_server.runs.log_deletion import LogDeletion
+from sluiceway_server.runs.references import resolve
+from sluiceway_server.runs.transaction import KIND_EVENT, tasks_of
+from sluiceway_server.runs.waits import put_waits
+
+__all__ = ["LogBytes", "Logs", "RunServicer"]
+
+T = TypeVar("T")
+
+SETUP_STEP = -1
+MAX_TASKS_PAGE = 2_000
+
+
+class LogBytes(Protocol):
+    """Bytes of a log (`log_reader.LogChunk`)."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after `data`."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """At most 64 KiB."""
+        ...
+
+    @property
+    def time(self) -> datetime | None:
+        """When the server had them, where that is known."""
+        ...
+
+
+class Logs(Protocol):
+    """Where logs are read (`log_reader.LogReader`)."""
+
+    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
+        """Describe a log as it is now. Raises `NotFound`."""
+        ...
+
+    def read(
+        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogBytes]:
+        """Give the bytes of a log from an offset on. Raises `NotFound` and `OutOfRange`."""
+        ...
+
+
+class RunServicer(pb_grpc.RunServiceServicer):
+    """`RunService`, but for what is not offered yet: restarts."""
+
+    # Not built here: the generated one stays, and `RpcServer` does not offer it.
+    RestartRun = pb_grpc.RunServiceServicer.RestartRun
+
+    def __init__(
+        self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs, deletion: LogDeletion
+    ) -> None:
+        self._db = db
+        self._engine = engine
+        self._explainer = explainer
+        self._logs = logs
+        self._deletion = deletion
+
+    # --- runs are made and shown ----------------------------------------------------------------------------------
+
+    @checks_fields_itself
+    async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
+        """See the proto."""
+        request.run.group = groups.of_caller(request.run.group, current_caller().id)
+        committed = await self._engine.create_run(request, created_by=current_caller().id)
+        answer_position(str(committed.position))
+        return pb.CreateRunResponse(run=committed.value.run)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
+        """See the proto."""
+        return pb.GetRunResponse(run=await self._run(request.run_id))
+
+    async def ResolveRun(self, request: pb.ResolveRunRequest, context: object) -> pb.ResolveRunResponse:
+        """See the proto."""
+        user_id = current_caller().id
+
+        def read(view: View) -> str:
+            return resolve(view, request.reference, user_id=user_id)
+
+        try:
+            run_id = await self._db.read(read, after=_requested())
+        except NotFound:
+            # This server may be behind.
+            run_id = await self._db.read(read, after=await self._db.linearize())
+        return pb.ResolveRunResponse(run=await self._run(run_id))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
+        """See the proto."""
+        wanted = check_list(request, user_id=current_caller().id)
+        answer = await self._db.read(wanted.read, after=_requested())
+        answer_position(str(self._db.position))
+        return answer
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
+        """See the proto."""
+        found = page_faults(request.page_size, MAX_TASKS_PAGE)
+        if found:
+            raise InvalidInput(found)
+        await self._run_record(request.run_id)
+        size = request.page_size or MAX_TASKS_PAGE
+        list_of = f"tasks of {request.run_id}"
+        last = place_of(request.page_token, list_of, 0).id if request.page_token else None
+
+        def read(view: View) -> pb.ListTasksResponse:
+            # All of them, for each page: the tasks of a run lie together, so no index is needed for their order.
+            tasks = tasks_of(view, request.run_id)
+            # Tasks never leave a run, and the order of two never changes.
+            start = next((at + 1 for at, task in enumerate(tasks) if task.id == last), 0)
+            page = tasks[start : start + size]
+            token = token_of(list_of, Place((), page[-1].id)) if len(tasks) > start + size else ""
+            return pb.ListTasksResponse(tasks=[with_attempts(view, task) for task in page], next_page_token=token)
+
+        return await self._db.read(read, after=_requested())
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:
+        """See the proto."""
+        try:
+            record = await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
+        except NotFound as cause:
+            await self._run_record(request.run_id)  # says so itself when it is the run that is not there
+            raise _no_task(request.run_id, request.task_id) from cause
+        task = await self._db.read(lambda view: with_attempts(view, record.task))
+        answer_position(str(self._db.position))
+        return pb.GetTaskResponse(task=task)
+
+    async def _run(self, run_id: str) -> api.Run:
+        """Read a run, with what it waits for."""
+        run = api.Run()
+        run.CopyFrom((await self._run_record(run_id)).run)
+        if run.phase == api.RUN_PHASE_RUNNING:
+            await self._db.read(lambda view: put_waits(view, [run], tasks_looked_at=MAX_TASKS))
+        return run
+
+    async def _run_record(self, run_id: str) -> RunRecord:
+        try:
+            record = await self._db.get(RUN, run_id, after=_requested())
+        except NotFound as cause:
+            raise _no_run(run_id) from cause
+        answer_position(str(self._db.position))
+        return record
+
+    # --- and followed ---------------------------------------------------------------------------------------------
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: object) -> AsyncIterator[pb.WatchRunResponse]:
+        """See the proto."""
+        run_id = request.run_id
+        await self._run_record(run_id)
+        if request.after:
+            after = _parse("after", request.after)
+            is_over = await self._db.read(lambda view: _is_over(view, run_id, after), after=after)
+        else:
+            snapshot = await self._db.read(lambda view: _snapshot(view, run_id), after=_requested())
+            yield snapshot
+            after = Position.parse(snapshot.position)
+            is_over = snapshot.run.phase in TERMINAL_PHASES
+        if is_over:
+            return
+        async with aclosing(_subscription(self._db, after, run_topic(run_id))) as applied:
+            async for each in applied:
+                message = _changes(each, run_id)
+                yield message
+                if message.run.phase in TERMINAL_PHASES:
+                    return
+
+    async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
+        """See the proto."""
+        found: list[Violation] = []
+        group, prefix = group_filter(request.group, request.group_prefix, user_id=current_caller().id, found=found)
+        if found:
+            raise InvalidInput(found)
+        topic = group_topic(group) if group else TOPIC_RUNS
+        if request.after:
+            after = _parse("after", request.after)
+        else:
+            after = await self._db.linearize()
+            yield pb.WatchRunsResponse(position=str(after))
+        async with aclosing(_subscription(self._db, after, topic)) as applied:
+            async for each in applied:
+                events = [
+                    event
+                    for event in _events(each)
+                    if (not group or event.group == group) and (not prefix or groups.is_below(event.group, prefix))
+                ]
+                if events:
+                    yield pb.WatchRunsResponse(position=str(each.position), events=events)
+
+    # --- and moved ------------------------------------------------------------------------------------------------
+
+    async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.StopRunResponse:
+        """See the proto."""
+        by = current_caller().id
+        position = await self._engine.stop_run(
+            request.run_id, by=by, force=request.force, request_id=request.request_id
+        )
+        answer_position(str(position))
+        return pb.StopRunResponse()
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:
+        """See the proto."""
+        by = current_caller().id
+        position = await self._engine.cancel_run(request.run_id, by=by, request_id=request.request_id)
+        answer_position(str(position))
+        return pb.CancelRunResponse()
+
+    async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:
+        """See the proto."""
+        position = await self._engine.approve_task(
+            request.run_id,
+            request.task_id,
+            by=current_caller().id,
+            commit_sha=request.commit_sha,
+            config_digest=request.config_digest,
+            request_id=request.request_id,
+        )
+        answer_position(str(position))
+        return pb.ApproveTaskResponse()
+
+    # --- and explained --------------------------------------------------------------------------------------------
+
+    async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:
+        """See the proto."""
+        run_id = request.run_id
+        await self._run_record(run_id)
+        told = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
+        if told is None:
+            raise _no_run(run_id)
+        return pb.ExplainRunResponse(explanation=told)
+
+    async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
+        """See the proto."""
+        run_id, task = request.run_id, request.task_id
+        await self._run_record(run_id)
+        told = await self._db.read(lambda view: self._explainer.explain_task(view, run_id, task))
+        if told is None:
+            raise _no_task(run_id, task)
+        return pb.ExplainTaskResponse(explanation=told)
+
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:
+        """See the proto."""
+        found = [
+            Violation(name, "it must not be negative")
+            for name in ("step", "attempt", "offset")
+            if getattr(request, name) < 0
+        ]
+        if found:
+            raise InvalidInput(found)
+        try:
+            await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
+        except NotFound as cause:
+            raise _no_task(request.run_id, request.task_id) from cause
+        step = SETUP_STEP if request.setup else request.step
+        attempt, offset = request.attempt, request.offset
+        if request.describe or request.tail or request.follow:
+            log = await self._logs.describe(request.run_id, request.task_id, step=step, attempt=attempt)
+            attempt = log.attempt  # the latest one may be another by the time that the log is read
+            if request.tail:
+                offset = max(0, log.size - request.tail)
+            if request.describe:
+                size = None if request.follow else log.size
+                yield pb.ReadLogsResponse(next_offset=offset, size=size, etag=log.etag)
+            elif request.follow and offset <= log.size:
+                await announce_stream()
+        chunks = self._logs.read(
+            request.run_id, request.task_id, step=step, attempt=attempt, offset=offset, follow=request.follow
+        )
+        async for chunk in chunks:
+            response = pb.ReadLogsResponse(next_offset=chunk.next_offset, data=chunk.data)
+            if chunk.time is not None:
+                stamps.put_time(response.time, chunk.time)
+            yield response
+
+    async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
+        """See the proto."""
+        await self._run_record(request.run_id)
+        position = await self._deletion.delete(request.run_id, request.task_id, by=current_caller().id)
+        answer_position(str(position))
+        return pb.DeleteLogsResponse()
+
+
+# --- watching -----------------------------------------------------------------------------------------------------
+
+
+async def _subscription(db: Database, after: Position, topic: str) -> AsyncGenerator[Applied, None]:
+    # So that a watch that ends lets go of its subscription at once, and not when memory is collected.
+    applied = db.subscribe(after=after, topics=[topic], on_live=announce_stream)
+    try:
+        async for each in applied:
+            yield each
+    finally:
+        if isinstance(applied, AsyncGenerator):
+            await applied.aclose()
+
+
+def _snapshot(view: View, run_id: str) -> pb.WatchRunResponse:
+    record = view.get(RUN, run_id)
+    if record is None:
+        raise _no_run(run_id)
+    return pb.WatchRunResponse(position=str(view.position), run=record.run, tasks=tasks_of(view, run_id))
+
+
+def _is_over(view: View, run_id: str, after: Position) -> bool:
+    """Whether the run was over at a position; then nothing more will come."""
+    record = view.get(RUN, run_id)
+    revision = view.revision(RUN, run_id)
+    return record is not None and record.run.phase in TERMINAL_PHASES and revision is not None and revision <= after
+
+
+def _changes(applied: Applied, run_id: str) -> pb.WatchRunResponse:
+    message = pb.WatchRunResponse(position=str(applied.position))
+    for action in applied.actions:
+        if not isinstance(action, Put):
+            continue
+        if action.type.name == RUN.name and action.id == run_id:
+            message.run.CopyFrom(action.message.run)  # type: ignore[attr-defined]  # a RunRecord, by its type
+        elif action.type.name == TASK.name and action.id.startswith(f"{run_id}/"):
+            message.tasks.append(action.message.task)  # type: ignore[attr-defined]  # a TaskRecord, by its type
+    message.events.extend(event for event in _events(applied) if event.run_id == run_id)
+    return message
+
+
+def _events(applied: Applied) -> Sequence[api.RunEvent]:
+    """The events of a transaction. Each has a place of its own; a watch resumes after the whole transaction."""
+    found: list[api.RunEvent] = []
+    for action in applied.actions:
+        if isinstance(action, Emit) and action.kind == KIND_EVENT:
+            event = api.RunEvent.FromString(action.body)
+            event.position = f"{applied.position}:{len(found)}"
+            found.append(event)
+    return found
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def _requested() -> Position | None:
+    text = requested_position()
+    return _parse("sluice-position", text) if text else None
+
+
+def _parse(path: str, text: str) -> Position:
+    try:
+        return Position.parse(text.partition(":")[0])
+    except ValueError as cause:
+        raise InvalidInput([Violation(path, f"{text!r} is not a position")]) from cause
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)
+
+
+def _no_task(run_id: str, task: str) -> NotFound:
+    return NotFound(f"run {run_id!r} has no task {task!r}", resource_type="task", resource_name=task)

@@ -1,0 +1,189 @@
+"""The sweep: the safety net under everything that moves runs.
+
+The placer looks at all that is not over, when it is elected and every `sweep_interval` after that. What should have
+moved already is moved then, and counted (`sluiceway_runs_moved_by_sweep_total`), because it is a defect somewhere else.
+It also finds all deadlines, for the timers: so a server that becomes the placer knows those that were set before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+import structlog
+from prometheus_client import Counter
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.runmodel import rules
+from sluiceway_common.runmodel.state import RunState
+from sluiceway_server.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import EXECUTOR, QUEUE, REQUEST, RUN, outcomes
+from sluiceway_server.runs.deadlines import Deadlines, Looked, Transact
+from sluiceway_server.runs.ports import EngineSettings
+from sluiceway_server.runs.scheduler import Placer
+from sluiceway_server.runs.timers import Subject, Timers
+from sluiceway_server.runs.transaction import Work, load_run
+
+__all__ = ["MOVED_BY_SWEEP", "Sweep"]
+
+_log = structlog.get_logger(__name__)
+
+MOVED_BY_SWEEP = Counter(
+    "sluiceway_runs_moved_by_sweep_total", "Runs that should have moved by themselves and that only the sweep moved."
+)
+REQUESTS_AT_ONCE = 500
+
+
+class Sweep:
+    """See the module."""
+
+    def __init__(
+        self,
+        transact: Transact,
+        db: Database,
+        clock: Clock,
+        *,
+        settings: EngineSettings,
+        placer: Placer,
+        deadlines: Deadlines,
+        timers: Timers,
+    ) -> None:
+        self._transact = transact
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._placer = placer
+        self._deadlines = deadlines
+        self._timers = timers
+
+    async def run(self) -> None:
+        """Sweep until cancelled, while this server is the placer."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.sweep_interval.total_seconds()):
+                    await self._placer.was_elected.wait()
+            self._placer.was_elected.clear()
+            if self._placer.election.term is None:
+                # Another server has them now.
+                self._timers.clear()
+                continue
+            try:
+                await self.sweep()
+            except SluicewayError as error:
+                _log.warning("sweep_failed", error=str(error), code=error.code)
+
+    async def sweep(self) -> int:
+        """Look at every run that is not over, once; answers how many should have moved before."""
+        moved = 0
+        for run_id in await self._ids(api.RUN_PHASE_RUNNING):
+            # Between two runs others get their turn: a sweep is never urgent.
+            await asyncio.sleep(0)
+            moved += await self._look_at(run_id)
+        await self._find_drains()
+        moved += await self._start_forgotten()
+        await self._forget_requests()
+        if moved:
+            MOVED_BY_SWEEP.inc(moved)
+            _log.error("sweep_moved_runs", runs=moved)
+        return moved
+
+    async def _ids(self, phase: int) -> list[str]:
+        found: list[str] = []
+        token = ""
+        while True:
+            query = Query(where={"outcome": outcomes(phases=(phase,))}, order=("created",), size=1000, token=token)
+            page = await self._db.read(partial(_rows, query))
+            found.extend(run_id for run_id, _ in page.records)
+            if not page.next_token:
+                return found
+            token = page.next_token
+
+    async def _look_at(self, run_id: str) -> int:
+        now = self._clock.now()
+        state = await self._db.read(lambda view: load_run(view, run_id))
+        if state is None:
+            return 0
+        deadline, looked = rules.next_deadline(state), Looked()
+        if _moves(state, now):
+            looked = await self._deadlines.look_at_run(run_id)
+            deadline = looked.next_deadline
+        if deadline is not None:
+            self._timers.add((Subject.RUN, run_id), deadline)
+        return int(looked.was_forgotten)
+
+    async def _find_drains(self) -> None:
+        def read(view: View) -> dict[str, datetime]:
+            return {
+                id_: stamps.read_time(record.drain_deadline)
+                for id_, record in view.scan(EXECUTOR)
+                if record.draining and record.HasField("drain_deadline")
+            }
+
+        for executor_id, deadline in (await self._db.read(read)).items():
+            self._timers.add((Subject.DRAIN, executor_id), deadline)
+
+    async def _start_forgotten(self) -> int:
+        queued = outcomes(phases=(api.RUN_PHASE_QUEUED,))
+
+        def read(view: View) -> dict[str, str]:
+            groups: dict[str, str] = {}
+            token = ""
+            while True:
+                query = Query(where={"outcome": queued}, order=("created",), size=1000, token=token)
+                page = view.rows(RUN, query)
+                for key, fields in page.records:
+                    group = str(fields["group"])
+                    if group not in groups and view.get(QUEUE, group) is None:
+                        groups[group] = key
+                if not page.next_token:
+                    return groups
+                token = page.next_token
+
+        seen = await self._db.read(read)
+        if not seen:
+            return 0
+        # Another server's commit made them just now, perhaps, and this one is about to start them: that is no defect.
+        await asyncio.sleep(self._settings.sweep_patience.total_seconds())
+        groups = [group for group, head in (await self._db.read(read)).items() if seen.get(group) == head]
+        started = 0
+        for group in groups:
+
+            def decide(work: Work, group: str = group) -> bool:
+                work.freed_groups.add(group)
+                return False
+
+            await self._transact(decide)
+            started += int((await self._db.read(partial(_holder, group))) is not None)
+        return started
+
+    async def _forget_requests(self) -> None:
+        oldest = int((self._clock.now() - self._settings.request_kept).timestamp() * 1000)
+
+        def function(view: View) -> Decision[None]:
+            page = view.select(REQUEST, Query(order=("time",), size=REQUESTS_AT_ONCE))
+            old: list[Action] = [
+                Delete(REQUEST, key) for key, record in page.records if record.time.ToMilliseconds() < oldest
+            ]
+            return Decision(None, old)
+
+        await self._db.transact(function)
+
+
+def _rows(query: Query, view: View) -> Page[Fields]:
+    return view.rows(RUN, query)
+
+
+def _holder(group: str, view: View) -> pb.QueueRecord | None:
+    return view.get(QUEUE, group)
+
+
+def _moves(state: RunState, now: datetime) -> bool:
+    after = rules.advance(state.forget(), now, since=state)
+    return bool(after.tasks or after.assignments or after.events) or after.run != state.run

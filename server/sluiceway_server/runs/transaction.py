@@ -1,0 +1,409 @@
+"""One transaction over runs: what it read, what it decided, and the actions that store that.
+
+A transaction function makes a `Work` over its exact view, applies changes of the rules to it, and ends with
+`decision`. The view does not show a transaction its own writes, so all that one decision may read after another wrote
+it (runs, queues, locks, used slots) goes through here. Pure but for the ids of new assignments.
+
+What is stored, besides records: one event for each changed field, from the value stored before the transaction to the
+one stored by it, in the order of the log; a notice to each executor whose assignments changed; and, when this server is
+not the placer, a notice to the one that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.runmodel.invariants import check
+from sluiceway_common.runmodel.model import Assignment, Event, EventKind, Reason, Run, RunPhase, Task, TaskStatus
+from sluiceway_common.runmodel.rules import Advanced, next_deadline, settle
+from sluiceway_common.runmodel.state import Change, RunState, events_between
+from sluiceway_server.datamanager.model import (
+    Action,
+    Decision,
+    Delete,
+    Emit,
+    Position,
+    Put,
+    Query,
+    RecordType,
+    View,
+    Where,
+)
+from sluiceway_server.runrecords import api_definitions as wire
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords.types import (
+    ASSIGNMENT,
+    EXECUTOR,
+    LOCK,
+    QUEUE,
+    RUN,
+    TASK,
+    TOPIC_PLACEMENT,
+    TOPIC_RUNS,
+    executor_topic,
+    group_topic,
+    lock_id,
+    run_group,
+    run_topic,
+    task_id,
+)
+from sluiceway_server.runs.cache import RunCache
+from sluiceway_server.runs.ports import AssignmentNotice
+
+__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "Work", "load_run", "walk"]
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+CHECKED_TASKS = 100
+"""A state of more tasks is not checked against all invariants at each of its updates: that alone would be too slow."""
+
+KIND_EVENT = "run_event"
+KIND_CHANGED = "run_changed"
+KIND_PLACEMENT = "placement"
+
+
+def load_run(view: View, run_id: str, cache: RunCache | None = None) -> RunState | None:
+    """Read a run with its tasks and live assignments; None when there is no such run."""
+    if cache is not None:
+        known = cache.get(run_id, view.group(run_group(run_id)))
+        if known is not None:
+            return known
+    record = view.get(RUN, run_id)
+    if record is None:
+        return None
+    tasks = [codec.decode_task(task) for _, task in view.scan(TASK, f"{run_id}/")]
+    live = map(codec.decode_assignment, walk(view, ASSIGNMENT, {"run_id": run_id, "live": 1}, ""))
+    return RunState.of(codec.decode_run(record), tasks, live)
+
+
+def tasks_of(view: View, run_id: str) -> list[api.Task]:
+    """Read all tasks of a run, 2,000 at most, by level and name."""
+    tasks = (record.task for _, record in view.scan(TASK, f"{run_id}/"))
+    return sorted(tasks, key=lambda task: (task.level, task.name))
+
+
+def walk(view: View, type_: RecordType[M], where: Where, order: str) -> Iterator[M]:
+    """Give every record of a list, page by page."""
+    token = ""
+    while True:
+        page = view.select(type_, Query(where=where, order=(order,) if order else (), size=1000, token=token))
+        for _, record in page.records:
+            yield record
+        if not page.next_token:
+            return
+        token = page.next_token
+
+
+@dataclass(slots=True)
+class _Touched:
+    """One run in this transaction. `created`: it is made by it, and `before` was never stored."""
+
+    before: RunState
+    state: RunState
+    created: pb.RunRecord | None = None
+    tasks: set[str] = field(default_factory=set)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
+
+
+class Work:
+    """See the module. Lives as long as one call of a transaction function."""
+
+    def __init__(self, view: View, now: datetime, *, cache: RunCache | None = None) -> None:
+        self.view = view
+        self.now = now
+        self._cache = cache
+        self._runs: dict[str, _Touched] = {}
+        self._read: dict[str, RunState] = {}
+        self._queues: dict[str, str | None] = {}
+        self._locks: dict[tuple[str, str], str | None] = {}
+        self.counted: dict[str, int] = {}
+        self.made: dict[str, pb.RunRecord] = {}
+        self._parked: dict[tuple[str, str], bool] = {}
+        self._actions: list[Action] = []
+        self._stored: list[str] = []
+        self._run_records: dict[str, pb.RunRecord] = {}
+        self._groups: list[str] = []
+        self._first_used: set[str] = set()
+        self.freed_groups: set[str] = set()
+        self.late_groups: set[str] = set()
+        self.idle_owners: set[str] = set()
+        self.woken_scopes: set[str] = set()
+        self.deadlines: dict[str, datetime | None] = {}
+        """When to look at a run again, of the runs for which this transaction changed that. Known after `decision`."""
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    def run(self, run_id: str) -> RunState | None:
+        """The run as this transaction has left it so far."""
+        touched = self._runs.get(run_id)
+        if touched is not None:
+            return touched.state
+        known = self._read.get(run_id)
+        if known is None:
+            known = load_run(self.view, run_id, self._cache)
+            if known is not None:
+                self._read[run_id] = known
+        return known
+
+    def assignment(self, assignment_id: str) -> Assignment | None:
+        """An assignment, final or not, as this transaction has left it so far."""
+        for touched in self._runs.values():
+            if assignment_id in touched.assignments:
+                return touched.assignments[assignment_id]
+        record = self.view.get(ASSIGNMENT, assignment_id)
+        return codec.decode_assignment(record) if record is not None else None
+
+    def create(self, state: RunState, record: pb.RunRecord, others: Iterable[Action]) -> None:
+        """Add a run that was not there. `others`: what is stored with it."""
+        self._runs[state.run.id] = _Touched(state, state, created=record, tasks=set(state.tasks))
+        self._actions.extend(others)
+        if state.run.phase is RunPhase.QUEUED:
+            self.freed_groups.add(state.run.group)
+
+    def apply(self, change: Change) -> Advanced:
+        """Take over a change of a run that `run` gave, and let the pass follow."""
+        return self.take(settle(change, self.now))
+
+    def take(self, advanced: Advanced) -> Advanced:
+        """Take over what a pass came to, of a run that `run` gave."""
+        run = advanced.run
+        touched = self._touch(run.id)
+        touched.state = advanced.state
+        touched.tasks.update(task.id for task in advanced.tasks)
+        for assignment in advanced.assignments:
+            known = touched.assignments.get(assignment.id) or touched.before.assignments.get(assignment.id)
+            touched.assignments[assignment.id] = assignment
+            self._account(assignment, known)
+        if advanced.frees_group:
+            self._queues[run.group] = None
+            self.freed_groups.add(run.group)
+            self.woken_scopes.add(run.scope)
+        if advanced.runnable:
+            self.woken_scopes.add(run.scope)
+        if run.approval_wait_since is not None and touched.before.run.approval_wait_since is None:
+            # From now on it does not count for `concurrency`, and a newer run may take its place.
+            self.freed_groups.add(run.group)
+        return advanced
+
+    def _touch(self, run_id: str) -> _Touched:
+        touched = self._runs.get(run_id)
+        if touched is None:
+            before = self._read[run_id]
+            touched = self._runs[run_id] = _Touched(before, before)
+        return touched
+
+    def _account(self, assignment: Assignment, known: Assignment | None) -> None:
+        was_live = known is not None and not known.phase.is_final
+        is_live = not assignment.phase.is_final
+        if was_live == is_live:
+            return
+        self.counted[assignment.executor] = max(0, self.used(assignment.executor) + (1 if is_live else -1))
+        if assignment.lock is not None:
+            self._locks[assignment.lock] = assignment.id if is_live else None
+        if not is_live:
+            self.woken_scopes.add(assignment.lock[0] if assignment.lock else "")
+
+    @property
+    def touched(self) -> dict[str, RunState]:
+        """The runs that this transaction changes, as it leaves them."""
+        return {run_id: touched.state for run_id, touched in self._runs.items()}
+
+    # --- queues, locks, slots -------------------------------------------------------------------------------------
+
+    def queue_holder(self, group: str) -> str:
+        """The run that holds a group; empty when none does."""
+        if group in self._queues:
+            return self._queues[group] or ""
+        record = self.view.get(QUEUE, group)
+        return record.run_id if record is not None else ""
+
+    def hold_queue(self, run: Run) -> None:
+        """Have a run hold its group."""
+        self._queues[run.group] = run.id
+        self._actions.append(Put(QUEUE, run.group, pb.QueueRecord(run_id=run.id, group=run.group, scope=run.scope)))
+
+    def lock_holder(self, lock: tuple[str, str]) -> str:
+        """The assignment that holds a lock; empty when none does."""
+        if lock in self._locks:
+            return self._locks[lock] or ""
+        record = self.view.get(LOCK, lock_id(*lock))
+        return record.assignment_id if record is not None else ""
+
+    def used(self, executor_id: str) -> int:
+        """How many live assignments an executor has; counted up to 1,000."""
+        known = self.counted.get(executor_id)
+        if known is None:
+            known = self.counted[executor_id] = self._count_live("executor_id", executor_id)
+        return known
+
+    def live_in(self, scope: str) -> int:
+        """How many live assignments the runs of a scope have, before this transaction; counted up to 1,000."""
+        return self._count_live("scope", scope)
+
+    def _count_live(self, column: str, value: str) -> int:
+        return self.view.count(ASSIGNMENT, {column: value, "live": 1}, limit=1000)
+
+    def explain(self, run_id: str, task: str, reason: Reason) -> None:
+        """Store why a task waits, where the rules have nothing to say about it."""
+        state = self.run(run_id)
+        if state is None:
+            return
+        explained = replace(state.tasks[task], reason=reason)
+        touched = self._touch(run_id)
+        touched.state = state.with_task(explained)
+        touched.tasks.add(task)
+
+    def park(self, run_id: str, task: str, *, parked: bool) -> None:
+        """Say that no live executor could ever run a task, or that one may now."""
+        self._parked[run_id, task] = parked
+
+    def use_executor(self, executor_id: str) -> None:
+        """Note that an executor is given an assignment, if it is the first one of its life."""
+        record = self.view.get(EXECUTOR, executor_id)
+        if record is None or record.use != pb.EXECUTOR_USE_NONE or executor_id in self._first_used:
+            return
+        used = pb.ExecutorRecord()
+        used.CopyFrom(record)
+        used.use = pb.EXECUTOR_USE_FIRST
+        self._first_used.add(executor_id)
+        self.put(Put(EXECUTOR, executor_id, used))
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def put(self, *actions: Action) -> None:
+        """Add actions on records that are not this module's."""
+        self._actions.extend(actions)
+
+    def move_groups(self, names: Iterable[str]) -> None:
+        """Move change groups besides those of the runs."""
+        self._groups.extend(names)
+
+    def decision(self, value: T, *, tell_placer: bool) -> Decision[T]:
+        """Store all of it."""
+        actions = list(self._actions)
+        groups = list(self._groups)
+        for run_id, touched in self._runs.items():
+            stored = list(self._store(touched))
+            if stored:
+                actions.extend(stored)
+                groups.append(run_group(run_id))
+                self._stored.append(run_id)
+                deadline = next_deadline(touched.state)
+                if deadline != next_deadline(touched.before):
+                    self.deadlines[run_id] = deadline
+        for (run_id, task), parked in self._parked.items():
+            self._store_parked(actions, run_id, task, parked=parked)
+        if not actions:
+            return Decision(value)
+        for group, holder in self._queues.items():
+            if holder is None:
+                actions.append(Delete(QUEUE, group))
+        for lock, holder in self._locks.items():
+            if holder is None:
+                actions.append(Delete(LOCK, lock_id(*lock)))
+            else:
+                run_id = next(t.state.run.id for t in self._runs.values() if holder in t.assignments)
+                actions.append(Put(LOCK, lock_id(*lock), pb.LockRecord(assignment_id=holder, run_id=run_id)))
+        if tell_placer and (self.freed_groups or self.woken_scopes or self.deadlines):
+            notice = pb.PlacementNotice(groups=sorted(self.freed_groups), scopes=sorted(self.woken_scopes))
+            for run_id, deadline in self.deadlines.items():
+                changed = notice.deadlines.add(run_id=run_id)
+                if deadline is not None:
+                    stamps.put_time(changed.time, deadline)
+            actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
+        return Decision(value, actions, groups)
+
+    def _store(self, touched: _Touched) -> Iterator[Action]:
+        state, before, created = touched.state, touched.before, touched.created
+        if len(state.tasks) <= CHECKED_TASKS:
+            check(state, before=before)
+        run = state.run
+        if created is not None:
+            record = codec.encode_run(run, task_count=len(state.tasks), before=created, new=True)
+            self._run_records[run.id] = record
+            yield Put(RUN, run.id, record)
+        elif run != before.run:
+            stored = self.view.get(RUN, run.id)
+            yield Put(RUN, run.id, codec.encode_run(run, task_count=len(state.tasks), before=stored))
+        names = {task.id: task.name for task in state.tasks.values()} if created is not None else None
+        changed = [key for key in touched.tasks if created is not None or state.tasks[key] != before.tasks[key]]
+        for key in state.in_order(changed):
+            yield self._put_task(run, state.tasks[key], names)
+        for assignment in touched.assignments.values():
+            yield Put(ASSIGNMENT, assignment.id, codec.encode_assignment(assignment, scope=run.scope))
+            yield from self._notices(assignment, before.assignments.get(assignment.id))
+        events = self._events(touched)
+        topics = (run_topic(run.id), group_topic(run.group), TOPIC_RUNS)
+        for event in events:
+            task = state.tasks.get(event.task_id)
+            body = wire.encode_event(event, run=run, task_name=task.name if task else "", now=self.now)
+            yield Emit(KIND_EVENT, topics, body.SerializeToString())
+        if not events and (changed or touched.assignments or run != before.run):
+            # Nothing that is an event, such as a step: those who watch this one run hear of it all the same.
+            yield Emit(KIND_CHANGED, (run_topic(run.id),), b"")
+
+    def _put_task(self, run: Run, task: Task, names: dict[str, str] | None) -> Put:
+        key = task_id(run.id, task.id)
+        stored = self.view.get(TASK, key) if names is None else None
+        record = codec.encode_task(task, run_id=run.id, scope=run.scope, names=names, before=stored)
+        parked = self._parked.pop((run.id, task.id), None)
+        if parked is not None:
+            record.parked = parked
+        return Put(TASK, key, record)
+
+    def _store_parked(self, actions: list[Action], run_id: str, task: str, *, parked: bool) -> None:
+        key = task_id(run_id, task)
+        stored = self.view.get(TASK, key)
+        if stored is None or stored.parked == parked or stored.task.assignment_id:
+            return
+        record = pb.TaskRecord()
+        record.CopyFrom(stored)
+        record.parked = parked
+        actions.append(Put(TASK, key, record))
+
+    def _notices(self, assignment: Assignment, before: Assignment | None) -> Iterator[Action]:
+        topics = (executor_topic(assignment.executor),)
+        body = assignment.id.encode()
+        if assignment.phase.is_final:
+            yield Emit(AssignmentNotice.ENDED, topics, body)
+            return
+        if before is None:
+            yield Emit(AssignmentNotice.ASSIGNED, topics, body)
+        was_asked = before is not None and before.stop_requested is not None
+        was_forced = before is not None and before.stop_forced
+        if (assignment.stop_requested is not None and not was_asked) or (assignment.stop_forced and not was_forced):
+            yield Emit(AssignmentNotice.STOP, topics, body)
+
+    def _events(self, touched: _Touched) -> tuple[Event, ...]:
+        state, before = touched.state, touched.before
+        events: tuple[Event, ...] = ()
+        if touched.created is not None:
+            # The creation is told as the step that it is, even when the run starts in the same transaction.
+            run = before.run
+            events = (
+                *(
+                    Event(run.id, EventKind.TASK_STATUS, task.id, "", task.status, task.reason)
+                    for task in (before.tasks[key] for key in before.in_order(before.tasks))
+                    if task.status is not TaskStatus.NOT_STARTED
+                ),
+                Event(run.id, EventKind.PHASE, "", "", run.phase, run.reason),
+            )
+        return (*events, *events_between(before, state, touched.tasks))
+
+    def stored_run(self, run_id: str) -> pb.RunRecord | None:
+        """The record of a run that this transaction made; None for any other. Shared: not to be changed."""
+        return self._run_records.get(run_id)
+
+    def remember(self, position: Position, cache: RunCache) -> None:
+        """Keep the pictures, now that they are committed."""
+        for run_id in self._stored:
+            cache.put(run_id, position, self._runs[run_id].state)

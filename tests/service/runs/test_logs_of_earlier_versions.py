@@ -1,0 +1,103 @@
+"""Logs that an earlier version stored without the run in their path (decision 0240): read, continued and deleted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.runmodel.model import Epoch
+from sluiceway_server.logs.buffer import LiveLogs
+from sluiceway_server.logs.check import LogCheck
+from sluiceway_server.logs.layout import LogKey
+from sluiceway_server.logs.store import LogStore
+from tests.fakes.clock import FakeClock
+from tests.fakes.objectstorage import FakeObjectStorage
+from tests.service.runs.test_retention import DAY, HOUR, House
+from tests.support.run_engine import World, request
+
+TASK = "01a22c3e-118a-781a-a693-0bc7dcefbcd6"
+KEY = LogKey("01a22c3e-118a-781a-a693-0bc7dcefbcd5", TASK, Epoch(1, 1), 0)
+
+
+@pytest.fixture
+async def house() -> House:
+    world = World()
+    house = House(world, await world.placing_engine(slots=10_000))
+    await house.swept(house.sweeper)
+    return house
+
+
+async def wrote(house: House, run_id: str, log: bytes) -> str:
+    """Store a log of the task `build` as an earlier version did; return its folder."""
+    task = await house.world.task_id(run_id, "build")
+    key = LogKey(run_id, task, Epoch(1, 1), 0).of_earlier_version
+    assert key.path == f"logs/{task}/1.1/0/"
+    await house.world.log_store.put_segment(key, 0, log)
+    await house.world.log_store.end(key, len(log))
+    return task
+
+
+async def test_they_go_a_month_after_the_end_of_their_run(house: House) -> None:
+    run_id = (await house.engine.create_run(request(), created_by="a")).value.run.id
+    task = await wrote(house, run_id, b"a line\n")
+    await house.pass_time(40 * DAY)
+    assert await house.runs_with_logs() == {task}, "the run is not over"
+    await house.world.finish(house.engine, run_id, "build")
+    await house.pass_time(30 * DAY - HOUR)
+    assert await house.read(run_id) == b"a line\n"
+    await house.pass_time(2 * HOUR)
+    assert await house.runs_with_logs() == set()
+    with pytest.raises(NotFound) as gone:
+        await house.read(run_id)
+    assert gone.value.reason == "LOG_DELETED"
+
+
+async def test_those_of_a_task_that_nobody_knows_are_kept_as_long_as_other_logs(house: House) -> None:
+    task = house.world.ids.new_id()
+    await house.world.storage.put(f"logs/{task}/1.1/0/00000000000000000000", b"")
+    await house.pass_time(30 * DAY - HOUR)
+    assert await house.runs_with_logs() == {task}
+    await house.pass_time(2 * DAY)
+    assert await house.runs_with_logs() == set()
+
+
+async def test_they_are_deleted_when_somebody_asks_for_it(house: House) -> None:
+    run_id = (await house.engine.create_run(request(), created_by="a")).value.run.id
+    await house.world.finish(house.engine, run_id, "build")
+    await wrote(house, run_id, b"a line\n")
+    await house.world.deletion.delete(run_id, await house.world.task_id(run_id, "build"), by="alice")
+    assert await house.runs_with_logs() == set()
+
+
+async def test_one_that_was_not_complete_is_continued_where_it_is_and_composed() -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    store = LogStore(storage, clock)
+    await store.put_segment(KEY.of_earlier_version, 0, b"before ")
+    live = LiveLogs(store, clock)
+    async with live, live.pushing(KEY) as log:
+        assert log.stored == 7
+        assert live.get(KEY) is log
+        await log.push(7, b"and after\n", end=True)
+    clock.advance(timedelta(minutes=6))
+    assert await store.sweep() == 1
+    clock.advance(timedelta(minutes=61))
+    await store.sweep()
+    cover = await store.cover(KEY)
+    assert cover.composed
+    assert b"".join([chunk async for chunk in store.read(cover, 0, cover.length)]) == b"before and after\n"
+    folder = f"logs/{TASK}/1.1/0/"
+    assert {info.key async for info in storage.list("logs/")} == {f"{folder}log.{17:020d}"}
+
+
+async def test_they_are_verified() -> None:
+    clock = FakeClock()
+    storage = FakeObjectStorage(clock)
+    store = LogStore(storage, clock, prefix="p")
+    await store.put_segment(KEY.of_earlier_version, 0, b"a line\n")
+    await store.put_segment(KEY.of_earlier_version, 9, b"beyond")
+    (found,) = [finding async for finding in LogCheck(storage, store, prefix="p").run()]
+    assert found.is_fault
+    assert found.object == f"p/logs/{TASK}/1.1/0/"

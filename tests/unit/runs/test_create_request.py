@@ -1,0 +1,121 @@
+"""What is said when a run is created, of tasks that no configuration came with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_server.runs import create_request as intake
+from tests.support.run_engine import definition, request
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+CI = "`CI` is set by the system; this value is not used, but a step's own `environment` can set it"
+POD = "`SLUICE_POD` is set by the executor; this value is not used"
+CR = (
+    "its lines end in CR LF, which a shell takes for a part of the command; "
+    "save the file with LF line ends, or take the carriage returns out"
+)
+
+
+def checked(wanted: service_api.CreateRunRequest) -> intake.Intake:
+    ids = [f"t{n}" for n in range(len(wanted.tasks))]
+    return intake.check(wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW)
+
+
+def value(text: str) -> definition_api.EnvironmentValue:
+    return definition_api.EnvironmentValue(value=text)
+
+
+def doubtful() -> definition_api.TaskDefinition:
+    task = definition("a", environment={"CI": value("no"), "SLUICE_RUN_ID": value("x"), "OTHER": value("x")})
+    task.runtime.containers[0].environment["SLUICE_GIT_REF"].CopyFrom(value("x"))
+    run = definition_api.RunStep(command="true\r\n", environment={"CI": value("no"), "SLUICE_POD": value("x")})
+    task.steps.add(name="s", run=run)
+    return task
+
+
+def test_doubtful_parts_of_tasks_are_warnings_of_the_run() -> None:
+    found = checked(request(definition("first"), doubtful(), static_environment={"CI": value("true")})).warnings
+    assert found == (
+        f"tasks[1].environment.CI: {CI}",
+        f"tasks[1].environment.SLUICE_RUN_ID: {CI.replace('CI', 'SLUICE_RUN_ID')}",
+        f"tasks[1].runtime.containers[0].environment.SLUICE_GIT_REF: {CI.replace('CI', 'SLUICE_GIT_REF')}",
+        f"tasks[1].steps[1].run.environment.SLUICE_POD: {POD}",
+        f"tasks[1].steps[1].run.command: {CR}",
+    )
+
+
+def test_ci_is_the_tasks_own_where_the_caller_sets_none() -> None:
+    task = definition("a", environment={"CI": value("no")})
+    assert checked(request(task)).warnings == ()
+
+
+def test_what_the_caller_has_said_with_its_place_is_not_said_again() -> None:
+    said = [
+        f".sluice/config.yml:3:1: runs[2].tasks[0].environment.CI: {CI}",
+        f".sluice/config.yml:4:1: runs[2].tasks[0].environment.SLUICE_RUN_ID: {CI.replace('CI', 'SLUICE_RUN_ID')}",
+        ".sluice/config.yml:4:9: runs[2].tasks[0].runtime.containers[0].environment.SLUICE_GIT_REF: "
+        + CI.replace("CI", "SLUICE_GIT_REF"),
+        f".sluice/config.yml:5:1: runs[2].tasks[0].steps[1].environment.SLUICE_POD: {POD}",
+        f".sluice/config.yml:6:1: runs[2].tasks[0].steps[1].command: {CR}",
+    ]
+    wanted = request(doubtful(), warnings=said, static_environment={"CI": value("true")})
+    assert checked(wanted).warnings == tuple(said)
+
+
+@pytest.mark.parametrize("count", [1, 2_000])
+def test_warnings_of_many_tasks_are_bounded(count: int) -> None:
+    tasks = [definition(f"t{n}", environment={"SLUICE_RUN_ID": value("x")}) for n in range(count)]
+    assert len(checked(request(*tasks)).warnings) == min(count, intake.MAX_OWN_WARNINGS)
+
+
+def test_part_that_no_driver_can_do_is_refused_with_its_path() -> None:
+    task = definition("a", user="root")
+    task.runtime.containers[0].image = "python"
+    task.runtime.containers.add(image="redis")
+    task.steps.add(name="c", save_cache=definition_api.SaveCacheStep(key="k"))
+    with pytest.raises(InvalidInput) as caught:
+        checked(request(definition("first"), task))
+    by = "by any driver of this version"
+    assert [(v.path, v.message) for v in caught.value.violations] == [
+        (
+            "tasks[1].runtime.containers[0].image",
+            f'the image "python" is not supported {by}: '
+            'an image is "host" or the path of a folder below the executor\'s --image-dir',
+        ),
+        ("tasks[1].runtime.containers[1]", f"services are not supported {by}: a task has one container"),
+        ("tasks[1].steps[1]", "steps of the type save_cache are not supported by this version: it has clone and run"),
+    ]
+
+
+def test_task_that_only_one_driver_can_run_needs_that_driver() -> None:
+    task = definition("a")
+    task.runtime.containers[0].volumes.add(path="/t")
+    created = checked(request(task, definition("b"))).created
+    needs = {each.name: each.needs.drivers for each in created.tasks}
+    assert needs == {"a": {"sandbox"}, "b": set()}
+
+
+def test_limit_of_processors_is_a_warning() -> None:
+    task = definition("a")
+    task.resources.cpu_millis = 500
+    task.runtime.containers[0].resources.cpu_millis = 500
+    assert checked(request(task)).warnings == (
+        "tasks[0].resources.cpu: this has no effect: no driver of this version limits processors",
+        "tasks[0].runtime.containers[0].resources.cpu: this has no effect: no driver of this version limits processors",
+    )
+
+
+def test_shell_that_is_no_command_is_refused() -> None:
+    task = definition("a", shell='bash -c "')
+    task.steps[0].run.shell = "  "
+    with pytest.raises(InvalidInput) as caught:
+        checked(request(task))
+    assert {(v.path, v.message) for v in caught.value.violations} == {
+        ("tasks[0].shell", "is not a command: no closing quotation"),
+        ("tasks[0].steps[0].run.shell", "is not a command: it is blank"),
+    }
