@@ -66,7 +66,6 @@ def document(stub: str, package: str, comments: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """See the module."""
     files = FileDescriptorSet.FromString(Path(sys.argv[1]).read_bytes()).file
     folder = Path(sys.argv[2])
     api: dict[str, str] = {}

@@ -111,7 +111,6 @@ class Assignments:
     # -- commands -----------------------------------------------------------------------------------------------
 
     async def assign(self, command: pb.Assign) -> tuple[run_pb2.Reason | None, Callable[[], None]]:
-        """See `session.Commands.assign`."""
         known = self._journal.held.get(command.assignment_id)
         if known is not None:
             if (known.database_epoch, known.attempt) != (command.epoch.database, command.epoch.attempt):
@@ -163,7 +162,6 @@ class Assignments:
         return next(able, self._drivers[0])
 
     async def stop(self, command: pb.Stop) -> None:
-        """See `session.Commands.stop`."""
         held = self._journal.held.get(command.assignment_id)
         if held is None:
             return
@@ -182,7 +180,6 @@ class Assignments:
             )
 
     async def release(self, command: pb.Release) -> None:
-        """See `session.Commands.release`."""
         if command.assignment_id in self._active:
             log.warning("release_of_what_runs", assignment=command.assignment_id)
             return
@@ -191,14 +188,12 @@ class Assignments:
         await self._spools.remove(command.assignment_id)
 
     async def clean(self, command: pb.Clean) -> None:
-        """See `session.Commands.clean`."""
         for driver in self._drivers:
             for assignment_id in await driver.list_pods(command.session_id):
                 await driver.remove_pod(command.session_id, assignment_id)
         self._outbox.pods_gone(command.session_id)
 
     def held(self) -> Sequence[pb.HeldAssignment]:
-        """See `session.Commands.held`."""
         return [
             pb.HeldAssignment(
                 assignment_id=held.assignment_id,
@@ -211,22 +206,18 @@ class Assignments:
         ]
 
     def running(self) -> Sequence[str]:
-        """See `session.Commands.running`."""
         return sorted(self._active)
 
     def feed(self, seconds: float) -> None:
-        """See `session.Commands.feed`."""
         for worker in self._workers.values():
             worker.feed(self._fence_seconds if self._fence_fixed else seconds)
 
     async def welcomed(self, *, fence_seconds: float) -> None:
-        """See `session.Commands.welcomed`."""
         if not self._fence_fixed:
             self._fence_seconds = fence_seconds
         await self._journal.reserve_numbers()
 
     def report_again(self) -> None:
-        """See `session.Commands.report_again`."""
         for held in self._journal.held.values():
             worker = self._workers.get(held.assignment_id)
             if held.final:
@@ -235,7 +226,6 @@ class Assignments:
                 worker.report_again()
 
     async def fenced(self) -> None:
-        """See `session.Commands.fenced`."""
         for assignment_id in list(self._journal.held):
             await self._discard(assignment_id)
         await self._journal.let_all_go()

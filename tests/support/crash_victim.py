@@ -437,7 +437,6 @@ def _forked(job: Job) -> int:
 
 
 def main() -> None:
-    """See the module."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     for line in sys.stdin:
         print(_forked(Job(**json.loads(line))), flush=True)

@@ -32,11 +32,9 @@ class SystemClock:
     """The machine's own clocks."""
 
     def now(self) -> datetime:
-        """See `Clock.now`."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return time.monotonic()
 
 
@@ -57,7 +55,6 @@ class UuidSource:
         self._last = 0
 
     def new_id(self) -> str:
-        """See `IdSource.new_id`."""
         milliseconds = int(self._clock.now().timestamp() * 1000)
         random = int.from_bytes(os.urandom(10), "big")
         # 48 bits of time, then 74 random ones; a value that would not grow is the last one plus one.

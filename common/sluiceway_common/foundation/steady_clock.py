@@ -42,7 +42,6 @@ class SteadyClock:
         self._is_off = False
 
     def now(self) -> datetime:
-        """See `Clock.now`."""
         steady = self._steady()
         offset = self._wall() - steady
         step = offset - self._offset
@@ -54,5 +53,4 @@ class SteadyClock:
         return datetime.fromtimestamp(steady + self._offset, UTC)
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return time.monotonic()

@@ -110,7 +110,6 @@ class MappingFiles:
         self._files = files
 
     def read(self, path: str) -> bytes | None:
-        """See `FileReader.read`."""
         content = self._files.get(join_inside("", path))
         if isinstance(content, str):
             content = content.encode()
@@ -119,7 +118,6 @@ class MappingFiles:
         return content
 
     def list(self, folder: str) -> tuple[str, ...]:
-        """See `RepositoryFiles.list`."""
         prefix = _prefix_of(folder)
         names = {path.removeprefix(prefix).split("/", 1)[0] for path in self._files if path.startswith(prefix)}
         return tuple(sorted(names - {""}))[:MAX_NAMES]
@@ -132,7 +130,6 @@ class FolderFiles:
         self._root = root.resolve()
 
     def read(self, path: str) -> bytes | None:
-        """See `FileReader.read`."""
         target = self._find(path)
         try:
             # What the path names may have been exchanged since: no link is followed, and no pipe is waited for.
@@ -156,7 +153,6 @@ class FolderFiles:
         return content
 
     def list(self, folder: str) -> tuple[str, ...]:
-        """See `RepositoryFiles.list`."""
         try:
             with os.scandir(self._find(folder)) as entries:
                 names = [entry.name for entry in islice(entries, MAX_NAMES)]
@@ -211,7 +207,6 @@ class GitFiles:
         raise FileRefused(f"{quoted(path)} is not a plain file, or a link that leaves the repository")
 
     def list(self, folder: str) -> tuple[str, ...]:
-        """See `RepositoryFiles.list`."""
         prefix = _prefix_of(folder)
         found = self._git("ls-tree", "-z", "--name-only", self._commit, "--", *([prefix] if prefix else []))
         paths = found.decode("utf-8", "surrogateescape").split("\0")

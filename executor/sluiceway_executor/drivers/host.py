@@ -40,21 +40,17 @@ class HostDriver:
 
     @property
     def archs(self) -> Sequence[str]:
-        """See `port.Driver.archs`."""
         return machine_archs()
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `port.Driver.capabilities`."""
         return replace(HOST, users=frozenset({_own_name()}))
 
     async def probe(self) -> None:
-        """See `port.Driver.probe`."""
         if not sys.platform.startswith("linux"):
             raise FailedPrecondition("the host driver needs Linux", reason="DRIVER_UNAVAILABLE")
 
     async def create_pod(self, request: PodRequest) -> SupervisedPod:
-        """See `port.Driver.create_pod`."""
         refuse_request(request, self.capabilities)
         user = _own_name()
         folder = await asyncio.to_thread(self._prepare, request)
@@ -80,15 +76,12 @@ class HostDriver:
         return pod
 
     def close(self) -> None:
-        """See `port.Driver.close`."""
         self._launcher.close()
 
     async def list_pods(self, session_id: str) -> Sequence[str]:
-        """See `port.Driver.list_pods`."""
         return await asyncio.to_thread(self._store.list, session_id)
 
     async def remove_pod(self, session_id: str, assignment_id: str) -> None:
-        """See `port.Driver.remove_pod`."""
         pod = self._pods.pop(assignment_id, None)
         if pod is not None:
             await pod.remove()

@@ -100,11 +100,9 @@ class SandboxDriver:
 
     @property
     def archs(self) -> Sequence[str]:
-        """See `port.Driver.archs`."""
         return machine_archs()
 
     async def probe(self) -> None:
-        """See `port.Driver.probe`."""
         if self._settings.network is Network.ISOLATED and (missing := missing_for_isolation()):
             log.warning("tasks_have_no_network", why=missing)
             self._settings = replace(self._settings, network=Network.NONE)
@@ -128,7 +126,6 @@ class SandboxDriver:
             )
 
     async def create_pod(self, request: PodRequest) -> SandboxPod:
-        """See `port.Driver.create_pod`."""
         refuse_request(request, self.capabilities)
         _check_mounts(request)
         network = narrower_network(request.network, self._settings.network)
@@ -151,15 +148,12 @@ class SandboxDriver:
         return pod
 
     def close(self) -> None:
-        """See `port.Driver.close`."""
         self._launcher.close()
 
     async def list_pods(self, session_id: str) -> Sequence[str]:
-        """See `port.Driver.list_pods`."""
         return await asyncio.to_thread(self._store.list, session_id)
 
     async def remove_pod(self, session_id: str, assignment_id: str) -> None:
-        """See `port.Driver.remove_pod`."""
         pod = self._pods.get(assignment_id)
         if pod is not None:
             await pod.remove()

@@ -114,12 +114,10 @@ class SupervisedPod:
 
     @property
     def home(self) -> str:
-        """See `port.Pod.home`."""
         return self._plan.home
 
     @property
     def repository(self) -> str:
-        """See `port.Pod.repository`."""
         return self._plan.repository
 
     async def start(self) -> None:
@@ -167,7 +165,6 @@ class SupervisedPod:
             return await self._launcher.launch(request, output=errors, inherited=inherited)
 
     async def exec(self, command: Command) -> SupervisedProcess:
-        """See `port.Pod.exec`."""
         if command.tty:
             master, slave = pty.openpty()
             termios.tcsetwinsize(slave, (40, 120))
@@ -228,7 +225,6 @@ class SupervisedPod:
         return process
 
     async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
-        """See `port.Pod.copy_in`."""
         source, sink = os.pipe()
         output, remote = os.pipe()
         os.set_blocking(sink, False)
@@ -250,7 +246,6 @@ class SupervisedPod:
             )
 
     async def copy_out(self, path: str) -> AsyncIterator[bytes]:
-        """See `port.Pod.copy_out`."""
         output, remote = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
         command = Command(argv=("tar", "-c", "-f", "-", "."), inherit=False, cwd=path)
@@ -262,7 +257,6 @@ class SupervisedPod:
             raise FailedPrecondition(f"cannot pack {path}: tar ended with {status.code}", reason="COPY_FAILED")
 
     def feed(self, seconds: float) -> None:
-        """See `port.Pod.feed`."""
         if self._gone.is_set():
             return
         task = asyncio.create_task(self._feed(seconds))
@@ -274,7 +268,6 @@ class SupervisedPod:
             await self._send({"do": "feed", "seconds": seconds})
 
     async def stop(self, grace: float) -> None:
-        """See `port.Pod.stop`."""
         if self._gone.is_set():
             return
         stopped = self._loop.create_future()
@@ -297,7 +290,6 @@ class SupervisedPod:
             await self._end()
 
     async def remove(self) -> None:
-        """See `port.Pod.remove`."""
         await asyncio.shield(self._remove())
 
     async def _remove(self) -> None:

@@ -32,7 +32,6 @@ class SupervisedProcess:
         self._finished_reading = False
 
     async def read(self) -> bytes:
-        """See `port.Process.read`."""
         loop = asyncio.get_running_loop()
         while not self._finished_reading and not self._closed:
             try:
@@ -66,11 +65,9 @@ class SupervisedProcess:
         return b""
 
     async def wait(self) -> ExitStatus:
-        """See `port.Process.wait`."""
         return await asyncio.shield(self._ended)
 
     async def stop(self, grace: float) -> None:
-        """See `port.Process.stop`."""
         await self._stop(grace)
 
     def ended(self, status: ExitStatus) -> None:

@@ -38,15 +38,12 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         self._places = Places(_AT_A_TIME, waiting=_WAITING, what="configurations")
 
     async def CheckRunConfig(self, request: pb.CheckRunConfigRequest, context: object) -> pb.CheckRunConfigResponse:
-        """See the proto."""
         return pb.CheckRunConfigResponse.FromString(await self._in_worker(config_loading.check, request))
 
     async def RenderRunConfig(self, request: pb.RenderRunConfigRequest, context: object) -> pb.RenderRunConfigResponse:
-        """See the proto."""
         return pb.RenderRunConfigResponse.FromString(await self._in_worker(config_loading.render, request))
 
     async def GraphRunConfig(self, request: pb.GraphRunConfigRequest, context: object) -> pb.GraphRunConfigResponse:
-        """See the proto."""
         return pb.GraphRunConfigResponse.FromString(await self._in_worker(config_loading.graph, request))
 
     async def _in_worker(self, function: Callable[[bytes], bytes], request: Any) -> bytes:
@@ -93,5 +90,4 @@ class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
     async def GetVersion(
         self, request: version_service_pb2.GetVersionRequest, context: object
     ) -> version_service_pb2.GetVersionResponse:
-        """See the proto."""
         return version_service_pb2.GetVersionResponse(version=VERSION)

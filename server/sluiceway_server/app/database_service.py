@@ -70,7 +70,6 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def GetDatabaseStatus(
         self, request: pb.GetDatabaseStatusRequest, context: Any
     ) -> pb.GetDatabaseStatusResponse:
-        """See the proto."""
         seen = await overview(
             self._kv,
             self._storage,
@@ -86,7 +85,6 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def CheckpointDatabase(
         self, request: pb.CheckpointDatabaseRequest, context: Any
     ) -> pb.CheckpointDatabaseResponse:
-        """See the proto."""
         before = self._clock.now()
         manifest = await self._database.checkpoint()
         if manifest is None:
@@ -99,7 +97,6 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def VerifyDatabase(
         self, request: pb.VerifyDatabaseRequest, context: Any
     ) -> AsyncIterator[pb.VerifyDatabaseResponse]:
-        """See the proto."""
         with self._one_more() as turn:
             verifier = Verifier(
                 self._kv,
@@ -133,7 +130,6 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def ExportDatabase(
         self, request: pb.ExportDatabaseRequest, context: Any
     ) -> AsyncIterator[pb.ExportDatabaseResponse]:
-        """See the proto."""
         with self._one_more():
             made = self._clock.now()
             manifest = await self._database.checkpoint()

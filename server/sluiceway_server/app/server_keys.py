@@ -43,7 +43,6 @@ class ServerKeys:
         self._lease: LeaseId | None = None
 
     async def renew(self) -> None:
-        """See `ServerPresence.renew`."""
         if self._lease is not None:
             try:
                 await self._kv.renew_lease(self._lease, timeout=self._timeout)
@@ -56,12 +55,10 @@ class ServerKeys:
         self._lease = lease
 
     async def is_live(self, server_id: str) -> bool:
-        """See `ServerPresence.is_live`."""
         stored, _ = await self._kv.get(self._root + server_id, timeout=self._timeout)
         return stored is not None
 
     async def leave(self) -> None:
-        """See `ServerPresence.leave`."""
         lease, self._lease = self._lease, None
         if lease is not None:
             with suppress(SluicewayError):  # then it runs out

@@ -309,7 +309,6 @@ class DataManager:
     # -- the face
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool = False) -> Committed[T]:
-        """See `Database.transact`."""
         return await self._committer.transact(function, durable=durable)
 
     async def commit(
@@ -318,7 +317,6 @@ class DataManager:
         preconditions: Sequence[Precondition] = (),
         groups: Sequence[str] = (),
     ) -> Committed[None]:
-        """See `Database.commit`."""
         return await self.transact(plain_transaction(actions, preconditions, groups))
 
     async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
@@ -328,7 +326,6 @@ class DataManager:
         return await self._readers.view(function)
 
     async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
-        """See `Database.get`."""
         found = await self.read(lambda view: view.get(type_, id_), after=after)
         if found is None:
             await self.linearize()
@@ -338,12 +335,10 @@ class DataManager:
         return found
 
     async def list(self, type_: RecordType[M], query: Query, *, after: Position | None = None) -> Page[M]:
-        """See `Database.list`."""
         plan_list(type_, query)
         return await self.read(lambda view: view.select(type_, query), after=after)
 
     async def linearize(self) -> Position:
-        """See `Database.linearize`."""
         # Every read waits for the tip, which is at or beyond this head now.
         return (await self._newest_head.ask()).position
 
@@ -371,7 +366,6 @@ class DataManager:
     def subscribe(
         self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncGenerator[Applied, None]:
-        """See `Database.subscribe`."""
         return self._subscriptions.subscribe(after=after, topics=topics, on_live=on_live)
 
     @property
@@ -381,7 +375,6 @@ class DataManager:
 
     @property
     def epoch(self) -> int:
-        """See `Database.epoch`."""
         return self._core.tip.position.sequence.epoch
 
     @property

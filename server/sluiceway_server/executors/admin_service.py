@@ -45,7 +45,6 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         self._clock = clock
 
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
-        """See the proto."""
         size = _page_size(request.page_size)
         order = () if request.group else ("group",)
         where = {"group": request.group} if request.group else {}
@@ -59,7 +58,6 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         return await self._database.read(read, after=_after())
 
     async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:
-        """See the proto."""
         record = await self._database.get(EXECUTOR, request.executor_id, after=_after())
         if record.deleted:
             raise _no_executor(request.executor_id)
@@ -69,7 +67,6 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
     async def ListExecutorGroups(
         self, request: pb.ListExecutorGroupsRequest, context: Context
     ) -> pb.ListExecutorGroupsResponse:
-        """See the proto."""
         size = _page_size(request.page_size)
         if request.page_token and not request.page_token.startswith(_TOKEN):
             raise InvalidInput([Violation("page_token", "is not of this list")])
@@ -84,7 +81,6 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
     async def GetExecutorGroup(
         self, request: pb.GetExecutorGroupRequest, context: Context
     ) -> pb.GetExecutorGroupResponse:
-        """See the proto."""
         if request.name not in await self._group_names():
             raise NotFound(
                 f"there is no executor group {request.name!r}",
@@ -94,24 +90,20 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         return pb.GetExecutorGroupResponse(executor_group=self._group(request.name))
 
     async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
-        """See the proto."""
         await self._drain_one(request.executor_id, _Drain(deadline=self._deadline(request)))
         return pb.DrainExecutorResponse()
 
     async def UndrainExecutor(self, request: pb.UndrainExecutorRequest, context: Context) -> pb.UndrainExecutorResponse:
-        """See the proto."""
         await self._drain_one(request.executor_id, None)
         return pb.UndrainExecutorResponse()
 
     async def DrainExecutors(self, request: pb.DrainExecutorsRequest, context: Context) -> pb.DrainExecutorsResponse:
-        """See the proto."""
         drain = _Drain(deadline=self._deadline(request))
         return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, drain))
 
     async def UndrainExecutors(
         self, request: pb.UndrainExecutorsRequest, context: Context
     ) -> pb.UndrainExecutorsResponse:
-        """See the proto."""
         return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, None))
 
     def _deadline(self, request: pb.DrainExecutorRequest | pb.DrainExecutorsRequest) -> datetime | None:
@@ -147,7 +139,6 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         return committed.value
 
     async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:
-        """See the proto."""
         executor_id = request.executor_id
 
         def function(view: View) -> Decision[None]:

@@ -323,11 +323,9 @@ class GroupDirectory:
         await self._ready.wait()
 
     def live(self) -> Sequence[ExecutorView]:
-        """See `ports.ExecutorDirectory.live`."""
         return self._views
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """See `ports.ExecutorDirectory.on_change`."""
         self._callbacks.append(callback)
 
     def watch(self) -> asyncio.Event:

@@ -51,13 +51,11 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
     async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only
         self, request_iterator: AsyncIterator[pb.ConnectRequest], context: Context
     ) -> None:
-        """See the proto."""
         await self._streams.serve(_group(), request_iterator, context.write)
 
     async def PushLogs(  # type: ignore[override]  # as above
         self, request_iterator: AsyncIterator[pb.PushLogsRequest], context: Context
     ) -> None:
-        """See the proto."""
         first = await anext(request_iterator, None)
         if first is None:
             raise InvalidInput("the first message must prove the session")
@@ -73,7 +71,6 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
     async def GetSpecification(
         self, request: pb.GetSpecificationRequest, context: Context
     ) -> pb.GetSpecificationResponse:
-        """See the proto."""
         await self._prove(request.executor_id, Proof(request.session_id, request.session_secret))
         assignment = await self._engine.assignment(request.assignment_id)
         if (assignment.executor_id, assignment.session_id) != (request.executor_id, request.session_id):

@@ -138,11 +138,9 @@ class Download(RawBytes):
 
     @property
     def is_done(self) -> bool:
-        """See `Encoder.is_done`."""
         return self._left == 0
 
     def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
         data = super().message(message)
         if self._left is not None:
             data = data[: self._left]
@@ -150,5 +148,4 @@ class Download(RawBytes):
         return data
 
     def end(self, *, is_empty: bool) -> bytes | None:
-        """See `Encoder.end`."""
         return None if self._left else b""

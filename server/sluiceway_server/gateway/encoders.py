@@ -128,13 +128,11 @@ class ServerSentEvents(Encoder):
         self._start, self._resumes = _one_line(position), resumes
 
     def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
-        """See `Encoder.begin`."""
         if is_over and self._resumes:
             return Opening(204, {}, has_body=False)
         return super().begin(first, is_over=is_over)
 
     def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
         data = dumps(json_of(self._text.added_to(message)))
         if not self._resume:
             return b"data: " + data + b"\n\n"
@@ -142,7 +140,6 @@ class ServerSentEvents(Encoder):
         return b"id: " + position.encode() + b"\ndata: " + data + b"\n\n"
 
     def idle(self) -> bytes | None:
-        """See `Encoder.idle`."""
         return b": still here\n\n"
 
     def end(self, *, is_empty: bool) -> bytes | None:
@@ -151,7 +148,6 @@ class ServerSentEvents(Encoder):
         return b"event: end\n" + position + b"data: {}\n\n"
 
     def error(self, status: status_pb2.Status) -> bytes | None:
-        """See `Encoder.error`."""
         return b"event: failure\ndata: " + dumps(body_of(status)) + b"\n\n"
 
 
@@ -164,11 +160,9 @@ class JsonLines(Encoder):
         self._text = _Text(rule)
 
     def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
         return dumps(json_of(self._text.added_to(message))) + b"\n"
 
     def error(self, status: status_pb2.Status) -> bytes | None:
-        """See `Encoder.error`."""
         return dumps(body_of(status)) + b"\n"
 
 
@@ -180,7 +174,6 @@ class RawBytes(Encoder):
         self.content_type = content_type
 
     def message(self, message: Message) -> bytes:
-        """See `Encoder.message`."""
         return bytes(getattr(message, self._field))
 
     def error(self, status: status_pb2.Status) -> bytes | None:

@@ -61,7 +61,6 @@ class _JsonProtocol(H11Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         lingering = _LingeringTransport(cast("asyncio.Transport", transport), self)
         super().connection_made(lingering)
         self._set_header_timer()
@@ -71,7 +70,6 @@ class _JsonProtocol(H11Protocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         if self.lingering.is_closing():
             self.lingering.discard(len(data))
             return
@@ -80,7 +78,6 @@ class _JsonProtocol(H11Protocol):
             self._feed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
         self._unset_header_timer()
         if self._feeding is not None:
             self._feeding.cancel()
@@ -208,7 +205,6 @@ class _LingeringTransport(asyncio.Transport):
         self._is_full = False
 
     def close(self) -> None:
-        """See asyncio.Transport."""
         if self._closing or self._inner.is_closing():
             return
         self._closing = True
@@ -246,12 +242,10 @@ class _LingeringTransport(asyncio.Transport):
         self._apply()
 
     def pause_reading(self) -> None:
-        """See asyncio.Transport."""
         self.is_paused = True
         self._apply()
 
     def resume_reading(self) -> None:
-        """See asyncio.Transport."""
         self.is_paused = False
         self._protocol.feed_soon()
         self._apply()
@@ -266,20 +260,16 @@ class _LingeringTransport(asyncio.Transport):
             self._inner.resume_reading()
 
     def is_closing(self) -> bool:
-        """See asyncio.Transport."""
         return self._closing or self._inner.is_closing()
 
     def write(self, data: Any) -> None:
-        """See asyncio.Transport."""
         self._inner.write(data)
 
     def abort(self) -> None:
-        """See asyncio.Transport."""
         self._closing = True
         self._inner.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See asyncio.Transport."""
         return self._inner.get_extra_info(name, default)
 
 

@@ -168,7 +168,6 @@ class EtcdStore:
             await asyncio.wait(calls)
 
     async def get(self, key: str, *, timeout: timedelta) -> tuple[KeyValue | None, int]:
-        """See `KeyValueStore.get`."""
         answer = await self._call(
             f"read of {key}", "range", api.RangeRequest(key=key_bytes(key)), timeout, may_write=False
         )
@@ -176,26 +175,22 @@ class EtcdStore:
         return (found[0] if found else None), answer.header.revision
 
     async def range(self, read: Range, *, timeout: timedelta) -> tuple[tuple[KeyValue, ...], int]:
-        """See `KeyValueStore.range`."""
         answer = await self._call(f"read of {read.start}", "range", range_message(read), timeout, may_write=False)
         return key_values(answer.kvs), answer.header.revision
 
     async def list_prefix(self, prefix: str, *, timeout: timedelta) -> tuple[tuple[KeyValue, ...], int]:
-        """See `KeyValueStore.list_prefix`."""
         start, end = prefix_range(prefix)
         request = api.RangeRequest(key=start, range_end=end)
         answer = await self._call(f"list of {prefix}", "range", request, timeout, may_write=False)
         return key_values(answer.kvs), answer.header.revision
 
     async def put(self, key: str, value: bytes, *, lease: LeaseId = 0, timeout: timedelta) -> int:
-        """See `KeyValueStore.put`."""
         request = api.PutRequest(key=key_bytes(key), value=value, lease=lease)
         answer = await self._call(f"write of {key}", "put", request, timeout, may_write=True)
         revision: int = answer.header.revision
         return revision
 
     async def watch(self, prefix: str, *, start_revision: int) -> AsyncGenerator[WatchBatch, None]:
-        """See `KeyValueStore.watch`."""
         start, end = prefix_range(prefix)
         what = f"watch of {prefix}"
         create = api.WatchCreateRequest(key=start, range_end=end, start_revision=start_revision, progress_notify=True)
@@ -263,7 +258,6 @@ class EtcdStore:
         return timedelta(seconds=answer.TTL)
 
     async def revoke_lease(self, lease: LeaseId, *, timeout: timedelta) -> None:
-        """See `KeyValueStore.revoke_lease`."""
         request = api.LeaseRevokeRequest(ID=lease)
         try:
             await self._call(f"revocation of lease {lease:x}", "revoke", request, timeout, may_write=True)
@@ -271,7 +265,6 @@ class EtcdStore:
             return
 
     async def compact(self, revision: int, *, timeout: timedelta) -> None:
-        """See `KeyValueStore.compact`."""
         request = api.CompactionRequest(revision=revision)
         try:
             await self._call(f"compaction to {revision}", "compact", request, timeout, may_write=True)

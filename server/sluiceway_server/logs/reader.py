@@ -132,7 +132,6 @@ class StoredLogStates:
         self._database = database
 
     async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
-        """See `LogStates.find`."""
         if fresh:
             await self._database.linearize()
         record = await self._database.get(TASK, task_id(run_id, task))
@@ -175,11 +174,9 @@ class StoredLogStates:
 
     @property
     def position(self) -> Position:
-        """See `LogStates.position`."""
         return self._database.position
 
     async def changed(self, run_id: str, *, since: Position) -> None:
-        """See `LogStates.changed`."""
         async with aclosing(self._database.subscribe(after=since, topics=[run_topic(run_id)])) as changes:
             await anext(changes)
 

@@ -91,7 +91,6 @@ class StoredLogOwners:
         self._remember(assign.assignment_id, owned)
 
     async def key_of(self, executor_id: str, session_id: str, assignment_id: str, step: int) -> LogKey:
-        """See `LogOwners.key_of`."""
         owned = self._known.get((self._database.epoch, assignment_id))
         if owned is None:
             owned = await self._read(executor_id, assignment_id)

@@ -81,7 +81,6 @@ class PosixStorage:
         return f"PosixStorage({self._name})"
 
     async def put(self, key: str, body: bytes) -> None:
-        """See `ObjectStorage.put`."""
         target = self._target(key)
         await self._run(lambda: self._put(key, target, body))
 
@@ -91,19 +90,16 @@ class PosixStorage:
         return await self._run(lambda: self._put_if_absent(key, target, body))
 
     async def get(self, key: str) -> bytes:
-        """See `ObjectStorage.get`."""
         target = self._target(key)
         return await self._run(lambda: self._get(key, target))
 
     async def get_range(self, key: str, start: int, length: int) -> bytes:
-        """See `ObjectStorage.get_range`."""
         if start < 0 or length < 0:
             raise InvalidInput(f"{self._name}: a range of {key} cannot begin at {start} and be {length} bytes long")
         target = self._target(key)
         return await self._run(lambda: self._get_range(key, target, start, length))
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """See `ObjectStorage.head`."""
         target = self._target(key)
         return await self._run(lambda: self._head(key, target))
 
@@ -127,7 +123,6 @@ class PosixStorage:
                 yield info
 
     async def delete(self, key: str) -> None:
-        """See `ObjectStorage.delete`."""
         target = self._target(key)
         await self._run(lambda: self._delete(key, target))
 
@@ -358,7 +353,6 @@ class _Upload:
         self._turn = asyncio.Lock()
 
     async def write(self, chunk: bytes) -> None:
-        """See `ObjectUpload.write`."""
         await self._step(lambda descriptor: _write_all(descriptor, chunk))
 
     async def complete(self) -> None:
@@ -366,7 +360,6 @@ class _Upload:
         await self._step(self._finish)
 
     async def abort(self) -> None:
-        """See `ObjectUpload.abort`."""
         async with self._turn:
             descriptor, self._descriptor = self._descriptor, None
             if descriptor is not None:

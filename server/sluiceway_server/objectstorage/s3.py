@@ -84,7 +84,6 @@ class S3Storage:
         return f"S3Storage({self._calls.address})"
 
     async def put(self, key: str, body: bytes) -> None:
-        """See `ObjectStorage.put`."""
         await s3_writes.put(self._calls, key, self._name(key), body)
 
     async def put_if_absent(self, key: str, body: bytes) -> bool:
@@ -95,7 +94,6 @@ class S3Storage:
         return await s3_writes.put_if_absent(self._calls, key, self._name(key), body)
 
     async def get(self, key: str) -> bytes:
-        """See `ObjectStorage.get`."""
         name = self._name(key)
 
         async def attempt(this: Try) -> bytes:
@@ -125,7 +123,6 @@ class S3Storage:
         return await self._calls.run(attempt, key=key, right=_RIGHT_TO_READ)
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """See `ObjectStorage.head`."""
         name = self._name(key)
 
         async def attempt(_: Try) -> ObjectInfo | None:
@@ -179,7 +176,6 @@ class S3Storage:
                 start, token = self._base + prefix_name(told) + AFTER_ALL, ""
 
     async def delete(self, key: str) -> None:
-        """See `ObjectStorage.delete`."""
         name = self._name(key)
 
         async def attempt(_: Try) -> None:

@@ -44,7 +44,6 @@ class S3Upload:
         self._turn = asyncio.Lock()
 
     async def write(self, chunk: bytes) -> None:
-        """See `ObjectUpload.write`."""
         async with self._turn:
             self._check()
             # Until all of the chunk is in: the caller cannot know how much of it is.

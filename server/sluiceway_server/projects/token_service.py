@@ -60,7 +60,6 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         self._scopes = scopes
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:  # noqa: N802
-        """See the proto."""
         spec = self._spec(request.token, current_caller())
         text = await make_token(self._database, spec, clock=self._clock)
         id_ = token_id(text)
@@ -68,7 +67,6 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         return pb.CreateTokenResponse(token=_shown(id_, await self._database.get(TOKEN, id_)), text=text)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:  # noqa: N802
-        """See the proto."""
         size = request.page_size or _DEFAULT_PAGE
         kind = _KINDS.get(request.kind)
         query = (
@@ -88,7 +86,6 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         return answer
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:  # noqa: N802
-        """See the proto."""
         id_ = await find_token(self._database, request.token_id)
         position = await revoke_token(self._database, id_, clock=self._clock, keep_an_operator=True)
         answer_position(str(position))

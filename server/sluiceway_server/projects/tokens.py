@@ -236,7 +236,6 @@ class TokenAuthenticator:
         self._cache.clear()
 
     async def authenticate(self, token: str) -> Caller | None:
-        """See `Authenticator.authenticate`."""
         if not is_text(token):
             return None
         id_ = token_id(token)

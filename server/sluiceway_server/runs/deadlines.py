@@ -56,7 +56,6 @@ class Deadlines:
         self._transact = transact
 
     async def look(self, key: TimerKey) -> datetime | None:
-        """See `timers.Look`."""
         subject, id_ = key
         if subject is Subject.RUN:
             return (await self.look_at_run(id_)).next_deadline

@@ -91,18 +91,15 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     @checks_fields_itself
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
-        """See the proto."""
         request.run.group = groups.of_caller(request.run.group, current_caller().id)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
         answer_position(str(committed.position))
         return pb.CreateRunResponse(run=committed.value.run)
 
     async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
-        """See the proto."""
         return pb.GetRunResponse(run=await self._run(request.run_id))
 
     async def ResolveRun(self, request: pb.ResolveRunRequest, context: object) -> pb.ResolveRunResponse:
-        """See the proto."""
         user_id = current_caller().id
 
         def read(view: View) -> str:
@@ -116,14 +113,12 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return pb.ResolveRunResponse(run=await self._run(run_id))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
-        """See the proto."""
         wanted = check_list(request, user_id=current_caller().id)
         answer = await self._db.read(wanted.read, after=_requested())
         answer_position(str(self._db.position))
         return answer
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
-        """See the proto."""
         found = page_faults(request.page_size, MAX_TASKS_PAGE)
         if found:
             raise InvalidInput(found)
@@ -144,7 +139,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return await self._db.read(read, after=_requested())
 
     async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.GetTaskResponse:
-        """See the proto."""
         try:
             record = await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
         except NotFound as cause:
@@ -173,7 +167,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
     # --- and followed ---------------------------------------------------------------------------------------------
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: object) -> AsyncIterator[pb.WatchRunResponse]:
-        """See the proto."""
         run_id = request.run_id
         await self._run_record(run_id)
         if request.after:
@@ -194,7 +187,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
                     return
 
     async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
-        """See the proto."""
         found: list[Violation] = []
         group, prefix = group_filter(request.group, request.group_prefix, user_id=current_caller().id, found=found)
         if found:
@@ -218,7 +210,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
     # --- and moved ------------------------------------------------------------------------------------------------
 
     async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.StopRunResponse:
-        """See the proto."""
         by = current_caller().id
         position = await self._engine.stop_run(
             request.run_id, by=by, force=request.force, request_id=request.request_id
@@ -227,14 +218,12 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return pb.StopRunResponse()
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:
-        """See the proto."""
         by = current_caller().id
         position = await self._engine.cancel_run(request.run_id, by=by, request_id=request.request_id)
         answer_position(str(position))
         return pb.CancelRunResponse()
 
     async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:
-        """See the proto."""
         position = await self._engine.approve_task(
             request.run_id,
             request.task_id,
@@ -249,7 +238,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
     # --- and explained --------------------------------------------------------------------------------------------
 
     async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:
-        """See the proto."""
         run_id = request.run_id
         await self._run_record(run_id)
         told = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
@@ -258,7 +246,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return pb.ExplainRunResponse(explanation=told)
 
     async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
-        """See the proto."""
         run_id, task = request.run_id, request.task_id
         await self._run_record(run_id)
         told = await self._db.read(lambda view: self._explainer.explain_task(view, run_id, task))
@@ -267,7 +254,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return pb.ExplainTaskResponse(explanation=told)
 
     async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:
-        """See the proto."""
         found = [
             Violation(name, "it must not be negative")
             for name in ("step", "attempt", "offset")
@@ -301,7 +287,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
             yield response
 
     async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
-        """See the proto."""
         await self._run_record(request.run_id)
         position = await self._deletion.delete(request.run_id, request.task_id, by=current_caller().id)
         answer_position(str(position))

@@ -84,7 +84,6 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
         self._access = access
 
     async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:  # noqa: N802 - named by the proto
-        """See the proto."""
         access = self._access(request.method)
         if access is None:
             raise not_offered(request.method)

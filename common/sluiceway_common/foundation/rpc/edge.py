@@ -102,7 +102,6 @@ class Edge(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """See grpc.aio.ServerInterceptor."""
         method = handler_call_details.method
         face = self._current()
         if face is not self._face:

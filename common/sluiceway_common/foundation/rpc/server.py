@@ -182,7 +182,6 @@ class _Current(grpc.GenericRpcHandler):
         self._face = face
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """See grpc.GenericRpcHandler."""
         service, _, method = handler_call_details.method[1:].partition("/")
         return self._face().handlers.get(service, {}).get(method)
 

@@ -82,7 +82,6 @@ class Committer:
         self.in_flight: bytes | None = None
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool) -> Committed[T]:
-        """See `Database.transact`."""
         core = self._core
         self._check_open()
         if core.unflushed_bytes >= core.settings.refuse_at_bytes:

@@ -176,34 +176,27 @@ class Visible:
 
     @property
     def position(self) -> Position:
-        """See `View`."""
         return self.behind.position
 
     def get(self, type_: RecordType[M], id_: str) -> M | None:
-        """See `View`."""
         return self.behind.get(type_, id_) if self._sees(type_, id_) else None
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        """See `View`."""
         found = self.behind.fields(type_, id_)
         return None if found is None or self.hides(type_, id_, found) else found
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        """See `View`."""
         return self.behind.revision(type_, id_) if self._sees(type_, id_) else None
 
     def group(self, name: str) -> Position | None:
-        """See `View`."""
         return self.behind.group(name)
 
     def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        """See `View`."""
         for id_, message in self.behind.scan(type_, prefix, after=after):
             if not self.hides(type_, id_, _fields(type_, message)):
                 yield id_, message
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        """See `View`."""
         page = self.rows(type_, query)
         found: list[tuple[str, M]] = []
         missing: list[Missing] = []
@@ -220,7 +213,6 @@ class Visible:
         return Page(tuple(found), page.next_token)
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
-        """See `View`."""
         found: list[tuple[str, Fields]] = []
         token = query.token
         while True:
@@ -252,7 +244,6 @@ class Visible:
         return Page(tuple(found), "")
 
     def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
-        """See `View`."""
         return len(self.rows(type_, Query(where=where, size=limit)).records)
 
 

@@ -154,7 +154,6 @@ class Subscriptions:
     async def subscribe(
         self, *, after: Position, topics: Sequence[str], on_live: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncGenerator[Applied, None]:
-        """See `Database.subscribe`."""
         self._check_history(after)
         wanted = frozenset(topics)
         at = after

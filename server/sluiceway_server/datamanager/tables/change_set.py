@@ -83,25 +83,20 @@ class Changes:
                 await asyncio.shield(loop.run_in_executor(thread, scratch.close))
 
     async def add(self, entries: Sequence[LogEntry]) -> None:
-        """See `ChangeScratch.add`."""
         await self._run(lambda: self._scratch.add(entries))
 
     async def types(self) -> list[str]:
-        """See `ChangeScratch.types`."""
         return await self._run(self._scratch.types)
 
     async def changed_bytes(self) -> int:
-        """See `ChangeScratch.changed_bytes`."""
         return await self._run(self._scratch.changed_bytes)
 
     def sizes(self, type_: str) -> AsyncGenerator[list[ChangeSize], None]:
-        """See `ChangeScratch.sizes`."""
         return self._pieces(lambda: self._scratch.sizes(type_))
 
     def pages(
         self, type_: str, *, after: str | None, before: str | None, page_bytes: int
     ) -> AsyncGenerator[list[Change], None]:
-        """See `ChangeScratch.pages`."""
         return self._pieces(lambda: self._scratch.pages(type_, after=after, before=before, page_bytes=page_bytes))
 
     async def _pieces(self, begin: Callable[[], Iterator[list[T]]]) -> AsyncGenerator[list[T], None]:
