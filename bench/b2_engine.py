@@ -107,7 +107,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
                 servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6)),
                 bodies=storage,
             )
-            await engine.placer.election.stand()
+            await engine.scheduler.election.stand()
             await directory.connect(executor("e1", slots=slots))
             work = [asyncio.create_task(engine.run()), asyncio.create_task(execute(database, engine))]
             await asyncio.sleep(0.1)

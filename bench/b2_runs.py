@@ -5,9 +5,9 @@
 *Idle*: one run at a time. *Loaded*: `--in-flight` at a time, each in a group of its own, at three sizes of load one
 after the other on the same server, so that a later one has more finished runs behind it. A run counts when its end is
 committed; at the end the list of runs is asked whether it knows all of them. Transactions are counted by etcd's own
-revision, everything in the background included (the placer's sign of life, leases, checkpoints). Beside it, in turns:
-raw puts by one client. Server, etcd and load generator (with the executor) are three processes; on two cores they share
-them, so the processor time of each is shown.
+revision, everything in the background included (the scheduler's sign of life, leases, checkpoints). Beside it, in
+turns: raw puts by one client. Server, etcd and load generator (with the executor) are three processes; on two cores
+they share them, so the processor time of each is shown.
 
 Goals: at least 250 runs/s; at most 4 etcd transactions a run when idle, under 1 when loaded; not worse than linear.
 Buildbot side by side is not measured.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.opening import Never, RecoverPolicy, WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import RecoverAlways, RecoverManually, RecoverPolicy
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.properties.network import KvWire, Network, StorageWire
@@ -56,7 +56,7 @@ class Server:
         self.folder = around.folder / name / "0"
         self.lives = 0
         self.wanted = False
-        self.policy: RecoverPolicy = WhenOwnEtcd() if around.plan.own_etcd else Never()
+        self.policy: RecoverPolicy = RecoverAlways() if around.plan.own_etcd else RecoverManually()
         self._backup: Path | None = None
         self._opened = asyncio.Event()
         self._stop = asyncio.Event()
@@ -117,7 +117,7 @@ class Server:
             settings=replace(around.plan.settings, server_id=self.name),
             recover=self.policy,
         ) as database:
-            self.policy = WhenOwnEtcd() if around.plan.own_etcd else Never()
+            self.policy = RecoverAlways() if around.plan.own_etcd else RecoverManually()
             self.database = database
             self._opened.set()
             await stop.wait()

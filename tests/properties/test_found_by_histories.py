@@ -14,7 +14,7 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.opening import WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import RecoverAlways
 from sluiceway_server.datamanager.log.entries import decode_entry, encode_entry
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores
 from sluiceway_server.datamanager.recovery.recovery import Recovery
@@ -127,7 +127,7 @@ async def test_a_server_whose_database_was_recovered_by_another_meanwhile_opens_
             path=tmp_path,
             types=TYPES,
             settings=SETTINGS,
-            recover=WhenOwnEtcd(),
+            recover=RecoverAlways(),
         )
 
     async with opened(storage) as database:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
-from sluiceway_server.datamanager.engine.opening import SeenItGoBack
+from sluiceway_server.datamanager.engine.opening import RecoverIfRolledBack
 from sluiceway_server.datamanager.log.entries import Catalogue, decode_entry, decode_transactions
 from sluiceway_server.datamanager.log.segments import decode_segment
 from sluiceway_server.datamanager.port import DatabaseLost
@@ -43,7 +43,7 @@ class Witness:
         if self._history.losses and isinstance(error, DatabaseLost):
             self._check_saved_by(server, error)
             if error.seen is not None and not self._scene.plan.own_etcd:
-                server.policy = SeenItGoBack(error.seen)
+                server.policy = RecoverIfRolledBack(error.seen)
             return
         if self._history.losses and isinstance(error, SluicewayError) and error.reason in _KINDS:
             return  # it stays up, not ready, and looks again

@@ -36,7 +36,7 @@ from sluiceway_server.datamanager.admin.findings import Finding
 from sluiceway_server.datamanager.admin.import_ import Importer, Place
 from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.opening import WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import RecoverAlways
 from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Put, View
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
 from sluiceway_server.datamanager.recovery.recovery import Recovery
@@ -299,7 +299,7 @@ async def _opened(
         types=TYPES,
         clock=clock,
         settings=replace(settings, server_id=server),
-        recover=WhenOwnEtcd(),
+        recover=RecoverAlways(),
     ) as database:
         yield database
 

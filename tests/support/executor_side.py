@@ -24,11 +24,11 @@ from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.commands import DurableBarrier
 from sluiceway_server.executors.connection import StreamSettings
-from sluiceway_server.executors.failure_detector import LostExecutors
+from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.stream import ExecutorStreams
-from sluiceway_server.logs.buffer import LiveLogs, LiveLogSettings
+from sluiceway_server.logs.buffer import LiveLogSettings, LogBuffers
 from sluiceway_server.logs.receiver import LogReader, LogReceiver, StoredLogOwners, StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords.types import RECORD_TYPES
@@ -71,8 +71,8 @@ class Server:
     directory: GroupDirectory
     keys: GroupKeys
     logs: LogReader
-    lost: LostExecutors
-    live_logs: LiveLogs
+    lost: FailureDetector
+    live_logs: LogBuffers
     rpc: RpcServer
     _tasks: list[asyncio.Task[Any]]
 
@@ -112,7 +112,7 @@ class House:
         self._number = 0
 
     @asynccontextmanager
-    async def server(self, *, placer: bool = True) -> AsyncIterator[Server]:
+    async def server(self, *, scheduler: bool = True) -> AsyncIterator[Server]:
         self._number += 1
         name = f"s{self._number}"
         groups = GroupSettings("p", name, lease=self.times.lease, renew=timedelta(milliseconds=100))
@@ -124,7 +124,7 @@ class House:
             ids=self.ids,
             settings=EngineSettings(
                 server_id=name,
-                placer_interval=timedelta(milliseconds=100),
+                scheduler_interval=timedelta(milliseconds=100),
                 lost_after=self.times.lost_after,
             ),
             executors=directory,
@@ -133,7 +133,7 @@ class House:
         barrier = DurableBarrier(self.db)
         store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=2))
         cut = timedelta(milliseconds=30)
-        live = LiveLogs(store, self.clock, settings=LiveLogSettings(cut_after=cut, first_cut_after=cut))
+        live = LogBuffers(store, self.clock, settings=LiveLogSettings(cut_after=cut, first_cut_after=cut))
         owners = StoredLogOwners(self.db)
         streams = ExecutorStreams(
             self.db,
@@ -153,7 +153,7 @@ class House:
             sent=owners.sent,
         )
         receiver = LogReceiver(live, owners)
-        lost = LostExecutors(
+        lost = FailureDetector(
             self.db,
             engine,
             directory=directory,
@@ -170,7 +170,7 @@ class House:
             executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
             ExecutorAdminServicer(self.db, directory, lost=lost, clock=self.clock),
         )
-        works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if placer else [])]
+        works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if scheduler else [])]
         tasks = [asyncio.create_task(work) for work in works]
         try:
             async with asyncio.timeout(30):

@@ -90,12 +90,12 @@ class World:
         return LogDeletion(self.db, self.log_store, self.clock)
 
     async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
-        """An engine that is the placer, and one executor, `e1`."""
+        """An engine that is the scheduler, and one executor, `e1`."""
         engine = self.engine(server_id)
-        await engine.placer.election.stand()
+        await engine.scheduler.election.stand()
         if slots:
             await self.executors.connect(executor(slots=slots))
-            await engine.placer.place_now()
+            await engine.scheduler.place_now()
         return engine
 
     async def run(self, run_id: str) -> api.Run:

@@ -16,7 +16,7 @@ from sluiceway_common.foundation.crashpoints import Crashed
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverPolicy
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Standing, Stores, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, judge, look
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.etcd import EtcdStore
@@ -128,7 +128,7 @@ class Site:
     async def restore(self, to: LogSequence) -> Recovered:
         return await self.recovery().restore(to, cause="a test")
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> StoreDiagnosis:
         return judge(await look(self.stores(), etcd_name="etcd"), now=SystemClock().now())
 
     async def keys(self, folder: str = "") -> list[str]:

@@ -40,7 +40,7 @@ from sluiceway_server.datamanager.tables.block import StoredRow
 from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, files_of
 from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -223,8 +223,8 @@ def cleaner(
     prefix: str,
     clock: Clock,
     settings: DataManagerSettings = SMALL,
-) -> Cleaner:
-    return Cleaner(
+) -> GarbageCollector:
+    return GarbageCollector(
         storage=storage,
         prefix=prefix,
         log_=Log(kv, prefix=prefix, timeout=_SOON),

@@ -240,6 +240,6 @@ def test_everything_ends_with_its_parent_and_goes_on_in_the_same_folder(tmp_path
         next_run = second.create(repository)
         assert second.wait_for(next_run)["number"] != second.run(run_id)["number"]
         assert second.stop() == 0
-        # Or the next start would wait for a placer that is gone.
-        assert "placer_resigned" in (second.data / "logs" / "server.log").read_text()
+        # Or the next start would wait for a scheduler that is gone.
+        assert "scheduler_resigned" in (second.data / "logs" / "server.log").read_text()
         assert not (second.data / "standalone.json").exists()

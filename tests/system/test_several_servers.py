@@ -54,13 +54,13 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def placer(here: Servers) -> int:
+def scheduler(here: Servers) -> int:
     """The server that was elected last."""
     elected = [
         (event["timestamp"], number)
         for number, server in enumerate(here.servers)
         for event in here.log_of(server)
-        if event["event"] == "placer_elected"
+        if event["event"] == "scheduler_elected"
     ]
     return max(elected)[1]
 
@@ -106,8 +106,8 @@ def chain() -> list[dict[str, Any]]:
     ]
 
 
-def test_another_server_places_when_the_placer_is_killed_and_nothing_starts_twice(here: Servers) -> None:
-    killed = placer(here)
+def test_another_server_places_when_the_scheduler_is_killed_and_nothing_starts_twice(here: Servers) -> None:
+    killed = scheduler(here)
     other = 1 - killed
     run_ids = [here.create(*chain(), server=n % 2, group=f"/user/me/killed-{n}") for n in range(6)]
     here.servers[killed].kill()
@@ -120,14 +120,14 @@ def test_another_server_places_when_the_placer_is_killed_and_nothing_starts_twic
     assert {here.log(run_id, task, other) for run_id in run_ids for task in "ab"} == {b"once\n"}
 
 
-def test_a_placer_that_was_paused_decides_nothing_when_it_wakes(here: Servers) -> None:
-    paused = placer(here)
+def test_a_scheduler_that_was_paused_decides_nothing_when_it_wakes(here: Servers) -> None:
+    paused = scheduler(here)
     other = 1 - paused
     run_ids = [here.create(*chain(), server=n % 2, group=f"/user/me/paused-{n}") for n in range(4)]
     here.servers[paused].send(signal.SIGSTOP)
     try:
         run_ids += [here.create(*chain(), server=other, group=f"/user/me/meanwhile-{n}") for n in range(4)]
-        until(lambda: placer(here) == other, "the other server was elected")
+        until(lambda: scheduler(here) == other, "the other server was elected")
     finally:
         here.servers[paused].send(signal.SIGCONT)
     run_ids += [here.create(*chain(), server=paused, group=f"/user/me/awake-{n}") for n in range(2)]

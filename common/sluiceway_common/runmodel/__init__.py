@@ -6,7 +6,7 @@ Values in, values out: no I/O, no clock, no randomness, no protobuf. docs/design
   changed between two such states (`events_between`).
 - `groups`: paths of groups. `creation`: definitions and the facts of a request become a run.
 - `rules`: `advance`, the pass of R1-R10, and what people ask for: `start_run`, `request_stop`, `cancel`, `approve`.
-- `updates`: what executors and the placer do to an attempt: `assign`, `report`, `mark_lost`, `adopt`.
+- `updates`: what executors and the scheduler do to an attempt: `assign`, `report`, `mark_lost`, `adopt`.
 - `invariants`: `check`. `placement`, `queues`: who runs where and when. `explain`: why not yet. `restart`.
 
 How an engine uses it, in one transaction function:

@@ -97,7 +97,7 @@ def explain_task(
         return Explanation(task_id, task.name, task.status, (placed.reason,), placed.lines)
     if task.reason is not None:
         return Explanation(task_id, task.name, task.status, (task.reason,))
-    sentence = "it can run; the placer has not looked at it yet"
+    sentence = "it can run; the scheduler has not looked at it yet"
     return Explanation(task_id, task.name, task.status, (Reason(ReasonCode.WAITS_FOR_PLACEMENT, sentence),))
 
 
@@ -212,14 +212,14 @@ def explain_queued(
 
     Args:
         run: the queued run; of another phase: nothing to explain.
-        decided: what `queues.decide` said of it; None: it may start, and the placer will do that.
+        decided: what `queues.decide` said of it; None: it may start, and the scheduler will do that.
         holder: the run that holds its group, if one does; then the task for whose approval everybody waits is named.
         approvers: who may approve, as people know them.
     """
     if run.phase is not RunPhase.QUEUED:
         return ()
     if decided is None:
-        return (Reason(ReasonCode.QUEUE_NEXT, "it may start; the placer will start it"),)
+        return (Reason(ReasonCode.QUEUE_NEXT, "it may start; the scheduler will start it"),)
     reasons = [decided]
     if holder is not None and holder.run.group == run.group:
         who = f" (it may be approved by {listing(sorted(approvers))})" if approvers else ""

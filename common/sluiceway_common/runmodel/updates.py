@@ -1,4 +1,4 @@
-"""What the placer and the executors do to an attempt: R13, R14, R15.
+"""What the scheduler and the executors do to an attempt: R13, R14, R15.
 
 An attempt moves along one line, and only forward:
 
@@ -111,7 +111,7 @@ class Reported:
     reason: Reason | None = None
 
 
-# --- the placer ---------------------------------------------------------------------------------------------------
+# --- the scheduler ---------------------------------------------------------------------------------------------------
 
 
 def assign(
@@ -149,7 +149,7 @@ def assign(
 def keep_reasons(state: RunState, reasons: Mapping[TaskId, Reason]) -> Change:
     """Let runnable tasks keep why placement passed them over; those that are not runnable any more are passed over.
 
-    A reason that a task has already changes nothing, so that the placer may say the same again and again.
+    A reason that a task has already changes nothing, so that the scheduler may say the same again and again.
     """
     now = state
     for task_id in sorted(reasons):

@@ -27,7 +27,7 @@ from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.log.entries import Catalogue, from_micros, from_sequence_proto
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import judge, look
-from sluiceway_server.datamanager.recovery.history import End, Ledger, find_end, unreachable
+from sluiceway_server.datamanager.recovery.history import HistoryEnd, Inventory, find_end, unreachable
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
@@ -175,7 +175,7 @@ class RecoverPlan:
     """
 
     found: str
-    end: End
+    end: HistoryEnd
     epoch: int
     time: datetime | None
 
@@ -304,7 +304,7 @@ async def restore(settings: StoreSettings, plan: RestorePlan) -> Recovered:
         return await _recovery(at).restore(plan.to, cause=f"an operator restored it to {plan.to}")
 
 
-async def _newest(at: Opened, ledger: Ledger) -> tuple[LogSequence, datetime | None]:
+async def _newest(at: Opened, ledger: Inventory) -> tuple[LogSequence, datetime | None]:
     """The last entry that is known, with its time if that can be read."""
     newest = LogSequence(ledger.lineage.epochs[0], 0)
     time: datetime | None = None

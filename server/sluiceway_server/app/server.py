@@ -39,9 +39,14 @@ from sluiceway_common.foundation.steady_clock import SteadyClock
 from sluiceway_common.foundation.tasks import one_error
 from sluiceway_server.app.data_folder import PRIVATE_UMASK, prepare_data_folder
 from sluiceway_server.app.record_types import RECORD_TYPES
-from sluiceway_server.app.serving import Ground, services
+from sluiceway_server.app.serving import ServerDependencies, services
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.opening import Never, RecoverPolicy, SeenItGoBack, WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import (
+    RecoverAlways,
+    RecoverIfRolledBack,
+    RecoverManually,
+    RecoverPolicy,
+)
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.access import EtcdAccess
@@ -175,7 +180,7 @@ class _Server:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._ground = Ground(
+        self._ground = ServerDependencies(
             kv=kv,
             storage=storage,
             prefix=settings.prefix.strip("/"),
@@ -192,7 +197,7 @@ class _Server:
         self._listening = False
         self._serving = False
         self._said: tuple[str, float] | None = None
-        self._policy: RecoverPolicy = WhenOwnEtcd() if settings.own_etcd else Never()
+        self._policy: RecoverPolicy = RecoverAlways() if settings.own_etcd else RecoverManually()
 
     async def run(self, stop: Stop) -> None:
         """Serve until `stop`. Raises what no waiting mends: a wrong setting, a port that is taken, a fault of ours."""
@@ -230,7 +235,7 @@ class _Server:
             if error.reason == "ADDRESS_IN_USE":
                 raise
             if isinstance(error, DatabaseLost) and error.seen is not None and not self._settings.own_etcd:
-                self._policy = SeenItGoBack(error.seen)
+                self._policy = RecoverIfRolledBack(error.seen)
             return error
         finally:
             if not term.done():

@@ -18,7 +18,7 @@ from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_
 from sluiceway.api.project.v1 import token_service_pb2_grpc
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock, IdSource
-from sluiceway_common.foundation.rpc.offer import Offer
+from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_server.app.config_service import ConfigServicer, VersionServicer
 from sluiceway_server.app.database_service import DatabaseServicer
 from sluiceway_server.app.server_keys import ServerKeys
@@ -26,12 +26,12 @@ from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.commands import DurableBarrier
 from sluiceway_server.executors.connection import StreamSettings
-from sluiceway_server.executors.failure_detector import LostExecutors
+from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.kv.port import KeyValueStore
-from sluiceway_server.logs.buffer import LiveLogs
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.reader import LogReader, StoredLogStates
 from sluiceway_server.logs.receiver import LogReceiver, StoredLogOwners
 from sluiceway_server.logs.store import LogStore
@@ -48,11 +48,11 @@ from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
 
-__all__ = ["Ground", "services"]
+__all__ = ["ServerDependencies", "services"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ServerDependencies:
     """What services stand on beside the database.
 
     Attributes:
@@ -83,7 +83,7 @@ class Ground:
 
 
 @asynccontextmanager
-async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer]:
+async def services(ground: ServerDependencies, database: DataManager) -> AsyncIterator[ServiceSet]:
     """Run everything that works on a database, and give the services that are offered on it.
 
     Raises:
@@ -107,7 +107,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             bodies=ground.storage,
         )
         store = LogStore(ground.storage, clock, prefix=ground.prefix)
-        live = await stack.enter_async_context(LiveLogs(store, clock))
+        live = await stack.enter_async_context(LogBuffers(store, clock))
         barrier = DurableBarrier(database)
         owners = StoredLogOwners(database)
         authenticator = TokenAuthenticator(database, clock=clock)
@@ -122,16 +122,17 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             settings=StreamSettings(server_id=server_id, times=times),
             sent=owners.sent,
         )
-        lost = LostExecutors(database, engine, directory=directory, clock=clock, times=times)
+        lost = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         retention = Retention(
             database,
             store,
             ConfigObjects(database, ground.storage, prefix=ground.prefix),
             clock,
             settings=ground.retention,
-            is_elected=lambda: engine.is_placer,
+            is_elected=lambda: engine.is_scheduler,
         )
-        # Innermost, so that they end while database and etcd are still there: the placer resigns, leases are revoked.
+        # Innermost, so that they end while database and etcd are still there: the scheduler resigns, leases are
+        # revoked.
         async with _background(
             keys.run(),
             directory.run(),
@@ -143,7 +144,7 @@ async def services(ground: Ground, database: DataManager) -> AsyncIterator[Offer
             authenticator.follow(),
         ):
             await directory.ready()
-            offer = Offer(authenticator)
+            offer = ServiceSet(authenticator)
             reader = LogReader(store, live, StoredLogStates(database))
             offer.add(
                 run_service_pb2_grpc.add_RunServiceServicer_to_server,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_server.datamanager.recovery.diagnosis import Standing, Stores, judge, look
-from sluiceway_server.datamanager.recovery.history import Ledger, read_ledger
+from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, judge, look
+from sluiceway_server.datamanager.recovery.history import Inventory, read_ledger
 from sluiceway_server.kv.access import EtcdAccess
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import KeyValueStore
@@ -100,7 +100,7 @@ def operator_name() -> str:
     return f"sluice db, process {os.getpid()} at {socket.gethostname()}"
 
 
-async def survey(opened: Opened) -> tuple[Standing, Ledger]:
+async def survey(opened: Opened) -> tuple[StoreDiagnosis, Inventory]:
     """Look how both stores stand, and what of the log they have. Raises what `look` and `read_ledger` do."""
     name = opened.settings.etcd_name
     standing = judge(await look(opened.stores(), etcd_name=name), now=SystemClock().now())

@@ -27,17 +27,17 @@ from sluiceway_common.foundation.clock import Clock, IdSource, SystemClock, Uuid
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.checks import plain_transaction
 from sluiceway_server.datamanager.engine.assembly import Parts, duties_of
-from sluiceway_server.datamanager.engine.background import Duties, DutyStatus
-from sluiceway_server.datamanager.engine.batch import Preparer
-from sluiceway_server.datamanager.engine.body_evictor import BodyKeeper
+from sluiceway_server.datamanager.engine.background import DutyStatus, MaintenanceLoop
+from sluiceway_server.datamanager.engine.batch import BatchBuilder
+from sluiceway_server.datamanager.engine.body_evictor import BodyEvictor
 from sluiceway_server.datamanager.engine.committer import Committer
-from sluiceway_server.datamanager.engine.etcd_capacity import StoreHealth, StoreWatch
+from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor, StoreHealth
 from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.follower import Follower
-from sluiceway_server.datamanager.engine.log_tip import Core
-from sluiceway_server.datamanager.engine.opening import Never, RecoverPolicy, find_foundation
+from sluiceway_server.datamanager.engine.log_tip import LogTip
+from sluiceway_server.datamanager.engine.opening import RecoverManually, RecoverPolicy, find_foundation
 from sluiceway_server.datamanager.engine.shutdown_on_loss import give_up, loss_in
-from sluiceway_server.datamanager.engine.subtree_deletion import Sweeper
+from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
 from sluiceway_server.datamanager.engine.use_replies import UseReplies
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
@@ -56,7 +56,7 @@ from sluiceway_server.datamanager.model import (
 from sluiceway_server.datamanager.port import Committed, DatabaseLost
 from sluiceway_server.datamanager.queries import check_indexes, plan_list
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
-from sluiceway_server.datamanager.replica.cold_bodies import RemoteBodies
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, check_under
 from sluiceway_server.datamanager.replica.disk_errors import fault_in
 from sluiceway_server.datamanager.replica.folder import hold
@@ -117,21 +117,21 @@ class DataManager:
 
     def __init__(
         self,
-        core: Core,
+        core: LogTip,
         readers: Readers,
         committer: Committer,
         subscriptions: Subscriptions,
         *,
-        store: StoreWatch,
-        bodies: RemoteBodies,
-        duties: Duties,
+        store: EtcdCapacityMonitor,
+        bodies: ColdBodyStore,
+        duties: MaintenanceLoop,
     ) -> None:
         """Put together by `open`."""
         self._core = core
         self._store = store
         self._bodies = bodies
         self._duties = duties
-        self._keeper = BodyKeeper(core, bodies)
+        self._keeper = BodyEvictor(core, bodies)
         self._readers = readers
         self._committer = committer
         self._subscriptions = subscriptions
@@ -155,7 +155,8 @@ class DataManager:
     ) -> AsyncIterator[DataManager]:
         """Open the database and keep it until the body ends.
 
-        It may be opened again after any of these errors. After `DatabaseLost`, do so with `SeenItGoBack(error.seen)`.
+        It may be opened again after any of these errors. After `DatabaseLost`, do so with
+        `RecoverIfRolledBack(error.seen)`.
 
         Args:
             kv: etcd.
@@ -166,7 +167,7 @@ class DataManager:
             clock: for times of entries, ages and waits.
             ids: for the id of a new database.
             settings: see there.
-            recover: when to recover the database unasked (`opening`); None is `Never()`.
+            recover: when to recover the database unasked (`opening`); None is `RecoverManually()`.
 
         Raises:
             FolderInUse: another process has the folder.
@@ -191,7 +192,7 @@ class DataManager:
                 lambda: Stores.of(kv, storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
                 file=path / _FILE,
                 tables=tables,
-                policy=recover or Never(),
+                policy=recover or RecoverManually(),
                 settings=settings,
                 clock=clock,
                 ids=ids,
@@ -199,14 +200,14 @@ class DataManager:
             writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
             stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
             files, manifests = FileStore(storage, prefix=prefix), ManifestStore(storage, prefix=prefix)
-            bodies = RemoteBodies(files, manifests, lineage=lambda: foundation.lineage, timeout=settings.body_timeout)
+            bodies = ColdBodyStore(files, manifests, lineage=lambda: foundation.lineage, timeout=settings.body_timeout)
             file = FileOfThisServer(
                 path / _FILE, tables, writer, files, manifests, foundation.epoch.database_id, foundation.lineage
             )
             parts = Parts(stores, tables, writer, settings, clock, foundation, file, bodies)
             core, readers, subscriptions = await parts.assemble(stack)
-            store = StoreWatch(kv, settings=settings, clock=clock)
-            preparer = Preparer(
+            store = EtcdCapacityMonitor(kv, settings=settings, clock=clock)
+            preparer = BatchBuilder(
                 core.state, tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
             )
             committer = Committer(core, preparer, store, bodies)
@@ -215,7 +216,7 @@ class DataManager:
                 core, flusher, files, storage=storage, prefix=prefix, folder=path, tables=tables, use=bodies.use
             )
             database = cls(core, readers, committer, subscriptions, store=store, bodies=bodies, duties=duties)
-            sweeper = Sweeper(database, tables.catalogue.known, clock=clock)
+            sweeper = SubtreeSweeper(database, tables.catalogue.known, clock=clock)
             follower = Follower(core, kv, committer)
             async with database._running(follower, flusher, sweeper, UseReplies(core, follower.sync)):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
@@ -223,7 +224,7 @@ class DataManager:
 
     @asynccontextmanager
     async def _running(
-        self, follower: Follower, flusher: Flusher, sweeper: Sweeper, replies: UseReplies
+        self, follower: Follower, flusher: Flusher, sweeper: SubtreeSweeper, replies: UseReplies
     ) -> AsyncIterator[None]:
         failure: Exception | None = None
         try:
@@ -360,7 +361,7 @@ class DataManager:
         return self._core.head if look.head is None else look.head
 
     async def checkpoint(self) -> Manifest | None:
-        """Make a checkpoint of all that is committed now; None when the database has no entry. See `Duties`."""
+        """Make a checkpoint of all that is committed now; return None when the database has no entry."""
         return await self._duties.checkpoint()
 
     def subscribe(
@@ -378,7 +379,7 @@ class DataManager:
         return self._core.tip.position.sequence.epoch
 
     @property
-    def bodies(self) -> RemoteBodies:
+    def bodies(self) -> ColdBodyStore:
         """Where newer manifests are told, and found."""
         return self._bodies
 

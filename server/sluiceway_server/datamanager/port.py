@@ -57,8 +57,8 @@ class DatabaseLost(FailedPrecondition):
         LOG_DIVERGED    the log is not a continuation of what this server has applied
 
     Attributes:
-        seen: the last entry that this server knew to be committed; for `SeenItGoBack` when it is opened again. None
-            when it had not come so far.
+        seen: the last entry that this server knew to be committed; for `RecoverIfRolledBack` when it is opened again.
+            None when it had not come so far.
     """
 
     reason = "DATABASE_LOST"

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from sluiceway_common.runmodel.model import ExecutorId
 
-__all__ = ["Absence", "Absences", "look", "next_gone"]
+__all__ = ["Absence", "AbsenceTimers", "look", "next_gone"]
 
 _SMALLEST_GROUP_TO_HOLD = 3
 
@@ -31,13 +31,13 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
-class Absences:
+class AbsenceTimers:
     """All clocks, and when they were looked at last; None: never."""
 
     clocks: Mapping[ExecutorId, Absence] = field(default_factory=lambda: MappingProxyType({}))
     looked: float | None = None
 
-    def settled(self, executor_id: ExecutorId) -> Absences:
+    def settled(self, executor_id: ExecutorId) -> AbsenceTimers:
         """The same, one that is gone having been dealt with."""
         clock = self.clocks.get(executor_id)
         if clock is None:
@@ -46,7 +46,7 @@ class Absences:
 
 
 def look(
-    absences: Absences,
+    absences: AbsenceTimers,
     groups: Mapping[str, Collection[ExecutorId]],
     live: Collection[ExecutorId],
     *,
@@ -55,7 +55,7 @@ def look(
     limits: Mapping[ExecutorId, float],
     longest_hold: float,
     longest_pause: float,
-) -> tuple[Absences, tuple[ExecutorId, ...]]:
+) -> tuple[AbsenceTimers, tuple[ExecutorId, ...]]:
     """Let the clocks run until `now`; answers them and who is gone, by id.
 
     Args:
@@ -88,10 +88,10 @@ def look(
                 if now - clock.since - clock.held >= limits[member] and well_since is not None:
                     gone.append(member)
             clocks[member] = clock
-    return Absences(clocks, now), tuple(sorted(gone))
+    return AbsenceTimers(clocks, now), tuple(sorted(gone))
 
 
-def next_gone(absences: Absences, limits: Mapping[ExecutorId, float]) -> float | None:
+def next_gone(absences: AbsenceTimers, limits: Mapping[ExecutorId, float]) -> float | None:
     """When the first clock runs out, in monotonic seconds, if none is held or started over; None: no clock runs."""
     times = [
         clock.since + clock.held + limits[executor_id]

@@ -19,7 +19,7 @@ from sluiceway_common.foundation.rpc.caller import answer_position, requested_po
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.executors.failure_detector import LostExecutors, fence
+from sluiceway_server.executors.failure_detector import FailureDetector, fence
 from sluiceway_server.executors.presence import GroupDirectory
 from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
@@ -38,7 +38,7 @@ _LONGEST_DRAIN = timedelta(days=30)
 class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
     """See the proto. A group is there while it has an executor, live or not."""
 
-    def __init__(self, database: Database, directory: GroupDirectory, *, lost: LostExecutors, clock: Clock) -> None:
+    def __init__(self, database: Database, directory: GroupDirectory, *, lost: FailureDetector, clock: Clock) -> None:
         self._database = database
         self._directory = directory
         self._lost = lost

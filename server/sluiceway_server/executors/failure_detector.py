@@ -25,7 +25,7 @@ from sluiceway_common.runmodel.model import ExecutorId, Reason, ReasonCode
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Emit, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.executors.absence import Absences, look, next_gone
+from sluiceway_server.executors.absence import AbsenceTimers, look, next_gone
 from sluiceway_server.executors.commands import ExecutorEngine
 from sluiceway_server.executors.presence import GroupDirectory
 from sluiceway_server.executors.sessions import why_deleted
@@ -34,7 +34,7 @@ from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, executor_topic
 from sluiceway_server.runs.executor_times import ExecutorTimes
 
-__all__ = ["LostExecutors", "fence"]
+__all__ = ["FailureDetector", "fence"]
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ def fence(view: View, executor_id: str, record: records.ExecutorRecord, *, delet
     return [Put(EXECUTOR, executor_id, fenced), notice]
 
 
-class LostExecutors:
+class FailureDetector:
     """See the module."""
 
     def __init__(
@@ -96,7 +96,7 @@ class LostExecutors:
         self._times = times
         shortest = min(times.lost_after, times.vanish_after).total_seconds()
         self._interval = min(15.0, shortest / 20) if interval is None else interval.total_seconds()
-        self._absences = Absences()
+        self._absences = AbsenceTimers()
         self._next_gone: float | None = None
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ A chunk that arrives is visible to readers at once; it is *acknowledged* only wh
 the two it is in memory here and in the spool of its executor, so a server that dies loses nothing: the executor goes
 back to what was stored.
 
-One `LiveLog` for each log, whoever pushes it: two streams of one executor (an old one that has not noticed its end,
+One `LogBuffer` for each log, whoever pushes it: two streams of one executor (an old one that has not noticed its end,
 and its successor) feed the same one, and each byte is taken once. Memory is bounded per log and in all: a pusher waits
 in `push` while there is no room. A storage that is slow or away therefore slows pushers, and nobody else.
 """
@@ -27,7 +27,7 @@ from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayErro
 from sluiceway_server.logs.layout import Cover, LogKey
 from sluiceway_server.logs.store import LogStore
 
-__all__ = ["LiveLog", "LiveLogSettings", "LiveLogs", "Tail"]
+__all__ = ["LiveLogSettings", "LogBuffer", "LogBuffers", "Tail"]
 
 log = structlog.get_logger(__name__)
 
@@ -77,8 +77,8 @@ class _Block:
         self.time = time
 
 
-class LiveLog:
-    """One log on its way. Made by `LiveLogs` only.
+class LogBuffer:
+    """One log on its way. Made by `LogBuffers` only.
 
     Attributes:
         key: which.
@@ -90,7 +90,7 @@ class LiveLog:
         listeners: called, without an argument, whenever `stored` or `complete` changed; they must be quick.
     """
 
-    def __init__(self, key: LogKey, *, cover: Cover, hub: LiveLogs) -> None:
+    def __init__(self, key: LogKey, *, cover: Cover, hub: LogBuffers) -> None:
         complete, stored = cover.ended, cover.length
         self.key = key
         self.stored_as = cover.key
@@ -167,7 +167,7 @@ class LiveLog:
         self._wake.set()
 
     async def store_until_over(self) -> None:
-        """Store what arrives until the log is complete, or nobody pushes it and all is stored. Called by `LiveLogs`."""
+        """Store what arrives until the log is complete, or nobody pushes it and all is stored."""
         failing_since: float | None = None
         pause = 0.1
         while True:
@@ -296,7 +296,7 @@ class LiveLog:
         changed.set()
 
 
-class LiveLogs:
+class LogBuffers:
     """All live logs of this server. Use it as an async context manager; leaving it stores what it can in `grace`."""
 
     def __init__(
@@ -311,7 +311,7 @@ class LiveLogs:
         self.clock = clock
         self.settings = settings or LiveLogSettings()
         self._grace = grace
-        self._logs: dict[LogKey, LiveLog] = {}
+        self._logs: dict[LogKey, LogBuffer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
         self._is_closing = False
@@ -331,7 +331,7 @@ class LiveLogs:
         """More than half of the room is taken: logs are cut early."""
         return self._held * 2 > self.settings.all_bytes
 
-    def get(self, key: LogKey) -> LiveLog | None:
+    def get(self, key: LogKey) -> LogBuffer | None:
         """Find a log that is being pushed to this server, or was until just now."""
         return self._logs.get(key)
 
@@ -340,7 +340,7 @@ class LiveLogs:
         return self._appeared
 
     @asynccontextmanager
-    async def pushing(self, key: LogKey, *, brings_all: bool = False) -> AsyncIterator[LiveLog]:
+    async def pushing(self, key: LogKey, *, brings_all: bool = False) -> AsyncIterator[LogBuffer]:
         """Hold a log for one who pushes it. Lists the storage when it is not here yet, unless that does not matter.
 
         Args:
@@ -358,7 +358,7 @@ class LiveLogs:
             if not live.pushers and live.complete:
                 self._forget(live)
 
-    async def _open(self, key: LogKey, *, brings_all: bool) -> LiveLog:
+    async def _open(self, key: LogKey, *, brings_all: bool) -> LogBuffer:
         live = self._logs.get(key)
         if live is None:
             cover = Cover(key) if brings_all else await self.store.cover(key)
@@ -366,7 +366,7 @@ class LiveLogs:
             # then the puts find their places taken, and it heals.
             live = self._logs.get(key)
             if live is None:
-                live = LiveLog(key, cover=cover, hub=self)
+                live = LogBuffer(key, cover=cover, hub=self)
                 self._logs[key] = live
                 if not live.complete:
                     self._start(self._store(live), f"store {key.path}")
@@ -376,7 +376,7 @@ class LiveLogs:
         live.pushers += 1
         return live
 
-    async def _store(self, live: LiveLog) -> None:
+    async def _store(self, live: LogBuffer) -> None:
         while True:
             await live.store_until_over()
             if live.complete:
@@ -388,7 +388,7 @@ class LiveLogs:
                 self._forget(live)
                 return
 
-    def _forget(self, live: LiveLog) -> None:
+    def _forget(self, live: LogBuffer) -> None:
         if self._logs.get(live.key) is live:
             del self._logs[live.key]
             live.notify()  # its readers look elsewhere
@@ -404,7 +404,7 @@ class LiveLogs:
             except SluicewayError as error:
                 log.warning("log_not_composed", log=key.path, error=str(error))
 
-    async def wait_for_room(self, live: LiveLog) -> None:
+    async def wait_for_room(self, live: LogBuffer) -> None:
         """Wait until a log may take more bytes."""
         while live.unstored >= self.settings.log_bytes:
             changed = live.watch()

@@ -25,7 +25,7 @@ from sluiceway_common.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import Position, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.logs.buffer import LiveLog, LiveLogs
+from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
 from sluiceway_server.logs.layout import SETUP_STEP, Cover, LogKey
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords.summaries import run_of_row
@@ -221,7 +221,7 @@ class LogReader:
     """Gives logs to readers, live or stored."""
 
     def __init__(
-        self, store: LogStore, live: LiveLogs, states: LogStates, *, poll: timedelta = timedelta(seconds=1)
+        self, store: LogStore, live: LogBuffers, states: LogStates, *, poll: timedelta = timedelta(seconds=1)
     ) -> None:
         self._store = store
         self._live = live
@@ -343,7 +343,7 @@ class LogReader:
     async def _find(self, run_id: str, task: str, key: LogKey) -> LogState:
         return await self._states.find(run_id, task, attempt=key.epoch.attempt, step=key.step, fresh=True)
 
-    async def _changed(self, live: LiveLog, position: int) -> bool:
+    async def _changed(self, live: LogBuffer, position: int) -> bool:
         """Wait until a live log has more than `position`, has ended or has gone; False: nothing for a while."""
         event = live.watch()
         if live.received > position or live.ended or self._live.get(live.key) is not live:

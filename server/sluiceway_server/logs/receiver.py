@@ -1,8 +1,8 @@
 """Takes logs from executors (`ExecutorService.PushLogs`) and gives them to readers.
 
-One stream carries many logs of one executor. Each chunk is taken by its `LiveLog`; each answer tells how much of a log
-is stored. The answers of a stream are made by one hand from what is true at that moment, so that however often a log
-moves, at most one answer of it waits.
+One stream carries many logs of one executor. Each chunk is taken by its `LogBuffer`; each answer tells how much of a
+log is stored. The answers of a stream are made by one hand from what is true at that moment, so that however often a
+log moves, at most one answer of it waits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sluiceway_common.foundation.tasks import one_error
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.logs.buffer import LiveLog, LiveLogs
+from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
 from sluiceway_server.logs.layout import SETUP_STEP, LogKey
 from sluiceway_server.logs.reader import CHUNK_BYTES, LogChunk, LogReader, StoredLogStates
 from sluiceway_server.runrecords.executor_messages import check_push
@@ -139,7 +139,7 @@ class LogReceiver:
     """Takes the streams of all executors that push to this server."""
 
     def __init__(
-        self, live: LiveLogs, owners: LogOwners, *, limit_bytes: int = 1024 * 1024 * 1024 + CHUNK_BYTES
+        self, live: LogBuffers, owners: LogOwners, *, limit_bytes: int = 1024 * 1024 * 1024 + CHUNK_BYTES
     ) -> None:
         """Make one.
 
@@ -177,7 +177,7 @@ class LogReceiver:
 @dataclass(slots=True, eq=False)
 class _Pushed:
     reference: pb.LogReference
-    live: LiveLog | None = None
+    live: LogBuffer | None = None
     refused: SluicewayError | None = None
     answered: tuple[int, bool] | None = None
     is_asked: bool = True
@@ -188,7 +188,9 @@ class _Pushed:
 
 
 class _Stream:
-    def __init__(self, executor_id: str, session_id: str, live: LiveLogs, owners: LogOwners, limit_bytes: int) -> None:
+    def __init__(
+        self, executor_id: str, session_id: str, live: LogBuffers, owners: LogOwners, limit_bytes: int
+    ) -> None:
         self._executor_id = executor_id
         self._session_id = session_id
         self._live = live

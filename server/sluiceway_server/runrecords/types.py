@@ -234,7 +234,7 @@ TOPIC_RUNS = "runs"
 """Every event of every run."""
 
 TOPIC_PLACEMENT = "placement"
-"""For the placer: that a transaction of another server changed what placement looks at."""
+"""For the scheduler: that a transaction of another server changed what placement looks at."""
 
 
 def _under(prefix: str) -> Callable[[str], str]:

@@ -40,7 +40,7 @@ from sluiceway_server.runs.definition_checks import (
     text_faults,
 )
 
-__all__ = ["ARCHS", "MAX_STEPS", "Intake", "check", "check_counts", "new_record"]
+__all__ = ["ARCHS", "MAX_STEPS", "ValidatedCreate", "check", "check_counts", "new_record"]
 
 MAX_ANNOTATION_BYTES = 16 * 1024
 MAX_OWN_WARNINGS = 100
@@ -53,7 +53,7 @@ MAX_MESSAGE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class ValidatedCreate:
     """A creation that was checked.
 
     Attributes:
@@ -82,7 +82,7 @@ def check(
     belongs_to: tuple[str, ...],
     from_fork: bool,
     now: datetime,
-) -> Intake:
+) -> ValidatedCreate:
     """Check a request and make its run.
 
     Raises:
@@ -127,7 +127,7 @@ def check(
     found = _with_field_faults(request, [*found, *creation.violations(wanted)])
     if found:
         raise InvalidInput(found)
-    return Intake(
+    return ValidatedCreate(
         created=creation.create(wanted),
         config=config,
         digest=digest,
@@ -279,7 +279,7 @@ def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
     )
 
 
-def new_record(intake: Intake) -> pb.RunRecord:
+def new_record(intake: ValidatedCreate) -> pb.RunRecord:
     """What of a new run the rules do not know."""
     return pb.RunRecord(
         run=api.Run(setup_errors=intake.created.setup_errors),

@@ -19,7 +19,7 @@ from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR
 from sluiceway_server.runs.timers import Subject, TimerKey
-from sluiceway_server.runs.transaction import Work
+from sluiceway_server.runs.transaction import RunTransaction
 
 __all__ = ["Deadlines", "Looked", "Transact"]
 
@@ -31,7 +31,7 @@ LOST_AT_ONCE = 100
 class Transact(Protocol):
     """`Engine._transact`."""
 
-    async def __call__(self, decide: Callable[[Work], T]) -> Committed[T]:
+    async def __call__(self, decide: Callable[[RunTransaction], T]) -> Committed[T]:
         """Commit what `decide` does to a work."""
         ...
 
@@ -64,7 +64,7 @@ class Deadlines:
     async def look_at_run(self, run_id: str) -> Looked:
         """Let the rules move a run, as far as time alone does."""
 
-        def decide(work: Work) -> Looked:
+        def decide(work: RunTransaction) -> Looked:
             stored = work.run(run_id)
             if stored is None:
                 return Looked()
@@ -79,7 +79,7 @@ class Deadlines:
     async def look_at_drain(self, executor_id: str) -> datetime | None:
         """End as lost what still runs on an executor whose drain is over (R16)."""
 
-        def decide(work: Work) -> datetime | None:
+        def decide(work: RunTransaction) -> datetime | None:
             record = work.view.get(EXECUTOR, executor_id)
             if record is None or not record.draining or not record.HasField("drain_deadline"):
                 return None

@@ -1,11 +1,11 @@
-"""The election of the placer: one server makes the decisions that are global (run-model.md, "How it runs").
+"""The election of the scheduler: one server makes the decisions that are global (run-model.md, "How it runs").
 
 The record `placer` names it, with its term. Each of its transactions reads that record, in the log's order: a paused
-placer that wakes finds another term there and decides nothing. It is alive as long as it renews a lease in etcd
+scheduler that wakes finds another term there and decides nothing. It is alive as long as it renews a lease in etcd
 (`ports.ServerPresence`); a server that finds the lease gone takes over with the next term. The lease is a hint only,
-the term decides. The placer also opens a new epoch for assignments (`holding`).
+the term decides. The scheduler also opens a new epoch for assignments (`holding`).
 
-The record changes with the placer and with the hold only, so an idle installation commits nothing.
+The record changes with the scheduler and with the hold only, so an idle installation commits nothing.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Listener(Protocol):
     """Who hears how it went."""
 
     async def elected(self) -> None:
-        """This server is the placer now."""
+        """This server is the scheduler now."""
 
     async def opened(self) -> None:
-        """This server is the placer, and assignments may be made from now on."""
+        """This server is the scheduler, and assignments may be made from now on."""
 
 
 class Election:
     """See the module.
 
     Attributes:
-        term: of this server as the placer, as far as it knows; None: another one is.
+        term: of this server as the scheduler, as far as it knows; None: another one is.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Election:
         self._closed_since: tuple[int, float] | None = None
 
     def leads(self, view: View) -> bool:
-        """Whether this server is the placer, at exactly this place of the log."""
+        """Whether this server is the scheduler, at exactly this place of the log."""
         record = view.get(PLACER, PLACER_ID)
         return record is not None and record.server_id == self._settings.server_id and record.term == self.term
 
@@ -77,11 +77,11 @@ class Election:
             try:
                 await self.stand()
             except SluicewayError as error:
-                _log.warning("placer_election_failed", error=str(error), code=error.code)
-            await asyncio.sleep(self._settings.placer_interval.total_seconds())
+                _log.warning("scheduler_election_failed", error=str(error), code=error.code)
+            await asyncio.sleep(self._settings.scheduler_interval.total_seconds())
 
     async def stand(self) -> None:
-        """Show that this server is alive, and take over from a placer that is not. Once; `run` repeats it."""
+        """Show that this server is alive, and take over from a scheduler that is not. Once; `run` repeats it."""
         await self._servers.renew()
         record = await self._db.read(lambda view: view.get(PLACER, PLACER_ID))
         is_named = record is not None and record.server_id == self._settings.server_id
@@ -90,7 +90,7 @@ class Election:
                 await self._advance_hold()
             return
         if self.term is not None:
-            _log.warning("placer_lost", term=self.term)
+            _log.warning("scheduler_lost", term=self.term)
             self.term = None
         # A record that names this server with a term that it does not know is of a term that it lost with its database.
         if record is not None and record.server_id and not is_named and await self._servers.is_live(record.server_id):
@@ -113,7 +113,7 @@ class Election:
         taken = (await self._db.transact(function)).value
         if taken is not None:
             self.term = taken.term
-            _log.info("placer_elected", term=self.term, server=self._settings.server_id)
+            _log.info("scheduler_elected", term=self.term, server=self._settings.server_id)
             await self._tell_of_hold(seen, taken)
             await self._listener.elected()
 
@@ -135,7 +135,7 @@ class Election:
                 await self._listener.opened()
 
     def _advance(self, view: View, record: pb.PlacerRecord) -> None:
-        # Each placer waits by its own clock, from the moment when it first sees the epoch.
+        # Each scheduler waits by its own clock, from the moment when it first sees the epoch.
         epoch, now = view.position.sequence.epoch, self._clock.monotonic()
         if self._closed_since is None or self._closed_since[0] != epoch:
             self._closed_since = (epoch, now)
@@ -173,8 +173,8 @@ class Election:
         try:
             async with asyncio.timeout(RESIGN_TIMEOUT.total_seconds()):
                 await self._db.transact(function)
-                _log.info("placer_resigned", server=self._settings.server_id)
+                _log.info("scheduler_resigned", server=self._settings.server_id)
         except (SluicewayError, TimeoutError) as error:
             # Then another takes over when the key of this server is gone.
-            _log.warning("placer_did_not_resign", error=str(error))
+            _log.warning("scheduler_did_not_resign", error=str(error))
         self.term = None

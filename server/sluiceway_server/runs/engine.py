@@ -1,6 +1,6 @@
 """The engine of runs: what people and executors ask for, each as one transaction (run-model.md, "How it runs").
 
-The rules decide (`sluiceway_common.runmodel`), `Work` keeps what one transaction did, `Placer` starts
+The rules decide (`sluiceway_common.runmodel`), `RunTransaction` keeps what one transaction did, `Scheduler` starts
 runs and gives tasks to executors, in the same transaction when this server is the elected one. Any number of engines on
 one database advance any run and cannot disagree, because each decision is made against exact state, at its place in
 the log. Nothing is polled: what happens by time alone has timers, and a sweep is the safety net.
@@ -55,11 +55,11 @@ from sluiceway_server.runs.ports import (
     Specified,
     UpdateOutcome,
 )
-from sluiceway_server.runs.scheduler import Placer
+from sluiceway_server.runs.scheduler import Scheduler
 from sluiceway_server.runs.specification import specify
 from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
-from sluiceway_server.runs.transaction import Work
+from sluiceway_server.runs.transaction import RunTransaction
 
 __all__ = ["AssignmentFinal", "Engine", "RunTooLarge"]
 
@@ -112,7 +112,7 @@ class Engine:
         self._configs = RunConfigs(db, bodies, clock, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
         self._timers = Timers(clock)
         self._deadlines = Deadlines(self._transact)
-        self.placer = Placer(
+        self.scheduler = Scheduler(
             db,
             clock,
             ids=ids,
@@ -128,27 +128,27 @@ class Engine:
             db,
             clock,
             settings=settings,
-            placer=self.placer,
+            scheduler=self.scheduler,
             deadlines=self._deadlines,
             timers=self._timers,
         )
         executors.on_change(self.executors_changed)
 
     async def run(self) -> None:
-        """Elect a placer among the servers, place, and sweep. Call it once; it ends when it is cancelled."""
+        """Elect a scheduler among the servers, place, and sweep. Call it once; it ends when it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.placer.run(), name="placer")
+            group.create_task(self.scheduler.run(), name="scheduler")
             group.create_task(self._sweep.run(), name="sweep")
             group.create_task(self._timers.run(self._deadlines.look), name="timers")
 
     @property
-    def is_placer(self) -> bool:
-        """Whether this server believes that it is the elected placer."""
-        return self.placer.election.term is not None
+    def is_scheduler(self) -> bool:
+        """Whether this server believes that it is the elected scheduler."""
+        return self.scheduler.election.term is not None
 
     def executors_changed(self) -> None:
-        """Hear that executors came, went or changed: the placer looks again at what waits."""
-        self.placer.executors_changed()
+        """Hear that executors came, went or changed: the scheduler looks again at what waits."""
+        self.scheduler.executors_changed()
 
     async def sweep(self) -> int:
         """Do what the sweep does, now; answers how many runs only it moved. For tests."""
@@ -179,9 +179,9 @@ class Engine:
         checked = await self._checked(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
         config = await self._configs.prepare(checked.config, checked.digest)
         key = _request_key(created_by, checked.request_id) if checked.request_id else ""
-        last: Work | None = None
+        last: RunTransaction | None = None
 
-        def decide(work: Work) -> str:
+        def decide(work: RunTransaction) -> str:
             nonlocal last
             last = work
             if key:
@@ -206,12 +206,12 @@ class Engine:
         created_by: str,
         belongs_to: tuple[str, ...],
         from_fork: bool,
-    ) -> intake.Intake:
+    ) -> intake.ValidatedCreate:
         """Check a creation; a large one in a thread, one at a time, since it may take a second of a processor."""
         intake.check_counts(request)
         now, run_id, task_ids = self._clock.now(), self._ids.new_id(), [self._ids.new_id() for _ in request.tasks]
 
-        def check() -> intake.Intake:
+        def check() -> intake.ValidatedCreate:
             checked = intake.check(
                 request,
                 run_id=run_id,
@@ -237,7 +237,7 @@ class Engine:
             FailedPrecondition: it is not running.
         """
 
-        def change(state: RunState, work: Work) -> Change:
+        def change(state: RunState, work: RunTransaction) -> Change:
             return rules.request_stop(state, by=by, now=work.now, forced=force)
 
         return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}")
@@ -250,7 +250,7 @@ class Engine:
             FailedPrecondition: it is not queued.
         """
 
-        def change(state: RunState, work: Work) -> Change:
+        def change(state: RunState, work: RunTransaction) -> Change:
             work.freed_groups.add(state.run.group)
             return rules.cancel(state, by=by, now=work.now)
 
@@ -273,7 +273,7 @@ class Engine:
             FailedPrecondition: it does not wait, or the approval is for something else than the run.
         """
 
-        def change(state: RunState, work: Work) -> Change:
+        def change(state: RunState, work: RunTransaction) -> Change:
             given = ApprovalGiven(by=by, time=work.now, commit_sha=commit_sha, config_digest=config_digest)
             return rules.approve(state, task, given)
 
@@ -281,12 +281,12 @@ class Engine:
         return await self._change(run_id, change, by=by, request_id=request_id, what=what)
 
     async def _change(
-        self, run_id: str, change: Callable[[RunState, Work], Change], *, by: str, request_id: str, what: str
+        self, run_id: str, change: Callable[[RunState, RunTransaction], Change], *, by: str, request_id: str, what: str
     ) -> Position:
         key = _request_key(by, request_id) if request_id else ""
         digest = hashlib.sha256(f"{what} {run_id}".encode()).hexdigest()
 
-        def decide(work: Work) -> None:
+        def decide(work: RunTransaction) -> None:
             state = work.run(run_id)
             if state is None:
                 raise _no_run(run_id)
@@ -308,7 +308,7 @@ class Engine:
         Answers one outcome for each, when they are committed. A bad update is refused alone and harms no other.
         """
 
-        def decide(work: Work) -> tuple[UpdateOutcome, ...]:
+        def decide(work: RunTransaction) -> tuple[UpdateOutcome, ...]:
             return tuple(_take_update(work, executor_id, session_id, update) for update in said)
 
         return (await self._transact(decide)).value
@@ -322,7 +322,7 @@ class Engine:
         this session owns.
         """
 
-        def decide(work: Work) -> None:
+        def decide(work: RunTransaction) -> None:
             for assignment_id in sorted(set(assignment_ids)):
                 stored = work.assignment(assignment_id)
                 if stored is None or stored.phase.is_final or (session_id not in (None, stored.session)):
@@ -340,7 +340,7 @@ class Engine:
         then is to stop and remove it.
         """
 
-        def decide(work: Work) -> bool:
+        def decide(work: RunTransaction) -> bool:
             if held.epoch.database >= work.view.position.sequence.epoch or work.assignment(held.assignment_id):
                 return False
             state = work.run(held.run_id)
@@ -409,7 +409,7 @@ class Engine:
         run, task, config = found
         return specify(run, await self._configs.of_run(run.run.id, config), task, self._settings)
 
-    def _known(self, work: Work, key: str, digest: str) -> str | None:
+    def _known(self, work: RunTransaction, key: str, digest: str) -> str | None:
         """The run that a call with this key was about, when there was one within `request_kept`."""
         known = work.view.get(REQUEST, key)
         if known is None or work.now - stamps.read_time(known.time) >= self._settings.request_kept:
@@ -423,31 +423,31 @@ class Engine:
 
     # --- one transaction ------------------------------------------------------------------------------------------
 
-    async def _transact(self, decide: Callable[[Work], T]) -> Committed[T]:
+    async def _transact(self, decide: Callable[[RunTransaction], T]) -> Committed[T]:
         return (await self._work(decide))[0]
 
-    async def _work(self, decide: Callable[[Work], T]) -> tuple[Committed[T], Work]:
-        works: list[Work] = []
+    async def _work(self, decide: Callable[[RunTransaction], T]) -> tuple[Committed[T], RunTransaction]:
+        works: list[RunTransaction] = []
 
         def function(view: View) -> Decision[T]:
             # The time of its place in the log, not of the moment when it began to wait for it: what follows from
             # another commit must not seem to have begun before it.
-            work = Work(view, self._clock.now(), cache=self._cache)
+            work = RunTransaction(view, self._clock.now(), cache=self._cache)
             value = decide(work)
-            leads = self.placer.election.leads(view)
+            leads = self.scheduler.election.leads(view)
             if leads:
-                self.placer.place(work)
+                self.scheduler.place(work)
             works.append(work)
-            return work.decision(value, tell_placer=not leads)
+            return work.decision(value, tell_scheduler=not leads)
 
         committed = await self._db.transact(function)
         # Of several calls the last one is what was committed.
         works[-1].remember(committed.position, self._cache)
-        self.placer.learn(works[-1])
+        self.scheduler.learn(works[-1])
         return committed, works[-1]
 
 
-def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key: str) -> None:
+def _create(work: RunTransaction, checked: intake.ValidatedCreate, config: pb.RunConfigRecord, key: str) -> None:
     created = checked.created
     numbers = work.view.get(RUN_NUMBER, created.run.scope)
     number = (numbers.last if numbers is not None else 0) + 1
@@ -462,7 +462,7 @@ def _create(work: Work, checked: intake.Intake, config: pb.RunConfigRecord, key:
     work.move_groups(condition.name for condition in checked.preconditions)
 
 
-def _check_size(checked: intake.Intake) -> None:
+def _check_size(checked: intake.ValidatedCreate) -> None:
     """Refuse a run whose tasks, all changed at once by a stop, would not fit into one transaction."""
     names = {task.id: task.name for task in checked.created.tasks}
     run = checked.created.run
@@ -482,13 +482,15 @@ def _request_key(created_by: str, request_id: str) -> str:
     return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
 
 
-def _remembered(work: Work, key: str, digest: str, run_id: str) -> Put:
+def _remembered(work: RunTransaction, key: str, digest: str, run_id: str) -> Put:
     request = pb.RequestRecord(digest=digest, run_id=run_id)
     stamps.put_time(request.time, work.now)
     return Put(REQUEST, key, request)
 
 
-def _take_update(work: Work, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate) -> UpdateOutcome:
+def _take_update(
+    work: RunTransaction, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate
+) -> UpdateOutcome:
     fault = update_fault(update)
     if fault is not None:
         return UpdateOutcome(update.number, Reason("invalid_update", fault))

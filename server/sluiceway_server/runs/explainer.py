@@ -1,7 +1,7 @@
 """Why a run and its tasks stand as they do, computed when somebody asks from the records and the live executors.
 
 What is stored with a waiting task is of the moment when it began to wait. Here everything is looked at again, by the
-same functions that place and start, so that what people read is what the placer would say. Pure, over one view.
+same functions that place and start, so that what people read is what the scheduler would say. Pure, over one view.
 """
 
 from __future__ import annotations

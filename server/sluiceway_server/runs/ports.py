@@ -41,8 +41,9 @@ class EngineSettings:
         server_id: of this server process; another one after each start.
         api_url: what tasks get as `SLUICE_API_URL`; empty: they do not get it.
         sweep_interval: between sweeps, the safety net.
-        sweep_patience: a run that could have started for so long was forgotten. More than a notice takes to the placer.
-        placer_interval: between two looks at who is the placer, and between two renewals of this server's lease.
+        sweep_patience: a run that could have started for so long was forgotten. More than a notice takes to the
+            scheduler.
+        scheduler_interval: between two looks at who is the scheduler, and between two renewals of this server's lease.
         server_lease: a server that did not renew for so long is taken for dead, and another one takes over from it.
         lost_after: see executors.md; in a new epoch of the database, executors have so long to settle.
         grace: between TERM and KILL.
@@ -56,7 +57,7 @@ class EngineSettings:
     api_url: str = ""
     sweep_interval: timedelta = timedelta(seconds=30)
     sweep_patience: timedelta = timedelta(seconds=2)
-    placer_interval: timedelta = timedelta(seconds=2)
+    scheduler_interval: timedelta = timedelta(seconds=2)
     server_lease: timedelta = timedelta(seconds=6)
     lost_after: timedelta = timedelta(minutes=15)
     grace: timedelta = timedelta(seconds=30)
@@ -67,7 +68,7 @@ class EngineSettings:
 
 
 class ExecutorDirectory(Protocol):
-    """Which executors are there: those with a key in etcd. Made by the groups, read by the placer at each placement."""
+    """The executors that have a key in etcd. The scheduler reads it at each placement."""
 
     def live(self) -> Sequence[ExecutorView]:
         """Tell the live ones, with the session that each has now. `used` is ignored: the stored assignments count."""

@@ -1,7 +1,7 @@
 """The hold in a new epoch of the database: nothing is assigned before it is known what still runs. Pure.
 
 A database that was recovered may have lost its last moments, and with them assignments that executors run. Whoever was
-given a task then must not see it given to another one. So the placer assigns nothing in a new epoch before each
+given a task then must not see it given to another one. So the scheduler assigns nothing in a new epoch before each
 executor that may hold one has *settled*: said hello, told all that it holds, and all that followed from that is
 committed. One that stays away is waited for no longer than `lost_after`: by then pods that no server feeds have ended.
 
@@ -40,19 +40,19 @@ def unsettled(view: View) -> tuple[ExecutorId, ...]:
 
 
 def may_assign(view: View) -> bool:
-    """Whether the placer's record says that the present epoch is open."""
+    """Whether the scheduler's record says that the present epoch is open."""
     record = view.get(PLACER, PLACER_ID)
     return record is not None and record.open_epoch == view.position.sequence.epoch
 
 
 def advance(record: pb.PlacerRecord, view: View, *, now: datetime, waited: timedelta, lost_after: timedelta) -> None:
-    """Open the present epoch in a placer's record, or note that it is held.
+    """Open the present epoch in a scheduler's record, or note that it is held.
 
     Args:
         record: to be stored; changed in place.
         view: at the place of the commit.
         now: wall time, for people to read only.
-        waited: since this placer first saw the epoch, by its own monotonic clock.
+        waited: since this scheduler first saw the epoch, by its own monotonic clock.
         lost_after: the longest wait.
     """
     epoch = view.position.sequence.epoch
@@ -68,19 +68,19 @@ def advance(record: pb.PlacerRecord, view: View, *, now: datetime, waited: timed
         stamps.put_time(record.held_since, now)
         record.ClearField("held_until")
     until = now + lost_after - waited
-    # Another placer counts anew, and a clock may have been set.
+    # Another scheduler counts anew, and a clock may have been set.
     if not record.HasField("held_until") or abs(stamps.read_time(record.held_until) - until) > _WORTH_TELLING:
         stamps.put_time(record.held_until, until)
 
 
 def why_held(view: View) -> Reason | None:
-    """Say why nothing is assigned; None: the present epoch is open, or there is no placer that could say."""
+    """Say why nothing is assigned; None: the present epoch is open, or there is no scheduler that could say."""
     record = view.get(PLACER, PLACER_ID)
     epoch = view.position.sequence.epoch
     if record is None or record.open_epoch == epoch:
         return None
     if record.held_epoch != epoch:
-        sentence = f"the database is in its epoch {epoch}, and the placer has not looked at it yet"
+        sentence = f"the database is in its epoch {epoch}, and the scheduler has not looked at it yet"
         return Reason(ReasonCode.WAITS_FOR_RECOVERY, sentence)
     since, until = stamps.read_time(record.held_since), stamps.read_time(record.held_until)
     waiting = unsettled(view)
@@ -95,5 +95,5 @@ def why_held(view: View) -> Reason | None:
             f" sluice executor delete {waiting[0]}"
         )
     else:
-        sentence += "All have; the placer opens it now"
+        sentence += "All have; the scheduler opens it now"
     return Reason(ReasonCode.WAITS_FOR_RECOVERY, sentence)

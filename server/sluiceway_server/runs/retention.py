@@ -1,7 +1,7 @@
 """The retention: logs, and runs with all that belongs to them, go when they are old (`retention_rules`).
 
-One server sweeps, the elected placer. Two at once would do the same work twice and no harm: each decision is made in a
-transaction, and what is deleted may be deleted again. A sweep that ends anywhere goes on from what it finds:
+One server sweeps, the elected scheduler. Two at once would do the same work twice and no harm: each decision is made in
+a transaction, and what is deleted may be deleted again. A sweep that ends anywhere goes on from what it finds:
 
 - Logs: the folders of runs in the object storage, in the order of their ids, which is that of their creation. A run
   whose logs are due is marked first, and then its objects go. Of a run that is not there (it was deleted, or given up

@@ -1,9 +1,9 @@
-"""The placer: starts runs, and gives tasks to executors (run-model.md, "How it runs").
+"""The scheduler: starts runs, and gives tasks to executors (run-model.md, "How it runs").
 
 These are global decisions, so one server makes them, which is elected (`election`); each of its transactions looks
 whether it still is.
 
-When the placer itself commits an update, it places in the same transaction; other servers leave a notice in the log.
+When the scheduler itself commits an update, it places in the same transaction; other servers leave a notice in the log.
 
 What a placement reads does not grow with what waits: the tasks that became runnable in its own transaction, then a
 window of those that wait longest (an index in the order of run-model.md), then the longest waiting of each owner, so
@@ -36,9 +36,9 @@ from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.election import Election
 from sluiceway_server.runs.ports import EngineSettings, ExecutorDirectory, ScopeSettings, ServerPresence
 from sluiceway_server.runs.timers import Subject, Timers
-from sluiceway_server.runs.transaction import KIND_PLACEMENT, Work, walk
+from sluiceway_server.runs.transaction import KIND_PLACEMENT, RunTransaction, walk
 
-__all__ = ["Placer"]
+__all__ = ["Scheduler"]
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ SCOPE_WINDOW = 1000
 UNPARK_AT_ONCE = 500
 
 
-class Placer:
+class Scheduler:
     """See the module."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Placer:
         self._cache = cache
         self._timers = timers
         self.was_elected = asyncio.Event()
-        """Set when this server becomes the placer; whoever waits for it clears it."""
+        """Set when this server becomes the scheduler; whoever waits for it clears it."""
         self.election = Election(db, clock, settings=settings, servers=servers, listener=self)
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
@@ -93,9 +93,9 @@ class Placer:
         """Stand for election and place, until cancelled; then resign, so that another need not wait."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.election.run(), name="placer-election")
-                group.create_task(self._keep_placing(), name="placer-placing")
-                group.create_task(self._listen(), name="placer-listening")
+                group.create_task(self.election.run(), name="scheduler-election")
+                group.create_task(self._keep_placing(), name="scheduler-placing")
+                group.create_task(self._listen(), name="scheduler-listening")
         finally:
             await self.election.resign()
 
@@ -117,7 +117,7 @@ class Placer:
         self._look_at_parked = True
         self._wake.set()
 
-    def learn(self, work: Work) -> None:
+    def learn(self, work: RunTransaction) -> None:
         """Hear what a transaction of this server did, now that it is committed."""
         for executor, used in work.counted.items():
             self._load[executor] = used
@@ -144,11 +144,11 @@ class Placer:
                             self._wake.set()
             except (OutOfRange, Exhausted, Conflict) as error:
                 # What was missed is found by looking at everything.
-                _log.warning("placer_missed_notices", error=str(error))
+                _log.warning("scheduler_missed_notices", error=str(error))
                 await self._look_at_everything()
             except SluicewayError as error:
-                _log.warning("placer_cannot_listen", error=str(error), code=error.code)
-                await asyncio.sleep(self._settings.placer_interval.total_seconds())
+                _log.warning("scheduler_cannot_listen", error=str(error), code=error.code)
+                await asyncio.sleep(self._settings.scheduler_interval.total_seconds())
 
     def _set_timers(self, notice: pb.PlacementNotice) -> None:
         if self.election.term is None:
@@ -181,7 +181,7 @@ class Placer:
                 await self.place_now()
             except SluicewayError as error:
                 _log.warning("placement_failed", error=str(error), code=error.code)
-                await asyncio.sleep(self._settings.placer_interval.total_seconds())
+                await asyncio.sleep(self._settings.scheduler_interval.total_seconds())
                 self._wake.set()
 
     async def place_now(self) -> int:
@@ -193,17 +193,17 @@ class Placer:
         while True:
             freed = sorted(self._groups)[:MAX_STARTS]
             self._groups.difference_update(freed)
-            last: Work | None = None
+            last: RunTransaction | None = None
 
             def function(view: View, freed: list[str] = freed) -> Decision[int]:
                 nonlocal last
-                work = Work(view, self._clock.now(), cache=self._cache)
+                work = RunTransaction(view, self._clock.now(), cache=self._cache)
                 if not self.election.leads(view):
                     return Decision(0)
                 work.freed_groups.update(freed)
                 count = self.place(work, all_that_waits=True)
                 last = work
-                return work.decision(count, tell_placer=False)
+                return work.decision(count, tell_scheduler=False)
 
             try:
                 committed = await self._db.transact(function)
@@ -224,7 +224,7 @@ class Placer:
         def function(view: View) -> Decision[str]:
             if not self.election.leads(view):
                 return Decision("")
-            work = Work(view, self._clock.now(), cache=self._cache)
+            work = RunTransaction(view, self._clock.now(), cache=self._cache)
             executors = self._standing(view)
             page = view.select(
                 TASK, Query(where={"state": "parked"}, order=("rank",), size=UNPARK_AT_ONCE, token=token)
@@ -237,7 +237,7 @@ class Placer:
                 if any(missing(codec.decode_run(run), needs, executor) is None for executor in executors):
                     work.park(record.task.run_id, record.task.id, parked=False)
                     owners.add(record.scope)
-            return work.decision(page.next_token, tell_placer=False)
+            return work.decision(page.next_token, tell_scheduler=False)
 
         while True:
             token = (await self._db.transact(function)).value
@@ -247,7 +247,7 @@ class Placer:
 
     # --- one placement --------------------------------------------------------------------------------------------
 
-    def place(self, work: Work, *, all_that_waits: bool = False) -> int:
+    def place(self, work: RunTransaction, *, all_that_waits: bool = False) -> int:
         """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
 
         Called inside a transaction function, when the election says so. When the transaction made nothing runnable and
@@ -258,7 +258,7 @@ class Placer:
             return 0
         return self._assign(work)
 
-    def _start_runs(self, work: Work) -> None:
+    def _start_runs(self, work: RunTransaction) -> None:
         """R0, for the groups that this transaction freed or that got a run."""
         for _ in range(MAX_STARTS):
             if not work.freed_groups:
@@ -269,7 +269,7 @@ class Placer:
         # A chain of runs that end as soon as they start, longer than one transaction should be.
         work.late_groups |= work.freed_groups
 
-    def _start_next(self, work: Work, group: str) -> None:
+    def _start_next(self, work: RunTransaction, group: str) -> None:
         scope = groups.scope_of(group)
         settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
         if settings.concurrency is None:
@@ -301,7 +301,9 @@ class Placer:
                 work.hold_queue(state.run)
                 work.apply(rules.start_run(state, work.now))
 
-    def _runs(self, work: Work, where: Where, size: int, *, group: str = "", scope: str = "") -> dict[str, Run]:
+    def _runs(
+        self, work: RunTransaction, where: Where, size: int, *, group: str = "", scope: str = ""
+    ) -> dict[str, Run]:
         # As this transaction has left them, those that it made too: whoever decides looks at the phase itself.
         page = work.view.select(RUN, Query(where=where, order=("created",), size=size))
         touched = work.touched
@@ -311,7 +313,7 @@ class Placer:
                 found[key] = state.run
         return found
 
-    def _assign(self, work: Work) -> int:
+    def _assign(self, work: RunTransaction) -> int:
         executors = self._counted(work)
         free = sum(max(0, executor.slots - executor.used) for executor in executors)
         candidates = [
@@ -356,7 +358,9 @@ class Placer:
             self._keep_waiting(work, waiting, by_id[waiting.run_id, waiting.task_id], executors)
         return len(placement.choices)
 
-    def _keep_waiting(self, work: Work, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]) -> None:
+    def _keep_waiting(
+        self, work: RunTransaction, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]
+    ) -> None:
         run, task = candidate.run, candidate.task
         never = all(missing(run, task.needs, executor) is not None for executor in executors)
         if never:
@@ -365,7 +369,7 @@ class Placer:
         if never or task.reason is None or task.reason.code != waiting.reason.code:
             work.explain(run.id, task.id, waiting.reason)
 
-    def _waiting(self, work: Work, free: int) -> list[Candidate]:
+    def _waiting(self, work: RunTransaction, free: int) -> list[Candidate]:
         """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
         window = min(1000, WINDOW + 2 * free)
         found: dict[str, Candidate] = {}
@@ -378,7 +382,7 @@ class Placer:
                     work.idle_owners.add(owner)
         return list(found.values())
 
-    def _ready(self, work: Work, where: Where, size: int, found: dict[str, Candidate]) -> int:
+    def _ready(self, work: RunTransaction, where: Where, size: int, found: dict[str, Candidate]) -> int:
         """Add to `found`; answers how many are stored. Of runs that this transaction changed, all are known already."""
         page = work.view.select(TASK, Query(where=where, order=("rank",), size=size))
         touched = work.touched
@@ -391,7 +395,7 @@ class Placer:
                 found[key] = Candidate(codec.decode_run(run), codec.decode_task(record))
         return len(page.records)
 
-    def _counted(self, work: Work) -> list[ExecutorView]:
+    def _counted(self, work: RunTransaction) -> list[ExecutorView]:
         executors = self._standing(work.view)
         if len(executors) > MAX_EXECUTORS_COUNTED:
             # By what was seen last: an executor that looks free and is not is found out by the exact count.

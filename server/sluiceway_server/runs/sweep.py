@@ -1,8 +1,8 @@
 """The sweep: the safety net under everything that moves runs.
 
-The placer looks at all that is not over, when it is elected and every `sweep_interval` after that. What should have
+The scheduler looks at all that is not over, when it is elected and every `sweep_interval` after that. What should have
 moved already is moved then, and counted (`sluiceway_runs_moved_by_sweep_total`), because it is a defect somewhere else.
-It also finds all deadlines, for the timers: so a server that becomes the placer knows those that were set before.
+It also finds all deadlines, for the timers: so a server that becomes the scheduler knows those that were set before.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import EXECUTOR, QUEUE, REQUEST, RUN, outcomes
 from sluiceway_server.runs.deadlines import Deadlines, Looked, Transact
 from sluiceway_server.runs.ports import EngineSettings
-from sluiceway_server.runs.scheduler import Placer
+from sluiceway_server.runs.scheduler import Scheduler
 from sluiceway_server.runs.timers import Subject, Timers
-from sluiceway_server.runs.transaction import Work, load_run
+from sluiceway_server.runs.transaction import RunTransaction, load_run
 
 __all__ = ["MOVED_BY_SWEEP", "Sweep"]
 
@@ -51,7 +51,7 @@ class Sweep:
         clock: Clock,
         *,
         settings: EngineSettings,
-        placer: Placer,
+        scheduler: Scheduler,
         deadlines: Deadlines,
         timers: Timers,
     ) -> None:
@@ -59,18 +59,18 @@ class Sweep:
         self._db = db
         self._clock = clock
         self._settings = settings
-        self._placer = placer
+        self._scheduler = scheduler
         self._deadlines = deadlines
         self._timers = timers
 
     async def run(self) -> None:
-        """Sweep until cancelled, while this server is the placer."""
+        """Sweep until cancelled, while this server is the scheduler."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.sweep_interval.total_seconds()):
-                    await self._placer.was_elected.wait()
-            self._placer.was_elected.clear()
-            if self._placer.election.term is None:
+                    await self._scheduler.was_elected.wait()
+            self._scheduler.was_elected.clear()
+            if self._scheduler.election.term is None:
                 # Another server has them now.
                 self._timers.clear()
                 continue
@@ -155,7 +155,7 @@ class Sweep:
         started = 0
         for group in groups:
 
-            def decide(work: Work, group: str = group) -> bool:
+            def decide(work: RunTransaction, group: str = group) -> bool:
                 work.freed_groups.add(group)
                 return False
 

@@ -1,6 +1,6 @@
 """Timers: what is to be looked at when, and the loop that does it on time.
 
-Only the placer keeps them, so that each deadline is looked at once. A deadline is never stored for its own sake: it
+Only the scheduler keeps them, so that each deadline is looked at once. A deadline is never stored for its own sake: it
 follows from a record, so a timer is only a reason to look at that record then. Whoever looks decides in a transaction
 whether the time has come; a timer that is early, late or of no more use does no harm.
 """

@@ -1,12 +1,12 @@
 """One transaction over runs: what it read, what it decided, and the actions that store that.
 
-A transaction function makes a `Work` over its exact view, applies changes of the rules to it, and ends with
+A transaction function makes a `RunTransaction` over its exact view, applies changes of the rules to it, and ends with
 `decision`. The view does not show a transaction its own writes, so all that one decision may read after another wrote
 it (runs, queues, locks, used slots) goes through here. Pure but for the ids of new assignments.
 
 What is stored, besides records: one event for each changed field, from the value stored before the transaction to the
 one stored by it, in the order of the log; a notice to each executor whose assignments changed; and, when this server is
-not the placer, a notice to the one that is.
+not the scheduler, a notice to the one that is.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from sluiceway_server.runrecords.types import (
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.ports import AssignmentNotice
 
-__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "Work", "load_run", "walk"]
+__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "RunTransaction", "load_run", "walk"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -114,7 +114,7 @@ class _Touched:
     assignments: dict[str, Assignment] = field(default_factory=dict)
 
 
-class Work:
+class RunTransaction:
     """See the module. Lives as long as one call of a transaction function."""
 
     def __init__(self, view: View, now: datetime, *, cache: RunCache | None = None) -> None:
@@ -287,7 +287,7 @@ class Work:
         """Move change groups besides those of the runs."""
         self._groups.extend(names)
 
-    def decision(self, value: T, *, tell_placer: bool) -> Decision[T]:
+    def decision(self, value: T, *, tell_scheduler: bool) -> Decision[T]:
         """Store all of it."""
         actions = list(self._actions)
         groups = list(self._groups)
@@ -313,7 +313,7 @@ class Work:
             else:
                 run_id = next(t.state.run.id for t in self._runs.values() if holder in t.assignments)
                 actions.append(Put(LOCK, lock_id(*lock), pb.LockRecord(assignment_id=holder, run_id=run_id)))
-        if tell_placer and (self.freed_groups or self.woken_scopes or self.deadlines):
+        if tell_scheduler and (self.freed_groups or self.woken_scopes or self.deadlines):
             notice = pb.PlacementNotice(groups=sorted(self.freed_groups), scopes=sorted(self.woken_scopes))
             for run_id, deadline in self.deadlines.items():
                 changed = notice.deadlines.add(run_id=run_id)

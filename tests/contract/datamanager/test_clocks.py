@@ -12,7 +12,7 @@ from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.log.entries import decode_entry
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position
-from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import FAST, NOTE, count, open_database, put, take
@@ -71,7 +71,7 @@ async def test_times_of_entries_never_fall_between_servers_whose_clocks_disagree
 async def kept(database: DataManager) -> list[int]:
     """The counters of the entries that the read database keeps for subscribers."""
 
-    def read(file: ReadDatabase) -> list[int]:
+    def read(file: Replica) -> list[int]:
         raws = file.entries_after(LogSequence(1, 0), limit=10_000, max_bytes=1 << 30)
         return [decode_entry(raw).sequence.counter for raw in raws]
 

@@ -11,7 +11,7 @@ from sluiceway_server.datamanager.log.entries import decode_entry
 from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost
-from sluiceway_server.datamanager.recovery.history import Void
+from sluiceway_server.datamanager.recovery.history import OrphanedEntries
 from tests.support.databases import contents, count, flushed, take
 from tests.support.sites import Site
 
@@ -26,7 +26,7 @@ async def test_a_database_goes_back_to_an_entry_and_says_what_it_gives_up(site: 
     await site.written(10)
     restored = await site.restore(seq(1, 7))
     assert (restored.epoch, restored.accepted) == (2, seq(1, 7))
-    assert restored.void == (Void(seq(1, 8), seq(1, 10), 3),)
+    assert restored.void == (OrphanedEntries(seq(1, 8), seq(1, 10), 3),)
     assert await site.contents() == {"counter": ("", 7)}
     async with site.database("anew") as database:
         seen = await take(database, 7, Position(seq(1, 0), 0))
@@ -48,7 +48,7 @@ async def test_one_may_go_back_into_an_epoch_before_the_present_one(site: Site) 
     await site.written(10)
     restored = await site.restore(seq(1, 3))
     assert restored.epoch == 3
-    assert restored.void == (Void(seq(1, 4), seq(1, 10), 7), Void(seq(2, 1), seq(2, 11), 11))
+    assert restored.void == (OrphanedEntries(seq(1, 4), seq(1, 10), 7), OrphanedEntries(seq(2, 1), seq(2, 11), 11))
     assert await site.contents() == {"counter": ("", 3)}
     # And on from there, as if nothing else had been.
     await site.written(2)

@@ -12,7 +12,7 @@ import pytest
 from sluiceway_common.foundation.crashpoints import Crashed, crashing
 from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, Unavailable
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.opening import SeenItGoBack, WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import RecoverAlways, RecoverIfRolledBack
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from tests.support.conditions import eventually
@@ -82,7 +82,7 @@ async def test_nothing_acknowledged_is_lost_when_etcd_goes_back_under_a_server(s
         async with site.database("two"):
             pass
     assert refused.value.reason == "ETCD_BEHIND"
-    again = Server(site, recover=SeenItGoBack(lost.seen))
+    again = Server(site, recover=RecoverIfRolledBack(lost.seen))
     database = await again.database()
     assert database.epoch == 2
     assert await contents(database) == {"counter": ("", 15)}
@@ -107,7 +107,7 @@ async def test_of_two_servers_the_one_that_knows_more_saves_it(site: Site) -> No
     losses = await asyncio.gather(one.lost(), two.lost())
     assert {loss.reason for loss in losses} <= {"ETCD_CHANGED", "EPOCH_CHANGED", "LOG_DIVERGED"}
     again = [
-        Server(site, name, recover=SeenItGoBack(loss.seen))
+        Server(site, name, recover=RecoverIfRolledBack(loss.seen))
         for name, loss in zip(("one", "two"), losses, strict=True)
         if loss.seen
     ]
@@ -128,7 +128,7 @@ async def test_a_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(site: Si
     assert lost.reason == "ETCD_CHANGED"
     assert lost.seen is not None
     with pytest.raises(FailedPrecondition) as caught:
-        async with site.database(recover=SeenItGoBack(lost.seen)):
+        async with site.database(recover=RecoverIfRolledBack(lost.seen)):
             pass
     assert caught.value.reason == "ETCD_EMPTY"
     assert (await site.recover()).accepted == seq(1, 5)
@@ -138,13 +138,13 @@ async def test_a_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(site: Si
 async def test_a_server_with_an_etcd_of_its_own_recovers_by_itself(site: Site) -> None:
     expected: dict[str, tuple[str, int]] = {}
     for epoch in range(1, 4):
-        async with site.database(recover=WhenOwnEtcd()) as database:
+        async with site.database(recover=RecoverAlways()) as database:
             assert database.epoch == epoch
             for _ in range(5):
                 await database.transact(count)
             expected = await contents(database)
         site.wipe()
-    async with site.database(recover=WhenOwnEtcd()) as database:
+    async with site.database(recover=RecoverAlways()) as database:
         assert await contents(database) == expected == {"counter": ("", 15)}
 
 
@@ -178,9 +178,9 @@ async def test_a_server_that_dies_while_it_saves_does_it_again(point: str, site:
     await killed(site, 7)
     site.wipe()
     with crashing(crash_once(), point), pytest.raises(Crashed):
-        async with site.database(recover=WhenOwnEtcd()):
+        async with site.database(recover=RecoverAlways()):
             pass
-    async with site.database(recover=WhenOwnEtcd()) as database:
+    async with site.database(recover=RecoverAlways()) as database:
         assert await contents(database) == {"counter": ("", 12)}
 
 
@@ -198,7 +198,7 @@ async def test_a_storage_that_is_away_when_etcd_is_lost_is_said_and_saved_to_lat
     lost = await server.lost()
     assert "may be in its read database only" in lost.message
     assert lost.seen is not None
-    again = Server(site, recover=SeenItGoBack(lost.seen))
+    again = Server(site, recover=RecoverIfRolledBack(lost.seen))
     assert await contents(await again.database()) == {"counter": ("", 15)}
     await again.end()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, SluicewayError
-from sluiceway_server.datamanager.engine.opening import SeenItGoBack, WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import RecoverAlways, RecoverIfRolledBack
 from sluiceway_server.datamanager.log.entries import decode_entry
 from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence
@@ -47,7 +47,7 @@ async def test_a_server_that_was_given_a_wrong_etcd_forks_nothing(site: Site, tm
         mistyped = Site(other, site.folder)
         assert (await refused(mistyped)).reason == "ETCD_EMPTY"
         seen = Seen(seq(1, 5), bytes(32))
-        assert (await refused(mistyped, recover=SeenItGoBack(seen))).reason == "ETCD_EMPTY"
+        assert (await refused(mistyped, recover=RecoverIfRolledBack(seen))).reason == "ETCD_EMPTY"
         await mistyped.close()
     async with site.database() as database:
         assert database.epoch == 1
@@ -66,7 +66,7 @@ async def test_two_databases_on_one_prefix_are_told_by_their_ids_and_never_recov
     assert standing.kind is Kind.OTHER_DATABASE
     assert len(standing.holdings.databases) == 2
     assert all(name in standing.message for name in standing.holdings.databases)
-    assert (await refused(other, recover=WhenOwnEtcd())).reason == "OTHER_DATABASE"
+    assert (await refused(other, recover=RecoverAlways())).reason == "OTHER_DATABASE"
     with pytest.raises(FailedPrecondition) as caught:
         await other.recover()
     assert caught.value.reason == "OTHER_DATABASE"
@@ -362,6 +362,6 @@ async def test_a_server_that_is_left_behind_at_another_etcd_stops_and_does_not_t
             await server
         assert lost.value.reason == "EPOCH_CHANGED"
         assert lost.value.seen is not None
-        assert (await refused(site, recover=SeenItGoBack(lost.value.seen))).reason == "ETCD_BEHIND"
+        assert (await refused(site, recover=RecoverIfRolledBack(lost.value.seen))).reason == "ETCD_BEHIND"
         assert await mistyped.contents() == {"counter": ("", 5)}
         await mistyped.close()

@@ -12,7 +12,7 @@ import pytest
 from sluiceway_common.foundation.errors import DataLoss, PermissionDenied, SluicewayError, Unavailable
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Decision, Delete, Put, Query, RecordRevision, View
-from sluiceway_server.datamanager.replica.cold_bodies import AtHand, BodiesNeeded
+from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, FetchedBodies
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.fakes.clock import FakeClock
@@ -332,8 +332,8 @@ async def test_one_read_of_too_many_old_records_is_refused(place: Place, monkeyp
 
 
 def test_what_a_function_needs_is_no_error_that_it_could_answer() -> None:
-    assert not issubclass(BodiesNeeded, Exception)
-    assert len(AtHand()) == 0
+    assert not issubclass(BodiesNotLoaded, Exception)
+    assert len(FetchedBodies()) == 0
 
 
 # -- the file

@@ -15,7 +15,7 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.subtree_deletion import Sweeper
+from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
 from sluiceway_server.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, bury, check_under, uncovered
@@ -178,9 +178,9 @@ async def test_pages_over_many_hidden_ones(database):
     assert page.next_token == ""
 
 
-def sweeper_of(database: Database) -> Sweeper:
+def sweeper_of(database: Database) -> SubtreeSweeper:
     types: dict[str, RecordType[Any]] = {type_.name: type_ for type_ in TYPES}
-    return Sweeper(database, types | {TOMBSTONE.name: TOMBSTONE}, clock=SystemClock())
+    return SubtreeSweeper(database, types | {TOMBSTONE.name: TOMBSTONE}, clock=SystemClock())
 
 
 def left(view: View) -> dict[str, list[str]]:

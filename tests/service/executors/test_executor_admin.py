@@ -114,7 +114,12 @@ async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_mo
 
 async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at_once(house: House) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, house.server(placer=False) as other, leaving(executor), _admin(other) as admin:
+    async with (
+        house.server() as server,
+        house.server(scheduler=False) as other,
+        leaving(executor),
+        _admin(other) as admin,
+    ):
         await executor.welcomed(server)
         for _ in range(2):
             await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1"))
@@ -127,7 +132,7 @@ async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at
         run_id = await _created(server)
         assert await _drain_state(admin) == (True, True, True)
         assert await _status(house, run_id) == run_pb2.TASK_STATUS_NOT_STARTED
-        # On a server that does not place: the placer hears of it through the log.
+        # On a server that does not place: the scheduler hears of it through the log.
         for _ in range(2):
             await admin.UndrainExecutor(pb.UndrainExecutorRequest(executor_id="e1"))
         await executor.until("assign")
@@ -164,7 +169,12 @@ async def test_executors_are_drained_by_group_and_by_label(house: House) -> None
 @pytest.mark.parametrize("all_at_once", [False, True], ids=["one", "a-group"])
 async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(house: House, all_at_once: bool) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, house.server(placer=False) as other, leaving(executor), _admin(other) as admin:
+    async with (
+        house.server() as server,
+        house.server(scheduler=False) as other,
+        leaving(executor),
+        _admin(other) as admin,
+    ):
         await executor.welcomed(server)
         run_id = await _created(server)
         await executor.until("assign")

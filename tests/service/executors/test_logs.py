@@ -15,7 +15,7 @@ from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import LogSequence, Position
-from sluiceway_server.logs.buffer import LiveLogs, LiveLogSettings
+from sluiceway_server.logs.buffer import LiveLogSettings, LogBuffers
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.layout import LineIndex, LogKey
 from sluiceway_server.logs.reader import LogReader, LogState
@@ -94,7 +94,7 @@ class _Push:
 class _Server:
     storage: FakeObjectStorage
     store: LogStore
-    live: LiveLogs
+    live: LogBuffers
     states: _States
 
     def push(self, tasks: asyncio.TaskGroup) -> _Push:
@@ -126,7 +126,7 @@ class _Server:
 def _server(storage: FakeObjectStorage, settings: LiveLogSettings = QUICK) -> _Server:
     clock = SystemClock()
     store = LogStore(storage, clock, timeout=timedelta(seconds=5))
-    return _Server(storage, store, LiveLogs(store, clock, settings=settings, grace=timedelta(seconds=1)), _States())
+    return _Server(storage, store, LogBuffers(store, clock, settings=settings, grace=timedelta(seconds=1)), _States())
 
 
 async def test_log_is_stored_and_acknowledged_and_read_back() -> None:
@@ -215,7 +215,7 @@ async def test_log_that_was_stored_in_part_and_is_in_memory_becomes_one_object()
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
-    server = _Server(storage, store, LiveLogs(store, clock, settings=QUICK), _States())
+    server = _Server(storage, store, LogBuffers(store, clock, settings=QUICK), _States())
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
         push.send(0, b"first ")
@@ -279,7 +279,7 @@ async def test_logs_whose_index_is_an_object_of_its_own_are_read_checked_and_swe
     for name, body in objects.items():
         await storage.put(f"p/{KEY.path}{name}", body)
     await storage.put(f"p/log-work/{0:012d}/{KEY.path.removeprefix('logs/').rstrip('/')}", b"")
-    server = _Server(storage, store, LiveLogs(store, clock), _States(is_over=True, may_be_empty=False))
+    server = _Server(storage, store, LogBuffers(store, clock), _States(is_over=True, may_be_empty=False))
     for _ in range(2):
         assert await server.read() == b"a\nb\n"
         assert (await store.index(await store.cover(KEY))).newlines == 2
@@ -356,7 +356,7 @@ async def test_large_log_is_cut_composed_and_swept() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
-    live = LiveLogs(store, clock, settings=LiveLogSettings(cut_bytes=100_000))
+    live = LogBuffers(store, clock, settings=LiveLogSettings(cut_bytes=100_000))
     server = _Server(storage, store, live, _States())
     body = b"".join(f"line {i}\n".encode() for i in range(100_000))
     async with live, asyncio.TaskGroup() as tasks:
@@ -419,7 +419,7 @@ async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> No
     await store.put_segment(KEY, 0, body[:half])
     await store.put_segment(KEY, half, body[half:])
     await store.end(KEY, len(body))
-    server = _Server(storage, store, LiveLogs(store, clock), _States())
+    server = _Server(storage, store, LogBuffers(store, clock), _States())
     reading = server.reader().read("run", "task", step=0)
     got = (await anext(reading)).data
     clock.advance(timedelta(minutes=6))

@@ -35,7 +35,7 @@ T = TypeVar("T")
 async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
     house: House, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first, house.server(placer=False) as second:
+    async with house.server() as first, house.server(scheduler=False) as second:
         await executor.welcomed(first)
         run_id, assign = await began_assigned(first, executor)
         await executor.reported(assign, "RUNNING")

@@ -12,7 +12,7 @@ import pytest
 
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.opening import Never, RecoverPolicy, WhenOwnEtcd
+from sluiceway_server.datamanager.engine.opening import RecoverAlways, RecoverManually, RecoverPolicy
 from sluiceway_server.datamanager.model import Decision
 from sluiceway_server.objectstorage.posix import PosixStorage
 from sluiceway_server.runrecords.types import ASSIGNMENT, PLACER, PLACER_ID, RECORD_TYPES, TASK
@@ -60,7 +60,10 @@ async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str,
         for each in (executor, other):
             stack.push_async_callback(each.leave)
         stack.push_async_callback(posix.close)
-        async with opened(house, kv, storage, tmp_path / "one", Never()) as database, house.server() as server:
+        async with (
+            opened(house, kv, storage, tmp_path / "one", RecoverManually()) as database,
+            house.server() as server,
+        ):
             # Both are known, and have run something; none is there when the run is made.
             for each in (executor, other):
                 await each.welcomed(server)
@@ -88,7 +91,7 @@ async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str,
         storage.away = False
         kv.wipe(cluster_id=2)
         house.kv.wipe(cluster_id=2)
-        async with opened(house, kv, storage, tmp_path / "anew", WhenOwnEtcd()) as database, house.server() as server:
+        async with opened(house, kv, storage, tmp_path / "anew", RecoverAlways()) as database, house.server() as server:
             assert database.epoch == 2
             assert await _status(database, run_id) == "NOT_STARTED"
             await other.welcomed(server)

@@ -105,7 +105,7 @@ async def test_an_executor_that_expects_another_group_is_refused_before_it_is_kn
 async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
     house: House, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first, house.server(placer=False) as second:
+    async with house.server() as first, house.server(scheduler=False) as second:
         welcome = await executor.welcomed(first)
         successor = ScriptedExecutor(session_id=welcome.session_id, session_secret=welcome.session_secret)
         async with leaving(successor):

@@ -25,7 +25,7 @@ from sluiceway_common.foundation.errors import (
     Unauthenticated,
 )
 from sluiceway_common.foundation.rpc.caller import CallerKind
-from sluiceway_common.foundation.rpc.offer import Offer
+from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.app.config_service import VersionServicer
 from sluiceway_server.projects.records import RECORD_TYPES, TOKEN
@@ -60,7 +60,7 @@ async def place() -> AsyncIterator[Place]:
     database, clock = FakeDatabase(RECORD_TYPES), SystemClock()
     spec = TokenSpec(CallerKind.OPERATOR, "first operator", user_id="admin", scopes=frozenset({"*"}))
     token = await make_token(database, spec)
-    offer = Offer(TokenAuthenticator(database))
+    offer = ServiceSet(TokenAuthenticator(database))
     servicer = TokenServicer(database, clock=clock, scopes=lambda: offer.scopes | {"runs:read"})
     offer.add(token_service_pb2_grpc.add_TokenServiceServicer_to_server, servicer)
     offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())

@@ -16,7 +16,7 @@ from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.channel import open_channel
-from sluiceway_common.foundation.rpc.offer import Offer
+from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
 
@@ -63,8 +63,8 @@ def make_runs(name: str) -> Runs:
     return Runs(name)  # type: ignore[abstract]  # the rest is not offered
 
 
-def offer(runs: Runs, token: str) -> Offer:
-    made = Offer(Tokens(token))
+def offer(runs: Runs, token: str) -> ServiceSet:
+    made = ServiceSet(Tokens(token))
     made.add(pb_grpc.add_RunServiceServicer_to_server, runs)
     return made
 

@@ -1,4 +1,4 @@
-"""Deadlines are kept on time by the placer, whichever server set them, and each passes once."""
+"""Deadlines are kept on time by the scheduler, whichever server set them, and each passes once."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def timed(*tasks: definition_api.TaskDefinition, seconds: int = 60) -> pb.Create
 
 @asynccontextmanager
 async def working(*engines: Engine) -> AsyncIterator[None]:
-    """Let engines do what they do by themselves; the first one is the placer."""
+    """Let engines do what they do by themselves; the first one is the scheduler."""
     tasks = []
     try:
         for engine in engines:
             tasks.append(asyncio.create_task(engine.run()))
 
             async def has_begun(engine: Engine = engine) -> bool:
-                return engines[0].is_placer
+                return engines[0].is_scheduler
 
             await eventually(has_begun)
         yield
@@ -121,7 +121,7 @@ async def test_deadline_that_two_servers_look_at_passes_once() -> None:
     world.later(seconds=30)
     second = await world.placing_engine("s2", slots=0)  # the first one gave no sign of life
     world.later(seconds=30)
-    await second.placer.election.stand()
+    await second.scheduler.election.stand()
     await second.sweep()
     for engine in (first, second, first):
         await engine.look_at_due()
@@ -142,11 +142,11 @@ async def test_runs_that_are_over_keep_no_timer() -> None:
 # --- who keeps them, by the clock of the machine --------------------------------------------------------------------
 
 
-async def test_deadline_that_another_server_set_is_kept_by_the_placer() -> None:
+async def test_deadline_that_another_server_set_is_kept_by_the_scheduler() -> None:
     world = World(clock=SystemClock())
-    placer, other = world.engine("s1", sweep_interval=NEVER), world.engine("s2", sweep_interval=NEVER)
+    scheduler, other = world.engine("s1", sweep_interval=NEVER), world.engine("s2", sweep_interval=NEVER)
     await world.executors.connect(executor())
-    async with working(placer, other):
+    async with working(scheduler, other):
         task = definition(task_timeout_interval=Duration(nanos=200_000_000))
         run_id = (await other.create_run(request(task), created_by="a")).value.run.id
 
@@ -162,14 +162,14 @@ async def test_deadline_that_another_server_set_is_kept_by_the_placer() -> None:
         await eventually(is_told_to_stop)
 
 
-async def test_server_that_becomes_the_placer_knows_the_deadlines_that_were_set_before() -> None:
+async def test_server_that_becomes_the_scheduler_knows_the_deadlines_that_were_set_before() -> None:
     world = World(clock=SystemClock())
     before = world.engine("s1")
-    await before.placer.election.stand()
+    await before.scheduler.election.stand()
     made = request()
     made.run.timeout.CopyFrom(Duration(nanos=300_000_000))
     run_id = (await before.create_run(made, created_by="a")).value.run.id
-    await before.placer.election.resign()
+    await before.scheduler.election.resign()
     async with working(world.engine("s2", sweep_interval=NEVER)):
 
         async def timed_out() -> bool:

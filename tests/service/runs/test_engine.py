@@ -367,23 +367,23 @@ async def test_secret_is_refused_clearly_when_a_run_is_created() -> None:
 
 async def test_engines_on_one_database_advance_any_run_and_cannot_disagree() -> None:
     world = World()
-    placer, other = await world.placing_engine("s1", slots=0), world.engine("s2")
+    scheduler, other = await world.placing_engine("s1", slots=0), world.engine("s2")
     await world.executors.connect(executor(slots=100))
     ids = [
-        (await (placer, other)[n % 2].create_run(request(group=f"/user/u{n}/x"), created_by="a")).value.run.id
+        (await (scheduler, other)[n % 2].create_run(request(group=f"/user/u{n}/x"), created_by="a")).value.run.id
         for n in range(10)
     ]
-    await placer.placer.place_now()
+    await scheduler.scheduler.place_now()
     for run_id in ids:
         # The other one's notice is heard by `run`; here it is told by hand what that would tell.
-        await placer.sweep()
+        await scheduler.sweep()
         assert await world.statuses(run_id) == {"build": "running"}
     assignments = [await world.assignment_of(run_id) for run_id in ids]
     await asyncio.gather(
         *(
             world.report(engine, assignment, phase)
             for assignment in assignments
-            for engine, phase in ((placer, "success"), (other, "failed"))
+            for engine, phase in ((scheduler, "success"), (other, "failed"))
         )
     )
     for run_id in ids:

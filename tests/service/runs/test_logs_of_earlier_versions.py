@@ -8,7 +8,7 @@ import pytest
 
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.runmodel.model import Epoch
-from sluiceway_server.logs.buffer import LiveLogs
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.store import LogStore
@@ -76,7 +76,7 @@ async def test_one_that_was_not_complete_is_continued_where_it_is_and_composed()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
     await store.put_segment(KEY.of_earlier_version, 0, b"before ")
-    live = LiveLogs(store, clock)
+    live = LogBuffers(store, clock)
     async with live, live.pushing(KEY) as log:
         assert log.stored == 7
         assert live.get(KEY) is log

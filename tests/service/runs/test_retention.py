@@ -15,7 +15,7 @@ from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound, Unavailable
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import Delete, Put, Query, View
-from sluiceway_server.logs.buffer import LiveLogs
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.reader import LogReader, StoredLogStates
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK
@@ -39,7 +39,7 @@ class House:
     def __init__(self, world: World, engine: Engine) -> None:
         self.world, self.engine = world, engine
         self.reader = LogReader(
-            world.log_store, LiveLogs(world.log_store, world.clock), StoredLogStates(world.db), poll=timedelta(0)
+            world.log_store, LogBuffers(world.log_store, world.clock), StoredLogStates(world.db), poll=timedelta(0)
         )
         self.sweeper = self.retention()
 

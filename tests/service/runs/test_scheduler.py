@@ -1,4 +1,4 @@
-"""The elected placer: who it is, what it starts, and whom it gives which task."""
+"""The elected scheduler: who it is, what it starts, and whom it gives which task."""
 
 from __future__ import annotations
 
@@ -35,53 +35,53 @@ class Limits:
 # --- the election -----------------------------------------------------------------------------------------------------
 
 
-async def test_another_server_takes_over_when_the_lease_of_the_placer_ran_out() -> None:
+async def test_another_server_takes_over_when_the_lease_of_the_scheduler_ran_out() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
-    await second.placer.election.stand()
+    await second.scheduler.election.stand()
     world.later(seconds=5.9)
-    await second.placer.election.stand()
-    assert (first.is_placer, second.is_placer) == (True, False)
+    await second.scheduler.election.stand()
+    assert (first.is_scheduler, second.is_scheduler) == (True, False)
     world.later(seconds=0.1)
-    await second.placer.election.stand()
-    assert second.is_placer
+    await second.scheduler.election.stand()
+    assert second.is_scheduler
     run_id = (await first.create_run(request(), created_by="a")).value.run.id
-    assert await world.phase(run_id) == "queued", "a placer whose term is over decides nothing"
-    await first.placer.election.stand()
-    assert not first.is_placer
+    assert await world.phase(run_id) == "queued", "a scheduler whose term is over decides nothing"
+    await first.scheduler.election.stand()
+    assert not first.is_scheduler
     assert await second.sweep() == 1
     assert await world.statuses(run_id) == {"build": "running"}
 
 
-async def test_a_placer_that_renews_its_lease_keeps_its_place_and_commits_nothing_for_it() -> None:
+async def test_a_scheduler_that_renews_its_lease_keeps_its_place_and_commits_nothing_for_it() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
     before = len(world.db.history)
     for _ in range(5):
-        await second.placer.election.stand()
+        await second.scheduler.election.stand()
         world.later(seconds=4)
-        await first.placer.election.stand()
-    assert (first.is_placer, second.is_placer, len(world.db.history)) == (True, False, before)
+        await first.scheduler.election.stand()
+    assert (first.is_scheduler, second.is_scheduler, len(world.db.history)) == (True, False, before)
 
 
-async def test_a_placer_whose_lease_ran_out_unnoticed_keeps_its_place_when_it_was_first_to_look() -> None:
+async def test_a_scheduler_whose_lease_ran_out_unnoticed_keeps_its_place_when_it_was_first_to_look() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
     world.later(seconds=60)
-    await first.placer.election.stand()
-    await second.placer.election.stand()
-    assert (first.is_placer, second.is_placer) == (True, False)
+    await first.scheduler.election.stand()
+    await second.scheduler.election.stand()
+    assert (first.is_scheduler, second.is_scheduler) == (True, False)
 
 
 async def test_a_server_that_opened_its_database_again_takes_its_own_place_over_at_once() -> None:
     world = World()
     await world.placing_engine("s1", slots=0)
     again = world.engine("s1")  # the same process, and so the same id and a key that is there
-    await again.placer.election.stand()
-    assert again.is_placer
+    await again.scheduler.election.stand()
+    assert again.is_scheduler
 
 
 async def test_while_etcd_is_away_nobody_takes_over() -> None:
@@ -91,42 +91,42 @@ async def test_while_etcd_is_away_nobody_takes_over() -> None:
     world.kv.go_away()
     world.later(seconds=60)
     with pytest.raises(Unavailable):
-        await second.placer.election.stand()
-    assert not second.is_placer
+        await second.scheduler.election.stand()
+    assert not second.is_scheduler
 
 
 async def test_of_two_that_take_over_at_once_one_wins() -> None:
     world = World()
     engines = [world.engine(f"s{n}") for n in range(5)]
-    await asyncio.gather(*(engine.placer.election.stand() for engine in engines))
-    assert [engine.is_placer for engine in engines].count(True) == 1
+    await asyncio.gather(*(engine.scheduler.election.stand() for engine in engines))
+    assert [engine.is_scheduler for engine in engines].count(True) == 1
 
 
-async def test_placer_that_ends_well_leaves_its_place_at_once() -> None:
+async def test_scheduler_that_ends_well_leaves_its_place_at_once() -> None:
     world = World()
     first, second = world.engine("s1"), world.engine("s2")
     working = asyncio.create_task(first.run())
 
     async def leads() -> bool:
-        return first.is_placer
+        return first.is_scheduler
 
     await eventually(leads)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    await second.placer.election.stand()
-    assert second.is_placer
+    await second.scheduler.election.stand()
+    assert second.is_scheduler
 
 
-async def test_placer_hears_from_the_log_what_other_servers_did() -> None:
+async def test_scheduler_hears_from_the_log_what_other_servers_did() -> None:
     world = World()
-    placer, other = world.engine("s1"), world.engine("s2")
+    scheduler, other = world.engine("s1"), world.engine("s2")
     await world.executors.connect(executor())
-    working = asyncio.create_task(placer.run())
+    working = asyncio.create_task(scheduler.run())
     try:
 
         async def leads() -> bool:
-            return placer.is_placer
+            return scheduler.is_scheduler
 
         await eventually(leads)
         first = (await other.create_run(request(), created_by="a")).value.run.id
@@ -164,8 +164,8 @@ async def test_in_a_new_epoch_nothing_is_assigned_before_executors_have_settled_
         await world.db.commit([Put(EXECUTOR, "old", settled)])
     else:
         world.later(seconds=EngineSettings("s").lost_after.total_seconds())
-    await engine.placer.election.stand()
-    await engine.placer.place_now()
+    await engine.scheduler.election.stand()
+    await engine.scheduler.place_now()
     assert await world.statuses(run_id) == {"build": "running"}
 
 
@@ -233,7 +233,7 @@ async def test_tasks_that_nobody_can_run_hold_nobody_back_and_go_when_an_executo
     told = (await world.tasks(first))["arm000"].reason
     assert told.message == "1 executor (e1): arch arm64 wanted, have amd64"
     await world.executors.connect(executor("arm", slots=200, archs=frozenset({"arm64"})))
-    await engine.placer.place_now()
+    await engine.scheduler.place_now()
     assert set((await world.statuses(first)).values()) == {"running"}
 
 
@@ -244,12 +244,12 @@ async def test_task_that_the_drivers_of_the_executors_cannot_run_waits_and_says_
     folder = definition("folder")
     folder.runtime.containers[0].image = "/srv/images/debian"
     run_id = (await engine.create_run(request(folder, definition("any")), created_by="a")).value.run.id
-    await engine.placer.place_now()
+    await engine.scheduler.place_now()
     assert await world.statuses(run_id) == {"folder": "not_started", "any": "running"}
     told = (await world.tasks(run_id))["folder"].reason
     assert told.message == "1 executor (plain): driver sandbox wanted, have host"
     await world.executors.connect(executor("boxed", drivers=frozenset({"host", "sandbox"})))
-    await engine.placer.place_now()
+    await engine.scheduler.place_now()
     assert (await world.statuses(run_id))["folder"] == "running"
 
 
@@ -356,7 +356,7 @@ async def test_run_that_nobody_started_is_started_and_counted() -> None:
     lonely = world.engine("s2")
     run_id = (await lonely.create_run(request(), created_by="a")).value.run.id
     engine = world.engine("s1")
-    await engine.placer.election.stand()
+    await engine.scheduler.election.stand()
     await world.executors.connect(executor())
     counted = MOVED_BY_SWEEP._value.get()
     assert await engine.sweep() == 1
@@ -364,25 +364,25 @@ async def test_run_that_nobody_started_is_started_and_counted() -> None:
     assert await world.phase(run_id) == "running"
 
 
-async def test_run_that_the_placer_is_about_to_start_is_no_defect() -> None:
+async def test_run_that_the_scheduler_is_about_to_start_is_no_defect() -> None:
     world = World()
     lonely = world.engine("s2")
     engine = world.engine("s1")
-    await engine.placer.election.stand()
-    await engine.placer.place_now()
+    await engine.scheduler.election.stand()
+    await engine.scheduler.place_now()
     run_id = (await lonely.create_run(request(), created_by="a")).value.run.id
     counted = MOVED_BY_SWEEP._value.get()
     read = world.db.read
 
-    async def then_the_placer_hears_of_it(function: Any, **more: Any) -> Any:
+    async def then_the_scheduler_hears_of_it(function: Any, **more: Any) -> Any:
         found = await read(function, **more)
         if isinstance(found, dict | list) and GROUP in found:
             world.db.read = read  # type: ignore[method-assign]  # once
-            engine.placer._groups.add(GROUP)
-            await engine.placer.place_now()
+            engine.scheduler._groups.add(GROUP)
+            await engine.scheduler.place_now()
         return found
 
-    world.db.read = then_the_placer_hears_of_it  # type: ignore[method-assign]  # between two looks of the sweep
+    world.db.read = then_the_scheduler_hears_of_it  # type: ignore[method-assign]  # between two looks of the sweep
     assert await engine.sweep() == 0
     assert await world.phase(run_id) == "running"
     assert MOVED_BY_SWEEP._value.get() == counted

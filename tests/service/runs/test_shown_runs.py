@@ -41,7 +41,7 @@ async def test_run_without_an_executor_says_so_until_its_first_task_is_placed() 
         assert not shown.HasField("work_start_time")
         at.world.later(minutes=5)
         await at.world.executors.connect(executor(slots=1))
-        await at.engine.placer.place_now()
+        await at.engine.scheduler.place_now()
         shown = await _shown(at, run.id)
         assert not shown.HasField("waiting")
         assert read_time(shown.work_start_time) - read_time(shown.start_time) == timedelta(minutes=5)
@@ -144,7 +144,7 @@ async def test_run_is_explained_while_it_waits_while_it_runs_and_when_it_has_fai
         told, tasks = await _explained(at, run.id)
         assert told == ["none of its tasks runs: no executor can take one now", "2 tasks: 2 not started"]
         await at.world.executors.connect(executor(slots=1))
-        await at.engine.placer.place_now()
+        await at.engine.scheduler.place_now()
         await at.world.report(at.engine, await at.world.assignment_of(run.id, "a"), "accepted", "running")
         told, tasks = await _explained(at, run.id)
         assert told == ["2 tasks: 1 not started, 1 running"]

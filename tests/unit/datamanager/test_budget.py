@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sluiceway_server.datamanager.engine.batch import Preparer
+from sluiceway_server.datamanager.engine.batch import BatchBuilder
 from sluiceway_server.datamanager.engine.batch_changes import Call
 from sluiceway_server.datamanager.engine.write_state import State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position, View
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
-from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from tests.support.databases import TYPES, put
 
@@ -37,15 +37,15 @@ def thread() -> Thread:
 
 
 @pytest.fixture
-def preparer(tmp_path: Path, thread: Thread) -> Iterator[Preparer]:
+def preparer(tmp_path: Path, thread: Thread) -> Iterator[BatchBuilder]:
     catalogue = Catalogue((*TYPES, TOMBSTONE))
-    database = ReadDatabase(tmp_path / "read.sqlite", Tables(catalogue), writes=True)
+    database = Replica(tmp_path / "read.sqlite", Tables(catalogue), writes=True)
     database.create("database", 1, LAST)
-    yield Preparer(State(database), catalogue, writer="one", max_batch_bytes=1 << 20, worked=thread)
+    yield BatchBuilder(State(database), catalogue, writer="one", max_batch_bytes=1 << 20, worked=thread)
     database.close()
 
 
-def told(preparer: Preparer, thread: Thread, *seconds: float) -> list[tuple[str, float]]:
+def told(preparer: BatchBuilder, thread: Thread, *seconds: float) -> list[tuple[str, float]]:
     def slow(view: View) -> Decision[None]:
         thread.seconds += left.pop(0)
         return Decision(None, [put("a")])
@@ -57,12 +57,12 @@ def told(preparer: Preparer, thread: Thread, *seconds: float) -> list[tuple[str,
     return [(log["function"], log["seconds"]) for log in logs if log["event"] == "transaction_function_is_slow"]
 
 
-def test_a_function_within_its_budget_is_not_told_of(preparer: Preparer, thread: Thread) -> None:
+def test_a_function_within_its_budget_is_not_told_of(preparer: BatchBuilder, thread: Thread) -> None:
     assert told(preparer, thread, 0.0, 0.02, 0.025) == []
 
 
 def test_one_that_takes_longer_is_named_and_again_only_when_it_gets_much_worse(
-    preparer: Preparer, thread: Thread
+    preparer: BatchBuilder, thread: Thread
 ) -> None:
     assert told(preparer, thread, 0.03, 0.03, 0.05, 0.2, 0.1) == [
         ("told.<locals>.slow", 0.03),
@@ -70,7 +70,7 @@ def test_one_that_takes_longer_is_named_and_again_only_when_it_gets_much_worse(
     ]
 
 
-def test_one_that_fails_after_a_long_time_is_told_of_too(preparer: Preparer, thread: Thread) -> None:
+def test_one_that_fails_after_a_long_time_is_told_of_too(preparer: BatchBuilder, thread: Thread) -> None:
     def fails(view: View) -> Decision[None]:
         thread.seconds += 1
         raise ValueError

@@ -18,7 +18,7 @@ from sluiceway_server.datamanager.caches import (
     WRITER_PAGE_BYTES,
     Lru,
 )
-from sluiceway_server.datamanager.engine.batch import Preparer
+from sluiceway_server.datamanager.engine.batch import BatchBuilder
 from sluiceway_server.datamanager.engine.batch_changes import Call, Prepared
 from sluiceway_server.datamanager.engine.write_state import State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
@@ -27,7 +27,7 @@ from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position, Put
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -46,8 +46,8 @@ def tables() -> Tables:
 
 
 @pytest.fixture
-def database(tmp_path: Path, tables: Tables) -> Iterator[ReadDatabase]:
-    database = ReadDatabase(tmp_path / "read.sqlite", tables, writes=True)
+def database(tmp_path: Path, tables: Tables) -> Iterator[Replica]:
+    database = Replica(tmp_path / "read.sqlite", tables, writes=True)
     database.create("database", 1, AppliedUpTo(START, GENESIS_DIGEST, 0, 0))
     yield database
     database.close()
@@ -55,7 +55,7 @@ def database(tmp_path: Path, tables: Tables) -> Iterator[ReadDatabase]:
 
 def commit(state: State, last: AppliedUpTo, action: Put, group: str) -> tuple[Prepared, AppliedUpTo]:
     decision: Decision[Any] = Decision(None, [action], [group])
-    preparer = Preparer(state, CATALOGUE, writer="one", max_batch_bytes=1 << 20)
+    preparer = BatchBuilder(state, CATALOGUE, writer="one", max_batch_bytes=1 << 20)
     prepared = preparer.prepare([Call(lambda _: decision)], last=last, time_us=1)
     assert prepared.entry is not None
     state.inbox.append(prepared)
@@ -84,7 +84,7 @@ def test_a_value_that_outweighs_a_cache_stays_until_the_next_one_comes() -> None
 
 
 def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
-    database: ReadDatabase, tables: Tables
+    database: Replica, tables: Tables
 ) -> None:
     state = State(database)
     last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
@@ -99,7 +99,7 @@ def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
     assert state.cached_weight <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
 
 
-def test_change_groups_of_finished_runs_are_let_go(database: ReadDatabase, tables: Tables) -> None:
+def test_change_groups_of_finished_runs_are_let_go(database: Replica, tables: Tables) -> None:
     state = State(database)
     for number in range(20_000):
         assert state.find_group(f"run/{number}") is None
@@ -107,7 +107,7 @@ def test_change_groups_of_finished_runs_are_let_go(database: ReadDatabase, table
 
 
 async def test_readers_keep_no_more_messages_than_their_limit(
-    tmp_path: Path, database: ReadDatabase, tables: Tables
+    tmp_path: Path, database: Replica, tables: Tables
 ) -> None:
     state = State(database)
     last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
@@ -127,7 +127,7 @@ async def test_readers_keep_no_more_messages_than_their_limit(
 
 
 async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
-    tmp_path: Path, database: ReadDatabase, tables: Tables
+    tmp_path: Path, database: Replica, tables: Tables
 ) -> None:
     state = State(database)
     settings = DataManagerSettings()

@@ -13,8 +13,8 @@ from sluiceway_server.datamanager.tables.compaction_plan import (
     Due,
     Existing,
     FileLimits,
+    OverlappingFiles,
     Rewrite,
-    Touched,
     checkpoint_due,
     entries_between,
     plan_rewrites,
@@ -68,7 +68,7 @@ def files(*items: tuple[str, int]) -> list[Existing]:
 
 
 def plan(existing: list[Existing], **changes: int | None) -> tuple[Rewrite, ...]:
-    touched = Touched(existing)
+    touched = OverlappingFiles(existing)
     touched.add(sorted(changes.items()))
     return plan_rewrites(touched, LIMITS)
 
@@ -158,7 +158,7 @@ def test_every_change_has_one_place_and_untouched_files_none(
     database: tuple[list[Existing], dict[str, int | None]],
 ) -> None:
     existing, changes = database
-    touched = Touched(existing)
+    touched = OverlappingFiles(existing)
     touched.add(sorted(changes.items()))
     rewrites = plan_rewrites(touched, LIMITS)
     for one, other in pairwise(rewrites):
@@ -192,7 +192,7 @@ def test_records_that_are_only_added_make_few_files_and_are_written_a_few_times(
     written = total = number = 0
     while total < 4000:
         number += 1
-        touched = Touched(existing)
+        touched = OverlappingFiles(existing)
         touched.add([(f"{number:06}", portion)])
         (rewrite,) = plan_rewrites(touched, LIMITS)
         size = portion + sum(file.size for file in existing[rewrite.start : rewrite.end])

@@ -8,7 +8,13 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from sluiceway_server.datamanager.engine.etcd_capacity import Fullness, StoreHealth, StoreWatch, judge, pause_seconds
+from sluiceway_server.datamanager.engine.etcd_capacity import (
+    EtcdCapacityMonitor,
+    Fullness,
+    StoreHealth,
+    judge,
+    pause_seconds,
+)
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.port import StoreStatus
 from tests.fakes.clock import FakeClock
@@ -55,9 +61,9 @@ def test_a_full_store_refuses_and_does_not_slow() -> None:
     assert pause_seconds(judge(status(100, alarms=("NOSPACE",)), quota_bytes=1)) == 0.0
 
 
-def watch(kv: FakeKeyValueStore, clock: FakeClock) -> StoreWatch:
+def watch(kv: FakeKeyValueStore, clock: FakeClock) -> EtcdCapacityMonitor:
     settings = DataManagerSettings(etcd_name="etcd.example:2379", etcd_quota_bytes=100 * MIB)
-    return StoreWatch(kv, settings=settings, clock=clock)
+    return EtcdCapacityMonitor(kv, settings=settings, clock=clock)
 
 
 async def test_each_step_is_told_once_with_what_to_do_and_the_way_back_too() -> None:

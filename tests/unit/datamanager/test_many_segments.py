@@ -16,7 +16,7 @@ from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from sluiceway_server.datamanager.settings import DataManagerSettings
-from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.kv import FakeKeyValueStore
@@ -46,7 +46,7 @@ async def test_a_clean_chooses_beside_the_event_loop() -> None:
     await manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))
     for counter in range(1, SEGMENTS):
         await storage.put(f"p/wal/{LogSequence(1, counter)}", b"")
-    cleaner = Cleaner(
+    cleaner = GarbageCollector(
         storage=storage,
         prefix="p",
         log_=log,

@@ -12,7 +12,7 @@ import pytest
 from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from tests.support.databases import TYPES
 
@@ -33,7 +33,7 @@ async def test_a_read_that_had_not_begun_at_the_end_is_unavailable_and_not_cance
     readers = make_readers(tmp_path)
     begun, go_on = threading.Event(), threading.Event()
 
-    def wait(database: ReadDatabase) -> str:
+    def wait(database: Replica) -> str:
         begun.set()
         go_on.wait(10)
         return "done"
@@ -54,7 +54,7 @@ async def test_a_reader_that_is_cancelled_is_cancelled(tmp_path: Path) -> None:
     readers = make_readers(tmp_path)
     begun, go_on = threading.Event(), threading.Event()
 
-    def wait(database: ReadDatabase) -> None:
+    def wait(database: Replica) -> None:
         begun.set()
         go_on.wait(10)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway_server.datamanager.engine.writer_fairness import MOST_IN_A_ROW, Turns
+from sluiceway_server.datamanager.engine.writer_fairness import MOST_IN_A_ROW, WriterFairness
 
 ENTRY = 0.002
 
 
-def after(writers: str) -> tuple[Turns, float]:
+def after(writers: str) -> tuple[WriterFairness, float]:
     """The turns of server `a` after entries of servers named by a letter, one each `ENTRY` seconds."""
-    turns, now = Turns("a"), 100.0
+    turns, now = WriterFairness("a"), 100.0
     for writer in writers:
         now += ENTRY
         turns.wrote(writer, now)
@@ -38,7 +38,7 @@ def test_a_server_leaves_a_turn(writers: str, waits: bool) -> None:
 def test_the_wait_is_a_few_entries_long_and_bounded() -> None:
     turns, now = after("b" + "a" * MOST_IN_A_ROW)
     assert ENTRY < turns.pause(now) < 5 * ENTRY
-    slow = Turns("a")
+    slow = WriterFairness("a")
     for at in range(MOST_IN_A_ROW + 1):
         slow.wrote("b" if not at else "a", at * 0.03)
     assert 0 < slow.pause(MOST_IN_A_ROW * 0.03) <= 0.06

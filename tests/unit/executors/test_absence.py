@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sluiceway_server.executors.absence import Absences, look, next_gone
+from sluiceway_server.executors.absence import AbsenceTimers, look, next_gone
 
 
 class _Watch:
     """Looks every second. `dynamic*` may be missing for 3 s, all others for 10 s."""
 
     def __init__(self, *members: str) -> None:
-        self.absences = Absences()
+        self.absences = AbsenceTimers()
         self.groups: dict[str, Collection[str]] = {"g": members}
         self.live: set[str] = set(members)
         self.now = 100.0

@@ -21,7 +21,7 @@ CR = (
 )
 
 
-def checked(wanted: service_api.CreateRunRequest) -> intake.Intake:
+def checked(wanted: service_api.CreateRunRequest) -> intake.ValidatedCreate:
     ids = [f"t{n}" for n in range(len(wanted.tasks))]
     return intake.check(wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW)
 

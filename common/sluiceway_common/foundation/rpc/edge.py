@@ -40,7 +40,7 @@ from sluiceway_common.foundation.rpc.caller import (
     as_caller,
 )
 from sluiceway_common.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
-from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, Offer
+from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, ServiceSet
 from sluiceway_common.foundation.rpc.requests import RequestReader
 from sluiceway_common.foundation.rpc.status import DETAILS_KEY, status_of
 
@@ -75,7 +75,7 @@ class Face:
     access: Mapping[str, Access]
     in_flight: InFlight
     standing: InFlight
-    offer: Offer | None = None
+    offer: ServiceSet | None = None
     refusal: SluicewayError | None = None
 
 

@@ -19,7 +19,7 @@ from sluiceway_common.foundation.rpc.access import Access, access_of_services
 from sluiceway_common.foundation.rpc.admission import AccessServicer
 from sluiceway_common.foundation.rpc.caller import Authenticator
 
-__all__ = ["Handler", "Handlers", "InFlight", "Offer", "Registry"]
+__all__ = ["Handler", "Handlers", "InFlight", "Registry", "ServiceSet"]
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker only
 Handlers: TypeAlias = dict[str, dict[str, Handler]]
@@ -72,7 +72,7 @@ class InFlight:
         return sorted({method for method, _ in self._calls.values()})
 
 
-class Offer:
+class ServiceSet:
     """See the module. Register services with `add`, then give it to `RpcServer.serve`."""
 
     def __init__(self, authenticator: Authenticator) -> None:

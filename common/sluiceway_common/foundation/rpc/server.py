@@ -26,7 +26,7 @@ from sluiceway_common.foundation.rpc.access import access_of_services
 from sluiceway_common.foundation.rpc.caller import Authenticator, CallerKind
 from sluiceway_common.foundation.rpc.edge import Edge, Face
 from sluiceway_common.foundation.rpc.limits import REUSE_PORT, SERVER_OPTIONS
-from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, Offer, Registry
+from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, Registry, ServiceSet
 from sluiceway_common.foundation.rpc.reflection import add_reflection
 from sluiceway_common.foundation.rpc.requests import RequestReader
 
@@ -63,11 +63,11 @@ class RpcServer:
         self._requests = RequestReader()
         self._known: set[str] = {""}
         self._draining = False
-        self._offer = None if authenticator is None else Offer(authenticator)
+        self._offer = None if authenticator is None else ServiceSet(authenticator)
         self._face = self._refusing(Unavailable("this server has only just begun", reason="SERVER_STARTING"))
 
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
-        """Register a service: see `Offer.add`. Before `start` only."""
+        """Register a service: see `ServiceSet.add`. Before `start` only."""
         if self._offer is None:
             raise RuntimeError("a server without an authenticator takes whole offers: see serve")
         self._offer.add(register, servicer)
@@ -115,7 +115,7 @@ class RpcServer:
         log.info("rpc_listening", address=address, port=port)
         return port
 
-    async def serve(self, offer: Offer) -> None:
+    async def serve(self, offer: ServiceSet) -> None:
         """Serve these services from now on; health says SERVING. One offer is served once only."""
         self._offer = offer
         handlers = {**offer.handlers, **self._health_handlers}

@@ -14,7 +14,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_server.datamanager.log.entries import LogEntry, from_micros, micros
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
-from sluiceway_server.datamanager.recovery.history import Ledger
+from sluiceway_server.datamanager.recovery.history import Inventory
 
 __all__ = ["RestorePoint", "RestorePoints"]
 
@@ -39,7 +39,7 @@ class RestorePoint:
 class RestorePoints:
     """See the module. Changes nothing; raises `Unavailable` and `DataLoss` as the stores do."""
 
-    def __init__(self, stores: Stores, ledger: Ledger) -> None:
+    def __init__(self, stores: Stores, ledger: Inventory) -> None:
         self._stores = stores
         self._lineage = ledger.lineage
         oldest = ledger.cleaned.sequence

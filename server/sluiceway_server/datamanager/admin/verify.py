@@ -21,7 +21,7 @@ from typing import Any
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.admin.findings import Finding, Progress, fault_of
-from sluiceway_server.datamanager.admin.verify_context import Evidence
+from sluiceway_server.datamanager.admin.verify_context import VerifyContext
 from sluiceway_server.datamanager.admin.verify_files import compare_manifests, faults_of_records
 from sluiceway_server.datamanager.admin.verify_history import History
 from sluiceway_server.datamanager.log.entries import Catalogue
@@ -69,7 +69,7 @@ class Verifier:
             now: the wall time.
             timeout: of a question to etcd.
         """
-        self._evidence = Evidence(kv, storage, prefix=prefix, timeout=timeout)
+        self._evidence = VerifyContext(kv, storage, prefix=prefix, timeout=timeout)
         self._history = History(self._evidence, etcd_name=etcd_name)
         self._catalogue = Catalogue(types)
         self._scratch = scratch

@@ -26,7 +26,7 @@ from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["Evidence"]
+__all__ = ["VerifyContext"]
 
 _ATTEMPTS = 4
 _PAUSE = timedelta(milliseconds=200)
@@ -34,7 +34,7 @@ _PAUSE = timedelta(milliseconds=200)
 R = TypeVar("R")
 
 
-class Evidence:
+class VerifyContext:
     """See the module.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sluiceway_common.foundation.errors import Conflict, DataLoss, NotFound
 from sluiceway_server.datamanager.admin.findings import Finding, Progress, fault_of
-from sluiceway_server.datamanager.admin.verify_context import Evidence
+from sluiceway_server.datamanager.admin.verify_context import VerifyContext
 from sluiceway_server.datamanager.admin.verify_log import Gap, LogCheck, findings_of_entries
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_batch
 from sluiceway_server.datamanager.log.segments import Segment
@@ -30,7 +30,7 @@ R = TypeVar("R")
 class History:
     """See the module. Both parts raise `Conflict` when the history changed meanwhile."""
 
-    def __init__(self, evidence: Evidence, *, etcd_name: str) -> None:
+    def __init__(self, evidence: VerifyContext, *, etcd_name: str) -> None:
         self._evidence = evidence
         self._etcd_name = etcd_name
 

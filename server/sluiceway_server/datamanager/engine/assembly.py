@@ -17,12 +17,12 @@ import structlog
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss
-from sluiceway_server.datamanager.engine.background import Duties
+from sluiceway_server.datamanager.engine.background import MaintenanceLoop
 from sluiceway_server.datamanager.engine.flusher import Flusher
-from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.engine.write_state import State
-from sluiceway_server.datamanager.recovery.diagnosis import Foundation, Stores
-from sluiceway_server.datamanager.replica.cold_bodies import RemoteBodies
+from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint, Stores
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.rebuild import FileOfThisServer
 from sluiceway_server.datamanager.replica.schema import Tables
@@ -30,7 +30,7 @@ from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
 from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = ["Parts", "duties_of"]
@@ -47,11 +47,11 @@ class Parts:
     writer: ThreadPoolExecutor
     settings: DataManagerSettings
     clock: Clock
-    foundation: Foundation
+    foundation: OpenPoint
     file: FileOfThisServer
-    bodies: RemoteBodies
+    bodies: ColdBodyStore
 
-    async def assemble(self, stack: AsyncExitStack) -> tuple[Core, Readers, Subscriptions]:
+    async def assemble(self, stack: AsyncExitStack) -> tuple[LogTip, Readers, Subscriptions]:
         """Open the read database and catch up; one that does not fit the log is made anew, once."""
         try:
             return await self._assemble(stack, anew=False)
@@ -62,7 +62,7 @@ class Parts:
             log.warning("read_database_does_not_fit", error=str(error))
         return await self._assemble(stack, anew=True)
 
-    async def _assemble(self, stack: AsyncExitStack, *, anew: bool) -> tuple[Core, Readers, Subscriptions]:
+    async def _assemble(self, stack: AsyncExitStack, *, anew: bool) -> tuple[LogTip, Readers, Subscriptions]:
         loop = asyncio.get_running_loop()
         database, manifest = await self.file.open(anew=anew)
         if manifest is not None:
@@ -85,7 +85,7 @@ class Parts:
                 ring_bytes=self.settings.ring_bytes,
                 subscriber_bytes=self.settings.subscriber_bytes,
             )
-            core = Core(
+            core = LogTip(
                 stores=self.stores,
                 foundation=self.foundation,
                 state=State(database),
@@ -109,7 +109,7 @@ class Parts:
 
 
 def duties_of(
-    core: Core,
+    core: LogTip,
     flusher: Flusher,
     files: FileStore,
     *,
@@ -118,7 +118,7 @@ def duties_of(
     folder: Path,
     tables: Tables,
     use: Callable[[Manifest], None],
-) -> Duties:
+) -> MaintenanceLoop:
     """Put together what makes checkpoints and cleans.
 
     Args:
@@ -145,7 +145,7 @@ def duties_of(
         settings=settings,
         clock=clock,
     )
-    cleaner = Cleaner(
+    cleaner = GarbageCollector(
         storage=storage,
         prefix=prefix,
         log_=stores.log,
@@ -154,4 +154,4 @@ def duties_of(
         settings=settings,
         clock=clock,
     )
-    return Duties(core, flusher, checkpointer, cleaner, stores.manifests, use=use)
+    return MaintenanceLoop(core, flusher, checkpointer, cleaner, stores.manifests, use=use)

@@ -21,16 +21,16 @@ import structlog
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import DeadlineExceeded, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.engine.flusher import Flusher
-from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtaken
 from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_due, entries_between
-from sluiceway_server.datamanager.tables.garbage_collector import Cleaner
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
-__all__ = ["Duties", "DutyStatus"]
+__all__ = ["DutyStatus", "MaintenanceLoop"]
 
 log = structlog.get_logger(__name__)
 
@@ -117,15 +117,15 @@ class _Attempts:
         self._seconds = min(self._seconds * 2, _LATEST_SECONDS)
 
 
-class Duties:
+class MaintenanceLoop:
     """See the module. `run` is its loop."""
 
     def __init__(
         self,
-        core: Core,
+        core: LogTip,
         flusher: Flusher,
         checkpointer: Checkpointer,
-        cleaner: Cleaner,
+        cleaner: GarbageCollector,
         manifests: ManifestStore,
         *,
         use: Callable[[Manifest], None],

@@ -41,11 +41,11 @@ from sluiceway_server.datamanager.model import (
     View,
     Where,
 )
-from sluiceway_server.datamanager.replica.cold_bodies import AtHand, BodiesNeeded
+from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_buried, visible
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 
-__all__ = ["Preparer"]
+__all__ = ["BatchBuilder"]
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ _BUDGET_SECONDS = 0.025
 _MUCH_WORSE = 2
 
 
-class Preparer:
+class BatchBuilder:
     """See the module."""
 
     def __init__(
@@ -123,7 +123,7 @@ class Preparer:
                     check_not_buried(view, decision.actions)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
                     check_size(cost)
-                except BodiesNeeded as needed:
+                except BodiesNotLoaded as needed:
                     outcomes.append(Outcome(None, before, needed=needed))
                     continue
                 except sqlite3.Error:
@@ -188,7 +188,7 @@ class Preparer:
 class _BatchView:
     """The `View` of one transaction function; what it answers is in `State`."""
 
-    def __init__(self, state: State, position: Position, at_hand: AtHand) -> None:
+    def __init__(self, state: State, position: Position, at_hand: FetchedBodies) -> None:
         self._state = state
         self._position = position
         self._at_hand = at_hand

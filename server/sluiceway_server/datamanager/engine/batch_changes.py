@@ -8,7 +8,7 @@ from typing import Any
 
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, LoggedTransaction, decode_transactions
 from sluiceway_server.datamanager.model import Decision, Delete, Position, Put
-from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, AtHand, BodiesNeeded
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.schema import Version
 
 __all__ = ["Call", "Outcome", "Prepared", "Records", "decode", "effects_of"]
@@ -22,7 +22,7 @@ class Call:
     """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
 
     function: Callable[[Any], Decision[Any]]
-    at_hand: AtHand = NO_BODIES
+    at_hand: FetchedBodies = NO_BODIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Outcome:
     value: Any
     position: Position
     error: Exception | None = None
-    needed: BodiesNeeded | None = None
+    needed: BodiesNotLoaded | None = None
 
 
 @dataclass(slots=True)

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from sluiceway_common.foundation.errors import DataLoss, PermissionDenied, Unavailable
-from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.log.entries import micros
-from sluiceway_server.datamanager.replica.cold_bodies import RemoteBodies
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 
-__all__ = ["BodyKeeper"]
+__all__ = ["BodyEvictor"]
 
 log = structlog.get_logger(__name__)
 
@@ -25,14 +25,14 @@ _PAUSE_SECONDS = 0.05
 """Between two steps while there is more: two thousand records a second, which is more than runs can leave behind."""
 
 
-class BodyKeeper:
+class BodyEvictor:
     """See the module. `run` is its loop.
 
     Attributes:
         remote: of each type, how many records have their body in the object storage only, as it was found last.
     """
 
-    def __init__(self, core: Core, bodies: RemoteBodies) -> None:
+    def __init__(self, core: LogTip, bodies: ColdBodyStore) -> None:
         self._core = core
         self._bodies = bodies
         self.remote: Mapping[str, int] = {}

@@ -23,15 +23,15 @@ import structlog
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
 from sluiceway_server.datamanager.caches import READS_OF_OLD_RECORDS
-from sluiceway_server.datamanager.engine.batch import Preparer
+from sluiceway_server.datamanager.engine.batch import BatchBuilder
 from sluiceway_server.datamanager.engine.batch_changes import Call, Outcome, Prepared
-from sluiceway_server.datamanager.engine.etcd_capacity import StoreWatch
-from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor
+from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.log.entries import LogEntry, micros
 from sluiceway_server.datamanager.log.etcd_log import HeadMark, LogLook
 from sluiceway_server.datamanager.model import TransactionFunction
 from sluiceway_server.datamanager.port import Committed
-from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, AtHand, BodiesNeeded, RemoteBodies
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, ColdBodyStore, FetchedBodies
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import OutcomeUnknown
 
@@ -52,7 +52,7 @@ class _Request:
     function: TransactionFunction[Any]
     answer: asyncio.Future[Committed[Any]]
     deadline: float
-    at_hand: AtHand = NO_BODIES
+    at_hand: FetchedBodies = NO_BODIES
 
     def succeed(self, outcome: Outcome) -> None:
         if not self.answer.done():
@@ -66,7 +66,7 @@ class _Request:
 class Committer:
     """See the module. `run` is its loop; `transact` may be called from any task."""
 
-    def __init__(self, core: Core, preparer: Preparer, store: StoreWatch, bodies: RemoteBodies) -> None:
+    def __init__(self, core: LogTip, preparer: BatchBuilder, store: EtcdCapacityMonitor, bodies: ColdBodyStore) -> None:
         self._core = core
         self._preparer = preparer
         self._store = store
@@ -254,15 +254,15 @@ class Committer:
             self._queue.extendleft(reversed(settled))
         return True
 
-    def _fetch_for(self, request: _Request, needed: BodiesNeeded) -> None:
+    def _fetch_for(self, request: _Request, needed: BodiesNotLoaded) -> None:
         """Set a request aside until the old records that it needs are here; the others go on."""
         task = asyncio.create_task(self._fetch(request, needed), name="datamanager-fetch-bodies")
         self._set_aside[task] = request
         task.add_done_callback(lambda done: self._set_aside.pop(done, None))
 
-    async def _fetch(self, request: _Request, needed: BodiesNeeded) -> None:
+    async def _fetch(self, request: _Request, needed: BodiesNotLoaded) -> None:
         core = self._core
-        at_hand = AtHand() if request.at_hand is NO_BODIES else request.at_hand
+        at_hand = FetchedBodies() if request.at_hand is NO_BODIES else request.at_hand
         try:
             async with asyncio.timeout(request.deadline - core.clock.monotonic()), self._turns:
                 await self._bodies.fetch(needed, at_hand)

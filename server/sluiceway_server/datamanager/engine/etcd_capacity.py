@@ -30,7 +30,7 @@ from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 
-__all__ = ["Fullness", "StoreHealth", "StoreWatch", "judge", "pause_seconds"]
+__all__ = ["EtcdCapacityMonitor", "Fullness", "StoreHealth", "judge", "pause_seconds"]
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +117,7 @@ class _Seen:
     revision: int
 
 
-class StoreWatch:
+class EtcdCapacityMonitor:
     """See the module. `run` is its loop; the committer asks `refusal` and waits for `slow_down`."""
 
     def __init__(self, kv: KeyValueStore, *, settings: DataManagerSettings, clock: Clock) -> None:

@@ -17,7 +17,7 @@ import structlog
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, DeadlineExceeded, NotFound, PermissionDenied, Unavailable
-from sluiceway_server.datamanager.engine.log_tip import Core, Diverged
+from sluiceway_server.datamanager.engine.log_tip import Diverged, LogTip
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
 from sluiceway_server.datamanager.log.segments import encode_segment
@@ -39,7 +39,7 @@ declare_crash_points("flush.before-segment", "flush.after-segment", "flush.befor
 class Flusher:
     """See the module. `run` is its loop."""
 
-    def __init__(self, core: Core, readers: Readers) -> None:
+    def __init__(self, core: LogTip, readers: Readers) -> None:
         self._core = core
         self._readers = readers
         self._lock = asyncio.Lock()

@@ -14,7 +14,7 @@ import structlog
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, Unavailable
 from sluiceway_server.datamanager.engine.committer import Committer
-from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import Compacted, KeyValueStore
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class Follower:
     """See the module. `follow_head`, `follow_flushed` and `check` are its loops."""
 
-    def __init__(self, core: Core, kv: KeyValueStore, committer: Committer) -> None:
+    def __init__(self, core: LogTip, kv: KeyValueStore, committer: Committer) -> None:
         self._core = core
         self._kv = kv
         self._committer = committer

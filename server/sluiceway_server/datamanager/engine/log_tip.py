@@ -25,19 +25,19 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, Unavailable
 from sluiceway_server.datamanager.engine.batch_changes import Prepared, decode
 from sluiceway_server.datamanager.engine.write_state import State
-from sluiceway_server.datamanager.engine.writer_fairness import Turns
+from sluiceway_server.datamanager.engine.writer_fairness import WriterFairness
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLook
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
-from sluiceway_server.datamanager.recovery.diagnosis import Foundation, Stores
+from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint, Stores
 from sluiceway_server.datamanager.replica.disk_errors import telling
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.waiting import Mark
 
-__all__ = ["Core", "Diverged"]
+__all__ = ["Diverged", "LogTip"]
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +53,14 @@ class Diverged(DataLoss):
     reason = "LOG_DIVERGED"
 
 
-class Core:
+class LogTip:
     """See the module. Used by the event loop's thread; `writer` is the one thread of `state`."""
 
     def __init__(
         self,
         *,
         stores: Stores,
-        foundation: Foundation,
+        foundation: OpenPoint,
         state: State,
         catalogue: Catalogue,
         writer: ThreadPoolExecutor,
@@ -91,7 +91,7 @@ class Core:
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
         self.flush_fault = ""  # why the last flush of this server failed, for people
-        self.turns = Turns(settings.server_id)
+        self.turns = WriterFairness(settings.server_id)
         self.tip_at: Mark[LogSequence] = Mark(applied.position.sequence)
         self._flushed_at = clock.monotonic()
         self.last_heard = clock.monotonic()

@@ -2,10 +2,10 @@
 
 The policy says when a database is recovered without being asked:
 
-    Never          the operator decides: `sluice db recover`
-    WhenOwnEtcd    nobody else has this etcd (`standalone`): whatever became of it
-    SeenItGoBack   this process had the database open in the same etcd cluster, and its log ends now before an entry
-                   that this process had seen. An empty etcd, or another cluster, may be the wrong one
+    RecoverManually      the operator decides: `sluice db recover`
+    RecoverAlways        no other server uses this etcd (`standalone`): in every case
+    RecoverIfRolledBack  this process had the database open in the same etcd cluster, and its log now ends before an
+                         entry that this process had seen. An empty etcd, or another cluster, may be the wrong one
 
 Whatever the policy, what the read database of this server knows and the storage lacks is put there first.
 """
@@ -23,13 +23,21 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, Unavailable
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import Seen
-from sluiceway_server.datamanager.recovery.diagnosis import Foundation, Kind, Standing, Stores, establish, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import (
+    Kind,
+    OpenPoint,
+    StoreDiagnosis,
+    Stores,
+    establish,
+    judge,
+    look,
+)
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.recovery.rescue import rescue_from_file, seen_by_file
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 
-__all__ = ["Never", "RecoverPolicy", "SeenItGoBack", "WhenOwnEtcd", "find_foundation"]
+__all__ = ["RecoverAlways", "RecoverIfRolledBack", "RecoverManually", "RecoverPolicy", "find_foundation"]
 
 log = structlog.get_logger(__name__)
 
@@ -37,25 +45,25 @@ _OF_OWN_ETCD = frozenset({Kind.ETCD_EMPTY, Kind.ETCD_BEHIND, Kind.ETCD_TORN, Kin
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
+class RecoverManually:
     """Do not recover unasked."""
 
-    def allows(self, standing: Standing) -> bool:
+    def allows(self, standing: StoreDiagnosis) -> bool:
         """Whether to recover from this."""
         return False
 
 
 @dataclass(frozen=True, slots=True)
-class WhenOwnEtcd:
+class RecoverAlways:
     """Recover whatever became of an etcd that is this server's alone."""
 
-    def allows(self, standing: Standing) -> bool:
+    def allows(self, standing: StoreDiagnosis) -> bool:
         """Whether to recover from this."""
         return standing.kind in _OF_OWN_ETCD
 
 
 @dataclass(frozen=True, slots=True)
-class SeenItGoBack:
+class RecoverIfRolledBack:
     """Recover from an etcd that went back under this process.
 
     Attributes:
@@ -64,7 +72,7 @@ class SeenItGoBack:
 
     seen: Seen
 
-    def allows(self, standing: Standing) -> bool:
+    def allows(self, standing: StoreDiagnosis) -> bool:
         """Whether to recover from this: the same cluster, and less in it than was seen there.
 
         A storage that is ahead is not enough: somebody may have recovered it with another etcd. To recover it again
@@ -80,7 +88,7 @@ class SeenItGoBack:
         )
 
 
-RecoverPolicy = Never | WhenOwnEtcd | SeenItGoBack
+RecoverPolicy = RecoverManually | RecoverAlways | RecoverIfRolledBack
 
 
 async def find_foundation(
@@ -92,7 +100,7 @@ async def find_foundation(
     settings: DataManagerSettings,
     clock: Clock,
     ids: IdSource,
-) -> tuple[Stores, Foundation]:
+) -> tuple[Stores, OpenPoint]:
     """Find a healthy database, or begin or recover one; answers the stores to work with.
 
     Args:
@@ -111,7 +119,7 @@ async def find_foundation(
         Unavailable: etcd or the object storage is away.
     """
 
-    async def attempt() -> tuple[Stores, Foundation | Standing]:
+    async def attempt() -> tuple[Stores, OpenPoint | StoreDiagnosis]:
         made = stores()
         found = await establish(
             made, writer=settings.server_id, etcd_name=settings.etcd_name, now=clock.now(), new_id=ids.new_id
@@ -120,7 +128,7 @@ async def find_foundation(
 
     made, found = await attempt()
     leaving = None
-    if isinstance(found, Foundation):
+    if isinstance(found, OpenPoint):
         ahead = await _seen_ahead(found, file, tables, policy)
         if ahead is None:
             return made, found
@@ -139,7 +147,7 @@ async def find_foundation(
     if not policy.allows(standing):
         raise standing.error()
     recovery = Recovery(stores(), settings=settings, clock=clock)
-    alone = isinstance(policy, WhenOwnEtcd)
+    alone = isinstance(policy, RecoverAlways)
     # Other servers notice when their watch breaks, or at the next check; what they know shall be stored first.
     quiet = timedelta(0) if alone else settings.check_interval + 3 * settings.flush_interval
     try:
@@ -149,15 +157,15 @@ async def find_foundation(
         if error.reason != "NOTHING_TO_RECOVER":
             raise
     made, found = await attempt()
-    if isinstance(found, Standing):
+    if isinstance(found, StoreDiagnosis):
         raise found.error()
     return made, found
 
 
-async def _seen_ahead(found: Foundation, file: Path, tables: Tables, policy: RecoverPolicy) -> LogSequence | None:
+async def _seen_ahead(found: OpenPoint, file: Path, tables: Tables, policy: RecoverPolicy) -> LogSequence | None:
     """Tell the newest entry that this server had seen, if etcd's head in the same epoch is before it."""
     seen = [await seen_by_file(file, tables, found.epoch.database_id)]
-    if isinstance(policy, SeenItGoBack):
+    if isinstance(policy, RecoverIfRolledBack):
         seen.append(policy.seen)
     newest = max((item.sequence for item in seen if item is not None), default=found.head.sequence)
     return newest if newest > found.head.sequence and newest.epoch == found.epoch.number else None

@@ -41,7 +41,7 @@ from sluiceway_server.datamanager.replica.deleted_subtrees import (
 )
 from sluiceway_server.datamanager.waiting import Backoff
 
-__all__ = ["Sweeper"]
+__all__ = ["SubtreeSweeper"]
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class _Transacts(Protocol):
     async def read(self, function: Callable[[View], Any]) -> Any: ...
 
 
-class Sweeper:
+class SubtreeSweeper:
     """See the module. `run` is its loop."""
 
     def __init__(self, database: _Transacts, types: Mapping[str, RecordType[Any]], *, clock: Clock) -> None:

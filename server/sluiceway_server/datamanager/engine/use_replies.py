@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, PermissionDenied, Unavailable
-from sluiceway_server.datamanager.engine.log_tip import Core
+from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.recovery.storage_in_use import Reply
 
 __all__ = ["UseReplies"]
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class UseReplies:
     """See the module. `run` is its loop."""
 
-    def __init__(self, core: Core, sync: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, core: LogTip, sync: Callable[[], Awaitable[object]]) -> None:
         """Begin nothing yet.
 
         Args:

@@ -32,9 +32,9 @@ from sluiceway_server.datamanager.caches import (
 from sluiceway_server.datamanager.engine.batch_changes import Prepared, Records, effects_of
 from sluiceway_server.datamanager.log.entries import LogEntry, LoggedTransaction
 from sluiceway_server.datamanager.model import Fields, LogSequence, Page, Position, Query, RecordType
-from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, AtHand, BodiesNeeded, Missing
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies, Missing
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, Buried, buried_id
-from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase, Row
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica, Row
 from sluiceway_server.datamanager.replica.schema import Version
 
 __all__ = ["State"]
@@ -67,7 +67,7 @@ class State:
         flushed: entries after it are kept whatever their age, because the flusher reads them here.
     """
 
-    def __init__(self, database: ReadDatabase) -> None:
+    def __init__(self, database: Replica) -> None:
         self._database = database
         self.path = database.path
         self._cache: Lru[tuple[str, str], _Known] = Lru(RECORD_CACHE_BYTES)
@@ -183,7 +183,7 @@ class State:
         self._committed, self._committed_groups = {}, {}
 
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> tuple[int, dict[str, int]]:
-        """See `ReadDatabase.drop_bodies`; answers the remote records of each type too."""
+        """See `Replica.drop_bodies`; answers the remote records of each type too."""
         self._database.begin()
         try:
             looked_at = self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)
@@ -196,8 +196,8 @@ class State:
 
     # -- reading
 
-    def find(self, type_: RecordType[Any], id_: str, at_hand: AtHand = NO_BODIES) -> Version | None:
-        """Read a record's exact state. Raises `BodiesNeeded`."""
+    def find(self, type_: RecordType[Any], id_: str, at_hand: FetchedBodies = NO_BODIES) -> Version | None:
+        """Read a record's exact state. Raises `BodiesNotLoaded`."""
         key = (type_.name, id_)
         if key in self._batch:
             return self._batch[key]
@@ -211,7 +211,7 @@ class State:
         if row is not None:
             version = self._version(type_, row, at_hand)
             if version is None:
-                raise BodiesNeeded([Missing(type_, id_, row.revision)])
+                raise BodiesNotLoaded([Missing(type_, id_, row.revision)])
         self._remember(key, version)
         return version
 
@@ -250,24 +250,24 @@ class State:
             self._group_cache.put(name, known, WEIGHT_OF_KEY)
         return known.revision
 
-    def scan(self, type_: RecordType[M], prefix: str, after: str, at_hand: AtHand) -> Iterator[tuple[str, M]]:
-        """Walk the exact state by id. Raises `BodiesNeeded`."""
+    def scan(self, type_: RecordType[M], prefix: str, after: str, at_hand: FetchedBodies) -> Iterator[tuple[str, M]]:
+        """Walk the exact state by id. Raises `BodiesNotLoaded`."""
         self._settle()
         rows = self._database.scan(type_, prefix, after)
         for row in rows:
             message = self._message(type_, row, at_hand)
             if message is None:
                 ahead = (row, *islice(rows, at_hand.look_ahead() - 1))
-                raise BodiesNeeded(self._missing(type_, ahead, at_hand))
+                raise BodiesNotLoaded(self._missing(type_, ahead, at_hand))
             yield row.id, message
 
-    def select(self, type_: RecordType[M], query: Query, at_hand: AtHand) -> Page[M]:
-        """Answer a page of the exact state. Raises `BodiesNeeded`."""
+    def select(self, type_: RecordType[M], query: Query, at_hand: FetchedBodies) -> Page[M]:
+        """Answer a page of the exact state. Raises `BodiesNotLoaded`."""
         self._settle()
         rows, token = self._database.select(type_, query)
         messages = [self._message(type_, row, at_hand) for row in rows]
         if any(message is None for message in messages):
-            raise BodiesNeeded(self._missing(type_, rows, at_hand))
+            raise BodiesNotLoaded(self._missing(type_, rows, at_hand))
         return Page(tuple(zip((row.id for row in rows), cast(list[M], messages), strict=True)), token)
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
@@ -289,7 +289,7 @@ class State:
             self._database.write(self._unwritten, {})
             self._unwritten = {}
 
-    def _message(self, type_: RecordType[M], row: Row, at_hand: AtHand) -> M | None:
+    def _message(self, type_: RecordType[M], row: Row, at_hand: FetchedBodies) -> M | None:
         key = (type_.name, row.id)
         version = self._batch.get(key)
         if version is None:
@@ -302,11 +302,11 @@ class State:
             self._remember(key, version)
         return cast(M, version.message)
 
-    def _version(self, type_: RecordType[Any], row: Row, at_hand: AtHand) -> Version | None:
+    def _version(self, type_: RecordType[Any], row: Row, at_hand: FetchedBodies) -> Version | None:
         body = row.body if row.body is not None else at_hand.find(type_.name, row.id, row.revision)
         return None if body is None else Version(row.revision, type_.message.FromString(body), body)
 
-    def _missing(self, type_: RecordType[Any], rows: Iterable[Row], at_hand: AtHand) -> Iterator[Missing]:
+    def _missing(self, type_: RecordType[Any], rows: Iterable[Row], at_hand: FetchedBodies) -> Iterator[Missing]:
         # Those that are in the cache too: they may have left it at the next call.
         for row in rows:
             if row.body is None and at_hand.find(type_.name, row.id, row.revision) is None:

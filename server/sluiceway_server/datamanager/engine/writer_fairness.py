@@ -11,7 +11,7 @@ last entry first, and that takes as long as writing one.
 
 from __future__ import annotations
 
-__all__ = ["MOST_IN_A_ROW", "Turns"]
+__all__ = ["MOST_IN_A_ROW", "WriterFairness"]
 
 MOST_IN_A_ROW = 6
 _WAIT_ENTRIES = 3
@@ -20,7 +20,7 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.001, 0.02
 _SMOOTHING = 0.2
 
 
-class Turns:
+class WriterFairness:
     """See the module. Times are monotonic seconds."""
 
     def __init__(self, server_id: str) -> None:

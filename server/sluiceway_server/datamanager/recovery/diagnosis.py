@@ -29,10 +29,10 @@ from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = [
-    "Foundation",
     "Holdings",
     "Kind",
-    "Standing",
+    "OpenPoint",
+    "StoreDiagnosis",
     "StoredEnd",
     "Stores",
     "establish",
@@ -162,7 +162,7 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoreDiagnosis:
     """What the holdings mean: the kind, and a sentence for people that says what was found and what to do."""
 
     kind: Kind
@@ -182,7 +182,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Foundation:
+class OpenPoint:
     """What a server starts from."""
 
     epoch: EpochInfo
@@ -309,10 +309,10 @@ async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> 
     return None
 
 
-def judge(found: Holdings, *, now: datetime) -> Standing:
+def judge(found: Holdings, *, now: datetime) -> StoreDiagnosis:
     """Say how the two stand to each other. Pure."""
     kind, message = _judge(found, now)
-    return Standing(kind, message, found)
+    return StoreDiagnosis(kind, message, found)
 
 
 def _judge(found: Holdings, now: datetime) -> tuple[Kind, str]:
@@ -414,7 +414,7 @@ def _differs(stored: StoredEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool
 
 async def establish(
     stores: Stores, *, writer: str, etcd_name: str, now: datetime, new_id: Callable[[], str]
-) -> Foundation | Standing:
+) -> OpenPoint | StoreDiagnosis:
     """Find a database that is healthy, or begin one where both stores are empty; else answer how they stand.
 
     May be called by several servers at once, and again after a crash: a first start that did not end is gone on with.
@@ -428,7 +428,7 @@ async def establish(
     if not standing.is_healthy or epoch is None or lineage is None or head is None or flushed is None:
         return standing
     stores.log.expect_cluster(found.cluster_id)
-    return Foundation(epoch, lineage, head, flushed)
+    return OpenPoint(epoch, lineage, head, flushed)
 
 
 async def _begin_first(

@@ -18,11 +18,11 @@ from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
 
-__all__ = ["End", "Ledger", "Void", "can_begin_at", "find_end", "read_ledger", "unreachable"]
+__all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_end", "read_ledger", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Void:
+class OrphanedEntries:
     """Entries that are not part of the history any more, all of one epoch."""
 
     first: LogSequence
@@ -35,7 +35,7 @@ class Void:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class Inventory:
     """What there is of a database, by name: read once for each attempt to recover it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class HistoryEnd:
     """The last entry of a history.
 
     Attributes:
@@ -94,7 +94,7 @@ class End:
     checkpoint: LogSequence | None
     stored: LogSequence
     tail: tuple[LogEntry, ...] = ()
-    void: tuple[Void, ...] = ()
+    void: tuple[OrphanedEntries, ...] = ()
     beyond: tuple[LogSequence, str] | None = None
 
     def gap(self) -> DataLoss:
@@ -111,11 +111,11 @@ class End:
 
 @dataclass(slots=True)
 class _Walk:
-    end: End
+    end: HistoryEnd
     digests: dict[LogSequence, bytes] = field(default_factory=dict)
 
 
-async def read_ledger(stores: Stores, *, etcd_name: str) -> Ledger:
+async def read_ledger(stores: Stores, *, etcd_name: str) -> Inventory:
     """List what there is.
 
     Raises:
@@ -137,7 +137,7 @@ async def read_ledger(stores: Stores, *, etcd_name: str) -> Ledger:
     in_head = in_etcd.head.sequence.epoch if in_etcd.head is not None else 0
     present = max(in_head, newest_stored) or epochs[0].number
     lineage = stores.epochs.lineage_of(epochs, present)
-    return Ledger(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
+    return Inventory(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
 
 
 def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) -> None:
@@ -153,7 +153,7 @@ def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) ->
         )
 
 
-async def find_end(stores: Stores, ledger: Ledger, *, to: LogSequence | None = None) -> End:
+async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None = None) -> HistoryEnd:
     """Find where the history ends, or (with `to`) one of its entries.
 
     Args:
@@ -177,13 +177,13 @@ async def find_end(stores: Stores, ledger: Ledger, *, to: LogSequence | None = N
     return await _with_etcd(stores, ledger, lineage, walk)
 
 
-async def _walk(stores: Stores, ledger: Ledger, lineage: Lineage) -> _Walk:
+async def _walk(stores: Stores, ledger: Inventory, lineage: Lineage) -> _Walk:
     start = LogSequence(lineage.epochs[0], 0)
-    end = End(start, GENESIS_DIGEST, 0, 0, "the beginning", None, start)
+    end = HistoryEnd(start, GENESIS_DIGEST, 0, 0, "the beginning", None, start)
     known = [sequence for sequence in ledger.manifests if lineage.contains(sequence)]
     if known:
         manifest = await stores.manifests.read(known[-1])
-        end = End(
+        end = HistoryEnd(
             sequence=known[-1],
             digest=manifest.digest or GENESIS_DIGEST,
             total_bytes=manifest.total_bytes,
@@ -226,7 +226,7 @@ async def _walk(stores: Stores, ledger: Ledger, lineage: Lineage) -> _Walk:
     return walk
 
 
-async def _with_etcd(stores: Stores, ledger: Ledger, lineage: Lineage, walk: _Walk) -> End:
+async def _with_etcd(stores: Stores, ledger: Inventory, lineage: Lineage, walk: _Walk) -> HistoryEnd:
     """Go on with the entries that only etcd has, and see what does not fit."""
     end, tail, void = walk.end, [], list[LogSequence]()
     beyond = [(first, stores.segments.key(first)) for first in ledger.firsts if lineage.contains(first)]
@@ -261,22 +261,22 @@ async def _with_etcd(stores: Stores, ledger: Ledger, lineage: Lineage, walk: _Wa
     return replace(
         end,
         tail=tuple(tail),
-        void=(Void(void[0], void[-1], len(void)),) if void else (),
+        void=(OrphanedEntries(void[0], void[-1], len(void)),) if void else (),
         beyond=min(later, default=None),
     )
 
 
-async def _entries(stores: Stores, ledger: Ledger) -> AsyncIterator[LogEntry]:
+async def _entries(stores: Stores, ledger: Inventory) -> AsyncIterator[LogEntry]:
     async for entry in stores.log.entries(LogSequence(ledger.epoch_in_etcd, 1)):
         yield entry
 
 
-def can_begin_at(ledger: Ledger, to: LogSequence) -> bool:
+def can_begin_at(ledger: Inventory, to: LogSequence) -> bool:
     """Whether a restore may go back to an entry: counter 0 is one only where an import began."""
     return ledger.lineage.contains(to) and (to.counter > 0 or to in ledger.manifests)
 
 
-def unreachable(ledger: Ledger, end: End, to: LogSequence) -> FailedPrecondition:
+def unreachable(ledger: Inventory, end: HistoryEnd, to: LogSequence) -> FailedPrecondition:
     """Make the error that says why an entry of the history cannot be gone back to, and what can."""
     known = [sequence for sequence in ledger.manifests if ledger.lineage.contains(sequence)]
     start = LogSequence(ledger.lineage.epochs[0], 1)

@@ -43,9 +43,9 @@ from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Stores, judge, look
 from sluiceway_server.datamanager.recovery.history import (
-    End,
-    Ledger,
-    Void,
+    HistoryEnd,
+    Inventory,
+    OrphanedEntries,
     can_begin_at,
     find_end,
     read_ledger,
@@ -89,7 +89,7 @@ class Recovered:
     epoch: int
     accepted: LogSequence | None
     won: bool
-    void: tuple[Void, ...] = ()
+    void: tuple[OrphanedEntries, ...] = ()
     from_etcd: int = 0
 
 
@@ -255,7 +255,7 @@ class Recovery:
             reason="STORAGE_IN_USE",
         )
 
-    async def _attempt(self, ledger: Ledger, to: LogSequence | None, cause: str) -> Recovered:
+    async def _attempt(self, ledger: Inventory, to: LogSequence | None, cause: str) -> Recovered:
         stores = self._stores
         stores.log.expect_cluster(ledger.cluster_id)
         void = () if to is None else await self._given_up(ledger, to)
@@ -301,7 +301,7 @@ class Recovery:
         log.warning("recovered", epoch=number, accepted=str(end.sequence), from_etcd=len(end.tail), cause=cause)
         return Recovered(number, end.sequence, won=True, void=given_up, from_etcd=len(end.tail))
 
-    async def _given_up(self, ledger: Ledger, to: LogSequence) -> tuple[Void, ...]:
+    async def _given_up(self, ledger: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
         """What a restore makes void, as far as it is known to exist."""
         lineage = ledger.lineage
         if not can_begin_at(ledger, to):
@@ -322,15 +322,16 @@ class Recovery:
         if ledger.head is not None and lineage.contains(ledger.head.sequence):
             last = max(last, ledger.head.sequence)
         return tuple(
-            Void(first, end, end.counter - first.counter + 1) for first, end in lineage.between(to, max(last, to))
+            OrphanedEntries(first, end, end.counter - first.counter + 1)
+            for first, end in lineage.between(to, max(last, to))
         )
 
-    async def _unknown_segments(self, ledger: Ledger, end: End) -> bool:
+    async def _unknown_segments(self, ledger: Inventory, end: HistoryEnd) -> bool:
         """Whether a segment of the history appeared that the end was found without."""
         unknown = set(await self._stores.segments.newer(end.sequence)) - set(ledger.firsts)
         return any(ledger.lineage.contains(first) or first.epoch > ledger.lineage.present for first in unknown)
 
-    async def _store_tail(self, ledger: Ledger, end: End) -> None:
+    async def _store_tail(self, ledger: Inventory, end: HistoryEnd) -> None:
         """Put what only etcd has of the history into segments."""
         if not end.tail:
             return
@@ -351,7 +352,7 @@ class Recovery:
                 raise _StartOver("another server flushed meanwhile")
             crash_point("recover.after-tail")
 
-    def _first_entry(self, number: int, end: End) -> LogEntry:
+    def _first_entry(self, number: int, end: HistoryEnd) -> LogEntry:
         return encode_entry(
             log_pb2.Batch(),
             sequence=LogSequence(number, 1),
@@ -362,7 +363,7 @@ class Recovery:
             compressor=zstandard.ZstdCompressor(level=1),
         )
 
-    async def _move_head(self, ledger: Ledger, to: LogSequence | None, entry: LogEntry, end: End) -> None:
+    async def _move_head(self, ledger: Inventory, to: LogSequence | None, entry: LogEntry, end: HistoryEnd) -> None:
         start = LogSequence(entry.sequence.epoch, 0)
         zero = HeadMark.parse(log_pb2.Head(sequence=sequence_proto(start), digest=end.digest).SerializeToString())
         head = HeadMark.after(zero, entry)

@@ -22,7 +22,7 @@ from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import Seen
 from sluiceway_server.datamanager.recovery.diagnosis import StoredEnd, Stores, stored_end
-from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 
@@ -139,7 +139,7 @@ async def rescue_from_file(
             return await asyncio.to_thread(_read_file, path, tables, after, settings)
 
         rescued = await rescue(read, seen, stores=stores, lineage=lineage, database_id=database_id, settings=settings)
-    except ReadDatabase.Damaged as error:
+    except Replica.Damaged as error:
         log.warning("read_database_damaged", path=str(path), error=str(error))
         return None
     if rescued.entries or rescued.missing:
@@ -154,7 +154,7 @@ async def seen_by_file(path: Path, tables: Tables, database_id: str) -> Seen | N
         if not path.exists():
             return None
         try:
-            database = ReadDatabase(path, tables, writes=False)
+            database = Replica(path, tables, writes=False)
             try:
                 if database.database_id() != database_id:
                     return None
@@ -162,14 +162,14 @@ async def seen_by_file(path: Path, tables: Tables, database_id: str) -> Seen | N
                 return Seen(applied.position.sequence, applied.digest)
             finally:
                 database.close()
-        except ReadDatabase.Damaged:
+        except Replica.Damaged:
             return None
 
     return await asyncio.to_thread(read)
 
 
 def _read_file(path: Path, tables: Tables, after: LogSequence, settings: DataManagerSettings) -> list[bytes]:
-    database = ReadDatabase(path, tables, writes=False)
+    database = Replica(path, tables, writes=False)
     try:
         return database.entries_after(after, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
     finally:

@@ -1,9 +1,9 @@
 """Bodies that are in the object storage only, and how a pure function gets them.
 
 Reads and transaction functions are synchronous and do no I/O. So a view that meets a row without its body raises
-`BodiesNeeded`, with every missing body that it can name at once; whoever called the function fetches them, and calls it
-again on a fresh snapshot with the bodies `AtHand`. What the function sees is always one snapshot: a body counts only
-for the revision that the row has.
+`BodiesNotLoaded`, with every missing body that it can name at once; whoever called the function fetches them, and calls
+it again on a fresh snapshot with the bodies `FetchedBodies`. What the function sees is always one snapshot: a body
+counts only for the revision that the row has.
 
 A fetched revision that differs from the row's means that the manifest is an old one, or that the record changed
 meanwhile: then the function is called again with the newest manifest, on a snapshot that has all that is in it.
@@ -27,7 +27,7 @@ from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
 from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
-__all__ = ["NO_BODIES", "AtHand", "BodiesNeeded", "Missing", "RemoteBodies"]
+__all__ = ["NO_BODIES", "BodiesNotLoaded", "ColdBodyStore", "FetchedBodies", "Missing"]
 
 MOST_AT_ONCE = 1000
 """As many missing bodies are named in one go."""
@@ -44,7 +44,7 @@ class Missing:
     revision: Position
 
 
-class BodiesNeeded(BaseException):
+class BodiesNotLoaded(BaseException):
     """A function met rows without their bodies.
 
     Not an `Exception`, so that a function which answers errors does not answer this one.
@@ -55,10 +55,10 @@ class BodiesNeeded(BaseException):
         super().__init__(f"{len(self.missing)} bodies are in the object storage")
 
 
-class AtHand:
+class FetchedBodies:
     """The bodies that were fetched for one call of a function; they go when it is answered.
 
-    Filled by `RemoteBodies.fetch` between two calls, and read during one.
+    Filled by `ColdBodyStore.fetch` between two calls, and read during one.
 
     Attributes:
         after: the next call must see at least this position, as the files are of then.
@@ -99,11 +99,11 @@ class AtHand:
             )
 
 
-NO_BODIES = AtHand()
+NO_BODIES = FetchedBodies()
 """Nothing is at hand: for a first call."""
 
 
-class RemoteBodies:
+class ColdBodyStore:
     """Fetches bodies over the files of the newest manifest that this server knows.
 
     Args of the constructor:
@@ -157,7 +157,7 @@ class RemoteBodies:
                 self.use(found)
         return self.covered != known
 
-    async def fetch(self, needed: BodiesNeeded, at_hand: AtHand) -> None:
+    async def fetch(self, needed: BodiesNotLoaded, at_hand: FetchedBodies) -> None:
         """Bring bodies to hand, as far as the files have the wanted revisions; the others changed meanwhile.
 
         Raises:
@@ -190,7 +190,7 @@ class RemoteBodies:
                     metadata={"record": _name(missing), "manifest": str(self.covered)},
                 )
 
-    async def _bring(self, wanted: list[Missing], at_hand: AtHand) -> list[Missing]:
+    async def _bring(self, wanted: list[Missing], at_hand: FetchedBodies) -> list[Missing]:
         """Bring what the present manifest has; answers what it does not have."""
         while True:
             if self._manifest is None and not await self.refresh():
@@ -208,7 +208,7 @@ class RemoteBodies:
                         metadata={"manifest": str(before)},
                     ) from cause
 
-    async def _find(self, wanted: list[Missing], at_hand: AtHand) -> list[Missing]:
+    async def _find(self, wanted: list[Missing], at_hand: FetchedBodies) -> list[Missing]:
         by_type: dict[str, list[Missing]] = {}
         for missing in wanted:
             by_type.setdefault(missing.type.name, []).append(missing)

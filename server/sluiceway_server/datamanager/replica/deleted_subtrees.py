@@ -6,9 +6,9 @@ stands in front of every view and checks the ancestors of what it hands out. The
 says: columns that hold the id of a parent, or a path whose every prefix is one. While there is no tombstone, which is
 nearly always, views are used as they are.
 
-Behind that, `Sweeper` removes what is below, from the top: it replaces a child by the child's own tombstone where more
-may be below that, and deletes it where not; a tombstone that has nothing below goes itself. So everything stays
-invisible all the time, each transaction is small, and a sweep that stops anywhere goes on from what it finds.
+Behind that, `SubtreeSweeper` removes what is below, from the top: it replaces a child by the child's own tombstone
+where more may be below that, and deletes it where not; a tombstone that has nothing below goes itself. So everything
+stays invisible all the time, each transaction is small, and a sweep that stops anywhere goes on from what it finds.
 
 What is buried cannot be written again, until it is swept: `check_not_buried`.
 """
@@ -38,7 +38,7 @@ from sluiceway_server.datamanager.model import (
     View,
     Where,
 )
-from sluiceway_server.datamanager.replica.cold_bodies import BodiesNeeded, Missing
+from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, Missing
 
 __all__ = [
     "TOMBSTONE",
@@ -203,13 +203,13 @@ class Visible:
         for id_, _ in page.records:
             try:
                 message = self.behind.get(type_, id_)
-            except BodiesNeeded as needed:
+            except BodiesNotLoaded as needed:
                 missing += needed.missing
             else:
                 if message is not None:
                     found.append((id_, message))
         if missing:
-            raise BodiesNeeded(missing)
+            raise BodiesNotLoaded(missing)
         return Page(tuple(found), page.next_token)
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:

@@ -26,10 +26,16 @@ from sluiceway_server.datamanager.caches import (
     weight_of_message,
 )
 from sluiceway_server.datamanager.model import Fields, Page, Position, Query, RecordType, View, Where
-from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, AtHand, BodiesNeeded, Missing, RemoteBodies
+from sluiceway_server.datamanager.replica.cold_bodies import (
+    NO_BODIES,
+    BodiesNotLoaded,
+    ColdBodyStore,
+    FetchedBodies,
+    Missing,
+)
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, buried_id, visible
 from sluiceway_server.datamanager.replica.disk_errors import told
-from sluiceway_server.datamanager.replica.replica import ReadDatabase, Row
+from sluiceway_server.datamanager.replica.replica import Replica, Row
 from sluiceway_server.datamanager.replica.schema import Tables
 
 __all__ = ["Readers"]
@@ -49,7 +55,7 @@ class _Messages:
     def weight(self) -> int:
         return self._messages.weight
 
-    def of(self, type_: RecordType[M], row: Row, at_hand: AtHand) -> M | None:
+    def of(self, type_: RecordType[M], row: Row, at_hand: FetchedBodies) -> M | None:
         """Give the message of a row; None when its body is not here."""
         key = (type_.name, row.id)
         with self._lock:
@@ -66,7 +72,7 @@ class _Messages:
 
 
 class _SnapshotView:
-    def __init__(self, database: ReadDatabase, messages: _Messages, at_hand: AtHand) -> None:
+    def __init__(self, database: Replica, messages: _Messages, at_hand: FetchedBodies) -> None:
         self._database = database
         self._messages = messages
         self._at_hand = at_hand
@@ -82,7 +88,7 @@ class _SnapshotView:
             return None
         message = self._messages.of(type_, row, self._at_hand)
         if message is None:
-            raise BodiesNeeded([Missing(type_, row.id, row.revision)])
+            raise BodiesNotLoaded([Missing(type_, row.id, row.revision)])
         return message
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
@@ -100,14 +106,14 @@ class _SnapshotView:
             message = self._messages.of(type_, row, self._at_hand)
             if message is None:
                 ahead = (row, *islice(rows, self._at_hand.look_ahead() - 1))
-                raise BodiesNeeded(self._missing(type_, ahead))
+                raise BodiesNotLoaded(self._missing(type_, ahead))
             yield row.id, message
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
         rows, token = self._database.select(type_, query)
         messages = [self._messages.of(type_, row, self._at_hand) for row in rows]
         if any(message is None for message in messages):
-            raise BodiesNeeded(self._missing(type_, rows))
+            raise BodiesNotLoaded(self._missing(type_, rows))
         return Page(tuple(zip((row.id for row in rows), cast(list[M], messages), strict=True)), token)
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
@@ -134,7 +140,7 @@ class Readers:
         *,
         threads: int,
         timeout: timedelta,
-        bodies: RemoteBodies | None = None,
+        bodies: ColdBodyStore | None = None,
     ) -> None:
         """Make them; they open the file when they need it.
 
@@ -154,7 +160,7 @@ class Readers:
         self._messages = _Messages()
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._connections: list[ReadDatabase] = []
+        self._connections: list[Replica] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
@@ -178,15 +184,15 @@ class Readers:
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
                 found = await self._call(function, NO_BODIES)
-                if not isinstance(found, BodiesNeeded):
+                if not isinstance(found, BodiesNotLoaded):
                     return found
                 async with self._turns:
                     return await self._call_with_bodies(function, found)
         except TimeoutError as cause:
             raise self._late() from cause
 
-    async def _call_with_bodies(self, function: Callable[[View], T], needed: BodiesNeeded) -> T:
-        at_hand = AtHand()
+    async def _call_with_bodies(self, function: Callable[[View], T], needed: BodiesNotLoaded) -> T:
+        at_hand = FetchedBodies()
         while True:
             if self._bodies is None:
                 raise DataLoss(f"a record has no body here, and none of the types is remote: {needed.missing[0]}")
@@ -194,22 +200,22 @@ class Readers:
             if at_hand.after is not None and self._wait_applied is not None:
                 await self._wait_applied(at_hand.after)
             found = await self._call(function, at_hand)
-            if not isinstance(found, BodiesNeeded):
+            if not isinstance(found, BodiesNotLoaded):
                 return found
             needed = found
 
-    async def _call(self, function: Callable[[View], T], at_hand: AtHand) -> T | BodiesNeeded:
-        def call(database: ReadDatabase) -> T | BodiesNeeded:
+    async def _call(self, function: Callable[[View], T], at_hand: FetchedBodies) -> T | BodiesNotLoaded:
+        def call(database: Replica) -> T | BodiesNotLoaded:
             try:
                 view = _SnapshotView(database, self._messages, at_hand)
                 buried = {buried_id(id_) for id_ in database.ids(TOMBSTONE)}
                 return function(visible(view, buried, self._tables.catalogue.known))
-            except BodiesNeeded as needed:
+            except BodiesNotLoaded as needed:
                 return needed
 
         return await self._raw(call)
 
-    async def raw(self, function: Callable[[ReadDatabase], T]) -> T:
+    async def raw(self, function: Callable[[Replica], T]) -> T:
         """Run a function over a connection, in one snapshot."""
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
@@ -217,7 +223,7 @@ class Readers:
         except TimeoutError as cause:
             raise self._late() from cause
 
-    async def _raw(self, function: Callable[[ReadDatabase], T]) -> T:
+    async def _raw(self, function: Callable[[Replica], T]) -> T:
         if self._closed:
             raise _stopping()
         running: asyncio.Future[T] | None = None
@@ -243,7 +249,7 @@ class Readers:
     def _late(self) -> Unavailable:
         return Unavailable(f"the read database did not answer within {self._timeout.total_seconds():g} s")
 
-    def _run(self, function: Callable[[ReadDatabase], T]) -> T:
+    def _run(self, function: Callable[[Replica], T]) -> T:
         with told(self._path):
             database = self._connection()
             database.begin(snapshot=True)
@@ -252,10 +258,10 @@ class Readers:
             finally:
                 database.rollback()
 
-    def _connection(self) -> ReadDatabase:
-        found: ReadDatabase | None = getattr(self._local, "database", None)
+    def _connection(self) -> Replica:
+        found: Replica | None = getattr(self._local, "database", None)
         if found is None:
-            found = ReadDatabase(self._path, self._tables, writes=False, page_bytes=READER_PAGE_BYTES)
+            found = Replica(self._path, self._tables, writes=False, page_bytes=READER_PAGE_BYTES)
             self._local.database = found
             with self._lock:
                 self._connections.append(found)

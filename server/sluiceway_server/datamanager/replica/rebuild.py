@@ -32,7 +32,7 @@ from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequen
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
 from sluiceway_server.datamanager.replica.disk_errors import fault_of, forget_damage, is_marked_damaged, telling
-from sluiceway_server.datamanager.replica.replica import AppliedUpTo, ReadDatabase
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import Table, Tables
 from sluiceway_server.datamanager.tables.block import IndexBlock, RecordBlock
 from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
@@ -81,7 +81,7 @@ class FileOfThisServer:
     database_id: str
     lineage: Lineage
 
-    async def open(self, *, anew: bool = False) -> tuple[ReadDatabase, Manifest | None]:
+    async def open(self, *, anew: bool = False) -> tuple[Replica, Manifest | None]:
         """Open it for writing; one that cannot be used is deleted and filled from the newest manifest.
 
         Args:
@@ -119,33 +119,33 @@ class FileOfThisServer:
     async def _in_writer(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.writer, telling(self.path, function))
 
-    def _open_as_it_is(self) -> ReadDatabase | None:
+    def _open_as_it_is(self) -> Replica | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if is_marked_damaged(self.path):
             log.warning("read_database_damaged", path=str(self.path))
             return None
         try:
-            database = ReadDatabase(self.path, self.tables, writes=True)
+            database = Replica(self.path, self.tables, writes=True)
             if database.belongs_to(self.database_id, self.lineage.present):
                 return database
             database.close()
-        except ReadDatabase.Damaged as error:
+        except Replica.Damaged as error:
             fault = fault_of(error, self.path)
             if fault is not None and fault.reason != "READ_DATABASE_DAMAGED":
                 raise  # the file may be well, and its disk is not: nothing is deleted
             log.warning("read_database_damaged", error=str(error))
         return None
 
-    def _make_empty(self) -> ReadDatabase:
-        ReadDatabase.delete(self.path)
-        database = ReadDatabase(self.path, self.tables, writes=True)
+    def _make_empty(self) -> Replica:
+        Replica.delete(self.path)
+        database = Replica(self.path, self.tables, writes=True)
         start = Position(LogSequence(self.lineage.epochs[0], 0), 0)
         database.create(self.database_id, self.lineage.present, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
         forget_damage(self.path)
         log.info("read_database_made", path=str(self.path))
         return database
 
-    async def _fill(self, manifest: Manifest) -> ReadDatabase:
+    async def _fill(self, manifest: Manifest) -> Replica:
         began = time.monotonic()
         filling = await self._in_writer(lambda: _Filling(self.path, self.tables))
         try:
@@ -185,8 +185,8 @@ class FileOfThisServer:
         wanted = tuple(column.name for column in table.type.columns), table.type.version
         return await self.files.index_columns(file.index) == wanted
 
-    def _claim(self, manifest: Manifest) -> ReadDatabase:
-        database = ReadDatabase(self.path, self.tables, writes=True)
+    def _claim(self, manifest: Manifest) -> Replica:
+        database = Replica(self.path, self.tables, writes=True)
         database.begin()
         database.claim(self.database_id, self.lineage.present, start_after(manifest))
         database.commit()
@@ -203,7 +203,7 @@ class _Filling:
     """
 
     def __init__(self, path: Path, tables: Tables) -> None:
-        ReadDatabase.delete(path)
+        Replica.delete(path)
         self._path = path
         self._tables = tables
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
@@ -309,7 +309,7 @@ class _Filling:
     def close(self) -> None:
         """Give up: the file is deleted."""
         self._connection.close()
-        ReadDatabase.delete(self._path)
+        Replica.delete(self._path)
 
 
 def _insert_into(table: str, columns: Sequence[str], rows: int) -> str:

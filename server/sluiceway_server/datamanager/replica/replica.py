@@ -32,7 +32,7 @@ from sluiceway_server.datamanager.replica.schema import (
     unpack,
 )
 
-__all__ = ["AppliedUpTo", "ReadDatabase", "Row"]
+__all__ = ["AppliedUpTo", "Replica", "Row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Row:
     body: bytes | None
 
 
-class ReadDatabase:
+class Replica:
     """One connection to the file. Used by one thread at a time."""
 
     Damaged = sqlite3.DatabaseError

@@ -28,7 +28,7 @@ from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment, SegmentStore
 from sluiceway_server.datamanager.model import Applied, LogSequence, Position
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.replica.replica import ReadDatabase
+from sluiceway_server.datamanager.replica.replica import Replica
 
 __all__ = ["Subscriptions"]
 
@@ -247,7 +247,7 @@ class Subscriptions:
         # The rest of an entry of which some transactions were seen, then the ones after it.
         start = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
 
-        def read(database: ReadDatabase) -> list[LogEntry]:
+        def read(database: Replica) -> list[LogEntry]:
             return decode_entries(database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE))
 
         if self._wait_applied is not None:

@@ -26,8 +26,8 @@ __all__ = [
     "Due",
     "Existing",
     "FileLimits",
+    "OverlappingFiles",
     "Rewrite",
-    "Touched",
     "checkpoint_due",
     "entries_between",
     "plan_rewrites",
@@ -118,7 +118,7 @@ class Rewrite:
 
 
 @dataclass(slots=True)
-class Touched:
+class OverlappingFiles:
     """Where the changes of a type fall, filled piece by piece with `add`.
 
     Attributes:
@@ -157,7 +157,7 @@ class _Group:
     weight: int
 
 
-def plan_rewrites(touched: Touched, limits: FileLimits) -> tuple[Rewrite, ...]:
+def plan_rewrites(touched: OverlappingFiles, limits: FileLimits) -> tuple[Rewrite, ...]:
     """Decide which files are written anew, in order; the others are kept as they are.
 
     Weights are estimates, from above: what is stored is counted as it is before compression.
@@ -170,7 +170,7 @@ def plan_rewrites(touched: Touched, limits: FileLimits) -> tuple[Rewrite, ...]:
     return tuple(_rewrite(group, touched.files, limits) for group in _joined(groups))
 
 
-def _first_groups(touched: Touched) -> list[_Group]:
+def _first_groups(touched: OverlappingFiles) -> list[_Group]:
     """Find the runs of neighbours that have to be written."""
     groups: list[_Group] = []
     for at in sorted({*touched.inside, *touched.between}):

@@ -48,7 +48,7 @@ from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.objectstorage.layout import FOLDERS, Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["Cleaned", "Cleaner"]
+__all__ = ["Cleaned", "GarbageCollector"]
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +116,7 @@ class _Work:
     done: Cleaned = field(default_factory=Cleaned)
 
 
-class Cleaner:
+class GarbageCollector:
     """See the module. `run` cleans once."""
 
     def __init__(

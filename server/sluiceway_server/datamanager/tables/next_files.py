@@ -17,7 +17,13 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, TypeFile
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.model import Bodies, LogSequence, RecordType
 from sluiceway_server.datamanager.tables.change_set import Changes
-from sluiceway_server.datamanager.tables.compaction_plan import Existing, FileLimits, Rewrite, Touched, plan_rewrites
+from sluiceway_server.datamanager.tables.compaction_plan import (
+    Existing,
+    FileLimits,
+    OverlappingFiles,
+    Rewrite,
+    plan_rewrites,
+)
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.merge import FilesOfType, index_of, merged, records_of
 
@@ -86,7 +92,7 @@ class NextFiles:
         return [TypeFiles(type=name, files=live[name]) for name in sorted(live) if live[name]]
 
     async def _write_type(self, type_: RecordType[Any], before: Sequence[LiveFile], changes: Changes) -> list[LiveFile]:
-        touched = Touched([Existing(f.data.first, f.data.last, f.data.size, f.data.records) for f in before])
+        touched = OverlappingFiles([Existing(f.data.first, f.data.last, f.data.size, f.data.records) for f in before])
         async with aclosing(changes.sizes(type_.name)) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(touched.add, piece)
