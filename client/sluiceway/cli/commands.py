@@ -103,7 +103,11 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names, and import it."""
-        name, command, rest = super().resolve_command(ctx, args)
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click proposes names of `commands`, which has none of the entry points.
+            raise click.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx) from error
         if name is not None and name in self._places:
             module, _, attribute = self._places[name].partition(":")
             command = getattr(import_module(module), attribute)
