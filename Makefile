@@ -52,7 +52,7 @@ generate: $(STAMP) ## Generate the code of the protos, and docs/reference.
 
 COUNT ?= 10000
 START ?= 1
-chaos-db: $(STAMP) ## Random histories of the database, checked: COUNT of them from seed START; see tests/properties/BUGS.md.
+chaos-db: $(STAMP) ## Random histories of the database, checked: COUNT of them from seed START; see tests/properties/README.md.
 	@$(PYTHON) -m tests.properties.run --count $(COUNT) --start $(START)
 
 bench: $(STAMP) ## All figures, small.

@@ -1,16 +1,16 @@
-"""Judges a recorded history: was all that clients were told, and all that servers hold, one serial history? Pure.
+"""Judges a recorded history: do the results of clients and the contents of servers fit one serial history? Pure.
 
 The log is a tree: every entry names, by digest, the one before it. The way from the root to the entry that was the head
 at the end is the *history*; what is beside it is void, which only a loss of etcd may cause. The log is replayed from
-the root, transaction by transaction, over the model, and at each place everything that somebody saw there is compared:
+the root, transaction by transaction, over the model, and at each place everything that was seen there is compared:
 
 - what transaction functions read and wrote, also those that refused or only looked, and preconditions;
 - what reads saw, at the position that they were told;
 - what each server holds at the end, with revisions and change groups.
 
-Beside that: who began after another was acknowledged stands after it; reads see what was acknowledged to their server,
-linear ones what was acknowledged to anybody; nothing stands in the log twice, or against what its client was told;
-subscribers got everything in order, nothing twice.
+Besides: a transaction that began after another one was acknowledged is after it in the log; reads see what their server
+has acknowledged, linear ones what any server has; no transaction is in the log twice, or although its client was told
+that it is not; subscribers got everything in order, and nothing twice.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _START = Position(LogSequence(0, 0), 0)
 
 
 def check(history: History) -> list[str]:
-    """Tell everything that is wrong with a history; empty when nothing is."""
+    """Return everything that is wrong with a history."""
     return _Check(history).run()
 
 
 @dataclass
 class _Claim:
-    """Something that somebody saw at a place. `test` answers what is wrong with a model's state there."""
+    """Something that was seen at a place. `test` returns what is wrong with it, given the state of the model there."""
 
     what: str
     test: Callable[[Model], str | None]
@@ -212,7 +212,7 @@ class _Check:
                 self._wrong(f"{what} at {position} began after {floor} was acknowledged")
 
     def _lied(self, ended: int, position: Position) -> bool:
-        """Whether etcd, put back under its old cluster id, may have answered for what it had forgotten.
+        """Return whether etcd, put back under its old cluster id, may have responded for what it had forgotten.
 
         Nobody can see that until a server asks that knew more; the epoch ends then.
         """
@@ -236,7 +236,7 @@ class _Check:
         self._check_saved()
 
     def _check_saved(self) -> None:
-        """What the object storage had when an epoch began is part of the history, unless that epoch went back."""
+        """Check that what the object storage had when an epoch began is in the history, unless that epoch went back."""
         history = self._history
         on_path = {entry.digest for entry in self._path}
         epochs = sorted({entry.sequence.epoch for entry in self._path})
@@ -310,7 +310,7 @@ class _Check:
         return []
 
     def _check_gets(self) -> None:
-        """A record that was found was there at some moment, and one that was not found was absent.
+        """Check that a record that was found was there at some moment, and that one that was not found was absent.
 
         Found: at a place that the server had not passed before it was asked. Not found: at one that nobody had been
         told to be passed.

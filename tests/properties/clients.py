@@ -1,4 +1,4 @@
-"""Clients of a history: what they ask of servers, and what they are told."""
+"""The clients of a history: their calls, and what servers return."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ from sluiceway_server.datamanager.model import (
     View,
 )
 from sluiceway_server.datamanager.port import DatabaseLost
+from tests.properties.cluster import Cluster, Server
 from tests.properties.history import Attempt, Delivery, Evaluation, Fact, GetRecord, Outcome, ReadRecord
 from tests.properties.plan import PlannedStep
-from tests.properties.scene import Scene
-from tests.properties.servers import Server
 from tests.properties.simulation import Process
 from tests.properties.workload import NOTE, Look, look, perform, type_named, value_of
 
@@ -44,19 +43,19 @@ __all__ = ["Clients"]
 
 
 class Clients:
-    """See the module. Each step is a client of its own, which waits until its server serves."""
+    """Takes the steps of clients. Each is a client of its own, which waits until its server serves."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._history = scene.history
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._history = cluster.history
 
     def transact(self, step: PlannedStep) -> None:
         name = f"t{len(self._history.attempts)}"
-        server = self._scene.servers[step.server]
-        attempt = Attempt(name, step.what["transaction"], server.name, self._history.now())
+        server = self._cluster.servers[step.server]
+        attempt = Attempt(name, step.arguments["transaction"], server.name, self._history.now())
         self._history.attempts.append(attempt)
-        durable = bool(step.what.get("durable"))
-        self._scene.begin_client(self._transact(server, attempt, durable=durable))
+        durable = bool(step.arguments.get("durable"))
+        self._cluster.begin_client(self._transact(server, attempt, durable=durable))
 
     async def _transact(self, server: Server, attempt: Attempt, *, durable: bool) -> None:
         try:
@@ -73,14 +72,14 @@ class Clients:
             else:
                 attempt.outcome = Outcome.UNKNOWN
                 if not self._history.losses:
-                    self._scene.problem(f"{attempt.name} was told {error!r}")
+                    self._cluster.problem(f"{attempt.name} was told {error!r}")
         except (Unavailable, Exhausted) as error:
             attempt.outcome, attempt.error = Outcome.NOTHING_WRITTEN, str(error)
         except (Crashed, asyncio.CancelledError):
             attempt.outcome = Outcome.UNKNOWN
         except SluicewayError as error:
             attempt.outcome, attempt.error = Outcome.UNKNOWN, str(error)
-            self._scene.problem(f"{attempt.name} was told {error!r}")
+            self._cluster.problem(f"{attempt.name} was told {error!r}")
         attempt.ended = self._history.now()
 
     async def _try(self, server: Server, attempt: Attempt, *, durable: bool) -> None:
@@ -111,15 +110,17 @@ class Clients:
             return
         attempt.outcome, attempt.position = Outcome.DONE, answer.position
         if transaction.writes:
-            self._scene.newest = (
-                answer.position if self._scene.newest is None else max(self._scene.newest, answer.position)
+            self._cluster.newest = (
+                answer.position if self._cluster.newest is None else max(self._cluster.newest, answer.position)
             )
         if answer.value != attempt.evaluations[-1].seen:
-            self._scene.problem(
+            self._cluster.problem(
                 f"{attempt.name} was answered {answer.value}, and saw {attempt.evaluations[-1].seen} last"
             )
         if durable and transaction.writes and not self._is_saved(answer.position):
-            self._scene.problem(f"{attempt.name} is said to be durable at {answer.position}, and is not in the storage")
+            self._cluster.problem(
+                f"{attempt.name} is said to be durable at {answer.position}, and is not in the storage"
+            )
 
     def _is_saved(self, position: Position) -> bool:
         return any(
@@ -129,14 +130,14 @@ class Clients:
         )
 
     def read(self, step: PlannedStep) -> None:
-        server = self._scene.servers[step.server]
-        self._scene.begin_client(self._read(server, **step.what))
+        server = self._cluster.servers[step.server]
+        self._cluster.begin_client(self._read(server, **step.arguments))
 
     async def _read(self, server: Server, *, looks: tuple[Look, ...], linear: bool, after: bool) -> None:
         with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed, asyncio.CancelledError):
             process, database = await server.opened()
             began = self._history.now()
-            wanted = self._scene.newest if after else None
+            wanted = self._cluster.newest if after else None
             if linear:
                 await process.call(database.linearize())
             position, seen = await process.call(database.read(_looking(looks), after=wanted))
@@ -145,7 +146,9 @@ class Clients:
             )
 
     def get(self, step: PlannedStep) -> None:
-        self._scene.begin_client(self._get(self._scene.servers[step.server], step.what["type"], step.what["id"]))
+        self._cluster.begin_client(
+            self._get(self._cluster.servers[step.server], step.arguments["type"], step.arguments["id"])
+        )
 
     async def _get(self, server: Server, type_: str, id_: str) -> None:
         with suppress(Unavailable, DeadlineExceeded, DatabaseLost, Crashed, asyncio.CancelledError):
@@ -157,11 +160,11 @@ class Clients:
             self._history.gets.append(record)
 
     async def subscribe(self, delivery: Delivery, number: int) -> None:
-        """Follow the log through one server after another, and go on where the last one ended."""
-        rng = random.Random(self._scene.plan.seed + 3 + number)
+        """Follow the log through one server after another, each from where the last one ended."""
+        rng = random.Random(self._cluster.plan.seed + 3 + number)
         at: Position | None = None
         while True:
-            server = rng.choice(self._scene.servers)
+            server = rng.choice(self._cluster.servers)
             if server.database is None:
                 await asyncio.sleep(0.05)
                 continue
@@ -170,7 +173,7 @@ class Clients:
                 if at is None:
                     at = await process.call(database.read(lambda view: view.position))
                     delivery.starts.append((len(delivery.facts), at))
-                slow = 0.0 if self._scene.ending or rng.random() < 0.7 else 0.2
+                slow = 0.0 if self._cluster.is_ending or rng.random() < 0.7 else 0.2
                 await process.call(self._follow(process, database, delivery, at, slow))
             except OutOfRange:
                 at = None
@@ -178,7 +181,7 @@ class Clients:
             except Exhausted as error:
                 last = Position.parse(error.metadata["position"])
                 if delivery.facts and delivery.facts[-1].position > last:
-                    self._scene.problem(f"a subscriber was cut after {last}, and has {delivery.facts[-1].position}")
+                    self._cluster.problem(f"a subscriber was cut after {last}, and has {delivery.facts[-1].position}")
             except (Unavailable, DeadlineExceeded, DatabaseLost, Crashed):
                 await asyncio.sleep(0.02)
             if delivery.facts and len(delivery.facts) > delivery.starts[-1][0]:
@@ -193,7 +196,7 @@ class Clients:
                 if process.dead:
                     return
                 delivery.facts.append(Fact.of(item))
-                if slow and not self._scene.ending:
+                if slow and not self._cluster.is_ending:
                     await asyncio.sleep(slow)
 
 

@@ -1,4 +1,4 @@
-"""Histories have hundreds of servers, and nobody reads their logs."""
+"""Turns logs off: histories have hundreds of servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What befalls servers, wires, stores and clocks; and duties that are done at odd moments."""
+"""Faults of servers, network, stores and clocks; and checkpoints and cleans at odd moments."""
 
 from __future__ import annotations
 
@@ -10,65 +10,65 @@ from typing import Any
 from sluiceway_common.foundation.crashpoints import Crashed
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway_server.datamanager.database import DataManager
+from tests.properties.cluster import Cluster, where
 from tests.properties.plan import PlannedStep
-from tests.properties.scene import Scene, where
 from tests.properties.simulation import Process
 
 __all__ = ["Faults"]
 
 
 class Faults:
-    """See the module. Each ends after a while, or with the history."""
+    """Takes the steps that are faults. Each fault ends after a while, or with the history."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._network = scene.network
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._network = cluster.network
 
     def crash(self, step: PlannedStep) -> None:
-        server = self._scene.servers[step.server]
+        server = self._cluster.servers[step.server]
         if server.process is None or server.process.dead:
             return
-        if not step.what["point"]:
+        if not step.arguments["point"]:
             server.kill()
-            self._scene.later(step.what["again_after"], lambda: server.start(folder=step.what["folder"]))
+            self._cluster.later(step.arguments["again_after"], lambda: server.start(folder=step.arguments["folder"]))
             return
         process = server.process
-        process.crash_at(step.what["point"], step.what["times"])
+        process.crash_at(step.arguments["point"], step.arguments["times"])
         kept = process.on_kill
 
         def on_kill() -> None:
             kept()
             server.died()
-            self._scene.later(step.what["again_after"], lambda: server.start(folder=step.what["folder"]))
+            self._cluster.later(step.arguments["again_after"], lambda: server.start(folder=step.arguments["folder"]))
 
         process.on_kill = on_kill
 
     def stop(self, step: PlannedStep) -> None:
-        server = self._scene.servers[step.server]
+        server = self._cluster.servers[step.server]
 
         async def chore() -> None:
             if not server.wanted:
                 return
             await server.stop()
-            self._scene.later(
-                0.0 if self._scene.ending else step.what["again_after"],
-                lambda: server.start(folder=step.what["folder"]),
+            self._cluster.later(
+                0.0 if self._cluster.is_ending else step.arguments["again_after"],
+                lambda: server.start(folder=step.arguments["folder"]),
             )
 
-        self._scene.begin_chore(chore())
+        self._cluster.begin_operation(chore())
 
     def pause(self, step: PlannedStep) -> None:
-        self._scene.storage_trouble = True
-        process = self._scene.servers[step.server].process
+        self._cluster.had_storage_trouble = True
+        process = self._cluster.servers[step.server].process
         if process is not None:
             process.pause()
-            self._scene.later(step.what["seconds"], process.resume)
+            self._cluster.later(step.arguments["seconds"], process.resume)
 
     def cut_off(self, step: PlannedStep) -> None:
-        self._scene.storage_trouble = True
-        name = self._scene.servers[step.server].name
+        self._cluster.had_storage_trouble = True
+        name = self._cluster.servers[step.server].name
         self._network.cut_off.add(name)
-        self._scene.later(step.what["seconds"], lambda: self._network.cut_off.discard(name))
+        self._cluster.later(step.arguments["seconds"], lambda: self._network.cut_off.discard(name))
 
     def kv_away(self, step: PlannedStep) -> None:
         self._network.kv_away = True
@@ -77,38 +77,38 @@ class Faults:
         def back() -> None:
             self._network.kv_away = False
 
-        self._scene.later(step.what["seconds"], back)
+        self._cluster.later(step.arguments["seconds"], back)
 
     def storage_away(self, step: PlannedStep) -> None:
-        self._scene.storage_trouble = True
+        self._cluster.had_storage_trouble = True
 
         def switch(value: bool) -> None:
-            if step.what["full"]:
+            if step.arguments["full"]:
                 self._network.storage_full = value
             else:
                 self._network.storage_away = value
 
         switch(True)
-        self._scene.later(step.what["seconds"], lambda: switch(False))
+        self._cluster.later(step.arguments["seconds"], lambda: switch(False))
 
     def fates(self, step: PlannedStep) -> None:
-        self._network.plans.setdefault(self._scene.servers[step.server].name, []).extend(step.what["fates"])
+        self._network.plans.setdefault(self._cluster.servers[step.server].name, []).extend(step.arguments["fates"])
 
     def compact(self, step: PlannedStep) -> None:
         async def chore() -> None:
             store = self._network.store
             await store.compact(store.revision, timeout=timedelta(seconds=1))
-            if step.what["breaks"]:
+            if step.arguments["breaks"]:
                 store.break_watches()
 
-        self._scene.begin_chore(chore())
+        self._cluster.begin_operation(chore())
 
     def advance(self, step: PlannedStep) -> None:
-        self._scene.clock.offset += timedelta(hours=step.what["hours"])
-        self._scene.aged = self._scene.aged or step.what["hours"] > 1
+        self._cluster.clock.offset += timedelta(hours=step.arguments["hours"])
+        self._cluster.is_aged = self._cluster.is_aged or step.arguments["hours"] > 1
 
     def skew(self, step: PlannedStep) -> None:
-        self._scene.servers[step.server].clock.offset = timedelta(seconds=step.what["seconds"])
+        self._cluster.servers[step.server].clock.offset = timedelta(seconds=step.arguments["seconds"])
 
     def checkpoint(self, step: PlannedStep) -> None:
         async def work(process: Process, database: DataManager) -> None:
@@ -117,8 +117,8 @@ class Faults:
         self._at_server(step.server, work)
 
     def clean(self, step: PlannedStep) -> None:
-        self._scene.clock.offset += timedelta(hours=step.what["hours"])
-        self._scene.aged = self._scene.aged or step.what["hours"] > 1
+        self._cluster.clock.offset += timedelta(hours=step.arguments["hours"])
+        self._cluster.is_aged = self._cluster.is_aged or step.arguments["hours"] > 1
 
         async def work(process: Process, database: DataManager) -> None:
             duties = database._duties
@@ -128,14 +128,14 @@ class Faults:
 
     def _at_server(self, number: int, work: Callable[[Process, DataManager], Coroutine[Any, Any, None]]) -> None:
         async def chore() -> None:
-            server = self._scene.servers[number]
+            server = self._cluster.servers[number]
             try:
                 async with asyncio.timeout(60):
                     await work(*await server.opened())
             except (Unavailable, DeadlineExceeded, Conflict, TimeoutError, asyncio.CancelledError, Crashed):
                 pass
             except SluicewayError as error:
-                if not self._scene.history.losses:
-                    self._scene.problem(f"a duty of {server.name} failed: {error!r} {where(error)}")
+                if not self._cluster.history.losses:
+                    self._cluster.problem(f"a duty of {server.name} failed: {error!r} {where(error)}")
 
-        self._scene.begin_chore(chore())
+        self._cluster.begin_operation(chore())

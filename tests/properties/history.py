@@ -1,6 +1,6 @@
-"""What was recorded of a history: the log as it was written, what clients asked and were told, what subscribers got.
+"""The record of a history: the log, the calls of clients and their results, and what subscribers got.
 
-Plain data; `checker` judges it. Moments are numbers that grow with every thing that is recorded, so that "began after
+Plain data, which `checker` judges. Moments are numbers that grow with everything that is recorded, so that "began after
 it was acknowledged" is a comparison.
 """
 
@@ -76,7 +76,7 @@ class Entry:
 
 
 class Outcome(StrEnum):
-    """What a client was told."""
+    """What a call of a client returned."""
 
     WAITING = "waiting"
     DONE = "done"
@@ -139,10 +139,10 @@ class GetRecord:
 
 @dataclass
 class Delivery:
-    """What one subscriber got: facts in the order in which they came; `topic` empty: all.
+    """What one subscriber got: facts in the order in which they came. An empty `topic` stands for all.
 
-    A subscriber that was told that its place is gone starts anew: `starts` are the places in `facts` at which it did,
-    each with the position after which it went on.
+    A subscriber whose place in the log is not kept any more starts again: `starts` are the places in `facts` where it
+    did, each with the position after which it continued.
     """
 
     topic: str
@@ -162,7 +162,7 @@ class Contents:
 
 @dataclass
 class History:
-    """See the module.
+    """The record of one history.
 
     Attributes:
         entries: in the order in which etcd took them.
@@ -194,7 +194,7 @@ class History:
     moment: int = 0
 
     def now(self) -> int:
-        """Number the next moment."""
+        """Return the number of the next moment."""
         self.moment += 1
         return self.moment
 

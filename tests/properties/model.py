@@ -1,4 +1,4 @@
-"""The database as a plain dictionary: what the log means, said as simply as possible."""
+"""The database as a dictionary: what the log means, as simply as possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Model:
     _tombstones: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def apply(self, fact: Fact) -> None:
-        """Do what a transaction of the log says."""
+        """Apply a transaction of the log."""
         for step in fact.steps:
             if step[0] == "put":
                 self.records[step[1], step[2]] = (step[3], fact.position)
@@ -37,15 +37,15 @@ class Model:
     # -- what is buried
 
     def buried(self, type_: str, id_: str) -> bool:
-        """Whether a record of this type and id has a tombstone."""
+        """Return whether a record has a tombstone."""
         return (type_, id_) in self._tombstones.values()
 
     def hides(self, type_: str, id_: str, value: Any) -> bool:
-        """Whether nobody sees a record, or may write it: it or its parent is buried."""
+        """Return whether a record can be neither seen nor written: it or its parent has a tombstone."""
         return self.buried(type_, id_) or (type_ == "leaf" and self.buried("note", value[1]))
 
     def sweeps(self, fact: Fact) -> bool:
-        """Whether a transaction does nothing but remove what is buried, and tombstones with nothing below them."""
+        """Return whether a transaction only removes records that are hidden, and tombstones with nothing below them."""
         gone = {step[1:3] for step in fact.steps if step[0] == "delete"}
         for step in fact.steps:
             there = self.records.get((step[1], step[2])) if step[0] == "delete" else None
@@ -66,7 +66,7 @@ class Model:
 
     @property
     def visible(self) -> dict[tuple[str, str], tuple[Any, Position]]:
-        """What anybody sees."""
+        """Return the records that are not hidden."""
         return {
             key: found
             for key, found in self.records.items()

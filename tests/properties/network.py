@@ -1,11 +1,11 @@
-"""The wires between simulated servers and the two stores, and all that can go wrong on them.
+"""The network between simulated servers and the two stores, with its faults.
 
-Every call takes a random time each way. A request that was sent arrives even if its sender has died meanwhile; an
-answer reaches only the living. What goes wrong is drawn from the history's own source of randomness: an answer or a
-request that is lost, a write that is applied long after it was given up, a store that is away, a watch that breaks.
+Every call takes a random time each way. A request that was sent arrives even if its sender has died meanwhile; a
+response reaches only a process that lives. Faults are drawn from the seed of the history: a request or response that is
+lost, a write that is applied long after its deadline, a store that is not available, a watch that breaks.
 
-The network also sees what really happens: every entry that is put into the log is told at that moment, and what no
-server may ever do to a store is noted.
+The network also reports what happens in the stores: each entry when it is appended to the log, each object when it is
+stored, and what no server may do.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Chances:
 
 @dataclass
 class Network:
-    """See the module.
+    """The stores, and the faults on the way to them.
 
     Attributes:
-        on_entry: called with the bytes of each entry when it is put into the log.
+        on_entry: called with the bytes of each entry when it is appended to the log.
         on_object: called with key and body of each object when it is stored.
         plans: fates of the next writes of log entries of a process, by its name, before those that are drawn.
         cut_off: names of processes that reach neither store.
@@ -85,14 +85,14 @@ class Network:
     violations: list[str] = field(default_factory=list)
 
     def heal(self) -> None:
-        """Let nothing go wrong from now on; what is on its way still arrives."""
+        """End all faults. What is on its way still arrives."""
         self.chances = Chances()
         self.plans.clear()
         self.kv_away = self.storage_away = self.storage_full = False
         self.cut_off.clear()
 
     def latency(self) -> float:
-        """Draw the seconds that something takes, one way."""
+        """Draw the seconds that a message takes."""
         draw = self.rng.random()
         if draw < 0.9:
             return 0.0002 + 0.002 * self.rng.random()
@@ -105,7 +105,7 @@ class Network:
         return not self.storage_away and process.name not in self.cut_off
 
     def kv_fate(self, process: Process, *, appends: bool) -> str:
-        """Draw how a call ends."""
+        """Draw the fate of a call."""
         plan = self.plans.get(process.name)
         if appends and plan:
             return plan.pop(0)
@@ -137,7 +137,7 @@ class Network:
     def apply(
         self, compare: Sequence[Compare], then: Sequence[Write | Read], otherwise: Sequence[Write | Read]
     ) -> TxnResult:
-        """Let a transaction take effect now."""
+        """Apply a transaction to the store now."""
         entries = [item for item in then if isinstance(item, PutKey) and "/db/log/" in item.key]
         taken = {item.key for item in entries if self.store.peek(item.key) is not None}
         result = self.store.txn_now(compare=compare, then=then, otherwise=otherwise)

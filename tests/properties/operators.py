@@ -1,4 +1,4 @@
-"""Losses of etcd, and operators: they recover the database, and make it go back."""
+"""Losses of etcd, and operators, who recover the database or restore it to an earlier entry."""
 
 from __future__ import annotations
 
@@ -21,48 +21,47 @@ from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from tests.fakes.kv import Snapshot
+from tests.properties.cluster import PREFIX, Cluster, where
 from tests.properties.network import KvWire, StorageWire
 from tests.properties.plan import PlannedStep
-from tests.properties.scene import Scene, where
-from tests.properties.servers import PREFIX
 from tests.properties.simulation import Process
 
 __all__ = ["Operators"]
 
 
 class Operators:
-    """See the module."""
+    """Takes the steps of operators, and those that operators have to repair."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._history = scene.history
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._history = cluster.history
         self._snapshot: Snapshot | None = None
         self._clusters = 0
         self._etcd_was_lost = False  # a restore cannot count what nobody can read any more
 
     def snapshot(self, step: PlannedStep) -> None:
-        self._snapshot = self._scene.network.store.snapshot()
+        self._snapshot = self._cluster.network.store.snapshot()
 
     def loss(self, step: PlannedStep) -> None:
-        """Etcd is wiped, or restored from the last snapshot; an operator recovers the database after a while."""
+        """Wipe etcd, or restore its last snapshot; an operator recovers the database after a while."""
         self._clusters += 1
-        cluster = 1001 if step.what["cluster"] == "same" else 1001 + self._clusters
-        if step.what["how"] == "wiped" or self._snapshot is None:
+        cluster = 1001 if step.arguments["cluster"] == "same" else 1001 + self._clusters
+        if step.arguments["how"] == "wiped" or self._snapshot is None:
             # With nothing stored yet it looks like a first start that did not end, and the same epoch begins again.
-            unseen = step.what["cluster"] == "same" and not self._history.saved
-            self._scene.network.store.wipe(cluster_id=cluster)
+            unseen = step.arguments["cluster"] == "same" and not self._history.saved
+            self._cluster.network.store.wipe(cluster_id=cluster)
         else:
             self._snapshot.cluster_id = cluster
-            unseen = step.what["cluster"] == "same"
-            self._scene.network.store.restore(self._snapshot)
+            unseen = step.arguments["cluster"] == "same"
+            self._cluster.network.store.restore(self._snapshot)
         if unseen:
             self._history.put_back.append(self._history.now())
         self._history.losses.append(self._history.now())
         self._etcd_was_lost = True
-        self._scene.later(step.what["recover_after"], lambda: self._scene.begin_chore(self.recover()))
+        self._cluster.later(step.arguments["recover_after"], lambda: self._cluster.begin_operation(self.recover()))
 
     async def recover(self) -> None:
-        """What an operator does: `sluice db recover`, again when it fails."""
+        """Recover the database, as `sluice db recover` does; again when it fails."""
 
         gap: LogSequence | None = None
 
@@ -87,15 +86,15 @@ class Operators:
     async def _operate(self, what: str, work: Callable[[Recovery], Coroutine[Any, Any, None]]) -> bool:
         for _ in range(20):
             process = Process("operator")
-            self._scene.processes.append(process)
-            settings = replace(self._scene.plan.settings, server_id="operator")
+            self._cluster.processes.append(process)
+            settings = replace(self._cluster.plan.settings, server_id="operator")
             stores = Stores.of(
-                KvWire(self._scene.network, process),
-                StorageWire(self._scene.network, process),
+                KvWire(self._cluster.network, process),
+                StorageWire(self._cluster.network, process),
                 prefix=PREFIX,
                 etcd_timeout=settings.etcd_timeout,
             )
-            recovery = Recovery(stores, settings=settings, clock=self._scene.clock)
+            recovery = Recovery(stores, settings=settings, clock=self._cluster.clock)
             try:
                 async with asyncio.timeout(100):
                     await process.call(work(recovery))
@@ -103,21 +102,21 @@ class Operators:
                 await asyncio.sleep(0.5)
             except FailedPrecondition as error:
                 if error.reason not in ("NOTHING_TO_RECOVER", "SEQUENCE_UNKNOWN", "SEQUENCE_UNREACHABLE"):
-                    self._scene.problem(f"the {what} failed: {error!r}")
+                    self._cluster.problem(f"the {what} failed: {error!r}")
                 return False
             except SluicewayError as error:
-                self._scene.problem(f"the {what} failed: {error!r} {where(error)}")
+                self._cluster.problem(f"the {what} failed: {error!r} {where(error)}")
                 return False
             else:
                 return True
         return False
 
     def restore(self, step: PlannedStep) -> None:
-        """An operator goes back to an entry that there was."""
+        """Restore the database to an earlier entry."""
         entries = self._history.entries
         if not entries:
             return
-        target = entries[int(len(entries) * step.what["part"])].sequence
+        target = entries[int(len(entries) * step.arguments["part"])].sequence
         self._history.losses.append(self._history.now())
 
         async def work(recovery: Recovery) -> None:
@@ -133,10 +132,10 @@ class Operators:
         async def chore() -> None:
             await self._operate("restore", work)
 
-        self._scene.begin_chore(chore())
+        self._cluster.begin_operation(chore())
 
     def _check_reported(self, epoch: int, reported: int, meanwhile: int) -> None:
-        """A restore says how many entries it made void; those that came meanwhile it may have missed."""
+        """Check how many void entries a restore reported; it may have missed those that were appended meanwhile."""
         first = next(entry for entry in self._history.entries if entry.sequence == LogSequence(epoch, 1))
         before = self._history.entries[self._history.entries.index(first) - 1]
         void = 0
@@ -147,4 +146,4 @@ class Operators:
         else:
             return
         if not void - meanwhile <= reported <= void:
-            self._scene.problem(f"a restore made {void} entries void, and reported {reported}")
+            self._cluster.problem(f"a restore made {void} entries void, and reported {reported}")

@@ -1,4 +1,4 @@
-"""A history before it happens: settings, and steps as plain data, all drawn from one seed."""
+"""A history before it is executed: settings, and steps as plain data, drawn from one seed."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ class PlannedStep:
     """One step.
 
     Attributes:
-        kind: names a step that `World` knows.
+        kind: `wait`, or the name of a method of `Clients`, `Faults` or `Operators`.
         after: seconds after the step before.
         server: which one it is about; -1: none.
-        what: the rest, by name.
+        arguments: the rest, by name.
     """
 
     kind: str
     after: float
     server: int = -1
-    what: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"PlannedStep({self.kind!r}, {self.after!r}, {self.server}, {self.what!r})"
+        return f"PlannedStep({self.kind!r}, {self.after!r}, {self.server}, {self.arguments!r})"
 
     def __str__(self) -> str:
         where = f" s{self.server}" if self.server >= 0 else ""
-        return f"+{self.after * 1000:7.1f} ms {self.kind}{where} {', '.join(f'{k}={v}' for k, v in self.what.items())}"
+        arguments = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return f"+{self.after * 1000:7.1f} ms {self.kind}{where} {arguments}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """See the module. `seed` also draws latencies and faults on the wires.
+    """A history to be executed. `seed` also draws the latencies and faults of the network.
 
-    `own_etcd`: the servers recover the database from whatever becomes of etcd, unasked.
+    `own_etcd`: the servers recover the database by themselves, whatever becomes of etcd.
     """
 
     seed: int
@@ -55,12 +56,12 @@ class Plan:
     steps: tuple[PlannedStep, ...]
 
     def with_steps(self, steps: Sequence[PlannedStep]) -> Plan:
-        """The same with other steps; for shrinking."""
+        """Return the same plan with other steps."""
         return replace(self, steps=tuple(steps))
 
 
 def draw_plan(seed: int) -> Plan:
-    """Draw a history."""
+    """Draw the plan of a history."""
     rng = random.Random(seed)
     servers = rng.choice((1, 2, 2, 3, 3, 4))
     settings = _draw_settings(rng)

@@ -1,7 +1,7 @@
-"""Runs random histories of the database, many of them: `python -m tests.properties.run --count 10000`.
+"""Executes many random histories of the database: `python -m tests.properties.run --count 10000`.
 
-Each seed is one history. One that fails is made short, and printed with its seed, its problems and its steps; keep it
-as a small test, with a line in BUGS.md. `--show SEED` prints what happens in one history.
+Each seed is one history. One that fails is made short, and printed with its seed, its problems and its steps.
+`--show SEED` prints what happens in one history.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ import structlog
 
 from sluiceway_common.foundation.crashpoints import CRASH_POINTS
 from tests.properties.checker import check
+from tests.properties.cluster import HONEST, Stores
+from tests.properties.execute import execute
 from tests.properties.plan import Plan, draw_plan
 from tests.properties.shrinking import shrink
-from tests.properties.world import happen
 
 __all__ = ["Failure", "describe", "fast_folder", "quiet", "run_plan", "run_seed", "shrunk"]
 
@@ -38,43 +39,43 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Failure:
-    """A history that was not right."""
+    """A history with problems."""
 
     plan: Plan
     problems: tuple[str, ...]
 
 
 def fast_folder() -> Path:
-    """Make a folder for read databases; in memory where there is some."""
+    """Make a folder for read databases, in memory if possible."""
     where = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK) else None
     return Path(tempfile.mkdtemp(prefix="sluice-histories-", dir=where))
 
 
 def quiet() -> None:
-    """Let the servers of histories log nothing."""
+    """Turn the logs of servers off."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
-def run_plan(plan: Plan, folder: Path, reached: set[str] | None = None, **stores: Any) -> tuple[str, ...]:
-    """Let one history happen, and judge it."""
-    return tuple(check(happen(plan, folder / f"{plan.seed}", reached, **stores)))
+def run_plan(plan: Plan, folder: Path, reached: set[str] | None = None, stores: Stores = HONEST) -> tuple[str, ...]:
+    """Execute a plan, and return what is wrong with the history."""
+    return tuple(check(execute(plan, folder / f"{plan.seed}", reached, stores)))
 
 
 def run_seed(seed: int, folder: Path, reached: set[str] | None = None) -> Failure | None:
-    """The same from a seed."""
+    """Execute the history of a seed, and return what is wrong with it."""
     plan = draw_plan(seed)
     problems = run_plan(plan, folder, reached)
     return Failure(plan, problems) if problems else None
 
 
 def shrunk(failure: Failure, folder: Path) -> Failure:
-    """Make it short."""
+    """Return a shorter plan that fails in the same way."""
     plan = shrink(failure.plan, failure.problems, lambda candidate: run_plan(candidate, folder))
     return Failure(plan, run_plan(plan, folder) or failure.problems)
 
 
 def describe(failure: Failure) -> str:
-    """Print it for a person."""
+    """Format a failure for people."""
     lines = [f"seed {failure.plan.seed}, {failure.plan.servers} servers, {len(failure.plan.steps)} steps:"]
     lines += [f"  {number:3} {step}" for number, step in enumerate(failure.plan.steps)]
     lines += [f"  -> {problem[:2000]}" for problem in failure.problems[:8]]

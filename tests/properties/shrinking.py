@@ -1,4 +1,4 @@
-"""Makes a failing history short: takes steps away as long as it still fails in the same way."""
+"""Shortens the plan of a history that failed: removes steps as long as it still fails in the same way."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["kind_of", "shrink"]
 
 
 def kind_of(problem: str) -> str:
-    """Say what kind of problem it is: its words, without names, numbers and places."""
+    """Return the kind of a problem: its words, without names, numbers and places."""
     return re.sub(r"[0-9a-f]{8}-[0-9a-f]{16}(\.[0-9a-f]{6})?|\bs\d\b|\bt\d+\b|\d+|'[^']*'|\(.*", "#", problem)[:80]
 
 
 def shrink(plan: Plan, problems: Sequence[str], run: Callable[[Plan], Sequence[str]], *, attempts: int = 250) -> Plan:
     """Find a shorter plan that fails with one of the same kinds of problems.
 
-    Takes away halves, quarters and so on down to single steps, again and again, in at most `attempts` runs.
+    Removes halves, quarters and so on down to single steps, in at most `attempts` runs.
     """
     kinds = {kind_of(problem) for problem in problems}
     steps: list[PlannedStep] = list(plan.steps)

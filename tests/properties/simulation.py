@@ -1,12 +1,12 @@
-"""A deterministic world in one thread: an event loop with virtual time, and processes that can be killed in it.
+"""An event loop with virtual time, and processes in it that can be killed. Deterministic, in one thread.
 
 Time passes only when nothing is left to do, and then at once, to the next timer: ten minutes without etcd cost a few
 microseconds. What would run in threads runs on the loop, each job whole, a random moment later. So one seed gives one
 history, whatever the machine does.
 
-A process is a context: every task that is begun in it belongs to it. Killing one is `kill -9`: from that moment nothing
-that it does has any effect outside (the wires of `network` see to that), no answer of it counts, and its tasks end.
-What it had sent is still on its way. Its files are those of the moment of its death, kept in a copy.
+A process is a context: every task that is started in it belongs to it. Killing it is like SIGKILL: from then on nothing
+that it does has an effect outside (`network` sees to that), its results do not count, and its tasks end. What it had
+sent still arrives. Its files are a copy from the moment of its death.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Stuck(Exception):
-    """Nothing can ever happen any more, or it never comes to an end."""
+    """Nothing can happen any more, or it does not end."""
 
 
 class _Task(asyncio.Task[Any]):
@@ -49,7 +49,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class _Loop(asyncio.BaseEventLoop):
-    """See the module. It is its own selector: there is nothing to select from."""
+    """An event loop with virtual time. It is its own selector: there is nothing to select from."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _make_task(
 
 
 class Process:
-    """One life of a server. See the module.
+    """One life of a server.
 
     Attributes:
         dead: it was killed.
@@ -146,11 +146,11 @@ class Process:
         self._armed: dict[str, int] = {}
 
     def start(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin a task that belongs to it."""
+        """Start a task that belongs to it."""
         return asyncio.get_running_loop().create_task(coro, context=self._context.copy())
 
     async def call(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Ask something of it. Raises `Crashed` when it dies before it has answered."""
+        """Run a coroutine in it. Raise `Crashed` if it dies before that has returned."""
         task = self.start(coro)
         task.add_done_callback(_forget)
         if self.dead:
@@ -161,7 +161,7 @@ class Process:
         return task.result()
 
     def kill(self) -> None:
-        """End it as SIGKILL does."""
+        """Kill it, as SIGKILL does."""
         if self.dead:
             return
         self.on_kill()
@@ -174,12 +174,12 @@ class Process:
             task.add_done_callback(_forget)
 
     def pause(self) -> None:
-        """SIGSTOP: whatever it wants to send, and whatever it is sent, waits."""
+        """Pause it, as SIGSTOP does: what it sends, and what it is sent, waits."""
         if not self.dead:
             self._open.clear()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Resume it, as SIGCONT does."""
         self._open.set()
 
     @property
@@ -187,22 +187,22 @@ class Process:
         return not self._open.is_set()
 
     async def gate(self) -> None:
-        """Stand before every effect on the outside, and behind every answer."""
+        """Wait while it is paused. Called before each effect outside, and after each response."""
         if not self._open.is_set():
             await self._open.wait()
         if self.dead:
             raise Crashed(self.name)
 
     def crash_at(self, point: str, times: int) -> None:
-        """Die the `times`-th time that it comes to this point."""
+        """Die the `times`-th time that it reaches a crash point."""
         self._armed[point] = times
 
     def disarm(self) -> None:
-        """Die at no point any more."""
+        """Forget all calls of `crash_at`."""
         self._armed.clear()
 
     def reach(self, point: str) -> None:
-        """It comes to a crash point."""
+        """Reach a crash point."""
         if self.dead:
             raise Crashed(point)
         left = self._armed.get(point)
@@ -222,7 +222,7 @@ def _forget(task: asyncio.Task[Any]) -> None:
 
 @contextmanager
 def simulated_crash_points(reached: set[str]) -> Iterator[None]:
-    """Let crash points strike the process that comes to them; `reached` collects all that anybody came to."""
+    """Kill processes at the crash points that were set for them; `reached` collects all that were reached."""
 
     def hit(point: str) -> None:
         reached.add(point)
@@ -235,7 +235,7 @@ def simulated_crash_points(reached: set[str]) -> Iterator[None]:
 
 
 class SimulatedClock:
-    """A `Clock` of the loop's time. The wall time may be moved, for all servers or for one."""
+    """A `Clock` of the virtual time. The wall time can be moved, for all servers or for one."""
 
     def __init__(self, shared: SimulatedClock | None = None) -> None:
         self._shared = shared
@@ -251,13 +251,13 @@ class SimulatedClock:
 
 
 class Simulation:
-    """Runs one coroutine to its end in a world of its own."""
+    """Runs a coroutine in virtual time."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Raises what `main` raises, and `Stuck`."""
+        """Run it to its end. Raise what it raises, or `Stuck`."""
         loop = _Loop(random.Random(self._seed))
         state, urandom = random.getstate(), os.urandom
         random.seed(self._seed)
@@ -290,7 +290,7 @@ def _end_all(loop: _Loop) -> None:
 
 
 def virtual_time() -> float:
-    """Seconds since the world began; for messages."""
+    """Return the seconds since the start; for messages."""
     try:
         return asyncio.get_running_loop().time() - 1000.0
     except RuntimeError:

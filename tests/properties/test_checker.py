@@ -1,4 +1,4 @@
-"""The checker finds what is wrong: histories that are right but for one thing, each."""
+"""The checker finds each single thing that is changed in the record of a history that is right."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from tests.properties.checker import check
+from tests.properties.execute import execute
 from tests.properties.history import Entry, Fact, History, Outcome
 from tests.properties.network import Chances
 from tests.properties.plan import Plan, PlannedStep, draw_plan
 from tests.properties.run import fast_folder
 from tests.properties.workload import Look, Transaction, Write, draw_looks, draw_transaction
-from tests.properties.world import happen
 
 
 def calm_plan() -> Plan:
@@ -41,7 +41,7 @@ def calm_plan() -> Plan:
 @pytest.fixture(scope="module")
 def recorded() -> History:
     folder = fast_folder()
-    made = happen(calm_plan(), folder / "history")
+    made = execute(calm_plan(), folder / "history")
     shutil.rmtree(folder, ignore_errors=True)
     assert check(made) == []
     return made
@@ -106,7 +106,7 @@ def miss_a_record(history: History) -> None:
 
 
 def read_behind_an_acknowledgement(history: History) -> None:
-    """A server answers a read at a place before the one that it answered to the same client."""
+    """Move a read to a place before the one that the same client has seen."""
     read = history.reads[-1]
     first = history.entries[0]
     history.reads.append(
@@ -129,7 +129,7 @@ def swap_positions(history: History) -> None:
 
 
 def swap_transactions(history: History) -> None:
-    """What two transactions wrote stands at each other's places."""
+    """Swap what two transactions wrote."""
     number = next(n for n, entry in enumerate(history.entries) if n and entry.facts[0].steps)
     one, other = history.entries[number - 1], history.entries[number]
 

@@ -1,4 +1,4 @@
-"""What histories found, as the smallest test that shows it. BUGS.md has a line for each."""
+"""What histories found, as small tests. The README has a line for each."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RecoveredByAnother:
             yield info
 
 
-async def test_a_server_starts_although_the_last_segment_is_cleaned_while_it_looks(tmp_path: Path) -> None:
+async def test_server_starts_while_last_segment_is_cleaned(tmp_path: Path) -> None:
     kv, storage = FakeKeyValueStore(), FakeObjectStorage()
 
     def opened(storage: Any, folder: str) -> Any:
@@ -89,8 +89,8 @@ async def test_a_server_starts_although_the_last_segment_is_cleaned_while_it_loo
     assert meanwhile.cleaned
 
 
-async def test_an_entry_in_etcd_that_is_not_the_stored_one_is_seen_at_the_start(tmp_path: Path) -> None:
-    """Whatever the marks beside it say: one of them may come from a message of the time before etcd was put back."""
+async def test_start_refuses_etcd_entry_that_differs_from_stored_one(tmp_path: Path) -> None:
+    """The marks may fit: one of them may be from a message that was sent before etcd was put back."""
     kv, storage = FakeKeyValueStore(), FakeObjectStorage()
 
     def opened() -> Any:
@@ -116,7 +116,7 @@ async def test_an_entry_in_etcd_that_is_not_the_stored_one_is_seen_at_the_start(
     assert caught.value.reason == Kind.DIVERGED
 
 
-async def test_a_server_whose_database_was_recovered_by_another_meanwhile_opens_it(tmp_path: Path) -> None:
+async def test_server_opens_database_that_another_one_recovered(tmp_path: Path) -> None:
     kv, storage = FakeKeyValueStore(), FakeObjectStorage()
 
     def opened(storage: Any) -> Any:

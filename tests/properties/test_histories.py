@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from tests.properties.execute import execute
 from tests.properties.network import Chances
 from tests.properties.plan import Plan, PlannedStep, draw_plan
 from tests.properties.run import describe, fast_folder, run_plan, run_seed, shrunk
 from tests.properties.workload import Transaction, Write
-from tests.properties.world import happen
 
 SECONDS = float(os.environ.get("SLUICE_HISTORIES_SECONDS", "20"))
 FEWEST = 20
@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.timeout(600)
-def test_random_histories_are_right(folder: Path) -> None:
+def test_random_histories_have_no_problems(folder: Path) -> None:
     ends = time.monotonic() + SECONDS
     number = 0
     while number < FEWEST or (number < MOST and time.monotonic() < ends):
@@ -52,7 +52,7 @@ def test_random_histories_are_right(folder: Path) -> None:
 def test_one_seed_gives_one_history(folder: Path) -> None:
     for seed in range(1, 6):
         plan = draw_plan(seed)
-        one, other = happen(plan, folder / "one"), happen(plan, folder / "other")
+        one, other = execute(plan, folder / "one"), execute(plan, folder / "other")
         assert [entry.digest for entry in one.entries] == [entry.digest for entry in other.entries]
         assert one.moment == other.moment
         assert [(attempt.outcome, attempt.position) for attempt in one.attempts] == [
@@ -61,7 +61,7 @@ def test_one_seed_gives_one_history(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_two_servers_that_know_different_entries_of_one_sequence_agree(seed: int, folder: Path) -> None:
+def test_servers_agree_after_etcd_went_back_by_one_entry(seed: int, folder: Path) -> None:
     """Etcd goes back by one entry, as a restored machine does, and a server that had not seen that entry writes on.
 
     The other server has seen it. It was away meanwhile, and writes as soon as it is back.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
@@ -32,6 +32,7 @@ from sluiceway_server.kv.port import (
     Write,
 )
 from sluiceway_server.objectstorage.port import ObjectInfo, ObjectStorage
+from tests.properties.cluster import Stores
 from tests.properties.plan import draw_plan
 from tests.properties.run import fast_folder, run_plan
 
@@ -226,7 +227,7 @@ class KeepsDeletedObjects(FaultyStorage):
         pass
 
 
-Mutation = Callable[[Any, random.Random], Any]
+Mutation = type[FaultyStore] | type[FaultyStorage]
 
 
 def problems_of(mutation: Mutation, seed: int, folder: Path) -> tuple[str, ...]:
@@ -235,9 +236,8 @@ def problems_of(mutation: Mutation, seed: int, folder: Path) -> tuple[str, ...]:
     def faulty(honest: Any) -> Any:
         return mutation(honest, rng)
 
-    of_store = isinstance(mutation, type) and issubclass(mutation, FaultyStore)
-    given: dict[str, Any] = {"store": faulty} if of_store else {"storage": faulty}
-    return run_plan(draw_plan(seed), folder, **given)
+    stores = Stores(kv=faulty) if issubclass(mutation, FaultyStore) else Stores(objects=faulty)
+    return run_plan(draw_plan(seed), folder, stores=stores)
 
 
 @pytest.mark.parametrize(

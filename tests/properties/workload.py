@@ -1,8 +1,7 @@
-"""What the clients of a history do: transactions and reads as plain data, and the one function that runs them. Pure.
+"""The transactions and reads of clients, as plain data, and the function that runs them. Pure.
 
-The same function runs over a server's view when the history happens, and over the model's when it is checked. So
-whatever a transaction saw is compared with what it would have seen at its place in the log, and what it wrote with what
-it would have written.
+The same function runs over a server's view when the history is executed, and over the model when it is checked. So what
+a transaction saw and wrote is compared with what it would have seen and written at its place in the log.
 """
 
 from __future__ import annotations
@@ -89,12 +88,12 @@ def type_named(name: str) -> RecordType[Any]:
 
 
 Observation = Any
-"""What one look saw, as plain values that compare."""
+"""What one read saw, as plain values that compare."""
 
 
 @dataclass(frozen=True, repr=False)
 class _Short:
-    """Prints what differs from the default; a history that failed is read by people."""
+    """Prints only what differs from the default: people read histories that failed."""
 
     def __repr__(self) -> str:
         given = [
@@ -160,7 +159,7 @@ class Transaction(_Short):
 
 
 def value_of(message: Any) -> tuple[Any, ...]:
-    """Say what a record is."""
+    """Return the value of a record."""
     if isinstance(message, storage_pb2.Tombstone):
         return ("tombstone", message.type, message.id)
     return (message.database_id, message.writer, message.number)
@@ -212,7 +211,7 @@ def perform(view: View, transaction: Transaction, name: str) -> tuple[tuple[Obse
 
 
 def actions_of(view: _Reads, transaction: Transaction, name: str) -> list[Action]:
-    """Say what a transaction does over what is there."""
+    """Return the actions of a transaction, given what is there."""
     actions: list[Action] = []
     for write in transaction.writes:
         type_ = _BY_NAME[write.type]

@@ -1,4 +1,4 @@
-"""The data of an earlier version open with this one, whole; see `tests/fixtures/data_ea2348d`."""
+"""This version opens all data of an earlier one; see `tests/fixtures/data_ea2348d`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def verified(here: Installation) -> list[Any]:
     return [*found["faults"], *found["notes"]]
 
 
-def test_an_installation_opens_the_data_of_an_earlier_version(folder: Path) -> None:
+def test_installation_opens_old_data(folder: Path) -> None:
     runs = expected()
     with installation(folder, *KEEP_LOGS) as here:
         assert ids_of_runs(here) == [each["run"]["id"] for each in runs]
@@ -104,7 +104,7 @@ def test_an_installation_opens_the_data_of_an_earlier_version(folder: Path) -> N
         assert_unchanged(again, [each for each in runs if each["run"]["phase"] in OVER])
 
 
-def test_a_database_of_an_earlier_version_is_recovered_from_the_object_storage_alone(folder: Path) -> None:
+def test_old_data_are_recovered_from_object_storage_alone(folder: Path) -> None:
     runs = [each for each in expected() if each["isFlushed"]]
     for lost in ("etcd", "server"):
         shutil.rmtree(folder / "data" / lost)

@@ -39,7 +39,7 @@ async def wrote(house: House, run_id: str, log: bytes) -> str:
     return task
 
 
-async def test_they_go_a_month_after_the_end_of_their_run(house: House) -> None:
+async def test_logs_are_deleted_a_month_after_end_of_run(house: House) -> None:
     run_id = (await house.engine.create_run(request(), created_by="a")).value.run.id
     task = await wrote(house, run_id, b"a line\n")
     await house.pass_time(40 * DAY)
@@ -54,7 +54,7 @@ async def test_they_go_a_month_after_the_end_of_their_run(house: House) -> None:
     assert gone.value.reason == "LOG_DELETED"
 
 
-async def test_those_of_a_task_that_nobody_knows_are_kept_as_long_as_other_logs(house: House) -> None:
+async def test_logs_of_unknown_task_are_kept_as_long_as_others(house: House) -> None:
     task = house.world.ids.new_id()
     await house.world.storage.put(f"logs/{task}/1.1/0/00000000000000000000", b"")
     await house.pass_time(30 * DAY - HOUR)
@@ -63,7 +63,7 @@ async def test_those_of_a_task_that_nobody_knows_are_kept_as_long_as_other_logs(
     assert await house.runs_with_logs() == set()
 
 
-async def test_they_are_deleted_when_somebody_asks_for_it(house: House) -> None:
+async def test_logs_are_deleted_on_request(house: House) -> None:
     run_id = (await house.engine.create_run(request(), created_by="a")).value.run.id
     await house.world.finish(house.engine, run_id, "build")
     await wrote(house, run_id, b"a line\n")
@@ -71,7 +71,7 @@ async def test_they_are_deleted_when_somebody_asks_for_it(house: House) -> None:
     assert await house.runs_with_logs() == set()
 
 
-async def test_one_that_was_not_complete_is_continued_where_it_is_and_composed() -> None:
+async def test_incomplete_log_is_continued_and_composed_in_place() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
@@ -92,7 +92,7 @@ async def test_one_that_was_not_complete_is_continued_where_it_is_and_composed()
     assert {info.key async for info in storage.list("logs/")} == {f"{folder}log.{17:020d}"}
 
 
-async def test_they_are_verified() -> None:
+async def test_logs_are_verified() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock, prefix="p")

@@ -1,6 +1,6 @@
-"""Watches a history while it happens: what etcd and the object storage get, and how servers end.
+"""Records what etcd and the object storage get while a history is executed, and why servers end.
 
-What can be told at once is told here; all else is judged by `checker` afterwards.
+What is certainly wrong is reported at once; all else is judged by `checker` afterwards.
 """
 
 from __future__ import annotations
@@ -14,49 +14,48 @@ from sluiceway_server.datamanager.log.segments import decode_segment
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.diagnosis import Kind
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
+from tests.properties.cluster import PREFIX, Cluster, Server, where
 from tests.properties.history import Entry, Fact
-from tests.properties.scene import Scene, where
-from tests.properties.servers import PREFIX, Server
 from tests.properties.workload import TYPES
 
-__all__ = ["Witness"]
+__all__ = ["Recorder"]
 
 _CATALOGUE = Catalogue((*TYPES, TOMBSTONE))
 _KINDS = frozenset(Kind)
 
 
-class Witness:
-    """See the module."""
+class Recorder:
+    """Adds to the record of a history."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._history = scene.history
-        scene.network.on_entry = self._entry_appended
-        scene.network.on_object = self._object_stored
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._history = cluster.history
+        cluster.network.on_entry = self._entry_appended
+        cluster.network.on_object = self._object_stored
 
     def server_failed(self, server: Server, error: BaseException) -> None:
-        """A server ended by itself. A store that is away is a reason, at the start; else only a loss of etcd is."""
+        """Check why a server ended by itself: a store is not available at the start, or etcd was lost."""
         if _only(error, Unavailable | DeadlineExceeded):
             return
-        if isinstance(error, DatabaseLost) and error.reason == "LOG_GAP" and self._scene.aged:
+        if isinstance(error, DatabaseLost) and error.reason == "LOG_GAP" and self._cluster.is_aged:
             return  # it was behind for longer than segments are kept; it starts again from a manifest
         if self._history.losses and isinstance(error, DatabaseLost):
             self._check_saved_by(server, error)
-            if error.seen is not None and not self._scene.plan.own_etcd:
+            if error.seen is not None and not self._cluster.plan.own_etcd:
                 server.policy = RecoverIfRolledBack(error.seen)
             return
         if self._history.losses and isinstance(error, SluicewayError) and error.reason in _KINDS:
             return  # it stays up, not ready, and looks again
-        self._scene.problem(f"{server.name} ended by itself: {_describe(error)}")
+        self._cluster.problem(f"{server.name} ended by itself: {_describe(error)}")
         server.give_up()
 
     def _check_saved_by(self, server: Server, error: DatabaseLost) -> None:
-        """A server that saw etcd change has stored all that it knew, if the storage let it."""
-        if error.reason != "ETCD_CHANGED" or error.seen is None or self._scene.storage_trouble:
+        """Check that a server that saw etcd change has stored all that it knew, if the storage let it."""
+        if error.reason != "ETCD_CHANGED" or error.seen is None or self._cluster.had_storage_trouble:
             return
         for entry in self._history.back_from(error.seen.digest):
             if entry.digest not in self._history.saved:
-                self._scene.problem(
+                self._cluster.problem(
                     f"{server.name} gave up, and {entry.sequence}, which it knew, is not in the storage"
                 )
                 return
@@ -79,7 +78,7 @@ class Witness:
         known = {entry.digest for entry in self._history.entries}
         for entry in decode_segment(key, body).entries:
             if entry.digest not in known:
-                self._scene.problem(f"{key} holds {entry.sequence}, which was never in the log")
+                self._cluster.problem(f"{key} holds {entry.sequence}, which was never in the log")
             self._history.saved.setdefault(entry.digest, moment)
 
 
