@@ -21,7 +21,8 @@ from tests.properties.workload import TYPES
 __all__ = ["Recorder"]
 
 _CATALOGUE = Catalogue((*TYPES, TOMBSTONE))
-_KINDS = frozenset(Kind)
+_NOT_READY = frozenset({*Kind, "STORAGE_IN_USE"})
+"""Reasons for which a server stays up without a database, and looks again."""
 
 
 class Recorder:
@@ -44,8 +45,8 @@ class Recorder:
             if error.seen is not None and not self._cluster.plan.own_etcd:
                 server.policy = RecoverIfRolledBack(error.seen)
             return
-        if self._history.losses and isinstance(error, SluicewayError) and error.reason in _KINDS:
-            return  # it stays up, not ready, and looks again
+        if self._history.losses and isinstance(error, SluicewayError) and error.reason in _NOT_READY:
+            return
         self._cluster.problem(f"{server.name} ended by itself: {_describe(error)}")
         server.give_up()
 
