@@ -33,3 +33,21 @@ def test_links_of_a_page_lead_to_files_and_headings(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in anchors_of(file)):
             broken.append(target)
     assert broken == []
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/datamanager.md"])
+def test_paths_that_a_page_names_exist(page: str) -> None:
+    named = re.findall(
+        r"`((?:proto|common|server|executor|client|tests|docs|bench)/[\w./-]+)`", (ROOT / page).read_text()
+    )
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_modules_of_the_page_about_the_database_exist() -> None:
+    table = (ROOT / "docs" / "datamanager.md").read_text().partition("| to understand | read |")[2].partition("\n\n")[0]
+    cells = "".join(line.split("|")[2] for line in table.splitlines()[2:])
+    folder = ROOT / "server" / "sluiceway_server" / "datamanager"
+    named = re.findall(r"`([\w/]+)`", cells)
+    assert named
+    assert [name for name in named if not name.startswith("app/") and not (folder / f"{name}.py").exists()] == []
