@@ -21,7 +21,7 @@ from sluiceway_server.datamanager.model import Action, Decision, Emit, Position,
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.executors.failure_detector import FailureDetector, fence
 from sluiceway_server.executors.presence import GroupDirectory
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
 from sluiceway_server.runs.transaction import KIND_PLACEMENT
 
@@ -109,7 +109,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
     def _deadline(self, request: pb.DrainExecutorRequest | pb.DrainExecutorsRequest) -> datetime | None:
         if not request.HasField("timeout"):
             return None
-        timeout = stamps.read_duration(request.timeout)
+        timeout = codec.read_duration(request.timeout)
         if not timedelta() <= timeout <= _LONGEST_DRAIN:
             raise InvalidInput([Violation("timeout", f"it must be between 0s and {duration(_LONGEST_DRAIN)}")])
         return self._clock.now() + timeout
@@ -210,7 +210,7 @@ def _drain(view: View, executor_ids: Iterable[str], drain: _Drain | None) -> lis
         record.ClearField("drain_deadline")
         deadline = notice.deadlines.add(executor_id=executor_id)
         if drain is not None and drain.deadline is not None:
-            stamps.put_time(record.drain_deadline, drain.deadline)
+            codec.put_time(record.drain_deadline, drain.deadline)
             deadline.time.CopyFrom(record.drain_deadline)
         if record != before:
             actions.append(Put(EXECUTOR, executor_id, record))

@@ -27,7 +27,7 @@ from sluiceway_common.foundation.errors import Exhausted, NotFound, SluicewayErr
 from sluiceway_common.runmodel.model import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Applied, Decision, Emit, Position, Put
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.runrecords.types import FINAL_PHASES
+from sluiceway_server.runrecords.enums import FINAL_PHASES
 from sluiceway_server.runs.engine import AssignmentFinal
 from sluiceway_server.runs.ports import AssignmentNotice, Specified, UpdateOutcome
 

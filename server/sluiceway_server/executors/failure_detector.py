@@ -30,7 +30,7 @@ from sluiceway_server.executors.commands import ExecutorEngine
 from sluiceway_server.executors.presence import GroupDirectory
 from sluiceway_server.executors.sessions import why_deleted
 from sluiceway_server.executors.stream import StreamNotice
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, executor_topic
 from sluiceway_server.runs.executor_times import ExecutorTimes
 
@@ -183,7 +183,7 @@ class FailureDetector:
                 return Decision(True)
             seen = records.ExecutorRecord()
             seen.CopyFrom(record)
-            stamps.put_time(seen.missing_since, now)
+            codec.put_time(seen.missing_since, now)
             return Decision(True, fence(view, executor_id, seen, delete=False))
 
         if not (await self._database.transact(vanish)).value:

@@ -52,8 +52,7 @@ from sluiceway_server.executors.sessions import (
     settle,
     why_deleted,
 )
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.executor_messages import check_hello
 from sluiceway_server.runrecords.types import EXECUTOR, executor_topic
 
@@ -246,13 +245,13 @@ class ExecutorStreams:
                 )
                 record.session_id = session_id
                 record.secret_digest = digest
-                stamps.put_time(record.session_time, now)
+                codec.put_time(record.session_time, now)
                 record.settled_epoch = 0
                 # A drain lasts until an operator ends it, but one that was deleted is another executor now.
                 record.draining = record.draining and not record.deleted
                 record.vanished = record.deleted = record.pods_gone = False
             _describe(record, group, hello)
-            stamps.put_time(record.last_seen_time, now)
+            codec.put_time(record.last_seen_time, now)
             record.ClearField("missing_since")
             notice = Emit(StreamNotice.CONNECTED, (executor_topic(hello.executor_id),), stream_id.encode())
             return Decision(admitted, [Put(EXECUTOR, hello.executor_id, record), notice])
@@ -325,7 +324,12 @@ class ExecutorStreams:
         verdicts = settle(
             [codec.decode_assignment(record) for record in stored],
             [
-                Held(item.assignment_id, Epoch(item.epoch.database, item.epoch.attempt), _phase(item.phase))
+                Held(
+                    item.assignment_id,
+                    Epoch(item.epoch.database, item.epoch.attempt),
+                    # An executor of another version may be in a phase that is unknown here: it holds the assignment.
+                    enums.ASSIGNMENT_PHASE_OF.get(item.phase, AssignmentPhase.ACCEPTED),
+                )
                 for item in held.values()
             ],
             session_id=admitted.session_id,
@@ -426,7 +430,7 @@ class ExecutorStreams:
                 return Decision(None)
             record = records.ExecutorRecord()
             record.CopyFrom(stored)
-            stamps.put_time(record.last_seen_time, now)
+            codec.put_time(record.last_seen_time, now)
             return Decision(None, [Put(EXECUTOR, presence.id, record)])
 
         with suppress(SluicewayError, TimeoutError):
@@ -440,13 +444,6 @@ class _Ended(Exception):
 
 async def _awaited(work: Awaitable[None]) -> None:
     await work
-
-
-def _phase(phase: int) -> AssignmentPhase:
-    try:
-        return AssignmentPhase(pb.AssignmentPhase.Name(phase).removeprefix("ASSIGNMENT_PHASE_").lower())
-    except ValueError:
-        return AssignmentPhase.ACCEPTED  # it has it; more is not known
 
 
 def _describe(record: records.ExecutorRecord, group: str, hello: pb.Hello) -> None:

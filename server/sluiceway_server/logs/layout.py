@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.objectstorage.layout import Folder
+from sluiceway_server.runrecords.types import SETUP_STEP
 
 __all__ = [
     "LINE_BLOCK",
@@ -22,9 +23,6 @@ __all__ = [
     "complete_size",
     "cover_of",
 ]
-
-SETUP_STEP = -1
-"""The number under which the log of a pod's preparation goes."""
 
 _COMPLETE = "log."
 

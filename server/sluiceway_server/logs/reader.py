@@ -28,8 +28,7 @@ from sluiceway_server.datamanager.port import Database
 from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
 from sluiceway_server.logs.layout import SETUP_STEP, Cover, LogKey
 from sluiceway_server.logs.store import LogStore
-from sluiceway_server.runrecords.summaries import run_of_row
-from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, TASK, run_topic, task_id
+from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, TASK, run_of_row, run_topic, task_id
 
 __all__ = ["CHUNK_BYTES", "LogChunk", "LogDescription", "LogReader", "LogState", "LogStates", "StoredLogStates"]
 

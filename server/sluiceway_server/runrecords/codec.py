@@ -1,21 +1,24 @@
-"""Messages to values and back: the stored form of runs, tasks and assignments.
+"""The codec of stored records: `runmodel` values of runs, tasks and assignments <-> protobuf messages.
 
-Decoding and encoding are inverse on everything that the rules know. What they do not know (setup errors, warnings of
-the creation, fields of a newer version) stays in the stored message: encoding takes the message before and changes it.
-Pure.
+Decoding and encoding are inverse for everything that the rules know. What they do not know (setup errors, warnings of
+the creation, fields of a newer version) is kept: encoding starts from a copy of the stored message. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
-from sluiceway_server.runrecords import enums as words
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import enums
 
 __all__ = [
     "decode_assignment",
@@ -32,6 +35,11 @@ __all__ = [
     "encode_source",
     "encode_step",
     "encode_task",
+    "optional_time",
+    "put_duration",
+    "put_time",
+    "read_duration",
+    "read_time",
 ]
 
 _RESTART_KINDS = {kind.value: kind for kind in model.RestartKind} | {"tasks": model.RestartKind.FROM_TASKS}
@@ -39,21 +47,48 @@ _ON_SUCCESS = frozenset({model.Condition.ON_SUCCESS})
 _DEFAULT_RETRY = model.Retry()
 
 
-# --- small things -------------------------------------------------------------------------------------------------
+# --- times, reasons, sources --------------------------------------------------------------------------------------
+
+
+def read_time(stamp: Timestamp) -> datetime:
+    """Decode a time, in UTC, to microseconds."""
+    return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
+
+
+def optional_time(message: Message, field: str) -> datetime | None:
+    """Decode a time field; None when it is not set."""
+    return read_time(getattr(message, field)) if message.HasField(field) else None
+
+
+def put_time(stamp: Timestamp, value: datetime) -> None:
+    """Encode a time into a field. Cheaper than `FromDatetime`: this runs for every stored time."""
+    stamp.seconds = int(value.replace(microsecond=0).timestamp())
+    stamp.nanos = value.microsecond * 1000
+
+
+def read_duration(value: Duration) -> timedelta:
+    """Decode a duration, to microseconds."""
+    return timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+
+def put_duration(field: Duration, value: timedelta) -> None:
+    """Encode a duration into a field, to microseconds."""
+    field.seconds = value.days * 86_400 + value.seconds
+    field.nanos = value.microseconds * 1000
 
 
 def decode_reason(reason: api.Reason) -> model.Reason:
-    """Read a reason; its codes are lower case inside, upper case outside."""
+    """Decode a reason: its code is lower case in the model, upper case in messages."""
     return model.Reason(reason.code.lower(), reason.message)
 
 
 def encode_reason(reason: model.Reason) -> api.Reason:
-    """Write a reason."""
+    """Encode a reason."""
     return api.Reason(code=reason.code.upper(), message=reason.sentence)
 
 
 def decode_source(source: definition_api.Source) -> model.Source:
-    """Read where a run came from."""
+    """Decode what a run was created from."""
     return model.Source(
         repository=source.repository,
         ref_type=source.ref_type,
@@ -68,7 +103,7 @@ def decode_source(source: definition_api.Source) -> model.Source:
 
 
 def encode_source(source: model.Source) -> definition_api.Source:
-    """Write where a run came from."""
+    """Encode what a run was created from."""
     return definition_api.Source(
         repository=source.repository,
         ref_type=source.ref_type,
@@ -83,32 +118,32 @@ def encode_source(source: model.Source) -> definition_api.Source:
 
 
 def decode_retry(retry: definition_api.Retry) -> model.Retry:
-    """Read how often a task is tried, and after what."""
-    causes = frozenset(words.RETRY_CAUSE_OF[cause] for cause in retry.on) or _DEFAULT_RETRY.on
+    """Decode how often a task is attempted, and after which causes."""
+    causes = frozenset(enums.RETRY_CAUSE_OF[cause] for cause in retry.on) or _DEFAULT_RETRY.on
     return model.Retry(max_attempts=retry.max_attempts or 1, on=causes)
 
 
 def _encode_retry(retry: model.Retry) -> definition_api.Retry:
-    return definition_api.Retry(max_attempts=retry.max_attempts, on=sorted(words.RETRY_CAUSES[c] for c in retry.on))
+    return definition_api.Retry(max_attempts=retry.max_attempts, on=sorted(enums.RETRY_CAUSES[c] for c in retry.on))
 
 
 def decode_conditions(depend: definition_api.Depend) -> frozenset[model.Condition]:
-    """Read on which ends of its parent a task runs."""
-    return frozenset(words.CONDITION_OF[condition] for condition in depend.conditions) or _ON_SUCCESS
+    """Decode the conditions of an edge; none means `on_success`."""
+    return frozenset(enums.CONDITION_OF[condition] for condition in depend.conditions) or _ON_SUCCESS
 
 
 # --- steps --------------------------------------------------------------------------------------------------------
 
 
 def decode_step(step: api.Step) -> model.Step:
-    """Read a step."""
+    """Decode a step."""
     return model.Step(
         name=step.name,
         type=step.type,
-        phase=words.STEP_PHASE_OF[step.phase],
+        phase=enums.STEP_PHASE_OF[step.phase],
         exit_status=step.exit_status if step.HasField("exit_status") else None,
-        start_time=stamps.read_time(step.start_time) if step.HasField("start_time") else None,
-        end_time=stamps.read_time(step.end_time) if step.HasField("end_time") else None,
+        start_time=optional_time(step, "start_time"),
+        end_time=optional_time(step, "end_time"),
         log_size=step.log_size_bytes,
         log_digest=step.log_sha256,
         reason=decode_reason(step.reason) if step.HasField("reason") else None,
@@ -116,19 +151,19 @@ def decode_step(step: api.Step) -> model.Step:
 
 
 def encode_step(step: model.Step) -> api.Step:
-    """Write a step."""
+    """Encode a step."""
     message = api.Step(
         name=step.name,
         type=step.type,
-        phase=words.STEP_PHASES[step.phase],
+        phase=enums.STEP_PHASES[step.phase],
         exit_status=step.exit_status,
         log_size_bytes=step.log_size,
         log_sha256=step.log_digest,
     )
     if step.start_time is not None:
-        stamps.put_time(message.start_time, step.start_time)
+        put_time(message.start_time, step.start_time)
     if step.end_time is not None:
-        stamps.put_time(message.end_time, step.end_time)
+        put_time(message.end_time, step.end_time)
     if step.reason is not None:
         message.reason.CopyFrom(encode_reason(step.reason))
     return message
@@ -138,7 +173,7 @@ def encode_step(step: model.Step) -> api.Step:
 
 
 def decode_run(record: pb.RunRecord) -> model.Run:
-    """Read a run."""
+    """Decode a run."""
     run = record.run
     return model.Run(
         id=run.id,
@@ -146,9 +181,9 @@ def decode_run(record: pb.RunRecord) -> model.Run:
         name=run.name,
         group=run.group,
         scope=record.scope,
-        phase=words.PHASE_OF[run.phase],
-        create_time=stamps.read_time(run.create_time),
-        result=words.RESULT_OF[run.result],
+        phase=enums.PHASE_OF[run.phase],
+        create_time=read_time(run.create_time),
+        result=enums.RESULT_OF[run.result],
         reason=decode_reason(run.reason) if run.HasField("reason") else None,
         notes=tuple(decode_reason(note) for note in record.notes),
         annotations=dict(run.annotations),
@@ -161,14 +196,14 @@ def decode_run(record: pb.RunRecord) -> model.Run:
             else None
         ),
         priority=run.priority,
-        timeout=stamps.read_duration(run.timeout) if run.HasField("timeout") else None,
+        timeout=read_duration(run.timeout) if run.HasField("timeout") else None,
         timed_out=run.timed_out,
-        approval_waited=stamps.read_duration(run.approval_waited),
-        approval_wait_since=stamps.read_time(run.approval_wait_since) if run.HasField("approval_wait_since") else None,
-        enqueue_time=stamps.read_time(run.enqueue_time) if run.HasField("enqueue_time") else None,
-        start_time=stamps.read_time(run.start_time) if run.HasField("start_time") else None,
-        work_start_time=stamps.read_time(run.work_start_time) if run.HasField("work_start_time") else None,
-        end_time=stamps.read_time(run.end_time) if run.HasField("end_time") else None,
+        approval_waited=read_duration(run.approval_waited),
+        approval_wait_since=optional_time(run, "approval_wait_since"),
+        enqueue_time=optional_time(run, "enqueue_time"),
+        start_time=optional_time(run, "start_time"),
+        work_start_time=optional_time(run, "work_start_time"),
+        end_time=optional_time(run, "end_time"),
         created_by=run.created_by,
         source=decode_source(run.source),
         config_digest=record.config_digest,
@@ -178,10 +213,10 @@ def decode_run(record: pb.RunRecord) -> model.Run:
 def _decode_stop(record: pb.RunRecord) -> model.StopRequest:
     stop = record.run.stop_request
     return model.StopRequest(
-        time=stamps.read_time(stop.time),
+        time=read_time(stop.time),
         by=stop.by,
         forced=stop.force,
-        forced_time=stamps.read_time(record.forced_time) if record.HasField("forced_time") else None,
+        forced_time=optional_time(record, "forced_time"),
         forced_by=record.forced_by,
     )
 
@@ -189,16 +224,16 @@ def _decode_stop(record: pb.RunRecord) -> model.StopRequest:
 def encode_run(
     run: model.Run, *, task_count: int, before: pb.RunRecord | None = None, new: bool = False
 ) -> pb.RunRecord:
-    """Write a run over the message that was stored before, which is not changed.
+    """Encode a run into a copy of the stored message.
 
-    Of a `new` one, `before` holds only what the rules do not know.
+    For a `new` run, `before` holds only what the rules do not know.
     """
     record = pb.RunRecord()
     if before is not None:
         record.CopyFrom(before)
     message = record.run
     message.id, message.number, message.name, message.group = run.id, run.number, run.name, run.group
-    message.phase, message.result = words.PHASES[run.phase], words.RESULTS[run.result]
+    message.phase, message.result = enums.PHASES[run.phase], enums.RESULTS[run.result]
     message.priority, message.timed_out, message.created_by = run.priority, run.timed_out, run.created_by
     message.task_count = task_count
     if before is None or new:
@@ -209,23 +244,23 @@ def encode_run(
     if run.reason is not None:
         message.reason.CopyFrom(encode_reason(run.reason))
     if run.stop is not None:
-        stamps.put_time(message.stop_request.time, run.stop.time)
+        put_time(message.stop_request.time, run.stop.time)
         message.stop_request.by, message.stop_request.force = run.stop.by, run.stop.forced
         record.forced_by = run.stop.forced_by
         if run.stop.forced_time is not None:
-            stamps.put_time(record.forced_time, run.stop.forced_time)
+            put_time(record.forced_time, run.stop.forced_time)
     if run.restart_of is not None:
         message.restart_of.run_id = run.restart_of.run_id
         message.restart_of.kind = _restart_word(run.restart_of.kind)
     if run.timeout is not None:
-        stamps.put_duration(message.timeout, run.timeout)
+        put_duration(message.timeout, run.timeout)
     if run.approval_waited:
-        stamps.put_duration(message.approval_waited, run.approval_waited)
+        put_duration(message.approval_waited, run.approval_waited)
     message.ClearField("approval_wait_since")
     for name in ("create_time", "approval_wait_since", "enqueue_time", "start_time", "work_start_time", "end_time"):
         value = getattr(run, name)
         if value is not None:
-            stamps.put_time(getattr(message, name), value)
+            put_time(getattr(message, name), value)
     if len(record.notes) != len(run.notes) or before is None or new:
         del record.notes[:]
         record.notes.extend(encode_reason(note) for note in run.notes)
@@ -242,13 +277,13 @@ def _restart_word(kind: model.RestartKind) -> str:
 
 
 def decode_task(record: pb.TaskRecord) -> model.Task:
-    """Read a task."""
+    """Decode a task."""
     task = record.task
     approval = task.approval
     given = None
     if approval.approved_by or approval.HasField("approve_time"):
         given = model.ApprovalGiven(
-            approval.approved_by, stamps.read_time(approval.approve_time), approval.commit_sha, approval.config_digest
+            approval.approved_by, read_time(approval.approve_time), approval.commit_sha, approval.config_digest
         )
     previous = None
     if record.HasField("previous"):
@@ -261,16 +296,16 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
             model.Edge(parent, decode_conditions(depend))
             for parent, depend in zip(record.parent_ids, task.depends, strict=True)
         ),
-        status=words.STATUS_OF[task.status],
+        status=enums.STATUS_OF[task.status],
         reason=decode_reason(task.reason) if task.HasField("reason") else None,
         timed_out=task.timed_out,
         ignore_failure=task.ignore_failure,
-        approval=model.ApprovalNeed(stamps.read_duration(approval.timeout)) if approval.needed else None,
-        waiting_since=stamps.read_time(approval.waiting_since) if approval.HasField("waiting_since") else None,
+        approval=model.ApprovalNeed(read_duration(approval.timeout)) if approval.needed else None,
+        waiting_since=optional_time(approval, "waiting_since"),
         approved=given,
         lock=task.lock,
         retry=decode_retry(task.retry),
-        timeout=stamps.read_duration(task.timeout) if task.HasField("timeout") else None,
+        timeout=read_duration(task.timeout) if task.HasField("timeout") else None,
         priority=task.priority,
         needs=model.Needs(
             arch=task.arch,
@@ -283,13 +318,13 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         assignment=task.assignment_id,
         executor=task.executor_id,
         previous=previous,
-        runnable_since=stamps.read_time(task.runnable_since) if task.HasField("runnable_since") else None,
+        runnable_since=optional_time(task, "runnable_since"),
         kept_from=record.kept_from,
         setup=decode_step(task.setup_step),
         steps=tuple(decode_step(step) for step in task.steps),
         archives=_decode_archives(record.archives),
-        start_time=stamps.read_time(task.start_time) if task.HasField("start_time") else None,
-        end_time=stamps.read_time(task.end_time) if task.HasField("end_time") else None,
+        start_time=optional_time(task, "start_time"),
+        end_time=optional_time(task, "end_time"),
     )
 
 
@@ -301,9 +336,9 @@ def encode_task(
     names: dict[str, str] | None = None,
     before: pb.TaskRecord | None = None,
 ) -> pb.TaskRecord:
-    """Write a task over the message that was stored before, which is not changed.
+    """Encode a task into a copy of the stored message.
 
-    `names` tells the names of its parents by id; it is needed for a new task only, since edges never change.
+    `names` has the names of its parents by id. Only a new task needs it: edges never change.
     """
     record = pb.TaskRecord()
     if before is not None:
@@ -311,7 +346,7 @@ def encode_task(
     message = record.task
     if before is None:
         _encode_fixed(record, task, run_id=run_id, scope=scope, names=names or {})
-    message.status, message.timed_out = words.STATUSES[task.status], task.timed_out
+    message.status, message.timed_out = enums.STATUSES[task.status], task.timed_out
     if task.reason is None:
         message.ClearField("reason")
     else:
@@ -327,7 +362,7 @@ def encode_task(
         if value is None:
             message.ClearField(name)
         else:
-            stamps.put_time(getattr(message, name), value)
+            put_time(getattr(message, name), value)
     record.kept_from = task.kept_from
     del record.archives[:]
     record.archives.extend(_encode_archives(task.archives))
@@ -342,12 +377,12 @@ def encode_task(
 
 def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
     return model.AttemptEnd(
-        status=words.STATUS_OF[end.status],
+        status=enums.STATUS_OF[end.status],
         attempt=end.attempt,
         assignment=end.assignment_id,
         executor=end.executor_id,
-        end_time=stamps.read_time(end.end_time),
-        start_time=stamps.read_time(end.start_time) if end.HasField("start_time") else None,
+        end_time=read_time(end.end_time),
+        start_time=optional_time(end, "start_time"),
         timed_out=end.timed_out,
         reason=decode_reason(end.reason) if end.HasField("reason") else None,
         setup=decode_step(end.setup),
@@ -358,7 +393,7 @@ def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
 
 def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
     message = pb.AttemptEnd(
-        status=words.STATUSES[end.status],
+        status=enums.STATUSES[end.status],
         attempt=end.attempt,
         assignment_id=end.assignment,
         executor_id=end.executor,
@@ -367,9 +402,9 @@ def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
         steps=[encode_step(step) for step in end.steps],
         archives=_encode_archives(end.archives),
     )
-    stamps.put_time(message.end_time, end.end_time)
+    put_time(message.end_time, end.end_time)
     if end.start_time is not None:
-        stamps.put_time(message.start_time, end.start_time)
+        put_time(message.start_time, end.start_time)
     if end.reason is not None:
         message.reason.CopyFrom(encode_reason(end.reason))
     return message
@@ -388,12 +423,12 @@ def _encode_fixed(record: pb.TaskRecord, task: model.Task, *, run_id: str, scope
     message = record.task
     message.id, message.run_id, message.name, message.level = task.id, run_id, task.name, task.level
     for edge in task.depends:
-        message.depends.add(task=names[edge.parent], conditions=sorted(words.CONDITIONS[c] for c in edge.conditions))
+        message.depends.add(task=names[edge.parent], conditions=sorted(enums.CONDITIONS[c] for c in edge.conditions))
         record.parent_ids.append(edge.parent)
     message.ignore_failure, message.lock, message.priority = task.ignore_failure, task.lock, task.priority
     message.retry.CopyFrom(_encode_retry(task.retry))
     if task.timeout is not None:
-        stamps.put_duration(message.timeout, task.timeout)
+        put_duration(message.timeout, task.timeout)
     message.labels.update(task.needs.labels)
     message.arch, message.privileged = task.needs.arch, task.needs.privileged
     record.runtime, record.scope = task.needs.runtime, scope
@@ -405,13 +440,13 @@ def _encode_approval(message: api.Task, task: model.Task) -> None:
         return
     approval = message.approval
     approval.needed = True
-    stamps.put_duration(approval.timeout, task.approval.timeout)
+    put_duration(approval.timeout, task.approval.timeout)
     approval.ClearField("waiting_since")
     if task.waiting_since is not None:
-        stamps.put_time(approval.waiting_since, task.waiting_since)
+        put_time(approval.waiting_since, task.waiting_since)
     if task.approved is not None:
         approval.approved_by = task.approved.by
-        stamps.put_time(approval.approve_time, task.approved.time)
+        put_time(approval.approve_time, task.approved.time)
         approval.commit_sha, approval.config_digest = task.approved.commit_sha, task.approved.config_digest
 
 
@@ -419,7 +454,7 @@ def _encode_approval(message: api.Task, task: model.Task) -> None:
 
 
 def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
-    """Read an assignment."""
+    """Decode an assignment."""
     return model.Assignment(
         id=record.id,
         run_id=record.run_id,
@@ -427,15 +462,15 @@ def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
         epoch=model.Epoch(record.epoch.database, record.epoch.attempt),
         executor=record.executor_id,
         session=record.session_id,
-        assign_time=stamps.read_time(record.assign_time),
-        phase=words.ASSIGNMENT_PHASE_OF[record.phase],
-        accept_time=stamps.read_time(record.accept_time) if record.HasField("accept_time") else None,
-        start_time=stamps.read_time(record.start_time) if record.HasField("start_time") else None,
-        end_time=stamps.read_time(record.end_time) if record.HasField("end_time") else None,
-        cause=words.RETRY_CAUSE_OF[record.cause] if record.cause else None,
+        assign_time=read_time(record.assign_time),
+        phase=enums.ASSIGNMENT_PHASE_OF[record.phase],
+        accept_time=optional_time(record, "accept_time"),
+        start_time=optional_time(record, "start_time"),
+        end_time=optional_time(record, "end_time"),
+        cause=enums.RETRY_CAUSE_OF[record.cause] if record.cause else None,
         reason=decode_reason(record.reason) if record.HasField("reason") else None,
         timed_out=record.timed_out,
-        stop_requested=stamps.read_time(record.stop_requested) if record.HasField("stop_requested") else None,
+        stop_requested=optional_time(record, "stop_requested"),
         stop_reason=decode_reason(record.stop_reason) if record.HasField("stop_reason") else None,
         stop_forced=record.stop_forced,
         lock=(record.lock_scope, record.lock_name) if record.lock_name else None,
@@ -445,7 +480,7 @@ def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
 
 
 def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.AssignmentRecord:
-    """Write an assignment of a run of that scope, whole."""
+    """Encode an assignment of a run of that scope."""
     record = pb.AssignmentRecord(
         id=assignment.id,
         run_id=assignment.run_id,
@@ -454,7 +489,7 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
         epoch=executor_api.Epoch(database=assignment.epoch.database, attempt=assignment.epoch.attempt),
         executor_id=assignment.executor,
         session_id=assignment.session,
-        phase=words.ASSIGNMENT_PHASES[assignment.phase],
+        phase=enums.ASSIGNMENT_PHASES[assignment.phase],
         timed_out=assignment.timed_out,
         stop_forced=assignment.stop_forced,
         steps=[encode_step(step) for step in assignment.steps],
@@ -462,9 +497,9 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
     for name in ("assign_time", "accept_time", "start_time", "end_time", "stop_requested"):
         value = getattr(assignment, name)
         if value is not None:
-            stamps.put_time(getattr(record, name), value)
+            put_time(getattr(record, name), value)
     if assignment.cause is not None:
-        record.cause = words.RETRY_CAUSES[assignment.cause]
+        record.cause = enums.RETRY_CAUSES[assignment.cause]
     if assignment.reason is not None:
         record.reason.CopyFrom(encode_reason(assignment.reason))
     if assignment.stop_reason is not None:

@@ -1,4 +1,4 @@
-"""The words for states, inside (`runmodel`) and in messages: tables, each way. A test holds them to be complete."""
+"""A table for each enum of `runmodel` and of the messages, and its inverse. A test checks that they are complete."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ __all__ = [
     "APPROVAL_WORDS",
     "ASSIGNMENT_PHASES",
     "ASSIGNMENT_PHASE_OF",
+    "BAD_PHASES",
     "CONDITIONS",
     "CONDITION_OF",
     "EVENT_KINDS",
+    "FINAL_PHASES",
     "PHASES",
     "PHASE_OF",
     "RESULTS",
@@ -94,6 +96,9 @@ APPROVAL_WORDS = {
     model.ApprovalState.GIVEN: "approved",
     model.ApprovalState.EXPIRED: "expired",
 }
+
+FINAL_PHASES = frozenset(value for phase, value in ASSIGNMENT_PHASES.items() if phase.is_final)
+BAD_PHASES = FINAL_PHASES - {executor_api.ASSIGNMENT_PHASE_SUCCESS}
 
 PHASE_OF = {value: key for key, value in PHASES.items()}
 RESULT_OF = {value: key for key, value in RESULTS.items()}

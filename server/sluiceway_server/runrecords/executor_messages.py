@@ -17,6 +17,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.texts import line_fault, name_fault, shown
+from sluiceway_server.runrecords.types import SETUP_STEP
 
 __all__ = ["MAX_STEPS", "check_hello", "check_message", "check_push", "update_fault"]
 
@@ -30,7 +31,6 @@ MAX_VERSION = 100
 MAX_UPDATES = 1_000
 MAX_STEPS = 1_000
 MAX_SENTENCE = 4_096
-_SETUP_STEP = -1
 
 _EXECUTOR_ID = re.compile(r"[a-zA-Z0-9._-]{1,100}")
 _ID = re.compile(r"[a-zA-Z0-9-]{1,64}")
@@ -173,8 +173,8 @@ def _step_faults(path: str, step: pb.StepUpdate) -> Iterator[Violation]:
 
 
 def _step_index(path: str, step: int) -> Iterator[Violation]:
-    if not _SETUP_STEP <= step < MAX_STEPS:
-        yield Violation(path, f"{_SETUP_STEP} to {MAX_STEPS - 1}")
+    if not SETUP_STEP <= step < MAX_STEPS:
+        yield Violation(path, f"{SETUP_STEP} to {MAX_STEPS - 1}")
 
 
 def _epoch_faults(path: str, epoch: pb.Epoch) -> Iterator[Violation]:

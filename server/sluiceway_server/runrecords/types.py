@@ -1,14 +1,14 @@
-"""The types of record that the run service keeps, their columns and their indexes.
+"""The record types of runs and executors: their columns, indexes, ids and topics.
 
-Ids: a run, an assignment and an executor have their own; a task is `<run>/<task>`, so that a scan by prefix walks one
-run; a queue is named by its group, a lock by scope and name, a log by assignment and step.
+Ids: a run, an assignment and an executor have their own. A task's record is `<run>/<task>`, so that a scan by prefix
+reads the tasks of one run. A queue is named by its group, a lock by scope and name.
 
-What has ended is old before long, and there is much of it: the bodies of runs, tasks, assignments and configurations
-move to the object storage (`Bodies.REMOTE`), and their rows are small. Columns that only lists of the living need are
-empty once a record has come to rest, and its indexes are sparse.
+Most records are of runs that have ended. Bodies of runs, tasks, assignments and configurations therefore move to the
+object storage (`Bodies.REMOTE`), and rows are small: columns that only lists of unfinished work need are empty once a
+record is settled, and their indexes are sparse.
 
-Every transaction that touches a run, one of its tasks or one of its assignments moves the change group `run/<id>`
-(`run_group`). Whoever holds a picture of a run with the revision of that group knows whether it is still true.
+Every transaction that changes a run, one of its tasks or one of its assignments moves the change group `run/<id>`
+(`run_group`). A cached state of a run is current if that group's revision is still the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_server.datamanager.model import Bodies, Column, RecordType, Value, Where
-from sluiceway_server.runrecords.summaries import summary_of
+from sluiceway_server.datamanager.model import Bodies, Column, Fields, RecordType, Value, Where
+from sluiceway_server.runrecords.enums import BAD_PHASES, FINAL_PHASES
 
 __all__ = [
     "ASSIGNMENT",
@@ -38,6 +37,7 @@ __all__ = [
     "RUN",
     "RUN_CONFIG",
     "RUN_NUMBER",
+    "SETUP_STEP",
     "TASK",
     "TERMINAL_PHASES",
     "TOPIC_PLACEMENT",
@@ -48,7 +48,9 @@ __all__ = [
     "lock_id",
     "outcomes",
     "run_group",
+    "run_of_row",
     "run_topic",
+    "summary_of",
     "task_id",
 ]
 
@@ -56,17 +58,10 @@ TERMINAL_PHASES = frozenset({api.RUN_PHASE_SETUP_ERROR, api.RUN_PHASE_CANCELLED,
 
 OPEN_STATUSES = frozenset({api.TASK_STATUS_UNSPECIFIED, api.TASK_STATUS_NOT_STARTED, api.TASK_STATUS_RUNNING})
 
-FINAL_PHASES = frozenset(
-    {
-        executor_api.ASSIGNMENT_PHASE_SUCCESS,
-        executor_api.ASSIGNMENT_PHASE_FAILED,
-        executor_api.ASSIGNMENT_PHASE_STOPPED,
-        executor_api.ASSIGNMENT_PHASE_CANCELLED,
-        executor_api.ASSIGNMENT_PHASE_LOST,
-    }
-)
+SETUP_STEP = -1
+"""The index of the setup, where steps are named by their index: in updates and in logs."""
 
-BAD_PHASES = FINAL_PHASES - {executor_api.ASSIGNMENT_PHASE_SUCCESS}
+_LONGEST_SUBJECT = 100
 
 
 def _milliseconds(stamp: Timestamp) -> int:
@@ -78,14 +73,39 @@ def _outcome(phase: int, result: int) -> int:
 
 
 def outcomes(*, phases: Collection[int] = (), result: int = 0) -> tuple[int, ...]:
-    """The values of the column `outcome` of runs in one of some phases (empty: any), with a result (0: any)."""
+    """Return the values of the column `outcome` for runs in one of `phases` (empty: any) with `result` (0: any)."""
     results = (result,) if result else api.RunResult.values()
     return tuple(_outcome(phase, each) for phase in phases or api.RunPhase.values() for each in results)
 
 
 def active_in(scope: str, phase: int) -> Where:
-    """The filter for the runs of a scope that are queued, or running."""
+    """Return the filter for the runs of a scope in one phase."""
     return {"scope": scope, "outcome": outcomes(phases=(phase,))}
+
+
+def summary_of(record: pb.RunRecord) -> bytes:
+    """Encode what a list shows of a run, for the column `summary`: a list of old runs reads an index and no body.
+
+    It is the `Run` without the fields that only its own page shows, and without what other columns have. Every run has
+    one, so a list looks the same when bodies have moved to the object storage.
+    """
+    run = api.Run()
+    run.CopyFrom(record.run)
+    for name in ("id", "group", "annotations", "setup_errors", "warnings"):
+        run.ClearField(name)
+    if run.HasField("source"):
+        subject, _, more = run.source.message.partition("\n")
+        if more or len(subject) > _LONGEST_SUBJECT:
+            run.source.message = subject[:_LONGEST_SUBJECT].rstrip()
+    return run.SerializeToString(deterministic=True)
+
+
+def run_of_row(run_id: str, fields: Fields) -> api.Run:
+    """Decode the run that a list shows from a row of `RUN`."""
+    summary, group = fields["summary"], fields["group"]
+    run = api.Run.FromString(summary if isinstance(summary, bytes) else b"")
+    run.id, run.group = run_id, str(group)
+    return run
 
 
 def _is_over(record: pb.RunRecord) -> bool:
@@ -101,7 +121,7 @@ def _while_live(of: Callable[[pb.AssignmentRecord], Value]) -> Callable[[pb.Assi
 
 
 def _task_state(record: pb.TaskRecord) -> str | None:
-    # `ready` tasks wait for a place and nothing else; `parked` ones wait for an executor that could ever run them.
+    # `ready`: waits for a free slot only. `parked`: no known executor could run it.
     if record.task.status != api.TASK_STATUS_NOT_STARTED or not record.task.HasField("runnable_since"):
         return None
     return "parked" if record.parked else "ready"
@@ -112,8 +132,8 @@ def _while_waiting(of: Callable[[pb.TaskRecord], Value]) -> Callable[[pb.TaskRec
 
 
 def _rank(record: pb.TaskRecord) -> int:
-    # A level of priority is worth ten minutes of waiting (run-model.md, "Order"): so the order among those that wait
-    # does not change with time, and an index can hold it.
+    # A level of priority is worth ten minutes of waiting (run-model.md, "Order"). So the order of waiting tasks does
+    # not change with time, and an index can hold it.
     return _milliseconds(record.task.runnable_since) - record.task.priority * 600_000
 
 
@@ -122,7 +142,7 @@ RUN: RecordType[pb.RunRecord] = RecordType(
     pb.RunRecord,
     columns=(
         Column("group", lambda r: r.run.group),
-        # Phase and result in one: one index serves every choice of the two, as lists that are merged.
+        # Phase and result in one column: one index serves every combination, as lists that are merged.
         Column("outcome", lambda r: _outcome(r.run.phase, r.run.result)),
         Column("created", lambda r: _milliseconds(r.run.create_time)),
         Column("scope", lambda r: r.scope),
@@ -132,7 +152,7 @@ RUN: RecordType[pb.RunRecord] = RecordType(
     indexes=(
         ("created",),
         ("outcome", "created"),
-        # Lists of a group, or of a scope, name all outcomes when they want any.
+        # Lists of a group or a scope that want any outcome name them all.
         ("group", "outcome", "created"),
         ("scope", "outcome", "created"),
         ("scope", "number"),
@@ -155,12 +175,12 @@ TASK: RecordType[pb.TaskRecord] = RecordType(
     settled=lambda r: r.task.status not in OPEN_STATUSES,
     version=2,
 )
-# It never changes, so it is at rest from the beginning. What a run at work needs of it is younger than a day, nearly
-# always; and one that waited for longer costs a read of the object storage.
+# It never changes, so it is settled from the beginning. A running run nearly always reads it within a day; after that
+# it costs a read of the object storage.
 RUN_CONFIG: RecordType[pb.RunConfigRecord] = RecordType(
     "run_config",
     pb.RunConfigRecord,
-    # By the digest one sees whether an object with a large configuration is still needed.
+    # The digest shows whether an object with a large configuration is still needed.
     columns=(Column("apart", lambda r: r.digest if r.stored_apart else None),),
     indexes=(("apart",),),
     sparse=("apart",),
@@ -176,8 +196,7 @@ ASSIGNMENT: RecordType[pb.AssignmentRecord] = RecordType(
         Column("run_id", _while_live(lambda r: r.run_id)),
         Column("scope", _while_live(lambda r: r.scope)),
         Column("live", _while_live(lambda r: 1)),
-        # What the log of an attempt is found by that was followed by another one: of a task that ended well, the task
-        # itself names the assignment.
+        # These find earlier attempts of a task and their logs. The last attempt is named by the task itself.
         Column("bad_end_of", lambda r: r.task_id if r.phase in BAD_PHASES else None),
         Column("bad_attempt", lambda r: r.epoch.attempt if r.phase in BAD_PHASES else None),
     ),
@@ -234,7 +253,7 @@ TOPIC_RUNS = "runs"
 """Every event of every run."""
 
 TOPIC_PLACEMENT = "placement"
-"""For the scheduler: that a transaction of another server changed what placement looks at."""
+"""For the scheduler: a transaction of another server changed what placement reads."""
 
 
 def _under(prefix: str) -> Callable[[str], str]:
@@ -251,7 +270,7 @@ run_topic = _under("run/")
 group_topic = _under("group/")
 """Name the topic of the events of one group's runs."""
 executor_topic = _under("executor/")
-"""Name the topic of what an executor is to be told."""
+"""Name the topic of notices to an executor."""
 
 
 def task_id(run_id: str, task: str) -> str:
@@ -260,5 +279,5 @@ def task_id(run_id: str, task: str) -> str:
 
 
 def lock_id(scope: str, name: str) -> str:
-    """Name the record of a lock. A scope is a path, so the blank cannot be part of it."""
+    """Name the record of a lock. A scope is a path, so it has no space."""
     return f"{scope} {name}"

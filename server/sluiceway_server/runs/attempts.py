@@ -10,8 +10,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel.model import MAX_ATTEMPTS, AssignmentPhase, TaskStatus
 from sluiceway_server.datamanager.model import Query, View
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import enums as words
+from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.types import ASSIGNMENT
 
 __all__ = ["with_attempts"]
@@ -62,7 +61,7 @@ def _earlier(record: pb.AssignmentRecord) -> api.Attempt:
         attempt=record.epoch.attempt,
         assignment_id=record.id,
         executor_id=record.executor_id,
-        status=words.STATUSES[_STATUS_OF_END[phase]],
+        status=enums.STATUSES[_STATUS_OF_END[phase]],
         timed_out=record.timed_out,
         setup_step=record.setup,
         steps=record.steps,

@@ -26,10 +26,7 @@ from sluiceway_common.runconfig.problems import DocumentPath, format_path
 from sluiceway_common.runmodel import creation, groups
 from sluiceway_common.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
 from sluiceway_server.datamanager.model import GroupRevision, Position
-from sluiceway_server.runrecords import api_definitions as wire
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import enums as words
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, definitions, enums
 from sluiceway_server.runs.definition_checks import (
     ARCHS,
     MAX_STEPS,
@@ -105,13 +102,13 @@ def check(
         cache_group=request.cache_group or _default_cache_group(request.run.group),
     )
     digest = hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()
-    timeout = stamps.read_duration(request.run.timeout) if request.run.HasField("timeout") else None
+    timeout = codec.read_duration(request.run.timeout) if request.run.HasField("timeout") else None
     wanted = creation.CreationRequest(
         id=run_id,
         number=0,
         name=request.run.name,
         group=request.run.group,
-        tasks=tuple(wire.decode_definition(task) for task in request.tasks),
+        tasks=tuple(definitions.decode_definition(task) for task in request.tasks),
         task_ids=tuple(task_ids),
         now=now,
         setup_errors=tuple(request.setup_errors),
@@ -268,8 +265,8 @@ def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
     # The rules have no word for these, so nothing more can be said about the request.
     if any(duration_faults("", request.run.timeout)):
         return True
-    conditions = set(words.CONDITIONS.values())
-    causes = set(words.RETRY_CAUSES.values())
+    conditions = set(enums.CONDITIONS.values())
+    causes = set(enums.RETRY_CAUSES.values())
     return any(
         any(c not in conditions for depend in task.depends for c in depend.conditions)
         or any(cause not in causes for cause in task.retry.on)

@@ -16,7 +16,6 @@ from sluiceway_common.runmodel.model import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.datamanager.port import Committed
 from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR
 from sluiceway_server.runs.timers import Subject, TimerKey
 from sluiceway_server.runs.transaction import RunTransaction
@@ -83,7 +82,7 @@ class Deadlines:
             record = work.view.get(EXECUTOR, executor_id)
             if record is None or not record.draining or not record.HasField("drain_deadline"):
                 return None
-            deadline = stamps.read_time(record.drain_deadline)
+            deadline = codec.read_time(record.drain_deadline)
             if deadline > work.now:
                 return deadline
             reason = Reason(

@@ -33,7 +33,7 @@ from sluiceway_common.foundation.texts import (
 from sluiceway_common.runconfig.capabilities import unsupported_parts
 from sluiceway_common.runconfig.problems import format_path
 from sluiceway_common.runconfig.shells import split_shell
-from sluiceway_server.runrecords import enums as words
+from sluiceway_server.runrecords import enums
 
 __all__ = ["ARCHS", "MAX_STEPS", "duration_faults", "environment_faults", "source_faults", "task_faults", "text_faults"]
 
@@ -50,8 +50,8 @@ _ANY_STEP = "run"
 _NO_SECRETS = "this server does not resolve secrets; give a clear value"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _REF_TYPES = frozenset({"", "branch", "tag", "pull_request"})
-_CONDITIONS = frozenset(words.CONDITIONS.values())
-_CAUSES = frozenset(words.RETRY_CAUSES.values())
+_CONDITIONS = frozenset(enums.CONDITIONS.values())
+_CAUSES = frozenset(enums.RETRY_CAUSES.values())
 
 
 def source_faults(path: str, source: definition_api.Source) -> Iterator[Violation]:

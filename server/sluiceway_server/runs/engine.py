@@ -28,13 +28,10 @@ from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import MAX_BYTES, check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
-from sluiceway_server.runrecords import api_definitions as wire
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, definitions, enums
 from sluiceway_server.runrecords.executor_messages import update_fault
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
-    FINAL_PHASES,
     REQUEST,
     RUN,
     RUN_CONFIG,
@@ -61,7 +58,7 @@ from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
 from sluiceway_server.runs.transaction import RunTransaction
 
-__all__ = ["AssignmentFinal", "Engine", "RunTooLarge"]
+__all__ = ["AssignmentFinal", "Engine", "RunTooLarge", "no_run"]
 
 T = TypeVar("T")
 
@@ -289,7 +286,7 @@ class Engine:
         def decide(work: RunTransaction) -> None:
             state = work.run(run_id)
             if state is None:
-                raise _no_run(run_id)
+                raise no_run(run_id)
             if key and self._known(work, key, digest) is not None:
                 return
             work.apply(change(state, work))
@@ -344,7 +341,7 @@ class Engine:
             if held.epoch.database >= work.view.position.sequence.epoch or work.assignment(held.assignment_id):
                 return False
             state = work.run(held.run_id)
-            assignment = wire.decode_held(held, executor=executor_id, session=session_id, now=work.now)
+            assignment = definitions.decode_held(held, executor=executor_id, session=session_id, now=work.now)
             if state is None or assignment is None:
                 return False
             try:
@@ -392,7 +389,7 @@ class Engine:
             assignment = view.get(ASSIGNMENT, assignment_id)
             if assignment is None:
                 return None
-            if assignment.phase in FINAL_PHASES:
+            if assignment.phase in enums.FINAL_PHASES:
                 raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
             run = view.get(RUN, assignment.run_id)
             task = view.get(TASK, task_id(assignment.run_id, assignment.task_id))
@@ -412,7 +409,7 @@ class Engine:
     def _known(self, work: RunTransaction, key: str, digest: str) -> str | None:
         """The run that a call with this key was about, when there was one within `request_kept`."""
         known = work.view.get(REQUEST, key)
-        if known is None or work.now - stamps.read_time(known.time) >= self._settings.request_kept:
+        if known is None or work.now - codec.read_time(known.time) >= self._settings.request_kept:
             return None
         if known.digest != digest:
             raise InvalidInput(
@@ -484,7 +481,7 @@ def _request_key(created_by: str, request_id: str) -> str:
 
 def _remembered(work: RunTransaction, key: str, digest: str, run_id: str) -> Put:
     request = pb.RequestRecord(digest=digest, run_id=run_id)
-    stamps.put_time(request.time, work.now)
+    codec.put_time(request.time, work.now)
     return Put(REQUEST, key, request)
 
 
@@ -494,7 +491,7 @@ def _take_update(
     fault = update_fault(update)
     if fault is not None:
         return UpdateOutcome(update.number, Reason("invalid_update", fault))
-    said = wire.decode_report(update, session=session_id)
+    said = definitions.decode_report(update, session=session_id)
     if said is None:
         return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is not known here"))
     stored = work.assignment(update.assignment_id)
@@ -509,5 +506,6 @@ def _take_update(
     return UpdateOutcome(update.number, reported.reason)
 
 
-def _no_run(run_id: str) -> NotFound:
+def no_run(run_id: str) -> NotFound:
+    """Return the error for an id that no run has."""
     return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)

@@ -20,9 +20,7 @@ from sluiceway_common.runmodel.rules import advance
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_common.runmodel.wording import duration, moment
 from sluiceway_server.datamanager.model import Query, View, Where
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import enums as words
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -62,7 +60,7 @@ class Explainer:
         told = explain_run(state, placed=self._placed(view, state), queued=queued)
         return service_api.RunExplanation(
             run_id=run_id,
-            phase=words.PHASES[state.run.phase],
+            phase=enums.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
             tasks=[_encode(each, stranded.get(each.task_id)) for each in told],
         )
@@ -115,7 +113,7 @@ class Explainer:
             if assignment.executor in live or record is None:
                 continue
             limit = duration(self._times.after_absence(dynamic=record.dynamic))
-            seen = stamps.read_time(record.last_seen_time) if record.HasField("last_seen_time") else None
+            seen = codec.read_time(record.last_seen_time) if record.HasField("last_seen_time") else None
             since = f" since {moment(seen)}" if seen is not None else ""
             found[assignment.task_id] = Reason(
                 ReasonCode.EXECUTOR_OFFLINE,
@@ -167,5 +165,5 @@ def _holder(view: View, run_id: str, assignment_id: str) -> str:
 def _encode(told: Explanation, more: Reason | None = None) -> service_api.TaskExplanation:
     reasons = [codec.encode_reason(reason) for reason in (*told.reasons, *([more] if more is not None else []))]
     return service_api.TaskExplanation(
-        task_id=told.task_id, task_name=told.name, status=words.STATUSES[told.status], reasons=reasons
+        task_id=told.task_id, task_name=told.name, status=enums.STATUSES[told.status], reasons=reasons
     )

@@ -19,8 +19,7 @@ from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.model import MAX_TASKS
 from sluiceway_server.datamanager.model import Query, Value, View
 from sluiceway_server.datamanager.queries import Place, place_of, plan_list, token_of
-from sluiceway_server.runrecords.summaries import run_of_row
-from sluiceway_server.runrecords.types import RUN, outcomes
+from sluiceway_server.runrecords.types import RUN, outcomes, run_of_row
 from sluiceway_server.runs.waits import put_waits
 
 __all__ = ["RunList", "check_list", "group_filter", "page_faults"]

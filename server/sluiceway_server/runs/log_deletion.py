@@ -12,7 +12,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_server.datamanager.model import Action, Decision, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.logs.store import LogStore
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, OPEN_STATUSES, TASK, run_group, task_id
 from sluiceway_server.runs.transaction import walk
 
@@ -57,7 +57,7 @@ class LogDeletion:
             if not found.HasField("logs_delete_time"):
                 marked = pb.TaskRecord()
                 marked.CopyFrom(record)
-                stamps.put_time(marked.task.logs_delete_time, self._clock.now())
+                codec.put_time(marked.task.logs_delete_time, self._clock.now())
                 marked.task.logs_deleted_by = by
                 actions.append(Put(TASK, task_id(run_id, task), marked))
             return Decision(record.kept_from or run_id, actions, [run_group(run_id)] if actions else [])

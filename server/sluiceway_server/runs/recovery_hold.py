@@ -18,7 +18,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel.model import ExecutorId, Reason, ReasonCode
 from sluiceway_common.runmodel.wording import listing
 from sluiceway_server.datamanager.model import View
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import EXECUTOR, PLACER, PLACER_ID
 
 __all__ = ["advance", "may_assign", "unsettled", "why_held"]
@@ -65,12 +65,12 @@ def advance(record: pb.PlacerRecord, view: View, *, now: datetime, waited: timed
         return
     if record.held_epoch != epoch:
         record.held_epoch = epoch
-        stamps.put_time(record.held_since, now)
+        codec.put_time(record.held_since, now)
         record.ClearField("held_until")
     until = now + lost_after - waited
     # Another scheduler counts anew, and a clock may have been set.
-    if not record.HasField("held_until") or abs(stamps.read_time(record.held_until) - until) > _WORTH_TELLING:
-        stamps.put_time(record.held_until, until)
+    if not record.HasField("held_until") or abs(codec.read_time(record.held_until) - until) > _WORTH_TELLING:
+        codec.put_time(record.held_until, until)
 
 
 def why_held(view: View) -> Reason | None:
@@ -82,7 +82,7 @@ def why_held(view: View) -> Reason | None:
     if record.held_epoch != epoch:
         sentence = f"the database is in its epoch {epoch}, and the scheduler has not looked at it yet"
         return Reason(ReasonCode.WAITS_FOR_RECOVERY, sentence)
-    since, until = stamps.read_time(record.held_since), stamps.read_time(record.held_until)
+    since, until = codec.read_time(record.held_since), codec.read_time(record.held_until)
     waiting = unsettled(view)
     who = listing(waiting[:_MOST_NAMED]) + (f" and {len(waiting) - _MOST_NAMED} more" if waiting[_MOST_NAMED:] else "")
     sentence = (

@@ -13,8 +13,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput,
 from sluiceway_common.runmodel import groups
 from sluiceway_server.datamanager.model import Query, View
 from sluiceway_server.datamanager.queries import Place, plan_list
-from sluiceway_server.runrecords.summaries import run_of_row
-from sluiceway_server.runrecords.types import RUN, RUN_NUMBER
+from sluiceway_server.runrecords.types import RUN, RUN_NUMBER, run_of_row
 
 __all__ = ["LAST", "RunReferenceAmbiguous", "resolve"]
 

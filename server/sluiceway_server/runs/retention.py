@@ -29,8 +29,7 @@ from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.logs.store import LogStore
-from sluiceway_server.runrecords import timestamps as stamps
-from sluiceway_server.runrecords.summaries import run_of_row
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
     RETENTION,
@@ -39,6 +38,7 @@ from sluiceway_server.runrecords.types import (
     RUN_CONFIG,
     TASK,
     run_group,
+    run_of_row,
     task_id,
 )
 from sluiceway_server.runs.config_objects import ConfigObjects
@@ -122,10 +122,10 @@ class Retention:
 
         def move(view: View) -> Decision[datetime]:
             record = view.get(RETENTION, RETENTION_ID)
-            stored = None if record is None else stamps.read_time(record.time)
+            stored = None if record is None else codec.read_time(record.time)
             time = next_time(stored, now, passed)
             moved = pb.RetentionRecord()
-            stamps.put_time(moved.time, time)
+            codec.put_time(moved.time, time)
             return Decision(time, [Put(RETENTION, RETENTION_ID, moved)] if time != stored else [])
 
         time = (await self._database.transact(move)).value
@@ -188,7 +188,7 @@ class Retention:
                 if not record.run.HasField("logs_delete_time"):
                     changed = pb.RunRecord()
                     changed.CopyFrom(record)
-                    stamps.put_time(changed.run.logs_delete_time, self._clock.now())
+                    codec.put_time(changed.run.logs_delete_time, self._clock.now())
                     actions.append(Put(RUN, id_, changed))
             return Decision(frozenset(marked), actions, [run_group(id_) for id_ in marked] if actions else [])
 
@@ -206,7 +206,7 @@ class Retention:
             page = await self._database.read(lambda view, query=query: view.rows(RUN, query))  # type: ignore[misc]
             for id_, fields in page.records:
                 run = run_of_row(id_, fields)
-                if stamps.read_time(run.create_time) + kept_for > time:
+                if codec.read_time(run.create_time) + kept_for > time:
                     return False
                 if is_due(run, kept_for, time) and await self._delete_run(id_, time):
                     done += 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import TERMINAL_PHASES
 
 __all__ = ["RetentionSettings", "created_by_id", "ended", "is_due", "next_time", "settings_for"]
@@ -78,7 +78,7 @@ def ended(run: api.Run) -> datetime | None:
     """Tell when a run came to its end; None: it did not."""
     if run.phase not in TERMINAL_PHASES:
         return None
-    return stamps.read_time(run.end_time if run.HasField("end_time") else run.create_time)
+    return codec.read_time(run.end_time if run.HasField("end_time") else run.create_time)
 
 
 def is_due(run: api.Run, kept_for: timedelta | None, time: datetime) -> bool:

@@ -29,7 +29,6 @@ from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_server.datamanager.model import Decision, Query, View, Where
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import EXECUTOR, RUN, TASK, TOPIC_PLACEMENT, active_in, outcomes
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.cache import RunCache
@@ -154,7 +153,7 @@ class Scheduler:
         if self.election.term is None:
             return
         for changed in notice.deadlines:
-            time = stamps.read_time(changed.time) if changed.HasField("time") else None
+            time = codec.read_time(changed.time) if changed.HasField("time") else None
             drain = changed.WhichOneof("subject") == "executor_id"
             key = (Subject.DRAIN, changed.executor_id) if drain else (Subject.RUN, changed.run_id)
             self._timers.set(key, time)

@@ -20,10 +20,19 @@ from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, Vie
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
 from sluiceway_server.logs.reader import LogDescription
-from sluiceway_server.runrecords import timestamps as stamps
-from sluiceway_server.runrecords.types import RUN, TASK, TERMINAL_PHASES, TOPIC_RUNS, group_topic, run_topic, task_id
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.types import (
+    RUN,
+    SETUP_STEP,
+    TASK,
+    TERMINAL_PHASES,
+    TOPIC_RUNS,
+    group_topic,
+    run_topic,
+    task_id,
+)
 from sluiceway_server.runs.attempts import with_attempts
-from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.engine import Engine, no_run
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.listing import check_list, group_filter, page_faults
 from sluiceway_server.runs.log_deletion import LogDeletion
@@ -35,7 +44,6 @@ __all__ = ["LogBytes", "Logs", "RunServicer"]
 
 T = TypeVar("T")
 
-SETUP_STEP = -1
 MAX_TASKS_PAGE = 2_000
 
 
@@ -160,7 +168,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         try:
             record = await self._db.get(RUN, run_id, after=_requested())
         except NotFound as cause:
-            raise _no_run(run_id) from cause
+            raise no_run(run_id) from cause
         answer_position(str(self._db.position))
         return record
 
@@ -242,7 +250,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         await self._run_record(run_id)
         told = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
         if told is None:
-            raise _no_run(run_id)
+            raise no_run(run_id)
         return pb.ExplainRunResponse(explanation=told)
 
     async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
@@ -283,7 +291,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         async for chunk in chunks:
             response = pb.ReadLogsResponse(next_offset=chunk.next_offset, data=chunk.data)
             if chunk.time is not None:
-                stamps.put_time(response.time, chunk.time)
+                codec.put_time(response.time, chunk.time)
             yield response
 
     async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
@@ -310,7 +318,7 @@ async def _subscription(db: Database, after: Position, topic: str) -> AsyncGener
 def _snapshot(view: View, run_id: str) -> pb.WatchRunResponse:
     record = view.get(RUN, run_id)
     if record is None:
-        raise _no_run(run_id)
+        raise no_run(run_id)
     return pb.WatchRunResponse(position=str(view.position), run=record.run, tasks=tasks_of(view, run_id))
 
 
@@ -358,10 +366,6 @@ def _parse(path: str, text: str) -> Position:
         return Position.parse(text.partition(":")[0])
     except ValueError as cause:
         raise InvalidInput([Violation(path, f"{text!r} is not a position")]) from cause
-
-
-def _no_run(run_id: str) -> NotFound:
-    return NotFound(f"there is no run {run_id!r}", resource_type="run", resource_name=run_id)
 
 
 def _no_task(run_id: str, task: str) -> NotFound:

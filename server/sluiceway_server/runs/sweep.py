@@ -23,7 +23,7 @@ from sluiceway_common.runmodel import rules
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import EXECUTOR, QUEUE, REQUEST, RUN, outcomes
 from sluiceway_server.runs.deadlines import Deadlines, Looked, Transact
 from sluiceway_server.runs.ports import EngineSettings
@@ -121,7 +121,7 @@ class Sweep:
     async def _find_drains(self) -> None:
         def read(view: View) -> dict[str, datetime]:
             return {
-                id_: stamps.read_time(record.drain_deadline)
+                id_: codec.read_time(record.drain_deadline)
                 for id_, record in view.scan(EXECUTOR)
                 if record.draining and record.HasField("drain_deadline")
             }

@@ -36,9 +36,7 @@ from sluiceway_server.datamanager.model import (
     View,
     Where,
 )
-from sluiceway_server.runrecords import api_definitions as wire
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, definitions
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
     EXECUTOR,
@@ -318,7 +316,7 @@ class RunTransaction:
             for run_id, deadline in self.deadlines.items():
                 changed = notice.deadlines.add(run_id=run_id)
                 if deadline is not None:
-                    stamps.put_time(changed.time, deadline)
+                    codec.put_time(changed.time, deadline)
             actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
         return Decision(value, actions, groups)
 
@@ -345,7 +343,7 @@ class RunTransaction:
         topics = (run_topic(run.id), group_topic(run.group), TOPIC_RUNS)
         for event in events:
             task = state.tasks.get(event.task_id)
-            body = wire.encode_event(event, run=run, task_name=task.name if task else "", now=self.now)
+            body = definitions.encode_event(event, run=run, task_name=task.name if task else "", now=self.now)
             yield Emit(KIND_EVENT, topics, body.SerializeToString())
         if not events and (changed or touched.assignments or run != before.run):
             # Nothing that is an event, such as a step: those who watch this one run hear of it all the same.

@@ -13,7 +13,6 @@ from sluiceway_common.runmodel.model import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Query, View
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import timestamps as stamps
 from sluiceway_server.runrecords.types import ASSIGNMENT, TASK, task_id
 from sluiceway_server.runs import recovery_hold as holding
 
@@ -40,7 +39,7 @@ def put_waits(view: View, runs: Iterable[api.Run], *, tasks_looked_at: int) -> N
         if run.phase != api.RUN_PHASE_RUNNING:
             continue
         if run.HasField("approval_wait_since"):
-            since = stamps.read_time(run.approval_wait_since)
+            since = codec.read_time(run.approval_wait_since)
             sentence = f"it waits for nothing but an approval, since {since:%Y-%m-%d %H:%M:%SZ}"
             run.waiting.CopyFrom(codec.encode_reason(Reason(ReasonCode.WAITS_FOR_APPROVAL, sentence)))
             continue

@@ -21,7 +21,7 @@ from sluiceway_server.datamanager.model import Query
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.logs.reader import StoredLogStates
 from sluiceway_server.objectstorage.posix import PosixStorage
-from sluiceway_server.runrecords import summaries
+from sluiceway_server.runrecords import types
 from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, RUN_CONFIG, TASK, outcomes
 from sluiceway_server.runs.configs import RunConfigs
 from tests.fakes.executor_directory import FakeExecutorDirectory
@@ -182,7 +182,7 @@ def test_a_summary_has_all_of_a_run_but_what_it_names() -> None:
     for field in api.Run.DESCRIPTOR.fields:
         _fill(record.run, field)
     record.run.source.message = "x" * 200
-    run = summaries.run_of_row("the-id", {"summary": summaries.summary_of(record), "group": record.run.group})
+    run = types.run_of_row("the-id", {"summary": types.summary_of(record), "group": record.run.group})
     left_out = {"annotations", "setup_errors", "warnings"}
     for field in api.Run.DESCRIPTOR.fields:
         if field.name == "id":

@@ -8,7 +8,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway_server.datamanager.model import Put
-from sluiceway_server.runrecords.timestamps import put_time, read_time
+from sluiceway_server.runrecords.codec import put_time, read_time
 from sluiceway_server.runrecords.types import PLACER, PLACER_ID
 from tests.fakes.executor_directory import executor
 from tests.service.runs.test_run_service import Served, serving

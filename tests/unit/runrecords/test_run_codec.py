@@ -14,9 +14,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import enums as words
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, enums
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 CODES = st.sampled_from([code.value for code in model.ReasonCode])
@@ -200,21 +198,21 @@ def test_assignment_comes_back_as_it_was(assignment: model.Assignment) -> None:
 @given(TIMES)
 def test_time_has_microseconds(time: datetime) -> None:
     stamp = pb.RequestRecord().time
-    stamps.put_time(stamp, time)
-    assert stamps.read_time(stamp) == time
+    codec.put_time(stamp, time)
+    assert codec.read_time(stamp) == time
 
 
 @pytest.mark.parametrize(
     ("table", "inside", "outside"),
     [
-        (words.PHASES, model.RunPhase, api.RunPhase),
-        (words.RESULTS, model.RunResult, api.RunResult),
-        (words.STATUSES, model.TaskStatus, api.TaskStatus),
-        (words.ASSIGNMENT_PHASES, model.AssignmentPhase, executor_api.AssignmentPhase),
-        (words.STEP_PHASES, model.StepPhase, api.StepPhase),
-        (words.CONDITIONS, model.Condition, definition_api.DependCondition),
-        (words.RETRY_CAUSES, model.RetryCause, definition_api.RetryCause),
-        (words.EVENT_KINDS, model.EventKind, api.RunEventKind),
+        (enums.PHASES, model.RunPhase, api.RunPhase),
+        (enums.RESULTS, model.RunResult, api.RunResult),
+        (enums.STATUSES, model.TaskStatus, api.TaskStatus),
+        (enums.ASSIGNMENT_PHASES, model.AssignmentPhase, executor_api.AssignmentPhase),
+        (enums.STEP_PHASES, model.StepPhase, api.StepPhase),
+        (enums.CONDITIONS, model.Condition, definition_api.DependCondition),
+        (enums.RETRY_CAUSES, model.RetryCause, definition_api.RetryCause),
+        (enums.EVENT_KINDS, model.EventKind, api.RunEventKind),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

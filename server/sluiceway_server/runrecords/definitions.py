@@ -1,7 +1,7 @@
-"""What comes over the wire, as values, and what goes out: definitions of tasks, what executors say, events. Pure.
+"""The codec of API messages: task definitions and the messages of executors -> `runmodel` values, events -> messages.
 
-What an executor of another version says may hold words that are not known here; then nothing is understood of it, and
-the answer is None.
+An executor of another version may send an enum value that this one does not know; the message then decodes to None.
+Pure.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runconfig.capabilities import drivers_for
 from sluiceway_common.runmodel import model
 from sluiceway_common.runmodel.updates import Report
-from sluiceway_server.runrecords import codec
-from sluiceway_server.runrecords import enums as words
-from sluiceway_server.runrecords import timestamps as stamps
+from sluiceway_server.runrecords import codec, enums
+from sluiceway_server.runrecords.types import SETUP_STEP
 
 __all__ = ["DEFAULT_TASK_TIMEOUT", "decode_definition", "decode_held", "decode_report", "encode_event"]
 
@@ -26,11 +25,11 @@ DEFAULT_TASK_TIMEOUT = timedelta(hours=1)
 def decode_held(
     held: executor_api.HeldAssignment, *, executor: str, session: str, now: datetime
 ) -> model.Assignment | None:
-    """Read an assignment that an executor holds and the database does not know; None when it is not understood.
+    """Decode an assignment that an executor holds and the database does not have; None if its phase is unknown.
 
-    One that is over there is read as it was before its end: the end comes as a report, with all that belongs to it.
+    A final one is decoded as it was before its end: the end follows as an update, with its cause and its steps.
     """
-    phase = words.ASSIGNMENT_PHASE_OF.get(held.phase)
+    phase = enums.ASSIGNMENT_PHASE_OF.get(held.phase)
     if phase is None:
         return None
     if phase.is_final:
@@ -51,9 +50,9 @@ def decode_held(
 
 
 def decode_report(update: executor_api.AssignmentUpdate, *, session: str) -> Report | None:
-    """Read what an executor says of an attempt; None when it says nothing that can be understood."""
-    phase = words.ASSIGNMENT_PHASE_OF.get(update.phase)
-    if phase is None or any(step.phase not in words.STEP_PHASE_OF for step in update.steps):
+    """Decode an update of an executor about an attempt; None if a phase in it is unknown."""
+    phase = enums.ASSIGNMENT_PHASE_OF.get(update.phase)
+    if phase is None or any(step.phase not in enums.STEP_PHASE_OF for step in update.steps):
         return None
     cause = None
     if phase is model.AssignmentPhase.FAILED:
@@ -70,19 +69,19 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str) -> Rep
         phase=phase,
         cause=cause,
         reason=codec.decode_reason(update.reason) if update.HasField("reason") else None,
-        setup=steps.pop(-1, None),
+        setup=steps.pop(SETUP_STEP, None),
         steps=steps,
     )
 
 
 def _decode_step_update(step: executor_api.StepUpdate) -> model.Step:
-    # Name and type are the stored step's.
+    # Name and type stay those of the stored step.
     return model.Step(
         name="",
-        phase=words.STEP_PHASE_OF[step.phase],
+        phase=enums.STEP_PHASE_OF[step.phase],
         exit_status=step.exit_status if step.HasField("exit_status") else None,
-        start_time=stamps.read_time(step.start_time) if step.HasField("start_time") else None,
-        end_time=stamps.read_time(step.end_time) if step.HasField("end_time") else None,
+        start_time=codec.optional_time(step, "start_time"),
+        end_time=codec.optional_time(step, "end_time"),
         log_size=step.log_size_bytes,
         log_digest=step.log_sha256,
         reason=codec.decode_reason(step.reason) if step.HasField("reason") else None,
@@ -90,16 +89,16 @@ def _decode_step_update(step: executor_api.StepUpdate) -> model.Step:
 
 
 def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDefinition:
-    """Read what rules and placement need of a definition that was checked."""
+    """Decode what rules and placement need of a checked definition."""
     runtime = definition.runtime
     timeout = DEFAULT_TASK_TIMEOUT
     if definition.HasField("task_timeout_interval"):
-        timeout = stamps.read_duration(definition.task_timeout_interval)
+        timeout = codec.read_duration(definition.task_timeout_interval)
     approval = None
     if definition.HasField("approval"):
         approval = model.ApprovalNeed()
         if definition.approval.HasField("timeout"):
-            approval = model.ApprovalNeed(stamps.read_duration(definition.approval.timeout))
+            approval = model.ApprovalNeed(codec.read_duration(definition.approval.timeout))
     return model.TaskDefinition(
         name=definition.name,
         depends=tuple(model.DependsOn(depend.task, codec.decode_conditions(depend)) for depend in definition.depends),
@@ -129,9 +128,9 @@ def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDe
 
 
 def encode_event(event: model.Event, *, run: model.Run, task_name: str, now: datetime) -> api.RunEvent:
-    """Write an event; its position is known only when it is read from the log."""
+    """Encode an event. Its position is added when it is read from the log."""
     message = api.RunEvent(
-        kind=words.EVENT_KINDS[event.kind],
+        kind=enums.EVENT_KINDS[event.kind],
         run_id=event.run_id,
         group=run.group,
         task_id=event.task_id,
@@ -139,19 +138,19 @@ def encode_event(event: model.Event, *, run: model.Run, task_name: str, now: dat
         old_value=_event_value(event.kind, event.old),
         new_value=_event_value(event.kind, event.new),
     )
-    stamps.put_time(message.time, now)
+    codec.put_time(message.time, now)
     return message
 
 
 def _event_value(kind: model.EventKind, value: str) -> str:
     match kind:
         case model.EventKind.PHASE if value:
-            return api.RunPhase.Name(words.PHASES[model.RunPhase(value)])
+            return api.RunPhase.Name(enums.PHASES[model.RunPhase(value)])
         case model.EventKind.RESULT if value:
-            return api.RunResult.Name(words.RESULTS[model.RunResult(value)])
+            return api.RunResult.Name(enums.RESULTS[model.RunResult(value)])
         case model.EventKind.TASK_STATUS if value:
-            return api.TaskStatus.Name(words.STATUSES[model.TaskStatus(value)])
+            return api.TaskStatus.Name(enums.STATUSES[model.TaskStatus(value)])
         case model.EventKind.APPROVAL if value:
-            return words.APPROVAL_WORDS[model.ApprovalState(value)]
+            return enums.APPROVAL_WORDS[model.ApprovalState(value)]
         case _:
             return value
