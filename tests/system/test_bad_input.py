@@ -18,7 +18,7 @@ import pytest
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.xdist_group("bad-input")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 NOBODY = "http://127.0.0.1:1"
 

@@ -30,7 +30,7 @@ from tests.properties.run import fast_folder
 from tests.support.crash_victim import Job
 from tests.support.etcd import etcd_process
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("crash-points")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 LANES = 2
 ROOT = Path(__file__).parents[2]

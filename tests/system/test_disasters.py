@@ -18,7 +18,7 @@ from tests.support.etcd import etcd_process
 from tests.support.installation import SLUICE, until
 from tests.support.several_servers import Process, Servers, online, several_servers
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.xdist_group("disasters")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 COUNT = 3
 PATIENCE = 180.0

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("operated-executors")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 EXECUTOR = "executor-1"
 

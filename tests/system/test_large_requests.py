@@ -18,7 +18,7 @@ from sluiceway_common.foundation.rpc.limits import MAX_MESSAGE_BYTES
 from tests.support.installation import Installation, installation
 from tests.support.run_engine import definition, request
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180), pytest.mark.xdist_group("large-requests")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 # Of a machine that runs other tests too. While one of these requests was checked on the event loop, it was 2 to 30 s.
 OTHERS_WAIT_SECONDS = 1.5

@@ -20,8 +20,6 @@ from tests.support.databases import contents, count, take
 from tests.support.faulty_stores import FaultyKeyValueStore, FaultyStorage
 from tests.support.sites import PREFIX, Site, crash_once
 
-pytestmark = pytest.mark.xdist_group("recovery")
-
 
 def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)

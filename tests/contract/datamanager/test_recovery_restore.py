@@ -15,8 +15,6 @@ from sluiceway_server.datamanager.recovery.history import OrphanedEntries
 from tests.support.databases import contents, count, flushed, take
 from tests.support.sites import Site
 
-pytestmark = pytest.mark.xdist_group("recovery")
-
 
 def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)

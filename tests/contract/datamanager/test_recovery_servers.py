@@ -20,8 +20,6 @@ from tests.support.databases import FAST, contents, count, flushed
 from tests.support.faulty_stores import FaultyStorage
 from tests.support.sites import Site, crash_once
 
-pytestmark = pytest.mark.xdist_group("recovery")
-
 
 def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)

@@ -23,7 +23,6 @@ from tests.support.etcd import etcd_process
 from tests.support.faulty_stores import FaultyStorage
 from tests.support.sites import PREFIX, Site
 
-pytestmark = pytest.mark.xdist_group("recovery")
 _SECONDS = timedelta(seconds=5)
 
 

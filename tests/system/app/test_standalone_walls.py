@@ -17,7 +17,7 @@ import pytest
 from sluiceway_executor.drivers.pod_network import machine_addresses
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300), pytest.mark.xdist_group("walls")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 OTHER_USER = 65533
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.installation import SLUICE, Installation, installation, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180), pytest.mark.xdist_group("executor-command")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
