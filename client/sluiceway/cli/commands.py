@@ -206,7 +206,7 @@ class DurationType(click.ParamType[timedelta]):
         """Read it.
 
         Raises:
-            click.BadParameter: it is none.
+            click.BadParameter: the value is not a duration.
         """
         from sluiceway_common.runconfig.durations import parse_duration
 
@@ -227,7 +227,7 @@ class MomentType(click.ParamType[datetime]):
         """Read it.
 
         Raises:
-            click.BadParameter: it is none.
+            click.BadParameter: the value is not a time.
         """
         if isinstance(value, datetime):
             return value

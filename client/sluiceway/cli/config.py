@@ -245,7 +245,7 @@ def _merged(given: Context, found: Context) -> Context:
 
 
 def _checked_out(root: Path) -> Context:
-    """Tell branch and commit that are checked out; empty outside of a repository, or without git."""
+    """Return the branch and commit that are checked out; empty strings outside of a repository or without git."""
     branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD")
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if not branch:

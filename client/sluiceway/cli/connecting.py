@@ -89,12 +89,14 @@ def _read_login(environment: Mapping[str, str]) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the login file {path} cannot be read: {error}") from error
     if not isinstance(login, dict) or not all(isinstance(value, str) for value in login.values()):
-        raise InvalidInput(f"the login file {path} does not hold an object with server and token; write it anew")
+        raise InvalidInput(
+            f"the login file {path} is not a JSON object with server and token; run `sluice login` again"
+        )
     return login
 
 
 def write_login(where: Server, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Remember where to call, and as whom; replaces what was remembered. Answers the file, which only its owner reads.
+    """Store the server's address and the token, and return the path of the file, which only its owner can read.
 
     Raises:
         FailedPrecondition: the file cannot be written.

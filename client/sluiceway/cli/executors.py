@@ -124,7 +124,7 @@ def get(executor: str, output: Format, server: str | None, token: str | None) ->
     "--deadline",
     type=DurationType(),
     metavar="DURATION",
-    help="How long running tasks may go on, such as 30m; then they are lost. Default: without limit.",
+    help="How long running tasks may continue, such as 30m; then they are lost. Default: no limit.",
 )
 @wait_options("no task runs on them")
 @server_options

@@ -14,7 +14,7 @@ from typing import TextIO
 __all__ = ["LogOutput", "LogText"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-# What may go on in the next chunk: the beginning of a colour, or a carriage return before a line feed.
+# What may continue in the next chunk: the beginning of a colour, or a carriage return before a line feed.
 _UNFINISHED = re.compile(r"(\x1b(\[[0-9;:]{0,64})?|\r)\Z")
 _MOST_OF_A_LINE = 64 * 1024
 

@@ -81,7 +81,7 @@ def find_task(tasks: Sequence[run_pb2.Task], wanted: str) -> run_pb2.Task:
     """Return the task with this name or id.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no run matches.
     """
     for task in tasks:
         if wanted in {task.name, task.id}:

@@ -260,7 +260,7 @@ def _unreadable(where: str, said: str) -> Unavailable:
 
 
 def _environment() -> dict[str, str]:
-    """Give git the caller's environment, less what would lead it to another repository (as inside a hook)."""
+    """Return the environment for git: the caller's, without variables that name another repository (as in a hook)."""
     environment = {key: value for key, value in os.environ.items() if key not in _OF_A_REPOSITORY}
     given = environment.get("GIT_CONFIG_COUNT", "0")
     count = int(given) if given.isdecimal() else 0

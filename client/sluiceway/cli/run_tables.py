@@ -43,7 +43,7 @@ class RunList:
         self._table = Table(_WIDE_COLUMNS if self._wide else _COLUMNS, limit=NO_LIMIT if self._wide else None)
 
     def print(self, runs: Sequence[run_pb2.Run], *, heading: bool = True) -> None:
-        """Print runs; as a table with a heading unless they go on a table."""
+        """Print runs, with a heading unless they continue a table."""
         if not self._output.is_for_people:
             show([plain(run) for run in runs], self._output)
             sys.stdout.flush()

@@ -96,7 +96,7 @@ def get(run: str, output: Format, server: str | None, token: str | None) -> None
 
 
 def _word(name: str, kind: type[W], text: str) -> W:
-    """Read a word of an enum; the first member if there is none."""
+    """Return the enum member of a name; the first member if the name is empty."""
     try:
         return kind.parse(text.replace(" ", "_")) if text else kind(0)
     except InvalidInput as error:

@@ -120,12 +120,12 @@ def columns_of(stream: TextIO) -> int | None:
 
 
 def says_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether colour is wanted: at a terminal, unless `NO_COLOR` (no-color.org) or `TERM=dumb` says no."""
+    """Return whether to print in colour: at a terminal, unless `NO_COLOR` (no-color.org) or `TERM=dumb` is set."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
 def paint(text: str, word: str, *, colour: bool) -> str:
-    """Give text the colour of a status, phase or result; `failed (ignored)` has that of `failed`."""
+    """Return text in the colour of a status, phase or result; `failed (ignored)` has that of `failed`."""
     code = _COLOURS.get(word.removeprefix("result ").split(" (", 1)[0])
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
 

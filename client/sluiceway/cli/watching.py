@@ -104,7 +104,7 @@ class Layout:
     Attributes:
         say: prints a line.
         colour: whether states are in colour.
-        limit: how long lines may be; what does not fit goes on lines of its own. None: any length.
+        limit: the maximum length of a line; longer texts are wrapped. None: no limit.
         run: the width of the column of runs.
         task: the width of the column of tasks.
     """
@@ -152,7 +152,7 @@ class Following:
         run: as it is known before its first message.
         layout: of the lines, which all runs share.
         on_attempt: is called with each attempt of a task, and its names as lines begin with them.
-        started: waited for after the first message, so that all runs have made room for their names.
+        started: awaited after the first message, so that the columns fit the names of all runs.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ def phase_name(phase: int) -> str:
 
 
 def result_name(result: int) -> str:
-    """Return the name of a result as people write it; empty while there is none."""
+    """Return the name of a result as people write it; empty if there is no result yet."""
     return _lower(RunResult(result)) if result else ""
 
 

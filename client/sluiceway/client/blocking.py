@@ -110,7 +110,7 @@ class _Loop:
 
 
 class Runs:
-    """See `sluiceway.client.runs.Runs`."""
+    """`sluiceway.client.runs.Runs`, blocking."""
 
     def __init__(self, runs: runs.Runs, loop: _Loop) -> None:
         self.create = loop.call(runs.create)
@@ -131,7 +131,7 @@ class Runs:
 
 
 class Executors:
-    """See `sluiceway.client.executors.Executors`."""
+    """`sluiceway.client.executors.Executors`, blocking."""
 
     def __init__(self, executors: executors.Executors, loop: _Loop) -> None:
         self.list = loop.call(executors.list)
@@ -146,7 +146,7 @@ class Executors:
 
 
 class Configs:
-    """See `sluiceway.client.configs.Configs`."""
+    """`sluiceway.client.configs.Configs`, blocking."""
 
     def __init__(self, configs: configs.Configs, loop: _Loop) -> None:
         self.check = loop.call(configs.check)
@@ -155,7 +155,7 @@ class Configs:
 
 
 class Database:
-    """See `sluiceway.client.database.Database`."""
+    """`sluiceway.client.database.Database`, blocking."""
 
     def __init__(self, database: database.Database, loop: _Loop) -> None:
         self.status = loop.call(database.status)
@@ -165,7 +165,7 @@ class Database:
 
 
 class Tokens:
-    """See `sluiceway.client.tokens.Tokens`."""
+    """`sluiceway.client.tokens.Tokens`, blocking."""
 
     def __init__(self, tokens: tokens.Tokens, loop: _Loop) -> None:
         self.create = loop.call(tokens.create)

@@ -1,6 +1,6 @@
 """What a stream does when it breaks: it comes back, for as long as there is patience.
 
-One that has given something goes on through the restart of a server, and raises what broke it when that takes too long.
+A stream that has yielded a message survives the restart of a server; it raises the error if that takes too long.
 One that never gave anything has little patience: most likely nobody is there, and the caller should learn that soon.
 """
 

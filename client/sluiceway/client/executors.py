@@ -60,7 +60,7 @@ class Executors:
 
         Args:
             executor_id: the executor's id.
-            timeout: how long the tasks that it runs may go on; then they are lost. None: without limit.
+            timeout: how long the tasks that it runs may continue; then they are lost. None: no limit.
         """
         request = self._connection.request(pb.DrainExecutorRequest, executor_id=executor_id, timeout=timeout)
         await self._connection.call(self._stub.DrainExecutor, request)

@@ -46,7 +46,7 @@ class _Word(IntEnum):
         """Return the member of a number, or of a name in upper or lower case, with or without the prefix of the proto.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: the enum has no such member.
         """
         if isinstance(value, int) and value in cls._value2member_map_:
             return cls(value)

@@ -20,11 +20,11 @@ class Clock(Protocol):
     """Where the time comes from."""
 
     def now(self) -> datetime:
-        """Tell the wall time, with time zone UTC."""
+        """Return the wall time, with time zone UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Tell seconds from an arbitrary start; never goes back."""
+        """Return seconds since an arbitrary start. It never decreases."""
         ...
 
 

@@ -25,7 +25,7 @@ _VARIABLE = "SLUICE_CRASH_AT"
 
 
 class Crashed(BaseException):
-    """A simulated process died here. Not an Exception: nothing may handle it and go on."""
+    """A simulated process died here. Not an Exception, so that no handler catches it."""
 
 
 _armed: dict[str, Callable[[], None]] = {}
@@ -53,7 +53,7 @@ arm_from_environment()
 
 
 def declare_crash_points(*names: str) -> None:
-    """Say at import which points a module has, so that tests can walk through all of them."""
+    """Register the crash points of a module when it is imported, so that tests can visit all of them."""
     CRASH_POINTS.update(names)
 
 

@@ -33,7 +33,7 @@ def topological_order(parents: Parents) -> list[int]:
 
 
 def levels(parents: Parents) -> list[int]:
-    """Give each task's level: 0 without parents, else 1 + the highest parent. The graph must have no cycle."""
+    """Return each task's level: 0 without parents, else 1 + the highest parent's. The graph must have no cycle."""
     result = [0] * len(parents)
     for task in topological_order(parents):
         result[task] = max((result[p] + 1 for p in parents[task]), default=0)
@@ -41,7 +41,7 @@ def levels(parents: Parents) -> list[int]:
 
 
 def ancestors(parents: Parents) -> list[int]:
-    """Give each task's ancestors as bits. The graph must have no cycle."""
+    """Return each task's ancestors as bits. The graph must have no cycle."""
     result = [0] * len(parents)
     for task in topological_order(parents):
         bits = 0

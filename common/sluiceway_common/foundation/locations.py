@@ -1,6 +1,6 @@
 """Where things are: repositories, refs, links, and paths inside of a folder. Pure.
 
-Each `..._fault` answers what is wrong as the end of a sentence about the text; None: nothing is.
+Each `..._fault` returns what is wrong, as the end of a sentence about the text, or None.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class SteadyClock:
     """The machine's clocks, for a process in which deadlines are compared with wall time.
 
     While it is set in small steps the wall clock is followed. A larger step than `tolerance`, in either direction, is
-    not: it would make everything that waits time out at once, or never. Wall time then goes on from before the step, as
+    not: it would make everything that waits time out at once, or never. Wall time continues from before the step, as
     fast as the monotonic clock, until the process ends or the wall clock is back. Thread-safe.
     """
 

@@ -8,7 +8,7 @@ Names that are given here (of runs, tasks, steps) hold nothing that is not seen.
 paths, images) may join characters without width, as scripts and emoji do; they neither control a terminal nor turn the
 direction.
 
-Each `..._fault` answers what is wrong as the end of a sentence about the text ("must not be empty"); None: nothing is.
+Each `..._fault` returns what is wrong, as the end of a sentence about the text ("must not be empty"), or None.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u
 
 
 def unseen(text: str) -> str | None:
-    """Find the first character that is not shown as itself in a line; None: there is none."""
+    """Return the first character that a line does not show as itself, or None."""
     if text.isprintable() and text.isascii():
         return None
     return next((c for c in text if unicodedata.category(c) in _UNSEEN), None)

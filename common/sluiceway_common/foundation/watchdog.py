@@ -18,7 +18,7 @@ _INTERVAL_SECONDS = 2.0
 
 
 def watchdog_descriptor(environment: Mapping[str, str]) -> int | None:
-    """Return the descriptor that the parent gave; None if there is none. It is not inherited any further."""
+    """Return the descriptor that the parent passed, or None. Children do not inherit it."""
     text = environment.get(WATCHDOG_VARIABLE, "")
     if not text.isdigit():
         return None

@@ -25,7 +25,7 @@ class HeldAddress:
     socket: socket.socket
 
     def close(self) -> None:
-        """Let go of it. May be called twice."""
+        """Release the port. May be called twice."""
         self.socket.close()
 
 

@@ -85,7 +85,7 @@ def _check_files(config: pb.ConfigFiles) -> None:
 
 
 class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
-    """Says what this build is."""
+    """Implements `VersionService`."""
 
     async def GetVersion(
         self, request: version_service_pb2.GetVersionRequest, context: object

@@ -1,4 +1,4 @@
-"""What operators are told of the database, as messages: by a server, or by `sluice db` on the two stores directly."""
+"""Messages about the state of the database, for a server and for `sluice db` on the two stores directly."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def verify_message(found: Finding | Progress, progress: Progress) -> pb.VerifyDa
 async def verify_logs(
     check: LogCheck, progress: Progress
 ) -> AsyncGenerator[tuple[pb.VerifyDatabaseResponse, Progress], None]:
-    """Make a message for each log, with how far it is; the counts go on from `progress`."""
+    """Yield a message for each log with the progress so far; counts start from `progress`."""
     objects, size = progress.objects, progress.bytes
     async for found in check.run():
         objects, size = objects + found.objects, size + found.bytes

@@ -1,4 +1,4 @@
-"""The skin of `DatabaseService`: what operators ask a server about its database."""
+"""The servicer of `DatabaseService`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AT_ONCE = 2
 
 
 class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
-    """See the proto."""
+    """Implements `DatabaseService`."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Disk space that is kept for the moment in which there is no other.
 
 etcd and the server cannot even delete without writing. A file holds some space; when the disk is nearly full the file
-is removed, so that they go on while somebody, or retention, makes room; when there is room it is made again.
+is removed, so that they continue while somebody, or retention, makes room. When there is room, it is created again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DiskReserve:
         self._said = False
 
     def look(self) -> None:
-        """Give the reserve up when the disk is nearly full, and take it again when there is room; may block."""
+        """Delete the reserve if the disk is nearly full, and create it again if there is room. May block."""
         usage = shutil.disk_usage(self._path.parent)
         size = min(_MOST_BYTES, usage.total // _SHARE)
         if self._path.exists():

@@ -21,7 +21,7 @@ _OTHER_DESCRIPTORS = 100
 
 
 def main(http: str, server: str, settings: GatewaySettings) -> int:
-    """Run until SIGTERM or SIGINT; answers the exit code of the process.
+    """Run until SIGTERM or SIGINT, and return the exit code of the process.
 
     Args:
         http: where to listen, `HOST:PORT` or `fd:N`; port 0 picks one.

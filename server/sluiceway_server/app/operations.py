@@ -169,9 +169,9 @@ class RecoverPlan:
 
     Attributes:
         found: what is wrong, in a sentence.
-        end: where the database would go on.
+        end: where the database would continue.
         epoch: the new one, if nobody else recovers meanwhile.
-        time: of the last entry that is kept; None: there is none.
+        time: of the last entry that is kept; None if no entry is kept.
     """
 
     found: str
@@ -181,7 +181,7 @@ class RecoverPlan:
 
 
 async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
-    """Look what a recovery would do; nothing is changed. A person may think about it for as long as they like.
+    """Return what a recovery would do. Nothing is changed, and the plan stays valid while a person decides.
 
     Args:
         settings: where the database is.
@@ -243,7 +243,7 @@ async def history(settings: StoreSettings, *, limit: int, before: datetime | Non
 
 
 async def plan_restore(settings: StoreSettings, target: str) -> RestorePlan:
-    """Look what a restore to an entry of the history would do; nothing is changed.
+    """Return what a restore to an entry of the history would do. Nothing is changed.
 
     Args:
         settings: where the database is.

@@ -218,7 +218,7 @@ class _Server:
             await self._rpc.drain(timedelta(0) if stop.is_now else _GRACE)
 
     async def _term(self, stop: Stop, stopped: asyncio.Task[None]) -> SluicewayError | None:
-        """Open the database and serve; answers what ended it before `stop` did."""
+        """Open the database and serve. Return the error that ended it before `stop` did."""
         self._serving = False
         term = asyncio.create_task(self._open_and_serve(stop), name="server-term")
         try:
@@ -290,7 +290,7 @@ class _Server:
                 print(tokens.admin, file=sys.stderr, flush=True)
 
     async def _refuse(self, error: SluicewayError) -> None:
-        """Say what is wrong: to every caller, and to the log once and then rarely."""
+        """Fail every call with an error, and log it once and then rarely."""
         why = Unavailable(
             f"this server is not ready: {error.message}",
             reason=error.reason,

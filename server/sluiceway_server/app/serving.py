@@ -1,6 +1,6 @@
 """The services of one open database, wired together: what a server offers while it has one.
 
-A server may lose its database and open it again (`server.py`); all of this is made anew then.
+A server may lose its database and open it again (`server.py`); all of this is created again then.
 """
 
 from __future__ import annotations

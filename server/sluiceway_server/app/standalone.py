@@ -1,8 +1,8 @@
 """`sluice standalone`: everything in one command, as a parent of real processes.
 
 Children: etcd (unless an outer one is named), server, gateway, executors. One that dies is restarted on the same port;
-when the parent dies all end; started again on the same folder, all goes on. When everything is ready,
-`standalone.json` in the data folder says where (api.md, "Fixed names"); it is written anew whenever a process id
+when the parent dies all end; started again on the same folder, all continues. When everything is ready,
+`standalone.json` in the data folder says where (api.md, "Fixed names"); it is written again whenever a process id
 changes.
 """
 
@@ -66,7 +66,7 @@ class StandaloneSettings:
         object_storage: `posix:DIR` or `s3://...`; empty: a folder below the data folder.
         executors: how many.
         slots: tasks at a time, of each executor.
-        local_repositories: tasks may clone repositories below this folder; None: none.
+        local_repositories: tasks may clone repositories below this folder. None: no local repositories.
         executor_times: of the server.
         retention: of the server.
     """
@@ -96,7 +96,7 @@ async def run_standalone(
         ready: called once, when `standalone.json` is written.
 
     Raises:
-        InvalidInput: an address or a folder of the settings is none.
+        InvalidInput: an address or a folder of the settings is invalid.
         FailedPrecondition: a port is taken, or the folder is in use by another one.
         Unavailable: a child could not be started, or was not ready in time; the message holds its last words.
     """

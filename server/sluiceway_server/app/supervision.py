@@ -94,7 +94,7 @@ class Child:
         self._alive_at = 0.0
 
     def settle(self) -> None:
-        """Say that the child has been ready once: from now on it is restarted when it dies, not before."""
+        """Record that the child has been ready. From now on it is restarted when it dies."""
         self._settled = True
 
     async def run(self) -> None:

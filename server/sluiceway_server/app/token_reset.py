@@ -83,7 +83,7 @@ async def _database(settings: StoreSettings) -> AsyncIterator[DataManager]:
     async with opened(settings) as at:
         standing, _ = await survey(at)
         if not standing.is_healthy:
-            # A server would begin a database where there is none, such as at a mistyped address.
+            # A server would create a database at a mistyped address.
             raise standing.error()
         if standing.holdings.head is None:
             raise FailedPrecondition("there is no database here yet", reason="NO_DATABASE")

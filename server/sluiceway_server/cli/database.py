@@ -243,7 +243,7 @@ def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool,
     kept = f"{end.sequence}, of {moment_text(plan.time)}, in {end.where}" if plan.time else "the beginning"
     say(
         f"Found: {plan.found}",
-        f"The database goes on from {kept}, in epoch {plan.epoch}.",
+        f"The database continues from {kept}, in epoch {plan.epoch}.",
         f"Entries that only etcd has, and that are saved first: {len(end.tail)}." if end.tail else "",
         *(f"Given up: {void}." for void in end.void),
         "A server that is down may have more, in its read database: start it first. It saves that and waits.",
@@ -292,7 +292,7 @@ def restore(to: str, etcd: str, object_storage: str, prefix: str, yes: bool, out
     say(
         f"The database goes back to {plan.to}, of {moment_text(plan.time) if plan.time else 'the beginning'},"
         f" in epoch {plan.epoch}.",
-        f"Given up for ever: {plan.given_up} entries, up to {plan.newest}{span}.",
+        f"Lost for good: {plan.given_up} entries, up to {plan.newest}{span}.",
         "Runs that were made in between are forgotten; tasks that run now are stopped where nobody knows them.",
     )
     ask("Restore?", yes)

@@ -92,7 +92,7 @@ def _stores(etcd: str, object_storage: str, prefix: str) -> StoreSettings | None
     from sluiceway_common.foundation.logging import set_up_logging
     from sluiceway_server.app.store_access import StoreSettings
 
-    # What is worth knowing is told by the command itself.
+    # The command itself prints what matters.
     set_up_logging(level="error")
     endpoints = tuple(endpoint.strip() for endpoint in etcd.split(",") if endpoint.strip())
     return StoreSettings(endpoints, object_storage, prefix, etcd_access())

@@ -63,7 +63,7 @@ def export_target(file: str, *, force: bool) -> Iterator[BinaryIO]:
 
 @contextmanager
 def export_source(file: str) -> Iterator[Path]:
-    """Give the file of an export; a stream is kept in a temporary file, since all of it is checked first.
+    """Yield the file of an export. A stream is copied to a temporary file first, because all of it is checked.
 
     Raises:
         FailedPrecondition: there is no such file.

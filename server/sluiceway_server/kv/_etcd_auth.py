@@ -32,7 +32,7 @@ _STALE = (
 
 
 class Authentication:
-    """The token of one store. Without a user there is none."""
+    """The token of one store; without a user it is never needed."""
 
     def __init__(self, access: EtcdAccess) -> None:
         self._user = access.user
@@ -42,7 +42,7 @@ class Authentication:
         self._getting = asyncio.Lock()
 
     async def metadata(self, member: Member, seconds: float) -> tuple[tuple[str, str], ...]:
-        """Return what a call has to carry; gets a token if there is none.
+        """Return the metadata of a call; fetch a token first if needed.
 
         Args:
             member: is asked; its connection stands.

@@ -32,7 +32,7 @@ def parse_endpoint(text: str) -> Endpoint:
     """Read `http://host:port`, `https://host:port`, `host:port` or `unix:///path` (percent-encoded, as in any URL).
 
     Raises:
-        InvalidInput: it is none of these. What may be a password in it is not said again.
+        InvalidInput: it has none of these forms. The message does not repeat a possible password.
     """
     if text.startswith("unix:"):
         return _parse_unix(text)

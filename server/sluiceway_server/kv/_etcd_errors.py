@@ -38,7 +38,7 @@ def broken(message: str, *, may_write: bool) -> SluicewayError:
 
 
 def translate(error: grpc.aio.AioRpcError, what: str, address: str, *, may_write: bool) -> Exception:
-    """Say what is known after an error, as the port says it."""
+    """Translate an error of etcd to an error of the port."""
     code, details = error.code(), error.details() or ""
     text = f"etcd at {address}: {what}: {details or code.name}"
     if details.startswith(_NOT_PROPOSED) or (code is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_SENT)):

@@ -102,7 +102,7 @@ class Member:
         return False
 
     async def quota_bytes(self, seconds: float) -> int:
-        """Tell the quota from the metrics; 0: not told. Asked for again after ten minutes, with a second to answer."""
+        """Return the quota from the metrics; 0 if unknown. Cached for ten minutes; asked with a timeout of 1 s."""
         now = asyncio.get_running_loop().time()
         quota, until = self._quota
         if now >= until:

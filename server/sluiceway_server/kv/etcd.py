@@ -78,7 +78,7 @@ class EtcdStore:
 
         Args:
             endpoints: members of one cluster.
-            access: user, password and TLS; None is `EtcdAccess()`, which is none of them.
+            access: user, password and TLS; None: none of them.
             pings: None is `Pings()`; one would change it where a proxy cuts silent connections early.
 
         Raises:
@@ -102,7 +102,7 @@ class EtcdStore:
         otherwise: Sequence[Write | Read] = (),
         timeout: timedelta,
     ) -> TxnResult:
-        """See `KeyValueStore.txn`. One that only reads is made of ranges: see `_read_only`."""
+        """Commit a transaction. One that only reads is sent as ranges (`_read_only`)."""
         if not any(isinstance(item, Write) for item in (*then, *otherwise)):
             return await self._read_only(compare, then, otherwise, timeout)
         request = api.TxnRequest(
@@ -238,7 +238,7 @@ class EtcdStore:
                 call.cancel()
 
     async def grant_lease(self, ttl: timedelta, *, timeout: timedelta) -> LeaseId:
-        """See `KeyValueStore.grant_lease`. When the outcome is unknown, the lease that may be there runs out alone."""
+        """Grant a lease. If the outcome is unknown, a lease that was granted expires by itself."""
         seconds = math.ceil(ttl.total_seconds())
         if seconds <= 0:
             raise InvalidInput(f"a lease needs a span above zero, not {ttl}")
@@ -248,7 +248,7 @@ class EtcdStore:
         return lease
 
     async def renew_lease(self, lease: LeaseId, *, timeout: timedelta) -> timedelta:
-        """See `KeyValueStore.renew_lease`: one request and one answer, on a stream of its own."""
+        """Renew a lease: one request and one response, on a stream of its own."""
         request = api.LeaseKeepAliveRequest(ID=lease)
         answer = await self._call(f"renewal of lease {lease:x}", "renew", request, timeout, may_write=False)
         if answer is grpc.aio.EOF:
@@ -272,7 +272,7 @@ class EtcdStore:
             return
 
     async def keeps(self, revision: int, *, timeout: timedelta) -> bool:
-        """See `KeyValueStore.keeps`: a read of no key at that revision."""
+        """Return whether a revision is not compacted, by a read of no key at that revision."""
         request = api.RangeRequest(key=b"\0", count_only=True, revision=revision)
         try:
             await self._call(f"read at revision {revision}", "range", request, timeout, may_write=False)
@@ -281,7 +281,7 @@ class EtcdStore:
         return True
 
     async def status(self, *, timeout: timedelta) -> StoreStatus:
-        """See `KeyValueStore.status`. The alarms are the cluster's, the rest is of the member that answered.
+        """Return the status. Alarms are the cluster's; the rest is of the member that responded.
 
         The quota is in the answer from etcd 3.6 on; older ones show it among their metrics only, at the same address.
         """
@@ -302,7 +302,7 @@ class EtcdStore:
         )
 
     async def close(self) -> None:
-        """See `KeyValueStore.close`. Calls in flight end as if the connection broke; later ones are `Unavailable`."""
+        """Close. Calls in progress end as if the connection broke; later ones raise `Unavailable`."""
         self._closed = True
         for member in self._members:
             await member.close()

@@ -212,19 +212,19 @@ class KeyValueStore(Protocol):
         ...
 
     async def get(self, key: str, *, timeout: timedelta) -> tuple[KeyValue | None, int]:
-        """Read one key linearizably; also answers the store's revision."""
+        """Read one key linearizably. Also return the store's revision."""
         ...
 
     async def range(self, read: Range, *, timeout: timedelta) -> tuple[tuple[KeyValue, ...], int]:
-        """Read a range linearizably; also answers the store's revision."""
+        """Read a range linearizably. Also return the store's revision."""
         ...
 
     async def list_prefix(self, prefix: str, *, timeout: timedelta) -> tuple[tuple[KeyValue, ...], int]:
-        """Read all keys that begin with `prefix`, in key order; also answers the store's revision."""
+        """Read all keys that begin with `prefix`, in key order. Also return the store's revision."""
         ...
 
     async def put(self, key: str, value: bytes, *, lease: LeaseId = 0, timeout: timedelta) -> int:
-        """Store a value; answers the revision."""
+        """Store a value and return the revision."""
         ...
 
     def watch(self, prefix: str, *, start_revision: int) -> AsyncGenerator[WatchBatch, None]:
@@ -247,7 +247,7 @@ class KeyValueStore(Protocol):
         ...
 
     async def renew_lease(self, lease: LeaseId, *, timeout: timedelta) -> timedelta:
-        """Renew once; answers what is left. Safe to repeat, so a lost answer is `Unavailable`.
+        """Renew once and return the time to live. Safe to repeat, so a lost response raises `Unavailable`.
 
         A holder that cannot renew judges by its own clock when the lease is over: nobody else will tell it.
 
@@ -265,7 +265,7 @@ class KeyValueStore(Protocol):
         ...
 
     async def keeps(self, revision: int, *, timeout: timedelta) -> bool:
-        """Tell whether the store still has the history of a revision; False: it is compacted away.
+        """Return whether the store still has the history of a revision; False if it was compacted.
 
         The oldest revision that it has cannot be asked for.
         """

@@ -107,7 +107,7 @@ async def ensure_first_tokens(
 
 
 async def _known(database: Database, clock: Clock, texts: list[str]) -> dict[str, bool | None]:
-    """Tell of each token whether it is valid; None: the database does not know it."""
+    """Return for each token whether it is valid; None if the database does not know it."""
 
     def read(view: View) -> dict[str, bool | None]:
         now = clock.now()
@@ -147,7 +147,7 @@ async def _replace(database: Database, clock: Clock, path: Path, spec: TokenSpec
 
 
 def read_token(path: Path) -> str | None:
-    """Read a token file; None when there is none, or it holds no token."""
+    """Read a token file; return None if it is missing or holds no token."""
     try:
         text = path.read_text().strip()
     except (FileNotFoundError, UnicodeDecodeError):

@@ -45,7 +45,7 @@ _USER_ID = re.compile("[A-Za-z](-?[A-Za-z0-9])*")
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
-    """See the proto."""
+    """Implements `TokenService`."""
 
     def __init__(self, database: Database, *, clock: Clock, scopes: Callable[[], frozenset[str]]) -> None:
         """Offer tokens to operators.

@@ -90,7 +90,7 @@ class TokenSpec:
 
 
 def token_id(text: str) -> str:
-    """Tell the id of a token's record."""
+    """Return the id of a token's record."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -122,7 +122,7 @@ async def find_token(database: Database, id_: str) -> str:
     """Return the id of the record of a token, of which `id_` is the beginning.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no token has this id.
         InvalidInput: several begin so.
     """
     found = await database.read(lambda view: [key for key, _ in islice(view.scan(TOKEN, id_), 2)] if id_ else [])

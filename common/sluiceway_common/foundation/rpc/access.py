@@ -80,7 +80,7 @@ def access_of_services(names: Iterable[str]) -> Mapping[str, Access]:
 def check_access(
     access: Access | None, caller: Caller, *, method: str, offered_to: frozenset[CallerKind] | None = None
 ) -> SluicewayError | None:
-    """Tell why `caller` may not call a method; None when it may.
+    """Return the error if `caller` may not call a method, else None.
 
     Args:
         access: what the method needs; None: it declares nothing.

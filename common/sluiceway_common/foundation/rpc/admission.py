@@ -40,7 +40,7 @@ async def admit(
         offered_to: the callers that this port is for; None: all.
 
     Raises:
-        Unauthenticated: the method needs a token and there is none, it is not good, or there are several.
+        Unauthenticated: the method needs a token, and the call has no token, several, or an invalid one.
         PermissionDenied: the token is of the wrong kind or lacks the scope, or this is the wrong port.
         Unavailable: the token cannot be looked up now.
     """

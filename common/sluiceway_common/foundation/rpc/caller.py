@@ -1,6 +1,6 @@
 """Who calls, and from which position on they want to read: what the interceptor found, for the service below it.
 
-These are context variables and not parameters, because generated method signatures have no room for them. Only the
+These are context variables and not parameters, because generated method signatures cannot carry them. Only the
 interceptor sets them; a service reads them at its edge and passes plain values inward.
 """
 
@@ -65,7 +65,7 @@ class Caller:
     organization: str | None = None
 
     def has_scope(self, scope: str) -> bool:
-        """Tell whether the token allows `scope`; the empty one is allowed to all."""
+        """Return whether the token has `scope`; the empty scope is allowed to all."""
         return not scope or scope in self.scopes or ALL_SCOPES in self.scopes
 
 
@@ -76,7 +76,7 @@ class Authenticator(Protocol):
     """Who knows tokens."""
 
     async def authenticate(self, token: str) -> Caller | None:
-        """Tell whose token this is; None for one that is not known, has expired or was revoked.
+        """Return the caller of a token; None if it is unknown, expired or revoked.
 
         Raises:
             Unavailable: it cannot be said now.
@@ -106,13 +106,13 @@ _call: ContextVar[_Call | None] = ContextVar("sluiceway_call", default=None)
 
 
 def current_caller() -> Caller:
-    """Tell who makes the RPC that is being served; the public outside of one."""
+    """Return the caller of the RPC that is being served; outside of an RPC, the public caller."""
     call = _call.get()
     return PUBLIC if call is None else call.caller
 
 
 def requested_position() -> str | None:
-    """Tell the position that the caller has seen (`sluice-position`) and that an answer must not be older than.
+    """Return the position that the caller has seen (`sluice-position`). A response must not be older.
 
     It is as the caller sent it: parse it, and refuse one that does not parse.
     """
@@ -121,14 +121,14 @@ def requested_position() -> str | None:
 
 
 def answer_position(position: str) -> None:
-    """Tell the caller the position of what it gets; the highest of several counts. No effect outside of an RPC."""
+    """Send the position of the response to the caller; of several, the highest. No effect outside of an RPC."""
     call = _call.get()
     if call is not None and position > (call.positions.answered or ""):
         call.positions.answered = position
 
 
 async def announce_stream() -> None:
-    """Tell the caller of a server stream that its request is accepted, although there is no message for it yet.
+    """Send the initial metadata of a server stream: the request is accepted, although there is no message yet.
 
     May be repeated. No effect after the first message, and outside of an RPC.
     """

@@ -119,7 +119,7 @@ def service_config() -> str:
 
 
 def is_repeatable(method: MethodDescriptor) -> bool:
-    """Tell whether a call that may or may not have been served may be sent again as it is."""
+    """Return whether a call with an unknown outcome may be repeated unchanged."""
     if method.client_streaming:
         return False
     return method.name.startswith(_READS) or _request_id_field(method.input_type) is not None
@@ -171,7 +171,7 @@ class _Edge:
         )
 
     def request(self, request: Any) -> Any:
-        """Give a write its request id."""
+        """Add a request id to a write."""
         return with_request_id(request, self._ids.new_id) if isinstance(request, Message) else request
 
 

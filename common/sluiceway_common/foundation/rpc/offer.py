@@ -1,4 +1,4 @@
-"""What a server offers at one time: services, who is let in to them, and the calls that are being served.
+"""The services that a server offers at one time, the access rules in front of them, and the calls in progress.
 
 A server that loses what its services rest on (its database) takes its offer back and makes another one later, on the
 same ports. So everything that belongs to one time is in one object.
@@ -55,7 +55,7 @@ class InFlight:
                 task.cancel()
 
     def interruption(self, task: asyncio.Task[Any]) -> SluicewayError | None:
-        """Tell why we cancelled a call; None when it was not us but the client."""
+        """Return why the server cancelled a call; None if the client did."""
         return self._interrupted.get(task)
 
     async def wait_empty(self, limit: timedelta) -> bool:
@@ -73,7 +73,7 @@ class InFlight:
 
 
 class ServiceSet:
-    """See the module. Register services with `add`, then give it to `RpcServer.serve`."""
+    """Services that are served together. Register them with `add`, then pass it to `RpcServer.serve`."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self.authenticator = authenticator

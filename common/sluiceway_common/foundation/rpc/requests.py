@@ -53,7 +53,7 @@ _SKIPPED = {_FIXED64: 8, _FIXED32: 4, _START_GROUP: 0, _END_GROUP: 0}
 
 
 class RequestReader:
-    """Makes messages of what the callers of one server sent. Large ones are made one at a time."""
+    """Parses the requests of one server. Large ones are parsed one at a time."""
 
     def __init__(self) -> None:
         self._places = Places(1, waiting=_MOST_WAITING, what="large requests")

@@ -4,7 +4,7 @@ One `RpcServer` offers its services on one or several ports (api.md: executors, 
 of their own). What happens around each call is in `edge`; here is what happens around all of them: the start, the
 standard health and reflection services, and the end in the order of style.md, "Time, tasks and endings".
 
-A server whose database is away stays up: `refuse` answers every call with what is wrong, and `serve` begins anew with
+A server whose database is away stays up: `refuse` fails every call with that error, and `serve` starts again with
 other services behind the same ports.
 """
 
@@ -34,7 +34,7 @@ __all__ = ["RpcServer"]
 
 log = structlog.get_logger(__name__)
 
-# What handlers get, after they were told to end, for their `finally` blocks.
+# The time that cancelled handlers get for their `finally` blocks.
 _CLEANUP = timedelta(seconds=5)
 _GOING = "this server is going away; call again"
 
@@ -80,7 +80,7 @@ class RpcServer:
     async def start(
         self, address: str, *, offered_to: Collection[CallerKind] | None = None, shares_port: bool = False
     ) -> int:
-        """Listen on an address, and serve at once; answers the port.
+        """Listen on an address, serve at once, and return the port.
 
         Args:
             address: `host:port`; port 0 picks a free one.

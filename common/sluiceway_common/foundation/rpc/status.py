@@ -91,7 +91,7 @@ def error_of(rpc_error: grpc.aio.AioRpcError) -> SluicewayError:
 
 
 def _in_plain_words(message: str) -> str:
-    """Say for people what gRPC says of an address where nobody is; anything else stays as it is."""
+    """Rewrite gRPC's text for an address where nothing listens; return other texts unchanged."""
     if (found := _NOBODY_THERE.fullmatch(message)) is not None:
         return f"the server cannot be reached: {found['why']}; is it running, and is this its address?"
     if (found := _NO_SUCH_HOST.fullmatch(message)) is not None:
