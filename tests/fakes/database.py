@@ -38,7 +38,12 @@ from sluiceway_server.datamanager.model import (
 )
 from sluiceway_server.datamanager.port import Committed
 from sluiceway_server.datamanager.queries import Place, plan_list
-from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, buried_id, check_not_buried, visible
+from sluiceway_server.datamanager.replica.deleted_subtrees import (
+    TOMBSTONE,
+    check_not_deleted,
+    filtered,
+    tombstone_target,
+)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -95,7 +100,7 @@ class FakeDatabase:
                 await self.storage_is_there.wait()
             return Committed(decision.value, self._position)
         size = self._check(decision.actions, decision.groups)
-        check_not_buried(view, decision.actions)
+        check_not_deleted(view, decision.actions)
         self._position = position
         applied = Applied(position, self._clock.now(), tuple(decision.actions), tuple(decision.groups))
         self._apply(applied)
@@ -107,8 +112,8 @@ class FakeDatabase:
         return Committed(decision.value, position)
 
     def _view(self, position: Position) -> View:
-        buried = {buried_id(id_) for id_ in self._records[TOMBSTONE.name]}
-        return visible(_View(self, position), buried, self._types)
+        deleted = {tombstone_target(id_) for id_ in self._records[TOMBSTONE.name]}
+        return filtered(_View(self, position), deleted, self._types)
 
     def recover(self, to: Position) -> None:
         """Lose all after a position and go on in the next epoch, as a database does that was recovered."""

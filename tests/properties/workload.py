@@ -16,7 +16,7 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway_common.foundation.errors import AlreadyExists
 from sluiceway_server.datamanager.model import Action, Bodies, Column, Delete, Emit, Put, Query, RecordType, Under, View
-from sluiceway_server.datamanager.replica.deleted_subtrees import bury
+from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 
 __all__ = [
     "GROUPS",
@@ -224,7 +224,7 @@ def actions_of(view: _Reads, transaction: Transaction, name: str) -> list[Action
             case "delete":
                 actions.append(Delete(type_, write.id))
             case "bury":
-                actions += bury(type_, write.id, now=_LONG_AGO)
+                actions += delete_subtree(type_, write.id, now=_LONG_AGO)
             case _:
                 actions.append(Emit("said", (f"topic/{write.id}",), write.id.encode()))
     if actions:

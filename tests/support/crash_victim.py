@@ -40,7 +40,7 @@ from sluiceway_server.datamanager.engine.opening import RecoverAlways
 from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Put, View
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
 from sluiceway_server.datamanager.recovery.recovery import Recovery
-from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, bury
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, delete_subtree
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeletePrefix, KeyValueStore, PutKey
@@ -201,7 +201,7 @@ class _Victim:
             for _ in range(2):
                 await self._write(database, 4)
                 await database.checkpoint()
-            await self._bury(database)
+            await self._delete_subtree(database)
             self._clock.ahead = timedelta(days=3)
             duties = database._duties
             done = await duties._cleaner.run(duties._core.lineage)
@@ -213,11 +213,11 @@ class _Victim:
         self._storage.away = False
         return last
 
-    async def _bury(self, database: DataManager) -> None:
+    async def _delete_subtree(self, database: DataManager) -> None:
         """Delete something that has much below it, and wait until that is removed."""
         leaves = [Put(LEAF, f"leaf/{number}", note("parent", number)) for number in range(5)]
         await database.commit([Put(NOTE, "parent", note("", 1)), *leaves])
-        await database.commit(bury(NOTE, "parent", now=self._clock.now()))
+        await database.commit(delete_subtree(NOTE, "parent", now=self._clock.now()))
         self._acknowledged("delete parent")
         for number in range(5):
             self._acknowledged(f"delete leaf/{number}")

@@ -18,7 +18,7 @@ from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
 from sluiceway_server.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, bury, check_under, uncovered
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, check_under, delete_subtree, unfiltered
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
@@ -91,7 +91,7 @@ def under(everything_: dict[str, list[str]], *projects: str) -> dict[str, list[s
 
 
 async def delete(database: Database, type_: RecordType[log_pb2.Epoch], id_: str) -> None:
-    await database.commit(bury(type_, id_, now=NOW))
+    await database.commit(delete_subtree(type_, id_, now=NOW))
 
 
 async def test_all_below_is_gone_at_once_for_every_way_of_reading(database):
@@ -141,7 +141,7 @@ async def test_transaction_functions_do_not_see_it_either_and_not_in_the_same_ba
     [put(PROJECT, "p1", "a/b"), put(RUN, "p1-9", "p1"), put(RUN, "p1-0", "p1", 7)],
     ids=["itself", "a child", "a change of one"],
 )
-async def test_what_is_buried_cannot_be_written(database, action):
+async def test_put_into_a_deleted_subtree_is_refused(database, action):
     await database.commit(tree())
     await delete(database, PROJECT, "p1")
     with pytest.raises(FailedPrecondition, match="is being deleted") as raised:
@@ -184,7 +184,7 @@ def sweeper_of(database: Database) -> SubtreeSweeper:
 
 
 def left(view: View) -> dict[str, list[str]]:
-    return everything(uncovered(view)) | {"tombstone": [id_ for id_, _ in uncovered(view).scan(TOMBSTONE)]}
+    return everything(unfiltered(view)) | {"tombstone": [id_ for id_, _ in unfiltered(view).scan(TOMBSTONE)]}
 
 
 async def test_a_sweep_leaves_nothing_of_it_and_all_of_the_rest(database):
@@ -254,7 +254,7 @@ async def test_a_running_server_sweeps_by_itself_and_another_server_sees_nothing
         await two.linearize()
         seen = await two.read(everything)
         assert "p1-0" not in seen["run"]
-        # One that is started while something is buried knows it too.
+        # One that is started while a tombstone is there knows it too.
         async with at("three") as three:
             assert await three.read(everything) == seen
             assert (await three.transact(lambda view: Decision(everything(view)))).value == seen

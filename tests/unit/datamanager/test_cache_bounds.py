@@ -93,16 +93,17 @@ def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
         _, last = commit(state, last, put(f"n{number}", text="x" * 100_000), f"g{number}")
         heaviest = max(heaviest, state.cached_weight)
     assert RECORD_CACHE_BYTES // 2 < heaviest <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
-    oldest = state.find(NOTE, "n0")
+    oldest = state.view(START).get(NOTE, "n0")
     assert oldest is not None
-    assert len(oldest.body) > 100_000
+    assert oldest.ByteSize() > 100_000
     assert state.cached_weight <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
 
 
 def test_change_groups_of_finished_runs_are_let_go(database: Replica, tables: Tables) -> None:
     state = State(database)
+    view = state.view(START)
     for number in range(20_000):
-        assert state.find_group(f"run/{number}") is None
+        assert view.group(f"run/{number}") is None
     assert GROUP_CACHE_BYTES // 2 < state.cached_weight <= GROUP_CACHE_BYTES
 
 

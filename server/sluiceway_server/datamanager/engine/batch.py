@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 import zstandard
-from google.protobuf.message import Message
 
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import InvalidInput
@@ -28,28 +27,14 @@ from sluiceway_server.datamanager.log.entries import (
     encode_entry,
     from_micros,
 )
-from sluiceway_server.datamanager.model import (
-    Applied,
-    Decision,
-    Delete,
-    Fields,
-    Page,
-    Position,
-    Put,
-    Query,
-    RecordType,
-    View,
-    Where,
-)
-from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, FetchedBodies
-from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_buried, visible
+from sluiceway_server.datamanager.model import Applied, Decision, Delete, Position, Put, View
+from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded
+from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_deleted, filtered
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 
 __all__ = ["BatchBuilder"]
 
 log = structlog.get_logger(__name__)
-
-M = TypeVar("M", bound=Message)
 
 _BUDGET_SECONDS = 0.025
 """A whole pass over a large run may take that long; nothing else should take a fifth of it."""
@@ -112,7 +97,7 @@ class BatchBuilder:
             for call in calls:
                 position = Position(sequence, len(logged))
                 try:
-                    view = visible(_BatchView(state, position, call.at_hand), state.buried, known)
+                    view = filtered(state.view(position, call.fetched), state.deleted_subtrees, known)
                     decision = self._call(call, view)
                     if not decision.actions:
                         outcomes.append(Outcome(decision.value, before))
@@ -120,7 +105,7 @@ class BatchBuilder:
                     check_count(decision.actions)
                     check_names(decision.actions, decision.groups)
                     self._check_types(decision)
-                    check_not_buried(view, decision.actions)
+                    check_not_deleted(view, decision.actions)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
                     check_size(cost)
                 except BodiesNotLoaded as needed:
@@ -183,41 +168,3 @@ class BatchBuilder:
                             f" not a {action.message.DESCRIPTOR.full_name}"
                         )
                     check_columns(known, action.id, action.message)
-
-
-class _BatchView:
-    """The `View` of one transaction function; what it answers is in `State`."""
-
-    def __init__(self, state: State, position: Position, at_hand: FetchedBodies) -> None:
-        self._state = state
-        self._position = position
-        self._at_hand = at_hand
-
-    @property
-    def position(self) -> Position:
-        return self._position
-
-    def get(self, type_: RecordType[M], id_: str) -> M | None:
-        version = self._state.find(type_, id_, self._at_hand)
-        return None if version is None else cast(M, version.message)
-
-    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        return self._state.find_fields(type_, id_)
-
-    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        return self._state.find_revision(type_, id_)
-
-    def group(self, name: str) -> Position | None:
-        return self._state.find_group(name)
-
-    def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        return self._state.scan(type_, prefix, after, self._at_hand)
-
-    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        return self._state.select(type_, query, self._at_hand)
-
-    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
-        return self._state.rows(type_, query)
-
-    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
-        return self._state.count(type_, Query(where=where, size=limit))

@@ -22,7 +22,7 @@ class Call:
     """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
 
     function: Callable[[Any], Decision[Any]]
-    at_hand: FetchedBodies = NO_BODIES
+    fetched: FetchedBodies = NO_BODIES
 
 
 @dataclass(frozen=True, slots=True)

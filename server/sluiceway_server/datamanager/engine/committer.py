@@ -52,7 +52,7 @@ class _Request:
     function: TransactionFunction[Any]
     answer: asyncio.Future[Committed[Any]]
     deadline: float
-    at_hand: FetchedBodies = NO_BODIES
+    fetched: FetchedBodies = NO_BODIES
 
     def succeed(self, outcome: Outcome) -> None:
         if not self.answer.done():
@@ -202,7 +202,7 @@ class Committer:
             return True
         self._taken, self._in_doubt = requests, False
         last, now = core.tip, micros(core.clock.now())
-        calls = [Call(request.function, request.at_hand) for request in requests]
+        calls = [Call(request.function, request.fetched) for request in requests]
         prepared = await core.in_writer(lambda: self._preparer.prepare(calls, last=last, time_us=now))
         self._queue.extendleft(reversed(requests[len(prepared.outcomes) :]))
         settled: list[_Request] = []
@@ -262,12 +262,12 @@ class Committer:
 
     async def _fetch(self, request: _Request, needed: BodiesNotLoaded) -> None:
         core = self._core
-        at_hand = FetchedBodies() if request.at_hand is NO_BODIES else request.at_hand
+        fetched = FetchedBodies() if request.fetched is NO_BODIES else request.fetched
         try:
             async with asyncio.timeout(request.deadline - core.clock.monotonic()), self._turns:
-                await self._bodies.fetch(needed, at_hand)
-                if at_hand.after is not None:
-                    await core.wait_applied(at_hand.after)
+                await self._bodies.fetch(needed, fetched)
+                if fetched.after is not None:
+                    await core.wait_applied(fetched.after)
         except TimeoutError:
             patience = core.settings.commit_patience.total_seconds()
             request.fail(
@@ -279,7 +279,7 @@ class Committer:
         except Exception as error:
             request.fail(error)
         else:
-            request.at_hand = at_hand
+            request.fetched = fetched
             self._queue.append(request)
             self._wake.set()
 

@@ -33,12 +33,13 @@ from sluiceway_server.datamanager.port import Committed
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.datamanager.replica.deleted_subtrees import (
     TOMBSTONE,
-    Buried,
-    buried_id,
-    bury,
-    may_have_below,
-    uncovered,
+    delete_subtree,
+    parent_types,
+    tombstone_id,
+    tombstone_target,
+    unfiltered,
 )
+from sluiceway_server.datamanager.replica.schema import RecordKey
 from sluiceway_server.datamanager.waiting import Backoff
 
 __all__ = ["SubtreeSweeper"]
@@ -65,7 +66,7 @@ class SubtreeSweeper:
         self._database = database
         self._types = types
         self._clock = clock
-        self._inner = may_have_below(types.values())
+        self._inner = parent_types(types.values())
         self._depth = _depths(types)
 
     async def run(self, interval: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -98,28 +99,28 @@ class SubtreeSweeper:
         # become many.
         least = min(self._depth.get(type_name, 0) for type_name, _ in tombstones)
         actions: list[Action] = []
-        for buried in [one for one in tombstones if self._depth.get(one[0], 0) == least][:_TOMBSTONES_AT_ONCE]:
-            for type_, id_ in self._below(uncovered(view), buried):
+        for deleted in [one for one in tombstones if self._depth.get(one[0], 0) == least][:_TOMBSTONES_AT_ONCE]:
+            for type_, id_ in self._below(unfiltered(view), deleted):
                 if len(actions) >= _AT_ONCE:
                     return Decision(True, actions)
                 if type_.name in self._inner:
-                    actions += bury(type_, id_, now=self._clock.now())
+                    actions += delete_subtree(type_, id_, now=self._clock.now())
                 else:
                     actions.append(Delete(type_, id_))
-            actions.append(Delete(TOMBSTONE, "/".join(buried)))
+            actions.append(Delete(TOMBSTONE, tombstone_id(deleted)))
         return Decision(True, actions)
 
-    def _below(self, view: View, buried: Buried) -> Iterator[tuple[RecordType[Any], str]]:
+    def _below(self, view: View, deleted: RecordKey) -> Iterator[tuple[RecordType[Any], str]]:
         """Name the records right below one, at most one transaction's of each type."""
-        type_name, id_ = buried
+        type_name, id_ = deleted
         for type_ in self._types.values():
             for up in type_.under:
                 if up.type == type_name:
                     yield from ((type_, child) for child in _children(view, type_, up, id_))
 
 
-def _tombstones(view: View) -> list[Buried]:
-    return [buried_id(id_) for id_, _ in uncovered(view).rows(TOMBSTONE, Query(size=1000)).records]
+def _tombstones(view: View) -> list[RecordKey]:
+    return [tombstone_target(id_) for id_, _ in unfiltered(view).rows(TOMBSTONE, Query(size=1000)).records]
 
 
 def _children(view: View, type_: RecordType[Any], up: Under, id_: str) -> list[str]:

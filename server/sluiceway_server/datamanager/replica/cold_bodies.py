@@ -157,7 +157,7 @@ class ColdBodyStore:
                 self.use(found)
         return self.covered != known
 
-    async def fetch(self, needed: BodiesNotLoaded, at_hand: FetchedBodies) -> None:
+    async def fetch(self, needed: BodiesNotLoaded, fetched: FetchedBodies) -> None:
         """Bring bodies to hand, as far as the files have the wanted revisions; the others changed meanwhile.
 
         Raises:
@@ -168,9 +168,9 @@ class ColdBodyStore:
         wanted = list(needed.missing)
         try:
             async with asyncio.timeout(self._timeout):
-                absent = await self._bring(wanted, at_hand)
+                absent = await self._bring(wanted, fetched)
                 if absent and await self.refresh():
-                    absent = await self._bring(absent, at_hand)
+                    absent = await self._bring(absent, fetched)
         except (TimeoutError, Unavailable, PermissionDenied) as cause:  # it refuses this server, and not who asks
             why = str(cause) or f"no answer within {self._timeout:g} s"
             raise Unavailable(
@@ -178,11 +178,11 @@ class ColdBodyStore:
                 reason="OLD_RECORDS_UNAVAILABLE",
             ) from cause
         if absent and self._manifest is not None:
-            at_hand.after = Position(
+            fetched.after = Position(
                 from_sequence_proto(self._manifest.sequence), max(self._manifest.transactions, 1) - 1
             )
         for missing in absent:
-            if at_hand._try(missing) >= _TRIES:
+            if fetched._try(missing) >= _TRIES:
                 raise DataLoss(
                     f"the body of {_name(missing)} at the revision {missing.revision} is not in the files of the"
                     f" manifest {self.covered}: run `sluice db verify`",
@@ -190,14 +190,14 @@ class ColdBodyStore:
                     metadata={"record": _name(missing), "manifest": str(self.covered)},
                 )
 
-    async def _bring(self, wanted: list[Missing], at_hand: FetchedBodies) -> list[Missing]:
+    async def _bring(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
         """Bring what the present manifest has; answers what it does not have."""
         while True:
             if self._manifest is None and not await self.refresh():
                 return wanted
             before = self.covered
             try:
-                return await self._find(wanted, at_hand)
+                return await self._find(wanted, fetched)
             except NotFound as cause:
                 # The cleaner removed a file, so a newer manifest does not name it.
                 if not await self.refresh() and self.covered == before:
@@ -208,7 +208,7 @@ class ColdBodyStore:
                         metadata={"manifest": str(before)},
                     ) from cause
 
-    async def _find(self, wanted: list[Missing], at_hand: FetchedBodies) -> list[Missing]:
+    async def _find(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
         by_type: dict[str, list[Missing]] = {}
         for missing in wanted:
             by_type.setdefault(missing.type.name, []).append(missing)
@@ -219,7 +219,7 @@ class ColdBodyStore:
             for missing in group:
                 record = found.get(missing.id)
                 if record is not None and record.revision == missing.revision:
-                    at_hand._add(name, record)
+                    fetched._add(name, record)
                 else:
                     absent.append(missing)
         return absent

@@ -1,16 +1,16 @@
-"""Tombstones: a record and all that is below it are gone at once, and removed afterwards (datamanager.md, "Read").
+"""Tombstones: delete a record with everything below it at once, and remove the records afterwards.
 
-Whoever deletes something that has much below it (a project, an organisation) writes one record, a tombstone, in the
-same transaction. From then on no reader and no transaction function sees the record or anything below it: `Visible`
-stands in front of every view and checks the ancestors of what it hands out. The ancestors are what `RecordType.under`
-says: columns that hold the id of a parent, or a path whose every prefix is one. While there is no tombstone, which is
-nearly always, views are used as they are.
+Whoever deletes a record that has much below it (a project, an organisation) writes one tombstone in the same
+transaction. From then on no reader and no transaction function sees the record or anything below it: `FilteredView`
+wraps every view and checks the ancestors of what it returns. The ancestors are named by `RecordType.under`: columns
+that hold the id of a parent, or a path of which every prefix is one. While there is no tombstone, which is nearly
+always, views are not wrapped.
 
-Behind that, `SubtreeSweeper` removes what is below, from the top: it replaces a child by the child's own tombstone
-where more may be below that, and deletes it where not; a tombstone that has nothing below goes itself. So everything
-stays invisible all the time, each transaction is small, and a sweep that stops anywhere goes on from what it finds.
+`SubtreeSweeper` then removes the records from the top: it replaces a child by the child's own tombstone where records
+may be below that, and deletes it otherwise; a tombstone with nothing below it is deleted. So everything stays
+invisible, each transaction is small, and a sweep that was interrupted continues from what it finds.
 
-What is buried cannot be written again, until it is swept: `check_not_buried`.
+A record that is deleted by a tombstone cannot be written until it was removed: `check_not_deleted`.
 """
 
 from __future__ import annotations
@@ -39,51 +39,51 @@ from sluiceway_server.datamanager.model import (
     Where,
 )
 from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, Missing
+from sluiceway_server.datamanager.replica.replica import Replica
+from sluiceway_server.datamanager.replica.schema import RecordKey
 
 __all__ = [
     "TOMBSTONE",
-    "Buried",
-    "Visible",
-    "buried_id",
-    "bury",
-    "check_not_buried",
+    "FilteredView",
+    "check_not_deleted",
     "check_under",
-    "may_have_below",
+    "delete_subtree",
+    "deleted_subtrees",
+    "filtered",
+    "parent_types",
     "parents_of",
-    "uncovered",
-    "visible",
+    "tombstone_id",
+    "tombstone_target",
+    "unfiltered",
 ]
 
 M = TypeVar("M", bound=Message)
-R = TypeVar("R")
 
 TOMBSTONE: RecordType[storage_pb2.Tombstone] = RecordType("tombstone", storage_pb2.Tombstone)
-"""Every database has this type, whatever it is opened with."""
+"""Every database has this type."""
 
 _PROBE = 200
 
-Buried = tuple[str, str]
-"""Type and id of a record that has a tombstone."""
 
-
-def bury(type_: RecordType[Any], id_: str, *, now: datetime) -> tuple[Action, ...]:
-    """Make the actions that delete a record with all that is below it."""
+def delete_subtree(type_: RecordType[Any], id_: str, *, now: datetime) -> tuple[Action, ...]:
+    """Return the actions that delete a record with everything below it."""
     message = storage_pb2.Tombstone(type=type_.name, id=id_, time_us=micros(now))
-    return (Delete(type_, id_), Put(TOMBSTONE, _tombstone_id((type_.name, id_)), message))
+    return (Delete(type_, id_), Put(TOMBSTONE, tombstone_id((type_.name, id_)), message))
 
 
-def _tombstone_id(buried: Buried) -> str:
-    return "/".join(buried)
+def tombstone_id(key: RecordKey) -> str:
+    """Return the id of a record's tombstone."""
+    return "/".join(key)
 
 
-def buried_id(tombstone_id: str) -> Buried:
-    """Tell which record the tombstone with this id is of. No name of a type has a slash."""
-    type_name, _, id_ = tombstone_id.partition("/")
-    return type_name, id_
+def tombstone_target(id_: str) -> RecordKey:
+    """Return the record that the tombstone with this id deletes. No name of a type has a slash."""
+    type_name, _, target = id_.partition("/")
+    return type_name, target
 
 
 def parents_of(up: Under, value: object) -> Iterator[str]:
-    """Name the parents that a column's value tells."""
+    """Yield the ids of the parents that are named by a column's value."""
     if not isinstance(value, str) or not value:
         return
     if up.path:
@@ -93,13 +93,13 @@ def parents_of(up: Under, value: object) -> Iterator[str]:
         yield value
 
 
-def may_have_below(types: Iterable[RecordType[Any]]) -> frozenset[str]:
-    """Name the types that others are below."""
+def parent_types(types: Iterable[RecordType[Any]]) -> frozenset[str]:
+    """Return the names of the types that others are below."""
     return frozenset(up.type for type_ in types for up in type_.under)
 
 
 def check_under(types: Mapping[str, RecordType[Any]]) -> None:
-    """Find faults of `RecordType.under` when a database is opened. Raises `InvalidInput`."""
+    """Raise `InvalidInput` for a type whose `under` is not valid."""
     for type_ in types.values():
         columns = {column.name for column in type_.columns}
         for up in type_.under:
@@ -127,36 +127,41 @@ def _is_below_itself(types: Mapping[str, RecordType[Any]], type_: RecordType[Any
     return False
 
 
-def visible(view: View, buried: Collection[Buried], types: Mapping[str, RecordType[Any]]) -> View:
-    """Put `Visible` in front of a view, if there are tombstones."""
-    return Visible(view, buried, types) if buried else view
+def deleted_subtrees(replica: Replica) -> set[RecordKey]:
+    """Return the records that have a tombstone."""
+    return {tombstone_target(id_) for id_ in replica.ids(TOMBSTONE)}
 
 
-def uncovered(view: View) -> View:
-    """Give the view behind `Visible`, which sees what is buried: for the sweeper."""
-    return view.behind if isinstance(view, Visible) else view
+def filtered(view: View, deleted: Collection[RecordKey], types: Mapping[str, RecordType[Any]]) -> View:
+    """Wrap a view in `FilteredView`, if there are tombstones."""
+    return FilteredView(view, deleted, types) if deleted else view
 
 
-class Visible:
-    """A `View` without what is buried.
+def unfiltered(view: View) -> View:
+    """Return the view that `FilteredView` wraps: for the sweeper."""
+    return view.unfiltered if isinstance(view, FilteredView) else view
+
+
+class FilteredView:
+    """A `View` without deleted subtrees.
 
     Attributes:
-        behind: the view with it.
+        unfiltered: the view with them.
     """
 
-    def __init__(self, view: View, buried: Collection[Buried], types: Mapping[str, RecordType[Any]]) -> None:
-        self.behind = view
-        self._buried = buried
+    def __init__(self, view: View, deleted: Collection[RecordKey], types: Mapping[str, RecordType[Any]]) -> None:
+        self.unfiltered = view
+        self._deleted = deleted
         self._types = types
-        self._known: dict[Buried, bool] = {}
+        self._known: dict[RecordKey, bool] = {}
 
     def hides(self, type_: RecordType[Any], id_: str, fields: Fields) -> bool:
-        """Whether a record with these columns is buried, itself or an ancestor of it."""
-        if (type_.name, id_) in self._buried:
+        """Return whether a record with these columns, or an ancestor of it, has a tombstone."""
+        if (type_.name, id_) in self._deleted:
             return True
         for up in type_.under:
             for parent in parents_of(up, fields[up.column]):
-                if (up.type, parent) in self._buried or (not up.path and self._hides_parent(up.type, parent)):
+                if (up.type, parent) in self._deleted or (not up.path and self._hides_parent(up.type, parent)):
                     return True
         return False
 
@@ -164,36 +169,35 @@ class Visible:
         known = self._known.get((type_name, id_))
         if known is None:
             type_ = self._types[type_name]
-            fields = self.behind.fields(type_, id_) if type_.under else None
-            known = self._known[type_name, id_] = fields is not None and self.hides(type_, id_, fields)
+            known = self._known[type_name, id_] = bool(type_.under) and self._is_hidden(type_, id_)
         return known
 
-    def _sees(self, type_: RecordType[Any], id_: str) -> bool:
-        fields = self.behind.fields(type_, id_)
-        return fields is not None and not self.hides(type_, id_, fields)
+    def _is_hidden(self, type_: RecordType[Any], id_: str) -> bool:
+        fields = self.unfiltered.fields(type_, id_)
+        return fields is not None and self.hides(type_, id_, fields)
 
     # -- View
 
     @property
     def position(self) -> Position:
-        return self.behind.position
+        return self.unfiltered.position
 
     def get(self, type_: RecordType[M], id_: str) -> M | None:
-        return self.behind.get(type_, id_) if self._sees(type_, id_) else None
+        return None if self._is_hidden(type_, id_) else self.unfiltered.get(type_, id_)
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        found = self.behind.fields(type_, id_)
+        found = self.unfiltered.fields(type_, id_)
         return None if found is None or self.hides(type_, id_, found) else found
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        return self.behind.revision(type_, id_) if self._sees(type_, id_) else None
+        return None if self._is_hidden(type_, id_) else self.unfiltered.revision(type_, id_)
 
     def group(self, name: str) -> Position | None:
-        return self.behind.group(name)
+        return self.unfiltered.group(name)
 
     def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        for id_, message in self.behind.scan(type_, prefix, after=after):
-            if not self.hides(type_, id_, _fields(type_, message)):
+        for id_, message in self.unfiltered.scan(type_, prefix, after=after):
+            if not self.hides(type_, id_, _parent_fields(type_, message)):
                 yield id_, message
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
@@ -202,7 +206,7 @@ class Visible:
         missing: list[Missing] = []
         for id_, _ in page.records:
             try:
-                message = self.behind.get(type_, id_)
+                message = self.unfiltered.get(type_, id_)
             except BodiesNotLoaded as needed:
                 missing += needed.missing
             else:
@@ -214,55 +218,42 @@ class Visible:
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
         found: list[tuple[str, Fields]] = []
-        token = query.token
+        token, next_token = query.token, ""
         while True:
-            part = replace(query, size=max(query.size, _PROBE), token=token)
-            page = self.behind.rows(type_, part)
-            taken = 0
-            for id_, fields in page.records:
+            page = self.unfiltered.rows(type_, replace(query, size=max(query.size, _PROBE), token=token))
+            for count, (id_, fields) in enumerate(page.records, 1):
+                if self.hides(type_, id_, fields):
+                    continue
                 if len(found) == query.size:
-                    break
-                taken += 1
-                if not self.hides(type_, id_, fields):
-                    found.append((id_, fields))
-            if taken < len(page.records):
-                # The page ends inside of what was read: its token is that of a page which ends there.
-                token = self.behind.rows(type_, replace(part, size=taken)).next_token if taken else token
-                return self._ended(type_, query, found, token)
+                    # A token promises that something follows.
+                    return Page(tuple(found), next_token)
+                found.append((id_, fields))
+                if len(found) == query.size:
+                    # The token after this row is that of a page which ends with it.
+                    next_token = self.unfiltered.rows(type_, replace(query, size=count, token=token)).next_token
             token = page.next_token
-            if not token or len(found) == query.size:
-                return self._ended(type_, query, found, token)
-
-    def _ended(self, type_: RecordType[Any], query: Query, found: list[tuple[str, Fields]], token: str) -> Page[Fields]:
-        # A token is promised to lead to something: look whether anything that is visible follows.
-        rest = token
-        while rest:
-            page = self.behind.rows(type_, replace(query, size=_PROBE, token=rest))
-            if any(not self.hides(type_, id_, fields) for id_, fields in page.records):
-                return Page(tuple(found), token)
-            rest = page.next_token
-        return Page(tuple(found), "")
+            if not token:
+                return Page(tuple(found), "")
 
     def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
         return len(self.rows(type_, Query(where=where, size=limit)).records)
 
 
-def _fields(type_: RecordType[M], message: M) -> Fields:
-    # Only those that lead to ancestors.
+def _parent_fields(type_: RecordType[M], message: M) -> Fields:
     wanted = {up.column for up in type_.under}
     return {column.name: column.of(message) for column in type_.columns if column.name in wanted}
 
 
-def check_not_buried(view: View, actions: Iterable[Action]) -> None:
-    """Refuse to store what is buried, or below it. Raises `FailedPrecondition` with reason `BEING_DELETED`."""
-    if not isinstance(view, Visible):
+def check_not_deleted(view: View, actions: Iterable[Action]) -> None:
+    """Raise `FailedPrecondition` (`BEING_DELETED`) for a put into a deleted subtree."""
+    if not isinstance(view, FilteredView):
         return
     for action in actions:
         if not isinstance(action, Put) or action.type.name == TOMBSTONE.name:
             continue
-        if view.hides(action.type, action.id, _fields(action.type, action.message)):
+        if view.hides(action.type, action.id, _parent_fields(action.type, action.message)):
             raise FailedPrecondition(
-                f"{action.type.name} {action.id!r} is being deleted, or what it belongs to is: it can be made anew"
+                f"{action.type.name} {action.id!r} is being deleted, or a parent of it is: it can be created again"
                 " when all of it is removed",
                 reason="BEING_DELETED",
             )

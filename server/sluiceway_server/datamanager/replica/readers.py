@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -25,109 +24,45 @@ from sluiceway_server.datamanager.caches import (
     Lru,
     weight_of_message,
 )
-from sluiceway_server.datamanager.model import Fields, Page, Position, Query, RecordType, View, Where
+from sluiceway_server.datamanager.model import Position, View
 from sluiceway_server.datamanager.replica.cold_bodies import (
     NO_BODIES,
     BodiesNotLoaded,
     ColdBodyStore,
     FetchedBodies,
-    Missing,
 )
-from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, buried_id, visible
+from sluiceway_server.datamanager.replica.deleted_subtrees import deleted_subtrees, filtered
 from sluiceway_server.datamanager.replica.disk_errors import told
-from sluiceway_server.datamanager.replica.replica import Replica, Row
-from sluiceway_server.datamanager.replica.schema import Tables
+from sluiceway_server.datamanager.replica.replica import Replica
+from sluiceway_server.datamanager.replica.schema import RecordKey, Tables, Version
+from sluiceway_server.datamanager.replica.view import Overlay, ReplicaView
 
 __all__ = ["Readers"]
 
 T = TypeVar("T")
-M = TypeVar("M", bound=Message)
 
 
-class _Messages:
-    """Messages that were decoded before, so that hot records are not parsed at every read."""
+class _MessageCache(Overlay):
+    """Decoded messages, so that hot records are not parsed at every read. Shared by all reader threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages: Lru[tuple[str, str], tuple[Position, Message]] = Lru(MESSAGE_CACHE_BYTES)
+        self._messages: Lru[RecordKey, tuple[Position, Message]] = Lru(MESSAGE_CACHE_BYTES)
 
     @property
     def weight(self) -> int:
         return self._messages.weight
 
-    def of(self, type_: RecordType[M], row: Row, at_hand: FetchedBodies) -> M | None:
-        """Give the message of a row; None when its body is not here."""
-        key = (type_.name, row.id)
+    def message(self, key: RecordKey, revision: Position) -> Message | None:
         with self._lock:
             found = self._messages.get(key)
-        if found is not None and found[0] == row.revision:
-            return cast(M, found[1])
-        body = row.body if row.body is not None else at_hand.find(type_.name, row.id, row.revision)
-        if body is None:
-            return None
-        message = type_.message.FromString(body)
-        with self._lock:
-            self._messages.put(key, (row.revision, message), WEIGHT_OF_KEY + weight_of_message(len(body)))
-        return message
+        return found[1] if found is not None and found[0] == revision else None
 
-
-class _SnapshotView:
-    def __init__(self, database: Replica, messages: _Messages, at_hand: FetchedBodies) -> None:
-        self._database = database
-        self._messages = messages
-        self._at_hand = at_hand
-        self._position = database.applied_up_to().position
-
-    @property
-    def position(self) -> Position:
-        return self._position
-
-    def get(self, type_: RecordType[M], id_: str) -> M | None:
-        row = self._database.find(type_, id_)
-        if row is None:
-            return None
-        message = self._messages.of(type_, row, self._at_hand)
-        if message is None:
-            raise BodiesNotLoaded([Missing(type_, row.id, row.revision)])
-        return message
-
-    def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        return self._database.fields(type_, id_)
-
-    def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        return self._database.revision(type_, id_)
-
-    def group(self, name: str) -> Position | None:
-        return self._database.group(name)
-
-    def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        rows = self._database.scan(type_, prefix, after)
-        for row in rows:
-            message = self._messages.of(type_, row, self._at_hand)
-            if message is None:
-                ahead = (row, *islice(rows, self._at_hand.look_ahead() - 1))
-                raise BodiesNotLoaded(self._missing(type_, ahead))
-            yield row.id, message
-
-    def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        rows, token = self._database.select(type_, query)
-        messages = [self._messages.of(type_, row, self._at_hand) for row in rows]
-        if any(message is None for message in messages):
-            raise BodiesNotLoaded(self._missing(type_, rows))
-        return Page(tuple(zip((row.id for row in rows), cast(list[M], messages), strict=True)), token)
-
-    def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
-        rows, token = self._database.select_rows(type_, query)
-        return Page(tuple(rows), token)
-
-    def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
-        return self._database.count(type_, Query(where=where, size=limit))
-
-    def _missing(self, type_: RecordType[M], rows: Iterable[Row]) -> Iterator[Missing]:
-        # All that are not in SQLite, as those that are in the cache of messages now may have left it at the next call.
-        for row in rows:
-            if row.body is None and self._at_hand.find(type_.name, row.id, row.revision) is None:
-                yield Missing(type_, row.id, row.revision)
+    def keep(self, key: RecordKey, version: Version | None) -> None:
+        if version is not None:
+            weight = WEIGHT_OF_KEY + weight_of_message(len(version.body))
+            with self._lock:
+                self._messages.put(key, (version.revision, version.message), weight)
 
 
 class Readers:
@@ -157,7 +92,7 @@ class Readers:
         self._bodies = bodies
         self._turns = asyncio.Semaphore(READS_OF_OLD_RECORDS)
         self._wait_applied: Callable[[Position], Awaitable[None]] | None = None
-        self._messages = _Messages()
+        self._messages = _MessageCache()
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: list[Replica] = []
@@ -192,24 +127,24 @@ class Readers:
             raise self._late() from cause
 
     async def _call_with_bodies(self, function: Callable[[View], T], needed: BodiesNotLoaded) -> T:
-        at_hand = FetchedBodies()
+        fetched = FetchedBodies()
         while True:
             if self._bodies is None:
                 raise DataLoss(f"a record has no body here, and none of the types is remote: {needed.missing[0]}")
-            await self._bodies.fetch(needed, at_hand)
-            if at_hand.after is not None and self._wait_applied is not None:
-                await self._wait_applied(at_hand.after)
-            found = await self._call(function, at_hand)
+            await self._bodies.fetch(needed, fetched)
+            if fetched.after is not None and self._wait_applied is not None:
+                await self._wait_applied(fetched.after)
+            found = await self._call(function, fetched)
             if not isinstance(found, BodiesNotLoaded):
                 return found
             needed = found
 
-    async def _call(self, function: Callable[[View], T], at_hand: FetchedBodies) -> T | BodiesNotLoaded:
+    async def _call(self, function: Callable[[View], T], fetched: FetchedBodies) -> T | BodiesNotLoaded:
         def call(database: Replica) -> T | BodiesNotLoaded:
             try:
-                view = _SnapshotView(database, self._messages, at_hand)
-                buried = {buried_id(id_) for id_ in database.ids(TOMBSTONE)}
-                return function(visible(view, buried, self._tables.catalogue.known))
+                position = database.applied_up_to().position
+                view = ReplicaView(database, self._messages, position=position, fetched=fetched)
+                return function(filtered(view, deleted_subtrees(database), self._tables.catalogue.known))
             except BodiesNotLoaded as needed:
                 return needed
 
