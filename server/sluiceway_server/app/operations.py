@@ -197,11 +197,11 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
         if standing.is_healthy:
             raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
         end = await find_end(at.stores(), ledger)
-        if end.beyond is not None:
-            raise end.gap()
+        if end.gap is not None:
+            raise end.gap.error()
         if not force:
             await _recovery(at).refuse_if_in_use()
-        return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.time_us))
+        return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.last.time_us))
 
 
 async def recover(settings: StoreSettings, plan: RecoverPlan) -> Recovered:
@@ -266,13 +266,13 @@ async def plan_restore(settings: StoreSettings, target: str) -> RestorePlan:
             )
         end = await find_end(at.stores(), ledger, to=to)
         cleaned = ledger.cleaned.sequence
-        if end.sequence != to or (cleaned is not None and to < cleaned):
+        if end.last.sequence != to or (cleaned is not None and to < cleaned):
             raise unreachable(ledger, end, to)  # before anybody is asked
         newest, newest_time = await _newest(at, ledger)
         newest = max(newest, to)
         return RestorePlan(
             to=to,
-            time=_time_of(end.time_us),
+            time=_time_of(end.last.time_us),
             newest=newest,
             newest_time=newest_time,
             given_up=entries_between(ledger.lineage, to, newest),

@@ -240,7 +240,7 @@ def recover(etcd: str, object_storage: str, prefix: str, force: bool, yes: bool,
     # Asked between two loops: nothing runs while a person thinks, and Ctrl-C ends the question at once.
     plan = asyncio.run(operations.plan_recovery(stores, force=force))
     end = plan.end
-    kept = f"{end.sequence}, of {moment_text(plan.time)}, in {end.where}" if plan.time else "the beginning"
+    kept = f"{end.last.sequence}, of {moment_text(plan.time)}, in {end.last.where}" if plan.time else "the beginning"
     say(
         f"Found: {plan.found}",
         f"The database continues from {kept}, in epoch {plan.epoch}.",

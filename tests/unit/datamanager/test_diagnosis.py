@@ -13,8 +13,9 @@ from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, micros, seq
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Holdings, Kind, StoredEnd, judge
+from sluiceway_server.datamanager.recovery.diagnosis import Holdings, Kind, judge
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ONE, OTHER = bytes([1]) * 32, bytes([2]) * 32
@@ -33,8 +34,8 @@ def flushed(epoch: int, counter: int) -> FlushMark:
     return FlushMark.parse(mark.SerializeToString())
 
 
-def stored(epoch: int, counter: int) -> StoredEnd:
-    return StoredEnd(seq(epoch, counter), ONE, 0, micros(NOW - timedelta(hours=1)), "server-7", "db")
+def stored(epoch: int, counter: int) -> LogEnd:
+    return LogEnd(seq(epoch, counter), ONE, 0, micros(NOW - timedelta(hours=1)), "a segment", "server-7", "db")
 
 
 def epoch(number: int, accepted: LogSequence | None = None, cluster: int = 5) -> EpochInfo:

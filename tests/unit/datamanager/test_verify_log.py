@@ -10,11 +10,12 @@ import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_server.datamanager.admin.findings import Finding
-from sluiceway_server.datamanager.admin.verify_log import Gap, LogCheck, Mark, findings_of_entries
+from sluiceway_server.datamanager.admin.verify_log import LogCheck, Mark, findings_of_entries
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment, decode_segment, encode_segment
+from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence
 
 COMPRESSOR = zstandard.ZstdCompressor()
@@ -113,8 +114,8 @@ def test_a_gap_names_both_sides(segments: list[Segment], before: LogSequence, af
     (gap, *_) = faults(check(*segments))
     assert isinstance(gap, Gap)
     assert (gap.before, gap.after) == (before, after)
-    assert str(before) in gap.finding().message
-    assert str(after) in gap.finding().message
+    assert str(before) in str(gap)
+    assert str(after) in str(gap)
 
 
 def test_the_log_may_begin_anywhere_up_to_the_oldest_manifest() -> None:

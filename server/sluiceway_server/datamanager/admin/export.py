@@ -18,14 +18,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
-from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.datamanager.admin.export_file import BLOCK_BYTES, ExportEncoder
-from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, from_sequence_proto
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.epochs import Epochs
-from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, judge, look
 from sluiceway_server.datamanager.tables.change_set import Change, Changes
@@ -41,16 +41,6 @@ _CHUNK_BYTES = 64 * 1024
 _PAGE_BYTES = 512 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """What an export holds: the database up to an entry."""
-
-    database_id: str
-    sequence: LogSequence
-    digest: bytes
-    time_us: int
-
-
 async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetime) -> AsyncGenerator[bytes, None]:
     """Give an export of the database as a manifest has it, in pieces of at most 64 KiB.
 
@@ -59,7 +49,7 @@ async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetim
         DataLoss: a file is damaged.
         Unavailable: the object storage is away.
     """
-    async with aclosing(_stream(files, manifest, None, _end_of(manifest), made)) as pieces:
+    async with aclosing(_stream(files, manifest, None, LogEnd.of_manifest(manifest, "the manifest"), made)) as pieces:
         async for piece in pieces:
             yield piece
 
@@ -96,14 +86,19 @@ async def export_stores(
     stores = None if kv is None else Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
     lineage, target = await _history(stored, stores, etcd_name, made)
     manifest = await stored.manifests.newest(lineage)
-    start = _End("", LogSequence(lineage.epochs[0], 0), GENESIS_DIGEST, 0) if manifest is None else _end_of(manifest)
+    end = LogEnd.beginning(lineage)
+    if manifest is not None:
+        end = LogEnd.of_manifest(manifest, stored.manifests.key(from_sequence_proto(manifest.sequence)))
     epochs = {epoch.number: epoch.database_id for epoch in await stored.epochs.all()}
+    history = lineage if target is None else lineage.until(max(target, end.sequence))
+    log = None if stores is None or target is None else stores.log
     async with Changes.open(scratch) as changes:
-        if stores is None or target is None:
-            end = await _collect_stored(stored, lineage, start, changes)
-        else:
-            end = await _collect(stored, stores.log, lineage, start=start, target=target, changes=changes)
-        await _check_whole(stored, lineage, end.sequence)
+        async with aclosing(walk(stored.segments, history, end, log=log)) as found:
+            async for item in found:
+                if not isinstance(item, Piece):
+                    raise item.error()
+                await changes.add(item.entries)
+                end = item.end
         end = replace(end, database_id=epochs[lineage.present])
         async with aclosing(_stream(FileStore(storage, prefix=prefix), manifest, changes, end, made)) as pieces:
             async for piece in pieces:
@@ -152,71 +147,8 @@ def _nothing() -> NotFound:
     return NotFound("there is nothing to export: the object storage holds no database under this prefix")
 
 
-def _end_of(manifest: Manifest) -> _End:
-    return _End(manifest.database_id, from_sequence_proto(manifest.sequence), manifest.digest, manifest.time_us)
-
-
-async def _collect_stored(stored: _Stored, lineage: Lineage, start: _End, changes: Changes) -> _End:
-    """Take what the object storage has after the manifest into the scratch file; answers how far that goes."""
-    end = start
-    async for segment in stored.segments.after(start.sequence, lineage):
-        end = await _take(changes, segment.entries, end)
-    return end
-
-
-async def _collect(
-    stored: _Stored, log: Log, lineage: Lineage, *, start: _End, target: LogSequence, changes: Changes
-) -> _End:
-    """Do the same up to an entry of etcd, with those that only etcd has."""
-    end, stalled = start, False
-    while True:
-        before = end.sequence
-        end = await _collect_stored(stored, lineage, end, changes)
-        if end.sequence >= target:
-            return end
-        wanted = lineage.following(end.sequence)
-        following = [entry for entry in (await log.look(wanted)).entries if entry.sequence >= wanted]
-        if following and following[0].sequence == wanted:
-            end = await _take(changes, following, end)
-        if end.sequence > before:
-            stalled = False
-        elif not stalled:
-            stalled = True  # trimmed after it was looked for in the segments: the next look finds it there
-        else:
-            await _check_whole(stored, lineage, end.sequence)
-            raise _gap(end.sequence, target)
-
-
-async def _take(changes: Changes, entries: Sequence[LogEntry], end: _End) -> _End:
-    if entries[0].previous_digest != end.digest:
-        raise DataLoss(
-            f"the log entry {entries[0].sequence} does not follow from {end.sequence}; `sluice db verify` says more",
-            reason="LOG_DIVERGED",
-        )
-    await changes.add(entries)
-    last = entries[-1]
-    return _End(end.database_id, last.sequence, last.digest, last.time_us)
-
-
-async def _check_whole(stored: _Stored, lineage: Lineage, end: LogSequence) -> None:
-    """Raise `DataLoss` when the object storage has more of the history after a gap; what was flushed since is none."""
-    reached = end
-    async for segment in stored.segments.after(end, lineage):
-        reached = segment.last
-    beyond = [first for first in await stored.segments.firsts() if first > reached and lineage.contains(first)]
-    if beyond and beyond[0] != lineage.following(reached):
-        raise _gap(reached, beyond[0])
-
-
-def _gap(end: LogSequence, next_: LogSequence) -> DataLoss:
-    return DataLoss(
-        f"the log has nothing between {end} and {next_}: restore the missing segment from a copy of the object storage",
-        reason="LOG_GAP",
-    )
-
-
 async def _stream(
-    files: FileStore, manifest: Manifest | None, changes: Changes | None, end: _End, made: datetime
+    files: FileStore, manifest: Manifest | None, changes: Changes | None, end: LogEnd, made: datetime
 ) -> AsyncGenerator[bytes, None]:
     encoder = ExportEncoder()
     live = {} if manifest is None else {files_of.type: files_of.files for files_of in manifest.types}

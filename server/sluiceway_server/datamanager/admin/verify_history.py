@@ -14,9 +14,10 @@ from typing import TypeVar
 from sluiceway_common.foundation.errors import Conflict, DataLoss, NotFound
 from sluiceway_server.datamanager.admin.findings import Finding, Progress, fault_of
 from sluiceway_server.datamanager.admin.verify_context import VerifyContext
-from sluiceway_server.datamanager.admin.verify_log import Gap, LogCheck, findings_of_entries
+from sluiceway_server.datamanager.admin.verify_log import LogCheck, findings_of_entries
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_batch
 from sluiceway_server.datamanager.log.segments import Segment
+from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence
 
 __all__ = ["History"]
@@ -61,7 +62,7 @@ class History:
                         if isinstance(found, Finding):
                             yield await self._confirmed(found)
                         elif await self._still_missing(found):
-                            yield await self._confirmed(found.finding())
+                            yield await self._confirmed(Finding(found.after_in, str(found)))
                 yield evidence.count(key)
         if check is not None:
             # What etcd still has of the same entries must be the same.
@@ -110,9 +111,9 @@ class History:
         end = check.end or oldest or LogSequence(lineage.epochs[0], 0)
         if newest is not None and end < newest:
             key = evidence.manifest_store.key
-            gap = Gap(end, check.end_in or key(end), newest, key(newest))
+            gap = Gap(end, check.end_in or key(end), lineage.following(end), newest, key(newest))
             if newest != oldest and await self._still_missing(gap):
-                yield await self._confirmed(gap.finding())
+                yield await self._confirmed(Finding(gap.after_in, str(gap)))
             end = newest
         flushed = evidence.flushed
         if flushed is not None and end < flushed.sequence and lineage.contains(flushed.sequence):

@@ -14,28 +14,10 @@ from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment
+from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence
 
-__all__ = ["Gap", "LogCheck", "Mark", "findings_of_entries"]
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Entries of the history that no segment has: between two that are known, each with the object that has it."""
-
-    before: LogSequence
-    before_in: str
-    after: LogSequence
-    after_in: str
-
-    def finding(self) -> Finding:
-        """Make the fault."""
-        return Finding(
-            self.after_in,
-            f"the log has a gap: after {self.before} (in {self.before_in}) comes {self.after} (in {self.after_in}), and"
-            " no segment has what is between. Restore the missing segments from a copy of the object storage; a"
-            f" recovery or a restore beyond {self.before} would stop there",
-        )
+__all__ = ["LogCheck", "Mark", "findings_of_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +102,7 @@ class LogCheck:
             if self.end is not None:
                 found += self._follow(self.end, key, entry, total_before)
             elif self.floor is not None and sequence > self.lineage.following(self.floor[0]):
-                found.append(Gap(*self.floor, sequence, key))
+                found.append(Gap(*self.floor, self.lineage.following(self.floor[0]), sequence, key))
             self.end, self.digest, self.end_in = sequence, entry.digest, key
             self._total = total_before + len(entry.raw)
         elif self._recent.get(sequence, entry.digest) != entry.digest or (
@@ -132,7 +114,7 @@ class LogCheck:
     def _follow(self, end: LogSequence, key: str, entry: LogEntry, total_before: int) -> list[Finding | Gap]:
         expected = self.lineage.following(end)
         if entry.sequence != expected:
-            return [Gap(end, self.end_in, entry.sequence, key)]
+            return [Gap(end, self.end_in, expected, entry.sequence, key)]
         if entry.previous_digest != self.digest:
             return [_different(key, entry.sequence, f"{self.end_in}, which it should follow")]
         # Bytes are counted from 0 in every epoch.

@@ -21,6 +21,7 @@ from sluiceway_server.datamanager.engine.log_tip import Diverged, LogTip
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
 from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.log.walk import Gap, LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.diagnosis import stored_end
@@ -156,15 +157,14 @@ class Flusher:
         """
         core = self._core
         end = await stored_end(core.stores, core.lineage)
-        stored = end.sequence if end is not None else LogSequence(core.lineage.epochs[0], 0)
-        if end is not None and stored == known.sequence and end.digest != known.digest:
-            raise Diverged(f"the object storage has another entry {stored} than etcd; nothing is flushed any more")
-        if stored < known.sequence and known.sequence.counter > 0:
-            raise DatabaseLost(
-                f"the object storage ends at {stored}, and had the log up to {known.sequence}: segments are gone, or it"
-                " is another folder or bucket; restore them, or run `sluice db recover`",
-                reason="LOG_GAP",
+        end = end or LogEnd.beginning(core.lineage)
+        if end.sequence == known.sequence and end.digest != known.digest:
+            raise Diverged(
+                f"the object storage has another entry {end.sequence} than etcd; nothing is flushed any more"
             )
+        if end.sequence < known.sequence and known.sequence.counter > 0:
+            gap = Gap(end.sequence, end.where, core.lineage.following(end.sequence), known.sequence, "etcd")
+            raise DatabaseLost(f"segments are gone, or it is another folder or bucket: {gap}", reason="LOG_GAP")
 
     async def _check_epoch(self) -> None:
         """Look now and then whether somebody recovered the database with another etcd: ours does not tell that."""

@@ -28,6 +28,7 @@ from sluiceway_server.datamanager.engine.write_state import State
 from sluiceway_server.datamanager.engine.writer_fairness import WriterFairness
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLook
+from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
 from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint, Stores
@@ -210,7 +211,7 @@ class LogTip:
         expected, digest = self.following, self.tip.digest
         for entry in entries:
             if entry.sequence != expected:
-                raise DataLoss(f"the log has {entry.sequence} where {expected} should be; `sluice db verify` says more")
+                raise self._gap(entry.sequence)
             if entry.previous_digest != digest:
                 raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
             expected, digest = self.lineage.following(entry.sequence), entry.digest
@@ -226,11 +227,10 @@ class LogTip:
             await self._accept(segment.entries)
         if self.tip.position.sequence == before:
             # The log may have been trimmed after it was read and before the segment was looked for, not the reverse.
-            raise DataLoss(
-                f"the log has nothing between {before}, the last entry that this server has, and {head.sequence},"
-                " neither in etcd nor in the object storage: restore the missing segment, or run `sluice db recover`",
-                reason="LOG_GAP",
-            )
+            raise self._gap(head.sequence)
+
+    def _gap(self, after: LogSequence) -> DataLoss:
+        return Gap(self.tip.position.sequence, "this server's read database", self.following, after, "etcd").error()
 
     def _take(self, entry: LogEntry, prepared: Prepared) -> None:
         self.state.inbox.append(prepared)

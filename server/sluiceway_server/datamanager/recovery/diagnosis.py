@@ -22,6 +22,7 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.storage_in_use import InUse
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
@@ -33,7 +34,6 @@ __all__ = [
     "Kind",
     "OpenPoint",
     "StoreDiagnosis",
-    "StoredEnd",
     "Stores",
     "establish",
     "first_marks",
@@ -97,24 +97,6 @@ class Stores:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredEnd:
-    """The last entry of the history that the object storage has, in a segment or a manifest.
-
-    Attributes:
-        total_bytes: of all entries of its epoch up to it.
-        time_us: of the entry.
-        writer: of the segment or manifest; so `database_id`.
-    """
-
-    sequence: LogSequence
-    digest: bytes
-    total_bytes: int
-    time_us: int
-    writer: str
-    database_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Holdings:
     """What was found.
 
@@ -142,8 +124,8 @@ class Holdings:
     present: int
     newest_stored: int
     lineage: Lineage | None
-    before: StoredEnd | None
-    after: StoredEnd | None
+    before: LogEnd | None
+    after: LogEnd | None
     digest_at_before: bytes | None
     databases: frozenset[str]
     has_manifest: bool
@@ -191,7 +173,7 @@ class OpenPoint:
     flushed: FlushMark
 
 
-async def stored_end(stores: Stores, lineage: Lineage) -> StoredEnd | None:
+async def stored_end(stores: Stores, lineage: Lineage) -> LogEnd | None:
     """Find the last entry of the history that the storage has; None when it has none.
 
     The segments before a manifest may be cleaned, so the end may be a manifest. Gaps before the end are not looked for.
@@ -201,7 +183,7 @@ async def stored_end(stores: Stores, lineage: Lineage) -> StoredEnd | None:
         Unavailable: the object storage is away.
     """
 
-    async def find() -> StoredEnd | None:
+    async def find() -> LogEnd | None:
         return await _end_of(stores, lineage, await stores.segments.firsts(), await stores.manifests.sequences())
 
     return await _unless_cleaned(find)
@@ -219,26 +201,16 @@ async def _unless_cleaned(find: Callable[[], Awaitable[T]]) -> T:
 
 async def _end_of(
     stores: Stores, lineage: Lineage, firsts: Sequence[LogSequence], manifests: Sequence[LogSequence]
-) -> StoredEnd | None:
-    end: StoredEnd | None = None
+) -> LogEnd | None:
+    end: LogEnd | None = None
     if history := [first for first in firsts if lineage.contains(first)]:
         segment = (await stores.segments.read(history[-1])).within(history[-1], lineage)
         if segment is not None:
-            header, time_us = segment.header, segment.entries[-1].time_us
-            end = StoredEnd(
-                segment.last, segment.digest, segment.total_bytes, time_us, header.writer, header.database_id
-            )
+            end = LogEnd.of_segment(segment, stores.segments.key(history[-1]))
     checkpoints = [sequence for sequence in manifests if lineage.contains(sequence)]
     if checkpoints and (end is None or checkpoints[-1] > end.sequence):
         manifest = await stores.manifests.read(checkpoints[-1])
-        end = StoredEnd(
-            checkpoints[-1],
-            manifest.digest,
-            manifest.total_bytes,
-            manifest.time_us,
-            manifest.writer,
-            manifest.database_id,
-        )
+        end = LogEnd.of_manifest(manifest, stores.manifests.key(checkpoints[-1]))
     return end
 
 
@@ -407,7 +379,7 @@ def _judge_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple[Ki
     return Kind.HEALTHY, f"{etcd} and the object storage fit together, in epoch {epoch.number}"
 
 
-def _differs(stored: StoredEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
+def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
     accepted = epoch.accepted_digest if stored.sequence == epoch.accepted else None
     return any(digest is not None and digest != stored.digest for digest in (in_etcd, accepted))
 

@@ -7,14 +7,16 @@ not follow from the rest is void, and counted.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
-from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry
+from sluiceway_server.datamanager.log.entries import LogEntry
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark, LogLook
 from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
 
@@ -74,45 +76,23 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEnd:
-    """The last entry of a history.
+    """The end of a history.
 
     Attributes:
-        total_bytes: of all entries of its epoch up to it.
-        where: the object that has it, or `etcd`, for people.
+        last: its last entry.
         checkpoint: the newest manifest at or before it.
         stored: the last entry before it, or itself, that the object storage has.
         tail: the entries after `stored` that only etcd has.
         void: what etcd has and does not follow from it.
-        beyond: an entry of the history after it, of which something is known, with where; between the two is a gap.
+        gap: what is missing after it, if a later entry is known.
     """
 
-    sequence: LogSequence
-    digest: bytes
-    total_bytes: int
-    time_us: int
-    where: str
+    last: LogEnd
     checkpoint: LogSequence | None
     stored: LogSequence
     tail: tuple[LogEntry, ...] = ()
     void: tuple[OrphanedEntries, ...] = ()
-    beyond: tuple[LogSequence, str] | None = None
-
-    def gap(self) -> DataLoss:
-        """Make the error that names both sides of the gap, and what to do."""
-        beyond, where = self.beyond or (self.sequence.next(), "nowhere")
-        return DataLoss(
-            f"the log has a gap: after {self.sequence} (in {self.where}) comes {beyond} (in {where}), and what is"
-            " between is neither in etcd nor in the object storage. Restore the missing objects from a copy of the"
-            f" object storage, or give up all after the gap with `sluice db restore --to {self.sequence}`",
-            reason="LOG_GAP",
-            metadata={"before": str(self.sequence), "after": str(beyond)},
-        )
-
-
-@dataclass(slots=True)
-class _Walk:
-    end: HistoryEnd
-    digests: dict[LogSequence, bytes] = field(default_factory=dict)
+    gap: Gap | None = None
 
 
 async def read_ledger(stores: Stores, *, etcd_name: str) -> Inventory:
@@ -168,72 +148,18 @@ async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None 
     """
     lineage = ledger.lineage if to is None else ledger.lineage.until(to)
     try:
-        walk = await _walk(stores, ledger, lineage)
+        checkpoint, end, digests = await _stored(stores, ledger, lineage)
     except NotFound as cause:
         raise Unavailable(
             f"the object storage was cleaned while it was read ({cause.message}); do it again",
             reason="CLEANED_MEANWHILE",
         ) from cause
-    return await _with_etcd(stores, ledger, lineage, walk)
-
-
-async def _walk(stores: Stores, ledger: Inventory, lineage: Lineage) -> _Walk:
-    start = LogSequence(lineage.epochs[0], 0)
-    end = HistoryEnd(start, GENESIS_DIGEST, 0, 0, "the beginning", None, start)
-    known = [sequence for sequence in ledger.manifests if lineage.contains(sequence)]
-    if known:
-        manifest = await stores.manifests.read(known[-1])
-        end = HistoryEnd(
-            sequence=known[-1],
-            digest=manifest.digest or GENESIS_DIGEST,
-            total_bytes=manifest.total_bytes,
-            time_us=manifest.time_us,
-            where=stores.manifests.key(known[-1]),
-            checkpoint=known[-1],
-            stored=known[-1],
-        )
-    elif next(epoch for epoch in ledger.epochs if epoch.number == lineage.epochs[0]).from_manifest:
-        raise DataLoss(
-            f"this database began with an import, and the manifest {stores.manifests.key(start)} and all after it are"
-            " gone: restore one of them from a copy of the object storage",
-            reason="MANIFEST_MISSING",
-        )
-    walk = _Walk(end)
-    async for segment in stores.segments.after(end.sequence, lineage):
-        key = stores.segments.key(LogSequence(segment.header.first.epoch, segment.header.first.counter))
-        if segment.header.database_id not in {"", ledger.database_id}:
-            raise DataLoss(
-                f"the segment {key} is of another database, {segment.header.database_id}; move it away",
-                reason="OTHER_DATABASE",
-            )
-        if segment.entries[0].previous_digest != walk.end.digest:
-            raise DataLoss(
-                f"the entry {segment.first} in {key} does not follow from {walk.end.sequence} in {walk.end.where}: one"
-                " of the two does not belong there; `sluice db verify` says more",
-                reason="LOG_DIVERGED",
-            )
-        if segment.last.epoch == ledger.epoch_in_etcd:
-            walk.digests.update((entry.sequence, entry.digest) for entry in segment.entries)
-        walk.end = replace(
-            walk.end,
-            sequence=segment.last,
-            digest=segment.digest,
-            total_bytes=segment.total_bytes,
-            time_us=segment.entries[-1].time_us,
-            where=key,
-            stored=segment.last,
-        )
-    return walk
-
-
-async def _with_etcd(stores: Stores, ledger: Inventory, lineage: Lineage, walk: _Walk) -> HistoryEnd:
-    """Go on with the entries that only etcd has, and see what does not fit."""
-    end, tail, void = walk.end, [], list[LogSequence]()
+    stored, tail, void = end.sequence, list[LogEntry](), list[LogSequence]()
     beyond = [(first, stores.segments.key(first)) for first in ledger.firsts if lineage.contains(first)]
-    async for entry in _entries(stores, ledger):
+    async for entry in stores.log.entries(LogSequence(ledger.epoch_in_etcd, 1)):
         sequence = entry.sequence
-        if sequence <= end.stored:
-            if walk.digests.get(sequence, entry.digest) != entry.digest:
+        if sequence <= stored:
+            if digests.get(sequence, entry.digest) != entry.digest:
                 void.append(sequence)
         elif void or not ledger.lineage.contains(sequence):
             void.append(sequence)
@@ -245,30 +171,50 @@ async def _with_etcd(stores: Stores, ledger: Inventory, lineage: Lineage, walk: 
         elif entry.previous_digest != end.digest:
             void.append(sequence)
         else:
-            same = sequence.epoch == end.sequence.epoch
             tail.append(entry)
-            end = replace(
-                end,
-                sequence=sequence,
-                digest=entry.digest,
-                total_bytes=(end.total_bytes if same else 0) + len(entry.raw),
-                time_us=entry.time_us,
-                where="etcd",
-            )
+            end = end.plus(entry, "etcd")
     if ledger.head is not None and not void and lineage.contains(ledger.head.sequence):
         beyond.append((ledger.head.sequence, "etcd"))
-    later = [item for item in beyond if item[0] > end.sequence]
-    return replace(
-        end,
+    later = min((item for item in beyond if item[0] > end.sequence), default=None)
+    return HistoryEnd(
+        last=end,
+        checkpoint=checkpoint,
+        stored=stored,
         tail=tuple(tail),
         void=(OrphanedEntries(void[0], void[-1], len(void)),) if void else (),
-        beyond=min(later, default=None),
+        gap=None if later is None else Gap(end.sequence, end.where, lineage.following(end.sequence), *later),
     )
 
 
-async def _entries(stores: Stores, ledger: Inventory) -> AsyncIterator[LogEntry]:
-    async for entry in stores.log.entries(LogSequence(ledger.epoch_in_etcd, 1)):
-        yield entry
+async def _stored(
+    stores: Stores, ledger: Inventory, lineage: Lineage
+) -> tuple[LogSequence | None, LogEnd, dict[LogSequence, bytes]]:
+    """Walk what is stored of a history; return its manifest, its end, and digests of entries that etcd may have too."""
+    end, digests = LogEnd.beginning(lineage), dict[LogSequence, bytes]()
+    checkpoint = max((sequence for sequence in ledger.manifests if lineage.contains(sequence)), default=None)
+    if checkpoint is not None:
+        end = LogEnd.of_manifest(await stores.manifests.read(checkpoint), stores.manifests.key(checkpoint))
+    elif next(epoch for epoch in ledger.epochs if epoch.number == lineage.epochs[0]).from_manifest:
+        raise DataLoss(
+            f"this database began with an import, and the manifest {stores.manifests.key(end.sequence)} and all after"
+            " it are gone: restore one of them from a copy of the object storage",
+            reason="MANIFEST_MISSING",
+        )
+    async with aclosing(walk(stores.segments, lineage, end)) as found:
+        async for item in found:
+            if isinstance(item, Gap):
+                break  # etcd may have what is missing
+            if isinstance(item, Foreign):
+                raise item.error()
+            end = item.end
+            if end.database_id not in {"", ledger.database_id}:
+                raise DataLoss(
+                    f"the segment {end.where} is of another database, {end.database_id}; move it away",
+                    reason="OTHER_DATABASE",
+                )
+            if end.sequence.epoch == ledger.epoch_in_etcd:
+                digests.update((entry.sequence, entry.digest) for entry in item.entries)
+    return checkpoint, end, digests
 
 
 def can_begin_at(ledger: Inventory, to: LogSequence) -> bool:
@@ -281,13 +227,14 @@ def unreachable(ledger: Inventory, end: HistoryEnd, to: LogSequence) -> FailedPr
     known = [sequence for sequence in ledger.manifests if ledger.lineage.contains(sequence)]
     start = LogSequence(ledger.lineage.epochs[0], 1)
     cleaned = ledger.cleaned.sequence
-    later = [first for first in ledger.firsts if ledger.lineage.contains(first) and first > end.sequence]
+    later = [first for first in ledger.firsts if ledger.lineage.contains(first) and first > end.last.sequence]
     if cleaned is not None and to < cleaned:
         why = f"what is before {cleaned} is being cleaned, or was; that is the oldest that can be gone back to"
     elif known and to < known[0] and start not in ledger.firsts:
         why = f"what is before {known[0]} was cleaned; that is the oldest that can be gone back to"
     elif later or (ledger.head is not None and ledger.head.sequence >= to):
-        why = f"between {end.sequence} (in {end.where}) and it objects are missing; {end.sequence} can be gone back to"
+        last = end.last.sequence
+        why = f"between {last} (in {end.last.where}) and it objects are missing; {last} can be gone back to"
     else:
-        why = f"the history ends at {end.sequence}"
+        why = f"the history ends at {end.last.sequence}"
     return FailedPrecondition(f"the database cannot go back to {to}: {why}", reason="SEQUENCE_UNREACHABLE")

@@ -266,12 +266,12 @@ class Recovery:
                 raise
             raise _StartOver(error.message) from error
         cleaned = ledger.cleaned.sequence
-        if to is not None and (end.sequence != to or (cleaned is not None and to < cleaned)):
+        if to is not None and (end.last.sequence != to or (cleaned is not None and to < cleaned)):
             if await stores.log.cleaned() != ledger.cleaned:
                 raise _StartOver("a cleaner began to delete")  # that, and no missing object, is what to tell
             raise unreachable(ledger, end, to)
-        if to is None and end.beyond is not None:
-            raise end.gap()
+        if to is None and end.gap is not None:
+            raise end.gap.error()
         await self._store_tail(ledger, end)
         number = ledger.newest_epoch + 1
         epoch = EpochInfo(
@@ -280,8 +280,8 @@ class Recovery:
             writer=self._settings.server_id,
             began=self._clock.now(),
             database_id=ledger.database_id,
-            accepted=end.sequence,
-            accepted_digest=end.digest,
+            accepted=end.last.sequence,
+            accepted_digest=end.last.digest,
             cause=cause,
         )
         crash_point("recover.before-epoch")
@@ -298,8 +298,8 @@ class Recovery:
         given_up = (*void, *end.void)
         for item in given_up:
             log.warning("entries_void", first=str(item.first), last=str(item.last), entries=item.entries)
-        log.warning("recovered", epoch=number, accepted=str(end.sequence), from_etcd=len(end.tail), cause=cause)
-        return Recovered(number, end.sequence, won=True, void=given_up, from_etcd=len(end.tail))
+        log.warning("recovered", epoch=number, accepted=str(end.last.sequence), from_etcd=len(end.tail), cause=cause)
+        return Recovered(number, end.last.sequence, won=True, void=given_up, from_etcd=len(end.tail))
 
     async def _given_up(self, ledger: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
         """What a restore makes void, as far as it is known to exist."""
@@ -328,15 +328,15 @@ class Recovery:
 
     async def _unknown_segments(self, ledger: Inventory, end: HistoryEnd) -> bool:
         """Whether a segment of the history appeared that the end was found without."""
-        unknown = set(await self._stores.segments.newer(end.sequence)) - set(ledger.firsts)
+        unknown = set(await self._stores.segments.newer(end.last.sequence)) - set(ledger.firsts)
         return any(ledger.lineage.contains(first) or first.epoch > ledger.lineage.present for first in unknown)
 
     async def _store_tail(self, ledger: Inventory, end: HistoryEnd) -> None:
         """Put what only etcd has of the history into segments."""
         if not end.tail:
             return
-        total = end.total_bytes - sum(
-            len(entry.raw) for entry in end.tail if entry.sequence.epoch == end.sequence.epoch
+        total = end.last.total_bytes - sum(
+            len(entry.raw) for entry in end.tail if entry.sequence.epoch == end.last.sequence.epoch
         )
         for part in _parts(end.tail, self._settings.flush_bytes):
             total += sum(len(entry.raw) for entry in part)
@@ -358,19 +358,19 @@ class Recovery:
             sequence=LogSequence(number, 1),
             batch_id=os.urandom(16),
             writer=self._settings.server_id,
-            time_us=max(micros(self._clock.now()), end.time_us),
-            previous_digest=end.digest,
+            time_us=max(micros(self._clock.now()), end.last.time_us),
+            previous_digest=end.last.digest,
             compressor=zstandard.ZstdCompressor(level=1),
         )
 
     async def _move_head(self, ledger: Inventory, to: LogSequence | None, entry: LogEntry, end: HistoryEnd) -> None:
         start = LogSequence(entry.sequence.epoch, 0)
-        zero = HeadMark.parse(log_pb2.Head(sequence=sequence_proto(start), digest=end.digest).SerializeToString())
+        zero = HeadMark.parse(log_pb2.Head(sequence=sequence_proto(start), digest=end.last.digest).SerializeToString())
         head = HeadMark.after(zero, entry)
         flushed = FlushMark.parse(
             log_pb2.Flushed(
                 sequence=sequence_proto(start),
-                digest=end.digest,
+                digest=end.last.digest,
                 first_kept_counter=1,
                 database_id=ledger.database_id,
             ).SerializeToString()

@@ -16,12 +16,13 @@ from pathlib import Path
 import structlog
 
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
-from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, decode_entries
+from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import Seen
-from sluiceway_server.datamanager.recovery.diagnosis import StoredEnd, Stores, stored_end
+from sluiceway_server.datamanager.recovery.diagnosis import Stores, stored_end
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -66,8 +67,7 @@ async def rescue(
     """
     end = await stored_end(stores, lineage)
     if end is None:
-        start = LogSequence(lineage.epochs[0], 0)
-        end = StoredEnd(start, GENESIS_DIGEST, 0, 0, "", database_id)
+        end = LogEnd.beginning(lineage)
     entries = 0
     while end.sequence < seen.sequence:
         decoded = await asyncio.to_thread(decode_entries, await read(end.sequence))
@@ -77,26 +77,26 @@ async def rescue(
                 last.counter - first.counter + 1 for first, last in lineage.between(end.sequence, seen.sequence)
             )
             return Rescued(entries, missing)
-        same = part[0].sequence.epoch == end.sequence.epoch
-        total = (end.total_bytes if same else 0) + sum(len(entry.raw) for entry in part)
+        moved = end
+        for entry in part:
+            moved = moved.plus(entry, "this server")
         body = await asyncio.to_thread(
-            encode_segment, part, total_bytes=total, writer=settings.server_id, database_id=database_id
+            encode_segment, part, total_bytes=moved.total_bytes, writer=settings.server_id, database_id=database_id
         )
         crash_point("recover.before-rescue")
         stored = await stores.segments.put(part[0].sequence, body)
         crash_point("recover.after-rescue")
         if stored:
             entries += len(part)
-            last = part[-1]
-            end = StoredEnd(last.sequence, last.digest, total, last.time_us, settings.server_id, database_id)
-        elif (moved := await stored_end(stores, lineage)) is not None and moved.sequence > end.sequence:
-            end = moved  # another server had the same thought
+            end = moved
+        elif (other := await stored_end(stores, lineage)) is not None and other.sequence > end.sequence:
+            end = other  # another server put the same entries
         else:
             return Rescued(entries, len(part))
     return Rescued(entries)
 
 
-def _following(entries: Sequence[LogEntry], end: StoredEnd, lineage: Lineage, seen: Seen) -> list[LogEntry]:
+def _following(entries: Sequence[LogEntry], end: LogEnd, lineage: Lineage, seen: Seen) -> list[LogEntry]:
     """Those of one epoch that follow from the end, in their order."""
     found: list[LogEntry] = []
     expected, digest = lineage.following(end.sequence), end.digest

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,17 +31,11 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, Manifest
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import Conflict, DataLoss, DeadlineExceeded, NotFound, SluicewayError
-from sluiceway_server.datamanager.log.entries import (
-    GENESIS_DIGEST,
-    Catalogue,
-    LogEntry,
-    from_sequence_proto,
-    micros,
-    sequence_proto,
-)
+from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_sequence_proto, micros, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
+from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.change_set import Changes
@@ -248,45 +242,24 @@ class Checkpointer:
     # -- what changed
 
     async def _collect(self, work: _Work, changes: Changes, flushed: FlushMark, lineage: Lineage) -> None:
-        at = work.base_sequence or LogSequence(lineage.epochs[0], 0)
-        digest = work.base.digest if work.base is not None else GENESIS_DIGEST
-        async for segment in self._segments.after(at, lineage):
-            self._check_age(work)
-            entries = [entry for entry in segment.entries if entry.sequence <= flushed.sequence]
-            if not entries:
-                break
-            if entries[0].previous_digest != digest:
-                raise DataLoss(
-                    f"the log entry {entries[0].sequence} in the object storage does not follow from {at}: its segment"
-                    " or the manifest before it is of another history. `sluice db verify` says which",
-                    reason="LOG_DIVERGED",
-                )
-            await changes.add(entries)
-            work.last = entries[-1]
-            work.total_bytes = segment.total_bytes - sum(len(entry.raw) for entry in segment.entries[len(entries) :])
-            at, digest = work.last.sequence, work.last.digest
-        await self._check_end(at, digest, flushed, lineage)
-
-    async def _check_end(self, at: LogSequence, digest: bytes, flushed: FlushMark, lineage: Lineage) -> None:
-        """Check that the segments led to where `flushed` says that they do."""
-        if at == flushed.sequence:
-            if digest != flushed.digest:
-                raise DataLoss(
-                    f"etcd and the object storage have different entries {at}; `sluice db verify` says more",
-                    reason="LOG_DIVERGED",
-                )
-            return
-        missing = lineage.following(at)
-        if missing > flushed.sequence:
-            return  # nothing is flushed in this epoch, and all of the one before is here
-        later = [first for first in await self._segments.firsts() if first > at and lineage.contains(first)]
-        goes_on = f"goes on at {later[0]}" if later else "has nothing after it"
-        raise DataLoss(
-            f"the log in the object storage ends at {at} and {goes_on}, and etcd says that all of it is there up to"
-            f" {flushed.sequence}: restore the segment {self._segments.key(missing)} from a copy of the object storage,"
-            " or run `sluice db recover`",
-            reason="LOG_GAP",
-        )
+        key = self._manifests.key
+        start = LogEnd.beginning(lineage)
+        if work.base is not None:
+            start = LogEnd.of_manifest(work.base, key(from_sequence_proto(work.base.sequence)))
+        end = start
+        async with aclosing(walk(self._segments, lineage.until(flushed.sequence), start)) as found:
+            async for item in found:
+                self._check_age(work)
+                if not isinstance(item, Piece):
+                    raise item.error()
+                await changes.add(item.entries)
+                work.last, end = item.entries[-1], item.end
+        work.total_bytes = end.total_bytes
+        if end.sequence == flushed.sequence and end.digest != flushed.digest:
+            raise DataLoss(
+                f"etcd and the object storage have different entries {end.sequence}; `sluice db verify` says more",
+                reason="LOG_DIVERGED",
+            )
 
     def _begin_manifest(self, work: _Work, last: LogEntry) -> Manifest:
         return Manifest(
