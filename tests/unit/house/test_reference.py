@@ -92,5 +92,12 @@ def test_description_without_a_reason_is_a_fault(monkeypatch: pytest.MonkeyPatch
         reasons.reasons_page()
 
 
+def test_reason_of_a_task_without_a_description_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reasons.codes_of_outcomes()
+    monkeypatch.setattr(reasons, "codes_of_outcomes", lambda: found | {"NOT_DESCRIBED"})
+    with pytest.raises(Fault, match="lacks a description of: NOT_DESCRIBED"):
+        reasons.reasons_page()
+
+
 def test_bar_in_a_cell_is_escaped() -> None:
     assert table(("a",), [("x|y\nz",)])[-2] == "| x\\|y z |"
