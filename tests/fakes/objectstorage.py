@@ -189,5 +189,5 @@ class _Upload:
         if self._chunks is None:
             raise FailedPrecondition(f"the upload of {self._key.decode()} is over")
         if self._broken:
-            raise FailedPrecondition(f"the upload of {self._key.decode()} cannot go on after a step that failed")
+            raise FailedPrecondition(f"the upload of {self._key.decode()} cannot continue after a step that failed")
         return self._chunks

@@ -25,7 +25,7 @@ Metadata: TypeAlias = Sequence[tuple[str, str]]
 
 
 class AccessChecks:
-    """Asks `AccessService`, and remembers who was admitted for 5 s.
+    """Asks `AccessService` whether a caller is admitted, and caches a positive response for 5 s.
 
     Only admissions are remembered, so a new token works at once. A token that was revoked gets its calls read and
     parsed for at most that long, and nothing else: the server authenticates each call itself.

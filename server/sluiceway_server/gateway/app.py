@@ -104,12 +104,12 @@ class GatewayApp:
         self._draining = False
 
     def drain(self) -> None:
-        """Say not ready, and end the open streams. What else is in flight goes on."""
+        """Report not ready and end the open streams. Other requests in progress continue."""
         self._draining = True
         self._calls.drain()
 
     async def close(self) -> None:
-        """Let go of everything but the channel, once nothing is served any more. May be called twice."""
+        """Release everything but the channel, after the last request. May be called twice."""
         await self._calls.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +146,7 @@ class GatewayApp:
                 return _Failure(status_of(failed))
             case grpc.aio.AioRpcError():
                 status = status_from_rpc(failed, self._server)
-                # A route whose method the server does not have is none, if its path has others.
+                # Ignore routes whose method the server does not offer, if the path has others.
                 if reason_of(status) == METHOD_NOT_OFFERED and (allowed := await self._allowed(exchange.path)):
                     return await self._answer_to(_other_method(exchange, allowed), exchange)
                 return _Failure(status)
@@ -257,7 +257,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """What a client is told: a status, its HTTP code if it is not that of the table, and headers."""
+    """An error response: a status, its HTTP code if it is not that of the table, and headers."""
 
     status: status_pb2.Status
     code: int | None = None

@@ -45,7 +45,7 @@ T = TypeVar("T")
 # Bodies up to this are read without waiting for a place: `max_calls` bounds them.
 _SMALL_BODY_BYTES = 64 * 1024
 _POSITION = re.compile(r"[0-9a-zA-Z.\-]{1,100}")
-# A cookie only helps while servers catch up with each other. It must not outlive an installation that is made anew.
+# A cookie only helps while servers catch up with each other. It must not outlive an installation that is created again.
 _POSITION_COOKIE_SECONDS = 60
 
 
@@ -77,14 +77,14 @@ class Calls:
             stream.end(_draining())
 
     async def close(self) -> None:
-        """Let go of what translates, once no call is served any more. May be called twice."""
+        """Stop the translation workers, after the last call. May be called twice."""
         await self._translator.close()
 
     async def serve(self, exchange: Exchange, rule: Rule, values: Mapping[str, str]) -> None:
         """Serve one request.
 
         In this order: the body's declared length is checked, the call is counted, its caller is admitted, and only
-        then the body is read and translated. What is wrong with a request is told only to those who may make it.
+        then the body is read and translated. Faults of a request are reported only to callers who may make it.
 
         Raises:
             SluicewayError, HttpError: the request cannot be passed on; nothing was sent yet.
@@ -179,7 +179,7 @@ class Calls:
 
     @asynccontextmanager
     async def _room(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Wait for a place among those who send a large body, which are few because all of them are in memory."""
+        """Wait for one of the few places for large bodies, all of which are in memory."""
         if exchange.length is not None and exchange.length <= _SMALL_BODY_BYTES:
             yield
             return

@@ -1,4 +1,4 @@
-"""The comments of the API's protos, as texts for people who speak JSON.
+"""The comments of the API's protos, as descriptions for users of JSON.
 
 They are read when they are first asked for: only OpenAPI needs them.
 """
@@ -39,7 +39,7 @@ class MethodText:
 
 
 def description_of(described: Descriptor | EnumDescriptor | FieldDescriptor) -> str:
-    """Return the comment of a message, an enum or a field; empty: it has none.
+    """Return the comment of a message, an enum or a field; empty if it has no comment.
 
     The comment of an enum includes those of its values.
     """

@@ -65,7 +65,7 @@ class Download(RawBytes):
 
     @property
     def request(self) -> bytes:
-        """The request that begins with a description, and goes on with the first byte of the range."""
+        """Return the request that begins with a description and continues with the first byte of the range."""
         request = type(self._asked)()
         request.CopyFrom(self._asked)
         setattr(request, self._describe_field, True)
@@ -76,7 +76,7 @@ class Download(RawBytes):
         return request.SerializeToString()
 
     def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
-        """See `Encoder.begin`.
+        """Begin the response with status 200, 206 or 416.
 
         Raises:
             ReadAgain: see there.

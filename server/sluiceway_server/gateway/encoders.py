@@ -1,8 +1,8 @@
 """Server streams as HTTP bodies: SSE, JSON lines, or the bytes of one field. Pure.
 
 SSE (WHATWG HTML, "Server-sent events"): `id:` is the position to resume from, `data:` the message as JSON on one line;
-`event: end` says that all was told, `event: failure` why not (browsers have events of their own named `error`). A
-comment now and then shows a proxy, and us, that the other end is still there.
+`event: end` marks a complete stream, `event: failure` carries the error (browsers have events of their own named
+`error`). A comment now and then shows a proxy, and us, that the other end is still there.
 
 A browser's EventSource connects again whenever its stream has ended, with the last id in `Last-Event-ID`, unless it is
 answered with 204. So that is the answer to those who resume where nothing follows; and an end has an id too.
@@ -32,7 +32,7 @@ NOT_ACCEPTABLE = 406
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How an answer begins.
+    """The beginning of a response.
 
     Attributes:
         code: its HTTP status.
@@ -52,7 +52,7 @@ class Encoder(ABC):
 
     Attributes:
         content_type: of the answer.
-        waits: whether the answer cannot begin before the first message.
+        waits: whether the response cannot begin before the first message.
     """
 
     content_type: str
@@ -62,8 +62,8 @@ class Encoder(ABC):
         """Begin the answer.
 
         Args:
-            first: the first message, serialized; None: there is none yet, or none at all.
-            is_over: there will be none.
+            first: the first message, serialized; None if there is none yet, or none at all.
+            is_over: no message will follow.
         """
         return Opening(200, {"content-type": self.content_type, "x-accel-buffering": "no"})
 
@@ -143,7 +143,7 @@ class ServerSentEvents(Encoder):
         return b": still here\n\n"
 
     def end(self, *, is_empty: bool) -> bytes | None:
-        """See `Encoder.end`. After a message, the last event id stays that of the message."""
+        """Return the end of the stream. After a message, the last event id stays that of the message."""
         position = b"id: " + self._start.encode() + b"\n" if is_empty and self._start else b""
         return b"event: end\n" + position + b"data: {}\n\n"
 
@@ -177,7 +177,7 @@ class RawBytes(Encoder):
         return bytes(getattr(message, self._field))
 
     def error(self, status: status_pb2.Status) -> bytes | None:
-        """See `Encoder.error`: a body that ends early is told apart from one that is whole by HTTP itself."""
+        """Return nothing: HTTP itself distinguishes a body that ends early."""
         return None
 
 

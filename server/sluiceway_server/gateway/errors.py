@@ -62,7 +62,7 @@ class HttpError(Exception):
     """A failure of the gateway's own whose HTTP code says more than the table would (405, 413, 415, 431).
 
     Attributes:
-        error: what is told.
+        error: the error to send.
         code: the HTTP code.
         headers: that belong to it.
     """
@@ -75,7 +75,7 @@ class HttpError(Exception):
 
 
 def http_code(status: status_pb2.Status) -> int:
-    """Look the HTTP code of a status up."""
+    """Return the HTTP code of a status."""
     try:
         return HTTP_CODES[code_pb2.Code.Name(status.code)]
     except (ValueError, KeyError):
@@ -99,7 +99,7 @@ def body_of(status: status_pb2.Status, *, code: int | None = None) -> dict[str, 
 
 
 def reason_of(status: status_pb2.Status) -> str:
-    """Return the stable reason of a status; empty: it has none."""
+    """Return the stable reason of a status; empty if it has none."""
     for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             return str(error_details_pb2.ErrorInfo.FromString(detail.value).reason)
@@ -107,7 +107,7 @@ def reason_of(status: status_pb2.Status) -> str:
 
 
 def headers_of(status: status_pb2.Status, code: int) -> dict[str, str]:
-    """Tell the headers that an error brings along: when to try again, and what kind of credentials are asked for."""
+    """Return the headers of an error: `Retry-After` and `WWW-Authenticate`."""
     headers: dict[str, str] = {}
     for detail in status.details:
         if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
@@ -141,9 +141,7 @@ def status_from_rpc(error: grpc.aio.AioRpcError, server: str) -> status_pb2.Stat
                 Unavailable(f"the server at {server} cannot be reached now; try again", reason="UPSTREAM_UNAVAILABLE")
             )
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return status_of(
-                DeadlineExceeded("the server did not answer in time; the call may have had an effect all the same")
-            )
+            return status_of(DeadlineExceeded("the server did not respond in time; the call may have had an effect"))
     return status_of(error_of(error))
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer: reading with limits, and the headers that every answer carries."""
+"""One HTTP request and its response: reading with limits, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """See the module. Used by one task; `wait_gone` may run beside it once the body was read."""
+    """One HTTP request and its response. Used by one task; `wait_gone` may run beside it once the body was read."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: GatewaySettings, new_id: str) -> None:
         self._receive = receive
@@ -58,12 +58,12 @@ class Exchange:
         self.code = 0
 
     def header(self, name: str) -> str:
-        """Tell a header, several of one name joined with commas; empty when there is none."""
+        """Return a header, several of one name joined with commas; empty if it is missing."""
         wanted = name.encode()
         return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
 
     def single(self, name: str) -> str:
-        """Tell a header that may be there once.
+        """Return a header that may occur once.
 
         Raises:
             InvalidInput: it is there more than once, or has characters that no metadata of gRPC may have.
@@ -77,7 +77,7 @@ class Exchange:
         return text
 
     def cookie(self, name: str) -> str:
-        """Tell a cookie; empty when there is none."""
+        """Return a cookie; empty if it is missing."""
         for part in self.header("cookie").split(";"):
             key, _, value = part.strip().partition("=")
             if key == name:
@@ -198,7 +198,7 @@ class Exchange:
         await self.finish(body)
 
     async def respond_json(self, code: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer of JSON."""
+        """Send a complete JSON response."""
         await self.respond(code, dumps(value), headers=headers)
 
     async def respond_status(
@@ -209,7 +209,7 @@ class Exchange:
         await self.respond_json(number, body_of(status, code=number), {**headers_of(status, number), **(headers or {})})
 
     async def preflight(self) -> bool:
-        """Answer a browser's question whether another origin may call; False: it was none."""
+        """Respond to a CORS preflight request; return False if this is not one."""
         if self.method != "OPTIONS" or not self.header("access-control-request-method"):
             return False
         headers = {"vary": "origin, access-control-request-method, access-control-request-headers"}

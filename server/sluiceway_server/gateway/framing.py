@@ -45,10 +45,10 @@ class StrictConnection(h11.Connection):
         self._body_bytes = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """See h11.Connection.
+        """Parse the next event, as `h11.Connection.next_event`.
 
         Raises:
-            RemoteProtocolError: this is no HTTP, or not clearly one request; answer with its hint, and close.
+            RemoteProtocolError: this is not HTTP, or not unambiguously one request; respond with its hint and close.
         """
         self.events += 1
         state = self.their_state

@@ -1,4 +1,4 @@
-"""Errors in the names that JSON has: a caller that sends `pageSize` is told of `pageSize`. Pure.
+"""Errors in the names that JSON has: a caller that sends `pageSize` gets errors about `pageSize`. Pure.
 
 Services name the fields of their messages as the protos do (`page_size`, `tasks[2].depends[0]`), which is right for
 callers that speak gRPC.

@@ -17,7 +17,7 @@ __all__ = ["HttpListener", "bind"]
 
 
 def bind(address: str) -> socket.socket:
-    """Take a port, so that a busy one is told before anything else starts.
+    """Bind a port, so that a busy one is reported before anything else starts.
 
     Args:
         address: `host:port` or `[ipv6]:port`; port 0 picks a free one. `fd:N` is a listening socket that this process
@@ -90,7 +90,7 @@ class HttpListener:
         self._server = _Server(config)
 
     async def run(self) -> None:
-        """Serve. Returns after `stop`, when all answers are sent or the grace is over."""
+        """Serve until `stop`, and then until all responses are sent or the grace period is over."""
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ _TIMEOUT_SECONDS = 5.0
 
 
 class OfferedMethods:
-    """Asks the server, and remembers the answer for a minute."""
+    """Asks the server by reflection, and caches the response for a minute."""
 
     def __init__(self, channel: grpc.aio.Channel, rpcs: Iterable[str], *, kept: timedelta = _KEPT) -> None:
         """Ask through `channel` about `rpcs`, the paths of methods (`/package.Service/Method`)."""

@@ -149,7 +149,7 @@ def _header(name: str, text: str) -> Json:
 
 
 def _file_responses(content: Json) -> Json:
-    """Describe the answers to requests for a part of a file, or on a condition (RFC 9110, 13 and 14)."""
+    """Describe the responses to range and conditional requests (RFC 9110, 13 and 14)."""
     tag = {"ETag": {"description": "Changes when the content does.", "schema": {"type": "string"}}}
     span = {"Content-Range": {"description": "Such as `bytes 2-4/10`.", "schema": {"type": "string"}}}
     binary = {name: schema for name, schema in content.items() if name in _FILE_TYPES}
@@ -187,7 +187,7 @@ def _failure(text: str, headers: Json) -> Json:
 def _answer(rule: Rule, schemas: Schemas) -> Json:
     message = rule.answers
     if rule.success == 204:
-        return {"description": "Done. The answer has no body."}
+        return {"description": "Done. The response has no body."}
     if rule.streams:
         schema = schemas.reference(message)
         content: Json = {

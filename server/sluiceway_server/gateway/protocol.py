@@ -1,8 +1,9 @@
 """The HTTP protocol of one connection: uvicorn's, with our errors, limits of time, and an orderly close.
 
 uvicorn reads all that a connection has sent in one turn of the event loop, and closes a connection whose request it
-has not read to its end, which resets it: the client loses the answer. Here reading stops after some work and goes on in
-the next turn, and a connection is closed only when the client has stopped sending, or after a bound of bytes and time.
+has not read to its end, which resets it: the client loses the response. Here reading stops after some work and
+continues in the next turn, and a connection is closed only when the client has stopped sending, or after a bound of
+bytes and time.
 """
 
 from __future__ import annotations
@@ -112,9 +113,9 @@ class _JsonProtocol(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:
-            pass  # an answer was under way already
+            pass  # a response has already begun
         if self._is_answering():
-            # Whoever reads the body or writes an answer is told that nobody is there.
+            # Readers of the body and writers of the response get an error.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._refused = True
@@ -163,7 +164,7 @@ class _JsonProtocol(H11Protocol):
     def _wants_more(self) -> bool:
         if not self._pending or self.lingering.is_paused or self.lingering.is_closing():
             return False
-        # What follows a request waits for the answer to it; after the last request of a connection, for ever.
+        # What follows a request waits for its response; after the last request of a connection, without end.
         return self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
 
     def _is_answering(self) -> bool:

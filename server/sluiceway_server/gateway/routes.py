@@ -78,12 +78,12 @@ class Rule:
         response_body: the field of the response that is the answer; empty: all of it.
         request: the class of its requests.
         response: the class of its responses.
-        streams: whether the server answers with a stream.
+        streams: whether the response is a stream.
         success: the HTTP code of a success.
-        location: the template of the Location header; empty: none.
+        location: the template of the Location header; empty: no such header.
         public: whether it needs no token.
         scope: that a token needs.
-        request_resume: the request field that `Last-Event-ID` sets; empty: none.
+        request_resume: the request field that `Last-Event-ID` sets; empty: no field.
         response_resume: the response field that becomes the event's id.
         response_raw: the response field that `Accept: text/plain` asks for.
         response_text: the response field that has those bytes as text, for JSON.
@@ -124,7 +124,7 @@ class Rule:
 
 
 def rules_of(services: Iterable[str] = HTTP_SERVICES) -> tuple[Rule, ...]:
-    """Read the rules of services by full name. A method without an HTTP annotation has none.
+    """Return the rules of services by full name. Methods without an HTTP annotation have no rule.
 
     Raises:
         KeyError: there is no such service.
@@ -149,7 +149,7 @@ def _rule_named(rpc: str, http_method: str, template: str) -> Rule:
 
 
 def field_of(message: Descriptor, path: str) -> FieldDescriptor | None:
-    """Find a field by its dotted path of proto names; None when there is none."""
+    """Return a field by its dotted path of proto names, or None."""
     field: FieldDescriptor | None = None
     descriptor: Descriptor | None = message
     for name in path.split("."):

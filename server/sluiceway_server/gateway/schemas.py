@@ -92,7 +92,7 @@ class Schemas:
         schema: Json = {"type": "object", "additionalProperties": False}
         _describe(schema, description_of(message))
         schema["properties"] = {field.json_name: self.field(field) for field in fields}
-        # Of a message that is in answers only, what is always there. A request need not have what the server sets.
+        # Fields that are always present, for messages of responses only: a request need not have what the server sets.
         is_required = _is_required if message.full_name in self._requested else _is_always_there
         required = [field.json_name for field in fields if is_required(field)]
         if required:
@@ -174,7 +174,7 @@ def _is_required(field: FieldDescriptor) -> bool:
 
 
 def _is_always_there(field: FieldDescriptor) -> bool:
-    """Whether an answer has the field in any case (`foundation.rpc.json_mapping`)."""
+    """Return whether a response always has the field (`foundation.rpc.json_mapping`)."""
     return field.is_repeated or not (field.has_presence or field.enum_type is not None)
 
 

@@ -43,7 +43,7 @@ async def serve_gateway(
         server: the address of the gRPC server.
         stop: `foundation.lifecycle.Stop`, or anything that can be waited for.
         settings: limits.
-        on_listening: told the port, once connections are accepted.
+        on_listening: called with the port once connections are accepted.
         mounts: applications by prefix of path (`/webhooks/`).
         grace: for what is in flight at the end.
 

@@ -34,15 +34,16 @@ class GatewaySettings:
         max_calls: unary calls at a time; more are 429. Lower it when the gateway's memory is small.
         max_streams: streams at a time; more are 429.
         max_connections: connections at a time; more are 503. Each needs a file descriptor.
-        deadline: of a unary call that asks for none.
+        deadline: of a unary call without a deadline of its own.
         max_deadline: that a call may ask for with `sluice-timeout`.
         read_timeout: for a request's headers, and again for its body; slower ones are cut.
         keep_alive_timeout: how long a connection stays open without a request.
-        linger_timeout: how long a client may go on sending a request that was answered already; then it is cut.
+        linger_timeout: how long a client may continue to send a request that was already answered; then its connection
+            is closed.
         linger_bytes: how much it may send in that time. What it sends is thrown away.
         comment_interval: how often an open SSE stream is sent a comment. Lower it when a proxy cuts sooner.
         stall_timeout: how long a reader may take none of what it is sent.
-        first_message_timeout: how long a stream's answer waits for its first message, so that a call that fails at
+        first_message_timeout: how long a stream's response waits for its first message, so that a call that fails at
             once is answered with its own HTTP code.
         cors_origins: which other origins may call from a browser, exactly as a browser sends them
             (`https://ci.example.org`).
@@ -125,7 +126,7 @@ def _shown(value: int | timedelta) -> str:
 
 def _origin_fault(origin: str) -> str:
     if origin in {"*", "null"}:
-        return f'"{origin}" would let in every page; name each origin, such as https://ci.example.org'
+        return f'"{origin}" would admit every page; name each origin, such as https://ci.example.org'
     found = _ORIGIN.fullmatch(origin)
     if found is None:
         return f'"{origin}" is not an origin as a browser sends it, such as https://ci.example.org or http://[::1]:8080'

@@ -57,7 +57,7 @@ class Stream:
         self._written = time.monotonic()
 
     def end(self, why: Exception) -> None:
-        """End the stream; the reader is told why, unless it is the one who went."""
+        """End the stream, and send the error unless the reader has gone."""
         if self._ended_by is None:
             self._ended_by = why
             self._call.cancel()
@@ -99,7 +99,7 @@ class Stream:
         if self._encoder.waits:
             await asyncio.wait({first}, timeout=self._settings.deadline.total_seconds())
             if not first.done():
-                raise DeadlineExceeded("the server did not answer in time")
+                raise DeadlineExceeded("the server did not respond in time")
             return
         end = time.monotonic() + self._settings.first_message_timeout.total_seconds()
         accepted = asyncio.create_task(_is_accepted(self._call), name="wait-accepted")
@@ -187,7 +187,7 @@ class Stream:
 
 
 async def _is_accepted(call: Any) -> bool:
-    """Wait for the call's initial metadata; answer whether the server has accepted it."""
+    """Wait for the call's initial metadata; return whether the server has accepted the call."""
     try:
         metadata = await call.initial_metadata()
     except grpc.aio.AioRpcError:

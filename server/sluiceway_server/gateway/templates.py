@@ -48,7 +48,7 @@ class PathTemplate:
     Attributes:
         text: as it was written.
         segments: in order; what takes any number of segments can only be the last.
-        verb: without its colon; empty: none.
+        verb: without its colon; empty: no verb.
     """
 
     text: str
@@ -88,7 +88,7 @@ class PathTemplate:
         return tuple(s.variable for s in self.segments if not isinstance(s, _Literal) and s.variable is not None)
 
     def match(self, path: str) -> Mapping[str, str] | None:
-        """Match a path as it was sent; answers the variables' values, unescaped, or None.
+        """Match a path as it was sent; return the variables' values, unescaped, or None.
 
         Raises:
             InvalidInput: it matches, but an escape is not UTF-8.
@@ -98,7 +98,7 @@ class PathTemplate:
         return None if values is None else unescape(values)
 
     def match_parts(self, parts: tuple[str, ...]) -> Mapping[str, str] | None:
-        """Match the segments of a path whose verb is known to be ours; answers the variables' values as they came."""
+        """Match the segments of a path whose verb has matched; return the variables' values, still escaped."""
         count = len(self.segments)
         rest = isinstance(self.segments[-1], _Rest)
         if len(parts) < count if rest else len(parts) != count:

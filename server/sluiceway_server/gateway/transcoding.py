@@ -1,6 +1,6 @@
 """JSON and query parameters to messages and back, by protobuf's JSON mapping. Pure.
 
-Stricter than protobuf's own parser: every fault is told, each with its path; unknown fields are refused by name; a
+Stricter than protobuf's own parser: every fault is reported, each with its path; unknown fields are refused by name; a
 field is refused that is given twice, by two of its names, or both in the path and elsewhere. Answers are in the form
 of `foundation.rpc.json_mapping`.
 """
@@ -118,7 +118,7 @@ def answer_of(message: Message, field: str = "") -> Any:
 
 
 def location_of(rule: Rule, response: Message) -> str | None:
-    """Fill in the Location header of an answer; None when the method has none."""
+    """Return the Location header of a response; None if the method has none."""
     if not rule.location:
         return None
 
@@ -135,7 +135,7 @@ def resume_from(rule: Rule, message: Message, last_event_id: str) -> None:
     """Set the field that `Last-Event-ID` stands for, if the method has one.
 
     Raises:
-        InvalidInput: the id is none of this stream.
+        InvalidInput: the id is not one of this stream.
     """
     if rule.request_resume:
         field = rule.takes.fields_by_name[rule.request_resume]
@@ -176,7 +176,7 @@ def _is_plain(descriptor: Descriptor) -> bool:
 
 
 def _map_value(field: FieldDescriptor) -> FieldDescriptor | None:
-    """Tell the field of a map's values; None: it is no map."""
+    """Return the field of a map's values; None if the field is not a map."""
     entry = field.message_type
     if entry is None or not entry.GetOptions().map_entry:
         return None
@@ -419,7 +419,7 @@ def _merge(message: Message, field: FieldDescriptor, value: Any) -> str:
 
 
 def _scalar_json(field: FieldDescriptor, text: str) -> tuple[Any, str]:
-    """Tell the JSON value that a parameter's text stands for, and what is wrong with it, if anything."""
+    """Return the JSON value of a parameter's text, and its fault, if any."""
     kind = field.cpp_type
     wrapped = "" if field.message_type is None else field.message_type.full_name
     if kind == FieldDescriptor.CPPTYPE_BOOL or wrapped.endswith(".BoolValue"):

@@ -24,7 +24,7 @@ from sluiceway_server.gateway.workers import WorkerLost, WorkerPool
 
 __all__ = ["Answer", "Received", "Translator"]
 
-# A request of 8 KiB takes at most 30 ms: `{"tasks":[{},{},...]}` is the slowest. An answer holds no such thing.
+# A request of 8 KiB takes at most 30 ms: `{"tasks":[{},{},...]}` is the slowest. Responses have no such case.
 _INLINE_REQUEST_BYTES = 8 * 1024
 _INLINE_ANSWER_BYTES = 64 * 1024
 _WORKER_BYTES = 1024 * 1024 * 1024

@@ -53,7 +53,7 @@ class WorkerPool:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self, function: Callable[[*Arguments], R], *arguments: *Arguments) -> R:
-        """Run a function in a worker, once one is free; answer or raise what it does. Cancelling it kills the worker.
+        """Run a function in the next free worker, and return or raise what it does. Cancellation kills the worker.
 
         Raises:
             MemoryError: it needs more memory than a worker may have.

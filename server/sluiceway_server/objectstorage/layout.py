@@ -1,4 +1,4 @@
-"""The folders of an installation in its object storage, and who owns each.
+"""The prefixes of an installation in its object storage, and which part owns each.
 
 All objects of an installation are in one of these folders below its prefix (decision 0170). Whatever else is below the
 prefix was put there by somebody else: it is reported (`sluice db status`) and left alone.

@@ -36,7 +36,7 @@ async def open_storage(url: str, *, only_reads: bool = False) -> ObjectStorage:
         return await asyncio.to_thread(lambda: PosixStorage(path, only_reads=only_reads))
     if scheme == "s3" and place.startswith("//"):
         address = parse_address(url)
-        # In a thread: importing botocore takes a second and a half, which only those pay who use it.
+        # In a thread: importing botocore takes 1.5 s, and only S3 needs it.
         return await (await asyncio.to_thread(_s3_storage)).open(address, only_reads=only_reads)
     raise InvalidInput(
         f'"{url}" names no object storage; write posix:DIR, such as posix:/var/lib/sluiceway/objects, or'

@@ -67,18 +67,18 @@ class ObjectStorage(Protocol):
         ...
 
     async def get(self, key: str) -> bytes:
-        """Read a whole object. `NotFound` when there is none."""
+        """Read a whole object. Raise `NotFound` if it does not exist."""
         ...
 
     async def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read `length` bytes from `start`.
 
-        Shorter at the object's end, empty beyond it. `NotFound` when there is none.
+        Shorter at the object's end, empty beyond it. Raise `NotFound` if the object does not exist.
         """
         ...
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """Look at an object without reading it; None when there is none."""
+        """Return the size and time of an object, or None if it does not exist."""
         ...
 
     def list(self, prefix: str = "", *, start_after: str = "", delimiter: str = "") -> AsyncIterator[ObjectInfo]:
@@ -97,5 +97,5 @@ class ObjectStorage(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. May be called twice."""
+        """Close connections. May be called twice."""
         ...

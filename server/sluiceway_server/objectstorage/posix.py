@@ -40,7 +40,7 @@ _LIST_PAGE = 500
 
 
 class PosixStorage:
-    """See `ObjectStorage` for what each method promises.
+    """`ObjectStorage` in a folder.
 
     Several processes may share a root. All below it is one file system, which must know hard links (all of Linux's own
     do, and NFS). The root may be a symbolic link, what is in it may not.
@@ -85,7 +85,7 @@ class PosixStorage:
         await self._run(lambda: self._put(key, target, body))
 
     async def put_if_absent(self, key: str, body: bytes) -> bool:
-        """See `ObjectStorage.put_if_absent`: `link` fails when the name is taken, whoever races."""
+        """Store an object unless it exists: `link` fails if the name is taken, also in a race."""
         target = self._target(key)
         return await self._run(lambda: self._put_if_absent(key, target, body))
 
@@ -104,7 +104,7 @@ class PosixStorage:
         return await self._run(lambda: self._head(key, target))
 
     async def list(self, prefix: str = "", *, start_after: str = "", delimiter: str = "") -> AsyncIterator[ObjectInfo]:
-        """See `ObjectStorage.list`. Memory is that of the names of the folders on the way, not of all keys."""
+        """List objects. Only the names of the folders on the way are in memory, not all keys."""
         found = walk(
             self._root,
             prefix=encode_prefix(prefix, self._name),
@@ -127,13 +127,13 @@ class PosixStorage:
         await self._run(lambda: self._delete(key, target))
 
     async def upload(self, key: str) -> ObjectUpload:
-        """See `ObjectStorage.upload`: the temporary file grows while it is written."""
+        """Begin an upload into a temporary file."""
         target = self._target(key)
         temporary, descriptor = await self._run(lambda: self._open_temporary(key))
         return _Upload(self, key, target, temporary, descriptor)
 
     async def close(self) -> None:
-        """See `ObjectStorage.close`. Waits for what runs."""
+        """Close, after waiting for calls in progress."""
         self._closed = True
         pool, self._pool = self._pool, None
         if pool is not None:
@@ -182,7 +182,7 @@ class PosixStorage:
         try:
             os.link(temporary, target)
         except OSError as cause:
-            # Linux says EPERM where a file system has none.
+            # Linux raises EPERM if a file system has no hard links.
             if cause.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
                 raise FailedPrecondition(
                     f"{self._name}: no hard link can be made here ({cause.strerror}; {target}), and they decide whose"
@@ -251,7 +251,7 @@ class PosixStorage:
         return temporary
 
     def _place(self, put_in_place: Callable[[], object], target: Path) -> None:
-        """Give a finished file its name, with the folders it needs, and sync the way to it."""
+        """Rename a finished file to its name, create its folders, and sync them."""
         for attempt in range(_PLACE_ATTEMPTS):
             try:
                 self._make_folders(target.parent)
@@ -341,7 +341,7 @@ class PosixStorage:
 
 
 class _Upload:
-    """See `ObjectUpload`. Its steps run one after another, also when a caller was cancelled in the middle of one."""
+    """An upload into a temporary file. Its steps run one after another, also if a caller is cancelled during one."""
 
     def __init__(self, storage: PosixStorage, key: str, target: Path, temporary: Path, descriptor: int) -> None:
         self._storage = storage
@@ -356,7 +356,7 @@ class _Upload:
         await self._step(lambda descriptor: _write_all(descriptor, chunk))
 
     async def complete(self) -> None:
-        """See `ObjectUpload.complete`. When it fails, the upload is over and nothing of it is left."""
+        """Complete the upload. If that fails, the upload is over and nothing of it remains."""
         await self._step(self._finish)
 
     async def abort(self) -> None:
@@ -372,7 +372,7 @@ class _Upload:
                 raise FailedPrecondition(f"the upload of {self._key} is over")
             if self._broken:
                 raise FailedPrecondition(
-                    f"the upload of {self._key} cannot go on after a step that failed: abort it and begin again"
+                    f"the upload of {self._key} cannot continue after a step that failed: abort it and begin again"
                 )
             descriptor = self._descriptor
             self._broken = True

@@ -5,8 +5,8 @@ file in the folder `a+`) can both be there. Bytes outside `a-z 0-9 . _ -` are wr
 no name is `.`, `..`, hidden, or equal to another where case does not count. The empty file name is `%`.
 
 A file name holds 255 bytes, a segment up to 1,024. A segment of 80 bytes or more begins with its first 80 as a folder
-whose name ends in `^`, and goes on inside. Every segment that long does, even one of exactly 80 bytes: so all keys that
-share these 80 bytes are together, and a walk that sorts each folder by what its names stand for meets keys in byte
+whose name ends in `^`, and continues inside. Every segment that long does, even one of exactly 80 bytes: so all keys
+that share these 80 bytes are together, and a walk that sorts each folder by what its names stand for meets keys in byte
 order.
 
     a              a

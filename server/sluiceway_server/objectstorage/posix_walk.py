@@ -1,7 +1,8 @@
 """Keys of a posix storage in byte order, without looking where none can be. Blocks.
 
 Each folder is read whole and sorted (see `posix_names` for why that gives byte order); folders are entered only when
-keys below them can be wanted: with the prefix, after `start_after`, not under a common prefix that was told already.
+keys below them can be wanted: with the prefix, after `start_after`, not under a common prefix that was already
+returned.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class _Walk:
         self._prefix = prefix
         self._start_after = start_after
         self._delimiter = delimiter
-        # The common prefix told last: nothing below it is wanted any more.
+        # The last common prefix that was returned: nothing below it is returned again.
         self._told: bytes | None = None
 
     def objects(self, root: Path) -> Iterator[ObjectInfo]:

@@ -1,4 +1,4 @@
-"""`ObjectStorage` in a bucket of any S3 endpoint that keeps its word about conditional puts.
+"""`ObjectStorage` in a bucket of any S3 endpoint that implements conditional puts.
 
 What is where: names of objects in `s3_names`, how calls are repeated and for how long in `s3_calls`, how it is settled
 whose put won in `s3_writes`, what an endpoint's refusals mean in `s3_errors`. What an endpoint has to do is tried out
@@ -37,7 +37,7 @@ _RIGHT_TO_READ = "s3:GetObject"
 
 
 class S3Storage:
-    """See `ObjectStorage` for what each method promises. Belongs to the event loop that opened it.
+    """`ObjectStorage` in an S3 bucket. Belongs to the event loop that opened it.
 
     A put whose try timed out is sent again, and the first one may still be applied after the second: who replaces an
     object cannot rely on the order of puts that follow each other at once. Objects that are written once are not
@@ -87,7 +87,7 @@ class S3Storage:
         await s3_writes.put(self._calls, key, self._name(key), body)
 
     async def put_if_absent(self, key: str, body: bytes) -> bool:
-        """See `ObjectStorage.put_if_absent`.
+        """Store an object unless it exists.
 
         When it raises `Unavailable` the object may have been stored all the same, or be stored a moment later.
         """
@@ -103,7 +103,7 @@ class S3Storage:
         return await self._calls.run(attempt, key=key, right=_RIGHT_TO_READ)
 
     async def get_range(self, key: str, start: int, length: int) -> bytes:
-        """See `ObjectStorage.get_range`. No more than that is read, also from an endpoint that would give more."""
+        """Read a part of an object. No more is read, also from an endpoint that sends more."""
         if start < 0 or length < 0:
             raise InvalidInput(f"{self._place}: a range of {key} cannot begin at {start} and be {length} bytes long")
         name = self._name(key)
@@ -139,7 +139,7 @@ class S3Storage:
         return await self._calls.run(attempt, key=key, right=f"{_RIGHT_TO_READ} and {_RIGHT_TO_LIST}")
 
     async def list(self, prefix: str = "", *, start_after: str = "", delimiter: str = "") -> AsyncIterator[ObjectInfo]:
-        """See `ObjectStorage.list`. Memory is that of a page of 300.
+        """List objects, a page of 300 at a time.
 
         Folding is done here: endpoints differ in what a delimiter means together with a start, and know `/` only. Of
         what lies below a common prefix one page at most is read; the rest is jumped over.
@@ -188,13 +188,13 @@ class S3Storage:
         await self._calls.run(attempt, key=key, right="s3:DeleteObject")
 
     async def upload(self, key: str) -> ObjectUpload:
-        """See `ObjectStorage.upload`. Two parts (`S3Settings.part_bytes`) at most are in memory."""
+        """Begin an upload. At most two parts (`S3Settings.part_bytes`) are in memory."""
         name = self._name(key)
         self._calls.check_open()
         return S3Upload(self._calls, key, name)
 
     async def close(self) -> None:
-        """See `ObjectStorage.close`. Waits a few seconds for what runs."""
+        """Close, after waiting a few seconds for calls in progress."""
         await self._calls.close()
 
     def _name(self, key: str) -> str:
@@ -219,7 +219,7 @@ class S3Storage:
         return await self._calls.run(attempt, key=prefix, right=_RIGHT_TO_LIST)
 
     async def _find_bucket(self) -> None:
-        # The answer to a head has no words: it may be the bucket that is gone, and then what is not found is not gone.
+        # The response to HEAD has no body: if the bucket is missing, the object may still exist.
         try:
             await self._calls.client.head_bucket(Bucket=self._bucket)
         except ClientError as cause:
@@ -229,7 +229,7 @@ class S3Storage:
 
 
 def _last_name(page: ListObjectsV2OutputTypeDef, place: str) -> str:
-    """Tell where a page ended that says neither that it was the last nor where the next one begins.
+    """Return where a page ended that neither says that it is the last nor where the next one begins.
 
     Raises:
         Unavailable: it has nothing in it.
@@ -251,7 +251,7 @@ async def _read(answer: GetObjectOutputTypeDef, length: int, this: Try) -> bytes
 
 
 def _length_of_range(answer: GetObjectOutputTypeDef, start: int, length: int) -> int:
-    """Tell how long the answer to a range has to be, before it is read.
+    """Return the expected length of the response to a range request, before it is read.
 
     Raises:
         IncompleteReadError: it is not the range that we asked for.

@@ -31,7 +31,7 @@ class S3Address:
 
     Attributes:
         bucket: its name.
-        prefix: of all objects, without slashes at its ends; empty: none.
+        prefix: of all objects, without slashes at its ends; may be empty.
         endpoint: URL of the service; None: that of AWS, or what the AWS configuration names.
         region: None: what the AWS configuration says.
     """
@@ -59,7 +59,8 @@ def parse_address(url: str) -> S3Address:
     """Read an address.
 
     Raises:
-        InvalidInput: it is none, or holds credentials (reason `CREDENTIALS_IN_ADDRESS`; the message repeats nothing).
+        InvalidInput: it is not a valid address, or holds credentials (reason `CREDENTIALS_IN_ADDRESS`; the message
+            repeats nothing).
     """
     try:
         parts = urlsplit(url)

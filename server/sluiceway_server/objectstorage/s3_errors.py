@@ -1,4 +1,4 @@
-"""What an S3 endpoint's refusals, silences and broken answers mean. Pure.
+"""Classification of an S3 endpoint's errors, timeouts and broken responses. Pure.
 
 For each of them it matters what to tell a person, and whether it helps to repeat the call. Whether a call that failed
 had its effect all the same is not asked: nobody can know (see `s3_writes`). Codes are those of AWS
@@ -137,12 +137,12 @@ _LONGEST_TEXT = 300
 
 
 def read_fault(cause: BaseException) -> Fault:
-    """Tell what one of `CALL_ERRORS` means."""
+    """Return the fault of one of `CALL_ERRORS`."""
     if isinstance(cause, ClientError):
         return _answered(cause)
     text = _short(str(cause)) or type(cause).__name__
     if isinstance(cause, TimeoutError):
-        return Fault(FaultKind.AWAY, "it did not answer in time", repeat=True)
+        return Fault(FaultKind.AWAY, "it did not respond in time", repeat=True)
     if isinstance(cause, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError | ProfileNotFound):
         return Fault(FaultKind.NO_CREDENTIALS, text)
     if isinstance(cause, ParamValidationError):
@@ -157,7 +157,7 @@ def read_fault(cause: BaseException) -> Fault:
 
 
 def error_of(fault: Fault, *, place: str, key: str, right: str) -> SluicewayError:
-    """Say it in our words.
+    """Translate a fault to an error of our family.
 
     Args:
         fault: what happened, at last.
@@ -219,7 +219,7 @@ def _answered(cause: ClientError) -> Fault:
     kind = _KINDS.get(code) or _STATUSES.get(status)
     if kind is not None:
         return Fault(kind, text)
-    # A CompleteMultipartUpload may fail in an answer that began with 200.
+    # A CompleteMultipartUpload may fail in a response that began with 200.
     if status == 200 or (status >= 500 and status != 501):
         return Fault(FaultKind.AWAY, text, repeat=True)
     return Fault(FaultKind.REFUSED, text)

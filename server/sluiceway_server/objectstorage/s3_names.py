@@ -65,7 +65,7 @@ def name_of(key: bytes) -> str:
 
 
 def prefix_name(prefix: bytes) -> str:
-    """Say how the names of all keys with this prefix begin. Names of others may begin so too."""
+    """Return the common beginning of the names of all keys with this prefix. Other names may begin the same."""
     codes: list[str] = []
     length = 0
     for byte in prefix:
@@ -78,7 +78,7 @@ def prefix_name(prefix: bytes) -> str:
             codes.append("/")
         codes.append(_CODES[byte])
         length += 1
-    # The key that ends here has this cut, as all those have that go on from here.
+    # The key that ends here has this cut, as do all keys that continue from here.
     return "".join(codes) + ("/" if _ends_at_cut(prefix) else "")
 
 

@@ -1,7 +1,7 @@
 """Whether an endpoint does what the database rests on: tried out with one small object whenever a storage is opened.
 
-Conditional puts decide who wins (a segment, an epoch, a manifest), and older or simpler services ignore the condition
-without a word: with them two servers would both believe that they had won.
+Conditional puts decide races (for a segment, an epoch, a manifest). Older or simpler services silently ignore the
+condition, and two servers would both believe that they had won.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _MOST_PARTS = 10_000
 
 
 class S3Upload:
-    """See `ObjectUpload`. Its steps run one after another."""
+    """A multipart upload. Its steps run one after another."""
 
     def __init__(self, calls: S3Calls, key: str, name: str) -> None:
         self._calls = calls
@@ -58,7 +58,7 @@ class S3Upload:
             self._broken = False
 
     async def complete(self) -> None:
-        """See `ObjectUpload.complete`. When it fails, the upload is over and nothing of it is left."""
+        """Complete the upload. If that fails, the upload is over and nothing of it remains."""
         async with self._turn:
             self._check()
             self._broken = True
@@ -75,7 +75,7 @@ class S3Upload:
             self._buffer.clear()
 
     async def abort(self) -> None:
-        """See `ObjectUpload.abort`.
+        """Abort the upload.
 
         Never raises: what cannot be dropped now is not visible, and goes when a storage is opened a day later.
         """
@@ -85,7 +85,7 @@ class S3Upload:
 
     def _check(self) -> None:
         if self._over or self._broken:
-            what = "is over" if self._over else "cannot go on after a step that failed: abort it and begin again"
+            what = "is over" if self._over else "cannot continue after a step that failed: abort it and begin again"
             raise FailedPrecondition(f"the upload of {self._key} {what}")
 
     async def _send_part(self) -> None:
@@ -133,7 +133,7 @@ class S3Upload:
                 )
             except ClientError as cause:
                 gone = read_fault(cause).kind in (FaultKind.NO_UPLOAD, FaultKind.ABSENT)
-                # An earlier try may have done it, and its answer was lost.
+                # An earlier try may have succeeded and its response been lost.
                 if not (gone and await is_by(self._calls, self._name, self._writer)):
                     raise
 

@@ -1,6 +1,6 @@
 """Puts into a bucket, and whose object it is that a put finds there.
 
-A put may have been applied although nobody was told: its try timed out or met a 5xx, or somebody on the way sent it a
+A put may have been applied without a response: its try timed out or met a 5xx, or somebody on the way sent it a
 second time. (aiohttp does, when a connection that was used before ends: it takes a PUT for one that may be repeated.)
 It is then refused, because the object is there, and the object is ours. So each call sends a random *writer* along in
 the object's metadata, and whenever it is refused, it reads whose the object is.
