@@ -23,14 +23,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway_common.runmodel import creation, rules, updates
-from sluiceway_common.runmodel.model import AssignmentPhase, DependsOn, Step, TaskDefinition
+from sluiceway_common.runmodel.model import AssignmentPhase, DependsOn, TaskDefinition
 from sluiceway_common.runmodel.state import RunState
+from sluiceway_server.runrecords.steps import EncodedSteps
 
 SIZES = (500, 1000, 2000)
 LEVELS = 10
 GOALS = {"full": 20.0, "start": 20.0, "update": 1.0}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STEPS = EncodedSteps.of_definitions(definition_api.StepDefinition(name=name) for name in ("clone", "build", "test"))
 
 
 def layered(size: int, *, skip_roots: bool) -> RunState:
@@ -44,7 +47,7 @@ def layered(size: int, *, skip_roots: bool) -> RunState:
                 name=f"t{index:05}",
                 depends=tuple(DependsOn(f"t{parent:05}") for parent in above),
                 skip=skip_roots and not above,
-                steps=(Step("clone"), Step("build"), Step("test")),
+                steps=STEPS,
             )
         )
     created = creation.create(

@@ -12,10 +12,13 @@ and a pass that remembers nothing comes to the same state, events and runnable t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
+from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runmodel import creation, invariants, rules, updates
 from sluiceway_common.runmodel.model import (
     ApprovalGiven,
@@ -30,12 +33,13 @@ from sluiceway_common.runmodel.model import (
     ReasonCode,
     Retry,
     RetryCause,
-    Step,
+    Steps,
     Task,
     TaskDefinition,
     TaskStatus,
 )
 from sluiceway_common.runmodel.state import Change, RunState
+from sluiceway_server.runrecords.steps import EncodedSteps, encoded
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -49,6 +53,24 @@ _WORDS = {
     "runs": (AssignmentPhase.RUNNING, None),
     "is_accepted": (AssignmentPhase.ACCEPTED, None),
 }
+
+
+STEPS = EncodedSteps.of_definitions(
+    definition_api.StepDefinition(name=name, run=definition_api.RunStep()) for name in ("build", "test")
+)
+
+
+def step(phase: str, **fields: object) -> executor_api.StepUpdate:
+    """What an executor reports of a step: its phase in lower case, and the other fields."""
+    return executor_api.StepUpdate(phase=f"STEP_PHASE_{phase.upper()}", **fields)  # type: ignore[arg-type]
+
+
+def phases(steps: Steps | None) -> str:
+    """The phases of setup and steps in one line."""
+    assert steps is not None
+    attempt = encoded(steps).decoded()
+    names = [api.StepPhase.Name(each.phase) for each in (attempt.setup_step, *attempt.steps)]
+    return ", ".join(name.removeprefix("STEP_PHASE_").lower() for name in names)
 
 
 def span(text: str) -> timedelta:
@@ -78,7 +100,7 @@ def _definition(text: str) -> TaskDefinition:
         timeout=span(found["@"]) if "@" in found else None,
         priority=int(found["^"]) if "^" in found else None,
         lock=found.get("=", ""),
-        steps=(Step("build"), Step("test")),
+        steps=STEPS,
     )
 
 
@@ -205,15 +227,22 @@ class Simulator:
         epoch: Epoch | None = None,
         session: str | None = None,
         assignment: Assignment | None = None,
+        steps: Mapping[int, executor_api.StepUpdate] | None = None,
         **said: object,
     ) -> updates.Reported:
         about = assignment or self.live(name)
+        merged = None
+        if steps is not None:
+            for index, each in steps.items():
+                each.step = index
+            merged = encoded(self.task(name).steps).merged(steps.values())
         told = updates.Report(
             assignment=about.id,
             epoch=epoch or about.epoch,
             session=session or about.session,
             phase=phase,
             cause=cause,
+            steps=merged,
             **said,  # type: ignore[arg-type]  # each test names fields of the report
         )
         return self.send(told)

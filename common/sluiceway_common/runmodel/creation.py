@@ -205,7 +205,7 @@ def _task(definition: TaskDefinition, ids: Mapping[str, TaskId], level: int, run
         timeout=definition.timeout,
         priority=0 if run.from_fork else priority,
         needs=definition.needs,
-        steps=tuple(step.blank() for step in definition.steps),
+        steps=definition.steps,
     )
     if not definition.skip:
         return task

@@ -20,7 +20,7 @@ from sluiceway_common.runmodel.model import (
     ReasonCode,
     Run,
     RunPhase,
-    StepPhase,
+    StepView,
     Task,
     TaskId,
     TaskStatus,
@@ -163,11 +163,10 @@ def _runs(task: Task, assignment: Assignment) -> tuple[Reason, ...]:
         sentence = f"{executor} prepares its pod since {moment(assignment.accept_time or assignment.assign_time)}"
     else:
         sentence = f"runs on {executor} since {moment(assignment.start_time or assignment.assign_time)}"
-        index = next((at for at, step in enumerate(task.steps) if step.phase is StepPhase.RUNNING), None)
-        if index is not None:
-            step = task.steps[index]
+        step = task.steps.running()
+        if step is not None:
             since = f" since {moment(step.start_time)}" if step.start_time is not None else ""
-            sentence += f", in {_step(task, index)}{since}"
+            sentence += f", in {_step(step)}{since}"
     reasons = [Reason(ReasonCode.RUNS_ON_EXECUTOR, sentence + _attempt(task))]
     if assignment.stop_requested is not None:
         why = f": {assignment.stop_reason.sentence}" if assignment.stop_reason is not None else ""
@@ -181,11 +180,11 @@ def _ended(task: Task) -> tuple[Reason, ...]:
     if not task.assignment:
         return tuple(reasons)
     sentence = status_words(task.status)
-    index = next((at for at, step in enumerate(task.steps) if step.phase is StepPhase.FAILED), None)
-    if index is not None:
-        status = task.steps[index].exit_status
-        sentence += f" in {_step(task, index)}" + (f" with exit status {status}" if status is not None else "")
-    elif task.setup.phase is StepPhase.FAILED:
+    step = task.steps.failed()
+    if step is not None:
+        status = f" with exit status {step.exit_status}" if step.exit_status is not None else ""
+        sentence += f" in {_step(step)}{status}"
+    elif task.steps.setup_failed():
         sentence += " in its setup"
     sentence += f" on executor {task.executor}"
     if task.end_time is not None:
@@ -197,8 +196,8 @@ def _ended(task: Task) -> tuple[Reason, ...]:
     return (*reasons, Reason(ReasonCode.RAN_ON_EXECUTOR, sentence + _attempt(task)))
 
 
-def _step(task: Task, index: int) -> str:
-    return f"step {index + 1} of {len(task.steps)} ({quoted(task.steps[index].name)})"
+def _step(step: StepView) -> str:
+    return f"step {step.index + 1} of {step.count} ({quoted(step.name)})"
 
 
 def _attempt(task: Task) -> str:

@@ -1,11 +1,11 @@
 """What a run is: its records as values, and the words for their states.
 
 Everything here is frozen. Only the functions of this package make new values; nobody assigns to a phase, a result or
-a status. There are four machines, and they are coupled in one direction only:
+a status. There are three machines, and they are coupled in one direction only:
 
-    step  ->  assignment (one attempt on one executor)  ->  task  ->  run
+    assignment (one attempt on one executor)  ->  task  ->  run
 
-A step moves when its executor says so. An assignment ends by its executor's report, or as `lost`. A task has the status
+An assignment ends by its executor's report, or as `lost`. A task has the status
 of its last assignment, or the one that the rules give it while it never had one. A run follows from its tasks, and from
 a stop or a timeout. Nothing flows back, but for one thing: a run that is stopped tells its assignments to stop.
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol
 
 __all__ = [
     "DEFAULT_APPROVAL_TIMEOUT",
@@ -57,8 +58,8 @@ __all__ = [
     "RunPhase",
     "RunResult",
     "Source",
-    "Step",
-    "StepPhase",
+    "StepView",
+    "Steps",
     "StopRequest",
     "Task",
     "TaskDefinition",
@@ -145,22 +146,6 @@ class AssignmentPhase(StrEnum):
     def is_final(self) -> bool:
         """Whether the attempt is over."""
         return self not in (AssignmentPhase.ASSIGNED, AssignmentPhase.ACCEPTED, AssignmentPhase.RUNNING)
-
-
-class StepPhase(StrEnum):
-    """Where a step stands. `skipped`: its `when` did not match, or a step before it failed."""
-
-    NOT_STARTED = "not_started"
-    RUNNING = "running"
-    SUCCESS = "success"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    SKIPPED = "skipped"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the step is over."""
-        return self is not StepPhase.NOT_STARTED and self is not StepPhase.RUNNING
 
 
 class Condition(StrEnum):
@@ -426,26 +411,39 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the present attempt, or its setup.
+class StepView:
+    """One step, as a sentence names it: `index` of `count`; `exit_status` is None if a signal ended its command."""
 
-    Sizes in bytes; `exit_status` is None unless its command ended by itself; `reason`: why it is as it is, where the
-    executor said so.
-    """
-
+    index: int
+    count: int
     name: str
-    type: str = "run"
-    phase: StepPhase = StepPhase.NOT_STARTED
     exit_status: int | None = None
     start_time: datetime | None = None
-    end_time: datetime | None = None
-    log_size: int = 0
-    log_digest: str = ""
-    reason: Reason | None = None
 
-    def blank(self) -> Step:
-        """The same step before anything happened."""
-        return Step(name=self.name, type=self.type)
+
+class Steps(Protocol):
+    """The setup and the steps of an attempt: a value that the rules carry, and do not read.
+
+    No rule depends on a step. What is asked here is for sentences, and for the end of an attempt.
+    """
+
+    def ended(self) -> Steps:
+        """Return those of an attempt that is over: a running step was stopped, one that had not started is skipped."""
+
+    def blank(self) -> Steps:
+        """Return those of the next attempt: nothing has started."""
+
+    def running(self) -> StepView | None:
+        """Return the first step that runs; not the setup."""
+
+    def failed(self) -> StepView | None:
+        """Return the first step that failed; not the setup."""
+
+    def setup_failed(self) -> bool:
+        """Return whether the setup failed."""
+
+    def restore_workspace(self) -> bool:
+        """Return whether one of them restores a workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,12 +463,11 @@ class AttemptEnd:
     attempt: int
     assignment: AssignmentId
     executor: ExecutorId
+    steps: Steps
     end_time: datetime
     start_time: datetime | None = None
     timed_out: bool = False
     reason: Reason | None = None
-    setup: Step = Step(name="setup", type="setup")
-    steps: tuple[Step, ...] = ()
     archives: tuple[Archive, ...] = ()
 
 
@@ -489,11 +486,12 @@ class Task:
         previous: how the attempt before this one ended, when there was one.
         runnable_since: it could run since then, had an executor been free (R10); empty once it is assigned.
         kept_from: in a restart: the run in which this task ran; its id, logs and archives are shared.
-        setup, steps: of the present attempt; those of earlier ones are in their assignments.
+        steps: of the present attempt; those of earlier ones are in their assignments.
     """
 
     id: TaskId
     name: str
+    steps: Steps
     level: int = 0
     depends: tuple[Edge, ...] = ()
     status: TaskStatus = TaskStatus.NOT_STARTED
@@ -514,8 +512,6 @@ class Task:
     previous: AttemptEnd | None = None
     runnable_since: datetime | None = None
     kept_from: RunId = ""
-    setup: Step = Step(name="setup", type="setup")
-    steps: tuple[Step, ...] = ()
     archives: tuple[Archive, ...] = ()
     start_time: datetime | None = None
     end_time: datetime | None = None
@@ -568,7 +564,7 @@ class Assignment:
         stop_requested: since when it is told to stop, and `stop_reason`: why.
         stop_forced: told to stop at once, without grace and without clean-up steps.
         lock: the lock that it holds until it is final, as (scope, name).
-        setup, steps: how far they came; kept here when the attempt is over, so that each attempt keeps its own.
+        steps: how far they came; None until the attempt is over.
     """
 
     id: AssignmentId
@@ -589,8 +585,7 @@ class Assignment:
     stop_reason: Reason | None = None
     stop_forced: bool = False
     lock: tuple[str, str] | None = None
-    setup: Step | None = None
-    steps: tuple[Step, ...] = ()
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -624,10 +619,11 @@ class TaskDefinition:
         skip: its `when` did not match; it is created as skipped (R12).
         priority: None: that of the run.
         timeout: the one that holds for it (task over run over top), or None for none.
-        steps: names and types of its steps.
+        steps: its steps, none of which has started.
     """
 
     name: str
+    steps: Steps
     depends: tuple[DependsOn, ...] = ()
     skip: bool = False
     ignore_failure: bool = False
@@ -637,7 +633,6 @@ class TaskDefinition:
     timeout: timedelta | None = None
     priority: int | None = None
     needs: Needs = Needs()
-    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ def _needed_archives(state: RunState, again: Collection[TaskId]) -> dict[str, Ta
     """The archives that tasks which run again restore from kept ancestors, by digest, with an owner of each."""
     kept_above: set[TaskId] = set()
     seen: set[TaskId] = set()
-    left = [key for key in again if any(step.type == "restore_workspace" for step in state.tasks[key].steps)]
+    left = [key for key in again if state.tasks[key].steps.restore_workspace()]
     while left:
         key = left.pop()
         for edge in state.tasks[key].depends:
@@ -251,8 +251,7 @@ def _anew(task: Task, new_ids: Mapping[TaskId, TaskId], now: datetime) -> Task:
         timeout=task.timeout,
         priority=task.priority,
         needs=task.needs,
-        setup=task.setup.blank(),
-        steps=tuple(step.blank() for step in task.steps),
+        steps=task.steps.blank(),
         end_time=now if skipped else None,
     )
 

@@ -395,7 +395,6 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
                 attempt=last.attempt,
                 assignment=last.assignment,
                 executor=last.executor,
-                setup=last.setup,
                 steps=last.steps,
                 archives=last.archives,
                 start_time=last.start_time,

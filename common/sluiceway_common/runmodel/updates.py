@@ -19,10 +19,9 @@ Each function gives a `Change`; `rules.settle` lets the pass follow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
@@ -40,8 +39,7 @@ from sluiceway_common.runmodel.model import (
     RetryCause,
     Run,
     RunPhase,
-    Step,
-    StepPhase,
+    Steps,
     Task,
     TaskId,
     TaskStatus,
@@ -76,9 +74,6 @@ class ReportOutcome(StrEnum):
     REFUSED = "refused"
 
 
-_NO_STEPS: Final[Mapping[int, Step]] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """What an executor says of an attempt: what *is*, not what changed.
@@ -86,8 +81,7 @@ class Report:
     Attributes:
         cause: of phase `failed`: failed, timeout or setup. Ignored for other phases.
         reason: what else is known, such as `archive` or `drained`.
-        setup, steps: where these stand now, the steps by index; those not named are as they were. An index that the
-            task does not have is ignored.
+        steps: all of them as they are now; None: as they were.
         archives: what its `save_to_workspace` steps have stored; None: nothing new.
     """
 
@@ -97,8 +91,7 @@ class Report:
     phase: AssignmentPhase
     cause: RetryCause | None = None
     reason: Reason | None = None
-    setup: Step | None = None
-    steps: Mapping[int, Step] = field(default_factory=lambda: _NO_STEPS)
+    steps: Steps | None = None
     archives: tuple[Archive, ...] | None = None
 
 
@@ -251,7 +244,7 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
             ReasonCode.ATTEMPT_ENDED_OTHERWISE,
             f"the attempt ended as {assignment.phase}; it cannot end as {end} too",
         )
-    task = _with_steps(state.tasks[assignment.task_id], said)
+    task = _with_report(state.tasks[assignment.task_id], said)
     if not end.is_final:
         return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
     cause = _cause(assignment, end, said)
@@ -293,7 +286,7 @@ def _is_no_news(state: RunState, assignment: Assignment, said: Report, end: Assi
     if _RANK.get(end, _FINAL_RANK) > _RANK[assignment.phase]:
         return False
     task = state.tasks[assignment.task_id]
-    return _with_steps(task, said) == task
+    return _with_report(task, said) == task
 
 
 def _moved(state: RunState, task: Task, assignment: Assignment, phase: AssignmentPhase, now: datetime) -> Change:
@@ -334,7 +327,7 @@ def _why(
     if cause is RetryCause.LOST:
         return Reason(ReasonCode.EXECUTOR_VANISHED, "its executor lost it")
     if cause is RetryCause.FAILED:
-        failed = next((step for step in task.steps if step.phase is StepPhase.FAILED), None)
+        failed = task.steps.failed()
         if failed is None:
             return Reason(ReasonCode.TASK_FAILED, "it failed")
         status = f" with exit status {failed.exit_status}" if failed.exit_status is not None else ""
@@ -356,7 +349,7 @@ def _finish(
     """Make an attempt final; give the task its status, or its next attempt (R14)."""
     if task.assignment != assignment.id:
         raise InvariantBroken(f"task {task.id} is at assignment {task.assignment!r}, not at {assignment.id!r}")
-    setup, steps = _closed(task.setup), tuple(_closed(step) for step in task.steps)
+    steps = task.steps.ended()
     timed_out = cause is RetryCause.TIMEOUT
     over = replace(
         assignment,
@@ -365,7 +358,6 @@ def _finish(
         cause=cause,
         reason=reason,
         timed_out=timed_out or assignment.timed_out,
-        setup=setup,
         steps=steps,
     )
     ended = replace(
@@ -373,7 +365,6 @@ def _finish(
         status=_STATUS_OF_END[end],
         reason=reason,
         timed_out=timed_out,
-        setup=setup,
         steps=steps,
         end_time=now,
     )
@@ -401,7 +392,6 @@ def _next_attempt(ended: Task, now: datetime) -> Task:
         start_time=ended.start_time,
         timed_out=ended.timed_out,
         reason=ended.reason,
-        setup=ended.setup,
         steps=ended.steps,
         archives=ended.archives,
     )
@@ -414,56 +404,19 @@ def _next_attempt(ended: Task, now: datetime) -> Task:
         executor="",
         reason=None,
         timed_out=False,
-        setup=ended.setup.blank(),
-        steps=tuple(step.blank() for step in ended.steps),
+        steps=ended.steps.blank(),
         archives=(),
         start_time=None,
         end_time=None,
     )
 
 
-# --- steps --------------------------------------------------------------------------------------------------------
-
-
-def _with_steps(task: Task, said: Report) -> Task:
-    setup = task.setup if said.setup is None else _later(task.setup, said.setup)
-    steps = task.steps
-    if said.steps:
-        steps = tuple(
-            _later(step, said.steps[index]) if index in said.steps else step for index, step in enumerate(task.steps)
-        )
+def _with_report(task: Task, said: Report) -> Task:
+    steps = task.steps if said.steps is None else said.steps
     archives = task.archives if said.archives is None else said.archives
-    if setup == task.setup and steps == task.steps and archives == task.archives:
+    if steps == task.steps and archives == task.archives:
         return task
-    return replace(task, setup=setup, steps=steps, archives=archives)
-
-
-def _later(stored: Step, said: Step) -> Step:
-    """The further of two words about a step. A step never goes back, and its log never shrinks."""
-    size = max(stored.log_size, said.log_size)
-    digest = said.log_digest if said.log_digest and said.log_size >= stored.log_size else stored.log_digest
-    ahead = said.phase.is_final if not stored.phase.is_final else False
-    if ahead or (stored.phase is StepPhase.NOT_STARTED and said.phase is StepPhase.RUNNING):
-        return replace(
-            said,
-            name=stored.name,
-            type=stored.type,
-            start_time=said.start_time or stored.start_time,
-            log_size=size,
-            log_digest=digest,
-        )
-    if (size, digest) == (stored.log_size, stored.log_digest):
-        return stored
-    return replace(stored, log_size=size, log_digest=digest)
-
-
-def _closed(step: Step) -> Step:
-    """A step of an attempt that is over: what was running was stopped, what had not begun was skipped."""
-    if step.phase is StepPhase.RUNNING:
-        return replace(step, phase=StepPhase.STOPPED)
-    if step.phase is StepPhase.NOT_STARTED:
-        return replace(step, phase=StepPhase.SKIPPED)
-    return step
+    return replace(task, steps=steps, archives=archives)
 
 
 def _task(state: RunState, task_id: TaskId) -> Task:

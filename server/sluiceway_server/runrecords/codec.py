@@ -19,6 +19,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
 from sluiceway_server.runrecords import enums
+from sluiceway_server.runrecords.steps import EncodedSteps, put_steps
 
 __all__ = [
     "decode_assignment",
@@ -27,13 +28,11 @@ __all__ = [
     "decode_retry",
     "decode_run",
     "decode_source",
-    "decode_step",
     "decode_task",
     "encode_assignment",
     "encode_reason",
     "encode_run",
     "encode_source",
-    "encode_step",
     "encode_task",
     "optional_time",
     "put_duration",
@@ -130,43 +129,6 @@ def _encode_retry(retry: model.Retry) -> definition_api.Retry:
 def decode_conditions(depend: definition_api.Depend) -> frozenset[model.Condition]:
     """Decode the conditions of an edge; none means `on_success`."""
     return frozenset(enums.CONDITION_OF[condition] for condition in depend.conditions) or _ON_SUCCESS
-
-
-# --- steps --------------------------------------------------------------------------------------------------------
-
-
-def decode_step(step: api.Step) -> model.Step:
-    """Decode a step."""
-    return model.Step(
-        name=step.name,
-        type=step.type,
-        phase=enums.STEP_PHASE_OF[step.phase],
-        exit_status=step.exit_status if step.HasField("exit_status") else None,
-        start_time=optional_time(step, "start_time"),
-        end_time=optional_time(step, "end_time"),
-        log_size=step.log_size_bytes,
-        log_digest=step.log_sha256,
-        reason=decode_reason(step.reason) if step.HasField("reason") else None,
-    )
-
-
-def encode_step(step: model.Step) -> api.Step:
-    """Encode a step."""
-    message = api.Step(
-        name=step.name,
-        type=step.type,
-        phase=enums.STEP_PHASES[step.phase],
-        exit_status=step.exit_status,
-        log_size_bytes=step.log_size,
-        log_sha256=step.log_digest,
-    )
-    if step.start_time is not None:
-        put_time(message.start_time, step.start_time)
-    if step.end_time is not None:
-        put_time(message.end_time, step.end_time)
-    if step.reason is not None:
-        message.reason.CopyFrom(encode_reason(step.reason))
-    return message
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------
@@ -320,8 +282,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         previous=previous,
         runnable_since=optional_time(task, "runnable_since"),
         kept_from=record.kept_from,
-        setup=decode_step(task.setup_step),
-        steps=tuple(decode_step(step) for step in task.steps),
+        steps=EncodedSteps.of_record(task.setup_step, task.steps),
         archives=_decode_archives(record.archives),
         start_time=optional_time(task, "start_time"),
         end_time=optional_time(task, "end_time"),
@@ -354,9 +315,7 @@ def encode_task(
     _encode_approval(message, task)
     message.attempt = task.attempt if task.assignment else task.attempt - 1
     message.assignment_id, message.executor_id = task.assignment, task.executor
-    message.setup_step.CopyFrom(encode_step(task.setup))
-    del message.steps[:]
-    message.steps.extend(encode_step(step) for step in task.steps)
+    put_steps(task.steps, message.setup_step, message.steps)
     for name in ("runnable_since", "start_time", "end_time"):
         value = getattr(task, name)
         if value is None:
@@ -385,8 +344,7 @@ def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
         start_time=optional_time(end, "start_time"),
         timed_out=end.timed_out,
         reason=decode_reason(end.reason) if end.HasField("reason") else None,
-        setup=decode_step(end.setup),
-        steps=tuple(decode_step(step) for step in end.steps),
+        steps=EncodedSteps.of_record(end.setup, end.steps),
         archives=_decode_archives(end.archives),
     )
 
@@ -398,10 +356,9 @@ def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
         assignment_id=end.assignment,
         executor_id=end.executor,
         timed_out=end.timed_out,
-        setup=encode_step(end.setup),
-        steps=[encode_step(step) for step in end.steps],
         archives=_encode_archives(end.archives),
     )
+    put_steps(end.steps, message.setup, message.steps)
     put_time(message.end_time, end.end_time)
     if end.start_time is not None:
         put_time(message.start_time, end.start_time)
@@ -474,8 +431,7 @@ def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
         stop_reason=decode_reason(record.stop_reason) if record.HasField("stop_reason") else None,
         stop_forced=record.stop_forced,
         lock=(record.lock_scope, record.lock_name) if record.lock_name else None,
-        setup=decode_step(record.setup) if record.HasField("setup") else None,
-        steps=tuple(decode_step(step) for step in record.steps),
+        steps=EncodedSteps.of_record(record.setup, record.steps) if record.HasField("setup") else None,
     )
 
 
@@ -492,7 +448,6 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
         phase=enums.ASSIGNMENT_PHASES[assignment.phase],
         timed_out=assignment.timed_out,
         stop_forced=assignment.stop_forced,
-        steps=[encode_step(step) for step in assignment.steps],
     )
     for name in ("assign_time", "accept_time", "start_time", "end_time", "stop_requested"):
         value = getattr(assignment, name)
@@ -506,6 +461,6 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
         record.stop_reason.CopyFrom(encode_reason(assignment.stop_reason))
     if assignment.lock is not None:
         record.lock_scope, record.lock_name = assignment.lock
-    if assignment.setup is not None:
-        record.setup.CopyFrom(encode_step(assignment.setup))
+    if assignment.steps is not None:
+        put_steps(assignment.steps, record.setup, record.steps)
     return record

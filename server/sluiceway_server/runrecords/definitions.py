@@ -15,7 +15,7 @@ from sluiceway_common.runconfig.capabilities import drivers_for
 from sluiceway_common.runmodel import model
 from sluiceway_common.runmodel.updates import Report
 from sluiceway_server.runrecords import codec, enums
-from sluiceway_server.runrecords.types import SETUP_STEP
+from sluiceway_server.runrecords.steps import STEP_PHASES, EncodedSteps, encoded
 
 __all__ = ["DEFAULT_TASK_TIMEOUT", "decode_definition", "decode_held", "decode_report", "encode_event"]
 
@@ -49,10 +49,16 @@ def decode_held(
     )
 
 
-def decode_report(update: executor_api.AssignmentUpdate, *, session: str) -> Report | None:
-    """Decode an update of an executor about an attempt; None if a phase in it is unknown."""
+def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps: model.Steps) -> Report | None:
+    """Decode an update of an executor about an attempt; None if a phase in it is unknown.
+
+    Args:
+        update: the update.
+        session: the session that sent it.
+        steps: those of the task, as stored.
+    """
     phase = enums.ASSIGNMENT_PHASE_OF.get(update.phase)
-    if phase is None or any(step.phase not in enums.STEP_PHASE_OF for step in update.steps):
+    if phase is None or any(step.phase not in STEP_PHASES for step in update.steps):
         return None
     cause = None
     if phase is model.AssignmentPhase.FAILED:
@@ -61,7 +67,6 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str) -> Rep
             cause = model.RetryCause.TIMEOUT
         elif update.reason.code in ("SETUP_FAILED", "SETUP"):
             cause = model.RetryCause.SETUP
-    steps = {step.step: _decode_step_update(step) for step in update.steps}
     return Report(
         assignment=update.assignment_id,
         epoch=model.Epoch(update.epoch.database, update.epoch.attempt),
@@ -69,22 +74,7 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str) -> Rep
         phase=phase,
         cause=cause,
         reason=codec.decode_reason(update.reason) if update.HasField("reason") else None,
-        setup=steps.pop(SETUP_STEP, None),
-        steps=steps,
-    )
-
-
-def _decode_step_update(step: executor_api.StepUpdate) -> model.Step:
-    # Name and type stay those of the stored step.
-    return model.Step(
-        name="",
-        phase=enums.STEP_PHASE_OF[step.phase],
-        exit_status=step.exit_status if step.HasField("exit_status") else None,
-        start_time=codec.optional_time(step, "start_time"),
-        end_time=codec.optional_time(step, "end_time"),
-        log_size=step.log_size_bytes,
-        log_digest=step.log_sha256,
-        reason=codec.decode_reason(step.reason) if step.HasField("reason") else None,
+        steps=encoded(steps).merged(update.steps) if update.steps else None,
     )
 
 
@@ -116,14 +106,7 @@ def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDe
             runtime=runtime.type or "pod",
             drivers=drivers_for(runtime, definition.user),
         ),
-        steps=tuple(
-            model.Step(
-                name=step.name or (step.WhichOneof("kind") or ""),
-                type=step.WhichOneof("kind") or "",
-                phase=model.StepPhase.SKIPPED if step.skip else model.StepPhase.NOT_STARTED,
-            )
-            for step in definition.steps
-        ),
+        steps=EncodedSteps.of_definitions(definition.steps),
     )
 
 

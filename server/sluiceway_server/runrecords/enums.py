@@ -24,8 +24,6 @@ __all__ = [
     "RETRY_CAUSE_OF",
     "STATUSES",
     "STATUS_OF",
-    "STEP_PHASES",
-    "STEP_PHASE_OF",
 ]
 
 PHASES = {
@@ -60,14 +58,6 @@ ASSIGNMENT_PHASES = {
     model.AssignmentPhase.STOPPED: executor_api.ASSIGNMENT_PHASE_STOPPED,
     model.AssignmentPhase.CANCELLED: executor_api.ASSIGNMENT_PHASE_CANCELLED,
     model.AssignmentPhase.LOST: executor_api.ASSIGNMENT_PHASE_LOST,
-}
-STEP_PHASES = {
-    model.StepPhase.NOT_STARTED: api.STEP_PHASE_NOT_STARTED,
-    model.StepPhase.RUNNING: api.STEP_PHASE_RUNNING,
-    model.StepPhase.SUCCESS: api.STEP_PHASE_SUCCESS,
-    model.StepPhase.FAILED: api.STEP_PHASE_FAILED,
-    model.StepPhase.STOPPED: api.STEP_PHASE_STOPPED,
-    model.StepPhase.SKIPPED: api.STEP_PHASE_SKIPPED,
 }
 CONDITIONS = {
     model.Condition.ON_SUCCESS: definition_api.DEPEND_CONDITION_ON_SUCCESS,
@@ -104,6 +94,5 @@ PHASE_OF = {value: key for key, value in PHASES.items()}
 RESULT_OF = {value: key for key, value in RESULTS.items()}
 STATUS_OF = {value: key for key, value in STATUSES.items()}
 ASSIGNMENT_PHASE_OF = {value: key for key, value in ASSIGNMENT_PHASES.items()}
-STEP_PHASE_OF = {value: key for key, value in STEP_PHASES.items()}
 CONDITION_OF = {value: key for key, value in CONDITIONS.items()}
 RETRY_CAUSE_OF = {value: key for key, value in RETRY_CAUSES.items()}

@@ -18,7 +18,7 @@ __all__ = ["KEPT_BYTES", "RunCache", "weight_of_picture"]
 KEPT_BYTES = 24 * 1024 * 1024
 
 _RUN = 2000
-_TASK = 2300
+_TASK = 1600
 _ASSIGNMENT = 2000
 
 

@@ -491,15 +491,15 @@ def _take_update(
     fault = update_fault(update)
     if fault is not None:
         return UpdateOutcome(update.number, Reason("invalid_update", fault))
-    said = definitions.decode_report(update, session=session_id)
-    if said is None:
-        return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is not known here"))
     stored = work.assignment(update.assignment_id)
     state = work.run(stored.run_id) if stored is not None else None
     if stored is None or state is None or stored.executor != executor_id:
         # One word for what is not there and what is another's: ids of others are not to be found out.
         sentence = f"assignment {update.assignment_id} is not known here"
         return UpdateOutcome(update.number, Reason(ReasonCode.UNKNOWN_ASSIGNMENT, sentence))
+    said = definitions.decode_report(update, session=session_id, steps=state.tasks[stored.task_id].steps)
+    if said is None:
+        return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is unknown to this version"))
     reported = updates.report(state, stored, said, work.now)
     if reported.outcome is updates.ReportOutcome.APPLIED:
         work.apply(reported.change)

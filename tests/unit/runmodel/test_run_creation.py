@@ -23,7 +23,7 @@ from sluiceway_common.runmodel.model import (
     TaskStatus,
 )
 from sluiceway_common.runmodel.state import RunState
-from tests.fakes.run_simulator import START, creation_request, graph
+from tests.fakes.run_simulator import START, STEPS, creation_request, graph
 
 
 def created(text: str, **facts: object) -> Created:
@@ -84,14 +84,14 @@ def test_the_callers_setup_errors_come_first_and_tasks_may_be_missing() -> None:
 
 
 def test_a_cycle_through_two_thousand_tasks_is_found() -> None:
-    tasks = [TaskDefinition(f"t{n:04}", depends=(DependsOn(f"t{(n + 1) % 2000:04}"),)) for n in range(2000)]
+    tasks = [TaskDefinition(f"t{n:04}", STEPS, depends=(DependsOn(f"t{(n + 1) % 2000:04}"),)) for n in range(2000)]
     made = create(creation_request(tasks))
     assert len(made.setup_errors) == 1
     assert made.setup_errors[0].count("->") == 2000
 
 
 def one(**facts: object) -> tuple[TaskDefinition, ...]:
-    return (replace(TaskDefinition("a"), **facts),)  # type: ignore[arg-type]
+    return (replace(TaskDefinition("a", STEPS), **facts),)  # type: ignore[arg-type]
 
 
 VIOLATIONS = [
@@ -102,7 +102,7 @@ VIOLATIONS = [
     ("priority", {"priority": 11}, None, ["run.priority: it must be from -10 to 10"]),
     ("timeout", {"timeout": timedelta()}, None, ["run.timeout: it must be longer than nothing"]),
     ("no-tasks", {}, (), ["tasks: there must be at least one task, or a setup error"]),
-    ("too-many", {}, tuple(TaskDefinition(f"t{n}") for n in range(2001)),
+    ("too-many", {}, tuple(TaskDefinition(f"t{n}", STEPS) for n in range(2001)),
      ["tasks: 2001 tasks; a run may have at most 2000"]),
     ("same-name", {}, one() + one(), ['tasks[1].name: "a" is the name of tasks[0] too']),
     ("task-name", {}, one(name="a\n"), ["tasks[0].name: must not begin or end with a space"]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sluiceway_common.runmodel import explain
-from sluiceway_common.runmodel.model import AssignmentPhase, Reason, ReasonCode, Step, StepPhase
-from tests.fakes.run_simulator import START, Simulator, span
+from sluiceway_common.runmodel.model import AssignmentPhase, Reason, ReasonCode
+from tests.fakes.run_simulator import START, Simulator, span, step
 
 P = AssignmentPhase
 
@@ -31,8 +31,8 @@ def test_task_that_runs_says_where_since_when_and_in_which_step() -> None:
     assert task(run, "a") == ["executor e1 prepares its pod since 2026-01-01 12:00:05Z, attempt 1 of 2"]
     run.does("a runs; wait 3s")
     assert task(run, "a") == ["runs on executor e1 since 2026-01-01 12:00:06Z, attempt 1 of 2"]
-    running = Step("", phase=StepPhase.RUNNING, start_time=START + span("8s"))
-    run.report("a", P.RUNNING, steps={0: Step("", phase=StepPhase.SUCCESS), 1: running})
+    running = step("running", start_time=START + span("8s"))
+    run.report("a", P.RUNNING, steps={0: step("success"), 1: running})
     assert task(run, "a") == [
         'runs on executor e1 since 2026-01-01 12:00:06Z, in step 2 of 2 ("test") since 2026-01-01 12:00:08Z,'
         " attempt 1 of 2"
@@ -51,8 +51,8 @@ def test_task_that_is_told_to_stop_says_why() -> None:
 
 def test_task_that_failed_says_in_which_step_with_which_exit_status_and_where() -> None:
     run = Simulator("a *2; b").does("a runs; wait 90s")
-    failed = Step("", phase=StepPhase.FAILED, exit_status=3)
-    run.report("a", P.FAILED, steps={0: Step("", phase=StepPhase.SUCCESS), 1: failed})
+    failed = step("failed", exit_status=3)
+    run.report("a", P.FAILED, steps={0: step("success"), 1: failed})
     run.does("a runs; wait 90s")
     run.report("a", P.FAILED, steps={1: failed})
     assert task(run, "a") == [
@@ -64,7 +64,7 @@ def test_task_that_failed_says_in_which_step_with_which_exit_status_and_where() 
 
 def test_task_that_failed_in_its_setup_or_succeeded_or_was_lost_says_so() -> None:
     run = Simulator("a; b; c; d").does("assign a; b runs; wait 2s; b succeeds; c runs")
-    run.report("a", P.FAILED, setup=Step("", phase=StepPhase.FAILED), reason=Reason("setup_failed", "no such image"))
+    run.report("a", P.FAILED, steps={-1: step("failed")}, reason=Reason("setup_failed", "no such image"))
     assert task(run, "a") == ["no such image", "failed in its setup on executor e1 at 2026-01-01 12:00:02Z"]
     assert task(run, "b") == ["succeeded on executor e1 at 2026-01-01 12:00:02Z, after 2s"]
     run.lose("c")

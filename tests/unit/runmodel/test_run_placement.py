@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sluiceway_common.runmodel.model import ExecutorView, Needs, ReasonCode, Run, RunPhase, Task
 from sluiceway_common.runmodel.placement import Candidate, Placement, effective_priority, lines_for, place
-from tests.fakes.run_simulator import START
+from tests.fakes.run_simulator import START, STEPS
 
 
 def run_of(scope: str = "/project/p1", **facts: object) -> Run:
@@ -24,7 +24,7 @@ def candidate(name: str, run: Run | None = None, *, waited: int = 0, **facts: ob
     run = run or run_of()
     wants = facts.pop("wants", frozenset())
     since = START - timedelta(minutes=waited)
-    task = Task(id=f"{run.id}/{name}", name=name, runnable_since=since, **facts)  # type: ignore[arg-type]
+    task = Task(id=f"{run.id}/{name}", name=name, steps=STEPS, runnable_since=since, **facts)  # type: ignore[arg-type]
     return Candidate(run, task, wants)  # type: ignore[arg-type]
 
 

@@ -28,7 +28,7 @@ from sluiceway_common.runmodel.model import (
     TaskStatus,
 )
 from sluiceway_common.runmodel.state import Change, RunState
-from tests.fakes.run_simulator import Simulator
+from tests.fakes.run_simulator import STEPS, Simulator
 
 OUTCOMES = ("succeeds", "succeeds", "fails", "times_out", "fails_in_setup", "is_stopped", "never_starts")
 
@@ -45,6 +45,7 @@ def graphs(draw: st.DrawFn, max_tasks: int = 9) -> tuple[TaskDefinition, ...]:
         tasks.append(
             TaskDefinition(
                 name=f"t{index}",
+                steps=STEPS,
                 depends=tuple(DependsOn(f"t{parent}", draw(conditions)) for parent in parents),
                 skip=draw(st.integers(0, 7)) == 0,
                 ignore_failure=draw(st.integers(0, 3)) == 0,

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_common.runmodel import rules
 from sluiceway_common.runmodel.creation import Created
 from sluiceway_common.runmodel.invariants import check
-from sluiceway_common.runmodel.model import Archive, AssignmentPhase, RestartKind, RestartOf, Step, TaskStatus
+from sluiceway_common.runmodel.model import Archive, AssignmentPhase, RestartKind, RestartOf, TaskStatus
 from sluiceway_common.runmodel.restart import RestartPlan, RunCannotBeRestarted, WorkspaceExpired, plan_restart, restart
 from sluiceway_common.runmodel.state import RunState
+from sluiceway_server.runrecords.steps import EncodedSteps
 from tests.fakes.run_simulator import START, Simulator, graph
 
 START_, FAILED, TASKS = RestartKind.FROM_START, RestartKind.FROM_FAILED, RestartKind.FROM_TASKS
@@ -143,13 +145,13 @@ def test_a_task_that_is_kept_again_remembers_where_it_ran() -> None:
     assert next(task for task in second.tasks if task.name == "a").kept_from == "run-1"
 
 
+RESTORES = EncodedSteps.of_definitions(
+    [definition_api.StepDefinition(name="r", restore_workspace=definition_api.RestoreWorkspaceStep())]
+)
+
+
 def with_restore(text: str, *names: str) -> Simulator:
-    return Simulator(
-        tuple(
-            replace(task, steps=(Step("r", "restore_workspace"),)) if task.name in names else task
-            for task in graph(text)
-        )
-    )
+    return Simulator(tuple(replace(task, steps=RESTORES) if task.name in names else task for task in graph(text)))
 
 
 def test_an_archive_that_is_needed_and_has_expired_is_said() -> None:

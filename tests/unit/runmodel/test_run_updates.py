@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from sluiceway_common.foundation.errors import NotFound
@@ -16,12 +14,10 @@ from sluiceway_common.runmodel.model import (
     Reason,
     ReasonCode,
     RetryCause,
-    Step,
-    StepPhase,
     TaskStatus,
 )
 from sluiceway_common.runmodel.updates import ReportOutcome
-from tests.fakes.run_simulator import START, Simulator, span
+from tests.fakes.run_simulator import START, Simulator, phases, span, step
 
 P = AssignmentPhase
 APPLIED, NO_EFFECT, REFUSED = ReportOutcome.APPLIED, ReportOutcome.NO_EFFECT, ReportOutcome.REFUSED
@@ -142,30 +138,16 @@ def test_the_reason_that_the_executor_gives_is_kept() -> None:
     assert run.task("a").reason == Reason("drained", "the executor was drained")
 
 
-def test_steps_go_forward_only_and_logs_only_grow() -> None:
+def test_report_of_steps_has_an_effect_once() -> None:
     run = Simulator("a").does("a runs")
-    build = Step("build", phase=StepPhase.RUNNING, start_time=START, log_size=10)
-    assert run.report("a", P.RUNNING, steps={0: build}).outcome is APPLIED
-    assert run.report("a", P.RUNNING, steps={0: build}).outcome is NO_EFFECT
-    done = replace(build, phase=StepPhase.SUCCESS, exit_status=0, end_time=START, log_size=90, log_digest="d")
-    assert run.report("a", P.RUNNING, steps={0: done}).outcome is APPLIED
-    for late in (build, replace(done, phase=StepPhase.FAILED, exit_status=1), replace(done, log_size=5)):
-        assert run.report("a", P.RUNNING, steps={0: late}).outcome is NO_EFFECT
-    assert run.task("a").steps[0] == replace(done, type="run")
-    assert run.report("a", P.RUNNING, steps={0: replace(done, log_size=95, log_digest="e")}).outcome is APPLIED
-    assert (run.task("a").steps[0].log_size, run.task("a").steps[0].log_digest) == (95, "e")
+    assert run.report("a", P.RUNNING, steps={-1: step("success"), 0: step("running")}).outcome is APPLIED
+    assert run.report("a", P.RUNNING, steps={0: step("running")}).outcome is NO_EFFECT
+    assert phases(run.task("a").steps) == "success, running, not_started"
 
 
-def test_a_step_that_the_task_does_not_have_is_ignored() -> None:
+def test_archives_of_a_report_are_kept() -> None:
     run = Simulator("a").does("a runs")
-    assert run.report("a", P.RUNNING, steps={9: Step("x", phase=StepPhase.RUNNING)}).outcome is NO_EFFECT
-
-
-def test_setup_and_archives_are_taken_in() -> None:
-    run = Simulator("a").does("a runs")
-    setup = Step("setup", "setup", phase=StepPhase.SUCCESS)
-    run.report("a", P.RUNNING, setup=setup, archives=(Archive(1, "digest", 7),))
-    assert run.task("a").setup.phase is StepPhase.SUCCESS
+    run.report("a", P.RUNNING, archives=(Archive(1, "digest", 7),))
     assert run.task("a").archives == (Archive(1, "digest", 7),)
 
 
@@ -208,18 +190,11 @@ def test_a_task_that_was_stopped_and_succeeded_first_has_no_reason() -> None:
     assert (run.task("a").status, run.task("a").reason) == (TaskStatus.SUCCESS, None)
 
 
-def test_a_step_keeps_the_reason_that_the_executor_gives() -> None:
-    run = Simulator("a").does("a runs")
-    why = Reason("limit_memory", "it used more than 1Gi of memory")
-    run.report("a", P.FAILED, steps={0: Step("", phase=StepPhase.FAILED, reason=why)})
-    assert run.task("a").steps[0].reason == why
-
-
 def test_steps_of_an_attempt_that_is_over_do_not_run() -> None:
     run = Simulator("a").does("a runs")
-    run.report("a", P.RUNNING, steps={0: Step("build", phase=StepPhase.RUNNING)})
+    run.report("a", P.RUNNING, steps={0: step("running")})
     run.lose("a")
-    assert [step.phase for step in run.task("a").steps] == [StepPhase.STOPPED, StepPhase.SKIPPED]
+    assert phases(run.task("a").steps) == "skipped, stopped, skipped"
 
 
 def test_times_are_those_of_the_transaction() -> None:

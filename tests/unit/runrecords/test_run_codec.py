@@ -15,6 +15,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
 from sluiceway_server.runrecords import codec, enums
+from sluiceway_server.runrecords.steps import EncodedSteps
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 CODES = st.sampled_from([code.value for code in model.ReasonCode])
@@ -23,18 +24,9 @@ DURATIONS = st.timedeltas(timedelta(0), timedelta(days=400))
 COUNTS = st.integers(0, 2**31 - 1)
 REASONS = st.builds(model.Reason, CODES, TEXT)
 EPOCHS = st.builds(model.Epoch, COUNTS, st.integers(1, 10))
-STEPS = st.builds(
-    model.Step,
-    name=TEXT,
-    type=TEXT,
-    phase=st.sampled_from(model.StepPhase),
-    exit_status=st.none() | st.integers(-255, 255),
-    start_time=st.none() | TIMES,
-    end_time=st.none() | TIMES,
-    log_size=st.integers(0, 2**40),
-    log_digest=TEXT,
-    reason=st.none() | REASONS,
-)
+STEPS = st.lists(
+    st.builds(api.Step, name=TEXT, type=TEXT, exit_status=st.integers(-255, 255)), min_size=1, max_size=4
+).map(lambda steps: EncodedSteps.of_record(steps[0], steps[1:]))
 ARCHIVES = st.builds(model.Archive, COUNTS, TEXT, st.integers(0, 2**40))
 ENDS = st.builds(
     model.AttemptEnd,
@@ -46,8 +38,7 @@ ENDS = st.builds(
     start_time=st.none() | TIMES,
     timed_out=st.booleans(),
     reason=st.none() | REASONS,
-    setup=STEPS,
-    steps=st.lists(STEPS, max_size=2).map(tuple),
+    steps=STEPS,
     archives=st.lists(ARCHIVES, max_size=2).map(tuple),
 )
 CONDITIONS = st.frozensets(st.sampled_from(model.Condition), min_size=1)
@@ -91,8 +82,7 @@ def tasks(draw: st.DrawFn) -> model.Task:
         previous=draw(st.none() | ENDS),
         runnable_since=draw(st.none() | TIMES),
         kept_from=draw(TEXT),
-        setup=draw(STEPS),
-        steps=tuple(draw(st.lists(STEPS, max_size=3))),
+        steps=draw(STEPS),
         archives=tuple(draw(st.lists(ARCHIVES, max_size=3))),
         start_time=draw(st.none() | TIMES),
         end_time=draw(st.none() | TIMES),
@@ -150,8 +140,7 @@ ASSIGNMENTS = st.builds(
     stop_reason=st.none() | REASONS,
     stop_forced=st.booleans(),
     lock=st.none() | st.tuples(TEXT, st.text("abc", min_size=1, max_size=4)),
-    setup=st.none() | STEPS,
-    steps=st.lists(STEPS, max_size=3).map(tuple),
+    steps=st.none() | STEPS,
 )
 
 
@@ -178,12 +167,7 @@ def test_task_stored_over_another_state_of_it_is_the_later_one(before: model.Tas
     kept = codec.decode_task(stored)
     record = codec.encode_task(after, run_id="r", scope="/user/a", before=stored)
     again = codec.decode_task(record)
-    assert (again.status, again.reason, again.steps, again.setup) == (
-        wanted.status,
-        wanted.reason,
-        wanted.steps,
-        wanted.setup,
-    )
+    assert (again.status, again.reason, again.steps) == (wanted.status, wanted.reason, wanted.steps)
     assert (again.attempt, again.assignment, again.previous) == (wanted.attempt, wanted.assignment, wanted.previous)
     assert (again.start_time, again.end_time) == (wanted.start_time, wanted.end_time)
     assert (again.name, again.depends, again.needs, again.retry) == (kept.name, kept.depends, kept.needs, kept.retry)
@@ -209,14 +193,13 @@ def test_time_has_microseconds(time: datetime) -> None:
         (enums.RESULTS, model.RunResult, api.RunResult),
         (enums.STATUSES, model.TaskStatus, api.TaskStatus),
         (enums.ASSIGNMENT_PHASES, model.AssignmentPhase, executor_api.AssignmentPhase),
-        (enums.STEP_PHASES, model.StepPhase, api.StepPhase),
         (enums.CONDITIONS, model.Condition, definition_api.DependCondition),
         (enums.RETRY_CAUSES, model.RetryCause, definition_api.RetryCause),
         (enums.EVENT_KINDS, model.EventKind, api.RunEventKind),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_every_word_inside_is_one_outside_and_none_is_left_over(table: Any, inside: Any, outside: Any) -> None:
+def test_enum_table_has_every_value_of_both_enums(table: Any, inside: Any, outside: Any) -> None:
     assert set(table) == set(inside)
     assert sorted(table.values()) == sorted({*table.values()})
     assert {*table.values(), 0} == set(outside.values())
