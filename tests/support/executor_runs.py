@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway_common.runmodel.executor_state import Deleted
+from sluiceway_server.datamanager.model import Decision, View
+from sluiceway_server.runrecords.executor_record import has_live_assignments, transition
 from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.transaction import tasks_of
+from tests.fakes.database import FakeDatabase
 from tests.support.conditions import eventually
 from tests.support.executor_side import House, ScriptedExecutor, Server
 from tests.support.run_engine import request
@@ -15,6 +21,7 @@ __all__ = [
     "assigned",
     "began_assigned",
     "begin_run",
+    "delete_executor",
     "executor_record",
     "status_of",
     "task_of",
@@ -49,6 +56,16 @@ async def until_status(house: House, run_id: str, status: str) -> None:
 
 async def executor_record(house: House, executor_id: str = "e1") -> records.ExecutorRecord:
     return await house.db.get(EXECUTOR, executor_id)
+
+
+async def delete_executor(db: FakeDatabase, executor_id: str) -> None:
+    """Commit what DeleteExecutor commits first; the executor's assignments are not lost yet."""
+
+    def delete(view: View) -> Decision[None]:
+        event = Deleted(has_assignments=has_live_assignments(view, executor_id))
+        return Decision(None, transition(view, executor_id, event, datetime.now(UTC)))
+
+    await db.transact(delete)
 
 
 async def until_live(server: Server, executor_id: str = "e1") -> None:

@@ -22,8 +22,8 @@ from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
-from sluiceway_server.executors.commands import DurableBarrier
 from sluiceway_server.executors.connection import StreamSettings
+from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
@@ -71,7 +71,7 @@ class Server:
     directory: GroupDirectory
     keys: GroupKeys
     logs: LogReader
-    lost: FailureDetector
+    detector: FailureDetector
     live_logs: LogBuffers
     rpc: RpcServer
     _tasks: list[asyncio.Task[Any]]
@@ -102,7 +102,7 @@ class House:
     times: ExecutorTimes = TIMES
     again_after: timedelta = timedelta(milliseconds=300)
     look_interval: timedelta = timedelta(milliseconds=50)
-    most_executors: int = 1_000
+    max_executors: int = 1_000
 
     def __post_init__(self) -> None:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock)
@@ -148,12 +148,12 @@ class House:
                 times=self.times,
                 again_after=self.again_after,
                 siblings_pause=timedelta(milliseconds=10),
-                most_executors=self.most_executors,
+                max_executors=self.max_executors,
             ),
-            sent=owners.sent,
+            on_assign=owners.sent,
         )
         receiver = LogReceiver(live, owners)
-        lost = FailureDetector(
+        detector = FailureDetector(
             self.db,
             engine,
             directory=directory,
@@ -168,9 +168,9 @@ class House:
         )
         rpc.add(
             executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-            ExecutorAdminServicer(self.db, directory, lost=lost, clock=self.clock),
+            ExecutorAdminServicer(self.db, directory, detector=detector, clock=self.clock),
         )
-        works = [keys.run(), directory.run(), barrier.run(), lost.run(), *([engine.run()] if scheduler else [])]
+        works = [keys.run(), directory.run(), barrier.run(), detector.run(), *([engine.run()] if scheduler else [])]
         tasks = [asyncio.create_task(work) for work in works]
         try:
             async with asyncio.timeout(30):
@@ -179,7 +179,7 @@ class House:
             reader = LogReader(store, live, StoredLogStates(self.db), poll=timedelta(milliseconds=20))
             async with live:
                 try:
-                    yield Server(name, port, engine, directory, keys, reader, lost, live, rpc, tasks)
+                    yield Server(name, port, engine, directory, keys, reader, detector, live, rpc, tasks)
                 finally:
                     await rpc.drain(timedelta(0))
         finally:

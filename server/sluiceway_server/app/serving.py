@@ -24,8 +24,8 @@ from sluiceway_server.app.database_service import DatabaseServicer
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
-from sluiceway_server.executors.commands import DurableBarrier
 from sluiceway_server.executors.connection import StreamSettings
+from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
@@ -120,9 +120,9 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             clock=clock,
             ids=ids,
             settings=StreamSettings(server_id=server_id, times=times),
-            sent=owners.sent,
+            on_assign=owners.sent,
         )
-        lost = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
+        detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         retention = Retention(
             database,
             store,
@@ -139,7 +139,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             barrier.run(),
             engine.run(),
             store.keep_swept(),
-            lost.run(),
+            detector.run(),
             retention.run(),
             authenticator.follow(),
         ):
@@ -162,7 +162,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-                ExecutorAdminServicer(database, directory, lost=lost, clock=clock),
+                ExecutorAdminServicer(database, directory, detector=detector, clock=clock),
             )
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
             offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())

@@ -1,11 +1,12 @@
-"""The clocks of executors that went missing. Pure.
+"""The timers of executors that have no key in etcd. Pure.
 
-A missing key is no verdict: it only starts a clock. The clock starts over when etcd or this server was unwell, since
-then nobody looked. It is held, for at most `longest_hold`, while more than half of a group of three or more is missing:
-that is a network and not executors. When it has run for as long as the executor may be missing, the executor is gone.
+A missing key proves nothing: it only starts a timer. The timer starts again when etcd or this server was unavailable,
+because nobody watched meanwhile. It pauses, for at most `longest_pause`, while more than half of a group of three or
+more executors is missing: that is a network failure and not executors that died. When it has run for as long as the
+executor may be missing, the executor is gone.
 
-An executor that is gone and dealt with is remembered as such until it comes back, and does not count for its group any
-more: machines that were switched off last month must not hold the clock of one that dies today.
+An executor that is gone and was handled is kept as such until it comes back, and no longer counts in its group:
+machines that were switched off last month must not pause the timer of one that dies today.
 """
 
 from __future__ import annotations
@@ -16,86 +17,87 @@ from types import MappingProxyType
 
 from sluiceway_common.runmodel.model import ExecutorId
 
-__all__ = ["Absence", "AbsenceTimers", "look", "next_gone"]
+__all__ = ["Absence", "AbsenceTimers", "next_expiry", "tick"]
 
-_SMALLEST_GROUP_TO_HOLD = 3
+_SMALLEST_PAUSED_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """One executor is missing `since` (monotonic seconds); the clock was held for `held` seconds of that."""
+    """The timer of one executor: missing `since` (monotonic seconds), of which it paused for `paused` seconds."""
 
     since: float
-    held: float = 0.0
-    is_settled: bool = False
+    paused: float = 0.0
+    is_handled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AbsenceTimers:
-    """All clocks, and when they were looked at last; None: never."""
+    """The timers of all executors that are missing, and the time of the last tick; None: there was none."""
 
-    clocks: Mapping[ExecutorId, Absence] = field(default_factory=lambda: MappingProxyType({}))
-    looked: float | None = None
+    timers: Mapping[ExecutorId, Absence] = field(default_factory=lambda: MappingProxyType({}))
+    ticked: float | None = None
 
-    def settled(self, executor_id: ExecutorId) -> AbsenceTimers:
-        """The same, one that is gone having been dealt with."""
-        clock = self.clocks.get(executor_id)
-        if clock is None:
+    def handled(self, executor_id: ExecutorId) -> AbsenceTimers:
+        """Return the same timers, with an executor that is gone marked as handled."""
+        timer = self.timers.get(executor_id)
+        if timer is None:
             return self
-        return replace(self, clocks={**self.clocks, executor_id: replace(clock, is_settled=True)})
+        return replace(self, timers={**self.timers, executor_id: replace(timer, is_handled=True)})
 
 
-def look(
+def tick(
     absences: AbsenceTimers,
     groups: Mapping[str, Collection[ExecutorId]],
     live: Collection[ExecutorId],
     *,
     now: float,
-    well_since: float | None,
+    available_since: float | None,
     limits: Mapping[ExecutorId, float],
-    longest_hold: float,
     longest_pause: float,
+    longest_interval: float,
 ) -> tuple[AbsenceTimers, tuple[ExecutorId, ...]]:
-    """Let the clocks run until `now`; answers them and who is gone, by id.
+    """Advance the timers to `now`; return them, and the executors that are gone and not handled, sorted.
 
     Args:
-        absences: from the last look.
+        absences: from the last tick.
         groups: all known executors, by group.
         live: those with a key in etcd.
         now: monotonic seconds, as the other times.
-        well_since: since when etcd answers this server without a break; None: it does not.
+        available_since: since when etcd responds to this server without a break; None: it does not.
         limits: how many seconds each executor may be missing.
-        longest_hold: in seconds.
-        longest_pause: between two looks; after a longer one this server itself was unwell.
+        longest_pause: of one timer, in seconds.
+        longest_interval: between two ticks; after a longer one this server itself was unavailable.
     """
-    looked = now if absences.looked is None else absences.looked
-    was_unwell = well_since is None or well_since > looked or now - looked > longest_pause
-    clocks: dict[ExecutorId, Absence] = {}
+    ticked = now if absences.ticked is None else absences.ticked
+    was_unavailable = available_since is None or available_since > ticked or now - ticked > longest_interval
+    timers: dict[ExecutorId, Absence] = {}
     gone: list[ExecutorId] = []
     for members in groups.values():
         missing = [member for member in members if member not in live]
-        before = {member: absences.clocks.get(member, Absence(now)) for member in missing}
-        counted = [member for member in missing if not before[member].is_settled]
+        before = {member: absences.timers.get(member, Absence(now)) for member in missing}
+        counted = [member for member in missing if not before[member].is_handled]
         size = len(members) - (len(missing) - len(counted))
-        is_held = size >= _SMALLEST_GROUP_TO_HOLD and len(counted) * 2 > size
+        is_paused = size >= _SMALLEST_PAUSED_GROUP and len(counted) * 2 > size
         for member in missing:
-            clock = before[member]
-            if not clock.is_settled:
-                if was_unwell:
-                    clock = Absence(now)
-                elif is_held:
-                    clock = replace(clock, held=min(longest_hold, clock.held + now - max(looked, clock.since)))
-                if now - clock.since - clock.held >= limits[member] and well_since is not None:
+            timer = before[member]
+            if not timer.is_handled:
+                if was_unavailable:
+                    timer = Absence(now)
+                elif is_paused:
+                    paused = timer.paused + now - max(ticked, timer.since)
+                    timer = replace(timer, paused=min(longest_pause, paused))
+                if now - timer.since - timer.paused >= limits[member] and available_since is not None:
                     gone.append(member)
-            clocks[member] = clock
-    return AbsenceTimers(clocks, now), tuple(sorted(gone))
+            timers[member] = timer
+    return AbsenceTimers(timers, now), tuple(sorted(gone))
 
 
-def next_gone(absences: AbsenceTimers, limits: Mapping[ExecutorId, float]) -> float | None:
-    """When the first clock runs out, in monotonic seconds, if none is held or started over; None: no clock runs."""
+def next_expiry(absences: AbsenceTimers, limits: Mapping[ExecutorId, float]) -> float | None:
+    """Return when the first timer expires if none pauses or starts again, in monotonic seconds; None: none runs."""
     times = [
-        clock.since + clock.held + limits[executor_id]
-        for executor_id, clock in absences.clocks.items()
-        if not clock.is_settled and executor_id in limits
+        timer.since + timer.paused + limits[executor_id]
+        for executor_id, timer in absences.timers.items()
+        if not timer.is_handled and executor_id in limits
     ]
     return min(times, default=None)

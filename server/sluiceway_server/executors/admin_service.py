@@ -1,9 +1,8 @@
-"""The skin of ExecutorAdminService: how people see and steer executors."""
+"""The servicer of ExecutorAdminService, with which people list, drain and delete executors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,12 +15,14 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
 from sluiceway_common.foundation.rpc.caller import answer_position, requested_position
+from sluiceway_common.runmodel.executor_state import Deleted, Drained, ExecutorPhase, Undrained
 from sluiceway_common.runmodel.wording import duration
-from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Put, Query, View
+from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.executors.failure_detector import FailureDetector, fence
+from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory
 from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_record import drain_of, has_live_assignments, phase_of, transition
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
 from sluiceway_server.runs.transaction import KIND_PLACEMENT
 
@@ -31,17 +32,19 @@ log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
-_LONGEST_DRAIN = timedelta(days=30)
+_DEFAULT_PAGE, _MAX_PAGE = 100, 1000
+_MAX_DRAIN = timedelta(days=30)
 
 
 class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
-    """See the proto. A group is there while it has an executor, live or not."""
+    """Serves people. A group exists while it has an executor, live or not."""
 
-    def __init__(self, database: Database, directory: GroupDirectory, *, lost: FailureDetector, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, directory: GroupDirectory, *, detector: FailureDetector, clock: Clock
+    ) -> None:
         self._database = database
         self._directory = directory
-        self._lost = lost
+        self._detector = detector
         self._clock = clock
 
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
@@ -52,14 +55,14 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
         def read(view: View) -> pb.ListExecutorsResponse:
             page = view.select(EXECUTOR, query)
-            shown = [self._show(view, id_, record) for id_, record in page.records if not record.deleted]
+            shown = [self._show(view, id_, record) for id_, record in page.records if not _is_deleted(record)]
             return pb.ListExecutorsResponse(executors=shown, next_page_token=page.next_token)
 
         return await self._database.read(read, after=_after())
 
     async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:
         record = await self._database.get(EXECUTOR, request.executor_id, after=_after())
-        if record.deleted:
+        if _is_deleted(record):
             raise _no_executor(request.executor_id)
         executor = await self._database.read(lambda view: self._show(view, request.executor_id, record))
         return pb.GetExecutorResponse(executor=executor)
@@ -90,49 +93,54 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         return pb.GetExecutorGroupResponse(executor_group=self._group(request.name))
 
     async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
-        await self._drain_one(request.executor_id, _Drain(deadline=self._deadline(request)))
+        await self._drain_one(request.executor_id, Drained(self._deadline(request)))
         return pb.DrainExecutorResponse()
 
     async def UndrainExecutor(self, request: pb.UndrainExecutorRequest, context: Context) -> pb.UndrainExecutorResponse:
-        await self._drain_one(request.executor_id, None)
+        await self._drain_one(request.executor_id, Undrained())
         return pb.UndrainExecutorResponse()
 
     async def DrainExecutors(self, request: pb.DrainExecutorsRequest, context: Context) -> pb.DrainExecutorsResponse:
-        drain = _Drain(deadline=self._deadline(request))
-        return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, drain))
+        event = Drained(self._deadline(request))
+        return pb.DrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, event))
 
     async def UndrainExecutors(
         self, request: pb.UndrainExecutorsRequest, context: Context
     ) -> pb.UndrainExecutorsResponse:
-        return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, None))
+        return pb.UndrainExecutorsResponse(executor_ids=await self._drain_all(request.selector, Undrained()))
 
     def _deadline(self, request: pb.DrainExecutorRequest | pb.DrainExecutorsRequest) -> datetime | None:
         if not request.HasField("timeout"):
             return None
         timeout = codec.read_duration(request.timeout)
-        if not timedelta() <= timeout <= _LONGEST_DRAIN:
-            raise InvalidInput([Violation("timeout", f"it must be between 0s and {duration(_LONGEST_DRAIN)}")])
+        if not timedelta() <= timeout <= _MAX_DRAIN:
+            raise InvalidInput([Violation("timeout", f"it must be between 0s and {duration(_MAX_DRAIN)}")])
         return self._clock.now() + timeout
 
-    async def _drain_one(self, executor_id: str, drain: _Drain | None) -> None:
+    async def _drain_one(self, executor_id: str, event: Drained | Undrained) -> None:
+        now = self._clock.now()
+
         def function(view: View) -> Decision[None]:
             _existing(view, executor_id)
-            return Decision(None, _drain(view, [executor_id], drain))
+            return Decision(None, _drain(view, [executor_id], event, now))
 
         answer_position(str((await self._database.transact(function)).position))
 
-    async def _drain_all(self, selector: pb.ExecutorSelector, drain: _Drain | None) -> list[str]:
+    async def _drain_all(self, selector: pb.ExecutorSelector, event: Drained | Undrained) -> list[str]:
         if not selector.group and not selector.labels:
             raise InvalidInput([Violation("selector", "it must name a group or a label, or both")])
         wanted = set(selector.labels.items())
+        now = self._clock.now()
 
         def function(view: View) -> Decision[list[str]]:
             named = [
                 id_
                 for id_, record in view.scan(EXECUTOR)
-                if not record.deleted and selector.group in ("", record.group) and wanted <= set(record.labels.items())
+                if not _is_deleted(record)
+                and selector.group in ("", record.group)
+                and wanted <= set(record.labels.items())
             ]
-            return Decision(named, _drain(view, named, drain))
+            return Decision(named, _drain(view, named, event, now))
 
         committed = await self._database.transact(function)
         answer_position(str(committed.position))
@@ -140,22 +148,27 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
     async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:
         executor_id = request.executor_id
+        now = self._clock.now()
 
         def function(view: View) -> Decision[None]:
-            return Decision(None, fence(view, executor_id, _existing(view, executor_id), delete=True))
+            _existing(view, executor_id)
+            deleted = Deleted(has_assignments=has_live_assignments(view, executor_id))
+            return Decision(None, transition(view, executor_id, deleted, now))
 
         committed = await self._database.transact(function)
         answer_position(str(committed.position))
         try:
-            await self._lost.lose_deleted(executor_id, after=committed.position)
+            await self._detector.lose_deleted(executor_id, after=committed.position)
         except SluicewayError as error:
-            # It is deleted. What it ran is lost when the database answers again: each server looks for that.
+            # It is deleted. What it ran is lost when the database is back: the failure detectors check for that.
             log.warning("tasks_of_deleted_executor_not_lost_yet", executor=executor_id, error=str(error))
         return pb.DeleteExecutorResponse()
 
     def _show(self, view: View, executor_id: str, record: records.ExecutorRecord) -> pb.Executor:
-        used = view.select(ASSIGNMENT, Query(where={"executor_id": executor_id, "live": 1}, size=_LARGEST_PAGE)).records
+        used = view.select(ASSIGNMENT, Query(where={"executor_id": executor_id, "live": 1}, size=_MAX_PAGE)).records
         presence = self._directory.find(record.group, executor_id)
+        is_draining = drain_of(record) is not None
+        is_active = phase_of(record) is ExecutorPhase.ACTIVE
         executor = pb.Executor(
             id=executor_id,
             group=record.group,
@@ -168,9 +181,9 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             privileged_allowed=record.privileged_allowed,
             drivers=record.drivers,
             dynamic=record.dynamic,
-            draining=record.draining,
-            drained=record.draining and not used,
-            online=presence is not None and presence.session == record.session_id and not record.vanished,
+            draining=is_draining,
+            drained=is_draining and not used,
+            online=is_active and presence is not None and presence.session == record.session_id,
         )
         for name in ("last_seen_time", "session_time", "drain_deadline"):
             if record.HasField(name):
@@ -182,7 +195,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
     async def _group_names(self) -> list[str]:
         def read(view: View) -> set[str]:
-            return {record.group for _, record in view.scan(EXECUTOR) if not record.deleted}
+            return {record.group for _, record in view.scan(EXECUTOR) if not _is_deleted(record)}
 
         return sorted(await self._database.read(read, after=_after()))
 
@@ -190,39 +203,26 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 _TOKEN = "groups:"  # noqa: S105 - of a page
 
 
-@dataclass(frozen=True, slots=True)
-class _Drain:
-    """An executor is given no more work, and what still runs at the deadline is lost; None: there is no deadline."""
-
-    deadline: datetime | None
-
-
-def _drain(view: View, executor_ids: Iterable[str], drain: _Drain | None) -> list[Action]:
-    """The actions that drain executors, or (None) give them work again; none for those that are so already."""
-    actions: list[Action] = []
-    # Heard by whoever places, on whichever server.
-    notice = records.PlacementNotice()
-    for executor_id in executor_ids:
-        before = _existing(view, executor_id)
-        record = records.ExecutorRecord()
-        record.CopyFrom(before)
-        record.draining = drain is not None
-        record.ClearField("drain_deadline")
-        deadline = notice.deadlines.add(executor_id=executor_id)
-        if drain is not None and drain.deadline is not None:
-            codec.put_time(record.drain_deadline, drain.deadline)
-            deadline.time.CopyFrom(record.drain_deadline)
-        if record != before:
-            actions.append(Put(EXECUTOR, executor_id, record))
+def _drain(view: View, executor_ids: Sequence[str], event: Drained | Undrained, now: datetime) -> list[Action]:
+    """Return the actions that drain or undrain executors, and notify the scheduler; none if nothing changes."""
+    actions = [action for executor_id in executor_ids for action in transition(view, executor_id, event, now)]
     if actions:
-        notice.executors_changed = drain is None
+        notice = records.PlacementNotice(executors_changed=isinstance(event, Undrained))
+        for executor_id in executor_ids:
+            deadline = notice.deadlines.add(executor_id=executor_id)
+            if isinstance(event, Drained) and event.deadline is not None:
+                codec.put_time(deadline.time, event.deadline)
         actions.append(Emit(KIND_PLACEMENT, (TOPIC_PLACEMENT,), notice.SerializeToString()))
     return actions
 
 
+def _is_deleted(record: records.ExecutorRecord) -> bool:
+    return phase_of(record) is ExecutorPhase.DELETED
+
+
 def _existing(view: View, executor_id: str) -> records.ExecutorRecord:
     record = view.get(EXECUTOR, executor_id)
-    if record is None or record.deleted:
+    if record is None or _is_deleted(record):
         raise _no_executor(executor_id)
     return record
 
@@ -232,8 +232,8 @@ def _no_executor(executor_id: str) -> NotFound:
 
 
 def _page_size(wanted: int) -> int:
-    if not 0 <= wanted <= _LARGEST_PAGE:
-        raise InvalidInput([Violation("page_size", f"1 to {_LARGEST_PAGE}; 0 is {_DEFAULT_PAGE}")])
+    if not 0 <= wanted <= _MAX_PAGE:
+        raise InvalidInput([Violation("page_size", f"1 to {_MAX_PAGE}; 0 is {_DEFAULT_PAGE}")])
     return wanted or _DEFAULT_PAGE
 
 

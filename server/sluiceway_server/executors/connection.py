@@ -1,6 +1,6 @@
-"""One stream of an executor in work: its queues, and the hands that need nothing but them.
+"""The queues of one executor's stream, and the coroutines that need nothing but them.
 
-Each hand is one coroutine; who serves the stream runs them together, and ends them all when one fails.
+`stream` runs the coroutines together, and cancels all of them when one fails.
 """
 
 from __future__ import annotations
@@ -18,40 +18,43 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Code, Exhausted, InvalidInput, SluicewayError, Unavailable
 from sluiceway_common.foundation.rpc.requests import REQUEST_BYTES
 from sluiceway_server.datamanager.model import Position
-from sluiceway_server.executors.commands import Commands, Deliverer, DurableBarrier, ExecutorEngine, Sent
+from sluiceway_server.executors.commands import CommandBuffer
+from sluiceway_server.executors.delivery import Deliverer, OnAssign
+from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.presence import Presence
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.executor_messages import check_message
+from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import MISSED_HEARTBEATS, ExecutorTimes
 from sluiceway_server.runs.ports import UpdateOutcome
 
-__all__ = ["Connection", "Say", "StreamSettings"]
+__all__ = ["Connection", "StreamSettings", "Write"]
 
 log = structlog.get_logger(__name__)
 
 _CONNECT = "/sluiceway.api.executor.v1.ExecutorService/Connect"
-_MOST_WAITING_UPDATES = 10_000
-_MOST_WAITING_MESSAGES = 20_000
-_UPDATES_AT_ONCE = 256
-_PASSING = frozenset({Code.UNAVAILABLE, Code.ABORTED, Code.DEADLINE_EXCEEDED})
+_MAX_QUEUED_UPDATES = 10_000
+_MAX_QUEUED_MESSAGES = 20_000
+_UPDATES_PER_TRANSACTION = 256
+_RETRIED = frozenset({Code.UNAVAILABLE, Code.ABORTED, Code.DEADLINE_EXCEEDED})
 
-Say = Callable[[pb.ConnectResponse], Awaitable[None]]
+Write = Callable[[pb.ConnectResponse], Awaitable[None]]
 """Writes one message into a stream; waits while the other end does not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """How streams are kept. Tests scale the times down together.
+    """Limits and times of streams. Tests scale the times down together.
 
     Attributes:
-        times: heartbeats and fences; both are told to executors.
+        times: heartbeats and fences; both are sent to executors.
         hello_timeout: for the first message.
         again_after: a command is sent again after so long without its acknowledgement.
-        siblings_pause: changes of a group are gathered for so long: when a thousand come back at once, each of them
-            need not hear of each.
-        retry_pause: between two attempts to hand updates to a database that is away.
-        max_message_bytes: told to executors.
-        most_executors: of one group.
+        siblings_pause: changes of a group are gathered for so long: when a thousand executors come back at once, none
+            of them is sent a thousand lists.
+        retry_pause: between two attempts to report updates to a database that is away.
+        max_message_bytes: sent to executors.
+        max_executors: of one group.
     """
 
     server_id: str
@@ -61,25 +64,31 @@ class StreamSettings:
     siblings_pause: timedelta = timedelta(seconds=1)
     retry_pause: timedelta = timedelta(seconds=1)
     max_message_bytes: int = REQUEST_BYTES[_CONNECT]
-    most_executors: int = 1_000
+    max_executors: int = 1_000
 
 
 class Connection:
-    """See the module. `start` must be set to what runs work beside the hands before any of them runs."""
+    """The queues of one stream.
+
+    Attributes:
+        hello: the position of its hello in the log.
+        start: runs work beside the coroutines; set it before any of them runs.
+    """
 
     def __init__(
         self,
-        engine: ExecutorEngine,
+        engine: Engine,
         presence: Presence,
         *,
         settings: StreamSettings,
         clock: Clock,
         barrier: DurableBarrier,
         hello: Position,
-        note_use: Callable[[], Awaitable[None]] | None,
-        sent: Sent | None = None,
+        record_use: Callable[[], Awaitable[None]] | None,
+        on_assign: OnAssign | None = None,
     ) -> None:
         self.presence = presence
+        self.hello = hello
         self.start: Callable[[Awaitable[None]], object] = _not_started
         self._engine = engine
         self._settings = settings
@@ -88,7 +97,7 @@ class Connection:
         self._heartbeat = 0
         self._updates: deque[pb.AssignmentUpdate] = deque()
         self._has_updates = asyncio.Event()
-        self._commands = Commands(self.put, clock, hello=hello, again_after=settings.again_after)
+        self._commands = CommandBuffer(self.put, clock, hello=hello, again_after=settings.again_after)
         self.deliverer = Deliverer(
             presence.id,
             presence.session,
@@ -96,12 +105,12 @@ class Connection:
             self._commands,
             barrier,
             lambda work: _ignore(self.start(work)),
-            note_use=note_use,
-            sent=sent,
+            record_use=record_use,
+            on_assign=on_assign,
         )
 
     def welcome(self, secret: str, *, database_epoch: int) -> None:
-        """Answer the hello."""
+        """Queue the response to the hello."""
         welcome = pb.Welcome(
             session_id=self.presence.session,
             session_secret=secret,
@@ -115,36 +124,36 @@ class Connection:
         self.put(pb.ConnectResponse(welcome=welcome))
 
     def put(self, message: pb.ConnectResponse) -> None:
-        """Send a message when its turn comes."""
-        if len(self._outgoing) >= _MOST_WAITING_MESSAGES:
-            raise Exhausted("the executor does not read what it is told")
+        """Queue a message. Raises `Exhausted` when the executor does not read."""
+        if len(self._outgoing) >= _MAX_QUEUED_MESSAGES:
+            raise Exhausted("the executor does not read its messages")
         self._outgoing.append(message)
         self._has_outgoing.set()
 
-    async def write(self, say: Say) -> None:
-        """Write what waits, in order."""
+    async def write(self, write: Write) -> None:
+        """Write queued messages, in order."""
         while True:
             await self._has_outgoing.wait()
             self._has_outgoing.clear()
             while self._outgoing or self._heartbeat:
-                # Before all else, and only the last one: it confirms those before it.
-                if self._heartbeat and not self._is_first():
+                # Before all other messages, and only the last one: it confirms those before it.
+                if self._heartbeat and not self._welcome_is_next():
                     acknowledgement = pb.HeartbeatAcknowledgement(number=self._heartbeat)
                     self._heartbeat = 0
-                    await say(pb.ConnectResponse(heartbeat_acknowledgement=acknowledgement))
+                    await write(pb.ConnectResponse(heartbeat_acknowledgement=acknowledgement))
                 if self._outgoing:
-                    await say(self._outgoing.popleft())
+                    await write(self._outgoing.popleft())
 
-    def _is_first(self) -> bool:
+    def _welcome_is_next(self) -> bool:
         return bool(self._outgoing) and self._outgoing[0].HasField("welcome")
 
     async def read(self, messages: AsyncIterator[pb.ConnectRequest], may_confirm: Callable[[], bool]) -> None:
-        """Read what the executor says until it ends the stream; confirm its heartbeats while `may_confirm`.
+        """Read messages until the executor ends the stream; confirm its heartbeats while `may_confirm`.
 
         Raises:
-            Unavailable: it was silent for too long.
-            InvalidInput: it says something that has no place here, or that is out of bounds.
-            Exhausted: it says more than can be worked on.
+            Unavailable: the executor was silent for too long.
+            InvalidInput: a message is not allowed here, or is out of bounds.
+            Exhausted: the executor sends updates faster than they are committed.
         """
         silence = self._settings.times.heartbeat_interval.total_seconds() * MISSED_HEARTBEATS
         while True:
@@ -160,33 +169,35 @@ class Connection:
             check_message(message)
             match message.WhichOneof("message"):
                 case "heartbeat":
-                    # Pods are fed only while these are confirmed; so nobody confirms whose lease is in doubt.
+                    # Pods are kept alive only while heartbeats are confirmed, so a server whose lease is in doubt must
+                    # not confirm any.
                     if may_confirm():
                         self._heartbeat = message.heartbeat.number
                         self._has_outgoing.set()
                 case "updates":
-                    if len(self._updates) + len(message.updates.updates) > _MOST_WAITING_UPDATES:
-                        raise Exhausted(f"more than {_MOST_WAITING_UPDATES} updates wait; connect again")
+                    if len(self._updates) + len(message.updates.updates) > _MAX_QUEUED_UPDATES:
+                        raise Exhausted(f"more than {_MAX_QUEUED_UPDATES} updates wait; connect again")
                     self._updates.extend(message.updates.updates)
                     self._has_updates.set()
                 case "acknowledgement":
                     if message.acknowledgement.HasField("refused"):
-                        self.start(self.deliverer.acknowledged(message.acknowledgement))
+                        self.start(self.deliverer.acknowledge(message.acknowledgement))
                     else:
                         self._commands.acknowledge(message.acknowledgement.number)
                 case "hello":
                     raise InvalidInput("a stream has one hello")
                 case _:
-                    # Pods gone: nobody is told to clean yet, so nobody waits for it. And what a later version says.
-                    log.debug("message_passed_over", kind=message.WhichOneof("message"))
+                    # `pods_gone`: no server sends `clean` yet, so nothing waits for it. And messages of later versions.
+                    log.debug("message_ignored", kind=message.WhichOneof("message"))
 
-    async def take_updates(self) -> None:
-        """Take updates to the engine, those that wait together in one transaction, and acknowledge them."""
+    async def report_updates(self) -> None:
+        """Report queued updates to the engine, many in one transaction, and acknowledge them."""
         while True:
             await self._has_updates.wait()
             self._has_updates.clear()
             while self._updates:
-                batch = [self._updates.popleft() for _ in range(min(len(self._updates), _UPDATES_AT_ONCE))]
+                count = min(len(self._updates), _UPDATES_PER_TRANSACTION)
+                batch = [self._updates.popleft() for _ in range(count)]
                 for outcome in await self._report(batch):
                     acknowledgement = pb.UpdateAcknowledgement(number=outcome.number)
                     if outcome.refused is not None:
@@ -198,14 +209,14 @@ class Connection:
             try:
                 return await self._engine.report(self.presence.id, self.presence.session, batch)
             except SluicewayError as error:
-                if error.code not in _PASSING:
+                if error.code not in _RETRIED:
                     raise
-                # It may be repeated, and is: the executor would only send the same again.
+                # The executor would only send the same updates again.
                 log.warning("updates_not_stored", count=len(batch), error=str(error))
                 await asyncio.sleep(self._settings.retry_pause.total_seconds())
 
     async def send_again(self) -> None:
-        """Send commands again whose acknowledgement does not come."""
+        """Send commands again whose acknowledgement is overdue."""
         while True:
             await asyncio.sleep(self._settings.again_after.total_seconds() / 3)
             self._commands.send_again()

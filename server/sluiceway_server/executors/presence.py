@@ -147,7 +147,7 @@ class GroupKeys:
         self._settings = settings
         self._groups: dict[str, _Lease] = {}
 
-    def is_well(self, group: str) -> bool:
+    def is_valid(self, group: str) -> bool:
         """Whether this server's lease on a group is good: only then it may confirm heartbeats. By our own clock."""
         lease = self._groups.get(group)
         return lease is not None and lease.id is not None and self._clock.monotonic() < lease.valid_until
@@ -297,7 +297,7 @@ class GroupDirectory:
 
         Args:
             kv: etcd.
-            clock: for `well_since`.
+            clock: for `available_since`.
             settings: where the keys are.
             takes_forks: whether a group takes runs of forks.
         """
@@ -310,13 +310,13 @@ class GroupDirectory:
         self._callbacks: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
-        self._well_since: float | None = None
+        self._available_since: float | None = None
         self._following: asyncio.Task[None] | None = None
 
     @property
-    def well_since(self) -> float | None:
+    def available_since(self) -> float | None:
         """Since when (monotonic seconds) etcd answers without a break; None: it does not."""
-        return self._well_since
+        return self._available_since
 
     async def ready(self) -> None:
         """Wait until the list was read once."""
@@ -370,22 +370,22 @@ class GroupDirectory:
             pass  # read anew
         except SluicewayError as error:
             log.warning("executor_directory_broke", error=str(error))
-            self._well_since = None
+            self._available_since = None
 
     async def _probe(self) -> None:
         """Ask etcd whether it is there: a watch over which nothing comes tells nothing."""
         while True:
             try:
                 await self._kv.get(f"{self._settings.root}?", timeout=self._settings.timeout)
-                if self._well_since is None:
-                    self._well_since = self._clock.monotonic()
+                if self._available_since is None:
+                    self._available_since = self._clock.monotonic()
                     # Whatever the watch went through meanwhile, the list is read anew.
                     if self._following is not None and self._ready.is_set():
                         self._following.cancel()
             except SluicewayError as error:
-                if self._well_since is not None:
+                if self._available_since is not None:
                     log.warning("etcd_is_unwell", error=str(error))
-                self._well_since = None
+                self._available_since = None
             await asyncio.sleep(self._settings.renew.total_seconds())
 
     def _apply(self, events: Sequence[WatchEvent]) -> None:

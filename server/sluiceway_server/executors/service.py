@@ -1,4 +1,4 @@
-"""The skin of ExecutorService: what executors call."""
+"""The servicer of ExecutorService, which executors call."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sluiceway_common.foundation.errors import (
     FailedPrecondition,
     InvalidInput,
     NotFound,
-    SluicewayError,
     Unauthenticated,
 )
 from sluiceway_common.foundation.rpc.caller import current_caller
+from sluiceway_common.runmodel.executor_state import Proof, SessionFenced
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.executors.commands import ExecutorEngine
-from sluiceway_server.executors.sessions import Proof, check_proof
-from sluiceway_server.executors.stream import ExecutorStreams, stored_session
+from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.runrecords.executor_record import read_state
 from sluiceway_server.runrecords.types import EXECUTOR
+from sluiceway_server.runs.engine import Engine
 
 __all__ = ["ExecutorServicer", "StaleEpoch"]
 
@@ -38,11 +38,9 @@ class StaleEpoch(FailedPrecondition):
 
 
 class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
-    """See the proto."""
+    """Serves executors. The calls beside the stream prove the session again."""
 
-    def __init__(
-        self, database: Database, engine: ExecutorEngine, *, streams: ExecutorStreams, logs: LogReceiver
-    ) -> None:
+    def __init__(self, database: Database, engine: Engine, *, streams: ExecutorStreams, logs: LogReceiver) -> None:
         self._database = database
         self._engine = engine
         self._streams = streams
@@ -85,17 +83,19 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
 
     async def _prove(self, executor_id: str, proof: Proof) -> None:
         group = _group()
-        if await self._why_not(executor_id, group, proof) is None:
+        if await self._is_proved(executor_id, group, proof):
             return
-        # This server may not have seen yet what another one committed.
+        # This server may not have applied yet what another one committed.
         await self._database.linearize()
-        error = await self._why_not(executor_id, group, proof)
-        if error is not None:
-            raise error
+        if not await self._is_proved(executor_id, group, proof):
+            raise SessionFenced(f"this is not the present session of the executor {executor_id}", subject=executor_id)
 
-    async def _why_not(self, executor_id: str, group: str, proof: Proof) -> SluicewayError | None:
+    async def _is_proved(self, executor_id: str, group: str, proof: Proof) -> bool:
         record = await self._database.read(lambda view: view.get(EXECUTOR, executor_id))
-        return check_proof(executor_id, group, stored_session(record), proof)
+        if record is None:
+            return False
+        state = read_state(record)
+        return state.group == group and state.is_proved_by(proof) and not state.is_fenced
 
 
 def _group() -> str:

@@ -1,259 +1,169 @@
-"""Decides about hellos: who gets which session, and how both sides settle what they hold. Pure.
+"""Commits what the stream of an executor changes of its record: a session begins or continues, settles, and departs.
 
-A *session* is one life of an executor as the server counts it; its secret is in the executor's journal. Whoever proves
-the session that is stored goes on with it, on any server, and the older stream is closed. Whoever proves nothing waits
-until the session is dead, and gets a new one; the commit that stores it fences the old one, because every update names
-its session.
-
-Session ids are UUIDv7. So of two that differ the later one is known: an executor that proves an *older* session than
-the stored one was replaced; one that names a *newer* one remembers what the database lost (the last second before all
-of etcd went). The first is fenced, the second begins anew and settles.
-
-Settling follows one table (executors.md, "The stream"), a row at a time, in `settle`.
+`executor_state` decides; each method here is one transaction.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+import asyncio
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition, PermissionDenied, SluicewayError
-from sluiceway_common.runmodel.model import Assignment, AssignmentId, AssignmentPhase, Epoch, Reason, ReasonCode
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.errors import Exhausted, SluicewayError
+from sluiceway_common.runmodel.executor_state import (
+    Departed,
+    ExecutorEvent,
+    ExecutorPhase,
+    Hello,
+    Proof,
+    SessionContinued,
+    Settled,
+    Use,
+    UseRecorded,
+    admit,
+    apply,
+    secret_digest,
+)
+from sluiceway_common.runmodel.model import ExecutorId
+from sluiceway_server.datamanager.model import Decision, Emit, Position, Put, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.executors.presence import Presence
+from sluiceway_server.runrecords.executor_record import read_state, transition, with_state
+from sluiceway_server.runrecords.types import EXECUTOR, executor_topic
 
-__all__ = [
-    "Admission",
-    "Begin",
-    "Continue",
-    "Held",
-    "Proof",
-    "Refuse",
-    "SessionFenced",
-    "SessionLives",
-    "Settlement",
-    "StoredSession",
-    "Verdict",
-    "admit",
-    "check_proof",
-    "secret_digest",
-    "settle",
-    "why_deleted",
-]
+__all__ = ["KIND_CONNECTED", "OpenedSession", "SessionStore"]
 
-
-class SessionLives(AlreadyExists):
-    """Another stream holds the session, and this one proved nothing. Try again: it may be about to end."""
-
-    reason = "SESSION_LIVES"
-
-
-class SessionFenced(FailedPrecondition):
-    """The session was replaced, or its executor was declared vanished: remove all pods and begin without a session."""
-
-    reason = "SESSION_FENCED"
+KIND_CONNECTED = "executor_connected"
+"""A notice to an executor's topic: a stream said hello; the body is its id. Other streams of the executor end."""
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSession:
-    """What the records say of an executor.
+class OpenedSession:
+    """The session of a stream, after its hello was committed.
 
     Attributes:
-        is_fenced: the session's executor was declared vanished, or deleted.
+        position: of that commit.
+        same_journal: the executor has the journal that it had at its last hello in this session.
+        is_settled: the session has settled in the present epoch of the database.
+        use_is_recorded: the object storage knows that the executor may hold assignments.
+        was_deleted: the executor was deleted, and registers again.
     """
 
-    group: str
-    session_id: str
-    secret_digest: bytes
-    journal_id: str
-    is_fenced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What an executor says to prove its session; both empty: nothing."""
-
-    session_id: str = ""
-    secret: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """The session goes on; an older stream of it is to be closed. `same_journal`: and so does the journal."""
-
-    session_id: str
+    id: str
+    secret: str
+    position: Position
     same_journal: bool
+    is_settled: bool
+    use_is_recorded: bool
+    was_deleted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """A new session replaces the stored one, if there was one."""
+class SessionStore:
+    """The sessions of executors in the database."""
 
+    def __init__(self, database: Database, *, clock: Clock, ids: IdSource, max_executors: int) -> None:
+        """Create the store; `max_executors` is the limit of one group."""
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._max_executors = max_executors
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """No session now; `error` says why."""
+    async def open(self, group: str, hello: pb.Hello, *, stream_id: str, holder: Presence | None) -> OpenedSession:
+        """Commit a hello, and notify every other stream of the executor.
 
-    error: SluicewayError
+        Args:
+            group: of the executor's token.
+            hello: the first message of the stream.
+            stream_id: of the stream.
+            holder: the value of the executor's key in etcd, read before; None: there is no key.
 
+        Raises:
+            PermissionDenied, SessionFenced, SessionLives: see `admit`.
+            Exhausted: the group has too many executors.
+        """
+        session_id = self._ids.new_id()
+        secret = secrets.token_urlsafe(32)
+        now = self._clock.now()
+        said = Hello(group, Proof(hello.session_id, hello.session_secret), hello.journal_id, hello.dynamic)
 
-Admission = Continue | Begin | Refuse
-
-
-def secret_digest(secret: str) -> bytes:
-    """Digest a session secret for the records. Secrets are random and long, so that no salt is needed."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def _proves(stored: StoredSession, proof: Proof) -> bool:
-    return (
-        bool(proof.session_id)
-        and proof.session_id == stored.session_id
-        and hmac.compare_digest(secret_digest(proof.secret), stored.secret_digest)
-    )
-
-
-def check_proof(executor_id: str, group: str, stored: StoredSession | None, proof: Proof) -> SluicewayError | None:
-    """Tell why a call beside the stream (logs, specifications) does not prove the present session; None: it does."""
-    if stored is None or stored.group != group or not _proves(stored, proof) or stored.is_fenced:
-        return SessionFenced(f"this is not the present session of the executor {executor_id}", subject=executor_id)
-    return None
-
-
-def admit(
-    executor_id: str, group: str, stored: StoredSession | None, proof: Proof, *, journal_id: str, is_live: bool
-) -> Admission:
-    """Decide about a hello.
-
-    Args:
-        executor_id: who says it.
-        group: of its token.
-        stored: what the records say of this id; None: nothing.
-        proof: what the hello brings.
-        journal_id: of the hello.
-        is_live: whether a server holds the key of this executor in etcd: some stream serves it.
-    """
-    if stored is None:
-        return Begin()
-    if stored.group != group:
-        return Refuse(
-            PermissionDenied(
-                f"the executor {executor_id} is of another group; choose another id for this one",
-                reason="EXECUTOR_OF_ANOTHER_GROUP",
+        def function(view: View) -> Decision[OpenedSession]:
+            stored = view.get(EXECUTOR, hello.executor_id)
+            before = None if stored is None else read_state(stored)
+            event = admit(
+                hello.executor_id,
+                before,
+                said,
+                # The key is of the stored session, or of one that was fenced since.
+                is_live=holder is not None and before is not None and holder.session == before.session_id,
+                new_session_id=session_id,
+                new_secret_digest=secret_digest(secret),
             )
-        )
-    if _proves(stored, proof):
-        if stored.is_fenced:
-            return Refuse(
-                SessionFenced(
-                    f"the executor {executor_id} was declared vanished; remove its pods and begin without a session",
-                    subject=executor_id,
-                )
+            if before is None:
+                self._check_limit(view, group)
+            after = apply(before, event, now)
+            assert after is not None  # noqa: S101 - a hello registers
+            record = with_state(stored, after)
+            _describe(record, hello)
+            continues = isinstance(event, SessionContinued)
+            opened = OpenedSession(
+                id=after.session_id,
+                secret=hello.session_secret if continues else secret,
+                position=view.position,
+                same_journal=continues and before is not None and before.journal_id == after.journal_id,
+                is_settled=continues and after.settled_epoch == view.position.sequence.epoch,
+                use_is_recorded=after.use is Use.RECORDED,
+                was_deleted=before is not None and before.phase is ExecutorPhase.DELETED,
             )
-        return Continue(stored.session_id, same_journal=journal_id == stored.journal_id)
-    if proof.session_id and proof.session_id < stored.session_id:
-        return Refuse(
-            SessionFenced(
-                f"the session {proof.session_id} of the executor {executor_id} was replaced; remove its pods and begin "
-                "without a session",
-                subject=executor_id,
+            notice = Emit(KIND_CONNECTED, (executor_topic(hello.executor_id),), stream_id.encode())
+            return Decision(opened, [Put(EXECUTOR, hello.executor_id, record), notice])
+
+        committed = await self._database.transact(function)
+        return replace(committed.value, position=committed.position)
+
+    def _check_limit(self, view: View, group: str) -> None:
+        most = self._max_executors
+        if view.count(EXECUTOR, {"group": group}, limit=most) >= most:
+            raise Exhausted(
+                f'the group "{group}" has {most} executors, and may not have more; delete those that are gone for good:'
+                " sluice executor delete ID",
+                reason="GROUP_FULL",
+                subject=group,
             )
-        )
-    if is_live and not stored.is_fenced:
-        return Refuse(
-            SessionLives(
-                f"another executor is connected as {executor_id}; this one did not prove that it is the same. Choose "
-                "another id, or try again when the other one has gone",
-                resource_type="executor",
-                resource_name=executor_id,
-            )
-        )
-    return Begin()
+
+    async def record_settled(self, executor_id: ExecutorId, session_id: str) -> None:
+        """Commit that a session has settled in the present epoch of the database."""
+        now = self._clock.now()
+
+        def function(view: View) -> Decision[None]:
+            return Decision(None, transition(view, executor_id, Settled(session_id, view.position.sequence.epoch), now))
+
+        await self._database.transact(function)
+
+    async def record_use(self, executor_id: ExecutorId) -> None:
+        """Commit that the object storage knows that an executor may hold assignments."""
+        await self._commit(executor_id, UseRecorded())
+
+    async def record_departed(self, executor_id: ExecutorId, session_id: str) -> None:
+        """Commit that the stream of a session ended. Only people read that: errors are ignored, after 2 s as well."""
+        with suppress(SluicewayError, TimeoutError):
+            async with asyncio.timeout(2):
+                await self._commit(executor_id, Departed(session_id))
+
+    async def _commit(self, executor_id: ExecutorId, event: ExecutorEvent) -> None:
+        now = self._clock.now()
+        await self._database.transact(lambda view: Decision(None, transition(view, executor_id, event, now)))
 
 
-class Verdict(StrEnum):
-    """What settling decides about one assignment."""
-
-    GO_ON = "go_on"
-    """Both have it: nothing happens."""
-    REMOVE = "remove"
-    """The executor stops it, if it runs, and removes it; nobody wants its outcome."""
-    RELEASE = "release"
-    """Both know that it is over: local data may go."""
-    ADOPT = "adopt"
-    """The database may have lost it with its last moments: it is stored again as the executor has it, if its task has
-    not gone on since. If it has: as REMOVE."""
-    SEND_AGAIN = "send_again"
-    """The executor never got it: sent again, with the same epoch."""
-    LOSE = "lose"
-    """Its fate is unknown: it is lost."""
-    REMOVE_AND_LOSE = "remove_and_lose"
-    """It belongs to a session that was fenced: the executor removes it, and it is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An assignment as the executor has it."""
-
-    id: AssignmentId
-    epoch: Epoch
-    phase: AssignmentPhase
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """A row of the table, applied."""
-
-    assignment_id: AssignmentId
-    epoch: Epoch
-    verdict: Verdict
-
-
-def settle(
-    stored: Sequence[Assignment], held: Sequence[Held], *, session_id: str, same_journal: bool, database_epoch: int
-) -> tuple[Settlement, ...]:
-    """Compare what the server has with what the executor has.
-
-    Args:
-        stored: the executor's assignments that are not final, and every one that `held` names and that exists.
-        held: what its hello says.
-        session_id: the session from now on.
-        same_journal: whether the executor's journal is the one that it had at its last hello.
-        database_epoch: the present one.
-
-    Returns:
-        One settlement for each assignment that either side has, but those that are final and that the executor no
-        longer has; those of the executor first, in their order.
-    """
-    known = {assignment.id: assignment for assignment in stored}
-    settlements = [
-        Settlement(item.id, item.epoch, _settle_held(known.get(item.id), item, session_id, database_epoch))
-        for item in held
-    ]
-    named = {item.id for item in held}
-    for assignment in stored:
-        if assignment.id in named or assignment.phase.is_final:
-            continue
-        never_came = assignment.phase is AssignmentPhase.ASSIGNED and same_journal and assignment.session == session_id
-        settlements.append(
-            Settlement(assignment.id, assignment.epoch, Verdict.SEND_AGAIN if never_came else Verdict.LOSE)
-        )
-    return tuple(settlements)
-
-
-def _settle_held(known: Assignment | None, item: Held, session_id: str, database_epoch: int) -> Verdict:
-    if known is None:
-        return Verdict.ADOPT if item.epoch.database < database_epoch else Verdict.REMOVE
-    if known.epoch != item.epoch:
-        return Verdict.REMOVE
-    if known.phase.is_final:
-        return Verdict.RELEASE if item.phase.is_final else Verdict.REMOVE
-    if known.session != session_id:
-        return Verdict.REMOVE_AND_LOSE
-    return Verdict.GO_ON
-
-
-def why_deleted(executor_id: str) -> Reason:
-    """Why an attempt is lost whose executor an operator deleted (R16)."""
-    return Reason(ReasonCode.OPERATOR, f"an operator deleted the executor {executor_id} while it ran this")
+def _describe(record: records.ExecutorRecord, hello: pb.Hello) -> None:
+    record.version = hello.version
+    record.slots = hello.slots
+    record.privileged_allowed = hello.privileged_allowed
+    for name in ("archs", "labels", "drivers"):
+        record.ClearField(name)
+    record.archs.extend(hello.archs)
+    record.labels.update(hello.labels)
+    record.drivers.extend(hello.drivers)

@@ -16,6 +16,7 @@ from sluiceway_common.runmodel.model import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.datamanager.port import Committed
 from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_record import drain_of
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR
 from sluiceway_server.runs.timers import Subject, TimerKey
 from sluiceway_server.runs.transaction import RunTransaction
@@ -80,11 +81,11 @@ class Deadlines:
 
         def decide(work: RunTransaction) -> datetime | None:
             record = work.view.get(EXECUTOR, executor_id)
-            if record is None or not record.draining or not record.HasField("drain_deadline"):
+            drain = None if record is None else drain_of(record)
+            if drain is None or drain.deadline is None:
                 return None
-            deadline = codec.read_time(record.drain_deadline)
-            if deadline > work.now:
-                return deadline
+            if drain.deadline > work.now:
+                return drain.deadline
             reason = Reason(
                 ReasonCode.DRAINED, f"an operator drained the executor {executor_id}, and the time for that was over"
             )

@@ -12,6 +12,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.runmodel import groups, queues
+from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
 from sluiceway_common.runmodel.model import ExecutorView, Reason, ReasonCode, RunPhase, TaskId
 from sluiceway_common.runmodel.placement import Candidate, Waiting, place
@@ -21,6 +22,7 @@ from sluiceway_common.runmodel.state import RunState
 from sluiceway_common.runmodel.wording import duration, moment
 from sluiceway_server.datamanager.model import Query, View, Where
 from sluiceway_server.runrecords import codec, enums
+from sluiceway_server.runrecords.executor_record import drain_of, phase_of
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -143,7 +145,7 @@ class Explainer:
         live = {each.id: each for each in self._executors.live()}
         found = []
         for record_id, record in view.scan(EXECUTOR):
-            if record.vanished or record.deleted:
+            if phase_of(record) is not ExecutorPhase.ACTIVE:
                 continue
             known = live.get(record_id)
             if known is None:
@@ -153,7 +155,7 @@ class Explainer:
                 known = replace(known, privileged_allowed=record.privileged_allowed)
             where: Where = {"executor_id": record_id, "live": 1}
             used = view.count(ASSIGNMENT, where, limit=1000)
-            found.append(replace(known, used=used, draining=known.draining or record.draining))
+            found.append(replace(known, used=used, draining=known.draining or drain_of(record) is not None))
         return found
 
 

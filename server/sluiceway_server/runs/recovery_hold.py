@@ -6,8 +6,8 @@ executor that may hold one has *settled*: said hello, told all that it holds, an
 committed. One that stays away is waited for no longer than `lost_after`: by then pods that no server feeds have ended.
 
 The database knows every executor that may hold a lost assignment: the first one of each is sent to it only after the
-record that says so is in the object storage (`delivery`). Those that were never given one are not waited for: whoever
-has a token can make them up.
+record that says so is in the object storage (`executors.delivery`). Those that were never given one are not waited for:
+whoever has a token can make them up.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sluiceway_common.runmodel.model import ExecutorId, Reason, ReasonCode
 from sluiceway_common.runmodel.wording import listing
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_record import read_state
 from sluiceway_server.runrecords.types import EXECUTOR, PLACER, PLACER_ID
 
 __all__ = ["advance", "may_assign", "unsettled", "why_held"]
@@ -30,13 +31,7 @@ _WORTH_TELLING = timedelta(seconds=5)
 def unsettled(view: View) -> tuple[ExecutorId, ...]:
     """List the executors that may hold assignments and have not settled in the present epoch, by id."""
     epoch = view.position.sequence.epoch
-    return tuple(
-        sorted(
-            id_
-            for id_, record in view.scan(EXECUTOR)
-            if not record.vanished and record.settled_epoch < epoch and record.use != pb.EXECUTOR_USE_NONE
-        )
-    )
+    return tuple(sorted(id_ for id_, record in view.scan(EXECUTOR) if read_state(record).is_waited_for(epoch)))
 
 
 def may_assign(view: View) -> bool:

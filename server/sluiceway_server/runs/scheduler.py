@@ -23,12 +23,14 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
 from sluiceway_common.runmodel import groups, queues, rules, updates
+from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.model import ExecutorView, Run, RunPhase
 from sluiceway_common.runmodel.placement import Candidate, Waiting, missing, place
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_server.datamanager.model import Decision, Query, View, Where
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_record import drain_of, phase_of
 from sluiceway_server.runrecords.types import EXECUTOR, RUN, TASK, TOPIC_PLACEMENT, active_in, outcomes
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.cache import RunCache
@@ -407,6 +409,7 @@ class Scheduler:
         found = []
         for each in self._live:
             record = view.get(EXECUTOR, each.id)
-            if record is not None and record.session_id == each.session and not record.vanished and not record.deleted:
-                found.append(replace(each, draining=each.draining or record.draining))
+            if record is None or record.session_id != each.session or phase_of(record) is not ExecutorPhase.ACTIVE:
+                continue
+            found.append(replace(each, draining=each.draining or drain_of(record) is not None))
         return found

@@ -23,7 +23,7 @@ from sluiceway_common.runmodel import rules
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_record import drain_of
 from sluiceway_server.runrecords.types import EXECUTOR, QUEUE, REQUEST, RUN, outcomes
 from sluiceway_server.runs.deadlines import Deadlines, Looked, Transact
 from sluiceway_server.runs.ports import EngineSettings
@@ -121,9 +121,9 @@ class Sweep:
     async def _find_drains(self) -> None:
         def read(view: View) -> dict[str, datetime]:
             return {
-                id_: codec.read_time(record.drain_deadline)
+                id_: drain.deadline
                 for id_, record in view.scan(EXECUTOR)
-                if record.draining and record.HasField("drain_deadline")
+                if (drain := drain_of(record)) is not None and drain.deadline is not None
             }
 
         for executor_id, deadline in (await self._db.read(read)).items():

@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.runmodel.executor_state import AssignedFirst
 from sluiceway_common.runmodel.invariants import check
 from sluiceway_common.runmodel.model import Assignment, Event, EventKind, Reason, Run, RunPhase, Task, TaskStatus
 from sluiceway_common.runmodel.rules import Advanced, next_deadline, settle
@@ -37,9 +38,9 @@ from sluiceway_server.datamanager.model import (
     Where,
 )
 from sluiceway_server.runrecords import codec, definitions
+from sluiceway_server.runrecords.executor_record import transition
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
-    EXECUTOR,
     LOCK,
     QUEUE,
     RUN,
@@ -266,14 +267,9 @@ class RunTransaction:
 
     def use_executor(self, executor_id: str) -> None:
         """Note that an executor is given an assignment, if it is the first one of its life."""
-        record = self.view.get(EXECUTOR, executor_id)
-        if record is None or record.use != pb.EXECUTOR_USE_NONE or executor_id in self._first_used:
-            return
-        used = pb.ExecutorRecord()
-        used.CopyFrom(record)
-        used.use = pb.EXECUTOR_USE_FIRST
-        self._first_used.add(executor_id)
-        self.put(Put(EXECUTOR, executor_id, used))
+        if executor_id not in self._first_used:
+            self._first_used.add(executor_id)
+            self.put(*transition(self.view, executor_id, AssignedFirst(), self.now))
 
     # --- the end --------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ async def test_lease_of_a_server_that_died_takes_its_keys_along(etcd: _Etcd) -> 
         await _until(directory, lambda: directory.members("g") == ("e1",))
         # Nobody renews. The fake removes what has run out when it is asked anything; the probe of the directory asks.
         await _until(directory, lambda: directory.members("g") == ())
-    assert not keys.is_well("g")
+    assert not keys.is_valid("g")
 
 
 async def test_lease_that_is_renewed_keeps_its_keys(etcd: _Etcd) -> None:
@@ -98,7 +98,7 @@ async def test_lease_that_is_renewed_keeps_its_keys(etcd: _Etcd) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3):
                 await _until(directory, lambda: directory.members("g") == ())
-        assert keys.is_well("g")
+        assert keys.is_valid("g")
         running.cancel()
         await asyncio.wait([running])
         # A server that ends well takes its keys along at once.
@@ -112,7 +112,7 @@ async def test_lease_that_ran_out_is_made_anew_with_its_keys(etcd: _Etcd) -> Non
         await _until(directory, lambda: directory.members("g") == ())
         await keys.renew()
         await _until(directory, lambda: directory.members("g") == ("e1",))
-    assert keys.is_well("g")
+    assert keys.is_valid("g")
 
 
 async def test_later_hello_has_the_key_and_the_earlier_can_neither_write_nor_remove_it(etcd: _Etcd) -> None:
@@ -156,15 +156,15 @@ async def test_directory_tells_since_when_etcd_is_well() -> None:
     await keys.announce(FIRST)
     async with etcd.directory() as directory:
         await _until(directory, lambda: directory.members("g") == ("e1",))
-        before = directory.well_since
+        before = directory.available_since
         assert before is not None
         kv.go_away()
 
         async def is_well() -> bool:
-            return directory.well_since is not None
+            return directory.available_since is not None
 
         async def is_unwell() -> bool:
-            return directory.well_since is None
+            return directory.available_since is None
 
         await eventually(is_unwell)
         with pytest.raises(Unavailable):
@@ -172,7 +172,7 @@ async def test_directory_tells_since_when_etcd_is_well() -> None:
         assert directory.members("g") == ("e1",)
         kv.come_back()
         await eventually(is_well)
-        after = directory.well_since
+        after = directory.available_since
         assert after is not None
         assert after > before
 

@@ -237,7 +237,7 @@ async def test_executor_that_comes_back_in_time_loses_nothing(executor: Scripted
         await executor.reported(assign, "RUNNING")
         await executor.leave()
         await until_gone(server)
-        await server.lost.look()
+        await server.detector.check()
         executor.hold(assign, "RUNNING")
         await executor.welcomed(server)
         await executor.reported(assign, "SUCCESS")

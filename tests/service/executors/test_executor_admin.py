@@ -15,11 +15,10 @@ from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.errors import Code
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.status import error_of
-from sluiceway_server.datamanager.model import Decision, View
-from sluiceway_server.executors.failure_detector import fence
 from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.transaction import tasks_of
 from tests.support.conditions import eventually
+from tests.support.executor_runs import delete_executor
 from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server, leaving
 from tests.support.run_engine import request
 
@@ -262,13 +261,8 @@ async def test_work_of_a_deleted_executor_is_lost_when_the_server_that_deleted_i
         await executor.until("assign")
         await executor.leave()
 
-        def delete(view: View) -> Decision[None]:
-            record = view.get(EXECUTOR, "e1")
-            assert record is not None
-            return Decision(None, fence(view, "e1", record, delete=True))
-
         # All that a server had done that died between the two steps.
-        await house.db.transact(delete)
+        await delete_executor(house.db, "e1")
 
         async def is_lost() -> bool:
             return await _why_lost(house, run_id) == "OPERATOR"

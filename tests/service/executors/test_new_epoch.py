@@ -17,8 +17,7 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.errors import NotFound, Unavailable
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.status import error_of
-from sluiceway_server.datamanager.model import Decision, Position, Put
-from sluiceway_server.executors.failure_detector import fence
+from sluiceway_server.datamanager.model import Position, Put
 from sluiceway_server.logs.receiver import StoredLogOwners
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
 from sluiceway_server.runs.explainer import Explainer
@@ -27,6 +26,7 @@ from tests.support.executor_runs import (
     assigned,
     began_assigned,
     begin_run,
+    delete_executor,
     executor_record,
     status_of,
     until_gone,
@@ -215,9 +215,7 @@ async def test_an_executor_that_is_gone_for_good_is_deleted_and_not_waited_for(
         async with house.server() as second:
             await other.welcomed(second)
             await _until_held(house)
-            await house.db.transact(
-                lambda view: Decision(None, fence(view, "e1", view.get(EXECUTOR, "e1"), delete=True))  # type: ignore[arg-type]  # it is there
-            )
+            await delete_executor(house.db, "e1")
             await until_status(house, run_id, "RUNNING")
             assert (await assigned(other)).specification.run_id == run_id
 

@@ -142,7 +142,7 @@ async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
         number = 1
         await executor.until("heartbeat_acknowledgement")
         async with asyncio.timeout(30):
-            while server.keys.is_well("blue"):
+            while server.keys.is_valid("blue"):
                 number += 1
                 await executor.heartbeat(number)
                 await asyncio.sleep(0.1)
@@ -156,7 +156,7 @@ async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
 
 
 async def _lease_is_well(server: Server) -> bool:
-    return server.keys.is_well("blue")
+    return server.keys.is_valid("blue")
 
 
 async def test_siblings_are_told_when_the_group_changes(house: House, executor: ScriptedExecutor) -> None:
@@ -175,7 +175,7 @@ async def test_siblings_are_told_when_the_group_changes(house: House, executor: 
 
 
 async def test_a_group_has_room_for_so_many_executors_and_for_those_that_it_has(executor: ScriptedExecutor) -> None:
-    house = House(most_executors=3)
+    house = House(max_executors=3)
     async with house.server() as server:
         for number in range(2):
             await ScriptedExecutor(f"x{number}").welcomed(server)

@@ -1,5 +1,3 @@
-"""Notices of the log become commands in their order, and nobody who reads the log waits for that."""
-
 from __future__ import annotations
 
 import asyncio
@@ -11,8 +9,11 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_server.datamanager.model import Applied, Emit, LogSequence, Position, Put
-from sluiceway_server.executors.commands import Commands, Deliverer, DurableBarrier, ExecutorEngine
+from sluiceway_server.executors.commands import CommandBuffer
+from sluiceway_server.executors.delivery import Deliverer
+from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, TASK
+from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.ports import AssignmentNotice, Specified
 
 
@@ -23,7 +24,7 @@ def assigned(assignment_id: str) -> records.AssignmentRecord:
 
 
 class SlowEngine:
-    """Answers what it is asked for only when the gate is open."""
+    """Returns nothing before the gate is open."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -42,10 +43,10 @@ class SlowEngine:
 
 
 def _never(_: Awaitable[None]) -> None:
-    raise AssertionError("nothing is to be done beside")
+    raise AssertionError("no background work is expected")
 
 
-async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> None:
+async def test_notices_become_commands_in_the_order_of_the_log() -> None:
     engine = SlowEngine()
     sent: list[pb.ConnectResponse] = []
     everything = asyncio.Event()
@@ -56,10 +57,10 @@ async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> N
             everything.set()
 
     at = Position(LogSequence(1, 1), 0)
-    commands = Commands(send, SystemClock(), hello=at)
+    commands = CommandBuffer(send, SystemClock(), hello=at)
     barrier = DurableBarrier(cast(Any, None))
-    deliverer = Deliverer("e", "s", cast(ExecutorEngine, engine), commands, barrier, _never)
-    delivering = asyncio.create_task(deliverer.deliver())
+    deliverer = Deliverer("e", "s", cast(Engine, engine), commands, barrier, _never)
+    delivering = asyncio.create_task(deliverer.run())
     said = (
         (AssignmentNotice.ASSIGNED, "one"),
         (AssignmentNotice.ASSIGNED, "two"),
@@ -69,7 +70,7 @@ async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> N
     for kind, assignment_id in said:
         notice = Emit(kind, ("topic",), assignment_id.encode())
         stored = Put(ASSIGNMENT, assignment_id, assigned(assignment_id))
-        deliverer.heed(notice, Applied(at, datetime.now(UTC), (stored, notice), ()))
+        deliverer.accept(notice, Applied(at, datetime.now(UTC), (stored, notice), ()))
         await asyncio.sleep(0)
     assert not sent
     engine.gate.set()
@@ -81,13 +82,13 @@ async def test_notices_are_taken_at_once_and_told_in_the_order_of_the_log() -> N
     assert found == [("assign", "one"), ("assign", "two"), ("stop", "one"), ("assign", "three")]
 
 
-async def test_what_the_log_says_of_a_new_run_is_not_read_again() -> None:
+async def test_specification_of_a_new_run_is_built_of_its_transaction() -> None:
     engine = SlowEngine()
     engine.gate.set()
     at = Position(LogSequence(1, 1), 0)
     sent: asyncio.Queue[pb.ConnectResponse] = asyncio.Queue()
-    commands = Commands(sent.put_nowait, SystemClock(), hello=at)
-    deliverer = Deliverer("e", "s", cast(ExecutorEngine, engine), commands, DurableBarrier(cast(Any, None)), _never)
+    commands = CommandBuffer(sent.put_nowait, SystemClock(), hello=at)
+    deliverer = Deliverer("e", "s", cast(Engine, engine), commands, DurableBarrier(cast(Any, None)), _never)
     stored = assigned("one")
     stored.run_id, stored.task_id = "run", "task"
     run, task, config = records.RunRecord(), records.TaskRecord(), records.RunConfigRecord(digest="d")
@@ -96,9 +97,9 @@ async def test_what_the_log_says_of_a_new_run_is_not_read_again() -> None:
     other.task.id = "another"
     puts = [Put(TASK, "run/task", task), Put(TASK, "run/another", other), Put(ASSIGNMENT, "one", stored)]
     notice = Emit(AssignmentNotice.ASSIGNED, ("topic",), b"one")
-    delivering = asyncio.create_task(deliverer.deliver())
+    delivering = asyncio.create_task(deliverer.run())
     for known in ([Put(RUN, "run", run), Put(RUN_CONFIG, "run", config)], [Put(RUN, "run", run)]):
-        deliverer.heed(notice, Applied(at, datetime.now(UTC), (*known, *puts, notice), ()))
+        deliverer.accept(notice, Applied(at, datetime.now(UTC), (*known, *puts, notice), ()))
         async with asyncio.timeout(5):
             await sent.get()
     delivering.cancel()
