@@ -18,7 +18,7 @@ from scripts.reference.markdown import NOTICE, ROOT, Fault, code, table
 from sluiceway_common.foundation import errors
 from sluiceway_common.runconfig.capabilities import Feature
 from sluiceway_common.runmodel.model import ReasonCode
-from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, StoreDiagnosis
 from sluiceway_server.gateway.errors import HTTP_CODES
 
 SOURCES = ("common", "server", "executor", "client")
@@ -79,7 +79,8 @@ def codes_of_reasons() -> dict[str, set[str]]:
             found.setdefault(reason, set()).add(family[name])
     for kind in Kind:
         if kind not in {Kind.NEW, Kind.HEALTHY}:
-            found.setdefault(kind.value, set()).add("FAILED_PRECONDITION")
+            nothing: Any = None  # what was found is in the message only
+            found.setdefault(kind.value, set()).add(StoreDiagnosis(kind, "", nothing).error().code.value)
     for feature in Feature:
         found.setdefault(f"{feature.upper()}_UNSUPPORTED", set()).add("FAILED_PRECONDITION")
     return found
