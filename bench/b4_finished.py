@@ -45,9 +45,9 @@ from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.admin.import_ import Importer, Place
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.compaction import write_index
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.datamanager.tables.merge import index_of
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.etcd import etcd_process
@@ -132,7 +132,7 @@ async def dumps(folder: Path, manifest: Manifest) -> float:
             for live in type_files.files:
                 if live.HasField("index"):
                     began = time.perf_counter()
-                    made = await index_of(files, types[type_files.type], live, name="bench")
+                    made = await write_index(files, types[type_files.type], live, name="bench")
                     seconds += time.perf_counter() - began
                     await storage.delete(f"{PREFIX}/{made.key}")
         return seconds

@@ -22,8 +22,8 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_server.datamanager.admin.export_file import ExportEncoder
 from sluiceway_server.datamanager.model import LogSequence, Position
+from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
-from sluiceway_server.datamanager.tables.data_file import StoredRecord
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK, run_group, task_id
 from tests.support.run_engine import World, definition, request
 

@@ -13,7 +13,8 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, Manifest
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.tables.data_file import FileDamaged, FileStore
+from sluiceway_server.datamanager.tables.block import FileDamaged
+from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestDamaged, ManifestStore
 from sluiceway_server.objectstorage.locate import open_storage
 from sluiceway_server.objectstorage.port import ObjectStorage

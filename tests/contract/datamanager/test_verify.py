@@ -12,10 +12,11 @@ from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_server.datamanager.log.segments import decode_segment, encode_segment
 from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.checkpoint import files_of
-from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.compaction import index_rows
+from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import encode_manifest
-from sluiceway_server.datamanager.tables.merge import index_rows
 from sluiceway_server.kv.port import DeleteKey
 from tests.support.databases import flushed
 from tests.support.operated import SETTINGS, check, checkpoint, everything, faults, fill, opened, unflushed, written

@@ -14,8 +14,8 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile
 from sluiceway_common.foundation.errors import NotFound, Unavailable
 from sluiceway_server.datamanager.caches import FILE_CACHE_BYTES
 from sluiceway_server.datamanager.model import LogSequence, Position
-from sluiceway_server.datamanager.tables.block import LARGEST_RECORD, StoredRecord, StoredRow
-from sluiceway_server.datamanager.tables.data_file import FileDamaged, FileStore
+from sluiceway_server.datamanager.tables.block import LARGEST_RECORD, FileDamaged, StoredRecord, StoredRow
+from sluiceway_server.datamanager.tables.data_file import FileStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually
 from tests.support.stored_files import COLUMNS, PREFIX, TYPE, AskedStorage, record, records, write, write_index

@@ -28,10 +28,11 @@ from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, judge, look
+from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.change_set import Change, Changes
-from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.compaction import merge_changes, records_of
+from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.datamanager.tables.merge import merged, records_of
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
@@ -162,7 +163,7 @@ async def _stream(
         async with (
             aclosing(old),
             aclosing(new),
-            aclosing(merged(old, new)) as pieces,
+            aclosing(merge_changes(old, new)) as pieces,
             aclosing(_blocks(pieces)) as blocks,
         ):
             async for block in blocks:

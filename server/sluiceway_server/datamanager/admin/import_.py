@@ -34,8 +34,9 @@ from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, 
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
 from sluiceway_server.datamanager.recovery.diagnosis import Stores, first_marks
-from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
-from sluiceway_server.datamanager.tables.merge import FilesOfType
+from sluiceway_server.datamanager.tables.block import StoredRecord
+from sluiceway_server.datamanager.tables.compaction import FilesOfType
+from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.kv.port import Compare, DeleteKey, KeyValueStore, PutKey, Range
 from sluiceway_server.objectstorage.port import ObjectStorage
 

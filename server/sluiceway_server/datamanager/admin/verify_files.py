@@ -17,9 +17,10 @@ from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.model import Bodies, RecordType
+from sluiceway_server.datamanager.tables.block import StoredRecord, StoredRow
 from sluiceway_server.datamanager.tables.change_set import Changes
-from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord, StoredRow
-from sluiceway_server.datamanager.tables.merge import index_rows, merged, records_of
+from sluiceway_server.datamanager.tables.compaction import index_rows, merge_changes, records_of
+from sluiceway_server.datamanager.tables.data_file import FileStore
 
 __all__ = ["compare_manifests", "faults_of_records"]
 
@@ -122,7 +123,7 @@ async def compare_manifests(files: FileStore, before: Manifest, changes: Changes
     for type_name in sorted({*old, *new, *await changes.types()}):
         pages = changes.pages(type_name, after=None, before=None, page_bytes=_PAGE_BYTES)
         base, theirs = records_of(files, old.get(type_name, ())), records_of(files, new.get(type_name, ()))
-        async with aclosing(pages), aclosing(base), aclosing(theirs), aclosing(merged(base, pages)) as made:
+        async with aclosing(pages), aclosing(base), aclosing(theirs), aclosing(merge_changes(base, pages)) as made:
             async for expected, found in _side_by_side(made, theirs):
                 if list(expected) == list(found):
                     continue

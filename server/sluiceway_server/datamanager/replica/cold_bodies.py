@@ -24,7 +24,8 @@ from sluiceway_server.datamanager.caches import AT_HAND_BYTES, WEIGHT_OF_KEY
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
-from sluiceway_server.datamanager.tables.data_file import FileStore, StoredRecord
+from sluiceway_server.datamanager.tables.block import StoredRecord
+from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
 __all__ = ["NO_BODIES", "BodiesNotLoaded", "ColdBodyStore", "FetchedBodies", "Missing"]

@@ -1,10 +1,14 @@
-"""The blocks of data files and index dumps: records to bytes and back, each way checked. Pure.
+"""Encode and decode the blocks of data files and index dumps. Pure.
 
-A block is some 64 KiB of records sorted by id, kept in columns (`RecordBlock`, `IndexBlock`): a million rows are then
-read without a message for each (decision 0106).
+A block has about 64 KiB of records sorted by id, stored by column (`RecordBlock`, `IndexBlock`), so that a million rows
+are read without a message for each (decision 0106).
 
-What comes from a storage is not trusted: no length that an object names is allocated before it was compared with a
-limit, and a block that was made to be damaged is told as such (`DataLoss`) and never half read.
+Values of one length are stored *transposed*: the first bytes of all values, then the second bytes of all. Ids, digests
+and times in hex begin alike and end in noise, in which zstd finds little; transposed, what is equal in all values is
+one run, and an id that is part of another column's is found there as a whole.
+
+The bytes are not trusted: a length in an object is compared with a limit before memory is allocated for it, and a
+damaged block raises `FileDamaged` and is never half read.
 """
 
 from __future__ import annotations
@@ -22,16 +26,9 @@ import zstandard
 from google.protobuf.message import DecodeError, Message
 
 from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway.records.storage.v1.storage_pb2 import Values
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
-from sluiceway_server.datamanager.tables.columns import (
-    decode_blobs,
-    decode_texts,
-    encode_blobs,
-    encode_texts,
-    transpose,
-    transpose_back,
-)
 
 __all__ = [
     "CHECKSUM_BYTES",
@@ -44,24 +41,31 @@ __all__ = [
     "StoredRecord",
     "StoredRow",
     "checksum",
+    "decode_blobs",
     "decode_index",
     "decode_records",
+    "decode_texts",
     "decompress",
+    "encode_blobs",
     "encode_index",
     "encode_records",
+    "encode_texts",
     "parse_bounded",
     "rising",
+    "transpose",
+    "untranspose",
 ]
 
 _MIB = 1024 * 1024
 
 LARGEST_RECORD = 16 * _MIB
-"""Of one record with id and columns; four times the largest transaction."""
+"""Bytes of one record with its id and columns; four times the largest transaction."""
 LARGEST_BLOCK = LARGEST_RECORD + _MIB
-"""Before compression. A block that claims more is damaged, whatever its checksum says."""
+"""Bytes before compression. A block that claims more is damaged, whatever its checksum says."""
 CHECKSUM_BYTES = 16
 _LARGEST_WINDOW = 32 * _MIB
 _SMALL_MESSAGE = _MIB
+_WIDEST_TRANSPOSED = 255  # zstd finds longer equal values by itself
 
 _REVISION = struct.Struct(">IQI")
 _NULL, _TEXT, _NUMBER, _BLOB = 0, 1, 2, 3
@@ -103,8 +107,7 @@ class RecordBlock:
 
     Attributes:
         ids: strictly rising, at least one.
-        revisions: 16 bytes for each, in the form of the read database.
-        bodies: one for each.
+        revisions: 16 bytes each, as in the replica.
     """
 
     ids: Sequence[str]
@@ -112,7 +115,6 @@ class RecordBlock:
     bodies: Sequence[bytes]
 
     def find(self, id_: str) -> StoredRecord | None:
-        """Find a record by id."""
         at = bisect_left(self.ids, id_)
         if at == len(self.ids) or self.ids[at] != id_:
             return None
@@ -120,7 +122,7 @@ class RecordBlock:
         return StoredRecord(id_, Position(LogSequence(epoch, counter), index), self.bodies[at])
 
     def between(self, first: str, last: str | None) -> list[StoredRecord]:
-        """List the records from `first` to `last`, both included; None: to the end."""
+        """Return the records from `first` to `last`, both included; None: to the end."""
         begin = bisect_left(self.ids, first)
         end = len(self.ids) if last is None else bisect_right(self.ids, last)
         revisions = _positions(self.revisions[begin * _REVISION.size : end * _REVISION.size])
@@ -135,9 +137,9 @@ class IndexBlock:
 
     Attributes:
         ids: strictly rising, at least one.
-        revisions: 16 bytes for each, in the form of the read database.
+        revisions: 16 bytes each, as in the replica.
         columns: for each column of the dump, its values in the order of `ids`.
-        bodies: for each row the serialised message, or None where it is remote.
+        bodies: for each row the serialised message; None: in the data file only.
     """
 
     ids: Sequence[str]
@@ -146,7 +148,6 @@ class IndexBlock:
     bodies: Sequence[bytes | None]
 
     def rows(self) -> list[StoredRow]:
-        """List the rows one by one."""
         values: Sequence[tuple[Value, ...]] = (
             list(zip(*self.columns, strict=True)) if self.columns else [()] * len(self.ids)
         )
@@ -159,17 +160,17 @@ Block = RecordBlock | IndexBlock
 
 
 def checksum(data: bytes) -> bytes:
-    """The check of a block's or a footer's bytes, as they lie in the object."""
+    """Return the checksum of the bytes of a block or a footer in the object."""
     return hashlib.sha256(data).digest()[:CHECKSUM_BYTES]
 
 
 def rising(ids: Sequence[str]) -> bool:
-    """Whether ids rise strictly, by code point."""
+    """Return whether ids rise strictly, by code point."""
     return all(map(operator.lt, ids, islice(ids, 1, None)))
 
 
 def encode_records(records: Sequence[StoredRecord]) -> bytes:
-    """Make the bytes of a block of a data file, before compression."""
+    """Encode a block of a data file, without compression."""
     return storage_pb2.RecordBlock(
         ids=[record.id for record in records],
         revisions=_pack(records),
@@ -178,11 +179,7 @@ def encode_records(records: Sequence[StoredRecord]) -> bytes:
 
 
 def encode_index(rows: Sequence[StoredRow]) -> bytes:
-    """Make the bytes of a block of an index dump, before compression.
-
-    Raises:
-        ValueError: a number does not fit into 64 bits.
-    """
+    """Encode a block of an index dump, without compression. Raises ValueError for a number of more than 64 bits."""
     block = storage_pb2.IndexBlock(
         ids=encode_texts([row.id for row in rows]), revisions=transpose(_pack(rows), _REVISION.size)
     )
@@ -202,19 +199,10 @@ def encode_index(rows: Sequence[StoredRow]) -> bytes:
 
 
 def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
-    """Read a block of a data file.
-
-    Args:
-        key: names the object in an error.
-        raw: as `encode_records` made it.
-        count: the records that there must be.
-
-    Raises:
-        FileDamaged: it is not a block, or not one of sorted records.
-    """
+    """Decode a block of `count` records. Raises `FileDamaged`, which names the object `key`."""
     message = storage_pb2.RecordBlock()
     parse_bounded(key, raw, message, most_fields=_fields(count, 1), what="one of its blocks")
-    # Compared before anything is copied: what a crafted block claims must not be made first.
+    # Before anything is copied: a crafted block may claim any number.
     if not len(message.ids) == len(message.bodies) == count or len(message.revisions) != count * _REVISION.size:
         raise FileDamaged(key, f"one of its blocks does not have the {count} records that its footer names")
     ids = list(message.ids)
@@ -224,7 +212,7 @@ def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
 
 
 def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
-    """Read a block of an index dump with so many columns. Otherwise as `decode_records`."""
+    """Decode a block of an index dump, as `decode_records`."""
     message = storage_pb2.IndexBlock()
     parse_bounded(key, raw, message, most_fields=_fields(count, columns + 1), what="one of its blocks")
     kinds, numbers, local = message.kinds, message.numbers, list(message.local_rows)
@@ -248,17 +236,70 @@ def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     bodies: list[bytes | None] = [None] * count
     for at, body in zip(local, message.local_bodies, strict=True):
         bodies[at] = body
-    return IndexBlock(ids, transpose_back(message.revisions, _REVISION.size), made, bodies)
+    return IndexBlock(ids, untranspose(message.revisions, _REVISION.size), made, bodies)
+
+
+def transpose(data: bytes, width: int) -> bytes:
+    """Return the first bytes of all values of `width` bytes, then the second bytes, and so on."""
+    return b"".join(data[at::width] for at in range(width))
+
+
+def untranspose(data: bytes, width: int) -> bytes:
+    """Undo `transpose`."""
+    # One copy per byte of a value, and not per value: values are shorter than columns are long.
+    count = len(data) // width
+    made = bytearray(len(data))
+    for at in range(width):
+        made[at::width] = data[at * count : (at + 1) * count]
+    return bytes(made)
+
+
+def encode_texts(texts: Sequence[str]) -> Values:
+    """Encode one or more texts."""
+    width = len(texts[0])
+    if 0 < width <= _WIDEST_TRANSPOSED and all(len(text) == width and text.isascii() for text in texts):
+        return Values(width=width, transposed=transpose("".join(texts).encode(), width))
+    return Values(texts=texts)
+
+
+def encode_blobs(blobs: Sequence[bytes]) -> Values:
+    """Encode one or more byte strings."""
+    width = len(blobs[0])
+    if 0 < width <= _WIDEST_TRANSPOSED and all(len(blob) == width for blob in blobs):
+        return Values(width=width, transposed=transpose(b"".join(blobs), width))
+    return Values(blobs=blobs)
+
+
+def decode_texts(values: Values, count: int) -> Sequence[str]:
+    """Decode `count` texts. Raises ValueError if there are fewer or more, or other values."""
+    if not values.width:
+        _check_count(len(values.texts), count)
+        return list(values.texts)
+    joined = _joined(values, count).decode("ascii")
+    return [joined[at : at + values.width] for at in range(0, len(joined), values.width)]
+
+
+def decode_blobs(values: Values, count: int) -> Sequence[bytes]:
+    """Decode `count` byte strings, as `decode_texts`."""
+    if not values.width:
+        _check_count(len(values.blobs), count)
+        return list(values.blobs)
+    joined = _joined(values, count)
+    return [joined[at : at + values.width] for at in range(0, len(joined), values.width)]
+
+
+def _joined(values: Values, count: int) -> bytes:
+    _check_count(len(values.transposed), count * values.width)
+    return untranspose(values.transposed, values.width)
+
+
+def _check_count(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"{found} values instead of {expected}")
 
 
 def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
-    """Decompress one zstd frame of exactly `size` bytes.
-
-    The caller has compared `size` with a limit; the frame may claim nothing else, so nothing larger is allocated.
-
-    Raises:
-        FileDamaged: it is not such a frame.
-    """
+    """Decompress one zstd frame of exactly `size` bytes, which the caller has checked. Raises `FileDamaged`."""
     try:
         if zstandard.frame_content_size(data) != size:
             raise FileDamaged(key, f"{what} claims another size than it should have")
@@ -269,13 +310,9 @@ def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
 
 
 def parse_bounded(key: str, raw: bytes, message: Message, *, most_fields: int, what: str) -> None:
-    """Parse a message that may have been crafted.
+    """Parse a message that may have been crafted. Raises `FileDamaged`.
 
-    A field of two bytes takes up to fifty when it is parsed. So of a message that is not small the fields are counted
-    before: honest ones that are large have few and long ones.
-
-    Raises:
-        FileDamaged: it cannot be parsed, or has more fields than it can have.
+    A field of two bytes takes up to fifty in memory, so the fields of a large message are counted before.
     """
     if len(raw) > _SMALL_MESSAGE and not _has_at_most(raw, most_fields):
         raise FileDamaged(key, f"{what} has more parts than it can have")
@@ -286,12 +323,12 @@ def parse_bounded(key: str, raw: bytes, message: Message, *, most_fields: int, w
 
 
 def _fields(count: int, for_each: int) -> int:
-    # Twice, and some: a newer version may have more.
+    # Twice as many, because a newer version may have more.
     return 2 * count * (for_each + 1) + 100
 
 
 def _has_at_most(raw: bytes, most: int) -> bool:
-    """Count the fields of a serialised message, up to the first that is too many or that none of ours could have."""
+    """Return whether a serialised message has at most so many fields, all of known wire types."""
     at = 0
     for _ in range(most):
         if at >= len(raw):
@@ -313,7 +350,7 @@ def _has_at_most(raw: bytes, most: int) -> bool:
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """Read a varint; answers it and where it ends. One that has no end ends the message."""
+    """Return a varint and its end; one that is not terminated extends to the end of the message."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(raw):
@@ -334,7 +371,7 @@ def _pack(records: Sequence[StoredRecord] | Sequence[StoredRow]) -> bytes:
 
 
 def _positions(revisions: bytes) -> list[Position]:
-    # Neighbours often have one revision: those of an import, and those of one transaction.
+    # Neighbours often share one revision: all records of an import or of a transaction do.
     known: dict[tuple[int, int, int], Position] = {}
     found = []
     for parts in _REVISION.iter_unpack(revisions):
@@ -352,11 +389,7 @@ def _kind(value: Value) -> int:
 
 
 def _columns(message: storage_pb2.IndexBlock, count: int, columns: int) -> list[Sequence[Value]]:
-    """Put the values of each column together. Those of one kind, which are nearly all, are not looked at one by one.
-
-    Raises:
-        ValueError: there are not as many as `kinds` says.
-    """
+    """Return the values by column. Raises ValueError when there are more or fewer than `kinds` says."""
     numbers = list(message.numbers)
     texts, blobs = iter(message.texts), iter(message.blobs)
     found: list[Sequence[Value]] = []
@@ -383,7 +416,7 @@ def _columns(message: storage_pb2.IndexBlock, count: int, columns: int) -> list[
     return found
 
 
-def _next(values: Iterator[storage_pb2.Values]) -> storage_pb2.Values:
+def _next(values: Iterator[Values]) -> Values:
     found = next(values, None)
     if found is None:
         raise ValueError("fewer values than kinds")

@@ -1,12 +1,11 @@
-"""The changes of a checkpoint: per record the last action alone, in a scratch file, so that memory is bounded.
+"""The changes of a checkpoint: the last action on each record, in a scratch file, so that memory is bounded.
 
-What the log says of records is collected here as bytes: types are names, bodies stay as they are, so records of types
-that this server does not know pass through. A change group is kept as a record of the reserved type `change_group`,
-whose id is the group's name and whose body is empty. Reads come sorted by id, as the files that they go into are.
+Changes are bytes: types are names and bodies are not decoded, so records of types that this server does not know are
+copied. A change group is a record of the reserved type `change_group` with the group's name as id and an empty body.
+Reads are sorted by id, as the data files are.
 
-The file is of no use to anybody after the checkpoint: it is written without care for a crash, deleted at the end, and
-deleted at the beginning of the next one if a crash left it there. `ChangeScratch` blocks; `Changes` does the same in a
-thread of its own.
+The scratch file is not durable. It is deleted at the end of a checkpoint, and at the beginning of the next one after a
+crash. `ChangeScratch` blocks; `Changes` runs it in a thread of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from sluiceway_server.datamanager.model import LogSequence, Position
 __all__ = ["CHANGE_GROUP", "Change", "ChangeScratch", "ChangeSize", "Changes"]
 
 CHANGE_GROUP = "change_group"
-"""The reserved type of change groups."""
+"""The reserved record type of change groups."""
 
 _CACHE_KIB = 4096
 _SIZES_AT_ONCE = 2000
@@ -43,7 +42,7 @@ T = TypeVar("T")
 
 
 class Change(NamedTuple):
-    """The last that happened to a record. `body` is None when it was deleted."""
+    """The last change of a record. `body` None: it was deleted."""
 
     id: str
     revision: Position
@@ -51,35 +50,30 @@ class Change(NamedTuple):
 
 
 class ChangeSize(NamedTuple):
-    """What a change weighs: the bytes of id and body; None for a deletion."""
+    """The bytes of id and body of a change; None: it was deleted."""
 
     id: str
     size: int | None
 
 
 class Changes:
-    """A scratch file for the event loop. `open` makes one; only one thing is asked of it at a time."""
+    """A `ChangeScratch` for the event loop. One call at a time."""
 
     def __init__(self, scratch: ChangeScratch, thread: ThreadPoolExecutor) -> None:
-        """Made by `open`."""
         self._scratch = scratch
         self._thread = thread
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Changes]:
-        """Make the file, and delete it at the end, also when what used it was cancelled in the middle of a call.
-
-        Raises:
-            Unavailable: reason `SCRATCH_UNUSABLE`: it cannot be written, as can all methods.
-        """
+        """Create the file, and delete it at the end. Raises `Unavailable` (`SCRATCH_UNUSABLE`), as all methods."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="changes") as thread:
             scratch = await loop.run_in_executor(thread, ChangeScratch, path)
             try:
                 yield cls(scratch, thread)
             finally:
-                # After whatever the thread was given before.
+                # After a call that was cancelled and still runs in the thread.
                 await asyncio.shield(loop.run_in_executor(thread, scratch.close))
 
     async def add(self, entries: Sequence[LogEntry]) -> None:
@@ -109,13 +103,10 @@ class Changes:
 
 
 class ChangeScratch:
-    """See the module. Used by one thread at a time.
-
-    Every method raises `Unavailable` when the file cannot be written or read.
-    """
+    """The scratch file. Used by one thread at a time. Methods raise `Unavailable` when it cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file, in place of one that a crash left."""
+        """Create the file, and replace one that a crash left."""
         self._path = path
         with _errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +124,7 @@ class ChangeScratch:
             self._connection.execute(_SCHEMA)
 
     def add(self, entries: Iterable[LogEntry]) -> None:
-        """Take over what entries do, which follow those that were added before. Raises `DataLoss`."""
+        """Add the changes of entries, which follow those added before. Raises `DataLoss`."""
         with _errors(self._path):
             self._connection.execute("BEGIN")
             for entry in entries:
@@ -141,12 +132,12 @@ class ChangeScratch:
             self._connection.execute("COMMIT")
 
     def types(self) -> list[str]:
-        """List the types of which something changed, sorted."""
+        """Return the names of the types that have changes, sorted."""
         with _errors(self._path):
             return [name for (name,) in self._connection.execute("SELECT DISTINCT type FROM changes ORDER BY type")]
 
     def changed_bytes(self) -> int:
-        """Tell the bytes of ids and bodies of all records that were stored, and of the ids of deleted ones."""
+        """Return the bytes of the ids and bodies of all stored records, and of the ids of deleted ones."""
         with _errors(self._path):
             (total,) = self._connection.execute(
                 "SELECT coalesce(sum(coalesce(size, length(CAST(id AS BLOB)))), 0) FROM changes"
@@ -154,19 +145,12 @@ class ChangeScratch:
         return int(total)
 
     def sizes(self, type_: str) -> Iterator[list[ChangeSize]]:
-        """Give what the changes of a type weigh, sorted by id, some thousand at a time."""
+        """Yield the sizes of the changes of a type, sorted by id, some thousand at a time."""
         found = self._each("SELECT id, size FROM changes WHERE type = ? ORDER BY id", (type_,))
         return _chunks(map(ChangeSize._make, found), lambda _: 1, _SIZES_AT_ONCE)
 
     def pages(self, type_: str, *, after: str | None, before: str | None, page_bytes: int) -> Iterator[list[Change]]:
-        """Give the changes of a type between two ids, sorted by id.
-
-        Args:
-            type_: the type's name.
-            after: only ids that are greater; None: from the first.
-            before: only ids that are less; None: to the last.
-            page_bytes: a page ends when it weighs as much, with something added for each change.
-        """
+        """Yield the changes of a type between two ids, both excluded, sorted by id, in pages of about so many bytes."""
         conditions, arguments = ["type = ?"], [type_]
         if after is not None:
             conditions.append("id > ?")
@@ -174,7 +158,6 @@ class ChangeScratch:
         if before is not None:
             conditions.append("id < ?")
             arguments.append(before)
-        # The conditions are those above; values are bound.
         text = f"SELECT id, epoch, counter, number, body FROM changes WHERE {' AND '.join(conditions)} ORDER BY id"  # noqa: S608
         return _chunks(_changes(self._each(text, tuple(arguments))), _weight, page_bytes)
 
@@ -203,7 +186,7 @@ def _rows(entry: LogEntry) -> list[tuple[str, str, int, int, int, int | None, by
                 case "delete":
                     last[action.delete.type, action.delete.id] = (number, None)
                 case _:
-                    pass  # an emit is no record; a kind of a newer version stays in the log
+                    pass  # an emit, or an action of a newer version, which stays in the log
         for group in transaction.groups:
             last[CHANGE_GROUP, group] = (number, b"")
     epoch, counter = entry.sequence.epoch, entry.sequence.counter
@@ -216,7 +199,7 @@ def _rows(entry: LogEntry) -> list[tuple[str, str, int, int, int, int | None, by
 def _changes(rows: Iterator[tuple[Any, ...]]) -> Iterator[Change]:
     sequence = LogSequence(0, 0)
     for id_, epoch, counter, number, body in rows:
-        # Neighbours are often of one entry.
+        # Neighbours are often of the same entry.
         if counter != sequence.counter or epoch != sequence.epoch:
             sequence = LogSequence(epoch, counter)
         yield Change(id_, Position(sequence, number), body)
@@ -245,7 +228,7 @@ def _errors(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as cause:
         raise Unavailable(
-            f"the scratch file {path} cannot be used: {cause}. Make room there, or let it be elsewhere: a server's"
-            " is in its data folder, that of a command in TMPDIR",
+            f"the scratch file {path} cannot be used: {cause}. Make room there, or move it: that of a server is"
+            " in its data folder, that of a command in TMPDIR",
             reason="SCRATCH_UNUSABLE",
         ) from cause

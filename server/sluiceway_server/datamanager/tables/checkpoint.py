@@ -1,19 +1,19 @@
-"""Checkpoint: what the log did since the newest manifest goes into data files, and a new manifest says so.
+"""Checkpoint: merge the log since the newest manifest into data files, and store a new manifest.
 
-    1  the newest manifest of the history, and the segments after it up to `flushed`, contiguous across epochs
-    2  of their changes, the last one of each record, into a scratch file
-    3  type by type: the files that a change touches are written anew, the others are kept by reference
-    4  a look at each file that the manifest will name, and at the manifests: is the one of step 1 still the newest?
-    5  the manifest, if there is none of that sequence: the commit point
-    6  `checkpoint` in etcd, which tells others
+    1  read the newest manifest of the history, and the segments after it up to `flushed`, contiguous across epochs
+    2  collect the last change of each record in a scratch file
+    3  for each type, write the files that changes touch again, and keep the others by reference
+    4  check that each file of the new manifest exists, and that the manifest of step 1 is still the newest
+    5  put the manifest if there is none of that sequence: the commit point
+    6  put `checkpoint` in etcd, which notifies others
 
-Any number of servers may do this at once, and be paused or die anywhere. Their files have names of their own; of two
-manifests of one sequence one is put; whoever is late removes what it made, and what a crash leaves is named by nothing
-and cleaned after a day. Step 4 is what makes that safe against the cleaner: what the newest manifest names is never
-cleaned, and a checkpoint that went on from an older one gives up.
+Any number of servers may do this at once, and be paused or die anywhere. File names are unique; of two manifests of one
+sequence one is stored; the slower server deletes its files, and those of a crashed one are garbage. Step 4 protects
+against garbage collection: the files of the newest manifest are never deleted, and a checkpoint on top of an older one
+fails.
 
-One step has no answer of its own: a process that is paused for days between 4 and 5 puts a manifest whose files may be
-gone. It is not the newest then, so nobody starts from it; and the process looks again when it wakes, and removes it.
+One case is left: a process that is paused for days between 4 and 5 stores a manifest whose files may be gone. It is not
+the newest, so nobody starts from it; the process checks again when it continues, and deletes it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.change_set import Changes
+from sluiceway_server.datamanager.tables.compaction import Compaction
 from sluiceway_server.datamanager.tables.compaction_plan import FileLimits
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.datamanager.tables.next_files import NextFiles
 from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = ["Checkpointer", "Overtaken", "files_of"]
@@ -69,13 +69,13 @@ _LOOK_HOLDS = timedelta(minutes=10)
 
 
 class Overtaken(Conflict):
-    """Another server made a newer manifest meanwhile. Nothing is lost; begin again from that one, if it is due."""
+    """Another server made a newer manifest meanwhile. Nothing is lost: start again from that one, if it is due."""
 
     reason = "CHECKPOINT_OVERTAKEN"
 
 
 def files_of(manifest: Manifest) -> list[FileRef]:
-    """List all objects that a manifest names: data files and index dumps."""
+    """Return all data files and index dumps of a manifest."""
     found = []
     for type_ in manifest.types:
         for live in type_.files:
@@ -86,23 +86,23 @@ def files_of(manifest: Manifest) -> list[FileRef]:
 
 
 @dataclass(slots=True)
-class _Work:
-    """A checkpoint on its way.
+class _Checkpoint:
+    """The state of one checkpoint.
 
     Attributes:
-        base: the manifest that it goes on from.
-        began: by both clocks: one of them stands still while a machine is suspended, the other one may be set.
-        last: the last entry that it takes in.
+        base: the manifest that it starts from.
+        began: by both clocks: the monotonic one stops while a machine is suspended, the other one may be set.
+        last: the last entry in it.
         total_bytes: of all entries of that entry's epoch up to it.
-        next: the files that it writes.
-        put: the manifest may have been stored: from then on the files are not removed.
+        compaction: writes its files.
+        put: the manifest may have been stored: from then on its files are not deleted.
     """
 
     base: Manifest | None
     began: tuple[float, datetime]
     last: LogEntry | None = None
     total_bytes: int = 0
-    next: NextFiles | None = None
+    compaction: Compaction | None = None
     put: bool = False
 
     @property
@@ -111,11 +111,11 @@ class _Work:
 
     @property
     def made(self) -> Sequence[FileRef]:
-        return () if self.next is None else self.next.made
+        return () if self.compaction is None else self.compaction.made
 
 
 class Checkpointer:
-    """See the module. `run` makes one checkpoint."""
+    """Makes checkpoints, one at a time."""
 
     def __init__(
         self,
@@ -132,20 +132,20 @@ class Checkpointer:
         settings: DataManagerSettings,
         clock: Clock,
     ) -> None:
-        """Begin nothing yet.
+        """Create it.
 
         Args:
             storage: that of the stores below.
             prefix: of its keys, without a slash at the end.
             log_: the log in etcd.
             segments: the log in the object storage.
-            manifests: those of the database.
-            files: those of the database.
-            catalogue: the types that this server knows; records of others are carried through.
+            manifests: of the database.
+            files: of the database.
+            catalogue: the types that this server knows; records of others are copied as they are.
             database_id: written into manifests.
-            folder: for the scratch file; nobody else checkpoints with this folder.
-            settings: see there.
-            clock: for the age of what it does.
+            folder: for the scratch file; used by this checkpointer only.
+            settings: of the database.
+            clock: for time limits.
         """
         self._storage = storage
         self._prefix = prefix
@@ -163,27 +163,26 @@ class Checkpointer:
         self._known_dumps: set[str] = set()
 
     async def run(self, flushed: FlushMark, lineage: Lineage) -> Manifest | None:
-        """Make a manifest of all that the object storage has, up to what `flushed` says.
+        """Make a manifest of everything in the object storage up to `flushed`.
 
-        May be repeated, and cancelled: what it made is named by nothing then.
+        May be repeated, and cancelled: its files are garbage then.
 
         Args:
             flushed: as etcd has it; its sequence is part of the history.
             lineage: the history.
 
         Returns:
-            The manifest that was made; the newest one when it has everything already; None when there is nothing at
-            all, no entry and no manifest.
+            The new manifest; the newest one if nothing follows it; None if the database has no entry.
 
         Raises:
-            Overtaken: another server was faster. Its manifest may be of an earlier sequence than `flushed`.
-            DataLoss: the log or a file has a gap or is damaged. Named, with what to do. Nothing was changed.
+            Overtaken: another server was faster. The sequence of its manifest may be before `flushed`.
+            DataLoss: the log has a gap, or an object is damaged or missing. Nothing was changed.
             DeadlineExceeded: it took longer than `checkpoint_gives_up`.
             Unavailable: the object storage, etcd or the scratch file cannot be used now.
         """
         limit = self._settings.checkpoint_gives_up
         async with self._alone:
-            work = _Work(await self._manifests.newest(lineage), (self._clock.monotonic(), self._clock.now()))
+            work = _Checkpoint(await self._manifests.newest(lineage), (self._clock.monotonic(), self._clock.now()))
             try:
                 async with asyncio.timeout(limit.total_seconds()):
                     return await self._run(work, flushed, lineage)
@@ -192,13 +191,13 @@ class Checkpointer:
                 raise self._too_old() from cause
             except (DataLoss, NotFound) as error:
                 await self._remove(work)
-                # What is missing may have been cleaned after another server's checkpoint.
+                # The object may have been garbage collected after another server's checkpoint.
                 await self._check_newest(work, lineage)
                 if isinstance(error, DataLoss):
                     raise
                 raise DataLoss(
-                    f"{error}, and the newest manifest names it. Restore this object from a copy of the object storage;"
-                    " `sluice db verify` looks for others",
+                    f"{error}, and the newest manifest refers to it. Restore this object from a copy of the object"
+                    " storage; `sluice db verify` looks for others",
                     reason="FILE_MISSING",
                     metadata=error.metadata,
                 ) from error
@@ -206,7 +205,7 @@ class Checkpointer:
                 await self._remove(work)
                 raise
 
-    async def _run(self, work: _Work, flushed: FlushMark, lineage: Lineage) -> Manifest | None:
+    async def _run(self, work: _Checkpoint, flushed: FlushMark, lineage: Lineage) -> Manifest | None:
         if work.base_sequence is not None and work.base_sequence >= flushed.sequence:
             return work.base
         crash_point("checkpoint.before-scratch")
@@ -217,7 +216,7 @@ class Checkpointer:
                 return work.base
             manifest = self._begin_manifest(work, work.last)
             manifest.changed_bytes = await changes.changed_bytes()
-            work.next = NextFiles(
+            work.compaction = Compaction(
                 self._files,
                 self._catalogue,
                 sequence=work.last.sequence,
@@ -225,7 +224,9 @@ class Checkpointer:
                 known_dumps=self._known_dumps,
                 still_wanted=lambda: self._check_age(work),
             )
-            manifest.types.extend(await work.next.write(work.base.types if work.base is not None else (), changes))
+            manifest.types.extend(
+                await work.compaction.write(work.base.types if work.base is not None else (), changes)
+            )
         manifest.written_bytes = sum(ref.size for ref in work.made)
         await self._put(work, manifest, lineage)
         log.info(
@@ -236,12 +237,10 @@ class Checkpointer:
             changed_bytes=manifest.changed_bytes,
             seconds=round(self._clock.monotonic() - work.began[0], 3),
         )
-        await self._tell(work.last.sequence)
+        await self._notify(work.last.sequence)
         return manifest
 
-    # -- what changed
-
-    async def _collect(self, work: _Work, changes: Changes, flushed: FlushMark, lineage: Lineage) -> None:
+    async def _collect(self, work: _Checkpoint, changes: Changes, flushed: FlushMark, lineage: Lineage) -> None:
         key = self._manifests.key
         start = LogEnd.beginning(lineage)
         if work.base is not None:
@@ -261,7 +260,7 @@ class Checkpointer:
                 reason="LOG_DIVERGED",
             )
 
-    def _begin_manifest(self, work: _Work, last: LogEntry) -> Manifest:
+    def _begin_manifest(self, work: _Checkpoint, last: LogEntry) -> Manifest:
         return Manifest(
             sequence=sequence_proto(last.sequence),
             transactions=last.transactions,
@@ -274,21 +273,19 @@ class Checkpointer:
             base=None if work.base is None else work.base.sequence,
         )
 
-    # -- the commit point
-
-    async def _put(self, work: _Work, manifest: Manifest, lineage: Lineage) -> None:
+    async def _put(self, work: _Checkpoint, manifest: Manifest, lineage: Lineage) -> None:
         self._check_age(work)
         crash_point("checkpoint.before-look")
         looked = (self._clock.monotonic(), self._clock.now())
         missing = await self._missing(manifest)
-        # Asked after the files were seen: as long as the manifest that this one goes on from is the newest, nothing
-        # that it names is cleaned; and what was made here is not cleaned before it is a day old.
+        # After the files were seen: while the base is the newest manifest, its files are not deleted; and new files
+        # are not deleted before they are a day old.
         await self._check_newest(work, lineage)
         if missing is not None:
             raise DataLoss(
                 f"{self._prefix}/{missing.key} is not in the object storage with its {missing.size} bytes: the"
-                " checkpoint cannot name it. Restore this object from a copy of the object storage; `sluice db verify`"
-                " looks for others",
+                " checkpoint cannot refer to it. Restore this object from a copy of the object storage; `sluice db"
+                " verify` looks for others",
                 reason="FILE_MISSING",
                 metadata={"object": missing.key},
             )
@@ -305,13 +302,13 @@ class Checkpointer:
             await self._storage.delete(self._manifests.key(sequence))
             crash_point("checkpoint.after-removal")
             raise DeadlineExceeded(
-                f"this server slept for {slept} while it made the manifest {sequence}, and files of it were cleaned"
-                " meanwhile: it was removed again",
+                f"this server was suspended for {slept} while it made the manifest {sequence}, and files of it were"
+                " deleted meanwhile: the manifest was deleted again",
                 reason="CHECKPOINT_TOO_OLD",
             )
 
     async def _missing(self, manifest: Manifest) -> FileRef | None:
-        """Look at each object that a manifest names; answers one that is not there as it should be."""
+        """Return a file of a manifest that does not exist with its size, if there is one."""
         waiting = files_of(manifest)
         for at in range(0, len(waiting), _LOOKS_AT_ONCE):
             some = waiting[at : at + _LOOKS_AT_ONCE]
@@ -323,8 +320,8 @@ class Checkpointer:
                     return ref
         return None
 
-    async def _check_newest(self, work: _Work, lineage: Lineage) -> None:
-        # One of a later epoch counts too: then it is this server that was left behind.
+    async def _check_newest(self, work: _Checkpoint, lineage: Lineage) -> None:
+        # One of a later epoch counts too: then this server was left behind.
         known = [
             sequence
             for sequence in await self._manifests.sequences()
@@ -334,8 +331,8 @@ class Checkpointer:
         if newest != work.base_sequence:
             raise Overtaken(f"another server made the manifest {newest} while this one was at work on the next one")
 
-    async def _concede(self, work: _Work, manifest: Manifest) -> None:
-        """Find out whose manifest is there. Returns when it is ours: an answer was lost, and the put was repeated."""
+    async def _concede(self, work: _Checkpoint, manifest: Manifest) -> None:
+        """Raise `Overtaken`, unless the stored manifest is our own: a response was lost, and the put was retried."""
         sequence = from_sequence_proto(manifest.sequence)
         with suppress(NotFound):
             theirs = await self._manifests.read(sequence)
@@ -351,18 +348,16 @@ class Checkpointer:
         work.put = False
         raise Overtaken(f"another server made the manifest {sequence} too, and was faster")
 
-    async def _tell(self, sequence: LogSequence) -> None:
+    async def _notify(self, sequence: LogSequence) -> None:
         crash_point("checkpoint.before-key")
         try:
             await self._log.advance_checkpoint(sequence)
         except SluicewayError as error:
-            # Only a hint; whoever looks next finds the manifest by listing, and tells.
+            # The key is a hint: the next server that lists the manifests finds this one, and sets it.
             log.warning("checkpoint_key_waits", sequence=str(sequence), error=str(error))
         crash_point("checkpoint.after-key")
 
-    # -- giving up
-
-    def _check_age(self, work: _Work) -> None:
+    def _check_age(self, work: _Checkpoint) -> None:
         if self._since(work.began) > self._settings.checkpoint_gives_up:
             raise self._too_old()
 
@@ -377,8 +372,8 @@ class Checkpointer:
             reason="CHECKPOINT_TOO_OLD",
         )
 
-    async def _remove(self, work: _Work) -> None:
-        """Remove what was made for nothing, as far as the storage lets us; the rest is cleaned later."""
+    async def _remove(self, work: _Checkpoint) -> None:
+        """Delete the files that were made, as far as the storage is available; the rest is garbage collected."""
         if work.put:
             return
         crash_point("checkpoint.before-removal")

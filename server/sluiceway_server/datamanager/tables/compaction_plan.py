@@ -1,15 +1,15 @@
-"""What a checkpoint decides: when one is due, which files are written anew, and where new ones begin. Pure.
+"""Decide when a checkpoint is due, which files it writes again, and where new files begin. Pure.
 
-A change touches the file whose key range holds its id. What falls between two files touches neither: it is written
-beside them, into a file of its own, so that records that are only ever added at the end (ids that grow with time, as
-most do) never make a full file be written again. Such files would become many and tiny. So each run of neighbours that
-is written anyway takes in the files next to it, as long as these are no larger than itself and all of it fits into one
-file; or, whatever it is itself, if they are tiny. Like that the files at the end of a growing type are each larger than
-all that follow, and a record that never changes again is written once for each time that the file around it doubles.
+A change touches the file whose range of ids contains its id. A change between two files touches neither and goes into a
+new file beside them, so that records which are only added at the end (most ids grow with time) never cause a full file
+to be written again. To limit the number of small files, each run of neighbours that is written anyway also takes in the
+files beside it, as long as these are no larger than the run and all of it fits into one file; tiny files are always
+taken in. So each file at the end of a growing type is larger than all that follow, and a record that does not change
+is written once for each time that the file around it doubles.
 
     files          [ a..f 16 MiB ] [ g..k 9 MiB ] [ m..p 3 MiB ] [ q 0.2 MiB ]
     changes                            h             o                          r s t  4 MiB
-    written anew                   `------------------------------------------------------'  -> 16 MiB + the rest
+    written again                  `------------------------------------------------------'  -> 16 MiB + the rest
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When a checkpoint is due: as soon as one of these is reached and something has changed."""
+    """A checkpoint is due when one of these is reached and something has changed."""
 
     entries: int
     bytes: int
@@ -44,11 +44,7 @@ class Due:
 
 
 def entries_between(lineage: Lineage, after: LogSequence, up_to: LogSequence) -> int:
-    """Count the entries of the history after one and up to another.
-
-    Raises:
-        ValueError: one of them is not part of the history.
-    """
+    """Count the entries of the history after one and up to another. Raises ValueError if one is not part of it."""
     for sequence in (after, up_to):
         if not lineage.contains(sequence):
             raise ValueError(f"{sequence} is not part of this history")
@@ -56,13 +52,13 @@ def entries_between(lineage: Lineage, after: LogSequence, up_to: LogSequence) ->
 
 
 def checkpoint_due(due: Due, *, entries: int, size: int, age: timedelta) -> str:
-    """Tell why a checkpoint is due; empty when it is not.
+    """Return why a checkpoint is due; empty when it is not.
 
     Args:
         due: the limits.
-        entries: of the log in the object storage, after the newest manifest.
-        size: of them, in bytes; of another epoch's it need not be known.
-        age: of the newest manifest, or since the first entry when there is none.
+        entries: in the object storage after the newest manifest.
+        size: of these entries in bytes; those of an earlier epoch need not be counted.
+        age: of the newest manifest, or of the first entry.
     """
     if entries <= 0:
         return ""
@@ -77,11 +73,11 @@ def checkpoint_due(due: Due, *, entries: int, size: int, age: timedelta) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """How large files are.
+    """Sizes of files in bytes.
 
     Attributes:
-        most: a file ends when it has as many bytes.
-        tiny: a file of at most as many bytes is written again whenever one beside it is.
+        most: a file ends when it has as many.
+        tiny: a file of at most so many is written again whenever a file beside it is.
     """
 
     most: int
@@ -90,7 +86,7 @@ class FileLimits:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A file of a type: the ids of its first and last record, its bytes, how many records it has."""
+    """A file of a type: the ids of its first and last record, its bytes, its number of records."""
 
     first: str
     last: str
@@ -100,14 +96,14 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Some neighbouring files that are written anew as one stream, with the changes in and between them.
+    """Neighbouring files that are written again as one stream, with the changes in and between them.
 
     Attributes:
         start: the first of the files.
-        end: the one after the last; equal to `start`: no file, the changes fall before this one.
-        after: the changes with an id greater than this belong to it; None: from the first.
-        before: and less than this; None: to the last.
-        cut: a new file begins when the one that is written has as many bytes.
+        end: after the last of them; equal to `start`: none, the changes are before this file.
+        after: changes with a greater id belong to it; None: from the first.
+        before: and with a smaller id; None: to the last.
+        cut: the bytes of a file after which a new one begins.
     """
 
     start: int
@@ -119,13 +115,13 @@ class Rewrite:
 
 @dataclass(slots=True)
 class OverlappingFiles:
-    """Where the changes of a type fall, filled piece by piece with `add`.
+    """The files of a type that changes overlap.
 
     Attributes:
-        files: those of the type, sorted, without overlap.
-        inside: file -> bytes of records stored within its range; a file that is only deleted from has an entry too.
-        deleted: file -> how many of its records, at most, are deleted.
-        between: place -> bytes of records stored before the file of that number, and after the one before it.
+        files: all files of the type, sorted, without overlap.
+        inside: file -> bytes that are stored within its range; 0 if there are only deletions.
+        deleted: file -> the most records that are deleted from it.
+        between: file -> bytes that are stored before it, and after the file before it.
     """
 
     files: Sequence[Existing]
@@ -138,7 +134,7 @@ class OverlappingFiles:
         self._firsts = [file.first for file in self.files]
 
     def add(self, changes: Iterable[tuple[str, int | None]]) -> None:
-        """Take in changes: an id with the bytes that are stored under it, None for a deletion."""
+        """Add changes: ids with the bytes that are stored; None: it is deleted."""
         for id_, size in changes:
             at = bisect_right(self._firsts, id_) - 1
             if at >= 0 and id_ <= self.files[at].last:
@@ -147,7 +143,7 @@ class OverlappingFiles:
                     self.deleted[at] = self.deleted.get(at, 0) + 1
             elif size is not None:
                 self.between[at + 1] = self.between.get(at + 1, 0) + size
-            # What is deleted between two files was never in one.
+            # What is deleted between two files is in none.
 
 
 @dataclass(slots=True)
@@ -158,9 +154,9 @@ class _Group:
 
 
 def plan_rewrites(touched: OverlappingFiles, limits: FileLimits) -> tuple[Rewrite, ...]:
-    """Decide which files are written anew, in order; the others are kept as they are.
+    """Choose the files that are written again, in order; the others are kept.
 
-    Weights are estimates, from above: what is stored is counted as it is before compression.
+    Weights are upper estimates: stored bytes are counted before compression.
     """
     groups = _first_groups(touched)
     for at, group in enumerate(groups):
@@ -171,7 +167,7 @@ def plan_rewrites(touched: OverlappingFiles, limits: FileLimits) -> tuple[Rewrit
 
 
 def _first_groups(touched: OverlappingFiles) -> list[_Group]:
-    """Find the runs of neighbours that have to be written."""
+    """Return the runs of neighbours that have to be written."""
     groups: list[_Group] = []
     for at in sorted({*touched.inside, *touched.between}):
         group = _Group(at, at, touched.between.get(at, 0))
@@ -187,7 +183,7 @@ def _left(file: Existing, deleted: int) -> int:
 
 
 def _grow(group: _Group, files: Sequence[Existing], limits: FileLimits, least: int, most: int) -> None:
-    """Take in neighbours, the smaller one first."""
+    """Extend a group by neighbours, the smaller one first."""
 
     def fits(at: int) -> bool:
         size = files[at].size
@@ -203,7 +199,7 @@ def _grow(group: _Group, files: Sequence[Existing], limits: FileLimits, least: i
 
 
 def _joined(groups: Sequence[_Group]) -> list[_Group]:
-    """Make one of groups that touch each other: both are written anyway."""
+    """Merge groups that touch each other: both are written anyway."""
     joined: list[_Group] = []
     for group in groups:
         if joined and joined[-1].end == group.start:
@@ -217,7 +213,7 @@ def _joined(groups: Sequence[_Group]) -> list[_Group]:
 def _rewrite(group: _Group, files: Sequence[Existing], limits: FileLimits) -> Rewrite:
     pieces = max(-(-group.weight // limits.most), 1)
     at_end = group.end == len(files)
-    # At the end more will follow, and takes in what is left over. Elsewhere the pieces are alike, and none is tiny.
+    # At the end the rest is taken in by what follows later. Elsewhere the pieces are equal, so that none is tiny.
     cut = limits.most if at_end else min(limits.most, -(-group.weight // pieces) + limits.tiny // 2)
     return Rewrite(
         start=group.start,

@@ -1,14 +1,13 @@
-"""The data files and index dumps of one database in its object storage: written, read, found in, verified.
+"""Write, read and verify the data files and index dumps of one database in its object storage.
 
-    data/<type>/<seq>-<n>-<random>      records, sorted by id
-    index/<type>/<seq>-<n>-<random>     the columns of the same records, for a type whose bodies are remote
+    data/<type>/<sequence>-<n>-<random>      records, sorted by id
+    index/<type>/<sequence>-<n>-<random>     the columns of the same records, for a type whose bodies are remote
 
-Objects are written once, under names that nobody else makes, and are never changed, so what was read of them once stays
-true: footers and blocks are kept in one cache that is bounded by weight. Whatever is read from the storage is checked
-against its checksum and for its order, each time; a cached block was checked when it was read.
+An object is written once, under a unique name, and never changed, so footers and blocks are cached. What is read from
+the storage is checked against its checksum and for its order.
 
-An object that is gone is `NotFound`: the cleaner removed it, and the reader takes the newest manifest. One that is not
-what was written is `FileDamaged`, which names it and says what to do.
+An object that is gone is `NotFound`: the garbage collector deleted it, and the reader uses the newest manifest. An
+object that is not what was written is `FileDamaged`.
 """
 
 from __future__ import annotations
@@ -21,44 +20,56 @@ from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
+from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_server.datamanager.caches import FILE_CACHE_BYTES, Lru, weight_of_block, weight_of_footer
-from sluiceway_server.datamanager.tables.block import FileDamaged, IndexBlock, RecordBlock, StoredRecord, StoredRow
-from sluiceway_server.datamanager.tables.file_reader import BlockRange, decode_range, index_block, ranges, record_block
-from sluiceway_server.datamanager.tables.file_writer import BLOCK_BYTES, COMPRESSION_LEVEL, DataWriter, IndexWriter
+from sluiceway_server.datamanager.tables.block import (
+    FileDamaged,
+    IndexBlock,
+    RecordBlock,
+    StoredRecord,
+    StoredRow,
+    encode_index,
+    encode_records,
+)
+from sluiceway_server.datamanager.tables.file_writer import (
+    BLOCK_BYTES,
+    COMPRESSION_LEVEL,
+    FileWriter,
+    record_size,
+    row_size,
+)
 from sluiceway_server.datamanager.tables.footer import (
     LARGEST_FOOTER,
     MAGIC_BYTES,
     TRAILER_BYTES,
+    BlockRange,
     FileKind,
     Footer,
     check_against,
     check_magic,
     decode_end,
+    decode_range,
     decode_trailer,
+    index_block,
+    ranges,
+    record_block,
     type_of_key,
 )
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["DataWriter", "FileDamaged", "FileStore", "IndexWriter", "StoredRecord", "StoredRow"]
+__all__ = ["FileStore"]
 
 T = TypeVar("T")
+
 _PARALLEL_READS = 8
 _LARGEST_SHARE = 4
 """A block above this part of the cache is not kept: it would push out all others."""
 
 
 class FileStore:
-    """See the module.
-
-    Args of the constructor:
-        storage: where the objects are.
-        prefix: of the database's objects; the keys of `FileRef`s come after it.
-        cache_bytes: the weight of footers and blocks that are kept.
-        block_bytes: of files that are written: `filewriters.BLOCK_BYTES`.
-        level: of files that are written: how hard zstd tries.
-    """
+    """The files of one database. The keys of `FileRef`s come after `prefix`."""
 
     def __init__(
         self,
@@ -79,61 +90,52 @@ class FileStore:
 
     @property
     def cached_weight(self) -> int:
-        """What the footers and blocks that are kept weigh."""
+        """The weight of the cached footers and blocks."""
         return self._cache.weight
 
-    # -- writing
-
-    async def data_writer(self, type_name: str, name: str) -> DataWriter:
-        """Begin a data file.
-
-        Args:
-            type_name: of its records.
-            name: of the object, in the type's folder; nobody else makes the same one.
-
-        Raises:
-            ValueError: no object can have these names.
-        """
+    async def data_writer(self, type_name: str, name: str) -> FileWriter[StoredRecord]:
+        """Begin a data file with a unique name. Raises ValueError for a name that no object can have."""
         key = _key(FileKind.DATA, type_name, name)
-        return DataWriter(
+        return FileWriter(
             await self._storage.upload(self._object(key)),
-            type_name,
+            FileKind.DATA,
+            storage_pb2.FileFooter(type=type_name),
+            encode=encode_records,
+            measure=record_size,
             key=key,
             block_bytes=self._block_bytes,
             level=self._level,
         )
 
-    async def index_writer(self, type_name: str, name: str, *, columns: Sequence[str], version: int) -> IndexWriter:
-        """Begin an index dump.
+    async def index_writer(
+        self, type_name: str, name: str, *, columns: Sequence[str], version: int
+    ) -> FileWriter[StoredRow]:
+        """Begin the index dump of the data file with this name, as `data_writer`.
 
         Args:
             type_name: of its records.
-            name: that of the data file that it stands beside.
+            name: of the data file.
             columns: the names of the values of each row.
-            version: the `RecordType.version` that computed them.
-
-        Raises:
-            ValueError: no object can have these names.
+            version: the `RecordType.version` that computed the values.
         """
         key = _key(FileKind.INDEX, type_name, name)
-        return IndexWriter(
+        return FileWriter(
             await self._storage.upload(self._object(key)),
-            type_name,
+            FileKind.INDEX,
+            storage_pb2.FileFooter(type=type_name, columns=columns, type_version=version),
+            encode=encode_index,
+            measure=partial(row_size, columns=len(columns)),
             key=key,
-            columns=columns,
-            version=version,
             block_bytes=self._block_bytes,
             level=self._level,
         )
-
-    # -- reading
 
     async def records(
         self, ref: FileRef, *, first: str = "", last: str | None = None
     ) -> AsyncGenerator[Sequence[StoredRecord], None]:
-        """Give the records of a data file by id, some at a time and never none, from `first` to `last`, both included.
+        """Yield the records of a data file by id, in chunks that are not empty, from `first` to `last`, both included.
 
-        Close the generator (`aclosing`) when it is left early: it reads ahead.
+        Close the generator (`aclosing`) when you leave it early: it reads ahead.
 
         Raises:
             NotFound: the object is gone.
@@ -153,38 +155,28 @@ class FileStore:
                         yield found
 
     def record_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[RecordBlock], None]:
-        """Give the blocks of a data file as they are, in columns, some at a time: for reading millions of records.
-
-        Raises what `records` raises.
-        """
+        """Yield the blocks of a data file by column: for millions of records. Raises as `records`."""
         return self._whole(ref, FileKind.DATA, record_block)
 
-    async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
-        """Give the rows of an index dump by id, some at a time and never none. Otherwise as `records`."""
-        footer = await self._footer(ref, FileKind.INDEX)
-
-        def decode(block: int, data: bytes) -> list[StoredRow]:
-            return index_block(ref.key, footer, block, data).rows()
-
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), decode)) as pieces:
-            async for piece in pieces:
-                for found in piece:
-                    yield found
-
     def index_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[IndexBlock], None]:
-        """Give the blocks of an index dump as they are, in columns, some at a time: for reading millions of rows.
-
-        Raises what `records` raises.
-        """
+        """Yield the blocks of an index dump by column: for millions of rows. Raises as `records`."""
         return self._whole(ref, FileKind.INDEX, index_block)
 
+    async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
+        """Yield the rows of an index dump by id, in chunks that are not empty, as `records`."""
+        blocks = self._whole(ref, FileKind.INDEX, lambda *args: index_block(*args).rows())
+        async with aclosing(blocks) as pieces:
+            async for piece in pieces:
+                for rows in piece:
+                    yield rows
+
     async def index_columns(self, ref: FileRef) -> tuple[tuple[str, ...], int]:
-        """Tell the columns of an index dump and the version of the record type that computed them. As `records`."""
+        """Return the columns of an index dump and the `RecordType.version` that computed them. Raises as `records`."""
         footer = await self._footer(ref, FileKind.INDEX)
         return footer.columns, footer.type_version
 
     async def find(self, files: Sequence[LiveFile], ids: Collection[str]) -> dict[str, StoredRecord]:
-        """Find records by id; one that is not there is not in the answer.
+        """Return the records that exist among some ids.
 
         Args:
             files: all of one type, sorted by id, as a manifest has them.
@@ -220,15 +212,13 @@ class FileStore:
         answers = await _together([search(block, wanted) for block, wanted in by_block.items()])
         return [record for found in answers for record in found]
 
-    # -- checking
-
     async def present(self, ref: FileRef) -> bool:
-        """Whether the object is there, with the size that it should have."""
+        """Return whether the object exists with its size."""
         info = await self._storage.head(self._object(ref.key))
         return info is not None and info.size_bytes == ref.size
 
     async def verify(self, ref: FileRef) -> None:
-        """Read the whole object and check all of it: size, digest, footer, each block, the order of the records.
+        """Read the whole object and check its size, digest, footer, blocks, and the order of its records.
 
         Raises:
             NotFound: it is gone.
@@ -241,11 +231,11 @@ class FileStore:
             raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
 
     async def describe(self, key: str) -> FileRef:
-        """Read a whole object, check all of it, and tell how a manifest would name it.
+        """Check a whole object, and return its entry for a manifest.
 
         Raises:
             NotFound: it is gone.
-            FileDamaged: it is not a file that was written here.
+            FileDamaged: it is not a valid file.
         """
         kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
         type_of_key(key, kind)
@@ -280,8 +270,6 @@ class FileStore:
             footer_offset=footer_offset,
         )
 
-    # -- inside
-
     def _object(self, key: str) -> str:
         return f"{self._prefix}/{key}"
 
@@ -294,7 +282,7 @@ class FileStore:
     async def _range(self, key: str, start: int, length: int) -> bytes:
         data = await self._storage.get_range(self._object(key), start, length)
         if len(data) != length:
-            raise FileDamaged(key, f"it is cut off: {length} bytes from {start} should be there, and {len(data)} are")
+            raise FileDamaged(key, f"it is cut off: there are {len(data)} of {length} bytes from {start}")
         return data
 
     async def _footer(self, ref: FileRef, kind: FileKind) -> Footer:
@@ -302,7 +290,7 @@ class FileStore:
         if not isinstance(footer, Footer):
             length = ref.size - ref.footer_offset
             if not MAGIC_BYTES <= ref.footer_offset < ref.size or length > LARGEST_FOOTER + TRAILER_BYTES:
-                raise FileDamaged(ref.key, f"a manifest says that its footer has {length} bytes, which cannot be")
+                raise FileDamaged(ref.key, f"a manifest says that its footer has {length} bytes, which is not possible")
             end = await self._range(ref.key, ref.footer_offset, length)
             footer = await asyncio.to_thread(decode_end, ref.key, kind, end, footer_offset=ref.footer_offset)
             text = sum(map(len, footer.firsts)) + sum(map(len, footer.lasts))
@@ -335,7 +323,7 @@ class FileStore:
     async def _blocks(
         self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[int, bytes], T]
     ) -> AsyncGenerator[Sequence[T], None]:
-        """Give what `decode` makes of blocks, in order; while one range of them is used, the next one is read."""
+        """Yield decoded blocks in order, and read the next range meanwhile."""
 
         async def read(part: BlockRange) -> Sequence[T]:
             data = await self._range(ref.key, part.offset, part.length)
@@ -366,7 +354,7 @@ def _last_id(file: LiveFile) -> str:
 
 
 async def _together(work: Sequence[Awaitable[T]]) -> list[T]:
-    """Do all of it at once. The first that fails ends the others, and is raised as itself and not in a group."""
+    """Run all at once. The first that fails cancels the others, and is raised as itself and not in a group."""
     if len(work) == 1:
         return [await work[0]]
     tasks = [asyncio.ensure_future(each) for each in work]

@@ -1,9 +1,9 @@
-"""Data files and index dumps on their way into the object storage, as streams.
+"""Write data files and index dumps into the object storage as streams.
 
-Memory is that of a few blocks, whatever the file's size: records are gathered until some blocks are full, a thread
-encodes, compresses and hashes them in one go (one hop for half a mebibyte: hops for single records would cost more than
-the work), and what comes out goes into the upload. Nothing is visible in the storage before `finish` has come to its
-end; a writer that was given up leaves nothing, one whose process died leaves an upload that the storage forgets.
+Memory is that of a few blocks, whatever the file's size: records are gathered until some blocks are full, then a thread
+encodes, compresses and hashes half a mebibyte of them (a hop to a thread for each record would cost more than the
+work), and the result is uploaded. Nothing is visible in the storage before `finish` ends. An aborted writer leaves
+nothing; a writer whose process died leaves an upload that the storage deletes.
 """
 
 from __future__ import annotations
@@ -18,49 +18,39 @@ from typing import Generic, TypeVar
 import zstandard
 
 from sluiceway.records.storage.v1 import storage_pb2
+from sluiceway.records.storage.v1.storage_pb2 import FileRef
 from sluiceway_common.foundation.errors import SluicewayError
-from sluiceway_server.datamanager.tables.block import (
-    LARGEST_RECORD,
-    StoredRecord,
-    StoredRow,
-    checksum,
-    encode_index,
-    encode_records,
-)
+from sluiceway_server.datamanager.tables.block import LARGEST_RECORD, StoredRecord, StoredRow, checksum
 from sluiceway_server.datamanager.tables.footer import LARGEST_FOOTER, FileKind, encode_end
 from sluiceway_server.objectstorage.port import ObjectUpload
 
-__all__ = ["BLOCK_BYTES", "COMPRESSION_LEVEL", "DataWriter", "IndexWriter"]
+__all__ = ["BLOCK_BYTES", "COMPRESSION_LEVEL", "FileWriter", "record_size", "row_size"]
+
+R = TypeVar("R", StoredRecord, StoredRow)
 
 BLOCK_BYTES = 64 * 1024
 """Of a block before compression. Larger: smaller files, and more to read for one record."""
 COMPRESSION_LEVEL = 3
 """Of zstd."""
 
-_HOP_BYTES = 512 * 1024
+_BYTES_AT_ONCE = 512 * 1024
 _RECORD_OVERHEAD = 24
 _VALUE_BYTES = 8
-# Of a block in the footer, without its ids.
-_BLOCK_INDEX = 40
-# Of files that nothing was compressed of yet.
-_USUAL_RATIO = 0.3
-
-R = TypeVar("R", StoredRecord, StoredRow)
+_FOOTER_BYTES_OF_BLOCK = 40  # without its ids
+_USUAL_RATIO = 0.3  # of compression, before anything was compressed
 
 
-class _FileWriter(Generic[R]):
-    """What both kinds share. Used by one task at a time.
-
-    When a method raises, or is cancelled, the file cannot be finished any more: `abort` it.
-    """
+class FileWriter(Generic[R]):
+    """A file that is being written. Used by one task at a time. When a method raised or was cancelled, call `abort`."""
 
     def __init__(
         self,
         upload: ObjectUpload,
         kind: FileKind,
         footer: storage_pb2.FileFooter,
-        encode: Callable[[Sequence[R]], bytes],
         *,
+        encode: Callable[[Sequence[R]], bytes],
+        measure: Callable[[R], int],
         key: str,
         block_bytes: int,
         level: int,
@@ -69,6 +59,7 @@ class _FileWriter(Generic[R]):
         self._kind = kind
         self._footer = footer
         self._encode: Callable[[Sequence[R]], bytes] = encode
+        self._measure: Callable[[R], int] = measure
         self._key = key
         self._block_bytes = block_bytes
         self._compressor = zstandard.ZstdCompressor(level=level)
@@ -87,7 +78,7 @@ class _FileWriter(Generic[R]):
 
     @property
     def records(self) -> int:
-        """How many were added."""
+        """The number of records that were added."""
         return self._records
 
     @property
@@ -98,13 +89,15 @@ class _FileWriter(Generic[R]):
 
     @property
     def full(self) -> bool:
-        """Whether it has so many blocks that it should be finished whatever its size: readers bound what they index.
+        """Whether the file should be finished whatever its size, because readers limit the size of a footer.
 
         That is a file of gigabytes before compression, or of very long ids.
         """
         return self._indexed >= LARGEST_FOOTER // 2
 
-    async def _add(self, record: R, size: int) -> None:
+    async def add(self, record: R) -> None:
+        """Add a record. Raises ValueError if its id does not follow, it is too large, or the file has ended."""
+        size = self._measure(record)
         if not self._usable:
             raise ValueError(f"{self._key}: nothing can be added to a file that is finished or was given up")
         if self._last is not None and record.id <= self._last:
@@ -113,12 +106,17 @@ class _FileWriter(Generic[R]):
             raise ValueError(f"{self._key}: {record.id!r} has {size} bytes; at most {LARGEST_RECORD} are possible")
         if self._block_size + size > self._block_bytes and self._block:
             self._end_block()
-            if self._waiting >= _HOP_BYTES:
+            if self._waiting >= _BYTES_AT_ONCE:
                 await self._write_out()
         self._last = record.id
         self._records += 1
         self._block.append(record)
         self._block_size += size
+
+    async def add_all(self, records: Iterable[R]) -> None:
+        """Add several records, in order."""
+        for record in records:
+            await self.add(record)
 
     def _end_block(self) -> None:
         self._blocks.append(self._block)
@@ -140,7 +138,7 @@ class _FileWriter(Generic[R]):
             data = self._compressor.compress(raw)
             parts.append(data)
             self._raw += len(raw)
-            self._indexed += len(block[0].id.encode()) + len(block[-1].id.encode()) + _BLOCK_INDEX
+            self._indexed += len(block[0].id.encode()) + len(block[-1].id.encode()) + _FOOTER_BYTES_OF_BLOCK
             self._footer.firsts.append(block[0].id)
             self._footer.lasts.append(block[-1].id)
             self._footer.checksums += checksum(data)
@@ -151,11 +149,11 @@ class _FileWriter(Generic[R]):
         self._digest.update(chunk)
         return chunk
 
-    async def finish(self) -> storage_pb2.FileRef:
-        """Write the rest and make the object visible; answers how a manifest names it.
+    async def finish(self) -> FileRef:
+        """Write the rest, make the object visible, and return its entry for a manifest.
 
-        When this raises, the upload is given up; only when the storage answered neither yes nor no the object may be
-        there all the same, and nothing names it.
+        When this raises, the upload was aborted. If the outcome at the storage is unknown, the object may exist, and
+        nothing refers to it.
 
         Raises:
             ValueError: nothing was added (there are no empty files), or the file is finished or was given up.
@@ -175,7 +173,7 @@ class _FileWriter(Generic[R]):
         except BaseException:
             await self.abort()
             raise
-        return storage_pb2.FileRef(
+        return FileRef(
             key=self._key,
             size=footer_offset + len(end),
             digest=self._digest.digest(),
@@ -195,70 +193,22 @@ class _FileWriter(Generic[R]):
         return end
 
     async def abort(self) -> None:
-        """Drop all of it. May be called after anything, and twice; a finished file stays."""
+        """Discard the file. May be called at any time, and twice; a finished file stays."""
         self._usable = False
         self._blocks, self._block = [], []
-        # The storage may be away, and forgets uploads that nobody completes.
+        # The storage may be away; it deletes uploads that are never completed.
         with suppress(SluicewayError):
             await self._upload.abort()
 
 
-class DataWriter(_FileWriter[StoredRecord]):
-    """A data file that is being written."""
-
-    def __init__(
-        self,
-        upload: ObjectUpload,
-        type_name: str,
-        *,
-        key: str,
-        block_bytes: int = BLOCK_BYTES,
-        level: int = COMPRESSION_LEVEL,
-    ) -> None:
-        footer = storage_pb2.FileFooter(type=type_name)
-        super().__init__(upload, FileKind.DATA, footer, encode_records, key=key, block_bytes=block_bytes, level=level)
-
-    async def add(self, record: StoredRecord) -> None:
-        """Add a record; its id is after that of the one before.
-
-        Raises:
-            ValueError: it is not, or the record is too large, or the file is finished or was given up.
-        """
-        await self._add(record, _RECORD_OVERHEAD + len(record.id) + len(record.body))
-
-    async def add_all(self, records: Iterable[StoredRecord]) -> None:
-        """Add several, in order."""
-        for record in records:
-            await self.add(record)
+def record_size(record: StoredRecord) -> int:
+    """Return about how many bytes a record takes in a block."""
+    return _RECORD_OVERHEAD + len(record.id) + len(record.body)
 
 
-class IndexWriter(_FileWriter[StoredRow]):
-    """An index dump that is being written."""
-
-    def __init__(
-        self,
-        upload: ObjectUpload,
-        type_name: str,
-        *,
-        key: str,
-        columns: Sequence[str],
-        version: int,
-        block_bytes: int = BLOCK_BYTES,
-        level: int = COMPRESSION_LEVEL,
-    ) -> None:
-        footer = storage_pb2.FileFooter(type=type_name, columns=columns, type_version=version)
-        super().__init__(upload, FileKind.INDEX, footer, encode_index, key=key, block_bytes=block_bytes, level=level)
-        self._columns = len(columns)
-
-    async def add(self, row: StoredRow) -> None:
-        """Add a row, with a value for each column. Otherwise as `DataWriter.add`."""
-        if len(row.values) != self._columns:
-            raise ValueError(f"{self._key}: {row.id!r} has {len(row.values)} values for {self._columns} columns")
-        size = _RECORD_OVERHEAD + len(row.id) + (len(row.body) if row.body is not None else 0)
-        size += sum(len(value) if isinstance(value, str | bytes) else _VALUE_BYTES for value in row.values)
-        await self._add(row, size)
-
-    async def add_all(self, rows: Iterable[StoredRow]) -> None:
-        """Add several, in order."""
-        for row in rows:
-            await self.add(row)
+def row_size(row: StoredRow, *, columns: int) -> int:
+    """Return about how many bytes a row takes in a block. Raises ValueError if it has not one value for each column."""
+    if len(row.values) != columns:
+        raise ValueError(f"{row.id!r} has {len(row.values)} values for {columns} columns")
+    values = sum(len(value) if isinstance(value, str | bytes) else _VALUE_BYTES for value in row.values)
+    return _RECORD_OVERHEAD + len(row.id) + len(row.body or b"") + values

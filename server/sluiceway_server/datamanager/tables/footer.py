@@ -1,11 +1,11 @@
-"""Data files and index dumps as objects: what is before and after their blocks. Pure.
+"""The format of data files and index dumps: what surrounds their blocks, and how blocks are found. Pure.
 
     magic with version | blocks, each a zstd frame | footer, a zstd frame of `FileFooter` | trailer
     trailer: length of the footer, its size before compression, its checksum, the magic again
 
-A manifest knows where the footer begins, so one range read brings it with the trailer; without a manifest the trailer,
-which has a fixed length, tells it. A footer is checked whole before anything of it is believed: what it says of the
-blocks must fill the object exactly, and agree with what the manifest says of the file.
+A manifest says where the footer begins, so one range read fetches it with the trailer; without a manifest the trailer,
+which has a fixed length, says it. A footer is checked before it is used: its blocks must fill the object exactly, and
+it must agree with the manifest.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import TypeVar
 
 import zstandard
 
@@ -24,8 +25,13 @@ from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway_server.datamanager.tables.block import (
     CHECKSUM_BYTES,
     LARGEST_BLOCK,
+    Block,
     FileDamaged,
+    IndexBlock,
+    RecordBlock,
     checksum,
+    decode_index,
+    decode_records,
     decompress,
     parse_bounded,
 )
@@ -35,30 +41,38 @@ __all__ = [
     "LARGEST_FOOTER",
     "MAGIC_BYTES",
     "TRAILER_BYTES",
+    "BlockRange",
     "FileKind",
     "Footer",
     "check_against",
     "check_magic",
     "decode_end",
+    "decode_range",
     "decode_trailer",
     "encode_end",
+    "index_block",
+    "ranges",
+    "record_block",
     "type_of_key",
 ]
 
+A = TypeVar("A", bound=Block)
+B = TypeVar("B")
+
 LARGEST_FOOTER = 8 * 1024 * 1024
-"""Before and after compression; that of a file of gigabytes."""
+"""Bytes before and after compression; that of a file of gigabytes."""
 
 _VERSION = 1
 _MOST_COLUMNS = 1000
-# Each takes 28 bytes at least.
-_MOST_BLOCKS = LARGEST_FOOTER // 28
+_MOST_BLOCKS = LARGEST_FOOTER // 28  # each takes at least 28 bytes
+_RANGE_BYTES = 1024 * 1024  # of blocks, before compression, that are read at once
 _TRAILER = struct.Struct(">II16s8s")
 TRAILER_BYTES = _TRAILER.size
 MAGIC_BYTES = 8
 
 
 class FileKind(StrEnum):
-    """What a file holds; the value is the folder of its objects."""
+    """What a file contains; the value is the folder of its objects."""
 
     DATA = Folder.DATA.value
     INDEX = Folder.INDEX.value
@@ -71,18 +85,17 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """A footer that was checked. All sequences have a place for each block, in order.
+    """A footer that was checked. All sequences have an item for each block.
 
     Attributes:
-        type: the record type.
         records: of all blocks.
         columns: of an index dump.
-        type_version: of an index dump: the `RecordType.version` that computed them.
-        firsts: ids.
-        lasts: ids.
-        offsets: where each block begins in the object; one place more: where the last one ends.
+        type_version: of an index dump: the `RecordType.version` that computed the columns.
+        firsts: ids of first records.
+        lasts: ids of last records.
+        offsets: where each block begins, and where the last one ends.
         sizes: bytes before compression.
-        counts: how many records.
+        counts: of records.
         checksums: 16 bytes each.
     """
 
@@ -114,33 +127,25 @@ class Footer:
         return self.checksums[block * CHECKSUM_BYTES : (block + 1) * CHECKSUM_BYTES]
 
     def block_of(self, id_: str) -> int | None:
-        """The block that an id is in, if it is in the file at all."""
+        """Return the only block that may have an id; None: the id is not in the file."""
         block = bisect_left(self.lasts, id_)
         return block if block < len(self) and self.firsts[block] <= id_ else None
 
 
 def encode_end(kind: FileKind, message: storage_pb2.FileFooter) -> bytes:
-    """Make what comes after the blocks.
-
-    Raises:
-        ValueError: the file has so many blocks that no reader would take its footer.
-    """
+    """Encode footer and trailer. Raises ValueError for more blocks than readers accept."""
     raw = message.SerializeToString()
     data = zstandard.ZstdCompressor().compress(raw)
     if max(len(raw), len(data)) > LARGEST_FOOTER or len(message.lengths) > _MOST_BLOCKS:
         raise ValueError(
             f"a file of {message.type} records has {len(message.lengths)} blocks and a footer of {len(raw)} bytes: no"
-            " reader would take it; split it earlier"
+            " reader would accept it; split it earlier"
         )
     return data + _TRAILER.pack(len(data), len(raw), checksum(data), kind.magic)
 
 
 def decode_trailer(key: str, kind: FileKind, end: bytes) -> tuple[int, int, bytes]:
-    """Read the last bytes of an object; answers the footer's length, its size before compression, its checksum.
-
-    Raises:
-        FileDamaged: they are not the end of such a file.
-    """
+    """Return the footer's length, its size before compression, and its checksum. Raises `FileDamaged`."""
     if len(end) < TRAILER_BYTES:
         raise FileDamaged(key, "it is cut off")
     length, size, check, magic = _TRAILER.unpack(end[-TRAILER_BYTES:])
@@ -167,16 +172,16 @@ def check_magic(key: str, kind: FileKind, magic: bytes, *, where: str) -> None:
 
 
 def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> Footer:
-    """Read what comes after the blocks, and check all of it.
+    """Decode and check footer and trailer.
 
     Args:
         key: names the object in an error; its folder says what type it must be of.
-        kind: what the caller wants to read.
+        kind: of the file.
         end: the bytes from `footer_offset` to the object's end.
         footer_offset: as the manifest or the trailer tells it.
 
     Raises:
-        FileDamaged: they are not, or the blocks would not fill the object.
+        FileDamaged: they are not valid, or the blocks do not fill the object.
     """
     length, size, check = decode_trailer(key, kind, end)
     data = end[:-TRAILER_BYTES]
@@ -230,7 +235,7 @@ def _footer(key: str, kind: FileKind, message: storage_pb2.FileFooter, footer_of
 
 
 def check_against(footer: Footer, ref: storage_pb2.FileRef) -> None:
-    """Compare a footer with what a manifest says of the file. Raises `FileDamaged`."""
+    """Raise `FileDamaged` if a footer does not agree with the manifest."""
     if (footer.firsts[0], footer.lasts[-1], footer.records, footer.end) != (
         ref.first,
         ref.last,
@@ -241,11 +246,7 @@ def check_against(footer: Footer, ref: storage_pb2.FileRef) -> None:
 
 
 def type_of_key(key: str, kind: FileKind) -> str:
-    """The record type that an object must be of, by its key after the prefix: `<kind>/<type>/<name>`.
-
-    Raises:
-        FileDamaged: no file of that kind can have this key.
-    """
+    """Return the record type in a key `<kind>/<type>/<name>`. Raises `FileDamaged` for any other key."""
     folder, _, rest = key.partition("/")
     type_, _, name = rest.partition("/")
     if folder != kind.value or not type_ or not name or "/" in name:
@@ -258,3 +259,62 @@ def _in_order(firsts: Sequence[str], lasts: Sequence[str]) -> bool:
     if not all(first <= last for first, last in zip(firsts, lasts, strict=True)):
         return False
     return all(last < first for last, first in zip(lasts, firsts[1:], strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRange:
+    """Neighbouring blocks, from `begin` to before `end`, and where they are in the object."""
+
+    begin: int
+    end: int
+    offset: int
+    length: int
+
+
+def ranges(footer: Footer, begin: int, end: int) -> list[BlockRange]:
+    """Divide blocks into ranges of up to a mebibyte, or of one larger block, that are read at once."""
+    cuts = [begin]
+    size = 0
+    for block in range(begin, end):
+        size += footer.sizes[block]
+        if size > _RANGE_BYTES and block > cuts[-1]:
+            cuts.append(block)
+            size = footer.sizes[block]
+    cuts.append(end)
+    return [
+        BlockRange(one, other, footer.offsets[one], footer.offsets[other] - footer.offsets[one])
+        for one, other in pairwise(cuts)
+        if one < other
+    ]
+
+
+def decode_range(part: BlockRange, footer: Footer, data: bytes, decode: Callable[[int, bytes], B]) -> Sequence[B]:
+    """Decode each block of a range with `decode(number, bytes)`."""
+    return [
+        decode(block, data[footer.offsets[block] - part.offset : footer.offsets[block + 1] - part.offset])
+        for block in range(part.begin, part.end)
+    ]
+
+
+def record_block(key: str, footer: Footer, block: int, data: bytes) -> RecordBlock:
+    """Decode a block of a data file from its bytes in the object. Raises `FileDamaged`."""
+    made = decode_records(key, _checked(key, footer, block, data), footer.counts[block])
+    return _in_its_place(key, footer, block, made)
+
+
+def index_block(key: str, footer: Footer, block: int, data: bytes) -> IndexBlock:
+    """Decode a block of an index dump from its bytes in the object. Raises `FileDamaged`."""
+    made = decode_index(key, _checked(key, footer, block, data), footer.counts[block], len(footer.columns))
+    return _in_its_place(key, footer, block, made)
+
+
+def _checked(key: str, footer: Footer, block: int, data: bytes) -> bytes:
+    if checksum(data) != footer.checksum(block):
+        raise FileDamaged(key, f"the checksum of its block at {footer.offsets[block]} does not hold")
+    return decompress(key, data, footer.sizes[block], what=f"its block at {footer.offsets[block]}")
+
+
+def _in_its_place(key: str, footer: Footer, block: int, made: A) -> A:
+    if (made.ids[0], made.ids[-1]) != (footer.firsts[block], footer.lasts[block]):
+        raise FileDamaged(key, f"its block at {footer.offsets[block]} does not have the records that its footer names")
+    return made

@@ -1,16 +1,17 @@
-"""Clean: deletes what no reader, recovery or restore needs any more (`clean_rules` says what that is).
+"""Garbage collection: delete what no reader, recovery or restore needs (`garbage_rules`).
 
-    1  the manifests: which stay; all that these name is read
-    2  etcd is told the oldest that stays (`cleaned`), unless a new epoch began: nobody goes back to before it any more
-    3  the manifests that go are deleted, oldest first
-    4  then the files that nothing names, and the segments before the oldest manifest that stays, oldest first
+    1  read the manifests that stay, and what they name
+    2  store the sequence of the oldest kept manifest in etcd (`cleaned`), unless a new epoch began: no restore goes
+       back behind it from now on
+    3  delete the manifests that go, oldest first
+    4  delete the files that no manifest names, and the segments before the oldest kept manifest, oldest first
 
-In this order a crash between any two leaves a database in which every manifest has its files, and the log goes without
-a gap from the oldest one to the present. Any number of servers may clean at once: what is gone is gone.
+A crash between any two leaves a database in which every manifest has its files, and the log has no gap from the oldest
+one to the present. Any number of servers may collect at once.
 
-Before each few deletions the cleaner looks again: that etcd is still in this server's epoch, that no epoch object and
-no manifest came that it does not know. So one that was paused for a week deletes, when it wakes, at most the one object
-that it had its hand on; and that nobody names again.
+Before every few deletions the collector checks that etcd is still in this server's epoch, and that there is no new
+epoch object and no unexpected manifest. So one that was paused for a week deletes at most one object when it continues,
+which nothing refers to again.
 """
 
 from __future__ import annotations
@@ -67,18 +68,19 @@ _EPOCH = re.compile("[0-9a-f]{8}")
 _LOOK_HOLDS = timedelta(seconds=30)
 _DELETIONS_A_LOOK = 100
 _TRIES = 10
-"""To put the mark: a flush between look and put is in the way, and there is one a second at most."""
+"""To set the watermark: a flush between read and write lets a try fail, and there is at most one each second."""
 
 
 @dataclass(slots=True)
 class Cleaned:
-    """What a clean did.
+    """The result of a garbage collection.
 
     Attributes:
-        manifests: how many were deleted; so `files` (data files and index dumps) and `segments`.
-        unknown: keys below the prefix that this version does not know; they stay. A name that ends in `/` is of a
-            folder.
-        stopped: why it stopped, or did not begin; empty: it came to its end.
+        manifests: how many were deleted.
+        files: how many data files and index dumps were deleted.
+        segments: how many were deleted.
+        unknown: keys below the prefix that this version does not know, which stay; folders end with `/`.
+        stopped: why it stopped early; empty: it was completed.
     """
 
     manifests: int = 0
@@ -89,19 +91,19 @@ class Cleaned:
 
 
 class _Stop(Exception):
-    """Something came that the choice did not know: the rest waits for the next clean."""
+    """Something changed since the objects were chosen: the rest waits for the next collection."""
 
 
 @dataclass(slots=True)
-class _Work:
-    """A clean on its way.
+class _Collection:
+    """The state of one collection.
 
     Attributes:
-        epochs: those that had an epoch object when it began.
-        known: the manifests that there were then; grows with those that come.
-        oldest: the first of those that stay.
-        needed: the keys that these name; grows too.
-        looked: when this was last seen to be so, by both clocks; None: never.
+        epochs: those that had an epoch object at the beginning.
+        known: the manifests, with those that were added since.
+        oldest: the oldest kept manifest.
+        needed: the keys of the files of all these.
+        looked: when this was last checked, by both clocks; None: never.
         deletions: since then.
     """
 
@@ -117,7 +119,7 @@ class _Work:
 
 
 class GarbageCollector:
-    """See the module. `run` cleans once."""
+    """Deletes garbage."""
 
     def __init__(
         self,
@@ -130,15 +132,15 @@ class GarbageCollector:
         settings: DataManagerSettings,
         clock: Clock,
     ) -> None:
-        """Begin nothing yet.
+        """Create it.
 
         Args:
             storage: that of the stores below.
             prefix: of its keys, without a slash at the end.
             log_: the log in etcd.
             segments: the log in the object storage.
-            manifests: those of the database.
-            settings: see there.
+            manifests: of the database.
+            settings: of the database.
             clock: for ages.
         """
         self._storage = storage
@@ -150,19 +152,17 @@ class GarbageCollector:
         self._rules = CleanRules(settings.manifests_kept_for, settings.manifests_kept, settings.orphans_after)
 
     async def run(self, lineage: Lineage) -> Cleaned:
-        """Delete what is not needed.
-
-        May be repeated, and cancelled.
+        """Delete what is not needed. May be repeated, and cancelled.
 
         Args:
-            lineage: the history; nothing is deleted when etcd or the storage has left it.
+            lineage: the history; nothing is deleted when etcd or the storage is in a newer epoch.
 
         Raises:
-            DataLoss: a manifest is damaged, so that nobody knows what it needs. Nothing more was deleted.
-            DatabaseLost: etcd is not the one it was.
+            DataLoss: a manifest is damaged, so that its files are not known. Nothing more was deleted.
+            DatabaseLost: etcd was wiped, restored or replaced.
             Unavailable: etcd or the object storage is away.
         """
-        work = _Work(lineage)
+        work = _Collection(lineage)
         try:
             await self._run(work)
         except _Stop as why:
@@ -175,9 +175,9 @@ class GarbageCollector:
             log.info("clean_stopped", why=done.stopped)
         return done
 
-    async def _run(self, work: _Work) -> None:
+    async def _run(self, work: _Collection) -> None:
         now = self._clock.now()
-        await self._look_at_names(work)
+        await self._find_unknown_names(work)
         epochs = [item async for item in self._epochs(work)]
         work.epochs = frozenset(number for number, _ in epochs)
         manifests = [item async for item in self._sequences(work, Folder.MANIFEST)]
@@ -192,7 +192,7 @@ class GarbageCollector:
         for sequence in judged.kept:
             await self._need(work, sequence)
         for sequence in judged.void:
-            with suppress(DataLoss):  # of one that nobody reads any more
+            with suppress(DataLoss):  # nobody reads it any more
                 await self._need(work, sequence)
         files = await self._files(work, now)
         segments = [
@@ -204,7 +204,7 @@ class GarbageCollector:
         sequences = [*(first for first, _ in segments), *(name for name in names if name is not None)]
         if why := why_not_now(work.lineage, (), sequences, now, self._rules):
             raise _Stop(why)
-        # Where nobody cleaned for a day they are a hundred thousand, which takes a second.
+        # In a thread: after a day without collections there are a hundred thousand.
         going = await asyncio.to_thread(choose_segments, segments, oldest, work.lineage, now, self._rules)
         if not (judged.going or files or going):
             return
@@ -218,15 +218,13 @@ class GarbageCollector:
             await self._delete(work, "segment", partial(self._segments.delete, first))
             work.done.segments += 1
 
-    # -- looking
-
-    async def _look_at_names(self, work: _Work) -> None:
+    async def _find_unknown_names(self, work: _Collection) -> None:
         async for info in self._storage.list(f"{self._prefix}/", delimiter="/"):
             name = info.key.removeprefix(f"{self._prefix}/")
             if not info.is_prefix or name.rstrip("/") not in FOLDERS:
                 work.unknown.add(name)
 
-    async def _epochs(self, work: _Work) -> AsyncIterator[tuple[int, Found]]:
+    async def _epochs(self, work: _Collection) -> AsyncIterator[tuple[int, Found]]:
         async for name, found in self._named(Folder.EPOCH):
             if _EPOCH.fullmatch(name):
                 yield int(name, 16), found
@@ -238,15 +236,15 @@ class GarbageCollector:
             found = Found(info.key.removeprefix(f"{self._prefix}/"), info.modified)
             yield found.key.removeprefix(f"{folder}/"), found
 
-    async def _sequences(self, work: _Work, folder: str) -> AsyncIterator[tuple[LogSequence, Found]]:
+    async def _sequences(self, work: _Collection, folder: str) -> AsyncIterator[tuple[LogSequence, Found]]:
         async for name, found in self._named(folder):
             try:
                 yield LogSequence.parse(name), found
             except ValueError:
                 work.unknown.add(found.key)
 
-    async def _files(self, work: _Work, now: datetime) -> list[Found]:
-        """Choose files, a page at a time: only what may go stays in memory."""
+    async def _files(self, work: _Collection, now: datetime) -> list[Found]:
+        """Return the files that may go. Only these stay in memory."""
         chosen: list[Found] = []
         for folder in (Folder.DATA, Folder.INDEX):
             async for _, found in self._named(folder):
@@ -256,8 +254,8 @@ class GarbageCollector:
                     chosen += choose_files((found,), work.needed, now, self._rules)
         return chosen
 
-    async def _look_again(self, work: _Work) -> None:
-        """Make sure, unless it was a moment ago, that the choice still holds; raises `_Stop` when it does not."""
+    async def _check_again(self, work: _Collection) -> None:
+        """Raise `_Stop` if the choice does not hold any more. Checked at most every 30 s or 100 deletions."""
         if work.looked is not None and work.deletions < _DELETIONS_A_LOOK:
             monotonic, wall = work.looked
             passed = max(timedelta(seconds=self._clock.monotonic() - monotonic), abs(self._clock.now() - wall))
@@ -271,22 +269,22 @@ class GarbageCollector:
             if sequence in work.known:
                 continue
             if sequence < work.oldest or sequence.epoch > work.lineage.present:
-                raise _Stop(f"the manifest {sequence} came, which is not one that could be expected now")
+                raise _Stop(f"there is a new manifest {sequence}, which could not be expected")
             await self._need(work, sequence)
             work.known.add(sequence)
         work.looked, work.deletions = looked, 0
 
-    async def _check_epoch(self, work: _Work) -> FlushMark:
+    async def _check_epoch(self, work: _Collection) -> FlushMark:
         look = await self._log.look()
         if look.head is None or look.flushed is None or look.head.sequence.epoch != work.lineage.present:
             raise _Stop(f"etcd is not in epoch {work.lineage.present} any more")
         return look.flushed
 
-    async def _mark(self, work: _Work, oldest: LogSequence) -> None:
-        """Say in etcd what goes, before it does.
+    async def _mark(self, work: _Collection, oldest: LogSequence) -> None:
+        """Store the watermark in etcd before anything is deleted.
 
-        A restore compares this mark when it moves the head. So one that has read what this clean deletes does not
-        succeed, and after one that did, this does not.
+        A restore compares it when it moves the head: so a restore that read what is deleted here fails, and after a
+        restore that succeeded this fails.
         """
         for _ in range(_TRIES):
             flushed = await self._check_epoch(work)
@@ -295,31 +293,29 @@ class GarbageCollector:
             crash_point("clean.after-mark")
             if done:
                 return
-        raise _Stop("the log moved on each time that a clean was to begin")
+        raise _Stop("the log was flushed at each try to set the watermark")
 
-    async def _need(self, work: _Work, sequence: LogSequence) -> None:
+    async def _need(self, work: _Collection, sequence: LogSequence) -> None:
         try:
             manifest = await self._manifests.read(sequence)
         except NotFound as cause:
-            raise _Stop(f"another cleaner, with another clock, deleted the manifest {sequence}") from cause
+            raise _Stop(f"another server, with another clock, deleted the manifest {sequence}") from cause
         work.needed |= {ref.key for ref in files_of(manifest)}
 
-    # -- deleting
-
-    async def _delete_file(self, work: _Work, found: Found) -> None:
-        await self._look_again(work)
+    async def _delete_file(self, work: _Collection, found: Found) -> None:
+        await self._check_again(work)
         if found.key in work.needed:
-            return  # by a manifest that came since it was chosen
-        await self._at_once(work, "file", partial(self._storage.delete, f"{self._prefix}/{found.key}"))
+            return  # by a newer manifest
+        await self._delete_now(work, "file", partial(self._storage.delete, f"{self._prefix}/{found.key}"))
         work.done.files += 1
 
-    async def _delete(self, work: _Work, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
-        await self._look_again(work)
-        await self._at_once(work, kind, delete)
+    async def _delete(self, work: _Collection, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
+        await self._check_again(work)
+        await self._delete_now(work, kind, delete)
 
     @staticmethod
-    async def _at_once(work: _Work, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
-        """Delete right after `_look_again`."""
+    async def _delete_now(work: _Collection, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
+        """Delete without another check."""
         crash_point(f"clean.before-{kind}")
         await delete()
         crash_point(f"clean.after-{kind}")

@@ -1,19 +1,19 @@
-"""What may be cleaned. Pure.
+"""Decide what may be garbage collected. Pure.
 
     manifest/   of the history: the newest few and the young ones stay, older ones go
-    data/       what a manifest names that stays stays; anything else goes when it is old enough
-    index/      so
-    wal/        what is before the oldest manifest that stays goes; the rest is the way from there to the present
-    epoch/      stays: it tells what the history is
+    data/       what a kept manifest names stays; anything else goes when it is old enough
+    index/      as data/
+    wal/        segments before the oldest kept manifest go
+    epoch/      stays: it says what the history is
 
-Void manifests and segments go when they are old enough. "Old enough" is a day for everything that nothing names: a
-checkpoint that is being made has files that nothing names yet, and gives up long before. What this version does not
-know is told and stays. Where there is no manifest of the history, nothing goes at all: all of the log is needed.
+Manifests and segments outside the history go when they are old enough. "Old enough" is a day for everything that no
+manifest names: the files of a running checkpoint are not named yet, and it times out long before. Objects that this
+version does not know are reported and stay. Without a manifest of the history nothing goes: the whole log is needed.
 
-What may go once may go for ever, and that is what lets a cleaner be paused and wake: a data file that no manifest which
-stays names is never named again, because each manifest goes on from the newest one and file names are never used twice;
-and nothing is ever older than the oldest manifest that stays. Only two things could make it wrong, and both are looked
-at again before each few deletions: a manifest that is new, and an epoch that is.
+What may go once may go at any later time, so a collector may be paused: a data file that no kept manifest names is
+never named again, because each manifest is based on the newest one and file names are unique; and nothing becomes older
+than the oldest kept manifest. Only a new manifest or a new epoch could change that, and the collector checks for both
+before every few deletions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FILE = re.compile(r"(?:data|index)/[^/]+/([0-9a-f]{8}-[0-9a-f]{16})-[^/]+")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object of a list: its key after the database's prefix, and when it was stored, if the storage tells."""
+    """A listed object: its key after the database's prefix, and when it was stored, if the storage says so."""
 
     key: str
     modified: datetime | None
@@ -52,7 +52,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class CleanRules:
-    """For how long things stay (`DataManagerSettings`)."""
+    """For how long objects stay (`DataManagerSettings`)."""
 
     manifests_kept_for: timedelta
     manifests_kept: int
@@ -64,9 +64,9 @@ class JudgedManifests:
     """The manifests, each in one of these, oldest first.
 
     Attributes:
-        kept: of the history; they stay, and what they name, and the log after the first of them.
-        going: older ones, and void ones that are old enough.
-        void: those that are not.
+        kept: of the history; they stay with their files and the log after the first of them.
+        going: older ones, and those outside the history that are old enough.
+        void: outside the history, and not old enough.
     """
 
     kept: tuple[LogSequence, ...]
@@ -81,14 +81,14 @@ def why_not_now(
     now: datetime,
     rules: CleanRules,
 ) -> str:
-    """Tell why nothing may be cleaned; empty when it may.
+    """Return why nothing may be deleted now; empty when it may.
 
     Args:
         lineage: the history, as this server knows it.
         epochs: all epoch objects.
-        sequences: of manifests and segments, and those that files are named after.
+        sequences: of manifests and segments, and in the names of files.
         now: the time.
-        rules: see there.
+        rules: for ages.
     """
     present = lineage.present
     for sequence in sequences:
@@ -123,14 +123,7 @@ def judge_manifests(
 
 
 def choose_files(found: Iterable[Found], needed: Collection[str], now: datetime, rules: CleanRules) -> list[Found]:
-    """Choose the data files and index dumps that may go.
-
-    Args:
-        found: all of them, or a part.
-        needed: the keys that any manifest names which is not going.
-        now: the time.
-        rules: see there.
-    """
+    """Return the data files and index dumps that may go: old, and not among the `needed` keys of manifests."""
     return [
         item
         for item in found
@@ -141,13 +134,13 @@ def choose_files(found: Iterable[Found], needed: Collection[str], now: datetime,
 
 
 def sequence_of_file(key: str) -> LogSequence | None:
-    """Tell the sequence that a data file or index dump is named after; None for a key that neither has."""
+    """Return the sequence in the name of a data file or index dump; None: it is not such a name."""
     match = _FILE.fullmatch(key)
     return LogSequence.parse(match[1]) if match else None
 
 
 def is_before(first: LogSequence, oldest: LogSequence, lineage: Lineage) -> bool:
-    """Whether `choose_segments` has to see a segment that begins with an entry, for this oldest manifest."""
+    """Return whether `choose_segments` has to see the segment that begins with an entry."""
     return first <= LogSequence(oldest.epoch, oldest.counter + 1) or not lineage.contains(first)
 
 
@@ -158,15 +151,14 @@ def choose_segments(
     now: datetime,
     rules: CleanRules,
 ) -> list[LogSequence]:
-    """Choose the segments that may go, void ones first, then in order: what is left has no gap at any time.
+    """Return the segments that may go, those outside the history first, then in order: no gap arises at any time.
 
     Args:
-        found: the segments that `is_before` wants, or more; each begins after all entries of the one before it in its
-            epoch, as flushers make them.
-        oldest: the oldest manifest that stays.
+        found: the segments for which `is_before` is true, or more.
+        oldest: the oldest kept manifest.
         lineage: the history.
         now: the time.
-        rules: see there.
+        rules: for ages.
     """
     items = sorted(found, key=_sequence)
     old = {first for first, info in items if _is_older(info, now, rules.orphans_after)}
@@ -178,7 +170,7 @@ def choose_segments(
     going = []
     for first in firsts:
         if first not in ended or first not in old:
-            break  # one that stays keeps those after it
+            break  # a segment that stays keeps those after it
         going.append(first)
     return void + going
 

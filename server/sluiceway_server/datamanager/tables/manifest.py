@@ -1,12 +1,11 @@
-"""Manifests: what a checkpoint made of the database, `manifest/<sequence>`; the last thing that it writes.
+"""Manifests: the files of the database at one sequence, `manifest/<sequence>`; what a checkpoint writes last.
 
 An object is a magic with the format's version, the SHA-256 of what follows, and a `Manifest`. It is put if absent: two
-servers that checkpoint at one sequence make the same database, and the second one's files are orphans. A manifest is
-checked whole when it is read, so that nothing else has to ask whether its files are sorted or its keys are ours.
+servers that checkpoint at one sequence describe the same database, and the files of the second are garbage. A manifest
+is checked completely when it is read.
 
-A name that no manifest has (a copy that somebody keeps there, what a file manager leaves) hides nothing, as no writer
-makes it. Such an object is left alone, and told in the log. What has a manifest's name and is none stops whoever needs
-it (decision 0165).
+An object whose name is not that of a manifest (a copy, what a file manager leaves) is ignored and logged. An object
+that has the name of a manifest and is not one is an error for every reader (decision 0165).
 """
 
 from __future__ import annotations
@@ -44,25 +43,21 @@ class ManifestDamaged(DataLoss):
     def __init__(self, key: str, why: str) -> None:
         super().__init__(
             f"the manifest {key} is damaged: {why}. Restore this object from a copy of the object storage, or delete it"
-            " to go on from the manifest before it and the segments; `sluice db verify` looks for others",
+            " to continue from the manifest before it and the segments; `sluice db verify` looks for others",
             metadata={"object": key},
         )
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Make the bytes of a manifest.
-
-    Raises:
-        ValueError: it is not one that a reader would take; the message has every fault.
-    """
+    """Encode a manifest. Raises ValueError, with all faults, for one that is not valid."""
     if faults := list(faults_of(manifest)):
-        raise ValueError(f"a manifest that no reader would take: {'; '.join(faults)}")
+        raise ValueError(f"the manifest is not valid: {'; '.join(faults)}")
     content = manifest.SerializeToString(deterministic=True)
     return b"".join((_MAGIC, hashlib.sha256(content).digest(), content))
 
 
 def decode_manifest(key: str, body: bytes) -> Manifest:
-    """Read a manifest and check all of it. Raises `ManifestDamaged`."""
+    """Decode and check a manifest. Raises `ManifestDamaged`."""
     if body[: len(_MAGIC)] != _MAGIC:
         if body[: len(_MAGIC) - 1] == _MAGIC[:-1] and len(body) >= len(_MAGIC):
             raise ManifestDamaged(
@@ -81,7 +76,7 @@ def decode_manifest(key: str, body: bytes) -> Manifest:
 
 
 def faults_of(manifest: Manifest) -> Iterator[str]:
-    """Say what is wrong with a manifest's content. Pure."""
+    """Yield what is wrong with a manifest."""
     if manifest.sequence.epoch < 1:
         yield "it names no sequence"
     names = [files.type for files in manifest.types]
@@ -133,37 +128,29 @@ class ManifestStore:
         self._strange: set[str] = set()
 
     def key(self, sequence: LogSequence) -> str:
-        """The object of a manifest."""
+        """Return the key of a manifest."""
         return f"{self._folder}{sequence}"
 
     async def put(self, manifest: Manifest) -> bool:
-        """Store a manifest unless there is one of its sequence. Tells whether it was stored.
+        """Store a manifest unless there is one of its sequence; return whether it was stored.
 
         Raises:
-            ValueError: it is not one that a reader would take.
+            ValueError: it is not valid.
         """
         body = await asyncio.to_thread(encode_manifest, manifest)
         return await self._storage.put_if_absent(self.key(from_sequence_proto(manifest.sequence)), body)
 
     async def read(self, sequence: LogSequence) -> Manifest:
-        """Read one.
-
-        Raises:
-            NotFound: there is none.
-            ManifestDamaged: it is not what was written.
-        """
+        """Read a manifest. Raises `NotFound`, `ManifestDamaged`."""
         key = self.key(sequence)
-        # In a thread: one of a large database names thousands of files.
+        # In a thread: the manifest of a large database has thousands of files.
         manifest = await asyncio.to_thread(decode_manifest, key, await self._storage.get(key))
         if from_sequence_proto(manifest.sequence) != sequence:
             raise ManifestDamaged(key, f"it is the manifest of {from_sequence_proto(manifest.sequence)}")
         return manifest
 
     async def sequences(self) -> list[LogSequence]:
-        """List all, oldest first, without reading them.
-
-        An object with a name that no manifest has is none, and is passed over: told in the log, once.
-        """
+        """List the sequences of all manifests, oldest first. Objects with other names are logged once."""
         found = []
         async for info in self._storage.list(self._folder):
             try:
@@ -175,12 +162,10 @@ class ManifestStore:
         return found
 
     async def newest(self, lineage: Lineage) -> Manifest | None:
-        """Read the newest one that is part of the history; None when there is none.
-
-        Void ones are passed over. A damaged one is not: going back behind it silently would hide the damage.
+        """Read the newest manifest of the history; None when there is none.
 
         Raises:
-            ManifestDamaged: it is not what was written.
+            ManifestDamaged: it is damaged. An older manifest is not used instead: that would hide the damage.
         """
         for _ in range(_ATTEMPTS):
             known = [sequence for sequence in await self.sequences() if lineage.contains(sequence)]
@@ -189,7 +174,7 @@ class ManifestStore:
             try:
                 return await self.read(known[-1])
             except NotFound:
-                # The cleaner removed it between the two calls, so there is a newer one by now.
+                # Garbage collection deleted it between the two calls, so there is a newer one now.
                 continue
         raise DataLoss(
             f"the object storage lists manifests in {self._folder} that cannot be found when they are read; is it"

@@ -189,7 +189,7 @@ async def test_one_that_slept_before_its_manifest_removes_it_again(
     log = WrittenLog(storage, prefix)
     log.commit(local("a"))
     maker = checkpointer(Sleepy(), etcd, tmp_path, prefix=prefix, clock=clock)  # type: ignore[arg-type]
-    with pytest.raises(DeadlineExceeded, match="slept"):
+    with pytest.raises(DeadlineExceeded, match="suspended"):
         await maker.run(await log.flush(), log.lineage)
     assert not await all_keys(storage, prefix, "manifest")
     awake = checkpointer(storage, etcd, tmp_path, prefix=prefix)

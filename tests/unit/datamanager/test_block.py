@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.records.storage.v1.storage_pb2 import Values
-from sluiceway_server.datamanager.tables.columns import (
+from sluiceway_server.datamanager.tables.block import (
     decode_blobs,
     decode_texts,
     encode_blobs,
     encode_texts,
     transpose,
-    transpose_back,
+    untranspose,
 )
 
 WIDTHS = st.integers(0, 300)
@@ -52,7 +52,7 @@ def test_texts_are_transposed_when_they_are_equally_long(texts: list[str], width
 
 def test_transposed_values_have_their_first_bytes_first() -> None:
     assert transpose(b"a1b2c3", 2) == b"abc123"
-    assert transpose_back(b"abc123", 2) == b"a1b2c3"
+    assert untranspose(b"abc123", 2) == b"a1b2c3"
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_transposed_values_have_their_first_bytes_first() -> None:
     ],
 )
 def test_other_than_so_many_texts_are_refused(values: Values) -> None:
-    with pytest.raises(ValueError, match=r"values where|ascii"):
+    with pytest.raises(ValueError, match=r"values instead|ascii"):
         decode_texts(values, 2)
 
 
 @pytest.mark.parametrize("values", [Values(blobs=[b"a"]), Values(width=2, transposed=b"abc"), Values(texts=["a", "b"])])
 def test_other_than_so_many_bytes_are_refused(values: Values) -> None:
-    with pytest.raises(ValueError, match="values where"):
+    with pytest.raises(ValueError, match="values instead"):
         decode_blobs(values, 2)
