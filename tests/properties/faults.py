@@ -122,7 +122,7 @@ class Faults:
 
         async def work(process: Process, database: DataManager) -> None:
             duties = database._duties
-            await process.call(duties._cleaner.run(duties._core.lineage))
+            await process.call(duties._cleaner.run(duties._tip.lineage))
 
         self._at_server(step.server, work)
 

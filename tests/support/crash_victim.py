@@ -204,7 +204,7 @@ class _Victim:
             await self._delete_subtree(database)
             self._clock.ahead = timedelta(days=3)
             duties = database._duties
-            done = await duties._cleaner.run(duties._core.lineage)
+            done = await duties._cleaner.run(duties._tip.lineage)
             if not (done.manifests and done.files and done.segments):
                 raise AssertionError(f"nothing was cleaned: {done}")
             await self._write(database, 2)
@@ -236,7 +236,7 @@ class _Victim:
             duties = other._duties
             await other.linearize()
             await duties._flusher.flush_all()
-            running = asyncio.create_task(duties._checkpointer.run(duties._core.flushed, duties._core.lineage))
+            running = asyncio.create_task(duties._checkpointer.run(duties._tip.flushed, duties._tip.lineage))
             await held.waits.wait()
             await database.checkpoint()
             held.release.set()

@@ -16,7 +16,7 @@ from sluiceway_common.foundation.crashpoints import Crashed
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverPolicy
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, diagnose, inspect
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.etcd import EtcdStore
@@ -129,7 +129,7 @@ class Site:
         return await self.recovery().restore(to, cause="a test")
 
     async def standing(self) -> StoreDiagnosis:
-        return judge(await look(self.stores(), etcd_name="etcd"), now=SystemClock().now())
+        return diagnose(await inspect(self.stores(), etcd_name="etcd"), now=SystemClock().now())
 
     async def keys(self, folder: str = "") -> list[str]:
         return [info.key async for info in self.storage.list(f"{PREFIX}/{folder}")]

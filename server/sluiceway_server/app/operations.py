@@ -26,7 +26,7 @@ from sluiceway_server.datamanager.admin.status import overview
 from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.log.entries import Catalogue, from_micros, from_sequence_proto
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect
 from sluiceway_server.datamanager.recovery.history import HistoryEnd, Inventory, find_end, unreachable
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -138,7 +138,7 @@ async def checkpoint(settings: StoreSettings) -> pb.CheckpointDatabaseResponse:
     """
     async with opened(settings) as at:
         stores, clock = at.stores(), SystemClock()
-        standing = judge(await look(stores, etcd_name=settings.etcd_name), now=clock.now())
+        standing = diagnose(await inspect(stores, etcd_name=settings.etcd_name), now=clock.now())
         found = standing.holdings
         if not standing.is_healthy or found.flushed is None or found.lineage is None or found.epoch is None:
             raise standing.error()

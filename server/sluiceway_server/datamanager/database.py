@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,19 +25,11 @@ from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.checks import plain_transaction
-from sluiceway_server.datamanager.engine.assembly import Parts, duties_of
-from sluiceway_server.datamanager.engine.background import DutyStatus, MaintenanceLoop
-from sluiceway_server.datamanager.engine.batch import BatchBuilder
-from sluiceway_server.datamanager.engine.body_evictor import BodyEvictor
-from sluiceway_server.datamanager.engine.committer import Committer
-from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor, StoreHealth
+from sluiceway_server.datamanager.engine.background import DutyStatus
+from sluiceway_server.datamanager.engine.etcd_capacity import StoreHealth
 from sluiceway_server.datamanager.engine.flusher import Flusher
-from sluiceway_server.datamanager.engine.follower import Follower
-from sluiceway_server.datamanager.engine.log_tip import LogTip
-from sluiceway_server.datamanager.engine.opening import RecoverManually, RecoverPolicy, find_foundation
-from sluiceway_server.datamanager.engine.shutdown_on_loss import give_up, loss_in
+from sluiceway_server.datamanager.engine.opening import Engine, Place, RecoverManually, RecoverPolicy, open_engine
 from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
-from sluiceway_server.datamanager.engine.use_replies import UseReplies
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.model import (
@@ -55,18 +46,13 @@ from sluiceway_server.datamanager.model import (
 )
 from sluiceway_server.datamanager.port import Committed, DatabaseLost
 from sluiceway_server.datamanager.queries import check_indexes, plan_list
-from sluiceway_server.datamanager.recovery.diagnosis import Stores
+from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue_before_shutdown
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, check_under
 from sluiceway_server.datamanager.replica.disk_errors import fault_in
 from sluiceway_server.datamanager.replica.folder import hold
-from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.replica.rebuild import FileOfThisServer
 from sluiceway_server.datamanager.replica.schema import Tables
-from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
-from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.datamanager.waiting import SharedCall
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -77,8 +63,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
-
-_FILE = "read.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +99,15 @@ class DataManagerStatus:
 class DataManager:
     """A `Database`: see the module, and `port` for what each method promises."""
 
-    def __init__(
-        self,
-        core: LogTip,
-        readers: Readers,
-        committer: Committer,
-        subscriptions: Subscriptions,
-        *,
-        store: EtcdCapacityMonitor,
-        bodies: ColdBodyStore,
-        duties: MaintenanceLoop,
-    ) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Put together by `open`."""
-        self._core = core
-        self._store = store
-        self._bodies = bodies
-        self._duties = duties
-        self._keeper = BodyEvictor(core, bodies)
-        self._readers = readers
-        self._committer = committer
-        self._subscriptions = subscriptions
+        self._engine = engine
+        self._tip = engine.tip
+        self._duties = engine.maintenance
+        self._bodies = engine.bodies
+        self._readers = engine.readers
+        self._committer = engine.committer
+        self._subscriptions = engine.subscriptions
         self._open = True
         self._newest_head: SharedCall[HeadMark] = SharedCall(self._read_head)
 
@@ -186,124 +159,94 @@ class DataManager:
         check_under(tables.catalogue.known)
         for type_ in types:
             check_indexes(type_)
+        place = Place(kv, storage, prefix, path, tables, settings, clock, ids)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(hold(path))
-            stores, foundation = await find_foundation(
-                lambda: Stores.of(kv, storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
-                file=path / _FILE,
-                tables=tables,
-                policy=recover or RecoverManually(),
-                settings=settings,
-                clock=clock,
-                ids=ids,
-            )
-            writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
-            stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
-            files, manifests = FileStore(storage, prefix=prefix), ManifestStore(storage, prefix=prefix)
-            bodies = ColdBodyStore(files, manifests, lineage=lambda: foundation.lineage, timeout=settings.body_timeout)
-            file = FileOfThisServer(
-                path / _FILE, tables, writer, files, manifests, foundation.epoch.database_id, foundation.lineage
-            )
-            parts = Parts(stores, tables, writer, settings, clock, foundation, file, bodies)
-            core, readers, subscriptions = await parts.assemble(stack)
-            store = EtcdCapacityMonitor(kv, settings=settings, clock=clock)
-            preparer = BatchBuilder(
-                core.state, tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
-            )
-            committer = Committer(core, preparer, store, bodies)
-            flusher = Flusher(core, readers)
-            duties = duties_of(
-                core, flusher, files, storage=storage, prefix=prefix, folder=path, tables=tables, use=bodies.use
-            )
-            database = cls(core, readers, committer, subscriptions, store=store, bodies=bodies, duties=duties)
-            sweeper = SubtreeSweeper(database, tables.catalogue.known, clock=clock)
-            follower = Follower(core, kv, committer)
-            async with database._running(follower, flusher, sweeper, UseReplies(core, follower.sync)):
+            database = cls(await open_engine(stack, place, recover or RecoverManually()))
+            async with database._running(SubtreeSweeper(database, tables.catalogue.known, clock=clock)):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
                 yield database
 
     @asynccontextmanager
-    async def _running(
-        self, follower: Follower, flusher: Flusher, sweeper: SubtreeSweeper, replies: UseReplies
-    ) -> AsyncIterator[None]:
+    async def _running(self, sweeper: SubtreeSweeper) -> AsyncIterator[None]:
+        engine, tip = self._engine, self._tip
         failure: Exception | None = None
+        loops = {
+            "commit": engine.committer.run(),
+            "apply": tip.apply_forever(),
+            "follow-head": engine.follower.follow_head(),
+            "follow-flushed": engine.follower.follow_flushed(),
+            "check": engine.follower.check(asyncio.sleep),
+            "flush": engine.flusher.run(),
+            "store-watch": engine.capacity.run(),
+            "lost": tip.until_lost(),
+            "duties": engine.maintenance.run(),
+            "bodies": engine.evictor.run(),
+            "use-replies": engine.follower.reply_to_probes(),
+            "sweep": sweeper.run(tip.settings.sweep_interval.total_seconds()),
+        }
         try:
             async with asyncio.TaskGroup() as group:
-                loops = [
-                    group.create_task(self._committer.run(), name="datamanager-commit"),
-                    group.create_task(self._core.apply_forever(), name="datamanager-apply"),
-                    group.create_task(follower.follow_head(), name="datamanager-follow-head"),
-                    group.create_task(follower.follow_flushed(), name="datamanager-follow-flushed"),
-                    group.create_task(follower.check(asyncio.sleep), name="datamanager-check"),
-                    group.create_task(flusher.run(), name="datamanager-flush"),
-                    group.create_task(self._store.run(), name="datamanager-store-watch"),
-                    group.create_task(self._core.until_lost(), name="datamanager-lost"),
-                    group.create_task(self._duties.run(), name="datamanager-duties"),
-                    group.create_task(self._keeper.run(), name="datamanager-bodies"),
-                    group.create_task(replies.run(), name="datamanager-use-replies"),
-                    group.create_task(
-                        sweeper.run(self._core.settings.sweep_interval.total_seconds()), name="datamanager-sweep"
-                    ),
-                ]
+                tasks = [group.create_task(loop, name=f"datamanager-{name}") for name, loop in loops.items()]
                 try:
                     yield
                 except Exception as error:
                     # The body's own error; it is raised below as itself and not in a group.
                     failure = error
                 finally:
-                    await self._stop(flusher)
-                    for loop in loops:
-                        loop.cancel()
+                    await self._stop(engine.flusher)
+                    for task in tasks:
+                        task.cancel()
         except BaseExceptionGroup as errors:
             fault = fault_in(errors)
             if fault is not None:
                 log.warning("read_database_unusable", reason=fault.reason, error=fault.message)
                 raise fault from errors
-            loss = loss_in(errors)
+            loss = find_loss(errors)
             if loss is None:
                 raise
-            raise await self._give_up(loss) from errors
+            raise await self._rescue(loss) from errors
         finally:
             self._open = False
             self._subscriptions.close()
-            self._core.end()
+            self._tip.end()
         if failure is not None:
             raise failure
 
-    async def _give_up(self, loss: DatabaseLost | DataLoss) -> DatabaseLost:
-        """Save what only this server knows; answers the error that ends the database."""
-        core = self._core
+    async def _rescue(self, loss: DatabaseLost | DataLoss) -> DatabaseLost:
+        """Store what only this server knows; return the error that ends the database."""
+        tip = self._tip
         log.error("database_lost", reason=loss.reason, error=loss.message)
         try:
-            await core.apply_once()
+            await tip.apply_once()
         except Exception as error:  # SQLite's; then what it has is saved
             log.warning("database_lost_unapplied", error=str(error))
 
         async def read(after: LogSequence) -> list[bytes]:
-            limit, size = core.settings.flush_entries, core.settings.flush_bytes
+            limit, size = tip.settings.flush_entries, tip.settings.flush_bytes
             return await self._readers.raw(lambda database: database.entries_after(after, limit=limit, max_bytes=size))
 
-        return await give_up(
+        return await rescue_before_shutdown(
             loss,
             read,
-            core.seen,
-            stores=core.stores,
-            lineage=core.lineage,
-            database_id=core.database_id,
-            settings=core.settings,
+            tip.seen,
+            stores=tip.stores,
+            lineage=tip.lineage,
+            database_id=tip.database_id,
+            settings=tip.settings,
         )
 
     async def _stop(self, flusher: Flusher) -> None:
         self._open = False
         self._subscriptions.close()
         try:
-            async with asyncio.timeout(self._core.settings.stop_timeout.total_seconds()):
+            async with asyncio.timeout(self._tip.settings.stop_timeout.total_seconds()):
                 await self._committer.drain()
-                await self._core.apply_once()
+                await self._tip.apply_once()
                 await flusher.flush_all()
                 await self._newest_head.close()
         except (TimeoutError, SluicewayError) as error:
-            log.warning("database_stops_unflushed", unflushed_bytes=self._core.unflushed_bytes, error=str(error))
+            log.warning("database_stops_unflushed", unflushed_bytes=self._tip.unflushed_bytes, error=str(error))
         finally:
             await self._newest_head.end(Unavailable("this server stops; ask again, or another", reason="STOPPING"))
 
@@ -322,8 +265,8 @@ class DataManager:
 
     async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
         """See `Database.read`. What this server answered before is always seen."""
-        known = self._core.tip.position
-        await self._core.wait_applied(known if after is None else max(after, known))
+        known = self._tip.newest.position
+        await self._tip.wait_applied(known if after is None else max(after, known))
         return await self._readers.view(function)
 
     async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
@@ -345,20 +288,20 @@ class DataManager:
 
     async def _read_head(self) -> HeadMark:
         try:
-            look = await self._core.log.look()
-            if look.head is None or look.head.sequence != self._core.tip.position.sequence:
-                async with self._core.advance:
-                    look = await self._core.catch_up()
+            look = await self._tip.log.look()
+            if look.head is None or look.head.sequence != self._tip.newest.position.sequence:
+                async with self._tip.lock:
+                    look = await self._tip.catch_up()
         except (DatabaseLost, DataLoss) as error:
-            loss = loss_in(error)
+            loss = find_loss(error)
             if loss is None:
                 raise
-            self._core.lose(loss)
+            self._tip.lose(loss)
             raise Unavailable(
                 "this server lost its database and opens it again; ask again, or another server",
                 reason="DATABASE_LOST",
             ) from error
-        return self._core.head if look.head is None else look.head
+        return self._tip.head if look.head is None else look.head
 
     async def checkpoint(self) -> Manifest | None:
         """Make a checkpoint of all that is committed now; return None when the database has no entry."""
@@ -372,11 +315,11 @@ class DataManager:
     @property
     def position(self) -> Position:
         """See `Database.position`: every read waits for it."""
-        return self._core.tip.position
+        return self._tip.newest.position
 
     @property
     def epoch(self) -> int:
-        return self._core.tip.position.sequence.epoch
+        return self._tip.newest.position.sequence.epoch
 
     @property
     def bodies(self) -> ColdBodyStore:
@@ -390,18 +333,18 @@ class DataManager:
 
     def status(self) -> DataManagerStatus:
         """Tell where everything is."""
-        core = self._core
-        silent = core.clock.monotonic() - core.last_heard
+        tip = self._tip
+        silent = tip.clock.monotonic() - tip.last_heard
         return DataManagerStatus(
-            ready=self._open and silent < 3 * core.settings.check_interval.total_seconds(),
+            ready=self._open and silent < 3 * tip.settings.check_interval.total_seconds(),
             epoch=self.epoch,
-            committed=core.tip.position,
-            applied=core.applied.value,
-            flushed=core.flushed.sequence,
-            unflushed_bytes=core.unflushed_bytes,
+            committed=tip.newest.position,
+            applied=tip.applied.value,
+            flushed=tip.flushed.sequence,
+            unflushed_bytes=tip.unflushed_bytes,
             silent_for=timedelta(seconds=silent),
-            store=self._store.health,
+            store=self._engine.capacity.health,
             manifest=self._bodies.covered,
-            remote=self._keeper.remote,
+            remote=self._engine.evictor.remote,
             duties=self._duties.status,
         )

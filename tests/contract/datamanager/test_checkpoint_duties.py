@@ -70,7 +70,7 @@ async def test_a_checkpoint_that_is_asked_for_has_all_that_was_committed(
         assert again is not None
         assert again.base == made.sequence
         before = await contents(database)
-    await check_whole(storage, etcd_prefix.strip("/"), database._core.lineage, database.position.sequence)
+    await check_whole(storage, etcd_prefix.strip("/"), database._tip.lineage, database.position.sequence)
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, server_id="anew") as database:
         assert await contents(database) == before
 
@@ -262,7 +262,7 @@ async def test_eager_servers_that_check_and_clean_all_the_time_lose_nothing(
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, server_id="anew") as anew:
         assert anew.position == position
         assert await contents(anew) == found
-        await check_whole(storage, prefix, anew._core.lineage, position.sequence)
+        await check_whole(storage, prefix, anew._tip.lineage, position.sequence)
 
 
 async def test_what_is_not_known_is_shown(
@@ -307,7 +307,7 @@ async def test_after_a_crash_a_new_server_has_it_all_and_makes_the_next_one(
         assert made is not None
         assert from_sequence_proto(made.sequence) == position.sequence
         clock = FakeClock(datetime.now(UTC) + timedelta(days=2))
-        await cleaner(storage, etcd, prefix=prefix, clock=clock).run(database._core.lineage)
-        named = await check_whole(storage, prefix, database._core.lineage, position.sequence)
+        await cleaner(storage, etcd, prefix=prefix, clock=clock).run(database._tip.lineage)
+        named = await check_whole(storage, prefix, database._tip.lineage, position.sequence)
         assert await all_keys(storage, prefix) == named
     await storage.close()

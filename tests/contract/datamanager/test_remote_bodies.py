@@ -116,10 +116,10 @@ async def test_a_body_goes_when_its_time_has_passed_and_not_before(place: Place)
         await database.commit([job("new", done=True)])
         await place.settle(database)
         clock.advance(timedelta(hours=23))
-        assert not await database._keeper.step()
+        assert not await database._engine.evictor.step()
         assert remote(database) == 0
         clock.advance(timedelta(microseconds=1))
-        await database._keeper.step()
+        await database._engine.evictor.step()
         assert remote(database) == 1
         assert await database.get(JOB, "old") == job("old", done=True).message
 
@@ -131,7 +131,7 @@ async def test_a_body_that_no_manifest_has_stays(place: Place) -> None:
         await database.commit([job("not yet", done=True)])
         await flushed(database)
         await gone(database, 1)
-        await database._keeper.step()
+        await database._engine.evictor.step()
         assert remote(database) == 1
     await place.delete("data", "index", "manifest")
     reads = LogOfReads(place.storage)

@@ -9,8 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sluiceway_server.datamanager.engine.batch import BatchBuilder
-from sluiceway_server.datamanager.engine.batch_changes import Call
-from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.engine.write_state import Call, State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position, View
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE

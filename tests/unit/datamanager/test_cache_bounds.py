@@ -19,8 +19,7 @@ from sluiceway_server.datamanager.caches import (
     Lru,
 )
 from sluiceway_server.datamanager.engine.batch import BatchBuilder
-from sluiceway_server.datamanager.engine.batch_changes import Call, Prepared
-from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.engine.write_state import Call, Prepared, State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore

@@ -15,7 +15,7 @@ from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Holdings, Kind, judge
+from sluiceway_server.datamanager.recovery.diagnosis import Holdings, Kind, diagnose
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ONE, OTHER = bytes([1]) * 32, bytes([2]) * 32
@@ -134,7 +134,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("found", "kind"), [pytest.param(found, kind, id=name) for name, found, kind in TABLE])
 def test_what_is_found_means(found: Holdings, kind: Kind) -> None:
-    standing = judge(found, now=NOW)
+    standing = diagnose(found, now=NOW)
     assert standing.kind is kind
     assert standing.is_healthy is (kind is Kind.HEALTHY)
     assert "etcd" in standing.message or "object storage" in standing.message
@@ -144,12 +144,12 @@ def test_what_is_found_means(found: Holdings, kind: Kind) -> None:
 
 
 def test_an_empty_etcd_is_told_with_epoch_age_writer_and_what_to_do() -> None:
-    assert judge(EMPTY_ETCD, now=NOW).message == (
+    assert diagnose(EMPTY_ETCD, now=NOW).message == (
         "etcd at etcd.example is empty, storage holds epoch 1, last written 1:00:00 ago by server-7;"
         " run `sluice db recover`"
     )
 
 
 def test_two_databases_are_named() -> None:
-    message = judge(replace(HEALTHY, databases=frozenset({"db", "other"})), now=NOW).message
+    message = diagnose(replace(HEALTHY, databases=frozenset({"db", "other"})), now=NOW).message
     assert "db, other" in message

@@ -12,7 +12,7 @@ from sluiceway_server.datamanager.engine.etcd_capacity import (
     EtcdCapacityMonitor,
     Fullness,
     StoreHealth,
-    judge,
+    assess,
     pause_seconds,
 )
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -46,7 +46,7 @@ def status(in_use: int, **more: object) -> StoreStatus:
     ],
 )
 def test_fullness(seen: StoreStatus, fullness: Fullness) -> None:
-    assert judge(seen, quota_bytes=100 * MIB).fullness is fullness
+    assert assess(seen, quota_bytes=100 * MIB).fullness is fullness
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_fullness(seen: StoreStatus, fullness: Fullness) -> None:
     [(0, 0.0), (79, 0.0), (80, 0.0), (90, 0.5), (100, 1.0), (130, 1.0)],
 )
 def test_writes_are_slowed_from_eighty_percent_on(in_use: int, seconds: float) -> None:
-    assert pause_seconds(judge(status(in_use), quota_bytes=1)) == pytest.approx(seconds)
+    assert pause_seconds(assess(status(in_use), quota_bytes=1)) == pytest.approx(seconds)
 
 
 def test_a_full_store_refuses_and_does_not_slow() -> None:
-    assert pause_seconds(judge(status(100, alarms=("NOSPACE",)), quota_bytes=1)) == 0.0
+    assert pause_seconds(assess(status(100, alarms=("NOSPACE",)), quota_bytes=1)) == 0.0
 
 
 def watch(kv: FakeKeyValueStore, clock: FakeClock) -> EtcdCapacityMonitor:

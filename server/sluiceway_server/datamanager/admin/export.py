@@ -27,7 +27,7 @@ from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, diagnose, inspect
 from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.change_set import Change, Changes
 from sluiceway_server.datamanager.tables.compaction import merge_changes, records_of
@@ -126,16 +126,16 @@ async def _history(
 ) -> tuple[Lineage, LogSequence | None]:
     """Find the history to export, and the entry of etcd to reach; None: as far as the object storage goes."""
     if stores is not None:
-        standing = judge(await look(stores, etcd_name=etcd_name), now=now)
-        found = standing.holdings
-        if standing.is_healthy and found.lineage is not None and found.head is not None:
+        diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
+        found = diagnosis.holdings
+        if diagnosis.is_healthy and found.lineage is not None and found.head is not None:
             return found.lineage, found.head.sequence
-        if standing.kind is Kind.NEW:
+        if diagnosis.kind is Kind.NEW:
             raise _nothing()
-        if standing.kind is not Kind.ETCD_EMPTY:
+        if diagnosis.kind is not Kind.ETCD_EMPTY:
             raise FailedPrecondition(
-                f"{standing.message}. To export what the object storage alone holds, leave --etcd out",
-                reason=standing.kind,
+                f"{diagnosis.message}. To export what the object storage alone holds, leave --etcd out",
+                reason=diagnosis.kind,
             )
     epochs = await stored.epochs.all()
     sequences = [*await stored.segments.firsts(), *await stored.manifests.sequences()]

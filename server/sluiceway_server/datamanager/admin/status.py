@@ -17,7 +17,7 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, diagnose, inspect
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -169,12 +169,12 @@ async def overview(
     if etcd is not None and stored is not None:
         # Stores that were used before refuse another cluster; these have seen none yet.
         fresh = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
-        holdings = await findings.attempt(lambda: look(fresh, etcd_name=etcd_name))
+        holdings = await findings.attempt(lambda: inspect(fresh, etcd_name=etcd_name))
         if holdings is not None:
-            standing = judge(holdings, now=now)
-            kind = standing.kind
-            if not standing.is_healthy:
-                findings.add(standing.message)
+            diagnosis = diagnose(holdings, now=now)
+            kind = diagnosis.kind
+            if not diagnosis.is_healthy:
+                findings.add(diagnosis.message)
             for key in sorted(holdings.strange):
                 findings.add(f"{key} is not the name of a segment: it is ignored; move it away")
     return Overview(now, etcd, etcd_fault, stored, storage_fault, kind, tuple(findings.found))

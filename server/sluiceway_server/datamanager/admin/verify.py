@@ -27,7 +27,7 @@ from sluiceway_server.datamanager.admin.verify_history import History
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.model import LogSequence, RecordType
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.kv.port import KeyValueStore
@@ -85,7 +85,7 @@ class Verifier:
             Unavailable: etcd or the object storage stayed away. What was given so far holds.
         """
         for part in (
-            self._verify_standing,
+            self._verify_diagnosis,
             self._verify_epochs,
             self._verify_manifests,
             self._history.segments,
@@ -100,21 +100,21 @@ class Verifier:
 
     # -- what there is
 
-    async def _verify_standing(self) -> AsyncIterator[Finding | Progress]:
+    async def _verify_diagnosis(self) -> AsyncIterator[Finding | Progress]:
         evidence = self._evidence
         if evidence.stores is None:
             yield Finding("", "etcd was not asked: entries that only etcd has are not verified", is_fault=False)
         else:
             try:
-                standing = judge(await look(evidence.stores, etcd_name=self._etcd_name), now=self._now())
+                diagnosis = diagnose(await inspect(evidence.stores, etcd_name=self._etcd_name), now=self._now())
             except DataLoss as error:
                 yield fault_of(error, "")
             else:
-                if standing.kind is Kind.NEW:
-                    raise NotFound(f"there is no database yet: {standing.message}")
-                if not standing.is_healthy:
-                    yield Finding("", standing.message)
-                evidence.head, evidence.flushed = standing.holdings.head, standing.holdings.flushed
+                if diagnosis.kind is Kind.NEW:
+                    raise NotFound(f"there is no database yet: {diagnosis.message}")
+                if not diagnosis.is_healthy:
+                    yield Finding("", diagnosis.message)
+                evidence.head, evidence.flushed = diagnosis.holdings.head, diagnosis.holdings.flushed
                 try:
                     await evidence.again(evidence.stores.log.cleaned)
                 except DataLoss as error:

@@ -1,30 +1,38 @@
-"""The duties that any server takes: checkpoints and cleans; and the newest manifest, which all of them follow.
+"""Background work: checkpoints, garbage collection, and the eviction of bodies from the replica.
 
-Nothing here is elected and no lease is held. Whoever made the newest manifest makes the next one and cleans, as long as
-it does so in time; another server takes over when it has seen for a while that something is due. Two at once cost some
-work and nothing else (`checkpointer`, `cleaner`).
+No server is elected and no lease is held. The server that made the newest manifest makes the next one and collects
+garbage, as long as it does so in time; another server takes over when it has seen for a while that something is due.
+Two at once cost some work and nothing else (`tables/checkpoint`, `tables/garbage_collector`).
 
-What goes wrong is told and tried again: soon, when a store is away; after minutes, when data is damaged or missing. It
-never ends the server, and commits go on: the log is kept until a checkpoint has it.
+A failure is logged and retried: soon, when a store is away; after minutes, when data is damaged or missing. It never
+ends the server, and commits continue: the log is kept until a checkpoint has it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
-from sluiceway_common.foundation.errors import DeadlineExceeded, NotFound, SluicewayError, Unavailable
+from sluiceway_common.foundation.errors import (
+    DataLoss,
+    DeadlineExceeded,
+    NotFound,
+    PermissionDenied,
+    SluicewayError,
+    Unavailable,
+)
 from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.log_tip import LogTip
-from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto
+from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto, micros
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtaken
 from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_due, entries_between
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
@@ -35,10 +43,13 @@ __all__ = ["DutyStatus", "MaintenanceLoop"]
 log = structlog.get_logger(__name__)
 
 _TRIES = 5
-_TURNS_BETWEEN_LISTS = 30
+_ROUNDS_BETWEEN_LISTS = 30
 _SOONEST_SECONDS = 1.0
 _LATEST_SECONDS = 300.0
 _SHOWN = 5
+_BODIES_AT_ONCE = 100
+_EVICTION_PAUSE_SECONDS = 0.05
+"""Between two steps while there is more: two thousand records a second, which is more than runs can leave behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class MaintenanceLoop:
 
     def __init__(
         self,
-        core: LogTip,
+        tip: LogTip,
         flusher: Flusher,
         checkpointer: Checkpointer,
         cleaner: GarbageCollector,
@@ -133,27 +144,27 @@ class MaintenanceLoop:
         """Begin nothing yet.
 
         Args:
-            core: where the log is.
+            tip: where the log is.
             flusher: for a checkpoint of all that is committed.
             checkpointer: makes them.
             cleaner: cleans.
             manifests: those of the database.
             use: is told each newer manifest, in order.
         """
-        self._core = core
+        self._tip = tip
         self._flusher = flusher
         self._checkpointer = checkpointer
         self._cleaner = cleaner
         self._manifests = manifests
         self._use = use
-        settings, monotonic = core.settings, core.clock.monotonic
+        settings, monotonic = tip.settings, tip.clock.monotonic
         self._due = Due(settings.checkpoint_entries, settings.checkpoint_bytes, settings.checkpoint_interval)
         self._manifest: Manifest | None = None
         self._taken_at = 0.0
         self._following = _Attempts("manifest", monotonic)
         self._checkpointing = _Attempts("checkpoint", monotonic)
         self._cleaning = _Attempts("clean", monotonic)
-        self._turns = 0
+        self._rounds = 0
         self._began = monotonic()
         self._changed_since: float | None = None
         self._due_since: tuple[LogSequence | None, float] | None = None
@@ -181,12 +192,12 @@ class MaintenanceLoop:
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Look for ever whether something is to be done. Raises `DatabaseLost` only."""
-        interval = self._core.settings.duty_interval.total_seconds()
+        interval = self._tip.settings.duty_interval.total_seconds()
         while True:
-            await self.turn()
+            await self.run_once()
             await sleep(interval * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
 
-    async def turn(self) -> None:
+    async def run_once(self) -> None:
         """Look once, and do what is due."""
         if self._following.may:
             await self._following.make(self._follow)
@@ -205,17 +216,17 @@ class MaintenanceLoop:
             DataLoss, DeadlineExceeded, Unavailable: see `Checkpointer.run`; also when other servers were faster again
                 and again.
         """
-        core = self._core
-        wanted = core.tip.position
-        await core.wait_applied(wanted)
+        tip = self._tip
+        wanted = tip.newest.position
+        await tip.wait_applied(wanted)
         for _ in range(_TRIES):
             await self._flusher.flush_all()
-            if core.flushed.sequence < wanted.sequence:
+            if tip.flushed.sequence < wanted.sequence:
                 continue  # another server flushed at the same time, and less
             try:
-                manifest = await self._checkpointer.run(core.flushed, core.lineage)
+                manifest = await self._checkpointer.run(tip.flushed, tip.lineage)
             except Overtaken:
-                manifest = await self._manifests.newest(core.lineage)
+                manifest = await self._manifests.newest(tip.lineage)
             else:
                 if manifest is None:
                     return None
@@ -236,34 +247,34 @@ class MaintenanceLoop:
     def _take(self, manifest: Manifest) -> None:
         if self._newest is None or from_sequence_proto(manifest.sequence) > self._newest:
             self._manifest = manifest
-            self._taken_at = self._core.clock.monotonic()
+            self._taken_at = self._tip.clock.monotonic()
             self._use(manifest)
 
     async def _follow(self) -> None:
-        core = self._core
-        hint = await core.log.checkpoint()
-        if hint is not None and core.lineage.contains(hint) and (self._newest is None or hint > self._newest):
+        tip = self._tip
+        hint = await tip.log.checkpoint()
+        if hint is not None and tip.lineage.contains(hint) and (self._newest is None or hint > self._newest):
             try:
                 self._take(await self._manifests.read(hint))
             except NotFound:
                 hint = None  # cleaned: there are newer ones
         # The key may be behind, or have been lost; whoever finds a newer one says so there.
-        if hint is None or self._turns % _TURNS_BETWEEN_LISTS == 0:
-            newest = await self._manifests.newest(core.lineage)
+        if hint is None or self._rounds % _ROUNDS_BETWEEN_LISTS == 0:
+            newest = await self._manifests.newest(tip.lineage)
             if newest is not None:
                 self._take(newest)
                 sequence = from_sequence_proto(newest.sequence)
                 if hint is None or hint < sequence:
-                    await core.log.advance_checkpoint(sequence)
-        self._turns += 1
+                    await tip.log.advance_checkpoint(sequence)
+        self._rounds += 1
 
     # -- checkpoints
 
     def _is_checkpoint_due(self) -> bool:
-        core, manifest, newest = self._core, self._manifest, self._newest
-        flushed, now = core.flushed, core.clock.monotonic()
-        after = newest if newest is not None else LogSequence(core.lineage.epochs[0], 0)
-        entries = entries_between(core.lineage, after, flushed.sequence)
+        tip, manifest, newest = self._tip, self._manifest, self._newest
+        flushed, now = tip.flushed, tip.clock.monotonic()
+        after = newest if newest is not None else LogSequence(tip.lineage.epochs[0], 0)
+        entries = entries_between(tip.lineage, after, flushed.sequence)
         if entries == 0:
             self._changed_since = self._due_since = None
             return False
@@ -274,7 +285,7 @@ class MaintenanceLoop:
             age = timedelta(seconds=now - self._changed_since)
         else:
             # The maker's clock may be ahead of this one; then what passed here counts.
-            age = max(core.clock.now() - from_micros(manifest.made_us), timedelta(seconds=now - self._taken_at))
+            age = max(tip.clock.now() - from_micros(manifest.made_us), timedelta(seconds=now - self._taken_at))
         due = checkpoint_due(self._due, entries=entries, size=flushed.total_bytes - known, age=age)
         if not due:
             self._due_since = None
@@ -288,14 +299,14 @@ class MaintenanceLoop:
 
     def _is_mine(self, *, waited: float) -> bool:
         """Whether to take a duty that is due: at once when it was ours before, else when nobody did for a while."""
-        if self._manifest is not None and self._manifest.writer == self._core.settings.server_id:
+        if self._manifest is not None and self._manifest.writer == self._tip.settings.server_id:
             return True
-        patience = self._core.settings.duty_interval.total_seconds() * (2 + 2 * random.random())  # noqa: S311 - jitter
+        patience = self._tip.settings.duty_interval.total_seconds() * (2 + 2 * random.random())  # noqa: S311 - jitter
         return waited >= patience
 
     async def _checkpoint(self) -> None:
         try:
-            manifest = await self._checkpointer.run(self._core.flushed, self._core.lineage)
+            manifest = await self._checkpointer.run(self._tip.flushed, self._tip.lineage)
         except Overtaken:
             await self._follow()
             raise
@@ -307,17 +318,58 @@ class MaintenanceLoop:
     def _is_clean_due(self) -> bool:
         if self._manifest is None:
             return False
-        interval, now = self._core.settings.clean_interval.total_seconds(), self._core.clock.monotonic()
-        if self._manifest.writer == self._core.settings.server_id:
+        interval, now = self._tip.settings.clean_interval.total_seconds(), self._tip.clock.monotonic()
+        if self._manifest.writer == self._tip.settings.server_id:
             return self._cleaned_at is None or now - self._cleaned_at >= interval
         # Others cannot know when it was done last: they do it too, but less often, so that it is done at all.
         return now - (self._began if self._cleaned_at is None else self._cleaned_at) >= 3 * interval
 
     async def _clean(self) -> None:
-        self._cleaned_at = self._core.clock.monotonic()
-        done = await self._cleaner.run(self._core.lineage)
+        self._cleaned_at = self._tip.clock.monotonic()
+        done = await self._cleaner.run(self._tip.lineage)
         if done.unknown != self._unknown:
             self._unknown = done.unknown
             if done.unknown:
                 log.warning("unknown_objects", count=len(done.unknown), some=done.unknown[:5], do="they are left alone")
-        self._last_clean = self._core.clock.now()
+        self._last_clean = self._tip.clock.now()
+
+
+class BodyEvictor:
+    """Drops the bodies of old records from the replica; reads fetch them from the object storage.
+
+    A body goes when its record has come to rest, a manifest has it, and `body_retention` has passed since its last
+    change. Each step is one small SQLite transaction in the writer's thread, so that commits wait for a few
+    milliseconds at most.
+
+    Attributes:
+        remote: of each type, how many records have their body in the object storage only, as of the last step.
+    """
+
+    def __init__(self, tip: LogTip, bodies: ColdBodyStore) -> None:
+        self._tip = tip
+        self._bodies = bodies
+        self.remote: Mapping[str, int] = {}
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Drop bodies until cancelled. Reads the newest manifest once; `bodies` learns newer ones by itself."""
+        try:
+            if self._bodies.manifest is None:
+                await self._bodies.refresh()
+        except (Unavailable, PermissionDenied, DataLoss) as error:
+            # Reads of old records, and the next checkpoint, report the same.
+            log.warning("manifest_not_read", error=str(error))
+        while True:
+            while await self.step():
+                await sleep(_EVICTION_PAUSE_SECONDS)
+            await sleep(self._tip.settings.body_interval.total_seconds())
+
+    async def step(self) -> bool:
+        """Drop a few; return whether there may be more."""
+        tip, covered = self._tip, self._bodies.covered
+        if covered is None:
+            return False
+        before_us = micros(tip.clock.now() - tip.settings.body_retention)
+        looked_at, self.remote = await tip.in_writer(
+            lambda: tip.state.drop_bodies(covered=covered, before_us=before_us, limit=_BODIES_AT_ONCE)
+        )
+        return looked_at == _BODIES_AT_ONCE

@@ -18,8 +18,7 @@ import zstandard
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.datamanager.checks import check_columns, check_count, check_names, check_size
-from sluiceway_server.datamanager.engine.batch_changes import Call, Outcome, Prepared
-from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.engine.write_state import Call, Outcome, Prepared, State
 from sluiceway_server.datamanager.log.entries import (
     Catalogue,
     LoggedTransaction,

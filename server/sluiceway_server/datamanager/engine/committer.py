@@ -1,12 +1,12 @@
 """The write path: transactions wait in a queue; each pass takes all that wait and commits them as one log entry.
 
-While an entry is on its way to etcd, the next batch gathers by itself; there is no timer. What etcd answers decides:
+While an entry is on its way to etcd, the next batch gathers by itself; there is no timer. The response of etcd decides:
 
-    applied          the callers are answered; SQLite follows while the next batch is prepared
-    head moved       somebody else's entries are applied, and the same transactions are prepared again
-    nothing certain  the *same* entry is sent again until some entry stands at its place; then its batch id decides
+    applied          the callers get their results; SQLite follows while the next batch is prepared
+    head moved       the entries of other servers are applied, and the same transactions are prepared again
+    outcome unknown  the *same* entry is sent again until some entry stands at its place; then its batch id decides
 
-Errors of transaction functions, and values of those that write nothing, are answered only when etcd has confirmed that
+Errors of transaction functions, and values of those that write nothing, are returned only when etcd has confirmed that
 the head they were computed against was the newest.
 """
 
@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 import structlog
@@ -24,9 +25,9 @@ from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_p
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
 from sluiceway_server.datamanager.caches import READS_OF_OLD_RECORDS
 from sluiceway_server.datamanager.engine.batch import BatchBuilder
-from sluiceway_server.datamanager.engine.batch_changes import Call, Outcome, Prepared
 from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor
 from sluiceway_server.datamanager.engine.log_tip import LogTip
+from sluiceway_server.datamanager.engine.write_state import Call, Outcome, Prepared
 from sluiceway_server.datamanager.log.entries import LogEntry, micros
 from sluiceway_server.datamanager.log.etcd_log import HeadMark, LogLook
 from sluiceway_server.datamanager.model import TransactionFunction
@@ -54,8 +55,10 @@ class _Request:
     deadline: float
     fetched: FetchedBodies = NO_BODIES
 
-    def succeed(self, outcome: Outcome) -> None:
-        if not self.answer.done():
+    def answer_with(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self.fail(outcome.error)
+        elif not self.answer.done():
             self.answer.set_result(Committed(outcome.value, outcome.position))
 
     def fail(self, error: BaseException) -> None:
@@ -63,16 +66,28 @@ class _Request:
             self.answer.set_exception(error)
 
 
+class _Fate(Enum):
+    """What became of a batch that was sent."""
+
+    COMMITTED = auto()
+    OVERTAKEN = auto()
+    """Another entry is at its place, and was taken in here."""
+    UNKNOWN = auto()
+    """The entry at its place is trimmed everywhere."""
+
+
 class Committer:
     """See the module. `run` is its loop; `transact` may be called from any task."""
 
-    def __init__(self, core: LogTip, preparer: BatchBuilder, store: EtcdCapacityMonitor, bodies: ColdBodyStore) -> None:
-        self._core = core
-        self._preparer = preparer
-        self._store = store
+    def __init__(
+        self, tip: LogTip, builder: BatchBuilder, capacity: EtcdCapacityMonitor, bodies: ColdBodyStore
+    ) -> None:
+        self._tip = tip
+        self._builder = builder
+        self._capacity = capacity
         self._bodies = bodies
         self._set_aside: dict[asyncio.Task[None], _Request] = {}
-        self._turns = asyncio.Semaphore(READS_OF_OLD_RECORDS)
+        self._fetch_slots = asyncio.Semaphore(READS_OF_OLD_RECORDS)
         self._queue: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._taken: list[_Request] = []
@@ -82,16 +97,16 @@ class Committer:
         self.in_flight: bytes | None = None
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool) -> Committed[T]:
-        core = self._core
+        tip = self._tip
         self._check_open()
-        if core.unflushed_bytes >= core.settings.refuse_at_bytes:
-            fault = core.flush_fault and f". The last flush failed: {core.flush_fault}"
+        if tip.unflushed_bytes >= tip.settings.refuse_at_bytes:
+            fault = tip.flush_error and f". The last flush failed: {tip.flush_error}"
             raise Unavailable(
-                f"{core.unflushed_bytes // 1024} KiB of the log wait for the object storage, which is away or slow;"
-                f" nothing was written (limit {core.settings.refuse_at_bytes // 1024} KiB){fault}",
+                f"{tip.unflushed_bytes // 1024} KiB of the log wait for the object storage, which is away or slow;"
+                f" nothing was written (limit {tip.settings.refuse_at_bytes // 1024} KiB){fault}",
                 reason="NOT_FLUSHED",
             )
-        deadline = core.clock.monotonic() + core.settings.commit_patience.total_seconds()
+        deadline = tip.clock.monotonic() + tip.settings.commit_patience.total_seconds()
         request = _Request(function, asyncio.get_running_loop().create_future(), deadline)
         self._queue.append(request)
         self._wake.set()
@@ -101,13 +116,13 @@ class Committer:
         return committed
 
     async def _wait_durable(self, committed: Committed[Any]) -> None:
-        limit = self._core.settings.durable_wait.total_seconds()
+        limit = self._tip.settings.durable_wait.total_seconds()
         try:
             async with asyncio.timeout(limit):
                 with suppress(Unavailable):
-                    await self._core.wait_applied(committed.position)
-                self._core.flush_soon()
-                await self._core.flushed_up_to.reach(committed.position.sequence)
+                    await self._tip.wait_applied(committed.position)
+                self._tip.flush_soon()
+                await self._tip.flushed_up_to.reach(committed.position.sequence)
         except Unavailable as cause:
             raise _unknown(
                 f"it was committed at {committed.position}, and the server stopped, or lost its database, before the"
@@ -126,7 +141,7 @@ class Committer:
             raise Unavailable("this server stops; nothing was written", reason="STOPPING")
 
     async def drain(self) -> None:
-        """Refuse new transactions and wait until those that wait are answered."""
+        """Refuse new transactions and wait until those in the queue have ended."""
         self._closed = True
         everybody = (*self._queue, *self._taken, *self._set_aside.values())
         waiting = {request.answer for request in everybody if not request.answer.done()}
@@ -134,22 +149,22 @@ class Committer:
             await asyncio.wait(waiting)
 
     async def run(self) -> None:
-        """Commit for ever. When it ends, whatever the reason, everybody who waits is told what is known."""
+        """Commit until cancelled. However it ends, all requests that wait fail with what is known of them."""
         backoff = Backoff()
         try:
             while True:
                 await self._wake.wait()
                 await self._slow_down()
-                await self._store.slow_down()
-                await self._leave_turn()
+                await self._capacity.slow_down()
+                await self._yield_turn()
                 self._wake.clear()
-                async with self._core.advance:
+                async with self._tip.lock:
                     committed = await self._commit_once()
                 if committed:
                     backoff.reset()
                 else:
                     await backoff.wait()
-                # Let those who were answered ask again: what they ask belongs into the next batch.
+                # Let callers that have their result send their next transaction: it belongs into the next batch.
                 await asyncio.sleep(0)
                 if self._queue:
                     self._wake.set()
@@ -169,41 +184,77 @@ class Committer:
         self._queue.clear()
 
     async def _slow_down(self) -> None:
-        core = self._core
-        excess = core.unflushed_bytes - core.settings.slow_at_bytes
+        tip = self._tip
+        excess = tip.unflushed_bytes - tip.settings.slow_at_bytes
         if excess < 0:
             return
-        span = max(core.settings.refuse_at_bytes - core.settings.slow_at_bytes, 1)
-        core.flush_due.set()
+        span = max(tip.settings.refuse_at_bytes - tip.settings.slow_at_bytes, 1)
+        tip.flush_due.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_SLOWDOWN_SECONDS * min(excess / span, 1.0)):
-                await core.flushed_up_to.reach(core.tip.position.sequence)
+                await tip.flushed_up_to.reach(tip.newest.position.sequence)
 
-    async def _leave_turn(self) -> None:
-        """Let servers that have lost several times write before this one goes on."""
-        core = self._core
-        seconds = core.turns.pause(core.clock.monotonic())
+    async def _yield_turn(self) -> None:
+        """Let servers that have lost several times write first."""
+        tip = self._tip
+        seconds = tip.fairness.pause(tip.clock.monotonic())
         if seconds:
             try:
                 async with asyncio.timeout(seconds):
-                    await core.tip_at.reach(core.following)
+                    await tip.newest_sequence.reach(tip.next_sequence)
             except TimeoutError:
-                core.turns.waited()
+                tip.fairness.waited()
 
     async def _commit_once(self) -> bool:
-        """Commit one batch. False: etcd is away, and the caller should wait a little."""
-        core = self._core
+        """Commit one batch: prepare, send, decide, answer. Return False when etcd is away; then wait."""
+        prepared, requests, outcomes = await self._prepare(self._take_requests())
+        if not requests:
+            return True
+        try:
+            fate = await self._send(prepared)
+        except Unavailable as error:
+            self._taken = []
+            self._put_back(requests, error)
+            return False
+        except InvalidInput as error:
+            self._taken = []
+            self._split(requests, error)
+            return True
+        # After any other error, `run` fails those that are taken.
+        self._taken, self._most_at_once = [], None
+        match fate:
+            case _Fate.COMMITTED:
+                for request, outcome in zip(requests, outcomes, strict=True):
+                    request.answer_with(outcome)
+            case _Fate.OVERTAKEN:
+                self._queue.extendleft(reversed(requests))
+            case _Fate.UNKNOWN:
+                for request in requests:
+                    request.fail(_unknown("the entry at its place is trimmed everywhere"))
+                # Finds out what is missing, and ends this server if it cannot go on.
+                await self._tip.catch_up()
+        return True
+
+    def _take_requests(self) -> list[_Request]:
         requests = [request for request in self._queue if not request.answer.done()]
         self._queue.clear()
         if self._most_at_once is not None:
             self._queue.extend(requests[self._most_at_once :])
             requests = requests[: self._most_at_once]
-        if not requests:
-            return True
+        return requests
+
+    async def _prepare(self, requests: list[_Request]) -> tuple[Prepared, list[_Request], list[Outcome]]:
+        """Make a batch; return it with the requests that are in it, and their outcomes if it is committed.
+
+        Requests that do not fit go back into the queue, and those that need bodies are set aside until they have them.
+        """
+        tip = self._tip
         self._taken, self._in_doubt = requests, False
-        last, now = core.tip, micros(core.clock.now())
+        if not requests:
+            return Prepared([], None), [], []
+        last, now = tip.newest, micros(tip.clock.now())
         calls = [Call(request.function, request.fetched) for request in requests]
-        prepared = await core.in_writer(lambda: self._preparer.prepare(calls, last=last, time_us=now))
+        prepared = await tip.in_writer(lambda: self._builder.prepare(calls, last=last, time_us=now))
         self._queue.extendleft(reversed(requests[len(prepared.outcomes) :]))
         settled: list[_Request] = []
         outcomes: list[Outcome] = []
@@ -214,62 +265,32 @@ class Committer:
                 settled.append(request)
                 outcomes.append(outcome)
         self._taken = settled
-        if not settled:
-            return True
-        confirmed: bool | None
-        try:
-            if prepared.entry is None:
-                confirmed = await self._confirm()
-            elif (refusal := self._store.refusal) is not None:
-                raise refusal
-            else:
-                confirmed = await self._append(prepared, prepared.entry)
-        except Unavailable as error:
-            if error.reason == _STORE_FULL:
-                # Patience does not help: an operator has to act.
-                refusal = self._store.refused()
-                for request in settled:
-                    request.fail(refusal)
-            else:
-                self._put_back(settled, error)
-            self._taken = []
-            return False
-        except InvalidInput as error:
-            self._split(settled, error)
-            self._taken = []
-            return True
-        self._taken, self._most_at_once = [], None
-        if confirmed is None:
-            for request in settled:
-                request.fail(_unknown(f"the entry {last.position.sequence.next()} is trimmed everywhere"))
-            # Finds out what is missing, and ends this server if it cannot go on.
-            await core.catch_up()
-        elif confirmed:
-            for request, outcome in zip(settled, outcomes, strict=True):
-                if outcome.error is not None:
-                    request.fail(outcome.error)
-                else:
-                    request.succeed(outcome)
-        else:
-            self._queue.extendleft(reversed(settled))
-        return True
+        return prepared, settled, outcomes
+
+    async def _send(self, prepared: Prepared) -> _Fate:
+        """Append a batch to the log. Raise `Unavailable` or `InvalidInput` if it is certainly not there."""
+        if prepared.entry is None:
+            return await self._confirm()
+        if (refusal := self._capacity.refusal) is not None:
+            raise refusal
+        return await self._append(prepared, prepared.entry)
 
     def _fetch_for(self, request: _Request, needed: BodiesNotLoaded) -> None:
-        """Set a request aside until the old records that it needs are here; the others go on."""
+        """Set a request aside until the old records that it needs are here; the others continue."""
         task = asyncio.create_task(self._fetch(request, needed), name="datamanager-fetch-bodies")
         self._set_aside[task] = request
         task.add_done_callback(lambda done: self._set_aside.pop(done, None))
 
     async def _fetch(self, request: _Request, needed: BodiesNotLoaded) -> None:
-        core = self._core
+        tip = self._tip
         fetched = FetchedBodies() if request.fetched is NO_BODIES else request.fetched
         try:
-            async with asyncio.timeout(request.deadline - core.clock.monotonic()), self._turns:
+            async with asyncio.timeout(request.deadline - tip.clock.monotonic()), self._fetch_slots:
                 await self._bodies.fetch(needed, fetched)
                 if fetched.after is not None:
-                    await core.wait_applied(fetched.after)
+                    await tip.wait_applied(fetched.after)
         except TimeoutError:
-            patience = core.settings.commit_patience.total_seconds()
+            patience = tip.settings.commit_patience.total_seconds()
             request.fail(
                 Unavailable(
                     f"nothing was written: the old records that it needs did not come within {patience:g} s",
@@ -284,7 +305,13 @@ class Committer:
             self._wake.set()
 
     def _put_back(self, requests: list[_Request], error: Unavailable) -> None:
-        now = self._core.clock.monotonic()
+        """Queue requests again while they may wait. With a full etcd they fail: an operator has to act."""
+        if error.reason == _STORE_FULL:
+            refusal = self._capacity.refused()
+            for request in requests:
+                request.fail(refusal)
+            return
+        now = self._tip.clock.monotonic()
         for request in reversed(requests):
             if request.deadline <= now:
                 request.fail(Unavailable(f"nothing was written: {error}", reason=error.reason))
@@ -293,8 +320,8 @@ class Committer:
         log.warning("commit_waits_for_etcd", waiting=len(self._queue), error=str(error))
 
     def _refuse_late(self) -> None:
-        """Refuse who has waited too long behind an entry in doubt: nothing of theirs was sent."""
-        now, settings = self._core.clock.monotonic(), self._core.settings
+        """Fail requests that waited too long behind an entry in doubt: nothing of theirs was sent."""
+        now, settings = self._tip.clock.monotonic(), self._tip.settings
         waiting = [request for request in self._queue if not request.answer.done()]
         self._queue.clear()
         for request in waiting:
@@ -310,47 +337,43 @@ class Committer:
             )
 
     def _split(self, requests: list[_Request], error: InvalidInput) -> None:
-        """Etcd takes less than we thought (its limits are settings): try the first half alone."""
+        """Try the first half alone: etcd takes less than expected (its limits are settings)."""
         if len(requests) == 1:
             requests[0].fail(Exhausted(f"etcd does not take this transaction: {error}", reason="TRANSACTION_TOO_LARGE"))
             return
         self._most_at_once = len(requests) // 2
         self._queue.extendleft(reversed(requests))
 
-    async def _confirm(self) -> bool:
-        """Whether the head that a batch was computed against is the newest. If not, catch up."""
-        look = await self._core.log.look(self._core.following)
-        if look.head is not None and look.head.raw == self._core.head.raw:
-            return True
-        await self._core.catch_up(look)
-        return False
+    async def _confirm(self) -> _Fate:
+        """Check that a batch which writes nothing was computed against the newest head. If not, catch up."""
+        look = await self._tip.log.look(self._tip.next_sequence)
+        if look.head is not None and look.head.raw == self._tip.head.raw:
+            return _Fate.COMMITTED
+        await self._tip.catch_up(look)
+        return _Fate.OVERTAKEN
 
-    async def _append(self, prepared: Prepared, entry: LogEntry) -> bool | None:
-        """Put an entry into the log.
-
-        True: it is there. False: another one is at its place, and is applied here now. None: nobody can say.
-        Raises `Unavailable` and `InvalidInput` only when it is certainly not there and never will be.
-        """
-        core = self._core
-        head = HeadMark.after(core.head, entry)
+    async def _append(self, prepared: Prepared, entry: LogEntry) -> _Fate:
+        """Put an entry into the log and find out what stands at its place."""
+        tip = self._tip
+        head = HeadMark.after(tip.head, entry)
         self.in_flight = entry.batch_id
         try:
-            look = await self._send(core.head, entry, head)
-            # In doubt, it may be there though this answer says that it is not; what stands at its place tells.
+            look = await self._send_entry(tip.head, entry, head)
+            # In doubt, it may be there though this answer says that it is not; what stands at its place decides.
             occupant = entry.batch_id if look.succeeded else await self._occupant(entry, look)
             if occupant == entry.batch_id:
                 # Others may have written since; the next look finds it.
-                core.committed(prepared, head)
-                return True
+                tip.append(prepared, head)
+                return _Fate.COMMITTED
             if occupant is None:
-                return None
+                return _Fate.UNKNOWN
             self._in_doubt = False
-            await core.catch_up(look)
-            return False
+            await tip.catch_up(look)
+            return _Fate.OVERTAKEN
         finally:
             self.in_flight = None
 
-    async def _send(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
+    async def _send_entry(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
         """Send an entry until etcd answers; the same one each time, so that it cannot be there twice."""
         backoff = Backoff()
         sent = False
@@ -358,7 +381,7 @@ class Committer:
             try:
                 self._in_doubt = True
                 crash_point("commit.before-append")
-                answer = await self._core.log.append(known, entry, head)
+                answer = await self._tip.log.append(known, entry, head)
             except OutcomeUnknown as error:
                 sent = True
                 log.warning("commit_in_doubt", sequence=str(entry.sequence), error=str(error))
@@ -378,17 +401,17 @@ class Committer:
             await backoff.wait()
 
     async def _look_past(self, known: HeadMark) -> LogLook | None:
-        """Look at the log; None when its head is still the known one, or cannot be read."""
+        """Read the log; return None when its head is still the known one, or cannot be read."""
         try:
-            look = await self._core.log.look(known.sequence.next())
+            look = await self._tip.log.look(known.sequence.next())
         except Unavailable:
             return None
         return None if look.head is not None and look.head.raw == known.raw else look
 
     async def _occupant(self, entry: LogEntry, look: LogLook) -> bytes | None:
-        """Tell the batch id of what stands in the log at an entry's place; None when it is trimmed everywhere."""
+        """Return the batch id of the entry at this place of the log; None when it is trimmed everywhere."""
         if look.head is None or look.head.sequence < entry.sequence:
-            await self._core.catch_up(look)  # raises: etcd went back
+            await self._tip.catch_up(look)  # raises: etcd went back
             return b""
         if look.head.sequence == entry.sequence:
             return look.head.batch_id
@@ -397,7 +420,7 @@ class Committer:
             try:
                 if look.entries and look.entries[0].sequence == entry.sequence:
                     return look.entries[0].batch_id
-                async for segment in self._core.segments.after(self._core.tip.position.sequence, self._core.lineage):
+                async for segment in self._tip.segments.after(self._tip.newest.position.sequence, self._tip.lineage):
                     found = [other.batch_id for other in segment.entries if other.sequence == entry.sequence]
                     return found[0] if found else None
             except Unavailable as error:

@@ -30,7 +30,7 @@ from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 
-__all__ = ["EtcdCapacityMonitor", "Fullness", "StoreHealth", "judge", "pause_seconds"]
+__all__ = ["EtcdCapacityMonitor", "Fullness", "StoreHealth", "assess", "pause_seconds"]
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class StoreHealth:
         return self.in_use_bytes / self.quota_bytes if self.quota_bytes else 0.0
 
 
-def judge(status: StoreStatus, *, quota_bytes: int) -> StoreHealth:
+def assess(status: StoreStatus, *, quota_bytes: int) -> StoreHealth:
     """Say how full etcd is. Pure.
 
     Args:
@@ -186,7 +186,7 @@ class EtcdCapacityMonitor:
     async def look(self) -> StoreHealth:
         """Look once; `run` repeats it. Raises `Unavailable`."""
         status = await self._kv.status(timeout=self._settings.etcd_timeout)
-        health = judge(status, quota_bytes=self._settings.etcd_quota_bytes)
+        health = assess(status, quota_bytes=self._settings.etcd_quota_bytes)
         self._take(replace(health, keeps_history=await self._keeps_history(status)))
         return self.health
 

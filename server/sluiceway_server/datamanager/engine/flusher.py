@@ -40,8 +40,8 @@ declare_crash_points("flush.before-segment", "flush.after-segment", "flush.befor
 class Flusher:
     """See the module. `run` is its loop."""
 
-    def __init__(self, core: LogTip, readers: Readers) -> None:
-        self._core = core
+    def __init__(self, tip: LogTip, readers: Readers) -> None:
+        self._tip = tip
         self._readers = readers
         self._lock = asyncio.Lock()
         self._checked = LogSequence(0, 0)  # up to here, and with the segment below, the storage was seen to have it
@@ -50,38 +50,38 @@ class Flusher:
 
     async def run(self) -> None:
         """Flush whenever it is due and ours to do. A storage that is away, or refuses us, is asked again and again."""
-        core = self._core
-        interval = core.settings.flush_interval.total_seconds()
+        tip = self._tip
+        interval = tip.settings.flush_interval.total_seconds()
         backoff = Backoff()
         behind_since: tuple[LogSequence, float] | None = None
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
-                    await core.flush_due.wait()
-            core.flush_due.clear()
-            if core.applied.value.sequence <= core.flushed.sequence:
+                    await tip.flush_due.wait()
+            tip.flush_due.clear()
+            if tip.applied.value.sequence <= tip.flushed.sequence:
                 behind_since = None
                 continue
-            now = core.clock.monotonic()
-            if behind_since is None or behind_since[0] != core.flushed.sequence:
-                behind_since = (core.flushed.sequence, now)
+            now = tip.clock.monotonic()
+            if behind_since is None or behind_since[0] != tip.flushed.sequence:
+                behind_since = (tip.flushed.sequence, now)
             patience = interval * (2 + random.random())  # noqa: S311 - jitter, not a secret
-            if core.head.writer != core.settings.server_id and now - behind_since[1] < patience:
+            if tip.head.writer != tip.settings.server_id and now - behind_since[1] < patience:
                 continue
             try:
                 while await self.flush_once():
                     pass
-                core.flush_fault = ""
+                tip.flush_error = ""
                 backoff.reset()
             # Credentials expire, rights are taken away, a disk is mounted anew read-only: somebody puts that right.
             except (Unavailable, DeadlineExceeded, PermissionDenied) as error:
-                core.flush_fault = str(error)
-                log.warning("flush_waits", unflushed_bytes=core.unflushed_bytes, error=str(error))
+                tip.flush_error = str(error)
+                log.warning("flush_waits", unflushed_bytes=tip.unflushed_bytes, error=str(error))
                 await backoff.wait()
 
     async def flush_all(self) -> None:
         """Flush all that is applied."""
-        while self._core.applied.value.sequence > self._core.flushed.sequence and await self.flush_once():
+        while self._tip.applied.value.sequence > self._tip.flushed.sequence and await self.flush_once():
             pass
 
     async def flush_once(self) -> bool:
@@ -93,25 +93,25 @@ class Flusher:
             DatabaseLost: etcd, or the end of the log in the storage, is not what it was.
         """
         async with self._lock:
-            known = self._core.flushed
+            known = self._tip.flushed
             entries = await self._entries_after(known)
             if not entries:
                 return False
             await self._check_storage(known)
             mark = await self._store(known, entries)
             crash_point("flush.before-advance")
-            now = await self._core.log.advance_flushed(known, mark)
+            now = await self._tip.log.advance_flushed(known, mark)
             crash_point("flush.after-advance")
-            self._core.note_flushed(now)
+            self._tip.note_flushed(now)
             if now.raw == mark.raw:
                 self._checked, self._newest = mark.sequence, entries[0].sequence
             log.debug("flushed", first=str(entries[0].sequence), last=str(mark.sequence), bytes=mark.total_bytes)
-            settings = self._core.settings
+            settings = self._tip.settings
             size = mark.total_bytes - known.total_bytes
             return size >= settings.flush_bytes // 2 or len(entries) >= settings.flush_entries
 
     async def _entries_after(self, known: FlushMark) -> list[LogEntry]:
-        settings = self._core.settings
+        settings = self._tip.settings
         entries = await self._readers.raw(
             lambda database: decode_entries(
                 database.entries_after(known.sequence, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
@@ -133,10 +133,10 @@ class Flusher:
         The check reads the newest segment, so it is made when somebody else has flushed. In between, one look at the
         name of our own last segment tells whether the storage was exchanged or went back.
         """
-        core = self._core
+        tip = self._tip
         await self._check_epoch()
         mine = self._newest is not None and self._checked == known.sequence
-        if mine and self._newest is not None and await core.segments.exists(self._newest):
+        if mine and self._newest is not None and await tip.segments.exists(self._newest):
             return
         if not await self._is_in_newest_segment(known):
             await self._check_whole(known)
@@ -145,7 +145,7 @@ class Flusher:
     async def _is_in_newest_segment(self, known: FlushMark) -> bool:
         """Whether the newest segment has the last entry that `flushed` names. Lists what is new only."""
         try:
-            newest = await self._core.segments.last(self._core.lineage)
+            newest = await self._tip.segments.last(self._tip.lineage)
         except NotFound:
             return False
         return newest is not None and newest.last == known.sequence and newest.digest == known.digest
@@ -155,65 +155,65 @@ class Flusher:
 
         That is rare, and has to be: with what a day leaves it takes a hundred requests of an S3.
         """
-        core = self._core
-        end = await stored_end(core.stores, core.lineage)
-        end = end or LogEnd.beginning(core.lineage)
+        tip = self._tip
+        end = await stored_end(tip.stores, tip.lineage)
+        end = end or LogEnd.beginning(tip.lineage)
         if end.sequence == known.sequence and end.digest != known.digest:
             raise Diverged(
                 f"the object storage has another entry {end.sequence} than etcd; nothing is flushed any more"
             )
         if end.sequence < known.sequence and known.sequence.counter > 0:
-            gap = Gap(end.sequence, end.where, core.lineage.following(end.sequence), known.sequence, "etcd")
+            gap = Gap(end.sequence, end.where, tip.lineage.following(end.sequence), known.sequence, "etcd")
             raise DatabaseLost(f"segments are gone, or it is another folder or bucket: {gap}", reason="LOG_GAP")
 
     async def _check_epoch(self) -> None:
         """Look now and then whether somebody recovered the database with another etcd: ours does not tell that."""
-        core = self._core
-        now = core.clock.monotonic()
+        tip = self._tip
+        now = tip.clock.monotonic()
         if now - self._looked_ahead < _LOOK_AHEAD_SECONDS:
             return
-        if newer := await core.segments.newer(LogSequence(core.lineage.present + 1, 0)):
+        if newer := await tip.segments.newer(LogSequence(tip.lineage.present + 1, 0)):
             raise DatabaseLost(
                 f"the object storage has entries of epoch {newer[-1].epoch}, and etcd is in epoch"
-                f" {core.lineage.present}: somebody recovered the database, with another etcd",
+                f" {tip.lineage.present}: somebody recovered the database, with another etcd",
                 reason="EPOCH_CHANGED",
             )
         self._looked_ahead = now
 
     async def _store(self, known: FlushMark, entries: list[LogEntry]) -> FlushMark:
-        core = self._core
+        tip = self._tip
         first, last = entries[0].sequence, entries[-1]
         total = known.total_bytes + sum(len(entry.raw) for entry in entries)
-        writer = core.settings.server_id
+        writer = tip.settings.server_id
         body = await asyncio.to_thread(
-            encode_segment, entries, total_bytes=total, writer=writer, database_id=core.database_id
+            encode_segment, entries, total_bytes=total, writer=writer, database_id=tip.database_id
         )
         crash_point("flush.before-segment")
-        stored = await core.segments.put(first, body)
+        stored = await tip.segments.put(first, body)
         crash_point("flush.after-segment")
         if stored:
             return self._mark(known, last.sequence, total, last.digest)
         try:
-            found = await core.segments.read(first)
+            found = await tip.segments.read(first)
         except NotFound as cause:
-            raise Unavailable(f"the segment {core.segments.key(first)} was there a moment ago") from cause
+            raise Unavailable(f"the segment {tip.segments.key(first)} was there a moment ago") from cause
         header = found.header
         mine = {entry.sequence: entry.digest for entry in entries}
         theirs = found.entries[-1]
         if header.previous_digest != known.digest or mine.get(theirs.sequence, theirs.digest) != theirs.digest:
             raise Diverged(
-                f"the object storage has another segment {core.segments.key(first)} than this log: two databases use"
+                f"the object storage has another segment {tip.segments.key(first)} than this log: two databases use"
                 " one folder, or etcd was restored; nothing is flushed any more"
             )
         return self._mark(known, from_sequence_proto(header.last), header.total_bytes, header.digest)
 
     def _mark(self, known: FlushMark, last: LogSequence, total: int, digest: bytes) -> FlushMark:
-        keep_from = max(last.counter - self._core.settings.keep_log_entries + 1, known.first_kept.counter)
+        keep_from = max(last.counter - self._tip.settings.keep_log_entries + 1, known.first_kept.counter)
         mark = log_pb2.Flushed(
             sequence=sequence_proto(last),
             total_bytes=total,
             digest=digest,
             first_kept_counter=keep_from,
-            database_id=self._core.database_id,
+            database_id=self._tip.database_id,
         )
         return FlushMark.parse(mark.SerializeToString())

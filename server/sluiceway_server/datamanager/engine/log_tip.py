@@ -1,14 +1,14 @@
-"""What committer, follower, flusher and readers share: where the log is, as this server knows it.
+"""The tip of the log, as this server knows it; shared by committer, follower, flusher and readers.
 
-Three places, each behind or at the one before:
+Three positions, each behind or at the one before:
 
-    tip       the last entry that is known to be committed; subscribers see up to here, the next batch stands after it
-    applied   the last one in the read database
+    newest    the last entry that is known to be committed; subscribers see up to here, the next batch follows it
+    applied   the last one in the replica
     flushed   the last one in the object storage
 
-`tip` moves only under the lock `advance`, by a commit of our own or by catching up with what others wrote; both put
-the entry into the state's inbox, and one loop writes what is there into SQLite: at once when a read waits for it (every
-read waits for the tip that it found), else a little later, so that many small entries share one SQLite transaction.
+`newest` moves only under `lock`, by a commit of this server or by catching up with other servers. Both put the entry
+into the state's inbox, and one loop writes what is there into SQLite: at once when a read waits for it (every read
+waits for the entry that was the newest), else a little later, so that many small entries share a SQLite transaction.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, Unavailable
-from sluiceway_server.datamanager.engine.batch_changes import Prepared, decode
-from sluiceway_server.datamanager.engine.write_state import State
+from sluiceway_server.datamanager.engine.write_state import Prepared, State, decode
 from sluiceway_server.datamanager.engine.writer_fairness import WriterFairness
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLook
@@ -61,7 +60,7 @@ class LogTip:
         self,
         *,
         stores: Stores,
-        foundation: OpenPoint,
+        open_point: OpenPoint,
         state: State,
         catalogue: Catalogue,
         writer: ThreadPoolExecutor,
@@ -73,30 +72,30 @@ class LogTip:
         self.stores = stores
         self.log = stores.log
         self.segments = stores.segments
-        self.lineage = foundation.lineage
-        self.database_id = foundation.epoch.database_id
+        self.lineage = open_point.lineage
+        self.database_id = open_point.epoch.database_id
         self.state = state
         self._catalogue = catalogue
         self.settings = settings
         self.clock = clock
         self._writer = writer
         self._subscriptions = subscriptions
-        self.advance = asyncio.Lock()
-        self.tip = applied
-        self.head = foundation.head
-        self.flushed = foundation.flushed
+        self.lock = asyncio.Lock()
+        self.newest = applied
+        self.head = open_point.head
+        self.flushed = open_point.flushed
         self.applied: Mark[Position] = Mark(applied.position)
-        self.flushed_up_to: Mark[LogSequence] = Mark(foundation.flushed.sequence)
+        self.flushed_up_to: Mark[LogSequence] = Mark(open_point.flushed.sequence)
         self._apply_due = asyncio.Event()
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
         self.flush_due = asyncio.Event()
-        self.flush_fault = ""  # why the last flush of this server failed, for people
-        self.turns = WriterFairness(settings.server_id)
-        self.tip_at: Mark[LogSequence] = Mark(applied.position.sequence)
+        self.flush_error = ""  # why the last flush of this server failed
+        self.fairness = WriterFairness(settings.server_id)
+        self.newest_sequence: Mark[LogSequence] = Mark(applied.position.sequence)
         self._flushed_at = clock.monotonic()
         self.last_heard = clock.monotonic()
-        self.state.flushed = foundation.flushed.sequence
+        self.state.flushed = open_point.flushed.sequence
         self._lost: DatabaseLost | DataLoss | None = None
         self._is_lost = asyncio.Event()
         subscriptions.read_after(self.wait_applied)
@@ -107,36 +106,36 @@ class LogTip:
         return max(self.head.total_bytes - self.flushed.total_bytes, 0)
 
     @property
-    def following(self) -> LogSequence:
+    def next_sequence(self) -> LogSequence:
         """The sequence of the entry after the tip."""
-        return self.lineage.following(self.tip.position.sequence)
+        return self.lineage.following(self.newest.position.sequence)
 
     @property
     def seen(self) -> Seen:
         """The newest entry that this server knows to be committed."""
-        return Seen(self.tip.position.sequence, self.tip.digest)
+        return Seen(self.newest.position.sequence, self.newest.digest)
 
     def end(self) -> None:
-        """Tell whoever waits for something of this database that it does not come any more."""
+        """Fail everything that waits for an entry of this database."""
         ended = Unavailable("this server stops, or lost its database; ask again, or another server", reason="STOPPING")
         self.applied.end(ended)
         self.flushed_up_to.end(ended)
-        self.tip_at.end(ended)
+        self.newest_sequence.end(ended)
 
     def lose(self, error: DatabaseLost | DataLoss) -> None:
-        """End this database: a call found out that it cannot go on."""
+        """End this database with an error: it cannot continue."""
         if self._lost is None:
             self._lost = error
             self._is_lost.set()
 
     async def until_lost(self) -> None:
-        """Wait for `lose`, and raise what it was told."""
+        """Wait for `lose`, and raise its error."""
         await self._is_lost.wait()
         if self._lost is not None:
             raise self._lost
 
     async def in_writer(self, function: Callable[[], T]) -> T:
-        """Run something in the writer's thread, after what was given to it before.
+        """Run a function in the writer's thread, after those passed before.
 
         Raises:
             ReadFileFault: the read database's disk is full or broken; this database ends.
@@ -144,22 +143,22 @@ class LogTip:
         told = telling(self.state.path, function)
         return await asyncio.get_running_loop().run_in_executor(self._writer, told)
 
-    # -- moving the tip; all of these need `advance`
+    # -- moving `newest`; all of these need `lock`
 
-    def committed(self, prepared: Prepared, head: HeadMark) -> None:
-        """Take over a batch that is in the log now, as the newest entry that is known."""
+    def append(self, prepared: Prepared, head: HeadMark) -> None:
+        """Move the tip to a batch of this server that is in the log now."""
         entry = prepared.entry
         if entry is None:
             raise ValueError("a batch without an entry is never committed")
         self._take(entry, prepared)
         self.head = head
-        self._look_at_backlog()
+        self._check_backlog()
 
     async def catch_up(self, look: LogLook | None = None) -> LogLook:
-        """Take over what others wrote, up to a head that was read after this was called.
+        """Take in what other servers wrote, up to a head that was read after this was called.
 
         Args:
-            look: what etcd said of what follows the tip, if it has been asked already.
+            look: what etcd has after the newest entry, if it was read already.
 
         Raises:
             DatabaseLost: etcd is not in the state it was in; reason `ETCD_CHANGED` or `EPOCH_CHANGED`.
@@ -169,26 +168,26 @@ class LogTip:
         """
         while True:
             if look is None:
-                look = await self.log.look(self.following)
+                look = await self.log.look(self.next_sequence)
             head = self._checked_head(look)
             if look.flushed is not None:
                 self.note_flushed(look.flushed)
-            if head.sequence > self.tip.position.sequence:
-                following = [entry for entry in look.entries if entry.sequence > self.tip.position.sequence]
-                if following and following[0].sequence == self.following:
+            if head.sequence > self.newest.position.sequence:
+                following = [entry for entry in look.entries if entry.sequence > self.newest.position.sequence]
+                if following and following[0].sequence == self.next_sequence:
                     await self._accept(following)
                 else:
                     await self._accept_segments(head)
-            if head.sequence == self.tip.position.sequence:
-                if head.digest != self.tip.digest:
+            if head.sequence == self.newest.position.sequence:
+                if head.digest != self.newest.digest:
                     raise Diverged(f"this server has another entry {head.sequence} than etcd")
                 self.head = head
-                self._look_at_backlog()
+                self._check_backlog()
                 return look
             look = None
 
     def _checked_head(self, look: LogLook) -> HeadMark:
-        tip = self.tip.position.sequence
+        tip = self.newest.position.sequence
         if look.head is None:
             raise DatabaseLost(
                 "etcd lost the head of this database while this server was running: it was wiped or restored",
@@ -208,7 +207,7 @@ class LogTip:
         return look.head
 
     async def _accept(self, entries: Sequence[LogEntry]) -> None:
-        expected, digest = self.following, self.tip.digest
+        expected, digest = self.next_sequence, self.newest.digest
         for entry in entries:
             if entry.sequence != expected:
                 raise self._gap(entry.sequence)
@@ -219,26 +218,28 @@ class LogTip:
             if prepared.entry is not None:
                 self._take(prepared.entry, prepared)
         if len(self.state.inbox) >= _INBOX_LIMIT:
-            await self.apply_once()  # memory stays bounded when a whole database is read
+            await self.apply_once()  # bounds memory when a whole database is read
 
     async def _accept_segments(self, head: HeadMark) -> None:
-        before = self.tip.position.sequence
+        before = self.newest.position.sequence
         async for segment in self.segments.after(before, self.lineage):
             await self._accept(segment.entries)
-        if self.tip.position.sequence == before:
+        if self.newest.position.sequence == before:
             # The log may have been trimmed after it was read and before the segment was looked for, not the reverse.
             raise self._gap(head.sequence)
 
     def _gap(self, after: LogSequence) -> DataLoss:
-        return Gap(self.tip.position.sequence, "this server's read database", self.following, after, "etcd").error()
+        return Gap(
+            self.newest.position.sequence, "this server's read database", self.next_sequence, after, "etcd"
+        ).error()
 
     def _take(self, entry: LogEntry, prepared: Prepared) -> None:
         self.state.inbox.append(prepared)
-        same = entry.sequence.epoch == self.tip.position.sequence.epoch
-        total = (self.tip.total_bytes if same else 0) + len(entry.raw)
-        self.tip = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
-        self.turns.wrote(entry.writer, self.clock.monotonic())
-        self.tip_at.move(entry.sequence)
+        same = entry.sequence.epoch == self.newest.position.sequence.epoch
+        total = (self.newest.total_bytes if same else 0) + len(entry.raw)
+        self.newest = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
+        self.fairness.wrote(entry.writer, self.clock.monotonic())
+        self.newest_sequence.move(entry.sequence)
         self._subscriptions.publish(prepared.transactions)
         self._apply_due.set()
         if len(self.state.inbox) >= _INBOX_LIMIT:
@@ -247,10 +248,10 @@ class LogTip:
     # -- the rest
 
     def note_flushed(self, mark: FlushMark) -> None:
-        """Take over where the object storage is.
+        """Move `flushed`.
 
         Raises:
-            DatabaseLost: it is of another epoch, so that nothing is known of what this server committed.
+            DatabaseLost: it is of another epoch, so that this server's entries may be void.
         """
         self.last_heard = self.clock.monotonic()
         if mark.sequence.epoch != self.lineage.present:
@@ -264,21 +265,22 @@ class LogTip:
             self.state.flushed = mark.sequence
             self.flushed_up_to.move(mark.sequence)
 
-    def _look_at_backlog(self) -> None:
+    def _check_backlog(self) -> None:
         self.last_heard = self.clock.monotonic()
         if self.unflushed_bytes >= self.settings.flush_bytes:
             self.flush_due.set()
 
     def flush_soon(self) -> None:
-        """Have what is applied flushed now, unless something was flushed within the interval.
+        """Flush what is applied now, unless something was flushed within the interval.
 
-        So who waits for the object storage waits for one put and not for the interval, and there are no more segments.
+        So a caller that waits for the object storage waits for one put and not for the interval, and there are no more
+        segments than otherwise.
         """
         if self.clock.monotonic() - self._flushed_at >= self.settings.flush_interval.total_seconds():
             self.flush_due.set()
 
     async def apply_once(self) -> None:
-        """Write what is committed into the read database."""
+        """Write what is committed into the replica."""
         self.state.now_us = micros(self.clock.now())
         self.state.keep_after_us = self.state.now_us - int(self.settings.history.total_seconds() * 1e6)
         async with self._applying:
@@ -307,6 +309,6 @@ class LogTip:
         except TimeoutError as cause:
             raise Unavailable(
                 f"this server has not applied {position} within {limit:g} s; it is at {self.applied.value},"
-                f" of {from_micros(self.tip.time_us):%Y-%m-%dT%H:%M:%SZ}",
+                f" of {from_micros(self.newest.time_us):%Y-%m-%dT%H:%M:%SZ}",
                 reason="POSITION_NOT_REACHED",
             ) from cause

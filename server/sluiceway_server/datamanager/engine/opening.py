@@ -1,26 +1,40 @@
-"""How a server comes to a database that it may open: check, rescue, and recover if it is allowed to.
+"""The start of a database: find one that may be opened, open the replica, catch up, and build all parts.
 
-The policy says when a database is recovered without being asked:
+`find_open_point` checks etcd and the object storage against each other. What the replica of this server knows and the
+storage lacks is stored first (`recovery/rescue`). Whether a database is then recovered unasked is for the policy:
 
     RecoverManually      the operator decides: `sluice db recover`
     RecoverAlways        no other server uses this etcd (`standalone`): in every case
     RecoverIfRolledBack  this process had the database open in the same etcd cluster, and its log now ends before an
                          entry that this process had seen. An empty etcd, or another cluster, may be the wrong one
 
-Whatever the policy, what the read database of this server knows and the storage lacks is put there first.
+`open_engine` then opens the replica and catches up with the log; a replica that does not fit the log is rebuilt, once.
+Nothing runs yet: `database` starts the loops.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, Unavailable
+from sluiceway_server.datamanager.engine.background import BodyEvictor, MaintenanceLoop
+from sluiceway_server.datamanager.engine.batch import BatchBuilder
+from sluiceway_server.datamanager.engine.committer import Committer
+from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor
+from sluiceway_server.datamanager.engine.flusher import Flusher
+from sluiceway_server.datamanager.engine.follower import Follower
+from sluiceway_server.datamanager.engine.log_tip import LogTip
+from sluiceway_server.datamanager.engine.write_state import State
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import Seen
 from sluiceway_server.datamanager.recovery.diagnosis import (
@@ -28,60 +42,71 @@ from sluiceway_server.datamanager.recovery.diagnosis import (
     OpenPoint,
     StoreDiagnosis,
     Stores,
-    establish,
-    judge,
-    look,
+    diagnose,
+    inspect,
+    open_or_bootstrap,
 )
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.recovery.rescue import rescue_from_file, seen_by_file
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
+from sluiceway_server.datamanager.replica.readers import Readers
+from sluiceway_server.datamanager.replica.rebuild import FileOfThisServer
 from sluiceway_server.datamanager.replica.schema import Tables
+from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
+from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
+from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["RecoverAlways", "RecoverIfRolledBack", "RecoverManually", "RecoverPolicy", "find_foundation"]
+__all__ = [
+    "Engine",
+    "Place",
+    "RecoverAlways",
+    "RecoverIfRolledBack",
+    "RecoverManually",
+    "RecoverPolicy",
+    "find_open_point",
+    "open_engine",
+]
 
 log = structlog.get_logger(__name__)
 
+_FILE = "read.sqlite"
 _OF_OWN_ETCD = frozenset({Kind.ETCD_EMPTY, Kind.ETCD_BEHIND, Kind.ETCD_TORN, Kind.OTHER_CLUSTER})
 
 
 @dataclass(frozen=True, slots=True)
 class RecoverManually:
-    """Do not recover unasked."""
+    """The operator decides: `sluice db recover`."""
 
-    def allows(self, standing: StoreDiagnosis) -> bool:
-        """Whether to recover from this."""
+    def allows(self, diagnosis: StoreDiagnosis) -> bool:
         return False
 
 
 @dataclass(frozen=True, slots=True)
 class RecoverAlways:
-    """Recover whatever became of an etcd that is this server's alone."""
+    """Recover in every case: no other server uses this etcd."""
 
-    def allows(self, standing: StoreDiagnosis) -> bool:
-        """Whether to recover from this."""
-        return standing.kind in _OF_OWN_ETCD
+    def allows(self, diagnosis: StoreDiagnosis) -> bool:
+        return diagnosis.kind in _OF_OWN_ETCD
 
 
 @dataclass(frozen=True, slots=True)
 class RecoverIfRolledBack:
-    """Recover from an etcd that went back under this process.
-
-    Attributes:
-        seen: of the `DatabaseLost` that ended the database before.
-    """
+    """Recover from an etcd that went back under this process; `seen` is that of the `DatabaseLost` that it raised."""
 
     seen: Seen
 
-    def allows(self, standing: StoreDiagnosis) -> bool:
-        """Whether to recover from this: the same cluster, and less in it than was seen there.
-
-        A storage that is ahead is not enough: somebody may have recovered it with another etcd. To recover it again
-        from here would make two halves of a database that take turns in giving up each other's entries.
-        """
-        found = standing.holdings
+    def allows(self, diagnosis: StoreDiagnosis) -> bool:
+        # A storage that is ahead is not enough: somebody may have recovered it with another etcd. To recover it again
+        # from here would make two halves of a database that take turns in giving up each other's entries.
+        found = diagnosis.holdings
         cluster = next((epoch.cluster_id for epoch in found.epochs if epoch.number == self.seen.sequence.epoch), None)
         return (
-            standing.kind is Kind.ETCD_BEHIND
+            diagnosis.kind is Kind.ETCD_BEHIND
             and cluster == found.cluster_id
             and found.head is not None
             and found.head.sequence < self.seen.sequence
@@ -91,7 +116,7 @@ class RecoverIfRolledBack:
 RecoverPolicy = RecoverManually | RecoverAlways | RecoverIfRolledBack
 
 
-async def find_foundation(
+async def find_open_point(
     stores: Callable[[], Stores],
     *,
     file: Path,
@@ -101,19 +126,13 @@ async def find_foundation(
     clock: Clock,
     ids: IdSource,
 ) -> tuple[Stores, OpenPoint]:
-    """Find a healthy database, or begin or recover one; answers the stores to work with.
+    """Find a healthy database, or begin or recover one; return it with the stores to work with.
 
-    Args:
-        stores: makes them; fresh ones for each attempt, because what they checked before a recovery is no more.
-        file: this server's read database, which may not be there.
-        tables: to read it.
-        policy: see the module.
-        settings: of the database.
-        clock: for times and waits.
-        ids: for the id of a new database.
+    `stores` makes fresh ones for each attempt, because what they checked before a recovery does not hold after it.
 
     Raises:
-        FailedPrecondition, DataLoss: how etcd and the storage stand; the reason is a `Kind`, and nothing was changed.
+        FailedPrecondition, DataLoss: etcd and the storage do not fit together; the reason is a `Kind`, and nothing was
+            changed.
         DataLoss: there is a gap, or an object is damaged.
         DatabaseLost: etcd changed meanwhile; try again.
         Unavailable: etcd or the object storage is away.
@@ -121,7 +140,7 @@ async def find_foundation(
 
     async def attempt() -> tuple[Stores, OpenPoint | StoreDiagnosis]:
         made = stores()
-        found = await establish(
+        found = await open_or_bootstrap(
             made, writer=settings.server_id, etcd_name=settings.etcd_name, now=clock.now(), new_id=ids.new_id
         )
         return made, found
@@ -134,24 +153,26 @@ async def find_foundation(
             return made, found
         leaving = found.epoch.number
         await _rescue(stores(), file, tables, settings)
-        # With what was rescued the storage is ahead of etcd, too. If nothing could be, the words are ours.
-        standing = judge(await look(stores(), etcd_name=settings.etcd_name), now=clock.now())
-        if standing.is_healthy:
+        # With what was rescued the storage is ahead of etcd, too. If nothing could be, this server alone knows.
+        diagnosis = diagnose(await inspect(stores(), etcd_name=settings.etcd_name), now=clock.now())
+        if diagnosis.is_healthy:
             why = f"etcd's log ends at {found.head.sequence}, and this server had seen {ahead}: etcd went back"
-            standing = replace(standing, kind=Kind.ETCD_BEHIND, message=f"{why}; run `sluice db recover`")
+            diagnosis = replace(diagnosis, kind=Kind.ETCD_BEHIND, message=f"{why}; run `sluice db recover`")
     else:
-        standing = found
-        if standing.kind not in {Kind.OTHER_DATABASE, Kind.STORAGE_EMPTY, Kind.EPOCH_MISSING}:
+        diagnosis = found
+        if diagnosis.kind not in {Kind.OTHER_DATABASE, Kind.STORAGE_EMPTY, Kind.EPOCH_MISSING}:
             await _rescue(stores(), file, tables, settings)
-    log.warning("database_needs_recovery", kind=standing.kind, found=standing.message, allowed=policy.allows(standing))
-    if not policy.allows(standing):
-        raise standing.error()
+    log.warning(
+        "database_needs_recovery", kind=diagnosis.kind, found=diagnosis.message, allowed=policy.allows(diagnosis)
+    )
+    if not policy.allows(diagnosis):
+        raise diagnosis.error()
     recovery = Recovery(stores(), settings=settings, clock=clock)
     alone = isinstance(policy, RecoverAlways)
     # Other servers notice when their watch breaks, or at the next check; what they know shall be stored first.
     quiet = timedelta(0) if alone else settings.check_interval + 3 * settings.flush_interval
     try:
-        await recovery.recover(cause=standing.message, leaving=leaving, quiet=quiet)
+        await recovery.recover(cause=diagnosis.message, leaving=leaving, quiet=quiet)
     except FailedPrecondition as error:
         # Somebody else recovered it since it was looked at. What became of it is found out below.
         if error.reason != "NOTHING_TO_RECOVER":
@@ -163,7 +184,7 @@ async def find_foundation(
 
 
 async def _seen_ahead(found: OpenPoint, file: Path, tables: Tables, policy: RecoverPolicy) -> LogSequence | None:
-    """Tell the newest entry that this server had seen, if etcd's head in the same epoch is before it."""
+    """Return the newest entry that this server had seen, if etcd's head in the same epoch is before it."""
     seen = [await seen_by_file(file, tables, found.epoch.database_id)]
     if isinstance(policy, RecoverIfRolledBack):
         seen.append(policy.seen)
@@ -175,5 +196,158 @@ async def _rescue(stores: Stores, file: Path, tables: Tables, settings: DataMana
     try:
         await rescue_from_file(file, tables, stores=stores, settings=settings)
     except (DataLoss, Unavailable) as error:
-        # What is wrong with the storage is told by whoever needs it next.
+        # The next caller that needs the storage reports what is wrong with it.
         log.warning("entries_not_rescued", file=str(file), error=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database is, and how this server works with it: the arguments of `DataManager.open`."""
+
+    kv: KeyValueStore
+    storage: ObjectStorage
+    prefix: str
+    folder: Path
+    tables: Tables
+    settings: DataManagerSettings
+    clock: Clock
+    ids: IdSource
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The parts of an open database; each has a loop that `database` runs, or is used by those."""
+
+    tip: LogTip
+    readers: Readers
+    subscriptions: Subscriptions
+    bodies: ColdBodyStore
+    capacity: EtcdCapacityMonitor
+    committer: Committer
+    follower: Follower
+    flusher: Flusher
+    maintenance: MaintenanceLoop
+    evictor: BodyEvictor
+
+
+async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy) -> Engine:
+    """Open a database without starting anything; `stack` closes what was opened. Raises as `find_open_point`."""
+    settings, clock, prefix, tables = place.settings, place.clock, place.prefix, place.tables
+    stores, point = await find_open_point(
+        lambda: Stores.of(place.kv, place.storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
+        file=place.folder / _FILE,
+        tables=tables,
+        policy=policy,
+        settings=settings,
+        clock=clock,
+        ids=place.ids,
+    )
+    writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
+    stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
+    files, manifests = FileStore(place.storage, prefix=prefix), ManifestStore(place.storage, prefix=prefix)
+    bodies = ColdBodyStore(files, manifests, lineage=lambda: point.lineage, timeout=settings.body_timeout)
+    file = FileOfThisServer(
+        place.folder / _FILE, tables, writer, files, manifests, point.epoch.database_id, point.lineage
+    )
+    open_replica = partial(
+        _open_replica, stack, place, stores=stores, point=point, file=file, bodies=bodies, writer=writer
+    )
+    try:
+        tip, readers, subscriptions = await open_replica(anew=False)
+    except DataLoss as error:
+        # Of another history, or so far behind that the log after it is cleaned away: the newest manifest may help.
+        if error.reason not in ("LOG_DIVERGED", "LOG_GAP"):
+            raise
+        log.warning("read_database_does_not_fit", error=str(error))
+        tip, readers, subscriptions = await open_replica(anew=True)
+    capacity = EtcdCapacityMonitor(place.kv, settings=settings, clock=clock)
+    builder = BatchBuilder(
+        tip.state, tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
+    )
+    committer, flusher = Committer(tip, builder, capacity, bodies), Flusher(tip, readers)
+    checkpointer = Checkpointer(
+        storage=place.storage,
+        prefix=prefix,
+        log_=stores.log,
+        segments=stores.segments,
+        manifests=stores.manifests,
+        files=files,
+        catalogue=tables.catalogue,
+        database_id=tip.database_id,
+        folder=place.folder,
+        settings=settings,
+        clock=clock,
+    )
+    cleaner = GarbageCollector(
+        storage=place.storage,
+        prefix=prefix,
+        log_=stores.log,
+        segments=stores.segments,
+        manifests=stores.manifests,
+        settings=settings,
+        clock=clock,
+    )
+    return Engine(
+        tip=tip,
+        readers=readers,
+        subscriptions=subscriptions,
+        bodies=bodies,
+        capacity=capacity,
+        committer=committer,
+        follower=Follower(tip, place.kv, committer),
+        flusher=flusher,
+        maintenance=MaintenanceLoop(tip, flusher, checkpointer, cleaner, stores.manifests, use=bodies.use),
+        evictor=BodyEvictor(tip, bodies),
+    )
+
+
+async def _open_replica(
+    stack: AsyncExitStack,
+    place: Place,
+    *,
+    stores: Stores,
+    point: OpenPoint,
+    file: FileOfThisServer,
+    bodies: ColdBodyStore,
+    writer: ThreadPoolExecutor,
+    anew: bool,
+) -> tuple[LogTip, Readers, Subscriptions]:
+    loop, settings, catalogue = asyncio.get_running_loop(), place.settings, place.tables.catalogue
+    database, manifest = await file.open(anew=anew)
+    if manifest is not None:
+        bodies.use(manifest)
+    try:
+        applied = await loop.run_in_executor(writer, database.applied_up_to)
+        readers = Readers(
+            file.path, place.tables, threads=settings.read_threads, timeout=settings.read_timeout, bodies=bodies
+        )
+        subscriptions = Subscriptions(
+            readers,
+            catalogue,
+            segments=stores.segments,
+            lineage=point.lineage,
+            position=applied.position,
+            ring_bytes=settings.ring_bytes,
+            subscriber_bytes=settings.subscriber_bytes,
+        )
+        tip = LogTip(
+            stores=stores,
+            open_point=point,
+            state=State(database),
+            catalogue=catalogue,
+            writer=writer,
+            subscriptions=subscriptions,
+            settings=settings,
+            clock=place.clock,
+            applied=applied,
+        )
+        readers.read_after(tip.wait_applied)
+        async with tip.lock:
+            await tip.catch_up()
+        await tip.apply_once()
+    except BaseException:
+        database.close()
+        raise
+    stack.push_async_callback(loop.run_in_executor, writer, database.close)
+    stack.push_async_callback(asyncio.to_thread, readers.close)
+    return tip, readers, subscriptions

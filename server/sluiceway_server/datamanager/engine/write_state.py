@@ -1,21 +1,23 @@
-"""The committer's exact state: the read database with what is committed and not in it yet, and the batch being made.
+"""The exact state for transaction functions: the replica, the entries that are not applied yet, and the current batch.
 
-Everything here runs in one thread, the writer's. From new to old, a record is looked for in
+Everything here runs in the writer's thread. A record is looked for, from new to old, in
 
 1. the batch that is being prepared: effects of the transactions before this one,
 2. what is committed in etcd and not yet written to SQLite,
 3. a cache of records as SQLite has them,
 4. SQLite.
 
-So an answer can go out as soon as etcd has the entry, and SQLite is written while the next entry is on its way. Scans
-and lists need SQLite's own order: before one, 2 is written for good, and 1 into an open SQLite transaction that is
-rolled back when the batch is ready.
+So a caller gets its result as soon as etcd has the entry, and SQLite is written while the next entry is on its way.
+Scans and lists need SQLite's own order: before one, 2 is committed to SQLite, and 1 is written into an open SQLite
+transaction that is rolled back when the batch is ready.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -26,19 +28,86 @@ from sluiceway_server.datamanager.caches import (
     Lru,
     weight_of_version,
 )
-from sluiceway_server.datamanager.engine.batch_changes import Prepared, Records, effects_of
-from sluiceway_server.datamanager.log.entries import LogEntry, LoggedTransaction
-from sluiceway_server.datamanager.model import LogSequence, Position, View
-from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, FetchedBodies
+from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, LoggedTransaction, decode_transactions
+from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Position, Put, View
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, deleted_subtrees, tombstone_target
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey, Version
 from sluiceway_server.datamanager.replica.view import Known, Overlay, ReplicaView
 
-__all__ = ["State"]
+__all__ = ["Call", "Outcome", "Prepared", "Records", "State", "decode", "effects_of"]
 
 _DROP_EVERY = 50
 _DROP_AT_ONCE = 1000
+
+
+Records = dict[tuple[str, str], Version | None]
+"""By type and id, what a record is now; None: it is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
+
+    function: Callable[[Any], Decision[Any]]
+    fetched: FetchedBodies = NO_BODIES
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of one transaction of a batch: a value with its position, an error, or the bodies it needs first."""
+
+    value: Any
+    position: Position
+    error: Exception | None = None
+    needed: BodiesNotLoaded | None = None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch that is ready to be committed.
+
+    Attributes:
+        outcomes: of the first transactions that were asked for, in order; the others did not fit.
+        entry: to be put into the log; None when no transaction writes anything.
+    """
+
+    outcomes: list[Outcome]
+    entry: LogEntry | None
+    transactions: tuple[LoggedTransaction, ...] = ()
+    records: Records = field(default_factory=dict)
+    groups: dict[str, Position] = field(default_factory=dict)
+
+
+def effects_of(transaction: LoggedTransaction) -> Records:
+    """Return the version that a transaction leaves of each record it touches."""
+    records: Records = {}
+    bodies = iter(transaction.bodies)
+    for action in transaction.applied.actions:
+        match action:
+            case Put():
+                version = Version(transaction.applied.position, action.message, next(bodies))
+                records[action.type.name, action.id] = version
+            case Delete():
+                records[action.type.name, action.id] = None
+            case _:
+                pass
+    return records
+
+
+def decode(entries: Sequence[LogEntry], catalogue: Catalogue) -> list[Prepared]:
+    """Decode entries that other servers wrote as committed batches. Raise `DataLoss` if one is damaged."""
+    decoded = []
+    for entry in entries:
+        transactions = decode_transactions(entry, catalogue)
+        item = Prepared([], entry, transactions)
+        for transaction in transactions:
+            item.records.update(effects_of(transaction))
+            for name in transaction.applied.groups:
+                item.groups[name] = transaction.applied.position
+        decoded.append(item)
+    return decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +119,9 @@ class State(Overlay):
     """See the module.
 
     Attributes:
-        inbox: committed batches, put there by the event loop's thread in their order; the only door for it.
+        inbox: committed batches, appended by the event loop's thread, in order.
         path: of the read database's file.
-        now_us: the time of the last look at the clock.
+        now_us: the time when the clock was read last.
         keep_after_us: older entries are not kept for subscribers.
         flushed: entries after it are kept whatever their age, because the flusher reads them here.
     """
@@ -100,7 +169,7 @@ class State(Overlay):
         return self._batch, self._batch_groups
 
     def add_effects(self, transaction: LoggedTransaction) -> None:
-        """Take a transaction into the batch: the next one sees what it did."""
+        """Add a transaction to the batch: the next one sees its effects."""
         records = effects_of(transaction)
         self._batch.update(records)
         self._unwritten.update(records)
@@ -109,7 +178,7 @@ class State(Overlay):
             self._batch_groups[name] = transaction.applied.position
 
     def forget_batch(self) -> None:
-        """Be what is committed again, and no more; what `effects` answered is the caller's."""
+        """Discard the uncommitted batch. Dicts returned by `effects` stay valid for the caller."""
         self._batch, self._batch_groups, self._unwritten = {}, {}, {}
         self._batch_deleted = {}
         self._database.rollback()
@@ -117,13 +186,13 @@ class State(Overlay):
     # -- applying
 
     def apply(self) -> Position:
-        """Write all that is committed to SQLite; answers up to where it is there."""
+        """Write all that is committed to SQLite; return the newest position there."""
         self.receive()
         self._write_committed()
         return self._written
 
     def receive(self) -> None:
-        """Take over what is in the inbox; SQLite follows with `apply`."""
+        """Take in the batches of the inbox; `apply` writes them to SQLite."""
         while self.inbox:
             item = self.inbox.popleft()
             if item.entry is None:

@@ -35,10 +35,10 @@ __all__ = [
     "OpenPoint",
     "StoreDiagnosis",
     "Stores",
-    "establish",
+    "diagnose",
     "first_marks",
-    "judge",
-    "look",
+    "inspect",
+    "open_or_bootstrap",
     "stored_end",
 ]
 
@@ -214,17 +214,17 @@ async def _end_of(
     return end
 
 
-async def look(stores: Stores, *, etcd_name: str) -> Holdings:
+async def inspect(stores: Stores, *, etcd_name: str) -> Holdings:
     """Find what etcd and the object storage hold. Changes nothing; other servers may be writing meanwhile.
 
     Raises:
         DataLoss: an epoch object, or the last segment or manifest of the history, is damaged.
         Unavailable: etcd or the object storage is away.
     """
-    return await _unless_cleaned(lambda: _look(stores, etcd_name))
+    return await _unless_cleaned(lambda: _inspect(stores, etcd_name))
 
 
-async def _look(stores: Stores, etcd_name: str) -> Holdings:
+async def _inspect(stores: Stores, etcd_name: str) -> Holdings:
     # Storage, etcd, storage: what the storage had before etcd was asked is in etcd, and what etcd says is in the
     # storage can be found there afterwards.
     firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
@@ -281,13 +281,13 @@ async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> 
     return None
 
 
-def judge(found: Holdings, *, now: datetime) -> StoreDiagnosis:
+def diagnose(found: Holdings, *, now: datetime) -> StoreDiagnosis:
     """Say how the two stand to each other. Pure."""
-    kind, message = _judge(found, now)
+    kind, message = _diagnose(found, now)
     return StoreDiagnosis(kind, message, found)
 
 
-def _judge(found: Holdings, now: datetime) -> tuple[Kind, str]:
+def _diagnose(found: Holdings, now: datetime) -> tuple[Kind, str]:
     etcd, head, flushed = f"etcd at {found.etcd_name}", found.head, found.flushed
     numbers = {epoch.number for epoch in found.epochs}
     if len(found.databases) > 1:
@@ -307,16 +307,16 @@ def _judge(found: Holdings, now: datetime) -> tuple[Kind, str]:
             " import that did not end (run it again), or somebody deleted epoch/; restore that from a copy"
         )
     if head is None or flushed is None:
-        return _judge_empty(found, now)
+        return _diagnose_empty(found, now)
     if not numbers:
         return Kind.STORAGE_EMPTY, (
             f"{etcd} holds epoch {head.sequence.epoch} of this database, and the object storage is empty: is it the"
             " right bucket or folder?"
         )
-    return _judge_full(found, head, flushed)
+    return _diagnose_full(found, head, flushed)
 
 
-def _judge_empty(found: Holdings, now: datetime) -> tuple[Kind, str]:
+def _diagnose_empty(found: Holdings, now: datetime) -> tuple[Kind, str]:
     if not found.epochs:
         return Kind.NEW, f"etcd at {found.etcd_name} and the object storage are empty"
     newest = found.epochs[-1]
@@ -332,7 +332,7 @@ def _judge_empty(found: Holdings, now: datetime) -> tuple[Kind, str]:
     )
 
 
-def _judge_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple[Kind, str]:
+def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple[Kind, str]:
     etcd, epoch = f"etcd at {found.etcd_name}", found.epoch
     if found.newest_stored > head.sequence.epoch:
         return Kind.ETCD_BEHIND, (
@@ -384,21 +384,21 @@ def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
     return any(digest is not None and digest != stored.digest for digest in (in_etcd, accepted))
 
 
-async def establish(
+async def open_or_bootstrap(
     stores: Stores, *, writer: str, etcd_name: str, now: datetime, new_id: Callable[[], str]
 ) -> OpenPoint | StoreDiagnosis:
     """Find a database that is healthy, or begin one where both stores are empty; else answer how they stand.
 
     May be called by several servers at once, and again after a crash: a first start that did not end is gone on with.
     """
-    standing = judge(await look(stores, etcd_name=etcd_name), now=now)
-    if standing.kind is Kind.NEW:
-        await _begin_first(stores, standing.holdings.cluster_id, writer=writer, now=now, new_id=new_id)
-        standing = judge(await look(stores, etcd_name=etcd_name), now=now)
-    found = standing.holdings
+    diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
+    if diagnosis.kind is Kind.NEW:
+        await _begin_first(stores, diagnosis.holdings.cluster_id, writer=writer, now=now, new_id=new_id)
+        diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
+    found = diagnosis.holdings
     epoch, lineage, head, flushed = found.epoch, found.lineage, found.head, found.flushed
-    if not standing.is_healthy or epoch is None or lineage is None or head is None or flushed is None:
-        return standing
+    if not diagnosis.is_healthy or epoch is None or lineage is None or head is None or flushed is None:
+        return diagnosis
     stores.log.expect_cluster(found.cluster_id)
     return OpenPoint(epoch, lineage, head, flushed)
 

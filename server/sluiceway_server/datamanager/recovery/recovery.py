@@ -41,7 +41,7 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores, judge, look
+from sluiceway_server.datamanager.recovery.diagnosis import Stores, diagnose, inspect
 from sluiceway_server.datamanager.recovery.history import (
     HistoryEnd,
     Inventory,
@@ -130,14 +130,14 @@ class Recovery:
             Conflict: others write again and again; nothing was changed.
             Unavailable: etcd or the object storage is away. A new epoch may have begun; do it again.
         """
-        standing = judge(await look(self._stores, etcd_name=self._settings.etcd_name), now=self._clock.now())
-        if standing.is_healthy and standing.holdings.present != leaving:
-            if leaving is not None and standing.holdings.present > leaving:
-                return Recovered(standing.holdings.present, None, won=False)
-            raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
+        diagnosis = diagnose(await inspect(self._stores, etcd_name=self._settings.etcd_name), now=self._clock.now())
+        if diagnosis.is_healthy and diagnosis.holdings.present != leaving:
+            if leaving is not None and diagnosis.holdings.present > leaving:
+                return Recovered(diagnosis.holdings.present, None, won=False)
+            raise FailedPrecondition(f"nothing to recover: {diagnosis.message}", reason="NOTHING_TO_RECOVER")
         if quiet:
             await self._wait_until_quiet(quiet)
-        known = standing.holdings.epochs
+        known = diagnosis.holdings.epochs
         return await self._attempts(None, cause, known_epochs=known[-1].number if known else 0)
 
     async def restore(self, to: LogSequence, *, cause: str) -> Recovered:

@@ -1,9 +1,9 @@
-"""Rescue: what this server knows to be committed, and the object storage lacks, is put there before it is forgotten.
+"""Rescue: store the entries that this server knows to be committed and the object storage lacks.
 
-A server's read database holds every entry that it has seen and that was not flushed. When etcd is lost, those may be
-the only copies. So a server that gives up its database, and one that finds at its start that etcd is not what it was,
-first puts them into segments: they follow from the last one that is stored, they are put if absent, and every digest is
-checked, so this cannot do harm. What a recovery has left behind meanwhile is void there, and told.
+A replica holds every entry that its server has seen and that was not flushed. When etcd is lost, those may be the only
+copies. So a server that loses its database, and one that finds at its start that etcd is not what it was, first puts
+them into segments. They follow from the last one that is stored, are put if absent, and every digest is checked, so
+this cannot do harm. Entries that a recovery has left behind meanwhile are void, and reported.
 """
 
 from __future__ import annotations
@@ -16,18 +16,27 @@ from pathlib import Path
 import structlog
 
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import DataLoss, SluicewayError
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.port import Seen
+from sluiceway_server.datamanager.port import DatabaseLost, Seen
 from sluiceway_server.datamanager.recovery.diagnosis import Stores, stored_end
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 
-__all__ = ["ReadEntries", "Rescued", "rescue", "rescue_from_file", "seen_by_file"]
+__all__ = [
+    "ReadEntries",
+    "Rescued",
+    "find_loss",
+    "rescue",
+    "rescue_before_shutdown",
+    "rescue_from_file",
+    "seen_by_file",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -36,10 +45,12 @@ ReadEntries = Callable[[LogSequence], Awaitable[list[bytes]]]
 
 declare_crash_points("recover.before-rescue", "recover.after-rescue")
 
+_LOSSES = frozenset({"LOG_GAP", "LOG_DIVERGED", "ETCD_DAMAGED"})
+
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What became of it.
+    """The outcome of a rescue.
 
     Attributes:
         entries: how many were put into segments.
@@ -97,7 +108,7 @@ async def rescue(
 
 
 def _following(entries: Sequence[LogEntry], end: LogEnd, lineage: Lineage, seen: Seen) -> list[LogEntry]:
-    """Those of one epoch that follow from the end, in their order."""
+    """Return the entries of one epoch that follow from the end, in their order."""
     found: list[LogEntry] = []
     expected, digest = lineage.following(end.sequence), end.digest
     for entry in entries:
@@ -110,12 +121,58 @@ def _following(entries: Sequence[LogEntry], end: LogEnd, lineage: Lineage, seen:
     return found
 
 
+def find_loss(error: BaseException) -> DatabaseLost | DataLoss | None:
+    """Return the error, alone or in groups, that means that the database is lost; None: it is another failure. Pure."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for item in error.exceptions if (found := find_loss(item)) is not None), None)
+    if isinstance(error, DatabaseLost) or (isinstance(error, DataLoss) and error.reason in _LOSSES):
+        return error
+    return None
+
+
+async def rescue_before_shutdown(
+    loss: DatabaseLost | DataLoss,
+    read: ReadEntries,
+    seen: Seen,
+    *,
+    stores: Stores,
+    lineage: Lineage,
+    database_id: str,
+    settings: DataManagerSettings,
+) -> DatabaseLost:
+    """Rescue what this server knows, within `rescue_timeout`, and return the error that ends its database."""
+    limit = settings.rescue_timeout.total_seconds()
+    try:
+        async with asyncio.timeout(limit):
+            rescued = await rescue(
+                read, seen, stores=stores, lineage=lineage, database_id=database_id, settings=settings
+            )
+    except (SluicewayError, TimeoutError) as error:
+        why = f"the object storage did not take them within {limit:g} s" if isinstance(error, TimeoutError) else error
+        more = (
+            f" What this server knows up to {seen.sequence} may be in its read database only ({why}): keep its folder,"
+            " it is tried again when the database is opened."
+        )
+        log.warning("entries_not_rescued", last=str(seen.sequence), error=str(why))
+    else:
+        more = f" {rescued.entries} entries that only this server had are in the object storage now." * bool(
+            rescued.entries
+        )
+        if rescued.missing:
+            more += f" {rescued.missing} entries that it knows do not follow from what is stored."
+        if rescued.entries or rescued.missing:
+            log.warning("entries_rescued", entries=rescued.entries, missing=rescued.missing, last=str(seen.sequence))
+    lost = DatabaseLost(f"{loss.message}.{more}", reason=loss.reason, metadata=loss.metadata)
+    lost.seen = seen
+    return lost
+
+
 async def rescue_from_file(
     path: Path, tables: Tables, *, stores: Stores, settings: DataManagerSettings
 ) -> tuple[Seen, Rescued] | None:
     """Rescue from the read database that an earlier process left, if there is one, of this database.
 
-    Answers what it had seen, and what became of it.
+    Returns what it had seen, and the outcome.
 
     Raises:
         DataLoss, Unavailable: as `rescue`.
@@ -148,7 +205,7 @@ async def rescue_from_file(
 
 
 async def seen_by_file(path: Path, tables: Tables, database_id: str) -> Seen | None:
-    """Tell what a read database has applied; None when there is none, or not of this database, or it is damaged."""
+    """Return what a read database has applied; None when there is none, or not of this database, or it is damaged."""
 
     def read() -> Seen | None:
         if not path.exists():
