@@ -6,7 +6,7 @@ the creation, fields of a newer version) is kept: encoding starts from a copy of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -30,6 +30,7 @@ __all__ = [
     "decode_source",
     "decode_task",
     "encode_assignment",
+    "encode_new_task",
     "encode_reason",
     "encode_run",
     "encode_source",
@@ -289,24 +290,24 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
     )
 
 
-def encode_task(
-    task: model.Task,
-    *,
-    run_id: str,
-    scope: str,
-    names: dict[str, str] | None = None,
-    before: pb.TaskRecord | None = None,
-) -> pb.TaskRecord:
-    """Encode a task into a copy of the stored message.
-
-    `names` has the names of its parents by id. Only a new task needs it: edges never change.
-    """
+def encode_new_task(task: model.Task, *, run_id: str, scope: str, names: Mapping[str, str]) -> pb.TaskRecord:
+    """Encode a new task; `names` has the names of its parents by id."""
     record = pb.TaskRecord()
-    if before is not None:
-        record.CopyFrom(before)
+    _encode_fixed(record, task, run_id=run_id, scope=scope, names=names)
+    _encode_state(record, task)
+    return record
+
+
+def encode_task(task: model.Task, stored: pb.TaskRecord) -> pb.TaskRecord:
+    """Encode a task into a copy of its stored record."""
+    record = pb.TaskRecord()
+    record.CopyFrom(stored)
+    _encode_state(record, task)
+    return record
+
+
+def _encode_state(record: pb.TaskRecord, task: model.Task) -> None:
     message = record.task
-    if before is None:
-        _encode_fixed(record, task, run_id=run_id, scope=scope, names=names or {})
     message.status, message.timed_out = enums.STATUSES[task.status], task.timed_out
     if task.reason is None:
         message.ClearField("reason")
@@ -331,7 +332,6 @@ def encode_task(
         record.ClearField("previous")
     else:
         record.previous.CopyFrom(_encode_attempt_end(task.previous))
-    return record
 
 
 def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
@@ -375,7 +375,9 @@ def _encode_archives(archives: Iterable[model.Archive]) -> list[pb.Archive]:
     return [pb.Archive(step=a.step, digest=a.digest, size=a.size) for a in archives]
 
 
-def _encode_fixed(record: pb.TaskRecord, task: model.Task, *, run_id: str, scope: str, names: dict[str, str]) -> None:
+def _encode_fixed(
+    record: pb.TaskRecord, task: model.Task, *, run_id: str, scope: str, names: Mapping[str, str]
+) -> None:
     # What never changes after the creation.
     message = record.task
     message.id, message.run_id, message.name, message.level = task.id, run_id, task.name, task.level

@@ -47,31 +47,32 @@ class RunConfigs:
         """What the configurations that are kept weigh."""
         return self._kept.weight
 
-    async def prepare(self, config: pb.RunConfig, digest: str) -> pb.RunConfigRecord:
-        """Make the record of a configuration; a large one is in the object storage when this returns.
+    async def prepare(self, config: bytes, digest: str) -> pb.RunConfigRecord:
+        """Make the record of an encoded configuration; a large one is in the object storage when this returns.
 
         Raises:
             Exhausted: it is large, and this server has no object storage for it.
             Unavailable: the object storage did not answer in time.
         """
-        size = config.ByteSize()
-        if size <= self._inline_bytes:
-            return pb.RunConfigRecord(config=config, digest=digest)
+        if len(config) <= self._inline_bytes:
+            record = pb.RunConfigRecord(digest=digest)
+            record.config.MergeFromString(config)
+            return record
         if self._bodies is None:
             raise Exhausted(
-                f"the run's configuration has {size} bytes; without an object storage at most {self._inline_bytes}",
+                f"the run's configuration has {len(config)} bytes; "
+                f"without an object storage at most {self._inline_bytes}",
                 reason="RUN_TOO_LARGE",
             )
-        body = config.SerializeToString(deterministic=True)
         try:
             async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
-                if not await self._bodies.put_if_absent(self._key(digest), body):
-                    await self._keep_young(digest, body)
+                if not await self._bodies.put_if_absent(self._key(digest), config):
+                    await self._keep_young(digest, config)
         except TimeoutError as cause:
             raise Unavailable("the object storage does not answer; the run was not created") from cause
         return pb.RunConfigRecord(digest=digest, stored_apart=True)
 
-    async def confirm(self, config: pb.RunConfig, record: pb.RunConfigRecord) -> None:
+    async def confirm(self, config: bytes, record: pb.RunConfigRecord) -> None:
         """Make sure that a configuration is still stored after the run with it was committed.
 
         No other run may have had it before, and it may have been deleted for that between `prepare` and the commit
@@ -85,8 +86,7 @@ class RunConfigs:
         try:
             async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
                 if await self._bodies.head(self._key(record.digest)) is None:
-                    body = config.SerializeToString(deterministic=True)
-                    await self._bodies.put_if_absent(self._key(record.digest), body)
+                    await self._bodies.put_if_absent(self._key(record.digest), config)
         except TimeoutError as cause:
             raise Unavailable("the object storage does not answer") from cause
 

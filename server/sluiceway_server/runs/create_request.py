@@ -16,7 +16,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_common.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.errors import Exhausted, InvalidInput, Violation
 from sluiceway_common.foundation.rpc.fields import field_faults
 from sluiceway_common.foundation.texts import foreign_fault, lines_fault, name_fault, shown
 from sluiceway_common.runconfig.capabilities import without_effect
@@ -25,6 +25,7 @@ from sluiceway_common.runconfig.likely_mistakes import carriage_return, overwrit
 from sluiceway_common.runconfig.problems import DocumentPath, format_path
 from sluiceway_common.runmodel import creation, groups
 from sluiceway_common.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
+from sluiceway_server.datamanager.checks import MAX_BYTES
 from sluiceway_server.datamanager.model import GroupRevision, Position
 from sluiceway_server.runrecords import codec, definitions, enums
 from sluiceway_server.runs.definition_checks import (
@@ -36,8 +37,9 @@ from sluiceway_server.runs.definition_checks import (
     task_faults,
     text_faults,
 )
+from sluiceway_server.runs.transaction import NewRecords
 
-__all__ = ["ARCHS", "MAX_STEPS", "ValidatedCreate", "check", "check_counts", "new_record"]
+__all__ = ["ARCHS", "MAX_STEPS", "RunTooLarge", "ValidatedCreate", "check", "check_counts"]
 
 MAX_ANNOTATION_BYTES = 16 * 1024
 MAX_OWN_WARNINGS = 100
@@ -47,24 +49,32 @@ MAX_SENTENCES = 1_000
 MAX_SENTENCE = 4_096
 MAX_MESSAGE = 64 * 1024
 """Of a commit, in characters."""
+MAX_CHANGE_BYTES = int(MAX_BYTES * 0.9)
+CHANGE_BYTES = 500
+"""What a change adds to a task's own record: its key, its reason, its times, and the event with its topics."""
+
+
+class RunTooLarge(Exhausted):
+    """Its tasks, all changed at once, would not fit into one transaction."""
+
+    reason = "RUN_TOO_LARGE"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatedCreate:
-    """A creation that was checked.
+    """A checked request, and the run that it makes.
 
     Attributes:
-        created: the run and its tasks, with number 0: the number is given in the transaction.
-        config: what it is made of, and `digest` of that.
-        warnings: of the caller, and ours of the tasks.
+        created: the run and its tasks, with number 0: the transaction gives the number.
+        records: the records of these.
+        config: the run's `RunConfig`, encoded; its digest is the run's `config_digest`.
         preconditions: the change groups that the caller expects unmoved; the creation moves them.
         request_id, request_digest: the idempotency key, and what it stands for.
     """
 
     created: creation.Created
-    config: pb.RunConfig
-    digest: str
-    warnings: tuple[str, ...]
+    records: NewRecords
+    config: bytes
     preconditions: tuple[GroupRevision, ...]
     request_id: str
     request_digest: str
@@ -84,6 +94,7 @@ def check(
 
     Raises:
         InvalidInput: with every fault.
+        RunTooLarge: its tasks, all changed at once, would not fit into one transaction.
     """
     _show_sentences(request)
     found = [*_request_faults(request), *source_faults("source", request.source)]
@@ -101,7 +112,7 @@ def check(
         source=request.source,
         cache_group=request.cache_group or _default_cache_group(request.run.group),
     )
-    digest = hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()
+    encoded = config.SerializeToString(deterministic=True)
     timeout = codec.read_duration(request.run.timeout) if request.run.HasField("timeout") else None
     wanted = creation.CreationRequest(
         id=run_id,
@@ -119,16 +130,17 @@ def check(
         from_fork=from_fork,
         created_by=created_by,
         source=codec.decode_source(request.source),
-        config_digest=digest,
+        config_digest=hashlib.sha256(encoded).hexdigest(),
     )
     found = _with_field_faults(request, [*found, *creation.violations(wanted)])
     if found:
         raise InvalidInput(found)
+    created = creation.create(wanted)
+    warnings = (*request.warnings, *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS))
     return ValidatedCreate(
-        created=creation.create(wanted),
-        config=config,
-        digest=digest,
-        warnings=(*request.warnings, *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS)),
+        created=created,
+        records=_records(created, warnings),
+        config=encoded,
         preconditions=preconditions,
         request_id=request.request_id,
         request_digest=_digest_without_id(request) if request.request_id else "",
@@ -276,9 +288,20 @@ def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
     )
 
 
-def new_record(intake: ValidatedCreate) -> pb.RunRecord:
-    """What of a new run the rules do not know."""
-    return pb.RunRecord(
-        run=api.Run(setup_errors=intake.created.setup_errors),
-        created_warnings=intake.warnings,
+def _records(created: creation.Created, warnings: tuple[str, ...]) -> NewRecords:
+    run = created.run
+    names = {task.id: task.name for task in created.tasks}
+    tasks = {
+        task.id: codec.encode_new_task(task, run_id=run.id, scope=run.scope, names=names) for task in created.tasks
+    }
+    # A stop changes all tasks at once.
+    size = sum(
+        record.ByteSize() + len(run.group) + 3 * len(record.task.name) + CHANGE_BYTES for record in tasks.values()
     )
+    if size > MAX_CHANGE_BYTES:
+        raise RunTooLarge(
+            f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
+            f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
+        )
+    record = pb.RunRecord(run=api.Run(setup_errors=created.setup_errors), created_warnings=warnings)
+    return NewRecords(record, tasks)

@@ -64,14 +64,14 @@ class Deadlines:
     async def look_at_run(self, run_id: str) -> Looked:
         """Let the rules move a run, as far as time alone does."""
 
-        def decide(work: RunTransaction) -> Looked:
-            stored = work.run(run_id)
+        def decide(transaction: RunTransaction) -> Looked:
+            stored = transaction.run(run_id)
             if stored is None:
                 return Looked()
             due = rules.next_deadline(stored.forget())
-            after = work.take(rules.advance(stored.forget(), work.now, since=stored))
+            after = transaction.take(rules.advance(stored.forget(), transaction.now, since=stored))
             moved = bool(after.tasks or after.assignments or after.events) or after.run != stored.run
-            is_due = due is not None and due <= work.now
+            is_due = due is not None and due <= transaction.now
             return Looked(was_forgotten=moved and not is_due, next_deadline=rules.next_deadline(after.state))
 
         return (await self._transact(decide)).value
@@ -79,22 +79,22 @@ class Deadlines:
     async def look_at_drain(self, executor_id: str) -> datetime | None:
         """End as lost what still runs on an executor whose drain is over (R16)."""
 
-        def decide(work: RunTransaction) -> datetime | None:
-            record = work.view.get(EXECUTOR, executor_id)
+        def decide(transaction: RunTransaction) -> datetime | None:
+            record = transaction.view.get(EXECUTOR, executor_id)
             drain = None if record is None else drain_of(record)
             if drain is None or drain.deadline is None:
                 return None
-            if drain.deadline > work.now:
+            if drain.deadline > transaction.now:
                 return drain.deadline
             reason = Reason(
                 ReasonCode.DRAINED, f"an operator drained the executor {executor_id}, and the time for that was over"
             )
             query = Query({"executor_id": executor_id, "live": 1}, size=LOST_AT_ONCE)
-            found = work.view.select(ASSIGNMENT, query)
+            found = transaction.view.select(ASSIGNMENT, query)
             for _, live in found.records:
-                state = work.run(codec.decode_assignment(live).run_id)
+                state = transaction.run(codec.decode_assignment(live).run_id)
                 if state is not None:
-                    work.apply(updates.mark_lost(state, [live.id], reason=reason, now=work.now))
-            return work.now if found.next_token else None
+                    transaction.apply(updates.mark_lost(state, [live.id], reason=reason, now=transaction.now))
+            return transaction.now if found.next_token else None
 
         return (await self._transact(decide)).value

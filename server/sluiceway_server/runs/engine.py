@@ -20,12 +20,12 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
-from sluiceway_common.foundation.errors import Exhausted, FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.runmodel import rules, updates
 from sluiceway_common.runmodel.model import ApprovalGiven, Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, RunState
-from sluiceway_server.datamanager.checks import MAX_BYTES, check_preconditions
+from sluiceway_server.datamanager.checks import check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.runrecords import codec, definitions, enums
@@ -39,9 +39,10 @@ from sluiceway_server.runrecords.types import (
     TASK,
     task_id,
 )
-from sluiceway_server.runs import create_request as intake
+from sluiceway_server.runs import create_request
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.configs import RunConfigs
+from sluiceway_server.runs.create_request import ValidatedCreate
 from sluiceway_server.runs.deadlines import Deadlines
 from sluiceway_server.runs.ports import (
     EngineSettings,
@@ -58,25 +59,16 @@ from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
 from sluiceway_server.runs.transaction import RunTransaction
 
-__all__ = ["AssignmentFinal", "Engine", "RunTooLarge", "no_run"]
+__all__ = ["AssignmentFinal", "Engine", "no_run"]
 
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
 
-MAX_CHANGE_BYTES = int(MAX_BYTES * 0.9)
 # To check a request of so many bytes takes at most 30 ms, whatever its parts are; most take one.
 _CHECKED_AT_ONCE_BYTES = 8 * 1024
 _CHECKS_WAITING = 8
-CHANGE_BYTES = 500
-"""What a change adds to a task's own record: its key, its reason, its times, and the event with its topics."""
-
-
-class RunTooLarge(Exhausted):
-    """Its tasks, all changed at once, would not fit into one transaction."""
-
-    reason = "RUN_TOO_LARGE"
 
 
 class AssignmentFinal(FailedPrecondition):
@@ -174,19 +166,19 @@ class Engine:
             Unavailable: too many large runs wait to be checked.
         """
         checked = await self._checked(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
-        config = await self._configs.prepare(checked.config, checked.digest)
+        config = await self._configs.prepare(checked.config, checked.created.run.config_digest)
         key = _request_key(created_by, checked.request_id) if checked.request_id else ""
         last: RunTransaction | None = None
 
-        def decide(work: RunTransaction) -> str:
+        def decide(transaction: RunTransaction) -> str:
             nonlocal last
-            last = work
+            last = transaction
             if key:
-                known = self._known(work, key, checked.request_digest)
+                known = self._known(transaction, key, checked.request_digest)
                 if known is not None:
                     return known
-            check_preconditions(work.view, checked.preconditions)
-            _create(work, checked, config, key)
+            check_preconditions(transaction.view, checked.preconditions)
+            _create(transaction, checked, config, key)
             return checked.created.run.id
 
         committed = await self._transact(decide)
@@ -203,13 +195,13 @@ class Engine:
         created_by: str,
         belongs_to: tuple[str, ...],
         from_fork: bool,
-    ) -> intake.ValidatedCreate:
+    ) -> ValidatedCreate:
         """Check a creation; a large one in a thread, one at a time, since it may take a second of a processor."""
-        intake.check_counts(request)
+        create_request.check_counts(request)
         now, run_id, task_ids = self._clock.now(), self._ids.new_id(), [self._ids.new_id() for _ in request.tasks]
 
-        def check() -> intake.ValidatedCreate:
-            checked = intake.check(
+        def check() -> ValidatedCreate:
+            return create_request.check(
                 request,
                 run_id=run_id,
                 task_ids=task_ids,
@@ -218,8 +210,6 @@ class Engine:
                 from_fork=from_fork,
                 now=now,
             )
-            _check_size(checked)
-            return checked
 
         if request.ByteSize() <= _CHECKED_AT_ONCE_BYTES:
             return check()
@@ -234,8 +224,8 @@ class Engine:
             FailedPrecondition: it is not running.
         """
 
-        def change(state: RunState, work: RunTransaction) -> Change:
-            return rules.request_stop(state, by=by, now=work.now, forced=force)
+        def change(state: RunState, transaction: RunTransaction) -> Change:
+            return rules.request_stop(state, by=by, now=transaction.now, forced=force)
 
         return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}")
 
@@ -247,9 +237,9 @@ class Engine:
             FailedPrecondition: it is not queued.
         """
 
-        def change(state: RunState, work: RunTransaction) -> Change:
-            work.freed_groups.add(state.run.group)
-            return rules.cancel(state, by=by, now=work.now)
+        def change(state: RunState, transaction: RunTransaction) -> Change:
+            transaction.freed_groups.add(state.run.group)
+            return rules.cancel(state, by=by, now=transaction.now)
 
         return await self._change(run_id, change, by=by, request_id=request_id, what="cancel")
 
@@ -270,8 +260,8 @@ class Engine:
             FailedPrecondition: it does not wait, or the approval is for something else than the run.
         """
 
-        def change(state: RunState, work: RunTransaction) -> Change:
-            given = ApprovalGiven(by=by, time=work.now, commit_sha=commit_sha, config_digest=config_digest)
+        def change(state: RunState, transaction: RunTransaction) -> Change:
+            given = ApprovalGiven(by=by, time=transaction.now, commit_sha=commit_sha, config_digest=config_digest)
             return rules.approve(state, task, given)
 
         what = f"approve {task} {commit_sha} {config_digest}"
@@ -283,15 +273,15 @@ class Engine:
         key = _request_key(by, request_id) if request_id else ""
         digest = hashlib.sha256(f"{what} {run_id}".encode()).hexdigest()
 
-        def decide(work: RunTransaction) -> None:
-            state = work.run(run_id)
+        def decide(transaction: RunTransaction) -> None:
+            state = transaction.run(run_id)
             if state is None:
                 raise no_run(run_id)
-            if key and self._known(work, key, digest) is not None:
+            if key and self._known(transaction, key, digest) is not None:
                 return
-            work.apply(change(state, work))
+            transaction.apply(change(state, transaction))
             if key:
-                work.put(_remembered(work, key, digest, run_id))
+                transaction.put(_remembered(transaction, key, digest, run_id))
 
         return (await self._transact(decide)).position
 
@@ -305,8 +295,8 @@ class Engine:
         Answers one outcome for each, when they are committed. A bad update is refused alone and harms no other.
         """
 
-        def decide(work: RunTransaction) -> tuple[UpdateOutcome, ...]:
-            return tuple(_take_update(work, executor_id, session_id, update) for update in said)
+        def decide(transaction: RunTransaction) -> tuple[UpdateOutcome, ...]:
+            return tuple(_take_update(transaction, executor_id, session_id, update) for update in said)
 
         return (await self._transact(decide)).value
 
@@ -319,14 +309,14 @@ class Engine:
         this session owns.
         """
 
-        def decide(work: RunTransaction) -> None:
+        def decide(transaction: RunTransaction) -> None:
             for assignment_id in sorted(set(assignment_ids)):
-                stored = work.assignment(assignment_id)
+                stored = transaction.assignment(assignment_id)
                 if stored is None or stored.phase.is_final or (session_id not in (None, stored.session)):
                     continue
-                state = work.run(stored.run_id)
+                state = transaction.run(stored.run_id)
                 if state is not None:
-                    work.apply(updates.mark_lost(state, [assignment_id], reason=reason, now=work.now))
+                    transaction.apply(updates.mark_lost(state, [assignment_id], reason=reason, now=transaction.now))
 
         return (await self._transact(decide)).position
 
@@ -337,15 +327,17 @@ class Engine:
         then is to stop and remove it.
         """
 
-        def decide(work: RunTransaction) -> bool:
-            if held.epoch.database >= work.view.position.sequence.epoch or work.assignment(held.assignment_id):
+        def decide(transaction: RunTransaction) -> bool:
+            if held.epoch.database >= transaction.view.position.sequence.epoch or transaction.assignment(
+                held.assignment_id
+            ):
                 return False
-            state = work.run(held.run_id)
-            assignment = definitions.decode_held(held, executor=executor_id, session=session_id, now=work.now)
+            state = transaction.run(held.run_id)
+            assignment = definitions.decode_held(held, executor=executor_id, session=session_id, now=transaction.now)
             if state is None or assignment is None:
                 return False
             try:
-                work.apply(updates.adopt(state, assignment, work.now))
+                transaction.apply(updates.adopt(state, assignment, transaction.now))
             except (FailedPrecondition, NotFound):
                 return False
             return True
@@ -406,10 +398,10 @@ class Engine:
         run, task, config = found
         return specify(run, await self._configs.of_run(run.run.id, config), task, self._settings)
 
-    def _known(self, work: RunTransaction, key: str, digest: str) -> str | None:
+    def _known(self, transaction: RunTransaction, key: str, digest: str) -> str | None:
         """The run that a call with this key was about, when there was one within `request_kept`."""
-        known = work.view.get(REQUEST, key)
-        if known is None or work.now - codec.read_time(known.time) >= self._settings.request_kept:
+        known = transaction.view.get(REQUEST, key)
+        if known is None or transaction.now - codec.read_time(known.time) >= self._settings.request_kept:
             return None
         if known.digest != digest:
             raise InvalidInput(
@@ -421,32 +413,32 @@ class Engine:
     # --- one transaction ------------------------------------------------------------------------------------------
 
     async def _transact(self, decide: Callable[[RunTransaction], T]) -> Committed[T]:
-        return (await self._work(decide))[0]
+        return (await self._run_transaction(decide))[0]
 
-    async def _work(self, decide: Callable[[RunTransaction], T]) -> tuple[Committed[T], RunTransaction]:
-        works: list[RunTransaction] = []
+    async def _run_transaction(self, decide: Callable[[RunTransaction], T]) -> tuple[Committed[T], RunTransaction]:
+        transactions: list[RunTransaction] = []
 
         def function(view: View) -> Decision[T]:
             # The time of its place in the log, not of the moment when it began to wait for it: what follows from
             # another commit must not seem to have begun before it.
-            work = RunTransaction(view, self._clock.now(), cache=self._cache)
-            value = decide(work)
+            transaction = RunTransaction(view, self._clock.now(), cache=self._cache)
+            value = decide(transaction)
             leads = self.scheduler.election.leads(view)
             if leads:
-                self.scheduler.place(work)
-            works.append(work)
-            return work.decision(value, tell_scheduler=not leads)
+                self.scheduler.place(transaction)
+            transactions.append(transaction)
+            return transaction.decision(value, tell_scheduler=not leads)
 
         committed = await self._db.transact(function)
         # Of several calls the last one is what was committed.
-        works[-1].remember(committed.position, self._cache)
-        self.scheduler.learn(works[-1])
-        return committed, works[-1]
+        transactions[-1].remember(committed.position, self._cache)
+        self.scheduler.learn(transactions[-1])
+        return committed, transactions[-1]
 
 
-def _create(work: RunTransaction, checked: intake.ValidatedCreate, config: pb.RunConfigRecord, key: str) -> None:
+def _create(transaction: RunTransaction, checked: ValidatedCreate, config: pb.RunConfigRecord, key: str) -> None:
     created = checked.created
-    numbers = work.view.get(RUN_NUMBER, created.run.scope)
+    numbers = transaction.view.get(RUN_NUMBER, created.run.scope)
     number = (numbers.last if numbers is not None else 0) + 1
     run = replace(created.run, number=number)
     others = [
@@ -454,24 +446,9 @@ def _create(work: RunTransaction, checked: intake.ValidatedCreate, config: pb.Ru
         Put(RUN_CONFIG, run.id, config),
     ]
     if key:
-        others.append(_remembered(work, key, checked.request_digest, run.id))
-    work.create(RunState.of(run, created.tasks), intake.new_record(checked), others)
-    work.move_groups(condition.name for condition in checked.preconditions)
-
-
-def _check_size(checked: intake.ValidatedCreate) -> None:
-    """Refuse a run whose tasks, all changed at once by a stop, would not fit into one transaction."""
-    names = {task.id: task.name for task in checked.created.tasks}
-    run = checked.created.run
-    size = 0
-    for task in checked.created.tasks:
-        record = codec.encode_task(task, run_id=run.id, scope=run.scope, names=names)
-        size += record.ByteSize() + len(run.group) + 3 * len(task.name) + CHANGE_BYTES
-    if size > MAX_CHANGE_BYTES:
-        raise RunTooLarge(
-            f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
-            f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
-        )
+        others.append(_remembered(transaction, key, checked.request_digest, run.id))
+    transaction.create(RunState.of(run, created.tasks), checked.records, others)
+    transaction.move_groups(condition.name for condition in checked.preconditions)
 
 
 def _request_key(created_by: str, request_id: str) -> str:
@@ -479,20 +456,20 @@ def _request_key(created_by: str, request_id: str) -> str:
     return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
 
 
-def _remembered(work: RunTransaction, key: str, digest: str, run_id: str) -> Put:
+def _remembered(transaction: RunTransaction, key: str, digest: str, run_id: str) -> Put:
     request = pb.RequestRecord(digest=digest, run_id=run_id)
-    codec.put_time(request.time, work.now)
+    codec.put_time(request.time, transaction.now)
     return Put(REQUEST, key, request)
 
 
 def _take_update(
-    work: RunTransaction, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate
+    transaction: RunTransaction, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate
 ) -> UpdateOutcome:
     fault = update_fault(update)
     if fault is not None:
         return UpdateOutcome(update.number, Reason("invalid_update", fault))
-    stored = work.assignment(update.assignment_id)
-    state = work.run(stored.run_id) if stored is not None else None
+    stored = transaction.assignment(update.assignment_id)
+    state = transaction.run(stored.run_id) if stored is not None else None
     if stored is None or state is None or stored.executor != executor_id:
         # One word for what is not there and what is another's: ids of others are not to be found out.
         sentence = f"assignment {update.assignment_id} is not known here"
@@ -500,9 +477,9 @@ def _take_update(
     said = definitions.decode_report(update, session=session_id, steps=state.tasks[stored.task_id].steps)
     if said is None:
         return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is unknown to this version"))
-    reported = updates.report(state, stored, said, work.now)
+    reported = updates.report(state, stored, said, transaction.now)
     if reported.outcome is updates.ReportOutcome.APPLIED:
-        work.apply(reported.change)
+        transaction.apply(reported.change)
     return UpdateOutcome(update.number, reported.reason)
 
 

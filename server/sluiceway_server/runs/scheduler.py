@@ -118,17 +118,17 @@ class Scheduler:
         self._look_at_parked = True
         self._wake.set()
 
-    def learn(self, work: RunTransaction) -> None:
+    def learn(self, transaction: RunTransaction) -> None:
         """Hear what a transaction of this server did, now that it is committed."""
-        for executor, used in work.counted.items():
+        for executor, used in transaction.counted.items():
             self._load[executor] = used
         self._turn += MAX_OWNERS
         if self.election.term is not None:
-            for run_id, deadline in work.deadlines.items():
+            for run_id, deadline in transaction.deadlines.items():
                 self._timers.set((Subject.RUN, run_id), deadline)
-            self._owners = (self._owners - work.idle_owners) | (work.woken_scopes - {""})
-            if work.late_groups:
-                self._groups |= work.late_groups
+            self._owners = (self._owners - transaction.idle_owners) | (transaction.woken_scopes - {""})
+            if transaction.late_groups:
+                self._groups |= transaction.late_groups
                 self._wake.set()
 
     async def _listen(self) -> None:
@@ -198,13 +198,13 @@ class Scheduler:
 
             def function(view: View, freed: list[str] = freed) -> Decision[int]:
                 nonlocal last
-                work = RunTransaction(view, self._clock.now(), cache=self._cache)
+                transaction = RunTransaction(view, self._clock.now(), cache=self._cache)
                 if not self.election.leads(view):
                     return Decision(0)
-                work.freed_groups.update(freed)
-                count = self.place(work, all_that_waits=True)
-                last = work
-                return work.decision(count, tell_scheduler=False)
+                transaction.freed_groups.update(freed)
+                count = self.place(transaction, all_that_waits=True)
+                last = transaction
+                return transaction.decision(count, tell_scheduler=False)
 
             try:
                 committed = await self._db.transact(function)
@@ -225,7 +225,7 @@ class Scheduler:
         def function(view: View) -> Decision[str]:
             if not self.election.leads(view):
                 return Decision("")
-            work = RunTransaction(view, self._clock.now(), cache=self._cache)
+            transaction = RunTransaction(view, self._clock.now(), cache=self._cache)
             executors = self._standing(view)
             page = view.select(
                 TASK, Query(where={"state": "parked"}, order=("rank",), size=UNPARK_AT_ONCE, token=token)
@@ -236,9 +236,9 @@ class Scheduler:
                     continue
                 needs = codec.decode_task(record).needs
                 if any(missing(codec.decode_run(run), needs, executor) is None for executor in executors):
-                    work.park(record.task.run_id, record.task.id, parked=False)
+                    transaction.park(record.task.run_id, record.task.id, parked=False)
                     owners.add(record.scope)
-            return work.decision(page.next_token, tell_scheduler=False)
+            return transaction.decision(page.next_token, tell_scheduler=False)
 
         while True:
             token = (await self._db.transact(function)).value
@@ -248,83 +248,83 @@ class Scheduler:
 
     # --- one placement --------------------------------------------------------------------------------------------
 
-    def place(self, work: RunTransaction, *, all_that_waits: bool = False) -> int:
+    def place(self, transaction: RunTransaction, *, all_that_waits: bool = False) -> int:
         """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
 
         Called inside a transaction function, when the election says so. When the transaction made nothing runnable and
         freed no slot, what waits is not looked at, unless `all_that_waits`.
         """
-        self._start_runs(work)
-        if not (work.woken_scopes or all_that_waits) or not holding.may_assign(work.view):
+        self._start_runs(transaction)
+        if not (transaction.woken_scopes or all_that_waits) or not holding.may_assign(transaction.view):
             return 0
-        return self._assign(work)
+        return self._assign(transaction)
 
-    def _start_runs(self, work: RunTransaction) -> None:
+    def _start_runs(self, transaction: RunTransaction) -> None:
         """R0, for the groups that this transaction freed or that got a run."""
         for _ in range(MAX_STARTS):
-            if not work.freed_groups:
+            if not transaction.freed_groups:
                 return
-            group = min(work.freed_groups)
-            work.freed_groups.discard(group)
-            self._start_next(work, group)
+            group = min(transaction.freed_groups)
+            transaction.freed_groups.discard(group)
+            self._start_next(transaction, group)
         # A chain of runs that end as soon as they start, longer than one transaction should be.
-        work.late_groups |= work.freed_groups
+        transaction.late_groups |= transaction.freed_groups
 
-    def _start_next(self, work: RunTransaction, group: str) -> None:
+    def _start_next(self, transaction: RunTransaction, group: str) -> None:
         scope = groups.scope_of(group)
         settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
         if settings.concurrency is None:
-            runs = self._runs(work, {"group": group, "outcome": QUEUED}, QUEUE_WINDOW, group=group)
+            runs = self._runs(transaction, {"group": group, "outcome": QUEUED}, QUEUE_WINDOW, group=group)
         else:
-            runs = self._runs(work, active_in(scope, api.RUN_PHASE_QUEUED), SCOPE_WINDOW, scope=scope)
-            runs |= self._runs(work, active_in(scope, api.RUN_PHASE_RUNNING), SCOPE_WINDOW, scope=scope)
+            runs = self._runs(transaction, active_in(scope, api.RUN_PHASE_QUEUED), SCOPE_WINDOW, scope=scope)
+            runs |= self._runs(transaction, active_in(scope, api.RUN_PHASE_RUNNING), SCOPE_WINDOW, scope=scope)
         if not any(run.phase is RunPhase.QUEUED for run in runs.values()):
             return
-        holders = {each: work.queue_holder(each) for each in {run.group for run in runs.values()}}
+        holders = {each: transaction.queue_holder(each) for each in {run.group for run in runs.values()}}
         if settings.concurrency is None and holders.get(group):
             if not settings.cancel_superseded:
                 return
-            holder = work.run(holders[group])
+            holder = transaction.run(holders[group])
             if holder is not None:
                 runs[holder.run.id] = holder.run
-        decision = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=work.now)
+        decision = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=transaction.now)
         for run_id in decision.cancel:
-            state = work.run(run_id)
+            state = transaction.run(run_id)
             if state is not None:
-                work.apply(rules.cancel(state, by="a newer run", now=work.now, superseded=True))
+                transaction.apply(rules.cancel(state, by="a newer run", now=transaction.now, superseded=True))
         for run_id in decision.stop:
-            state = work.run(run_id)
+            state = transaction.run(run_id)
             if state is not None:
-                work.apply(rules.request_stop(state, by="a newer run of the group", now=work.now))
+                transaction.apply(rules.request_stop(state, by="a newer run of the group", now=transaction.now))
         for run_id in decision.start:
-            state = work.run(run_id)
+            state = transaction.run(run_id)
             if state is not None:
-                work.hold_queue(state.run)
-                work.apply(rules.start_run(state, work.now))
+                transaction.hold_queue(state.run)
+                transaction.apply(rules.start_run(state, transaction.now))
 
     def _runs(
-        self, work: RunTransaction, where: Where, size: int, *, group: str = "", scope: str = ""
+        self, transaction: RunTransaction, where: Where, size: int, *, group: str = "", scope: str = ""
     ) -> dict[str, Run]:
         # As this transaction has left them, those that it made too: whoever decides looks at the phase itself.
-        page = work.view.select(RUN, Query(where=where, order=("created",), size=size))
-        touched = work.touched
+        page = transaction.view.select(RUN, Query(where=where, order=("created",), size=size))
+        touched = transaction.touched
         found = {key: codec.decode_run(record) for key, record in page.records if key not in touched}
         for key, state in touched.items():
             if state.run.group == (group or state.run.group) and state.run.scope == (scope or state.run.scope):
                 found[key] = state.run
         return found
 
-    def _assign(self, work: RunTransaction) -> int:
-        executors = self._counted(work)
+    def _assign(self, transaction: RunTransaction) -> int:
+        executors = self._counted(transaction)
         free = sum(max(0, executor.slots - executor.used) for executor in executors)
         candidates = [
             Candidate(state.run, state.tasks[key])
-            for state in work.touched.values()
+            for state in transaction.touched.values()
             if state.run.phase is RunPhase.RUNNING and state.tally is not None
             for key in state.tally.runnable
         ]
         if free > 0:
-            candidates += self._waiting(work, free)
+            candidates += self._waiting(transaction, free)
         if not candidates:
             return 0
         owners = {each.run.scope for each in candidates}
@@ -332,77 +332,77 @@ class Scheduler:
         placement = place(
             candidates,
             executors,
-            now=work.now,
-            locks={lock: f"assignment {holder}" for lock in locks if (holder := work.lock_holder(lock))},
+            now=transaction.now,
+            locks={lock: f"assignment {holder}" for lock in locks if (holder := transaction.lock_holder(lock))},
             # What each owner is running decides only between owners.
-            running={owner: work.live_in(owner) for owner in owners} if len(owners) > 1 else {},
+            running={owner: transaction.live_in(owner) for owner in owners} if len(owners) > 1 else {},
             with_passed_over=False,
         )
         for choice in placement.choices:
-            state = work.run(choice.run_id)
+            state = transaction.run(choice.run_id)
             if state is None:
                 continue
-            work.apply(
+            transaction.apply(
                 updates.assign(
                     state,
                     choice.task_id,
                     assignment_id=self._ids.new_id(),
                     executor=choice.executor,
                     session=choice.session,
-                    database_epoch=work.view.position.sequence.epoch,
-                    now=work.now,
+                    database_epoch=transaction.view.position.sequence.epoch,
+                    now=transaction.now,
                 )
             )
-            work.use_executor(choice.executor)
+            transaction.use_executor(choice.executor)
         by_id = {(each.run.id, each.task.id): each for each in candidates}
         for waiting in placement.waiting:
-            self._keep_waiting(work, waiting, by_id[waiting.run_id, waiting.task_id], executors)
+            self._keep_waiting(transaction, waiting, by_id[waiting.run_id, waiting.task_id], executors)
         return len(placement.choices)
 
     def _keep_waiting(
-        self, work: RunTransaction, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]
+        self, transaction: RunTransaction, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]
     ) -> None:
         run, task = candidate.run, candidate.task
         never = all(missing(run, task.needs, executor) is not None for executor in executors)
         if never:
-            work.park(run.id, task.id, parked=True)
+            transaction.park(run.id, task.id, parked=True)
         # Numbers in the sentence change all the time; what is stored changes with the kind of wait. `explain` counts.
         if never or task.reason is None or task.reason.code != waiting.reason.code:
-            work.explain(run.id, task.id, waiting.reason)
+            transaction.explain(run.id, task.id, waiting.reason)
 
-    def _waiting(self, work: RunTransaction, free: int) -> list[Candidate]:
+    def _waiting(self, transaction: RunTransaction, free: int) -> list[Candidate]:
         """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
         window = min(1000, WINDOW + 2 * free)
         found: dict[str, Candidate] = {}
-        if self._ready(work, {"state": "ready"}, window, found) >= window:
+        if self._ready(transaction, {"state": "ready"}, window, found) >= window:
             # Not of all owners at each placement, but of the next few each time.
             owners = sorted(self._owners)
             turn = self._turn % max(1, len(owners))
             for owner in (owners[turn:] + owners[:turn])[:MAX_OWNERS]:
-                if not self._ready(work, {"state": "ready", "scope": owner}, min(free, WINDOW), found):
-                    work.idle_owners.add(owner)
+                if not self._ready(transaction, {"state": "ready", "scope": owner}, min(free, WINDOW), found):
+                    transaction.idle_owners.add(owner)
         return list(found.values())
 
-    def _ready(self, work: RunTransaction, where: Where, size: int, found: dict[str, Candidate]) -> int:
+    def _ready(self, transaction: RunTransaction, where: Where, size: int, found: dict[str, Candidate]) -> int:
         """Add to `found`; answers how many are stored. Of runs that this transaction changed, all are known already."""
-        page = work.view.select(TASK, Query(where=where, order=("rank",), size=size))
-        touched = work.touched
+        page = transaction.view.select(TASK, Query(where=where, order=("rank",), size=size))
+        touched = transaction.touched
         for key, record in page.records:
             if record.task.run_id in touched or key in found:
                 continue
-            run = work.view.get(RUN, record.task.run_id)
+            run = transaction.view.get(RUN, record.task.run_id)
             if run is not None:
                 # Of most candidates nothing more is needed: the run is read whole when its task was chosen.
                 found[key] = Candidate(codec.decode_run(run), codec.decode_task(record))
         return len(page.records)
 
-    def _counted(self, work: RunTransaction) -> list[ExecutorView]:
-        executors = self._standing(work.view)
+    def _counted(self, transaction: RunTransaction) -> list[ExecutorView]:
+        executors = self._standing(transaction.view)
         if len(executors) > MAX_EXECUTORS_COUNTED:
             # By what was seen last: an executor that looks free and is not is found out by the exact count.
             executors.sort(key=lambda each: (self._load.get(each.id, 0) / max(1, each.slots), each.id))
             executors = executors[:MAX_EXECUTORS_COUNTED]
-        return [replace(each, used=work.used(each.id)) for each in executors]
+        return [replace(each, used=transaction.used(each.id)) for each in executors]
 
     def _standing(self, view: View) -> list[ExecutorView]:
         """The executors that are live, and of which the log says nothing else."""

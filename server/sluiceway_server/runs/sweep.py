@@ -155,8 +155,8 @@ class Sweep:
         started = 0
         for group in groups:
 
-            def decide(work: RunTransaction, group: str = group) -> bool:
-                work.freed_groups.add(group)
+            def decide(transaction: RunTransaction, group: str = group) -> bool:
+                transaction.freed_groups.add(group)
                 return False
 
             await self._transact(decide)

@@ -11,7 +11,7 @@ not the scheduler, a notice to the one that is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -22,9 +22,9 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel.executor_state import AssignedFirst
 from sluiceway_common.runmodel.invariants import check
-from sluiceway_common.runmodel.model import Assignment, Event, EventKind, Reason, Run, RunPhase, Task, TaskStatus
+from sluiceway_common.runmodel.model import Assignment, Event, EventKind, Reason, Run, RunPhase, TaskStatus
 from sluiceway_common.runmodel.rules import Advanced, next_deadline, settle
-from sluiceway_common.runmodel.state import Change, RunState, events_between
+from sluiceway_common.runmodel.state import Change, InvariantBroken, RunState, events_between
 from sluiceway_server.datamanager.model import (
     Action,
     Decision,
@@ -57,7 +57,7 @@ from sluiceway_server.runrecords.types import (
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.ports import AssignmentNotice
 
-__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "RunTransaction", "load_run", "walk"]
+__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "NewRecords", "RunTransaction", "load_run", "walk"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -102,13 +102,21 @@ def walk(view: View, type_: RecordType[M], where: Where, order: str) -> Iterator
         token = page.next_token
 
 
+@dataclass(frozen=True, slots=True)
+class NewRecords:
+    """The records of a new run. `run` has only what the rules do not know, `tasks` are whole; by the task's id."""
+
+    run: pb.RunRecord
+    tasks: Mapping[str, pb.TaskRecord]
+
+
 @dataclass(slots=True)
 class _Touched:
-    """One run in this transaction. `created`: it is made by it, and `before` was never stored."""
+    """One run in this transaction. `created`: the transaction makes it, and `before` was never stored."""
 
     before: RunState
     state: RunState
-    created: pb.RunRecord | None = None
+    created: NewRecords | None = None
     tasks: set[str] = field(default_factory=set)
     assignments: dict[str, Assignment] = field(default_factory=dict)
 
@@ -161,9 +169,9 @@ class RunTransaction:
         record = self.view.get(ASSIGNMENT, assignment_id)
         return codec.decode_assignment(record) if record is not None else None
 
-    def create(self, state: RunState, record: pb.RunRecord, others: Iterable[Action]) -> None:
-        """Add a run that was not there. `others`: what is stored with it."""
-        self._runs[state.run.id] = _Touched(state, state, created=record, tasks=set(state.tasks))
+    def create(self, state: RunState, records: NewRecords, others: Iterable[Action]) -> None:
+        """Add a new run. `others` is stored with it."""
+        self._runs[state.run.id] = _Touched(state, state, created=records, tasks=set(state.tasks))
         self._actions.extend(others)
         if state.run.phase is RunPhase.QUEUED:
             self.freed_groups.add(state.run.group)
@@ -322,16 +330,15 @@ class RunTransaction:
             check(state, before=before)
         run = state.run
         if created is not None:
-            record = codec.encode_run(run, task_count=len(state.tasks), before=created, new=True)
+            record = codec.encode_run(run, task_count=len(state.tasks), before=created.run, new=True)
             self._run_records[run.id] = record
             yield Put(RUN, run.id, record)
         elif run != before.run:
             stored = self.view.get(RUN, run.id)
             yield Put(RUN, run.id, codec.encode_run(run, task_count=len(state.tasks), before=stored))
-        names = {task.id: task.name for task in state.tasks.values()} if created is not None else None
         changed = [key for key in touched.tasks if created is not None or state.tasks[key] != before.tasks[key]]
         for key in state.in_order(changed):
-            yield self._put_task(run, state.tasks[key], names)
+            yield self._put_task(touched, key)
         for assignment in touched.assignments.values():
             yield Put(ASSIGNMENT, assignment.id, codec.encode_assignment(assignment, scope=run.scope))
             yield from self._notices(assignment, before.assignments.get(assignment.id))
@@ -345,14 +352,22 @@ class RunTransaction:
             # Nothing that is an event, such as a step: those who watch this one run hear of it all the same.
             yield Emit(KIND_CHANGED, (run_topic(run.id),), b"")
 
-    def _put_task(self, run: Run, task: Task, names: dict[str, str] | None) -> Put:
-        key = task_id(run.id, task.id)
-        stored = self.view.get(TASK, key) if names is None else None
-        record = codec.encode_task(task, run_id=run.id, scope=run.scope, names=names, before=stored)
-        parked = self._parked.pop((run.id, task.id), None)
+    def _put_task(self, touched: _Touched, key: str) -> Put:
+        run_id, task = touched.state.run.id, touched.state.tasks[key]
+        parked = self._parked.pop((run_id, key), None)
+        name = task_id(run_id, key)
+        if touched.created is None:
+            stored = self.view.get(TASK, name)
+            if stored is None:
+                raise InvariantBroken(f"task {name} is changed and not stored")
+            record = codec.encode_task(task, stored)
+        else:
+            record = touched.created.tasks[key]
+            if task is not touched.before.tasks[key] or parked is not None:
+                record = codec.encode_task(task, record)
         if parked is not None:
             record.parked = parked
-        return Put(TASK, key, record)
+        return Put(TASK, name, record)
 
     def _store_parked(self, actions: list[Action], run_id: str, task: str, *, parked: bool) -> None:
         key = task_id(run_id, task)

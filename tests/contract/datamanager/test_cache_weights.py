@@ -67,7 +67,7 @@ def config(tasks: int) -> pb.RunConfigRecord:
 def task() -> pb.TaskRecord:
     made = create(creation_request(graph("a; b: a")))
     names = {task.id: task.name for task in made.tasks}
-    return codec.encode_task(made.tasks[1], run_id="run-1", scope="/project/p1", names=names)
+    return codec.encode_new_task(made.tasks[1], run_id="run-1", scope="/project/p1", names=names)
 
 
 MESSAGES: dict[str, tuple[Callable[[], Message], int]] = {

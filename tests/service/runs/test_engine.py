@@ -12,7 +12,7 @@ from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, Inv
 from sluiceway_common.runmodel.model import Reason
 from sluiceway_server.datamanager.model import Emit
 from sluiceway_server.runrecords.types import LOCK, QUEUE, RUN_CONFIG, lock_id
-from sluiceway_server.runs.engine import RunTooLarge
+from sluiceway_server.runs.create_request import RunTooLarge
 from sluiceway_server.runs.ports import AssignmentNotice
 from tests.fakes.executor_directory import executor
 from tests.fakes.objectstorage import FakeObjectStorage

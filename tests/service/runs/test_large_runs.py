@@ -11,7 +11,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.foundation.errors import InvalidInput, Unavailable
 from sluiceway_common.runconfig import model as config_model
 from sluiceway_common.runmodel import model
-from sluiceway_server.runs import create_request as intake
+from sluiceway_server.runs import create_request
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.loop_turns import turns_during
 from tests.support.run_engine import World, definition, request
@@ -42,7 +42,7 @@ async def test_a_run_with_too_many_parts_is_refused_before_it_is_checked(
     tasks: list[definition_api.TaskDefinition], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = World().engine()
-    monkeypatch.delattr(intake, "check")
+    monkeypatch.delattr(create_request, "check")
 
     with pytest.raises(InvalidInput, match=words):
         await engine.create_run(request(*tasks), created_by="admin")
@@ -91,4 +91,4 @@ async def test_only_some_large_runs_wait_to_be_checked() -> None:
 def test_configurations_and_runs_have_the_same_limits() -> None:
     names = ("MAX_TASKS", "MAX_RUN_STEPS", "MAX_RUN_EDGES", "MAX_ATTEMPTS")
     assert {name: getattr(config_model, name) for name in names} == {name: getattr(model, name) for name in names}
-    assert config_model.MAX_STEPS == intake.MAX_STEPS
+    assert config_model.MAX_STEPS == create_request.MAX_STEPS

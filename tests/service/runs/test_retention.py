@@ -285,10 +285,10 @@ async def stored_configs(world: World) -> set[str]:
     return {info.key.removeprefix("run-config/") async for info in world.storage.list("run-config/")}
 
 
-async def large(world: World, name: str) -> tuple[RunConfigs, pb.RunConfig, str]:
-    config = pb.RunConfig(cache_group=name)
-    digest = hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()
-    return RunConfigs(world.db, world.storage, world.clock, inline_bytes=0), config, digest
+async def large(world: World, name: str) -> tuple[RunConfigs, bytes, str]:
+    config = pb.RunConfig(cache_group=name).SerializeToString()
+    configs = RunConfigs(world.db, world.storage, world.clock, inline_bytes=0)
+    return configs, config, hashlib.sha256(config).hexdigest()
 
 
 async def test_a_configuration_goes_a_day_after_the_last_run_that_has_it(house: House) -> None:
@@ -337,7 +337,7 @@ async def test_a_configuration_whose_run_was_committed_while_it_was_deleted_is_p
     house.world.storage.delete = and_a_run_comes  # type: ignore[method-assign]  # another server, at that moment
     objects = ConfigObjects(house.world.db, house.world.storage, prefix="")
     assert await objects.delete_unused(before=house.world.clock.now() - DAY) == 0
-    assert await configs.of_run("new") == config
+    assert (await configs.of_run("new")).SerializeToString() == config
 
 
 # --- what people delete -----------------------------------------------------------------------------------------------

@@ -153,19 +153,19 @@ def test_run_comes_back_as_it_was(run: model.Run) -> None:
 @given(tasks())
 def test_task_comes_back_as_it_was(task: model.Task) -> None:
     names = {edge.parent: edge.parent.upper() for edge in task.depends}
-    record = codec.encode_task(task, run_id="r", scope="/user/a", names=names)
+    record = codec.encode_new_task(task, run_id="r", scope="/user/a", names=names)
     assert codec.decode_task(pb.TaskRecord.FromString(record.SerializeToString())) == task
 
 
 @given(tasks(), tasks())
 def test_task_stored_over_another_state_of_it_is_the_later_one(before: model.Task, after: model.Task) -> None:
     names = {edge.parent: edge.parent for edge in before.depends}
-    stored = codec.encode_task(before, run_id="r", scope="/user/a", names=names)
-    fixed = codec.encode_task(after, run_id="r", scope="/user/a", names={e.parent: e.parent for e in after.depends})
+    stored = codec.encode_new_task(before, run_id="r", scope="/user/a", names=names)
+    fixed = codec.encode_new_task(after, run_id="r", scope="/user/a", names={e.parent: e.parent for e in after.depends})
     # What never changes is the earlier one's; what may change is the later one's.
     wanted = codec.decode_task(fixed)
     kept = codec.decode_task(stored)
-    record = codec.encode_task(after, run_id="r", scope="/user/a", before=stored)
+    record = codec.encode_task(after, stored)
     again = codec.decode_task(record)
     assert (again.status, again.reason, again.steps) == (wanted.status, wanted.reason, wanted.steps)
     assert (again.attempt, again.assignment, again.previous) == (wanted.attempt, wanted.assignment, wanted.previous)

@@ -9,7 +9,7 @@ import pytest
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_server.runs import create_request as intake
+from sluiceway_server.runs import create_request
 from tests.support.run_engine import definition, request
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -21,9 +21,11 @@ CR = (
 )
 
 
-def checked(wanted: service_api.CreateRunRequest) -> intake.ValidatedCreate:
+def checked(wanted: service_api.CreateRunRequest) -> create_request.ValidatedCreate:
     ids = [f"t{n}" for n in range(len(wanted.tasks))]
-    return intake.check(wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW)
+    return create_request.check(
+        wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW
+    )
 
 
 def value(text: str) -> definition_api.EnvironmentValue:
@@ -39,19 +41,19 @@ def doubtful() -> definition_api.TaskDefinition:
 
 
 def test_doubtful_parts_of_tasks_are_warnings_of_the_run() -> None:
-    found = checked(request(definition("first"), doubtful(), static_environment={"CI": value("true")})).warnings
-    assert found == (
+    made = checked(request(definition("first"), doubtful(), static_environment={"CI": value("true")}))
+    assert made.records.run.created_warnings == [
         f"tasks[1].environment.CI: {CI}",
         f"tasks[1].environment.SLUICE_RUN_ID: {CI.replace('CI', 'SLUICE_RUN_ID')}",
         f"tasks[1].runtime.containers[0].environment.SLUICE_GIT_REF: {CI.replace('CI', 'SLUICE_GIT_REF')}",
         f"tasks[1].steps[1].run.environment.SLUICE_POD: {POD}",
         f"tasks[1].steps[1].run.command: {CR}",
-    )
+    ]
 
 
 def test_ci_is_the_tasks_own_where_the_caller_sets_none() -> None:
     task = definition("a", environment={"CI": value("no")})
-    assert checked(request(task)).warnings == ()
+    assert checked(request(task)).records.run.created_warnings == []
 
 
 def test_what_the_caller_has_said_with_its_place_is_not_said_again() -> None:
@@ -64,13 +66,13 @@ def test_what_the_caller_has_said_with_its_place_is_not_said_again() -> None:
         f".sluice/config.yml:6:1: runs[2].tasks[0].steps[1].command: {CR}",
     ]
     wanted = request(doubtful(), warnings=said, static_environment={"CI": value("true")})
-    assert checked(wanted).warnings == tuple(said)
+    assert checked(wanted).records.run.created_warnings == said
 
 
 @pytest.mark.parametrize("count", [1, 2_000])
 def test_warnings_of_many_tasks_are_bounded(count: int) -> None:
     tasks = [definition(f"t{n}", environment={"SLUICE_RUN_ID": value("x")}) for n in range(count)]
-    assert len(checked(request(*tasks)).warnings) == min(count, intake.MAX_OWN_WARNINGS)
+    assert len(checked(request(*tasks)).records.run.created_warnings) == min(count, create_request.MAX_OWN_WARNINGS)
 
 
 def test_part_that_no_driver_can_do_is_refused_with_its_path() -> None:
@@ -104,10 +106,10 @@ def test_limit_of_processors_is_a_warning() -> None:
     task = definition("a")
     task.resources.cpu_millis = 500
     task.runtime.containers[0].resources.cpu_millis = 500
-    assert checked(request(task)).warnings == (
+    assert checked(request(task)).records.run.created_warnings == [
         "tasks[0].resources.cpu: this has no effect: no driver of this version limits processors",
         "tasks[0].runtime.containers[0].resources.cpu: this has no effect: no driver of this version limits processors",
-    )
+    ]
 
 
 def test_shell_that_is_no_command_is_refused() -> None:

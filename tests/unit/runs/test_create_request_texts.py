@@ -13,12 +13,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
+from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_common.runconfig.compile import load_source
 from sluiceway_common.runconfig.files import MappingFiles
 from sluiceway_common.runconfig.tasks import tasks_of_run
 from sluiceway_common.runconfig.when import Context
-from sluiceway_server.runs import create_request as intake
+from sluiceway_server.runs import create_request
 from tests.support.run_engine import definition, request
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -26,9 +27,11 @@ ESCAPE, BIDI, NUL, NARROW = "\x1b[8m", "\u202e", "\0", "\u200b"
 Change = Callable[[service_api.CreateRunRequest], object]
 
 
-def checked(wanted: service_api.CreateRunRequest) -> intake.ValidatedCreate:
+def checked(wanted: service_api.CreateRunRequest) -> create_request.ValidatedCreate:
     ids = [f"t{n}" for n in range(len(wanted.tasks))]
-    return intake.check(wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW)
+    return create_request.check(
+        wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW
+    )
 
 
 def faults_of(wanted: service_api.CreateRunRequest) -> dict[str, str]:
@@ -246,10 +249,10 @@ def test_sentences_of_others_are_made_fit_to_be_shown() -> None:
 
     made = checked(wanted)
 
-    assert made.warnings == ("w\ufffd[8m",)
-    message = made.config.source.message
+    assert made.records.run.created_warnings == ["w\ufffd[8m"]
+    message = pb.RunConfig.FromString(made.config).source.message
     assert message.startswith("fix\ufffd[8m\ufffd\n\n\u200fשלוםxxx")
-    assert len(message) == intake.MAX_MESSAGE
+    assert len(message) == create_request.MAX_MESSAGE
 
 
 def config_of(task: dict[str, Any], **run: Any) -> dict[str, Any]:

@@ -57,8 +57,8 @@ async def test_large_configurations_are_kept_up_to_the_limit_and_read_again_beyo
     kept = RunConfigs(FakeDatabase(RECORD_TYPES), bodies, SystemClock(), inline_bytes=1000)
     records = []
     for number in range(8):
-        config = pb.RunConfig(cache_group=f"{number}" + "x" * 500_000)
-        record = await kept.prepare(config, _digest(config))
+        config = pb.RunConfig(cache_group=f"{number}" + "x" * 500_000).SerializeToString()
+        record = await kept.prepare(config, hashlib.sha256(config).hexdigest())
         assert record.stored_apart
         records.append(record)
     for number, record in enumerate(records):
@@ -67,7 +67,3 @@ async def test_large_configurations_are_kept_up_to_the_limit_and_read_again_beyo
     assert kept.kept_weight > configs.KEPT_BYTES // 2
     assert (await kept.of_run("run-0", records[0])).cache_group.startswith("0")
     assert kept.kept_weight <= configs.KEPT_BYTES
-
-
-def _digest(config: pb.RunConfig) -> str:
-    return hashlib.sha256(config.SerializeToString(deterministic=True)).hexdigest()

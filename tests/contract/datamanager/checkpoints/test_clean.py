@@ -166,7 +166,7 @@ async def test_what_other_parts_of_the_server_store_is_known_and_stays(
         await logs.put_segment(key, offset, b"a\n")
     await logs.end(key, 4)
     configs = RunConfigs(FakeDatabase(RECORD_TYPES), storage, clock, inline_bytes=0, prefix=prefix)
-    await configs.prepare(pb.RunConfig(cache_group="x"), "digest")
+    await configs.prepare(pb.RunConfig(cache_group="x").SerializeToString(), "digest")
     in_use = InUse(storage, prefix=prefix)
     await in_use.probe("probe")
     await in_use.reply(Reply("probe", "server", "etcd", seq(1, 1), ""))
