@@ -20,7 +20,7 @@ from sluiceway_common.foundation.clock import UuidSource
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.server import RpcServer
-from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.logs.reader import LogChunk, LogDescription
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
@@ -39,15 +39,6 @@ class Tokens:
         return ADMIN if token == "good" else None
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of a log."""
-
-    next_offset: int
-    data: bytes
-    time: None = None
-
-
 class OneLog:
     """Each step of the first attempt wrote the same bytes: all that there are, unless a test sets others."""
 
@@ -59,12 +50,12 @@ class OneLog:
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncIterator[LogChunk]:
         if attempt > 1:
             raise NotFound(f"the task has no attempt {attempt}; its latest is 1")
         for begin in range(offset, len(self.data), 65536):
             data = self.data[begin : begin + 65536]
-            yield Chunk(begin + len(data), data)
+            yield LogChunk(begin + len(data), data, None)
 
 
 @dataclass

@@ -28,8 +28,11 @@ from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.stream import ExecutorStreams
-from sluiceway_server.logs.buffer import LiveLogSettings, LogBuffers
-from sluiceway_server.logs.receiver import LogReader, LogReceiver, StoredLogOwners, StoredLogStates
+from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
+from sluiceway_server.logs.owners import StoredLogOwners
+from sluiceway_server.logs.reader import LogReader
+from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords.types import RECORD_TYPES
 from sluiceway_server.runs.engine import Engine
@@ -133,7 +136,7 @@ class House:
         barrier = DurableBarrier(self.db)
         store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=2))
         cut = timedelta(milliseconds=30)
-        live = LogBuffers(store, self.clock, settings=LiveLogSettings(cut_after=cut, first_cut_after=cut))
+        live = LogBuffers(store, self.clock, settings=LogBufferSettings(cut_after=cut, first_cut_after=cut))
         owners = StoredLogOwners(self.db)
         streams = ExecutorStreams(
             self.db,
@@ -150,7 +153,7 @@ class House:
                 siblings_pause=timedelta(milliseconds=10),
                 max_executors=self.max_executors,
             ),
-            on_assign=owners.sent,
+            on_assign=owners.on_assign,
         )
         receiver = LogReceiver(live, owners)
         detector = FailureDetector(

@@ -32,8 +32,10 @@ from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.logs.buffer import LogBuffers
-from sluiceway_server.logs.reader import LogReader, StoredLogStates
-from sluiceway_server.logs.receiver import LogReceiver, StoredLogOwners
+from sluiceway_server.logs.owners import StoredLogOwners
+from sluiceway_server.logs.reader import LogReader
+from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.token_service import TokenServicer
@@ -120,7 +122,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             clock=clock,
             ids=ids,
             settings=StreamSettings(server_id=server_id, times=times),
-            on_assign=owners.sent,
+            on_assign=owners.on_assign,
         )
         detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         retention = Retention(
@@ -138,7 +140,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             directory.run(),
             barrier.run(),
             engine.run(),
-            store.keep_swept(),
+            store.run(),
             detector.run(),
             retention.run(),
             authenticator.follow(),

@@ -1,12 +1,12 @@
-"""Logs that are being written to this server: their tail in memory, and the hand that stores it.
+"""Buffers logs in memory while they are written, and uploads them to the object storage.
 
-A chunk that arrives is visible to readers at once; it is *acknowledged* only when the object storage has it. Between
-the two it is in memory here and in the spool of its executor, so a server that dies loses nothing: the executor goes
-back to what was stored.
+A chunk is visible to readers as soon as it arrives; it is *acknowledged* only when the object storage has it. Between
+the two it is in memory here and in the spool of its executor, so that a server that dies loses nothing: the executor
+continues from the stored offset.
 
-One `LogBuffer` for each log, whoever pushes it: two streams of one executor (an old one that has not noticed its end,
-and its successor) feed the same one, and each byte is taken once. Memory is bounded per log and in all: a pusher waits
-in `push` while there is no room. A storage that is slow or away therefore slows pushers, and nobody else.
+There is one `LogBuffer` for each log: two streams of one executor (an old one whose end is not noticed yet, and its
+successor) push to the same buffer, and each byte is kept once. Memory is bounded, per log and in total: `push` waits
+while there is none. So an object storage that is slow or away slows pushers, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayErro
 from sluiceway_server.logs.layout import Cover, LogKey
 from sluiceway_server.logs.store import LogStore
 
-__all__ = ["LiveLogSettings", "LogBuffer", "LogBuffers", "Tail"]
+__all__ = ["BufferedBytes", "LogBuffer", "LogBufferSettings", "LogBuffers"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,19 +35,19 @@ _BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class LiveLogSettings:
-    """How logs are cut and held. Sizes in bytes.
+class LogBufferSettings:
+    """When segments are cut, and how much is buffered. Sizes in bytes.
 
     Attributes:
-        cut_bytes: a segment is at most this large.
-        cut_after: what waited so long is stored, however little it is. More makes fewer objects, and longer spools.
-        first_cut_after: the same, for as long as `first_period`: what fails early is stored early.
-        first_period: from the moment that this server first heard of the log.
-        log_bytes: not stored bytes of one log; above it its pushers wait.
-        all_bytes: the same, of all logs of this server. Lower it where memory is scarce.
-        tail_bytes: stored bytes kept per log, for readers that are close behind.
-        give_up_after: bytes that nobody pushes any more and that cannot be stored are dropped then; their executor has
-            them.
+        cut_bytes: the size of a segment, at most.
+        cut_after: a segment is cut at this age, however small it is. A longer time makes fewer objects, and larger
+            spools.
+        first_cut_after: the same within `first_period`, because most failures come early.
+        first_period: since this server opened the log.
+        log_bytes: bytes of one log that are not stored; above it, its pushers wait.
+        all_bytes: the same of all logs of this server. Lower it where memory is scarce.
+        tail_bytes: stored bytes that are kept per log, for readers that are close behind.
+        give_up_after: a log without a pusher that cannot be stored for so long is dropped; its executor has the bytes.
     """
 
     cut_bytes: int = 1024 * 1024
@@ -61,8 +61,8 @@ class LiveLogSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """Bytes from memory, and when this server had the last of them."""
+class BufferedBytes:
+    """Bytes of a buffer, and when the last of them arrived."""
 
     data: bytes
     time: datetime
@@ -78,19 +78,20 @@ class _Block:
 
 
 class LogBuffer:
-    """One log on its way. Made by `LogBuffers` only.
+    """The buffer of one log. Created by `LogBuffers` only.
 
     Attributes:
-        key: which.
-        stored_as: where its objects are.
+        key: the log.
+        stored_as: the key of its objects, which differs for a log of an earlier version.
         received: the offset after the last byte that arrived.
         stored: the offset up to which the storage has it.
         ended: no byte follows after `received`.
-        complete: ended, all stored, and the storage knows that it is over.
-        listeners: called, without an argument, whenever `stored` or `complete` changed; they must be quick.
+        complete: it ended, all of it is stored, and so is its end.
+        listeners: called, without an argument, when `stored` or `complete` changed; they must be quick.
+        pushers: how many streams push it.
     """
 
-    def __init__(self, key: LogKey, *, cover: Cover, hub: LogBuffers) -> None:
+    def __init__(self, key: LogKey, *, cover: Cover, buffers: LogBuffers) -> None:
         complete, stored = cover.ended, cover.length
         self.key = key
         self.stored_as = cover.key
@@ -100,17 +101,17 @@ class LogBuffer:
         self.complete = complete
         self.listeners: list[Callable[[], None]] = []
         self.pushers = 0
-        self._hub = hub
+        self._buffers = buffers
         self._blocks: list[_Block] = []
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
-        self._began = hub.clock.monotonic()
+        self._began = buffers.clock.monotonic()
         self._oldest: float | None = None
         self._is_closing = False
 
     @property
     def memory_start(self) -> int:
-        """The first offset that `peek` can give; `received` when it holds nothing."""
+        """The first offset that `read` returns bytes of; `received` when the buffer is empty."""
         return self._blocks[0].offset if self._blocks else self.received
 
     @property
@@ -119,12 +120,12 @@ class LogBuffer:
         return self.received - self.stored
 
     async def push(self, offset: int, data: bytes, *, end: bool) -> bool:
-        """Take bytes that were written at an offset; waits while there is no room.
+        """Add bytes at an offset; wait while there is no memory for them.
 
         Returns:
-            False when bytes before `offset` are missing: nothing was taken, and the sender goes back to `stored`.
+            False when bytes before `offset` are missing: nothing was added; the sender must continue from `stored`.
         """
-        await self._hub.wait_for_room(self)
+        await self._buffers.wait_for_memory(self)
         if offset > self.received:
             return False
         fresh = data[self.received - offset :]
@@ -137,37 +138,42 @@ class LogBuffer:
         if end:
             self.ended = True
         if fresh or end:
-            self._show()
-        if end or self.unstored >= self._hub.settings.cut_bytes or self._hub.is_pressed or self._oldest is None:
+            self._notify_readers()
+        if (
+            end
+            or self.unstored >= self._buffers.settings.cut_bytes
+            or self._buffers.under_memory_pressure
+            or self._oldest is None
+        ):
             self._wake.set()
         if fresh and self._oldest is None:
-            self._oldest = self._hub.clock.monotonic()
+            self._oldest = self._buffers.clock.monotonic()
         return True
 
-    def peek(self, offset: int, limit: int) -> Tail | None:
-        """Give bytes from memory at an offset; None when there are none there (yet, or any more)."""
+    def read(self, offset: int, limit: int) -> BufferedBytes | None:
+        """Return bytes at an offset; None when the buffer does not have them (yet, or any more)."""
         if not self._blocks or not self._blocks[0].offset <= offset < self.received:
             return None
         block = self._blocks[bisect_right(self._blocks, offset, key=lambda b: b.offset) - 1]
         begin = offset - block.offset
-        return Tail(bytes(block.data[begin : begin + limit]), block.time)
+        return BufferedBytes(bytes(block.data[begin : begin + limit]), block.time)
 
     def watch(self) -> asyncio.Event:
-        """An event that is set at the next change. Take it, look at the log, then wait for it: nothing is missed."""
+        """Return an event that is set at the next change. Get it before reading: then no change is missed."""
         return self._changed
 
-    def left(self) -> None:
-        """A pusher went. What the last one brought is stored at once."""
+    def release_pusher(self) -> None:
+        """Remove a pusher. Without pushers, all bytes are stored at once."""
         self.pushers -= 1
         self._wake.set()
 
     def close(self) -> None:
-        """Store what there is, and end."""
+        """Store all bytes, and stop."""
         self._is_closing = True
         self._wake.set()
 
-    async def store_until_over(self) -> None:
-        """Store what arrives until the log is complete, or nobody pushes it and all is stored."""
+    async def store_until_done(self) -> None:
+        """Store bytes as they arrive until the log is complete, or has no pusher and all of it is stored."""
         failing_since: float | None = None
         pause = 0.1
         while True:
@@ -176,12 +182,12 @@ class LogBuffer:
                 await self._store_some()
                 failing_since, pause = None, 0.1
             except SluicewayError as error:
-                now = self._hub.clock.monotonic()
+                now = self._buffers.clock.monotonic()
                 failing_since = now if failing_since is None else failing_since
                 log.warning("log_not_stored", log=self.key.path, waiting=self.unstored, error=str(error))
                 if (
                     self._is_closing or not self.pushers
-                ) and now - failing_since >= self._hub.settings.give_up_after.total_seconds():
+                ) and now - failing_since >= self._buffers.settings.give_up_after.total_seconds():
                     return
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
@@ -190,16 +196,16 @@ class LogBuffer:
                 return
 
     async def _until_due(self) -> None:
-        settings = self._hub.settings
+        settings = self._buffers.settings
         while True:
             self._wake.clear()
             if self.ended or self._is_closing or not self.pushers or self.unstored >= settings.cut_bytes:
                 return
-            if self._hub.is_pressed and self.unstored >= 2 * _BLOCK:
+            if self._buffers.under_memory_pressure and self.unstored >= 2 * _BLOCK:
                 return
             left: float | None = None
             if self._oldest is not None:
-                now = self._hub.clock.monotonic()
+                now = self._buffers.clock.monotonic()
                 young = now - self._began < settings.first_period.total_seconds()
                 cut = settings.first_cut_after if young else settings.cut_after
                 left = self._oldest + cut.total_seconds() - now
@@ -212,53 +218,53 @@ class LogBuffer:
                 continue
 
     async def _store_some(self) -> None:
-        if self.ended and self.memory_start == 0 and self.received <= self._hub.settings.cut_bytes:
+        if self.ended and self.memory_start == 0 and self.received <= self._buffers.settings.cut_bytes:
             await self._store_complete()
             return
-        store = self._hub.store
-        data = self._bytes_from(self.stored, self._hub.settings.cut_bytes)
+        store = self._buffers.store
+        data = self._bytes_from(self.stored, self._buffers.settings.cut_bytes)
         if data:
             try:
                 end = await store.put_segment(self.stored_as, self.stored, data)
             except NotFound:
-                await self._learn_that_it_is_over()
+                await self._adopt_stored_end()
                 return
-            self._hub.give_room(end - self.stored)
+            self._buffers.release_memory(end - self.stored)
             self.stored = end
-            # The rest began to wait while this was stored, at the latest.
-            self._oldest = self._hub.clock.monotonic() if self.unstored else None
+            # The rest arrived while this was stored, at the latest.
+            self._oldest = self._buffers.clock.monotonic() if self.unstored else None
             self._trim()
             self.notify()
         if self.ended and not self.unstored:
             if await store.end(self.stored_as, self.received):
-                self._hub.compose(self.stored_as)
+                self._buffers.compose(self.stored_as)
             self.complete = True
             self.notify()
 
     async def _store_complete(self) -> None:
-        """Store a log of which all bytes are in memory as one object, with its index."""
+        """Store a log whose bytes are all in memory as one object, with its index."""
         data = self._bytes_from(0, self.received)
-        await self._hub.store.put_complete(self.stored_as, data, has_segments=self.stored > 0)
-        self._hub.give_room(self.unstored)
+        await self._buffers.store.put_complete(self.stored_as, data, has_segments=self.stored > 0)
+        self._buffers.release_memory(self.unstored)
         self.stored = self.received
         self._oldest = None
         self._trim()
         self.complete = True
         self.notify()
 
-    async def _learn_that_it_is_over(self) -> None:
-        cover = await self._hub.store.cover(self.key)
+    async def _adopt_stored_end(self) -> None:
+        cover = await self._buffers.store.cover(self.key)
         if not cover.ended:
-            raise Unavailable(f"{self.key.path} changed under the hand that stores it")
-        self._hub.give_room(self.unstored)
+            raise Unavailable(f"{self.key.path} was changed while it was stored")
+        self._buffers.release_memory(self.unstored)
         self._blocks.clear()
         self.received = self.stored = cover.length
         self.ended = self.complete = True
         self.notify()
 
     def _append(self, data: bytes) -> None:
-        self._hub.take_room(len(data))
-        now = self._hub.clock.now()
+        self._buffers.reserve_memory(len(data))
+        now = self._buffers.clock.now()
         begin = 0
         while begin < len(data):
             if not self._blocks or len(self._blocks[-1].data) >= _BLOCK:
@@ -272,129 +278,129 @@ class LogBuffer:
 
     def _bytes_from(self, offset: int, limit: int) -> bytes:
         parts: list[bytes] = []
-        while limit > 0 and (tail := self.peek(offset, limit)) is not None:
-            parts.append(tail.data)
-            offset += len(tail.data)
-            limit -= len(tail.data)
+        while limit > 0 and (part := self.read(offset, limit)) is not None:
+            parts.append(part.data)
+            offset += len(part.data)
+            limit -= len(part.data)
         return b"".join(parts)
 
     def _trim(self) -> None:
-        keep_from = self.stored - self._hub.settings.tail_bytes
+        keep_from = self.stored - self._buffers.settings.tail_bytes
         gone = 0
         while gone < len(self._blocks) and self._blocks[gone].offset + len(self._blocks[gone].data) <= keep_from:
             gone += 1
         del self._blocks[:gone]
 
     def notify(self) -> None:
-        """Tell readers and listeners to look again."""
-        self._show()
+        """Notify readers and listeners of a change."""
+        self._notify_readers()
         for listener in tuple(self.listeners):
             listener()
 
-    def _show(self) -> None:
+    def _notify_readers(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
 
 class LogBuffers:
-    """All live logs of this server. Use it as an async context manager; leaving it stores what it can in `grace`."""
+    """The buffers of a server. An async context manager, which stores what it can within `grace` when it is left."""
 
     def __init__(
         self,
         store: LogStore,
         clock: Clock,
         *,
-        settings: LiveLogSettings | None = None,
+        settings: LogBufferSettings | None = None,
         grace: timedelta = timedelta(seconds=10),
     ) -> None:
         self.store = store
         self.clock = clock
-        self.settings = settings or LiveLogSettings()
+        self.settings = settings or LogBufferSettings()
         self._grace = grace
         self._logs: dict[LogKey, LogBuffer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held = 0
+        self._unstored = 0
         self._is_closing = False
-        self._room = asyncio.Event()
-        self._room.set()
-        self._appeared = asyncio.Event()
-        # Composing reads and writes whole logs: two at a time leave the disk to those who run.
+        self._has_memory = asyncio.Event()
+        self._has_memory.set()
+        self._created = asyncio.Event()
+        # Composing reads and writes whole logs: two at a time leave most of the disk to what runs.
         self._composers = asyncio.Semaphore(2)
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes in memory that are not stored."""
-        return self._held
+    def unstored_bytes(self) -> int:
+        """How many bytes in memory are not stored."""
+        return self._unstored
 
     @property
-    def is_pressed(self) -> bool:
-        """More than half of the room is taken: logs are cut early."""
-        return self._held * 2 > self.settings.all_bytes
+    def under_memory_pressure(self) -> bool:
+        """Whether more than half of `all_bytes` is in use: segments are cut early then."""
+        return self._unstored * 2 > self.settings.all_bytes
 
     def get(self, key: LogKey) -> LogBuffer | None:
-        """Find a log that is being pushed to this server, or was until just now."""
+        """Return the buffer of a log that is pushed to this server, or was until just now."""
         return self._logs.get(key)
 
     def watch(self) -> asyncio.Event:
-        """An event that is set when the next log appears here."""
-        return self._appeared
+        """Return an event that is set when the next buffer is created."""
+        return self._created
 
     @asynccontextmanager
-    async def pushing(self, key: LogKey, *, brings_all: bool = False) -> AsyncIterator[LogBuffer]:
-        """Hold a log for one who pushes it. Lists the storage when it is not here yet, unless that does not matter.
+    async def pushing(self, key: LogKey, *, is_complete: bool = False) -> AsyncIterator[LogBuffer]:
+        """Return a context manager with the buffer of a log for a pusher. A new buffer lists what is stored of its log.
 
         Args:
-            key: which.
-            brings_all: the first push has all of its bytes and its end, so it is the same whatever is stored of it.
+            key: the log.
+            is_complete: the first push has the whole log and its end, so that the stored part need not be listed.
 
         Raises:
             Unavailable: the storage is away.
         """
-        live = await self._open(key, brings_all=brings_all)
+        buffer = await self._open(key, is_complete=is_complete)
         try:
-            yield live
+            yield buffer
         finally:
-            live.left()
-            if not live.pushers and live.complete:
-                self._forget(live)
+            buffer.release_pusher()
+            if not buffer.pushers and buffer.complete:
+                self._remove(buffer)
 
-    async def _open(self, key: LogKey, *, brings_all: bool) -> LogBuffer:
-        live = self._logs.get(key)
-        if live is None:
-            cover = Cover(key) if brings_all else await self.store.cover(key)
-            # Another may have opened it meanwhile. One that came and went leaves us with a cover that is too short;
-            # then the puts find their places taken, and it heals.
-            live = self._logs.get(key)
-            if live is None:
-                live = LogBuffer(key, cover=cover, hub=self)
-                self._logs[key] = live
-                if not live.complete:
-                    self._start(self._store(live), f"store {key.path}")
-                appeared, self._appeared = self._appeared, asyncio.Event()
-                appeared.set()
-        # Without an await before it: a log with a pusher is not forgotten.
-        live.pushers += 1
-        return live
+    async def _open(self, key: LogKey, *, is_complete: bool) -> LogBuffer:
+        buffer = self._logs.get(key)
+        if buffer is None:
+            cover = Cover(key) if is_complete else await self.store.cover(key)
+            # Another stream may have opened it meanwhile. If that one is gone again, our cover is too short; the next
+            # puts find their objects stored already, and continue after them.
+            buffer = self._logs.get(key)
+            if buffer is None:
+                buffer = LogBuffer(key, cover=cover, buffers=self)
+                self._logs[key] = buffer
+                if not buffer.complete:
+                    self._start(self._store(buffer), f"store {key.path}")
+                created, self._created = self._created, asyncio.Event()
+                created.set()
+        # No await before this: a buffer with a pusher is not removed.
+        buffer.pushers += 1
+        return buffer
 
-    async def _store(self, live: LogBuffer) -> None:
+    async def _store(self, buffer: LogBuffer) -> None:
         while True:
-            await live.store_until_over()
-            if live.complete:
-                if not live.pushers:
-                    self._forget(live)
+            await buffer.store_until_done()
+            if buffer.complete:
+                if not buffer.pushers:
+                    self._remove(buffer)
                 return
-            if not live.pushers or self._is_closing:
-                self.give_room(live.unstored)
-                self._forget(live)
+            if not buffer.pushers or self._is_closing:
+                self.release_memory(buffer.unstored)
+                self._remove(buffer)
                 return
 
-    def _forget(self, live: LogBuffer) -> None:
-        if self._logs.get(live.key) is live:
-            del self._logs[live.key]
-            live.notify()  # its readers look elsewhere
+    def _remove(self, buffer: LogBuffer) -> None:
+        if self._logs.get(buffer.key) is buffer:
+            del self._logs[buffer.key]
+            buffer.notify()  # its readers continue from the storage
 
     def compose(self, key: LogKey) -> None:
-        """Make one object of a log that is over, in the background; should it fail, the sweep does it."""
+        """Compose a log in the background. If that fails, the due work of the store does it later."""
         self._start(self._compose(key), f"compose {key.path}")
 
     async def _compose(self, key: LogKey) -> None:
@@ -404,23 +410,23 @@ class LogBuffers:
             except SluicewayError as error:
                 log.warning("log_not_composed", log=key.path, error=str(error))
 
-    async def wait_for_room(self, live: LogBuffer) -> None:
-        """Wait until a log may take more bytes."""
-        while live.unstored >= self.settings.log_bytes:
-            changed = live.watch()
+    async def wait_for_memory(self, buffer: LogBuffer) -> None:
+        """Wait until more bytes of a log may be buffered."""
+        while buffer.unstored >= self.settings.log_bytes:
+            changed = buffer.watch()
             await changed.wait()
-        while self._held >= self.settings.all_bytes:
-            self._room.clear()
-            await self._room.wait()
+        while self._unstored >= self.settings.all_bytes:
+            self._has_memory.clear()
+            await self._has_memory.wait()
 
-    def take_room(self, size: int) -> None:
-        """Count bytes that came."""
-        self._held += size
+    def reserve_memory(self, size: int) -> None:
+        """Count bytes that arrived."""
+        self._unstored += size
 
-    def give_room(self, size: int) -> None:
-        """Count bytes that went."""
-        self._held -= size
-        self._room.set()
+    def release_memory(self, size: int) -> None:
+        """Count bytes that were stored or dropped."""
+        self._unstored -= size
+        self._has_memory.set()
 
     def _start(self, work: Coroutine[object, object, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -439,8 +445,8 @@ class LogBuffers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_closing = True
-        for live in tuple(self._logs.values()):
-            live.close()
+        for buffer in tuple(self._logs.values()):
+            buffer.close()
         tasks = tuple(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=self._grace.total_seconds())

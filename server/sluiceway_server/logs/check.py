@@ -1,8 +1,8 @@
-"""Reads all stored logs and checks them against their indexes; for `sluice db verify`.
+"""Verifies all stored logs against their indexes, for `sluice db verify`.
 
-One log at a time, in the order of the object storage, so memory is one piece of a log and the names of its objects. A
-log that servers write meanwhile has no index yet, and its segments have no gap. What is deleted or composed meanwhile
-is looked at again before it is called a fault.
+It reads one log at a time, in the order of the object storage: memory is one chunk of a log and the names of its
+objects. A log that is being written has no index yet, and no gap. A log that seems damaged is checked a second time,
+because it may have been composed or deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _NAMES = frozenset({"end", "whole", "index"})
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:
-    """What one log, or an object beside logs, came to.
+    """The result for one log, or for an object that belongs to none.
 
     Attributes:
         object: its key.
-        message: what is wrong, and what to do; empty: nothing is.
+        message: what is wrong, and what to do; empty: nothing is wrong.
         is_fault: something is missing or damaged.
-        objects: how many were read for it.
-        bytes: of them.
+        objects: how many were read.
+        bytes: how many were read.
     """
 
     object: str
@@ -43,21 +43,21 @@ class LogFinding:
 
 
 class LogCheck:
-    """See the module."""
+    """Verifies the logs of one object storage."""
 
     def __init__(self, storage: ObjectStorage, store: LogStore, *, prefix: str) -> None:
-        """Begin nothing yet. `prefix` is of all keys, without a slash at its end."""
+        """Create a check. `prefix` is that of all keys, without a slash at its end."""
         self._storage = storage
         self._store = store
         self._folder = f"{prefix}/{Folder.LOGS}/"
 
     async def run(self) -> AsyncIterator[LogFinding]:
-        """Check all logs, each once. Raises `Unavailable` when the object storage is away."""
+        """Yield the result for each log. Raises `Unavailable` when the object storage is away."""
         known: LogKey | None = None
         async for info in self._storage.list(self._folder):
             key = _key_of(info.key.removeprefix(self._folder))
             if key is None:
-                yield LogFinding(info.key, "no object of a log is called so; it is ignored. Move it away")
+                yield LogFinding(info.key, "it is not an object of a log, and is ignored. Move it away")
             elif key != known:
                 known = key
                 yield await self._check(key)
@@ -92,13 +92,13 @@ class LogCheck:
             return fault("its index is damaged")
         read = lines.finish()
         if (read.sha256, read.newlines, read.newlines_before) != (index.sha256, index.newlines, index.newlines_before):
-            return fault("its bytes are not those that its index was made of")
+            return fault("its bytes differ from those of its index")
         has_index_object = not cover.segments or complete_size(cover.segments[0].name) is None
         return LogFinding(where, objects=objects + has_index_object, bytes=cover.length)
 
 
 def _key_of(name: str) -> LogKey | None:
-    """Tell of which log an object is, by its name below the folder; None: of none."""
+    """Return the log of an object by its name below the folder; None: it belongs to no log."""
     try:
         *parts, last = name.split("/")
         key = LogKey.parse(*parts)

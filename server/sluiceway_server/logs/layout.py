@@ -1,4 +1,4 @@
-"""What a log is made of: where its objects are, what they cover, and the index of one that is over. Pure."""
+"""The objects of a log: their names, the bytes that they cover, and the index of a complete log. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.runrecords.types import SETUP_STEP
 
 __all__ = [
+    "CHUNK_BYTES",
     "LINE_BLOCK",
-    "SETUP_STEP",
     "Cover",
     "LineIndex",
     "LogIndex",
@@ -26,19 +26,22 @@ __all__ = [
 
 _COMPLETE = "log."
 
+CHUNK_BYTES = 64 * 1024
+"""The most bytes of a log that one message has."""
+
 LINE_BLOCK = 64 * 1024
 """The spacing of `LogIndex.newlines_before`, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogKey:
-    """Which log: of which attempt of which task, and of which step (`SETUP_STEP`: of the setup).
+    """The identity of a log: an attempt of a task, and a step of it (`SETUP_STEP`: its setup).
 
     The run is the one in which the task ran: a restart that keeps the task shares its logs. It is empty for a log that
     an earlier version stored: then the run was not part of the path (decision 0240).
 
-    The attempt with its database epoch: one that a recovery of the database made void may have left bytes here, and
-    the attempt that takes its number must not go on with them.
+    The epoch of the attempt includes that of the database: an attempt that a recovery of the database made void may
+    have left bytes, and the attempt that gets its number must not continue them.
     """
 
     run: str
@@ -48,30 +51,30 @@ class LogKey:
 
     @property
     def path(self) -> str:
-        """Where its objects are, below the prefix of the store."""
+        """The folder of its objects, below the prefix of the store."""
         step = "setup" if self.step == SETUP_STEP else str(self.step)
         run = f"{self.run}/" if self.run else ""
         return f"{Folder.LOGS}/{run}{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
 
     @property
     def of_earlier_version(self) -> LogKey:
-        """The key of the same log, if an earlier version stored it."""
+        """The key that the same log has if an earlier version stored it."""
         return replace(self, run="")
 
     @staticmethod
     def parse(*parts: str) -> LogKey:
-        """Read the parts of a path back. Raises ValueError for what no key printed."""
+        """Parse the parts of a `path`. Raises ValueError if they are not those of a key."""
         *run, task, epoch, step = parts
         database, attempt = map(int, epoch.split("."))
         key = LogKey("/".join(run), task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
         if len(run) > 1 or key.path.split("/")[1:-1] != [*parts]:
-            raise ValueError("no key is printed like this")
+            raise ValueError("not the path of a log")
         return key
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Stored bytes: from `offset`, `size` of them, in the object `name`."""
+    """A stored part of a log: `size` bytes from `offset` on, in the object `name`."""
 
     offset: int
     size: int
@@ -80,21 +83,21 @@ class Segment:
 
     @property
     def end(self) -> int:
-        """The offset after the last byte."""
+        """The offset after its last byte."""
         return self.offset + self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """What is stored of a log.
+    """The stored part of a log.
 
     Attributes:
         key: where it is stored.
         segments: contiguous from 0, in order; they may overlap.
-        length: bytes from 0 on without a gap.
-        ended: no more will come; then `length` is the log's size.
+        length: how many bytes are stored from 0 on without a gap.
+        ended: no more will be stored; then `length` is the log's size.
         composed: there is an index. When it is not empty, `segments` is the one object that has all bytes.
-        stored_beyond: where the first segment begins that does not follow; 0: all follow.
+        stored_beyond: the offset of the first segment after a gap; 0: there is no gap.
     """
 
     key: LogKey
@@ -107,14 +110,14 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class LogIndex:
-    """What is known of a log that is over.
+    """The index of a complete log.
 
     Attributes:
         size: in bytes.
         sha256: of all of them, in hex.
-        newlines: how many line ends it holds.
-        newlines_before: `newlines_before[i]` is how many line ends stand before the byte `(i + 1) * LINE_BLOCK`: a
-            reader who wants a line finds its block here and counts inside it.
+        newlines: how many line ends it has.
+        newlines_before: `newlines_before[i]` is how many line ends are before the byte `(i + 1) * LINE_BLOCK`: a line
+            is found by its block and by counting inside it.
         times: when its segments were stored, as (offset, seconds since 1970).
         composed: when this was written, in seconds since 1970.
     """
@@ -127,12 +130,12 @@ class LogIndex:
     composed: float = 0.0
 
     def encode(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the stored form."""
         return json.dumps({"format": 1, **asdict(self)}).encode()
 
     @staticmethod
     def decode(stored: bytes) -> LogIndex:
-        """Read what was stored. Raises ValueError, KeyError or TypeError for anything else."""
+        """Read the stored form. Raises ValueError, KeyError or TypeError if it is damaged."""
         raw = json.loads(stored)
         return LogIndex(
             size=raw["size"],
@@ -145,21 +148,21 @@ class LogIndex:
 
 
 def complete_name(size: int) -> str:
-    """Return the name of the object that holds a complete log of so many bytes, and its index after them."""
+    """Return the name of the object that has a complete log of `size` bytes, followed by its index."""
     return f"{_COMPLETE}{size:020d}"
 
 
 def complete_size(name: str) -> int | None:
-    """Return the size of the log of which this is the complete object; None: it is another object."""
+    """Return the size of the complete log in an object of this name; None: it is another kind of object."""
     size = name.removeprefix(_COMPLETE)
     return int(size) if size != name and len(size) == 20 and size.isdigit() else None
 
 
 def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
-    """Find what segments cover from 0 on without a gap: those that are needed, and the length. Pure."""
+    """Return the segments that are needed to cover a log from 0 on without a gap, and the covered length."""
     chosen: list[Segment] = []
     length = 0
-    # Of two at one offset the longer one first, so that the other adds nothing.
+    # The longer of two at one offset first, so that the other one adds nothing.
     for segment in sorted(segments, key=lambda s: (s.offset, -s.size)):
         if segment.offset > length:
             break
@@ -170,7 +173,7 @@ def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
 
 
 class LineIndex:
-    """Counts line ends by block, and digests, as bytes pass. Not thread-safe; large chunks belong in a thread."""
+    """Builds the index of a log from its bytes. Not thread-safe; feed large chunks in a thread."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -179,7 +182,7 @@ class LineIndex:
         self._digest = hashlib.sha256()
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._digest.update(data)
         begin = 0
         while begin < len(data):

@@ -1,63 +1,35 @@
-"""Reads logs for people: what is stored, then the tail that arrives, as one stream of bytes by offset.
+"""Serves readers of logs: stored bytes first, then new ones as they arrive, as one stream by offset.
 
-Bytes come from the memory of this server when it holds them, from the object storage otherwise; a reader that falls
-behind the memory is served from the storage until it has caught up. Nothing is queued for a reader: it is given the
-next 64 KiB when it asks, so a slow one is slow and costs nothing, and none is skipped.
+Bytes come from the buffer of this server if it has them, else from the object storage; a reader that falls behind the
+buffer is served from the storage until it has caught up. Nothing is queued for a reader: it gets the next 64 KiB when
+it asks, so that a slow one costs nothing, and no byte is skipped.
 
-A log that is pushed to another server is followed by looking at the storage every `poll`; so it is late by as much as
-segments are (log_store). The end of a step that wrote nothing is seen in the changes of its run.
+A log that is pushed to another server is followed by polling the storage, and is as late as its segments are. The end
+of a step that wrote nothing is seen in the changes of its run.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from sluiceway.api.run.v1 import run_pb2
-from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import DataLoss, NotFound, OutOfRange
-from sluiceway_common.runmodel.model import Epoch
-from sluiceway_server.datamanager.model import Position, Query, View
-from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.model import Position
 from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
-from sluiceway_server.logs.layout import SETUP_STEP, Cover, LogKey
+from sluiceway_server.logs.layout import CHUNK_BYTES, Cover, LogKey
+from sluiceway_server.logs.states import LogState, LogStates
 from sluiceway_server.logs.store import LogStore
-from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, TASK, run_of_row, run_topic, task_id
 
-__all__ = ["CHUNK_BYTES", "LogChunk", "LogDescription", "LogReader", "LogState", "LogStates", "StoredLogStates"]
+__all__ = ["LogChunk", "LogDescription", "LogReader"]
 
-CHUNK_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
-
-_FINISHED = frozenset(
-    {
-        run_pb2.TASK_STATUS_SKIPPED,
-        run_pb2.TASK_STATUS_CANCELLED,
-        run_pb2.TASK_STATUS_STOPPED,
-        run_pb2.TASK_STATUS_SUCCESS,
-        run_pb2.TASK_STATUS_FAILED,
-        run_pb2.TASK_STATUS_LOST,
-    }
-)
-_STEP_FINAL = frozenset(
-    {
-        run_pb2.STEP_PHASE_SUCCESS,
-        run_pb2.STEP_PHASE_FAILED,
-        run_pb2.STEP_PHASE_STOPPED,
-        run_pb2.STEP_PHASE_SKIPPED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Bytes of a log: at most 64 KiB, the offset after them, and when the server had them, where that is known."""
+    """At most 64 KiB of a log, the offset after them, and when the server got them, if that is known."""
 
     next_offset: int
     data: bytes
@@ -66,12 +38,12 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class LogDescription:
-    """What can be said of a log before it is read.
+    """The size and version of a log at one moment.
 
     Attributes:
-        attempt: the one whose log it is, from 1.
-        size: the bytes that it has now.
-        etag: differs when the bytes do.
+        attempt: of the log, from 1.
+        size: in bytes.
+        etag: differs if the bytes differ.
     """
 
     attempt: int
@@ -79,159 +51,22 @@ class LogDescription:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogState:
-    """What the records say of a log.
-
-    Attributes:
-        key: where it is.
-        is_over: the attempt is over: nothing that is not stored by now will come.
-        size: of the whole log, as the executor reported it when the step ended; None: it did not.
-        title: how messages name it.
-        may_be_empty: False: the step ran, and nobody reported how much it wrote.
-        deleted: why and when it was deleted, for people; empty: it was not.
-    """
-
-    key: LogKey
-    is_over: bool
-    size: int | None
-    title: str = "the log"
-    may_be_empty: bool = True
-    deleted: str = ""
-
-
-class LogStates(Protocol):
-    """Who knows tasks, attempts and steps."""
-
-    async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
-        """Find a log; attempt 0 is the latest, `SETUP_STEP` the setup. Raises `NotFound`.
-
-        `fresh`: as it is now, also when another server changed it a moment ago.
-        """
-        ...
-
-    @property
-    def position(self) -> Position:
-        """What `find` sees, at least."""
-        ...
-
-    async def changed(self, run_id: str, *, since: Position) -> None:
-        """Return when a run has changed after a position.
-
-        Raises:
-            OutOfRange, Exhausted, Unavailable: it cannot be known; look again later.
-        """
-        ...
-
-
-class StoredLogStates:
-    """`LogStates` from the database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def find(self, run_id: str, task: str, *, attempt: int, step: int, fresh: bool = False) -> LogState:
-        if fresh:
-            await self._database.linearize()
-        record = await self._database.get(TASK, task_id(run_id, task))
-        found = record.task
-        # A task that was never attempted has an attempt to come, whose log one may wait for already.
-        latest = max(1, found.attempt)
-        if not 0 <= attempt <= latest:
-            raise NotFound(
-                f"the task {found.name} has no attempt {attempt}; its latest is {latest}",
-                resource_type="attempt",
-                resource_name=f"{task}/{attempt}",
-            )
-        attempt = attempt or latest
-        if step != SETUP_STEP and not 0 <= step < len(found.steps):
-            raise NotFound(
-                f"the task {found.name} has no step {step}; it has {len(found.steps)}",
-                resource_type="step",
-                resource_name=f"{task}/{step}",
-            )
-        assignment, shown = await self._attempt(found, attempt, step)
-        is_over = (
-            attempt < latest
-            or found.status in _FINISHED
-            # It waits for its retry.
-            or (found.status == run_pb2.TASK_STATUS_NOT_STARTED and found.attempt > 0)
-        )
-        # An attempt that is to come will be of the present epoch of the database.
-        epoch = Epoch(self._database.epoch if assignment is None else assignment.epoch.database, attempt)
-        # A step that was cut off, such as by the loss of its executor, has a final phase too, and no digest.
-        is_reported = shown.phase in _STEP_FINAL and bool(shown.log_sha256)
-        name = "the setup" if step == SETUP_STEP else f'step "{shown.name}"'
-        return LogState(
-            LogKey(record.kept_from or run_id, found.id, epoch, step),
-            is_over,
-            shown.log_size_bytes if is_reported else None,
-            title=f'the log of {name} of task "{found.name}" (attempt {attempt})',
-            may_be_empty=is_reported or not shown.HasField("start_time"),
-            deleted=await self._why_deleted(record, record.kept_from or run_id),
-        )
-
-    @property
-    def position(self) -> Position:
-        return self._database.position
-
-    async def changed(self, run_id: str, *, since: Position) -> None:
-        async with aclosing(self._database.subscribe(after=since, topics=[run_topic(run_id)])) as changes:
-            await anext(changes)
-
-    async def _why_deleted(self, record: pb.TaskRecord, ran_in: str) -> str:
-        task = record.task
-        if task.HasField("logs_delete_time"):
-            return f"by {task.logs_deleted_by} on {_moment(task.logs_delete_time)}"
-        if task.status not in _FINISHED:
-            return ""
-        fields = await self._database.read(lambda view: view.fields(RUN, ran_in))
-        if fields is None:
-            return "with its run, as old runs are" if record.kept_from else ""
-        run = run_of_row(ran_in, fields)
-        if not run.HasField("logs_delete_time"):
-            return ""
-        return f"on {_moment(run.logs_delete_time)}: it was older than logs are kept"
-
-    async def _attempt(
-        self, task: run_pb2.Task, attempt: int, step: int
-    ) -> tuple[pb.AssignmentRecord | None, run_pb2.Step]:
-        """Find the assignment of an attempt, if there is one yet, and what is known of a step in it."""
-        query = Query(where={"bad_end_of": task.id, "bad_attempt": attempt}, size=10)
-
-        is_last = attempt == task.attempt and bool(task.assignment_id)
-
-        def read(view: View) -> pb.AssignmentRecord | None:
-            if is_last:
-                return view.get(ASSIGNMENT, task.assignment_id)
-            ended = view.select(ASSIGNMENT, query).records
-            return max((record for _, record in ended), key=lambda record: record.epoch.database, default=None)
-
-        assignment = await self._database.read(read)
-        of = task if is_last else assignment
-        if of is None:
-            return None, run_pb2.Step()
-        if step == SETUP_STEP:
-            return assignment, of.setup_step if isinstance(of, run_pb2.Task) else of.setup
-        return assignment, of.steps[step] if step < len(of.steps) else run_pb2.Step()
-
-
 class LogReader:
-    """Gives logs to readers, live or stored."""
+    """Reads logs that are stored, or pushed to this server."""
 
     def __init__(
-        self, store: LogStore, live: LogBuffers, states: LogStates, *, poll: timedelta = timedelta(seconds=1)
+        self, store: LogStore, buffers: LogBuffers, states: LogStates, *, poll: timedelta = timedelta(seconds=1)
     ) -> None:
         self._store = store
-        self._live = live
+        self._buffers = buffers
         self._states = states
         self._poll = poll.total_seconds()
 
     async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
-        """Describe a log as it is now. May be repeated.
+        """Return the size and version that a log has now.
 
         Args:
-            run_id: the run, through which the reader sees the task.
+            run_id: a run with the task; not the one in which it ran if a restart kept the task.
             task: the task's id.
             step: its index; `SETUP_STEP` for the setup.
             attempt: from 1; 0: the latest.
@@ -244,38 +79,38 @@ class LogReader:
         state = await self._states.find(run_id, task, attempt=attempt, step=step)
         _check_deleted(state)
         key = state.key
-        live = self._live.get(key)
-        if live is None:
+        buffer = self._buffers.get(key)
+        if buffer is None:
             cover = await self._store.cover(key)
             size = cover.length
             if size == 0 and state.is_over:
                 _check_whole(state, cover)
         else:
-            size = live.received
-        # A log only grows, so its first `size` bytes are the same at all times. An attempt of another epoch of the
-        # database may have written another log.
+            size = buffer.received
+        # A log only grows, so that its first `size` bytes never change. An attempt of another epoch of the database has
+        # another log.
         epoch = key.epoch
         return LogDescription(epoch.attempt, size, f"{epoch.database}.{epoch.attempt}.{size}")
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
     ) -> AsyncIterator[LogChunk]:
-        """Give the bytes of a log from an offset on, in order, each once.
+        """Yield the bytes of a log from an offset on, in order, each once.
 
-        Ends at the end of what there is; with `follow`, when the step is over. May be repeated from any offset.
+        Ends after the last byte that exists now; with `follow`, when the step is over. May be repeated from any offset.
 
         Args:
-            run_id: the run, through which the reader sees the task.
+            run_id: a run with the task; not the one in which it ran if a restart kept the task.
             task: the task's id.
             step: its index; `SETUP_STEP` for the setup.
-            attempt: from 1; 0: the latest, which is settled at the first moment.
-            offset: of the first byte wanted.
+            attempt: from 1; 0: the one that is the latest at the beginning.
+            offset: of the first byte.
             follow: wait for more.
 
         Raises:
             NotFound: there is no such task, attempt or step; reason `LOG_DELETED`, or `LOG_MISSING`: nothing of it is
                 stored.
-            DataLoss: reason `LOG_INCOMPLETE`, after what there is: not all of the log is stored.
+            DataLoss: reason `LOG_INCOMPLETE`, after the bytes that are stored: the rest is lost.
             OutOfRange: the offset is beyond the end of a log that is over.
             Unavailable: the object storage is away.
         """
@@ -285,25 +120,25 @@ class LogReader:
         key = state.key
         position = offset
         while True:
-            live = self._live.get(key)
-            if live is not None and position >= live.memory_start:
-                tail = live.peek(position, CHUNK_BYTES)
-                if tail is not None:
-                    position += len(tail.data)
-                    yield LogChunk(position, tail.data, tail.time)
+            buffer = self._buffers.get(key)
+            if buffer is not None and position >= buffer.memory_start:
+                part = buffer.read(position, CHUNK_BYTES)
+                if part is not None:
+                    position += len(part.data)
+                    yield LogChunk(position, part.data, part.time)
                     continue
-                if live.ended:
-                    _check_range(key, position, live.received)
+                if buffer.ended:
+                    _check_range(key, position, buffer.received)
                     return
                 if not follow:
                     return
-                if not await self._changed(live, position):
-                    # Nothing for a while: the attempt may be over without an end of this log (it was lost).
+                if not await self._changed(buffer, position):
+                    # Nothing new: the attempt may be over without an end of this log, because it was lost.
                     state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
-                    if state.is_over and position >= live.received:
+                    if state.is_over and position >= buffer.received:
                         return
                 continue
-            appearance = self._live.watch()
+            appearance = self._buffers.watch()
             cover = await self._store.cover(key)
             if position < cover.length:
                 async for chunk in self._stored(key, cover, position):
@@ -312,21 +147,21 @@ class LogReader:
                 continue
             if cover.ended or state.is_over or (state.size is not None and cover.length >= state.size):
                 if not _is_whole(state, cover) or position > cover.length:
-                    # It may have been deleted under this reader.
+                    # It may have been deleted meanwhile.
                     _check_deleted(await self._find(run_id, task, key))
                 _check_whole(state, cover)
                 _check_range(key, position, cover.length)
                 return
             if not follow:
                 return
-            if self._live.get(key) is None:
-                await self._until_it_may_be_there(run_id, appearance, since=seen)
-            # Asked before the storage is looked at again, so that what was stored before the end is seen.
+            if self._buffers.get(key) is None:
+                await self._wait_for_change(run_id, appearance, since=seen)
+            # Read before the storage is listed again, so that bytes that were stored before the end are found.
             seen = self._states.position
             state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
 
-    async def _until_it_may_be_there(self, run_id: str, appearance: asyncio.Event, *, since: Position) -> None:
-        """Wait until a log appears here or the run changes, for `poll` at most."""
+    async def _wait_for_change(self, run_id: str, appearance: asyncio.Event, *, since: Position) -> None:
+        """Wait until a log is pushed to this server or the run changes, for `poll` at most."""
         changing = asyncio.ensure_future(self._states.changed(run_id, since=since))
         appearing = asyncio.ensure_future(appearance.wait())
         waits = (changing, appearing)
@@ -342,10 +177,10 @@ class LogReader:
     async def _find(self, run_id: str, task: str, key: LogKey) -> LogState:
         return await self._states.find(run_id, task, attempt=key.epoch.attempt, step=key.step, fresh=True)
 
-    async def _changed(self, live: LogBuffer, position: int) -> bool:
-        """Wait until a live log has more than `position`, has ended or has gone; False: nothing for a while."""
-        event = live.watch()
-        if live.received > position or live.ended or self._live.get(live.key) is not live:
+    async def _changed(self, buffer: LogBuffer, position: int) -> bool:
+        """Wait until a buffer has more than `position`, ends or is removed. Return False if nothing of it happened."""
+        event = buffer.watch()
+        if buffer.received > position or buffer.ended or self._buffers.get(buffer.key) is not buffer:
             return True
         try:
             async with asyncio.timeout(max(self._poll, 1.0)):
@@ -365,7 +200,7 @@ class LogReader:
                     position += len(piece)
                     yield LogChunk(position, piece, times[0][1])
         except NotFound as cause:
-            # Composed or deleted under us: the next look at the cover tells. One that did not change is a fault.
+            # Composed or deleted meanwhile, which the next cover shows. If that is the same, the object is damaged.
             if await self._store.cover(key) == cover:
                 raise DataLoss(f"an object of {key.path} is listed and cannot be read") from cause
 
@@ -385,7 +220,7 @@ def _check_deleted(state: LogState) -> None:
 
 
 def _check_whole(state: LogState, cover: Cover) -> None:
-    """Tell a log that was lost from one that is empty."""
+    """Raise `NotFound` or `DataLoss` if bytes of a log that is over were lost."""
     if _is_whole(state, cover):
         return
     if cover.length == 0 and (state.size is not None or not state.may_be_empty):
@@ -415,7 +250,3 @@ def _check_range(key: LogKey, position: int, size: int) -> None:
             f"the log {key.path} is over and has {size} bytes; there is nothing at {position}",
             metadata={"size": str(size)},
         )
-
-
-def _moment(time: Timestamp) -> str:
-    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"

@@ -1,23 +1,22 @@
-"""Logs in the object storage: segments while a step runs, one object with its index when it is over.
+"""Reads and writes logs in the object storage: segments while a step runs, one object with its index when it is over.
 
-Under `<prefix>/logs/<run>/<task>/<epoch>.<attempt>/<step>/` (the run in which the task ran; the step is its index, or
+Below `<prefix>/logs/<run>/<task>/<epoch>.<attempt>/<step>/` (the run in which the task ran; the step is its index, or
 `setup`) there are
 
 - segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
-- `end`: the size of the log; there once every byte of it is stored and no more will come;
+- `end`: the size of the log; stored when every byte of it is, and no more will come;
 - `log.` and the size in 20 digits: all bytes, and after them the index: the size, the digest and where lines begin.
 
-A log that ends before it was cut into segments is the last of these and nothing else, and an empty one is nothing.
-Earlier versions wrote the index as an object of its own, `index`, and the bytes as `whole`, or left them in the only
-segment: such logs are read, and not made.
+A log that ends before it was cut into segments is only the last of these, and an empty one has no object. Earlier
+versions wrote the index as an object of its own, `index`, and the bytes as `whole`, or left them in the only segment:
+such logs are read, but not written.
 
-What is stored is what the segments cover without a gap, found by listing. Two servers may cut differently: the bytes
-of a log at an offset are the same whoever holds them, so overlaps are equal by construction and any cover is as good as
-another.
+The stored part of a log is what its segments cover without a gap, found by listing. Two servers may cut segments
+differently: the bytes of a log at an offset are the same on each, so that overlaps are equal and any cover will do.
 
-Work that is due later (composing a log whose server died, removing segments an hour after) is an object too:
-`<prefix>/log-work/<due>/<run>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that a sweeper reads only what is
-due. All of it may be done twice, and by anyone.
+Work for later (composing a log whose server died, deleting segments after an hour) is an object too:
+`<prefix>/log-work/<due>/<run>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that only what is due is read. All
+of it may be done twice, and by any server.
 
 Earlier versions stored logs without the run in their path. `Cover.key` says where a log is; it stays there.
 """
@@ -64,9 +63,9 @@ _DEPTH_BELOW_RUN = 3
 
 
 class LogStore:
-    """Reads and writes logs in an object storage. Holds no state of its own, so any number may work side by side.
+    """Logs in an object storage. It has no state of its own, so that any number may work at the same time.
 
-    Every call ends after `timeout` with `Unavailable`: a storage that hangs is one that is away.
+    Every call to the storage ends after `timeout` with `Unavailable`.
     """
 
     def __init__(
@@ -79,15 +78,15 @@ class LogStore:
         keep_segments: timedelta = timedelta(hours=1),
         compose_patience: timedelta = timedelta(minutes=5),
     ) -> None:
-        """Make one.
+        """Create a store.
 
         Args:
-            storage: where objects go.
+            storage: stores the objects.
             clock: wall time, for when work is due.
             prefix: of all keys, without a slash at its end; empty: none.
             timeout: of one call to the storage; an object is a few MiB at most.
-            keep_segments: how long segments stay after their log was composed, for those who read them just then.
-            compose_patience: after which another server composes a log that ended.
+            keep_segments: how long segments stay after their log was composed, for readers that list them just then.
+            compose_patience: how long after its end another server composes a log.
         """
         self._storage = storage
         self._root = f"{prefix}/" if prefix else ""
@@ -97,7 +96,7 @@ class LogStore:
         self._compose_patience = compose_patience
 
     async def cover(self, key: LogKey) -> Cover:
-        """List what is stored of a log. A log that nobody wrote is an empty cover, not an error."""
+        """Return the stored part of a log. That of an unknown log is empty."""
         found = await self._cover(key)
         if key.run and not found.segments and not found.ended and not found.stored_beyond:
             earlier = await self._cover(key.of_earlier_version)
@@ -132,10 +131,10 @@ class LogStore:
         return Cover(key, chosen, length, ended=ended or composed, composed=composed, stored_beyond=beyond)
 
     async def put_segment(self, key: LogKey, offset: int, data: bytes) -> int:
-        """Store bytes at an offset; answers the offset up to which they are stored now.
+        """Store bytes at an offset; return the offset up to which they are stored now.
 
-        Less than all when somebody stored a shorter segment at this offset before: call again with the rest. May be
-        repeated.
+        That is before the end of `data` if a shorter segment was stored at this offset before: call again with the
+        rest. May be repeated.
         """
         name = f"{offset:020d}"
         async with self._deadline("put", self._path(key) + name):
@@ -143,18 +142,18 @@ class LogStore:
                 return offset + len(data)
             taken = await self._storage.head(self._path(key) + name)
         if taken is None:
-            # Removed between the two: somebody composed this log, so it was over.
+            # Deleted between the two calls: the log was composed, so it was over.
             where = self._path(key) + name
-            raise NotFound(f"the segment {where} was there and is gone", resource_name=where)
+            raise NotFound(f"the segment {where} existed and was deleted", resource_name=where)
         return offset + min(taken.size_bytes, len(data))
 
     async def put_complete(self, key: LogKey, data: bytes, *, has_segments: bool) -> None:
-        """Store a log that is over, whole, in one object. Nothing is stored of an empty one. May be repeated.
+        """Store a whole log in one object; nothing if it is empty. May be repeated.
 
         Args:
-            key: which.
+            key: the log.
             data: all its bytes.
-            has_segments: some of them may be stored as segments, which are removed later.
+            has_segments: some of them may be stored as segments, which are deleted later.
         """
         if not data:
             return
@@ -166,15 +165,15 @@ class LogStore:
         name = self._path(key) + complete_name(len(data))
         async with self._deadline("put", name):
             if has_segments:
-                await self._remind(key, self._keep_segments)
-            # When it is taken, the same bytes are there.
+                await self._schedule(key, self._keep_segments)
+            # If the object exists, it has the same bytes.
             await self._storage.put_if_absent(name, data + lines.finish(times=((0, now),), composed=now).encode())
 
     async def end(self, key: LogKey, size: int) -> bool:
-        """Say that a log is over, all `size` bytes of it being stored. May be repeated.
+        """Store the end of a log of which all `size` bytes are stored. May be repeated.
 
         Returns:
-            Whether it still is to be composed (`compose`), which may take long.
+            Whether `compose` is still to be called for it, which may take long.
         """
         cover = await self.cover(key)
         if cover.composed or not size:
@@ -182,16 +181,16 @@ class LogStore:
         if cover.length < size:
             raise DataLoss(f"{self._path(key)} should hold {size} bytes and holds {cover.length}")
         async with self._deadline("put", self._path(key) + _END):
-            # The reminder first: were the server to die between the two, nobody would compose the log.
-            await self._remind(key, self._compose_patience)
+            # The work first: if the server died between the two, the log would never be composed.
+            await self._schedule(key, self._compose_patience)
             await self._storage.put_if_absent(self._path(key) + _END, json.dumps({"size": size}).encode())
         return True
 
     async def compose(self, key: LogKey) -> LogIndex:
-        """Make one object with its index of a log that is over. May be repeated, and by several at once.
+        """Store a log that is over as one object with its index. May be repeated, and by several servers at once.
 
         Raises:
-            NotFound: it is not over.
+            NotFound: the log is not over.
         """
         cover = await self.cover(key)
         if cover.composed:
@@ -212,7 +211,7 @@ class LogStore:
             index = lines.finish(times=_times(cover), composed=self._seconds())
             async with self._deadline("write", name):
                 await upload.write(index.encode())
-                await self._remind(key, self._keep_segments)
+                await self._schedule(key, self._keep_segments)
                 await upload.complete()
         except BaseException:
             with suppress(SluicewayError):
@@ -221,7 +220,7 @@ class LogStore:
         return index
 
     async def index(self, cover: Cover) -> LogIndex:
-        """Read the index of a composed log.
+        """Return the index of a composed log.
 
         Raises:
             NotFound: there is none.
@@ -236,10 +235,10 @@ class LogStore:
             return LogIndex.decode(await self._storage.get_range(path, size, _MOST_INDEX_BYTES))
 
     async def read(self, cover: Cover, start: int, end: int, *, at_most: int = 1024 * 1024) -> AsyncIterator[bytes]:
-        """Give the bytes in [`start`, `end`) of a cover, in chunks of at most `at_most`; memory is one chunk.
+        """Yield the bytes in [`start`, `end`) of a cover, in chunks of at most `at_most`; memory is one chunk.
 
         Raises:
-            NotFound: an object of the cover is gone (the log was composed, or deleted): look at the cover again.
+            NotFound: an object of the cover was deleted, or the log composed: get the cover again.
         """
         position, key = start, cover.key
         for segment in cover.segments:
@@ -256,12 +255,12 @@ class LogStore:
                 position += len(chunk)
 
     async def folders(self, *, after: str = "", limit: int) -> list[str]:
-        """List the runs that have logs, by id, from the first behind `after` on; at most `limit`.
+        """Return the runs that have logs, by id, from the first after `after` on; at most `limit`.
 
         Among them are the ids of tasks whose logs an earlier version stored.
         """
         folder = f"{self._root}{Folder.LOGS}/"
-        # Behind everything that is in that folder.
+        # Sorts after all names in that folder.
         start = f"{folder}{after}0" if after else ""
         found: list[str] = []
         async with self._deadline("list", folder):
@@ -273,7 +272,7 @@ class LogStore:
         return found
 
     async def is_of_earlier_version(self, folder: str) -> bool:
-        """Whether a folder that `folders` lists is that of a task, and not of a run."""
+        """Return whether a folder of `folders` is that of a task, and not of a run."""
         path = f"{self._root}{Folder.LOGS}/{folder}/"
         async with self._deadline("list", path):
             async for info in self._storage.list(path):
@@ -281,7 +280,7 @@ class LogStore:
         return False
 
     async def delete_all(self, run: str, task: str = "") -> int:
-        """Remove all logs of a run, or of a task in it; returns how many objects went. May be repeated.
+        """Delete all logs of a run, or of a task in it; return the number of objects. May be repeated.
 
         Of a task, also those that an earlier version stored. `run` may be any of `folders`.
         """
@@ -293,7 +292,7 @@ class LogStore:
     async def _delete_below(self, folder: str) -> int:
         count = 0
         while True:
-            # Some at a time, listed before they are deleted: not every storage likes to be changed under a list.
+            # In batches, each listed before it is deleted: not every storage allows changes during a listing.
             names: list[str] = []
             async with self._deadline("list", folder):
                 async for info in self._storage.list(folder):
@@ -307,8 +306,8 @@ class LogStore:
             if len(names) < _DELETED_AT_ONCE:
                 return count
 
-    async def sweep(self) -> int:
-        """Do the work that is due; answers how many items it took. One that fails stays for the next time."""
+    async def do_due_work(self) -> int:
+        """Do the work that is due; return the number of items. What fails stays for the next time."""
         now = int(self._seconds())
         folder = self._root + _WORK
         async with self._deadline("list", folder):
@@ -319,46 +318,46 @@ class LogStore:
                 when, *parts = name.removeprefix(folder).split("/")
                 due, key = int(when), LogKey.parse(*parts)
             except ValueError:
-                log.warning("foreign_log_work", key=name, do="move it away; it is ignored")
+                log.warning("unknown_log_work", key=name, advice="move it away; it is ignored")
                 continue
             if due > now:
                 break
             try:
-                await self._work(key)
+                await self._do_work(key)
                 async with self._deadline("delete", name):
                     await self._storage.delete(name)
                 done += 1
             except SluicewayError as error:
-                log.warning("log_sweep_failed", item=name, error=str(error))
+                log.warning("log_work_failed", item=name, error=str(error))
         return done
 
-    async def keep_swept(self, interval: timedelta = timedelta(minutes=5)) -> None:
-        """Sweep every `interval` until cancelled. Every server may: what is done twice is done once."""
+    async def run(self, interval: timedelta = timedelta(minutes=5)) -> None:
+        """Do due work every `interval` until cancelled. Every server runs this: work may be done twice."""
         while True:
             await asyncio.sleep(interval.total_seconds())
             try:
-                await self.sweep()
+                await self.do_due_work()
             except SluicewayError as error:
-                log.warning("log_sweep_failed", error=str(error))
+                log.warning("log_work_failed", error=str(error))
 
-    async def _work(self, key: LogKey) -> None:
+    async def _do_work(self, key: LogKey) -> None:
         async with self._deadline("list", self._path(key)):
             names = {info.key.removeprefix(self._path(key)) async for info in self._storage.list(self._path(key))}
         composed = next((name for name in names if complete_size(name) is not None), None)
         if composed is None and not {_WHOLE, _INDEX} <= names:
             if _END in names and _INDEX not in names:
-                await self.compose(key)  # which reminds of the rest
-            return  # without an end, somebody still writes it; with an index only, the one segment is the log
+                await self.compose(key)  # which schedules the rest
+            return  # without an end, it is still written; with an index only, its one segment is the log
         index = await self.index(await self.cover(key))
         if self._seconds() < index.composed + self._keep_segments.total_seconds():
-            return  # this is the reminder of `end`; that of `compose` follows
+            return  # this was scheduled by `end`; what `compose` scheduled follows
         unused = {_END} if composed is None else {_END, _WHOLE, _INDEX}
         for name in sorted(n for n in names if n.isdigit() or n in unused):
             async with self._deadline("delete", self._path(key) + name):
                 await self._storage.delete(self._path(key) + name)
 
-    async def _remind(self, key: LogKey, after: timedelta) -> None:
-        # Not a moment before, or whoever finds it would leave the work to another reminder.
+    async def _schedule(self, key: LogKey, after: timedelta) -> None:
+        # Rounded up: before that time, whoever finds it does nothing and deletes it.
         due = math.ceil(self._seconds() + after.total_seconds())
         name = f"{self._root}{_WORK}{due:012d}/{key.path.removeprefix(f'{Folder.LOGS}/').rstrip('/')}"
         await self._storage.put(name, b"")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sluiceway.api.run.v1 import run_pb2 as api
@@ -19,7 +18,7 @@ from sluiceway_common.runmodel.model import MAX_TASKS
 from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
-from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.logs.reader import LogChunk, LogDescription
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import (
     RUN,
@@ -40,34 +39,15 @@ from sluiceway_server.runs.references import resolve
 from sluiceway_server.runs.transaction import KIND_EVENT, tasks_of
 from sluiceway_server.runs.waits import put_waits
 
-__all__ = ["LogBytes", "Logs", "RunServicer"]
+__all__ = ["Logs", "RunServicer"]
 
 T = TypeVar("T")
 
 MAX_TASKS_PAGE = 2_000
 
 
-class LogBytes(Protocol):
-    """Bytes of a log (`log_reader.LogChunk`)."""
-
-    @property
-    def next_offset(self) -> int:
-        """The offset after `data`."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """At most 64 KiB."""
-        ...
-
-    @property
-    def time(self) -> datetime | None:
-        """When the server had them, where that is known."""
-        ...
-
-
 class Logs(Protocol):
-    """Where logs are read (`log_reader.LogReader`)."""
+    """Where logs are read (`logs.reader.LogReader`)."""
 
     async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
         """Describe a log as it is now. Raises `NotFound`."""
@@ -75,7 +55,7 @@ class Logs(Protocol):
 
     def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
-    ) -> AsyncIterator[LogBytes]:
+    ) -> AsyncIterator[LogChunk]:
         """Give the bytes of a log from an offset on. Raises `NotFound` and `OutOfRange`."""
         ...
 

@@ -15,19 +15,20 @@ from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import DataLoss, InvalidInput, NotFound, OutOfRange, Unavailable
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import LogSequence, Position
-from sluiceway_server.logs.buffer import LiveLogSettings, LogBuffers
+from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.layout import LineIndex, LogKey
-from sluiceway_server.logs.reader import LogReader, LogState
+from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.states import LogState
 from sluiceway_server.logs.store import LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually
 
 KEY = LogKey("run", "task", Epoch(1, 1), 0)
-QUICK = LiveLogSettings(cut_after=timedelta(milliseconds=20), first_cut_after=timedelta(milliseconds=20))
-NEVER = LiveLogSettings(cut_after=timedelta(hours=1), first_cut_after=timedelta(hours=1))
+QUICK = LogBufferSettings(cut_after=timedelta(milliseconds=20), first_cut_after=timedelta(milliseconds=20))
+NEVER = LogBufferSettings(cut_after=timedelta(hours=1), first_cut_after=timedelta(hours=1))
 
 
 class _Owners:
@@ -123,7 +124,7 @@ class _Server:
         return b"".join(part.data for part in parts)
 
 
-def _server(storage: FakeObjectStorage, settings: LiveLogSettings = QUICK) -> _Server:
+def _server(storage: FakeObjectStorage, settings: LogBufferSettings = QUICK) -> _Server:
     clock = SystemClock()
     store = LogStore(storage, clock, timeout=timedelta(seconds=5))
     return _Server(storage, store, LogBuffers(store, clock, settings=settings, grace=timedelta(seconds=1)), _States())
@@ -145,7 +146,7 @@ async def test_log_is_stored_and_acknowledged_and_read_back() -> None:
         await server.read(offset=13)
 
 
-async def test_log_is_described_as_it_is_now() -> None:
+async def test_description_has_the_present_size_of_a_log() -> None:
     server = _server(FakeObjectStorage(), NEVER)
     tags = set()
     async with server.live, asyncio.TaskGroup() as tasks:
@@ -162,7 +163,7 @@ async def test_log_is_described_as_it_is_now() -> None:
     assert (await server.reader().describe("run", "task", step=0)).etag in tags
 
 
-async def test_what_is_not_stored_is_visible_and_not_acknowledged() -> None:
+async def test_unstored_bytes_are_readable_but_not_acknowledged() -> None:
     server = _server(FakeObjectStorage(), NEVER)
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -177,7 +178,7 @@ async def test_what_is_not_stored_is_visible_and_not_acknowledged() -> None:
         push.finish()
 
 
-async def test_short_log_is_one_object_with_its_index_and_one_answer() -> None:
+async def test_short_log_is_one_object_and_acknowledged_once() -> None:
     server = _server(FakeObjectStorage(), NEVER)
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -195,7 +196,7 @@ async def test_short_log_is_one_object_with_its_index_and_one_answer() -> None:
     assert await server.described() == (1, 4)
 
 
-async def test_short_log_that_comes_again_is_complete_and_stays_as_it_is() -> None:
+async def test_short_log_pushed_again_is_complete_and_unchanged() -> None:
     server = _server(FakeObjectStorage(), NEVER)
     names = []
     for _ in range(2):
@@ -211,7 +212,7 @@ async def test_short_log_that_comes_again_is_complete_and_stays_as_it_is() -> No
         pass
 
 
-async def test_log_that_was_stored_in_part_and_is_in_memory_becomes_one_object() -> None:
+async def test_log_in_memory_becomes_one_object_after_segments() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
@@ -230,7 +231,7 @@ async def test_log_that_was_stored_in_part_and_is_in_memory_becomes_one_object()
     assert names == [f"{KEY.path}{0:020d}", complete]
     assert await server.read() == b"first second last"
     clock.advance(timedelta(minutes=61))
-    assert await store.sweep() == 1
+    assert await store.do_due_work() == 1
     assert [info.key async for info in storage.list()] == [complete]
     assert await server.read(offset=6) == b"second last"
 
@@ -240,7 +241,7 @@ async def _is_held(server: _Server) -> bool:
     return live is not None and live.received > 0
 
 
-async def test_empty_log_is_complete_and_nothing_is_stored_of_it() -> None:
+async def test_empty_log_is_complete_and_has_no_object() -> None:
     server = _server(FakeObjectStorage())
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -272,7 +273,7 @@ def _old_index(data: bytes, *, part: str = "", composed: float = 0.0) -> bytes:
         ),
     ],
 )
-async def test_logs_whose_index_is_an_object_of_its_own_are_read_checked_and_swept(objects: dict[str, bytes]) -> None:
+async def test_log_with_a_separate_index_is_read_and_cleaned(objects: dict[str, bytes]) -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock, prefix="p")
@@ -286,12 +287,12 @@ async def test_logs_whose_index_is_an_object_of_its_own_are_read_checked_and_swe
         assert await store.end(KEY, 4) is False
         found = [finding async for finding in LogCheck(storage, store, prefix="p").run()]
         assert [(finding.is_fault, finding.message, finding.bytes) for finding in found] == [(False, "", 4)]
-        assert await store.sweep() in (0, 1)
+        assert await store.do_due_work() in (0, 1)
     kept = {info.key.removeprefix(f"p/{KEY.path}") async for info in storage.list()}
     assert kept == ({"whole", "index"} if "whole" in objects else set(objects))
 
 
-async def test_an_empty_log_with_an_index_of_its_own_is_empty_though_nobody_reported_its_size() -> None:
+async def test_empty_log_with_a_separate_index_is_empty() -> None:
     server = _server(FakeObjectStorage())
     await server.storage.put(KEY.path + "index", _old_index(b""))
     server.states = _States(is_over=True, may_be_empty=False)
@@ -299,7 +300,7 @@ async def test_an_empty_log_with_an_index_of_its_own_is_empty_though_nobody_repo
     assert (await server.store.index(await server.store.cover(KEY))).size == 0
 
 
-async def test_duplicates_and_overlaps_are_taken_once() -> None:
+async def test_duplicates_and_overlaps_are_stored_once() -> None:
     server = _server(FakeObjectStorage(), NEVER)
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -314,7 +315,7 @@ async def test_duplicates_and_overlaps_are_taken_once() -> None:
     assert not any(a.rewind or a.HasField("refused") for a in push.answers)
 
 
-async def test_chunk_behind_a_gap_sends_the_sender_back_once() -> None:
+async def test_chunk_after_a_gap_rewinds_the_sender_once() -> None:
     server = _server(FakeObjectStorage())
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -330,7 +331,7 @@ async def test_chunk_behind_a_gap_sends_the_sender_back_once() -> None:
     assert sum(a.rewind for a in push.answers) == 1
 
 
-async def test_log_of_another_is_refused_alone() -> None:
+async def test_log_of_another_executor_is_refused_alone() -> None:
     server = _server(FakeObjectStorage())
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -343,7 +344,7 @@ async def test_log_of_another_is_refused_alone() -> None:
     assert await server.read() == b"mine"
 
 
-async def test_impossible_chunk_ends_the_stream() -> None:
+async def test_chunk_out_of_bounds_ends_the_stream() -> None:
     server = _server(FakeObjectStorage())
     push = _Push()
     push.send(0, b"x" * (64 * 1024 + 1))
@@ -352,11 +353,11 @@ async def test_impossible_chunk_ends_the_stream() -> None:
             await LogReceiver(server.live, _Owners()).receive("e", "s", push.sent(), push.hear)
 
 
-async def test_large_log_is_cut_composed_and_swept() -> None:
+async def test_large_log_is_cut_and_composed() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
-    live = LogBuffers(store, clock, settings=LiveLogSettings(cut_bytes=100_000))
+    live = LogBuffers(store, clock, settings=LogBufferSettings(cut_bytes=100_000))
     server = _Server(storage, store, live, _States())
     body = b"".join(f"line {i}\n".encode() for i in range(100_000))
     async with live, asyncio.TaskGroup() as tasks:
@@ -372,27 +373,27 @@ async def test_large_log_is_cut_composed_and_swept() -> None:
     assert len(names) > 10
     assert await server.read() == body
     clock.advance(timedelta(minutes=59))
-    await store.sweep()
+    await store.do_due_work()
     assert [info.key async for info in storage.list(KEY.path)] == names
     clock.advance(timedelta(minutes=2))
-    await store.sweep()
+    await store.do_due_work()
     assert [info.key async for info in storage.list(KEY.path)] == [f"{KEY.path}log.{len(body):020d}"]
     assert [info.key async for info in storage.list("log-work/")] == []
     assert await server.read(offset=777_777) == body[777_777:]
 
 
-async def test_log_whose_server_died_before_composing_is_composed_by_the_sweep() -> None:
+async def test_log_is_composed_later_when_its_server_died() -> None:
     clock = FakeClock()
     store = LogStore(FakeObjectStorage(clock), clock)
     await store.put_segment(KEY, 0, b"ab")
     await store.put_segment(KEY, 2, b"cd")
     assert await store.end(KEY, 4)
     clock.advance(timedelta(minutes=6))
-    assert await store.sweep() == 1
+    assert await store.do_due_work() == 1
     assert (await store.index(await store.cover(KEY))).sha256 == hashlib.sha256(b"abcd").hexdigest()
 
 
-async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> None:
+async def test_stores_with_two_prefixes_share_a_bucket_only() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     await storage.put("one/log-work/what somebody keeps there", b"")
@@ -402,15 +403,15 @@ async def test_stores_with_two_prefixes_share_a_bucket_and_nothing_in_it() -> No
         assert await store.end(KEY, 2)
         await store.put_segment(KEY, 0, text)
     clock.advance(timedelta(minutes=6))
-    assert await one.sweep() == 1
+    assert await one.do_due_work() == 1
     assert [(await store.cover(KEY)).composed for store in (one, two)] == [True, False]
     await one.delete_all("run", "task")
     assert {info.key.split("/")[0] async for info in storage.list("") if "/logs/" in info.key} == {"two"}
-    assert await two.sweep() == 1
+    assert await two.do_due_work() == 1
     assert (await two.index(await two.cover(KEY))).sha256 == hashlib.sha256(b"cd").hexdigest()
 
 
-async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> None:
+async def test_reader_continues_when_segments_are_deleted() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
@@ -423,15 +424,15 @@ async def test_reader_of_segments_goes_on_when_they_are_removed_under_it() -> No
     reading = server.reader().read("run", "task", step=0)
     got = (await anext(reading)).data
     clock.advance(timedelta(minutes=6))
-    await store.sweep()
+    await store.do_due_work()
     clock.advance(timedelta(minutes=61))
-    await store.sweep()
+    await store.do_due_work()
     assert f"{KEY.path}{half:020d}" not in [info.key async for info in storage.list(KEY.path)]
     got += b"".join([chunk.data async for chunk in reading])
     assert got == body
 
 
-async def test_another_server_goes_on_where_the_first_one_died() -> None:
+async def test_another_server_continues_where_the_first_died() -> None:
     storage = FakeObjectStorage()
     first, second = _server(storage, NEVER), _server(storage)
     async with second.live, asyncio.TaskGroup() as tasks:
@@ -449,7 +450,7 @@ async def test_another_server_goes_on_where_the_first_one_died() -> None:
     assert await second.read() == b"x" * 10 + b"y" * 5
 
 
-async def test_bytes_that_died_with_a_server_are_asked_for_again() -> None:
+async def test_bytes_lost_with_a_server_are_requested_again() -> None:
     storage = FakeObjectStorage()
     server = _server(storage)
     await server.store.put_segment(KEY, 0, b"stored")
@@ -463,7 +464,7 @@ async def test_bytes_that_died_with_a_server_are_asked_for_again() -> None:
     assert await server.read() == b"stored and the rest"
 
 
-async def test_two_servers_that_cut_differently_hold_one_log() -> None:
+async def test_two_servers_that_cut_differently_store_one_log() -> None:
     storage = FakeObjectStorage()
     store = LogStore(storage, SystemClock())
     body = b"0123456789"
@@ -524,7 +525,7 @@ async def test_follower_of_a_lost_attempt_ends_with_what_is_stored() -> None:
         pytest.param(None, False, "before its executor was lost", id="nobody knows what it had"),
     ],
 )
-async def test_a_log_that_is_missing_is_not_an_empty_one(size: int | None, may_be_empty: bool, said: str) -> None:
+async def test_missing_log_is_not_an_empty_one(size: int | None, may_be_empty: bool, said: str) -> None:
     server = _server(FakeObjectStorage())
     server.states = _States(is_over=True, size=size, may_be_empty=may_be_empty)
     for follow in (False, True):
@@ -542,14 +543,14 @@ async def test_a_log_that_is_missing_is_not_an_empty_one(size: int | None, may_b
         pytest.param(None, True, id="its step never began"),
     ],
 )
-async def test_an_empty_log_is_empty(size: int | None, may_be_empty: bool) -> None:
+async def test_empty_log_is_read_as_empty(size: int | None, may_be_empty: bool) -> None:
     server = _server(FakeObjectStorage())
     server.states = _States(is_over=True, size=size, may_be_empty=may_be_empty)
     assert await server.read() == b""
     assert await server.described() == (1, 0)
 
 
-async def test_what_is_there_of_a_log_is_read_before_it_is_called_incomplete() -> None:
+async def test_stored_part_of_a_log_is_read_before_the_error() -> None:
     server = _server(FakeObjectStorage())
     await server.store.put_segment(KEY, 0, b"abc")
     server.states = _States(is_over=True, size=5)
@@ -562,7 +563,7 @@ async def test_what_is_there_of_a_log_is_read_before_it_is_called_incomplete() -
 
 
 async def test_slow_reader_costs_no_memory_and_skips_nothing() -> None:
-    server = _server(FakeObjectStorage(), LiveLogSettings(cut_bytes=64_000, tail_bytes=64_000))
+    server = _server(FakeObjectStorage(), LogBufferSettings(cut_bytes=64_000, tail_bytes=64_000))
     body = bytes(range(250)) * 8000
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -579,9 +580,9 @@ async def test_slow_reader_costs_no_memory_and_skips_nothing() -> None:
     assert got == body
 
 
-async def test_storage_that_is_away_slows_the_pusher_and_loses_nothing() -> None:
+async def test_pusher_waits_while_the_storage_is_away() -> None:
     storage = FakeObjectStorage()
-    server = _server(storage, LiveLogSettings(cut_bytes=10_000, log_bytes=30_000))
+    server = _server(storage, LogBufferSettings(cut_bytes=10_000, log_bytes=30_000))
     body = b"z" * 200_000
     async with server.live, asyncio.TaskGroup() as tasks:
         push = server.push(tasks)
@@ -597,7 +598,7 @@ async def test_storage_that_is_away_slows_the_pusher_and_loses_nothing() -> None
             while live.unstored < 30_000:
                 await live.watch().wait()
         assert not push.requests.empty()
-        assert server.live.held_bytes <= 31_000
+        assert server.live.unstored_bytes <= 31_000
         storage.release()
         await push.until_answered(complete=True, stored_offset=len(body))
         push.finish()
@@ -619,7 +620,7 @@ async def test_failing_puts_are_repeated() -> None:
     assert await server.read() == b"stubborn"
 
 
-async def test_closing_stores_what_came() -> None:
+async def test_closing_buffers_stores_their_bytes() -> None:
     storage = FakeObjectStorage()
     server = _server(storage, NEVER)
     async with server.live, server.live.pushing(KEY) as live:

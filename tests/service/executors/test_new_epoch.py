@@ -18,7 +18,7 @@ from sluiceway_common.foundation.errors import NotFound, Unavailable
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_server.datamanager.model import Position, Put
-from sluiceway_server.logs.receiver import StoredLogOwners
+from sluiceway_server.logs.owners import StoredLogOwners
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
 from sluiceway_server.runs.explainer import Explainer
 from tests.support.conditions import eventually

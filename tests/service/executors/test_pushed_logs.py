@@ -17,8 +17,9 @@ from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.logs.layout import LogKey
-from sluiceway_server.logs.reader import LogReader, StoredLogStates
-from sluiceway_server.logs.receiver import StoredLogOwners
+from sluiceway_server.logs.owners import StoredLogOwners
+from sluiceway_server.logs.reader import LogReader
+from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords.types import RECORD_TYPES
 from tests.fakes.database import FakeDatabase
@@ -152,16 +153,14 @@ async def test_follower_of_a_step_that_writes_nothing_ends_with_the_step(
             assert await following is None
 
 
-async def test_whose_an_assignment_is_that_this_server_sent_is_not_read(
-    house: House, executor: ScriptedExecutor
-) -> None:
+async def test_owner_of_a_sent_assignment_is_not_read(house: House, executor: ScriptedExecutor) -> None:
     async with house.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
     what = assign.specification
     key = LogKey(run_id, what.task_id, Epoch(1, 1), 0)
     read, sent = StoredLogOwners(house.db), StoredLogOwners(FakeDatabase(RECORD_TYPES, clock=house.clock))
-    sent.sent("e1", executor.session_id, assign)
+    sent.on_assign("e1", executor.session_id, assign)
     for owners in (read, sent):
         assert await owners.key_of("e1", executor.session_id, assign.assignment_id, 0) == key
         with pytest.raises(FailedPrecondition) as stale:

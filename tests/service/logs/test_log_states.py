@@ -13,9 +13,9 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.runmodel.model import Epoch, Reason
 from sluiceway_server.datamanager.model import Put
-from sluiceway_server.logs.layout import SETUP_STEP, LogKey
-from sluiceway_server.logs.reader import LogState, StoredLogStates
-from sluiceway_server.runrecords.types import TASK, task_id
+from sluiceway_server.logs.layout import LogKey
+from sluiceway_server.logs.states import LogState, StoredLogStates
+from sluiceway_server.runrecords.types import SETUP_STEP, TASK, task_id
 from tests.support.run_engine import World, definition, request
 
 
@@ -31,7 +31,7 @@ def known(state: LogState) -> tuple[bool, int | None, bool]:
     return state.is_over, state.size, state.may_be_empty
 
 
-async def test_sizes_of_each_attempt_are_those_that_its_executor_reported() -> None:
+async def test_size_of_each_attempt_is_the_reported_one() -> None:
     world = World()
     engine = await world.placing_engine()
     retry = definition_api.Retry(
@@ -71,7 +71,7 @@ async def test_sizes_of_each_attempt_are_those_that_its_executor_reported() -> N
         await find(1, 1)
 
 
-async def test_a_task_that_a_restart_kept_shares_the_logs_of_the_run_that_it_ran_in() -> None:
+async def test_task_kept_by_a_restart_has_the_logs_of_its_first_run() -> None:
     world = World()
     task = api.Task(
         id="t", name="build", status="TASK_STATUS_SUCCESS", attempt=1, assignment_id="a", steps=[api.Step()]

@@ -82,9 +82,9 @@ async def test_incomplete_log_is_continued_and_composed_in_place() -> None:
         assert live.get(KEY) is log
         await log.push(7, b"and after\n", end=True)
     clock.advance(timedelta(minutes=6))
-    assert await store.sweep() == 1
+    assert await store.do_due_work() == 1
     clock.advance(timedelta(minutes=61))
-    await store.sweep()
+    await store.do_due_work()
     cover = await store.cover(KEY)
     assert cover.composed
     assert b"".join([chunk async for chunk in store.read(cover, 0, cover.length)]) == b"before and after\n"

@@ -19,7 +19,7 @@ from sluiceway_common.foundation.errors import Code
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.kv.etcd import EtcdStore
-from sluiceway_server.logs.reader import StoredLogStates
+from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.objectstorage.posix import PosixStorage
 from sluiceway_server.runrecords import types
 from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, RUN_CONFIG, TASK, outcomes

@@ -17,7 +17,8 @@ from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import Delete, Put, Query, View
 from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.layout import LogKey
-from sluiceway_server.logs.reader import LogReader, StoredLogStates
+from sluiceway_server.logs.reader import LogReader
+from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.configs import RunConfigs

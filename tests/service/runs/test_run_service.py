@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import grpc
@@ -22,7 +21,7 @@ from sluiceway_common.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN, Call
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
-from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.logs.reader import LogChunk, LogDescription
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
@@ -38,13 +37,6 @@ class Tokens:
         return ADMIN if token == "good" else None
 
 
-@dataclass(frozen=True)
-class Chunk:
-    next_offset: int
-    data: bytes
-    time: datetime | None = None
-
-
 class TwoChunks:
     """Logs that say what was asked for. Those of the latest attempt, which is the third one, have a hundred bytes."""
 
@@ -53,9 +45,9 @@ class TwoChunks:
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
-    ) -> AsyncIterator[Chunk]:
-        yield Chunk(offset + 2, b"hi")
-        yield Chunk(offset + 10, f"step{step}at{attempt}".encode())
+    ) -> AsyncIterator[LogChunk]:
+        yield LogChunk(offset + 2, b"hi", None)
+        yield LogChunk(offset + 10, f"step{step}at{attempt}".encode(), None)
 
 
 @dataclass

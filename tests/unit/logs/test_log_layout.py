@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway_common.runmodel.model import Epoch
-from sluiceway_server.logs.layout import LINE_BLOCK, SETUP_STEP, LineIndex, LogKey, Segment, cover_of
+from sluiceway_server.logs.layout import LINE_BLOCK, LineIndex, LogKey, Segment, cover_of
+from sluiceway_server.runrecords.types import SETUP_STEP
 
 
 def _segments(*pairs: tuple[int, int]) -> tuple[Segment, ...]:
@@ -27,7 +28,7 @@ def _segments(*pairs: tuple[int, int]) -> tuple[Segment, ...]:
         pytest.param(((10, 5), (0, 10)), 15, id="listed in any order"),
     ],
 )
-def test_cover_is_what_segments_hold_without_a_gap(pairs: tuple[tuple[int, int], ...], length: int) -> None:
+def test_cover_ends_at_the_first_gap_between_segments(pairs: tuple[tuple[int, int], ...], length: int) -> None:
     chosen, covered = cover_of(_segments(*pairs))
     assert covered == length
     position = 0
@@ -37,7 +38,7 @@ def test_cover_is_what_segments_hold_without_a_gap(pairs: tuple[tuple[int, int],
     assert position == length
 
 
-def test_paths_of_logs_are_read_back() -> None:
+def test_path_of_a_log_is_parsed_to_its_key() -> None:
     for key in (LogKey("r", "t", Epoch(2, 3), 12), LogKey("r", "t", Epoch(1, 1), SETUP_STEP)):
         _, run, task, attempt, step, rest = key.path.split("/")
         assert rest == ""
@@ -54,13 +55,13 @@ def test_paths_of_logs_are_read_back() -> None:
         pytest.param(("r", "t", "01.1", "0"), id="a zero in front"),
     ],
 )
-def test_what_no_key_printed_is_not_read_as_one(parts: tuple[str, str, str, str]) -> None:
+def test_path_that_is_not_of_a_log_is_refused(parts: tuple[str, str, str, str]) -> None:
     with pytest.raises(ValueError, match=r"."):
         LogKey.parse(*parts)
 
 
 @given(st.binary(max_size=400).map(lambda b: b.replace(b"a", b"\n")), st.lists(st.integers(1, 50)))
-def test_index_does_not_depend_on_how_bytes_were_cut(data: bytes, cuts: list[int]) -> None:
+def test_index_does_not_depend_on_how_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
     whole, cut = LineIndex(), LineIndex()
     whole.feed(data)
     position = 0
