@@ -49,8 +49,8 @@ from sluiceway_server.datamanager.queries import check_indexes, plan_list
 from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue_before_shutdown
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, check_under
-from sluiceway_server.datamanager.replica.disk_errors import fault_in
-from sluiceway_server.datamanager.replica.folder import hold
+from sluiceway_server.datamanager.replica.disk_errors import find_disk_error
+from sluiceway_server.datamanager.replica.rebuild import lock_folder
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.waiting import SharedCall
@@ -148,7 +148,7 @@ class DataManager:
             DataLoss: parts of the log are missing or damaged.
             Unavailable: etcd or the object storage is away.
             DatabaseLost: it was open, or nearly, and cannot be gone on with; the body was cancelled.
-            ReadFileFault: the disk of the read database is full or broken; if the body ran, it was cancelled.
+            ReplicaDiskError: the disk of the read database is full or broken; if the body ran, it was cancelled.
             ExceptionGroup: a loop failed otherwise while the body ran; the body was cancelled.
         """
         clock = clock or SystemClock()
@@ -161,7 +161,7 @@ class DataManager:
             check_indexes(type_)
         place = Place(kv, storage, prefix, path, tables, settings, clock, ids)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(hold(path))
+            await stack.enter_async_context(lock_folder(path))
             database = cls(await open_engine(stack, place, recover or RecoverManually()))
             async with database._running(SubtreeSweeper(database, tables.catalogue.known, clock=clock)):
                 log.info("database_open", epoch=database.epoch, position=str(database.position))
@@ -198,7 +198,7 @@ class DataManager:
                     for task in tasks:
                         task.cancel()
         except BaseExceptionGroup as errors:
-            fault = fault_in(errors)
+            fault = find_disk_error(errors)
             if fault is not None:
                 log.warning("read_database_unusable", reason=fault.reason, error=fault.message)
                 raise fault from errors

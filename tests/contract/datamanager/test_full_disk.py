@@ -15,7 +15,7 @@ import pytest
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Decision, View
-from sluiceway_server.datamanager.replica.disk_errors import ReadFileFault
+from sluiceway_server.datamanager.replica.disk_errors import ReplicaDiskError
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
@@ -80,10 +80,10 @@ async def run_into_the_full_disk(kv: KeyValueStore, storage: PosixStorage, disk:
             fill(disk, leave=64 * KIB)
             await asyncio.wait_for(write_until_it_ends(database, answered), 60)
 
-    with pytest.raises(ReadFileFault) as caught:
+    with pytest.raises(ReplicaDiskError) as caught:
         await serve()
     assert caught.value.reason == "READ_DATABASE_FULL"
-    for word in (str(disk), "full", "make room", "Nothing that was answered is lost"):
+    for word in (str(disk), "full", "make room", "Nothing committed is lost"):
         assert word in caught.value.message
     return answered
 
@@ -103,7 +103,7 @@ async def test_a_full_disk_ends_the_database_in_order_and_loses_nothing(
     # Still no room: the same is said, and the file is not thrown away.
     file = small_disk / "one" / "read.sqlite"
     size = file.stat().st_size
-    with pytest.raises(ReadFileFault) as again:
+    with pytest.raises(ReplicaDiskError) as again:
         async with open_database(kv, storage, small_disk, prefix="p"):
             pass
     assert again.value.reason == "READ_DATABASE_FULL"
@@ -117,7 +117,7 @@ async def test_a_full_disk_ends_the_database_in_order_and_loses_nothing(
 
 async def test_a_disk_that_is_full_at_the_first_start_is_told_of(storage: PosixStorage, small_disk: Path) -> None:
     ballast = fill(small_disk)
-    with pytest.raises(ReadFileFault) as caught:
+    with pytest.raises(ReplicaDiskError) as caught:
         async with open_database(FakeKeyValueStore(), storage, small_disk, prefix="p"):
             pass
     assert caught.value.reason in ("READ_DATABASE_FULL", "READ_DATABASE_UNUSABLE")
@@ -147,7 +147,7 @@ async def test_a_file_that_is_found_damaged_is_made_anew(
             file.write_bytes(body)
             await asyncio.wait_for(write_until_it_ends(database, []), 30)
 
-    with pytest.raises(ReadFileFault) as caught:
+    with pytest.raises(ReplicaDiskError) as caught:
         await meet_the_damage()
     assert caught.value.reason == "READ_DATABASE_DAMAGED"
     async with open_database(filled, storage, tmp_path, prefix="p") as database:

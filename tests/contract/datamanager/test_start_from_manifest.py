@@ -18,7 +18,7 @@ from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import Bodies, Column, Delete, Put, Query, RecordType
-from sluiceway_server.datamanager.replica.rebuild import FileOfThisServer
+from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.kv.etcd import EtcdStore
@@ -227,7 +227,7 @@ async def test_a_start_that_is_cancelled_leaves_no_file(place: Place, tmp_path: 
     reads.before_read = wait
     files = FileStore(reads, prefix=place.prefix)
     with ThreadPoolExecutor(1) as writer:
-        file = FileOfThisServer(
+        file = ReplicaFile(
             tmp_path / "f" / "read.sqlite",
             Tables(Catalogue(ALL)),
             writer,

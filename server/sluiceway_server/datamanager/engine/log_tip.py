@@ -31,7 +31,7 @@ from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
 from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint, Stores
-from sluiceway_server.datamanager.replica.disk_errors import telling
+from sluiceway_server.datamanager.replica.disk_errors import with_translated_errors
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -138,9 +138,9 @@ class LogTip:
         """Run a function in the writer's thread, after those passed before.
 
         Raises:
-            ReadFileFault: the read database's disk is full or broken; this database ends.
+            ReplicaDiskError: the read database's disk is full or broken; this database ends.
         """
-        told = telling(self.state.path, function)
+        told = with_translated_errors(self.state.path, function)
         return await asyncio.get_running_loop().run_in_executor(self._writer, told)
 
     # -- moving `newest`; all of these need `lock`

@@ -50,7 +50,7 @@ from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.recovery.rescue import rescue_from_file, seen_by_file
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.replica.rebuild import FileOfThisServer
+from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -246,20 +246,18 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
     stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
     files, manifests = FileStore(place.storage, prefix=prefix), ManifestStore(place.storage, prefix=prefix)
     bodies = ColdBodyStore(files, manifests, lineage=lambda: point.lineage, timeout=settings.body_timeout)
-    file = FileOfThisServer(
-        place.folder / _FILE, tables, writer, files, manifests, point.epoch.database_id, point.lineage
-    )
+    file = ReplicaFile(place.folder / _FILE, tables, writer, files, manifests, point.epoch.database_id, point.lineage)
     open_replica = partial(
         _open_replica, stack, place, stores=stores, point=point, file=file, bodies=bodies, writer=writer
     )
     try:
-        tip, readers, subscriptions = await open_replica(anew=False)
+        tip, readers, subscriptions = await open_replica(rebuild=False)
     except DataLoss as error:
         # Of another history, or so far behind that the log after it is cleaned away: the newest manifest may help.
         if error.reason not in ("LOG_DIVERGED", "LOG_GAP"):
             raise
         log.warning("read_database_does_not_fit", error=str(error))
-        tip, readers, subscriptions = await open_replica(anew=True)
+        tip, readers, subscriptions = await open_replica(rebuild=True)
     capacity = EtcdCapacityMonitor(place.kv, settings=settings, clock=clock)
     builder = BatchBuilder(
         tip.state, tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
@@ -307,13 +305,13 @@ async def _open_replica(
     *,
     stores: Stores,
     point: OpenPoint,
-    file: FileOfThisServer,
+    file: ReplicaFile,
     bodies: ColdBodyStore,
     writer: ThreadPoolExecutor,
-    anew: bool,
+    rebuild: bool,
 ) -> tuple[LogTip, Readers, Subscriptions]:
     loop, settings, catalogue = asyncio.get_running_loop(), place.settings, place.tables.catalogue
-    database, manifest = await file.open(anew=anew)
+    database, manifest = await file.open(rebuild=rebuild)
     if manifest is not None:
         bodies.use(manifest)
     try:

@@ -1,12 +1,11 @@
-"""Bodies that are in the object storage only, and how a pure function gets them.
+"""Bodies that are only in the object storage, and how synchronous functions read them.
 
-Reads and transaction functions are synchronous and do no I/O. So a view that meets a row without its body raises
-`BodiesNotLoaded`, with every missing body that it can name at once; whoever called the function fetches them, and calls
-it again on a fresh snapshot with the bodies `FetchedBodies`. What the function sees is always one snapshot: a body
-counts only for the revision that the row has.
+Reads and transaction functions do no I/O. So a view that finds a row without its body raises `BodiesNotLoaded` with all
+missing bodies that it can name. The caller of the function fetches them into `FetchedBodies`, and calls the function
+again on a fresh snapshot. A function always sees one snapshot: a body is used only for the row's revision.
 
-A fetched revision that differs from the row's means that the manifest is an old one, or that the record changed
-meanwhile: then the function is called again with the newest manifest, on a snapshot that has all that is in it.
+If the fetched revision differs from the row's, the manifest is an old one, or the record changed meanwhile: then the
+function is called again with the newest manifest, on a snapshot that includes it.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from sluiceway_server.datamanager.tables.manifest import ManifestStore
 __all__ = ["NO_BODIES", "BodiesNotLoaded", "ColdBodyStore", "FetchedBodies", "Missing"]
 
 MOST_AT_ONCE = 1000
-"""As many missing bodies are named in one go."""
+"""Missing bodies in one `BodiesNotLoaded`."""
 _TRIES = 4
-"""For one revision of one record. The second is with the newest manifest; the others are for what changed meanwhile."""
+"""For one revision of one record: the second is with the newest manifest, the others for changes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A body that a row does not have."""
+    """A row without its body."""
 
     type: RecordType[Any]
     id: str
@@ -46,10 +45,7 @@ class Missing:
 
 
 class BodiesNotLoaded(BaseException):
-    """A function met rows without their bodies.
-
-    Not an `Exception`, so that a function which answers errors does not answer this one.
-    """
+    """A function read rows without bodies. Not an `Exception`, so that no function catches it by accident."""
 
     def __init__(self, missing: Iterable[Missing]) -> None:
         self.missing = tuple(missing)
@@ -57,12 +53,10 @@ class BodiesNotLoaded(BaseException):
 
 
 class FetchedBodies:
-    """The bodies that were fetched for one call of a function; they go when it is answered.
-
-    Filled by `ColdBodyStore.fetch` between two calls, and read during one.
+    """The bodies fetched for one function; `ColdBodyStore.fetch` adds to them between two calls.
 
     Attributes:
-        after: the next call must see at least this position, as the files are of then.
+        after: the position of the files: the next call must see at least this.
     """
 
     def __init__(self) -> None:
@@ -75,44 +69,39 @@ class FetchedBodies:
         return len(self._bodies)
 
     def find(self, type_name: str, id_: str, revision: Position) -> bytes | None:
-        """The body of exactly that revision; None when it is not here."""
+        """Return the body of exactly this revision, if it was fetched."""
         found = self._bodies.get((type_name, id_))
         return found[1] if found is not None and found[0] == revision else None
 
     def look_ahead(self) -> int:
-        """How many missing bodies to name at once: few at first, as the function may want no more."""
+        """Return how many missing bodies to request at once: few at first, as the function may not need more."""
         return min(MOST_AT_ONCE, 64 + 2 * len(self._bodies))
 
-    def _try(self, missing: Missing) -> int:
+    def count_try(self, missing: Missing) -> int:
+        """Count a try to fetch a body, and return how many there were."""
         key = (missing.type.name, missing.id, missing.revision)
         self._tries[key] += 1
         return self._tries[key]
 
-    def _add(self, type_name: str, record: StoredRecord) -> None:
+    def add(self, type_name: str, record: StoredRecord) -> None:
+        """Add a body. Raises `Exhausted` if the function needs too much."""
         old = self._bodies.get((type_name, record.id))
         self._weight += len(record.body) - len(old[1]) if old else len(record.body) + WEIGHT_OF_KEY
         self._bodies[type_name, record.id] = (record.revision, record.body)
         if self._weight > AT_HAND_BYTES:
             raise Exhausted(
-                f"one read wants more than {AT_HAND_BYTES // 1024} KiB of old records from the object storage: ask for"
+                f"one read needs more than {AT_HAND_BYTES // 1024} KiB of old records from the object storage: ask for"
                 " a smaller page",
                 reason="TOO_MANY_OLD_RECORDS",
             )
 
 
 NO_BODIES = FetchedBodies()
-"""Nothing is at hand: for a first call."""
+"""For a first call."""
 
 
 class ColdBodyStore:
-    """Fetches bodies over the files of the newest manifest that this server knows.
-
-    Args of the constructor:
-        files: the data files.
-        manifests: where newer manifests are found.
-        lineage: the history of the present epoch.
-        timeout: of one fetch.
-    """
+    """Fetches bodies from the files of the newest manifest that this server knows."""
 
     def __init__(
         self, files: FileStore, manifests: ManifestStore, *, lineage: Callable[[], Lineage], timeout: timedelta
@@ -127,7 +116,7 @@ class ColdBodyStore:
 
     @property
     def covered(self) -> LogSequence | None:
-        """The last entry that is in the files of the manifest; None when there is no manifest yet."""
+        """The last entry in the files of the manifest; None: there is no manifest yet."""
         return None if self._manifest is None else from_sequence_proto(self._manifest.sequence)
 
     @property
@@ -136,30 +125,25 @@ class ColdBodyStore:
         return self._manifest
 
     def use(self, manifest: Manifest) -> None:
-        """Take over a newer manifest of the present history; an older one changes nothing."""
+        """Use a manifest of the present history from now on, if it is newer."""
         covered = self.covered
         if covered is None or from_sequence_proto(manifest.sequence) > covered:
             self._manifest = manifest
             self._types = {files.type: files for files in manifest.types}
 
     async def refresh(self) -> bool:
-        """Look for a newer manifest; tells whether there was one.
-
-        Raises:
-            Unavailable: the object storage is away.
-            DataLoss: the newest manifest is damaged.
-        """
+        """Read the newest manifest; return whether it was a newer one. Raises `Unavailable`, `DataLoss`."""
         known = self.covered
         async with self._loading:
             if self.covered != known:
-                return True  # another task found it meanwhile
+                return True  # another task read it meanwhile
             found = await self._manifests.newest(self._lineage())
             if found is not None:
                 self.use(found)
         return self.covered != known
 
     async def fetch(self, needed: BodiesNotLoaded, fetched: FetchedBodies) -> None:
-        """Bring bodies to hand, as far as the files have the wanted revisions; the others changed meanwhile.
+        """Fetch missing bodies. Those whose revision is not in the files are skipped: the caller tries again.
 
         Raises:
             Unavailable: the object storage is away, or refuses this server; reason `OLD_RECORDS_UNAVAILABLE`.
@@ -169,10 +153,10 @@ class ColdBodyStore:
         wanted = list(needed.missing)
         try:
             async with asyncio.timeout(self._timeout):
-                absent = await self._bring(wanted, fetched)
+                absent = await self._fetch(wanted, fetched)
                 if absent and await self.refresh():
-                    absent = await self._bring(absent, fetched)
-        except (TimeoutError, Unavailable, PermissionDenied) as cause:  # it refuses this server, and not who asks
+                    absent = await self._fetch(absent, fetched)
+        except (TimeoutError, Unavailable, PermissionDenied) as cause:  # denied to this server, and not to the caller
             why = str(cause) or f"no answer within {self._timeout:g} s"
             raise Unavailable(
                 f"{_name(wanted[0])} is in the object storage, which cannot be read ({why}); newer records can be read",
@@ -183,7 +167,7 @@ class ColdBodyStore:
                 from_sequence_proto(self._manifest.sequence), max(self._manifest.transactions, 1) - 1
             )
         for missing in absent:
-            if fetched._try(missing) >= _TRIES:
+            if fetched.count_try(missing) >= _TRIES:
                 raise DataLoss(
                     f"the body of {_name(missing)} at the revision {missing.revision} is not in the files of the"
                     f" manifest {self.covered}: run `sluice db verify`",
@@ -191,8 +175,8 @@ class ColdBodyStore:
                     metadata={"record": _name(missing), "manifest": str(self.covered)},
                 )
 
-    async def _bring(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
-        """Bring what the present manifest has; answers what it does not have."""
+    async def _fetch(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
+        """Fetch what is in the files of the manifest; return what is not."""
         while True:
             if self._manifest is None and not await self.refresh():
                 return wanted
@@ -200,10 +184,10 @@ class ColdBodyStore:
             try:
                 return await self._find(wanted, fetched)
             except NotFound as cause:
-                # The cleaner removed a file, so a newer manifest does not name it.
+                # The file was garbage collected: then there is a newer manifest.
                 if not await self.refresh() and self.covered == before:
                     raise DataLoss(
-                        f"the manifest {before} names a file that is gone: {cause}. Restore it from a copy of the"
+                        f"the manifest {before} refers to a file that is gone: {cause}. Restore it from a copy of the"
                         " object storage; `sluice db verify` looks for others",
                         reason="FILE_MISSING",
                         metadata={"manifest": str(before)},
@@ -220,7 +204,7 @@ class ColdBodyStore:
             for missing in group:
                 record = found.get(missing.id)
                 if record is not None and record.revision == missing.revision:
-                    fetched._add(name, record)
+                    fetched.add(name, record)
                 else:
                     absent.append(missing)
         return absent

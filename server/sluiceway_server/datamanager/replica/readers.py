@@ -1,6 +1,6 @@
 """Reads: a few threads, each with its own connection and a snapshot for each read.
 
-A read that needs bodies which are in the object storage is done again when they are here (`bodies`).
+A read that needs bodies from the object storage is repeated when they are loaded (`cold_bodies`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sluiceway_server.datamanager.replica.cold_bodies import (
     FetchedBodies,
 )
 from sluiceway_server.datamanager.replica.deleted_subtrees import deleted_subtrees, filtered
-from sluiceway_server.datamanager.replica.disk_errors import told
+from sluiceway_server.datamanager.replica.disk_errors import translate_sqlite_errors
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey, Tables, Version
 from sluiceway_server.datamanager.replica.view import Overlay, ReplicaView
@@ -66,7 +66,7 @@ class _MessageCache(Overlay):
 
 
 class Readers:
-    """See the module. The file must be there when the first read comes."""
+    """The reader threads. The file must exist at the first read."""
 
     def __init__(
         self,
@@ -77,14 +77,14 @@ class Readers:
         timeout: timedelta,
         bodies: ColdBodyStore | None = None,
     ) -> None:
-        """Make them; they open the file when they need it.
+        """Create them; the file is opened when it is needed.
 
         Args:
             path: of the file.
             tables: of its types.
             threads: as many reads run at once.
-            timeout: of one read, with all that it fetches.
-            bodies: where remote ones are found. None: no type has any.
+            timeout: of one read, with what it fetches.
+            bodies: fetches remote ones. None: no type has any.
         """
         self._path = path
         self._tables = tables
@@ -101,20 +101,20 @@ class Readers:
 
     @property
     def message_weight(self) -> int:
-        """What the decoded messages that are kept weigh."""
+        """The weight of the cached messages."""
         return self._messages.weight
 
     def read_after(self, wait_applied: Callable[[Position], Awaitable[None]]) -> None:
-        """Take what waits until the read database has a position."""
+        """Set the function that waits until the replica has a position."""
         self._wait_applied = wait_applied
 
     async def view(self, function: Callable[[View], T]) -> T:
-        """Run a function over a snapshot, again and again until all bodies that it needs are here.
+        """Run a function over a snapshot, and again until all bodies that it needs are loaded.
 
         Raises:
-            Unavailable: the read database, or the object storage that has old records, did not answer in time.
-            Exhausted: it wants too much of old records at once.
-            DataLoss: an old record is not where it should be.
+            Unavailable: the replica, or the object storage with old records, did not respond in time.
+            Exhausted: it needs too many old records at once.
+            DataLoss: an old record is missing or damaged.
         """
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
@@ -130,7 +130,9 @@ class Readers:
         fetched = FetchedBodies()
         while True:
             if self._bodies is None:
-                raise DataLoss(f"a record has no body here, and none of the types is remote: {needed.missing[0]}")
+                raise DataLoss(
+                    f"a record has no body in the replica, and no type has remote bodies: {needed.missing[0]}"
+                )
             await self._bodies.fetch(needed, fetched)
             if fetched.after is not None and self._wait_applied is not None:
                 await self._wait_applied(fetched.after)
@@ -151,7 +153,7 @@ class Readers:
         return await self._raw(call)
 
     async def raw(self, function: Callable[[Replica], T]) -> T:
-        """Run a function over a connection, in one snapshot."""
+        """Run a function over a connection in one snapshot."""
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
                 return await self._raw(function)
@@ -166,11 +168,11 @@ class Readers:
             running = asyncio.get_running_loop().run_in_executor(self._pool, self._run, function)
             return await running
         except RuntimeError as error:
-            if running is None and self._closed:  # between the look above and the pool's own
+            if running is None and self._closed:  # closed after the check above
                 raise _stopping() from error
             raise
         except asyncio.CancelledError:
-            # `close` drops reads that have not begun. Nobody cancelled the one who waits, so it is told, not cancelled.
+            # `close` cancels reads that have not begun; their callers were not cancelled and get an error.
             task = asyncio.current_task()
             dropped = running is not None and running.cancelled() and not (task and task.cancelling())
             if dropped and self._is_closed():
@@ -178,14 +180,14 @@ class Readers:
             raise
 
     def _is_closed(self) -> bool:
-        # Another task may close this while one waits, which a type checker does not think of.
+        # A method, because a type checker assumes that the attribute did not change during the await.
         return self._closed
 
     def _late(self) -> Unavailable:
-        return Unavailable(f"the read database did not answer within {self._timeout.total_seconds():g} s")
+        return Unavailable(f"the replica did not respond within {self._timeout.total_seconds():g} s")
 
     def _run(self, function: Callable[[Replica], T]) -> T:
-        with told(self._path):
+        with translate_sqlite_errors(self._path):
             database = self._connection()
             database.begin(snapshot=True)
             try:
@@ -203,7 +205,7 @@ class Readers:
         return found
 
     def close(self) -> None:
-        """Wait for running reads and close the connections; those that have not begun are `Unavailable`. Blocks."""
+        """Wait for running reads and close the connections; others raise `Unavailable`. Blocks."""
         self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         for connection in self._connections:
@@ -212,4 +214,4 @@ class Readers:
 
 
 def _stopping() -> Unavailable:
-    return Unavailable("this server stops; read again, at another one")
+    return Unavailable("this server stops; read again, from another one")

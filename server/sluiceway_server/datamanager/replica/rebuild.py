@@ -1,37 +1,47 @@
-"""Fills a read database from a manifest: how a server without a usable one starts, and one that was away for long.
+"""Open the replica's file, or rebuild it from the newest manifest.
 
-Types whose bodies are local are read from the data files. Of a type with remote bodies the index dumps are read, which
-have the columns, and the bodies of what has not come to rest; where a dump was made with other columns, the data file
-is read instead and the columns are computed. Rows come sorted by id, so the tables grow at their end; the indexes are
-made afterwards. Memory is bounded by a few blocks and SQLite's caches.
+A server without a usable file starts like that, and one that was away for long. Types with local bodies are read from
+the data files. For a type with remote bodies the index dumps are read, which have the columns and the bodies that are
+not settled; if a dump has other columns, the data file is read and the columns are computed. Rows are sorted by id, so
+tables grow at their end; indexes are made afterwards. Memory is bounded by a few blocks and SQLite's caches.
 
-Nothing is journalled meanwhile, since an unfinished file is thrown away: the row that says what the file is, without
-which nobody uses it, is written last, when all else is on disk.
+There is no journal meanwhile, because an unfinished file is discarded: the row that identifies the file is written
+last, when everything else is on disk.
+
+The folder of the file belongs to one process at a time. Two processes on one folder (a server that was started twice,
+or two containers with one volume) would both write the file, and neither would be exact. So a process locks a file in
+the folder; the lock ends with the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
-from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
-from sluiceway_server.datamanager.replica.disk_errors import fault_of, forget_damage, is_marked_damaged, telling
+from sluiceway_server.datamanager.replica.disk_errors import (
+    clear_damage_mark,
+    disk_error_of,
+    is_marked_damaged,
+    with_translated_errors,
+)
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import Table, Tables
 from sluiceway_server.datamanager.tables.block import IndexBlock, RecordBlock
@@ -39,12 +49,13 @@ from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
-__all__ = ["FileOfThisServer", "start_after"]
+__all__ = ["FolderInUse", "ReplicaFile", "lock_folder"]
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_LOCK = "lock"
 _ROWS_AT_ONCE = 100
 _MOST_VARIABLES = 30_000
 _REVISION_BYTES = 16
@@ -53,20 +64,59 @@ _SORTING_THREADS = 2
 _ATTEMPTS = 4
 
 
-def start_after(manifest: Manifest) -> AppliedUpTo:
-    """Tell the entry that a database loaded from a manifest has applied last."""
+class FolderInUse(FailedPrecondition):
+    """Another process has its replica in this folder. Nothing was changed."""
+
+    reason = "FOLDER_IN_USE"
+
+
+@asynccontextmanager
+async def lock_folder(folder: Path) -> AsyncIterator[None]:
+    """Lock a folder for this process until the body ends; create it if it does not exist.
+
+    Raises:
+        FolderInUse: another process has it.
+        Unavailable: the folder cannot be used.
+    """
+    file = await asyncio.to_thread(_lock, folder)
+    try:
+        yield
+    finally:
+        file.close()  # and with it the lock
+
+
+def _lock(folder: Path) -> BinaryIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / _LOCK).open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            file.close()
+            raise
+    except BlockingIOError as cause:
+        raise FolderInUse(
+            f"another process has its replica in {folder}: stop that process, or give this server its own data folder"
+        ) from cause
+    except OSError as cause:
+        raise Unavailable(f"the folder {folder} of the replica cannot be used: {cause}") from cause
+    return file
+
+
+def _start_after(manifest: Manifest) -> AppliedUpTo:
+    """Return the entry up to which a manifest has everything."""
     position = Position(from_sequence_proto(manifest.sequence), max(manifest.transactions, 1) - 1)
     return AppliedUpTo(position, manifest.digest, manifest.time_us, manifest.total_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class FileOfThisServer:
-    """Opens the read database's file, or makes it.
+class ReplicaFile:
+    """The replica's file.
 
     Attributes:
-        path: of the file; its folder is made.
+        path: of the file; its folder is created.
         tables: of the types.
-        writer: the thread that the connection is used in from now on.
+        writer: the thread that uses the connection.
         files: the data files.
         manifests: of the database.
         database_id: of the database.
@@ -81,45 +131,47 @@ class FileOfThisServer:
     database_id: str
     lineage: Lineage
 
-    async def open(self, *, anew: bool = False) -> tuple[Replica, Manifest | None]:
-        """Open it for writing; one that cannot be used is deleted and filled from the newest manifest.
+    async def open(self, *, rebuild: bool = False) -> tuple[Replica, Manifest | None]:
+        """Open the file for writing; rebuild it from the newest manifest if it cannot be used.
 
         Args:
-            anew: whatever is there cannot be used.
+            rebuild: it cannot be used, even if it looks valid.
 
         Returns:
-            The connection, and the manifest that the file was filled from, if it was.
+            The connection, and the manifest from which the file was rebuilt, if it was.
 
         Raises:
             DataLoss: the manifest or a file of it is damaged, or gone.
             Unavailable: the object storage is away.
         """
-        database = None if anew else await self._in_writer(self._open_as_it_is)
+        database = None if rebuild else await self._in_writer(self._open_existing)
         if database is not None:
             return database, None
         last: LogSequence | None = None
         for _ in range(_ATTEMPTS):
             manifest = await self.manifests.newest(self.lineage)
             if manifest is None:
-                return await self._in_writer(self._make_empty), None
+                return await self._in_writer(self._create), None
             try:
-                return await self._fill(manifest), manifest
+                return await self._rebuild(manifest), manifest
             except NotFound as cause:
-                # The cleaner removed a file meanwhile: then there is a newer manifest that does not name it.
+                # The file was garbage collected: then there is a newer manifest.
                 sequence = from_sequence_proto(manifest.sequence)
                 if sequence == last:
                     raise _file_missing(sequence, cause) from cause
                 last = sequence
         raise DataLoss(
-            f"the files of {_ATTEMPTS} manifests were removed while they were read: manifests_kept_for is too short for"
+            f"the files of {_ATTEMPTS} manifests were deleted while they were read: manifests_kept_for is too short for"
             " this object storage",
             reason="CLEANED_TOO_SOON",
         )
 
     async def _in_writer(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.writer, telling(self.path, function))
+        return await asyncio.get_running_loop().run_in_executor(
+            self.writer, with_translated_errors(self.path, function)
+        )
 
-    def _open_as_it_is(self) -> Replica | None:
+    def _open_existing(self) -> Replica | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if is_marked_damaged(self.path):
             log.warning("read_database_damaged", path=str(self.path))
@@ -130,54 +182,54 @@ class FileOfThisServer:
                 return database
             database.close()
         except Replica.Damaged as error:
-            fault = fault_of(error, self.path)
+            fault = disk_error_of(error, self.path)
             if fault is not None and fault.reason != "READ_DATABASE_DAMAGED":
-                raise  # the file may be well, and its disk is not: nothing is deleted
+                raise  # the disk may be faulty and the file valid: nothing is deleted
             log.warning("read_database_damaged", error=str(error))
         return None
 
-    def _make_empty(self) -> Replica:
+    def _create(self) -> Replica:
         Replica.delete(self.path)
         database = Replica(self.path, self.tables, writes=True)
         start = Position(LogSequence(self.lineage.epochs[0], 0), 0)
         database.create(self.database_id, self.lineage.present, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
-        forget_damage(self.path)
+        clear_damage_mark(self.path)
         log.info("read_database_made", path=str(self.path))
         return database
 
-    async def _fill(self, manifest: Manifest) -> Replica:
+    async def _rebuild(self, manifest: Manifest) -> Replica:
         began = time.monotonic()
-        filling = await self._in_writer(lambda: _Filling(self.path, self.tables))
+        load = await self._in_writer(lambda: _BulkLoad(self.path, self.tables))
         try:
             for files in manifest.types:
                 for file in files.files:
-                    await self._add(filling, files.type, file)
-            await self._in_writer(filling.finish)
+                    await self._add(load, files.type, file)
+            await self._in_writer(load.finish)
         except BaseException:
-            filling.interrupt()  # an index of millions of records takes seconds
-            await asyncio.shield(self._in_writer(filling.close))
+            load.interrupt()  # an index of millions of records takes seconds
+            await asyncio.shield(self._in_writer(load.close))
             raise
         database = await self._in_writer(lambda: self._claim(manifest))
         log.info(
             "read_database_filled",
             manifest=str(from_sequence_proto(manifest.sequence)),
-            records=filling.records,
-            remote=sum(filling.remote.values()),
+            records=load.records,
+            remote=sum(load.remote.values()),
             seconds=round(time.monotonic() - began, 1),
         )
         return database
 
-    async def _add(self, filling: _Filling, name: str, file: LiveFile) -> None:
+    async def _add(self, load: _BulkLoad, name: str, file: LiveFile) -> None:
         table = self.tables.find(name)
         if table is not None and await self._has_its_columns(file, table):
             async with aclosing(self.files.index_blocks(file.index)) as rows:
                 async for some in rows:
-                    # Of many blocks at once: a hop to a thread may wait for another one's turn at the interpreter.
-                    await self._in_writer(lambda some=some: filling.add_rows(table, some))  # type: ignore[misc]
+                    # Many blocks at once: each hop to a thread may wait for the interpreter's lock.
+                    await self._in_writer(lambda some=some: load.add_rows(table, some))  # type: ignore[misc]
             return
         async with aclosing(self.files.record_blocks(file.data)) as records:
             async for found in records:
-                await self._in_writer(lambda found=found: filling.add_records(name, found))  # type: ignore[misc]
+                await self._in_writer(lambda found=found: load.add_records(name, found))  # type: ignore[misc]
 
     async def _has_its_columns(self, file: LiveFile, table: Table) -> bool:
         if not table.is_remote or not file.HasField("index"):
@@ -188,18 +240,18 @@ class FileOfThisServer:
     def _claim(self, manifest: Manifest) -> Replica:
         database = Replica(self.path, self.tables, writes=True)
         database.begin()
-        database.claim(self.database_id, self.lineage.present, start_after(manifest))
+        database.claim(self.database_id, self.lineage.present, _start_after(manifest))
         database.commit()
-        forget_damage(self.path)
+        clear_damage_mark(self.path)
         return database
 
 
-class _Filling:
-    """A new file while it is filled. Used by one thread at a time, but for `interrupt`.
+class _BulkLoad:
+    """A new file that is being filled. Used by one thread at a time, except `interrupt`.
 
     Attributes:
         records: how many were added.
-        remote: of each type, how many without a body.
+        remote: how many of each type were added without a body.
     """
 
     def __init__(self, path: Path, tables: Tables) -> None:
@@ -230,7 +282,7 @@ class _Filling:
             self._insert_of_type(table, block.ids, _each(block.revisions), block.columns, block.bodies)
 
     def add_records(self, name: str, blocks: Sequence[RecordBlock]) -> None:
-        """Add records of a data file, of a type that may be known or not."""
+        """Add records of a data file; the type may be unknown."""
         for block in blocks:
             self._add_records(name, block)
 
@@ -276,11 +328,11 @@ class _Filling:
 
     def _insert(self, table: str, columns: Mapping[str, Sequence[Value]]) -> None:
         count = len(next(iter(columns.values())))
-        # To leave out what is NULL in every row (most of what has come to rest is) takes half the time off again.
+        # Omitting columns that are NULL in all rows halves the time.
         filled = {name: values for name, values in columns.items() if values.count(None) < count}
         width = len(filled)
         values = list(chain.from_iterable(zip(*filled.values(), strict=True)))
-        # Many rows in one statement: half the time of one for each.
+        # Many rows in one statement take half the time of one statement for each.
         at_once = max(1, min(_ROWS_AT_ONCE, _MOST_VARIABLES // width))
         for start in range(0, count, at_once):
             rows = min(at_once, count - start)
@@ -289,7 +341,7 @@ class _Filling:
         self.records += count
 
     def finish(self) -> None:
-        """Make the indexes, and have all of it on disk."""
+        """Create the indexes, and sync the file."""
         for line in self._tables.indexes:
             self._connection.execute(line)
         self._connection.executemany("INSERT INTO remote VALUES (?, ?)", self.remote.items())
@@ -302,12 +354,12 @@ class _Filling:
             os.close(descriptor)
 
     def interrupt(self) -> None:
-        """End what runs, with an error there. From any thread; may come too late, which changes nothing."""
-        with suppress(sqlite3.ProgrammingError):  # it may be closed
+        """Cancel the running statement. Called from any thread; does nothing if none runs."""
+        with suppress(sqlite3.ProgrammingError):  # it is closed
             self._connection.interrupt()
 
     def close(self) -> None:
-        """Give up: the file is deleted."""
+        """Close and delete the file."""
         self._connection.close()
         Replica.delete(self._path)
 
@@ -323,7 +375,7 @@ def _each(revisions: bytes) -> list[bytes]:
 
 def _file_missing(sequence: LogSequence, cause: NotFound) -> DataLoss:
     return DataLoss(
-        f"the manifest {sequence} names a file that is gone: {cause}. Restore it from a copy of the object storage;"
+        f"the manifest {sequence} refers to a file that is gone: {cause}. Restore it from a copy of the object storage;"
         " `sluice db verify` looks for others",
         reason="FILE_MISSING",
         metadata={"manifest": str(sequence)},

@@ -1,12 +1,12 @@
-"""The read database: this server's picture of the database, in one SQLite file that may be deleted at any time.
+"""The replica: this server's copy of the database, in one SQLite file that may be deleted at any time.
 
-Each record type is a table: id, revision, the columns of its read model, the body (`tables`). Beside them are the
-change groups, the log entries of the last day (for subscribers, and for the flusher), and one row that says up to which
-entry all of it is applied; every change moves that row in the same SQLite transaction. Nothing here is the truth: a
-file that is damaged, of other types or of another database is deleted and filled again from manifest, segments and log.
+Each record type is a table: id, revision, columns, body (`schema`). Beside them are the change groups, the log entries
+of the last day (for subscribers and the flusher), and one row with the last entry that is applied, which moves in the
+same SQLite transaction as the records. A file that is damaged, or of other types or another database, is deleted and
+rebuilt from manifest, segments and log.
 
-The bodies of records that came to rest, and are in the files of a checkpoint, are dropped after a while
-(`drop_bodies`). Their pages are used again for what comes next: the file levels off, and is not made smaller.
+Bodies of settled records that are in the files of a checkpoint are dropped after a while (`drop_bodies`). SQLite reuses
+their pages, so the file stops growing, and does not shrink.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from sluiceway_server.datamanager.replica.schema import (
     Tables,
     Version,
     entry_key,
-    entry_sequence,
     pack,
     pack_end,
     unpack,
@@ -37,7 +36,7 @@ __all__ = ["AppliedUpTo", "Replica", "Row"]
 
 @dataclass(frozen=True, slots=True)
 class AppliedUpTo:
-    """The last entry that the read database has, and what the next one must follow from."""
+    """The last entry that is applied, and what the next one must follow from."""
 
     position: Position
     digest: bytes
@@ -47,7 +46,7 @@ class AppliedUpTo:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record as SQLite has it. `body` None: it is in the object storage."""
+    """A record in SQLite. `body` None: it is in the object storage."""
 
     id: str
     revision: Position
@@ -65,7 +64,7 @@ class Replica:
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10
         )
-        # NORMAL: a crash of the machine may lose the newest changes, never the file; the log has them.
+        # NORMAL: a crash of the machine may lose the newest transactions, which are in the log, but not the file.
         for pragma in (
             "journal_mode = WAL",
             "synchronous = NORMAL",
@@ -78,19 +77,13 @@ class Replica:
 
     @staticmethod
     def delete(path: Path) -> None:
-        """Remove the file and what SQLite keeps beside it."""
+        """Delete the file and what SQLite keeps beside it."""
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 Path(f"{path}{suffix}").unlink()
 
     def create(self, database_id: str, epoch: int, start: AppliedUpTo) -> None:
-        """Make the tables of an empty database.
-
-        Args:
-            database_id: of the database.
-            epoch: the present one.
-            start: the entry after which it begins.
-        """
+        """Create the tables of an empty database that begins after the entry `start`."""
         self.begin()
         for line in (*self._tables.schema, *self._tables.indexes):
             self._connection.execute(line)
@@ -98,7 +91,7 @@ class Replica:
         self.commit()
 
     def claim(self, database_id: str, epoch: int, applied: AppliedUpTo) -> None:
-        """Say what the file is; before that it belongs to nothing, and is not used."""
+        """Store what the file is of. A file without that is not used."""
         self._connection.execute(
             "INSERT INTO about VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -113,7 +106,7 @@ class Replica:
         )
 
     def belongs_to(self, database_id: str, epoch: int) -> bool:
-        """Whether the file is whole, of this database, made for this epoch, and of these types."""
+        """Return whether the file is complete, and of this database, epoch and types."""
         try:
             row = self._connection.execute("SELECT database_id, types, epoch FROM about").fetchone()
         except sqlite3.DatabaseError:
@@ -121,13 +114,13 @@ class Replica:
         return row is not None and tuple(row) == (database_id, self._tables.fingerprint, epoch)
 
     def database_id(self) -> str:
-        """Tell which database the file is of."""
+        """Return the id of the database."""
         row = self._connection.execute("SELECT database_id FROM about").fetchone()
         return "" if row is None else str(row[0])
 
     @property
     def page_bytes(self) -> int:
-        """The most that SQLite keeps of the file in memory for this connection."""
+        """The limit of SQLite's page cache for this connection."""
         (value,) = self._connection.execute("PRAGMA cache_size").fetchone()
         return -int(value) * 1024
 
@@ -140,28 +133,26 @@ class Replica:
         self._connection.execute("BEGIN" if snapshot else "BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Commit it."""
         self._connection.execute("COMMIT")
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
         return self._connection.in_transaction
 
     def rollback(self) -> None:
-        """Undo it."""
+        """Roll back the transaction, if one is open."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
     def applied_up_to(self) -> AppliedUpTo:
-        """Tell the last entry that is applied."""
+        """Return the last entry that is applied."""
         position, digest, time_us, total = self._connection.execute(
             "SELECT position, digest, time_us, total_bytes FROM about"
         ).fetchone()
         return AppliedUpTo(unpack(position), digest, time_us, total)
 
     def move_to(self, applied: AppliedUpTo) -> None:
-        """Say that all up to an entry is applied."""
+        """Store the last entry that is applied."""
         self._connection.execute(
             "UPDATE about SET position = ?, digest = ?, time_us = ?, total_bytes = ?",
             (pack(applied.position), applied.digest, applied.time_us, applied.total_bytes),
@@ -179,7 +170,7 @@ class Replica:
         Args:
             records: by type name and id.
             groups: by name.
-            times_us: of the entries that they are from. None: this will be rolled back.
+            times_us: of their entries. None: the transaction will be rolled back.
         """
         puts: dict[str, list[tuple[Any, ...]]] = {}
         deletes: dict[str, list[tuple[Any, ...]]] = {}
@@ -217,7 +208,7 @@ class Replica:
             )
 
     def _forget_remote(self, changed: Mapping[str, list[tuple[Any, ...]]]) -> None:
-        # So that those without a body are counted and need not be.
+        # Deleted beforehand, so that `remote` counts the records without a body.
         for name, rows in changed.items():
             table = self._tables.find(name)
             if table is not None and table.is_remote:
@@ -232,21 +223,21 @@ class Replica:
             )
 
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
-        """Leave the bodies of records that came to rest to the object storage.
+        """Drop the bodies of settled records that are in the object storage.
 
         Args:
-            covered: a manifest has all up to this entry.
-            before_us: only of records whose last change is older, in microseconds since 1970.
-            limit: at most so many are looked at.
+            covered: a manifest has everything up to this entry.
+            before_us: only records whose last change is older, in microseconds since 1970.
+            limit: of records in this call.
 
         Returns:
-            How many were looked at; fewer than `limit` when there are no more for now.
+            The number of records; fewer than `limit`: there are no more for now.
         """
         rows = self._connection.execute(
             "SELECT revision, type, id, time_us FROM resting WHERE revision <= ? ORDER BY revision LIMIT ?",
             (pack_end(covered), limit),
         ).fetchall()
-        # Times of entries never fall, so the order of revisions is that of times.
+        # The times of entries never decrease, so the order of revisions is that of times.
         due = [row for row in rows if row[3] < before_us]
         by_type: dict[str, list[tuple[str, bytes]]] = {}
         for revision, name, id_, _ in due:
@@ -262,35 +253,31 @@ class Replica:
         return len(due)
 
     def remote_records(self) -> dict[str, int]:
-        """Tell how many records of each type have their body in the object storage only."""
+        """Return how many records of each type have no body here."""
         return dict(self._connection.execute("SELECT type, records FROM remote WHERE records > 0").fetchall())
 
     def find(self, type_: RecordType[Any], id_: str) -> Row | None:
-        """Read one record."""
         row = self._connection.execute(self._tables.table(type_).get, (id_,)).fetchone()
         return None if row is None else Row(row[0], unpack(row[1]), row[2])
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        """Read the revision of one record."""
         row = self._connection.execute(self._tables.table(type_).revision, (id_,)).fetchone()
         return None if row is None else unpack(row[0])
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        """Read the columns of one record."""
         row = self._connection.execute(self._tables.table(type_).fields, (id_,)).fetchone()
         return None if row is None else {column.name: row[at] for at, column in enumerate(type_.columns)}
 
     def ids(self, type_: RecordType[Any]) -> list[str]:
-        """Read the ids of all records of a type that has few."""
+        """Return the ids of all records of a type that has few."""
         return [id_ for (id_,) in self._connection.execute(self._tables.table(type_).ids)]
 
     def group(self, name: str) -> Position | None:
-        """Read a change group's revision."""
         row = self._connection.execute("SELECT revision FROM change_groups WHERE name = ?", (name,)).fetchone()
         return None if row is None else unpack(row[0])
 
     def scan(self, type_: RecordType[Any], prefix: str, after: str) -> Iterator[Row]:
-        """Walk records by id, in pieces, so that a caller may stop early or write in between."""
+        """Yield records by id, read in chunks, so that the caller may stop early or write in between."""
         table = self._tables.table(type_)
         start, statement = (after, table.scan) if after >= prefix else (prefix, table.scan_from)
         size = 32
@@ -306,7 +293,7 @@ class Replica:
             size = 512
 
     def select(self, type_: RecordType[Any], query: Query) -> tuple[list[Row], str]:
-        """Read a page of a list; answers its rows and the next page's token."""
+        """Return a page of a list and the token of the next page."""
         plan = plan_list(type_, query)
         statement = self._tables.table(type_).select(plan)
         rows = self._connection.execute(statement.text, statement.arguments).fetchall()
@@ -315,7 +302,7 @@ class Replica:
         return [Row(row[0], unpack(row[1]), row[2]) for row in page], token
 
     def select_rows(self, type_: RecordType[Any], query: Query) -> tuple[list[tuple[str, Fields]], str]:
-        """Read a page of a list with the columns alone."""
+        """Return a page of a list with the columns only, and the token of the next page."""
         plan = plan_list(type_, query)
         table = self._tables.table(type_)
         statement = table.select_rows(plan)
@@ -335,10 +322,10 @@ class Replica:
         return int(count)
 
     def add_entries(self, entries: Iterable[LogEntry], *, now_us: int) -> None:
-        """Keep log entries for subscribers and the flusher.
+        """Store log entries for subscribers and the flusher.
 
-        One whose time is to come, because some server's clock was ahead, ages from now on: the log's times never fall,
-        so all that follow it have that time too, and would be kept until it has passed.
+        An entry whose time is in the future, because a server's clock was ahead, ages from now on: the times of the log
+        never decrease, so all that follow would be kept until that time has passed.
         """
         self._connection.executemany(
             "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)",
@@ -346,7 +333,7 @@ class Replica:
         )
 
     def entries_after(self, sequence: LogSequence, *, limit: int, max_bytes: int) -> list[bytes]:
-        """Read the entries after one, oldest first: at most `limit`, and about `max_bytes` (at least one)."""
+        """Return the entries after one, oldest first: at most `limit`, and about `max_bytes` (at least one)."""
         found: list[bytes] = []
         size = 0
         cursor = self._connection.execute(
@@ -360,15 +347,10 @@ class Replica:
         cursor.close()
         return found
 
-    def oldest_entry(self) -> LogSequence | None:
-        """Tell the oldest entry that is kept."""
-        (key,) = self._connection.execute("SELECT min(key) FROM entries").fetchone()
-        return None if key is None else entry_sequence(key)
-
     def drop_entries(self, *, before_us: int, flushed: LogSequence, limit: int) -> int:
-        """Forget entries that are older than a time and in the object storage; answers how many."""
+        """Delete entries that are older than a time and flushed; return how many."""
         return self._connection.execute(
-            # In the log's order, whatever clocks did meanwhile: what is kept has no gap.
+            # In the order of the log, whatever the clocks were: what is kept has no gap.
             "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE key <="
             " (SELECT max(key) FROM entries WHERE time_us < ? AND key <= ?) ORDER BY key LIMIT ?)",
             (before_us, entry_key(flushed), limit),

@@ -1,8 +1,8 @@
-"""The read database's tables and the SQL of each record type. Pure text; `readdb` runs it.
+"""The replica's tables, and the SQL for each record type. Pure text, which `replica` executes.
 
-A type is a table: id, revision, the columns of its read model, the body. The body of a type with remote bodies may be
-NULL: then it is in the object storage. Lists walk an index from the place where the page before ended, also when they
-are merged from several, so that the ten thousandth page costs what the first does.
+A type is a table: id, revision, columns, body. The body of a type with remote bodies may be NULL: then it is in the
+object storage. A list continues in an index after the last row of the page before, also when several lists are merged,
+so the ten thousandth page costs as much as the first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = [
     "Tables",
     "Version",
     "entry_key",
-    "entry_sequence",
     "pack",
     "pack_end",
     "unpack",
@@ -52,40 +51,35 @@ class Version:
 
 
 def pack(position: Position) -> bytes:
-    """Make 16 bytes whose order is that of positions."""
+    """Encode a position as 16 bytes that sort as positions do."""
     return _REVISION.pack(position.sequence.epoch, position.sequence.counter, position.index)
 
 
 def pack_end(sequence: LogSequence) -> bytes:
-    """Make what no position of an entry is packed above."""
+    """Encode the upper bound of the positions in an entry."""
     return _REVISION.pack(sequence.epoch, sequence.counter, _LAST_INDEX)
 
 
 def unpack(value: bytes) -> Position:
-    """Read what `pack` made."""
+    """Decode what `pack` encoded."""
     epoch, counter, index = _REVISION.unpack(value)
     return Position(LogSequence(epoch, counter), index)
 
 
 def entry_key(sequence: LogSequence) -> int:
-    """Make an integer whose order is that of sequences."""
+    """Encode a sequence as an integer that sorts as sequences do."""
     return sequence.epoch << _COUNTER_BITS | sequence.counter
-
-
-def entry_sequence(key: int) -> LogSequence:
-    """Read what `entry_key` made."""
-    return LogSequence(key >> _COUNTER_BITS, key & ((1 << _COUNTER_BITS) - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with what its question marks are."""
+    """SQL with its arguments."""
 
     text: str
     arguments: list[Any]
 
 
-# The names in all statements below were checked when the table was made (S608 looks for those that were not).
+# The names in all statements below are checked in `Table` (S608 is about names that are not).
 # ruff: noqa: S608
 
 
@@ -93,11 +87,11 @@ class Table:
     """The statements of one record type.
 
     Attributes:
-        type: that type.
+        type: the record type.
         name: of the table.
-        columns: their names in SQL, in the order of the type's.
-        schema: makes the table.
-        indexes: make its indexes.
+        columns: names in SQL, in the order of the type's.
+        schema: creates the table.
+        indexes: create its indexes.
         is_remote: whether bodies may be NULL.
     """
 
@@ -111,7 +105,7 @@ class Table:
         self.columns = tuple(f"c_{column.name}" for column in type_.columns)
         self._names = tuple(column.name for column in type_.columns)
         marks = ",".join("?" * (len(self.columns) + 3))
-        # The body is last, so that lists do not walk through its overflow pages to reach a column.
+        # The body is last, so that SQLite does not read its overflow pages to reach a column.
         declared = "".join(f"{column}, " for column in self.columns)
         self.schema = (
             f"CREATE TABLE {name} (id TEXT PRIMARY KEY NOT NULL, revision BLOB NOT NULL, {declared}"
@@ -138,27 +132,24 @@ class Table:
         return tuple(column.of(message) for column in self.type.columns)
 
     def values(self, id_: str, version: Version) -> tuple[Any, ...]:
-        """The row of a record."""
+        """Return the row of a record."""
         return (id_, pack(version.revision), *self.column_values(version.message), version.body)
 
     def is_settled(self, message: Message) -> bool:
-        """Whether the body of this record may be remote."""
+        """Return whether the body of this record may be remote."""
         return self.is_remote and (self.type.settled is None or self.type.settled(message))
 
     def select(self, plan: ListPlan) -> Statement:
-        """A page of records: id, revision, body, then the ordering columns.
-
-        It asks for one row more, which tells whether there is a next page.
-        """
+        """Select a page: id, revision, body, then the ordering columns. One more row says that there is a next page."""
         ordering = "".join(f", c_{name}" for name in plan.order)
         return self._page(plan, f"id, revision, body{ordering}")
 
     def select_rows(self, plan: ListPlan) -> Statement:
-        """The same with id and all columns."""
+        """Select a page: id and all columns."""
         return self._page(plan, ", ".join(("id", *self.columns)))
 
     def place_in_row(self, plan: ListPlan) -> list[int]:
-        """Where in a row of `select_rows` the ordering columns are."""
+        """Return where the ordering columns are in a row of `select_rows`."""
         return [1 + self._names.index(name) for name in plan.order]
 
     def _page(self, plan: ListPlan, what: str) -> Statement:
@@ -177,7 +168,7 @@ class Table:
                 arguments += values
         direction = "DESC" if plan.descending else "ASC"
         order = ", ".join(f"{name} {direction}" for name in names)
-        # Each list comes in this order from its index, so SQLite merges them and reads no more than it needs.
+        # Each list has this order in its index, so SQLite merges them and reads no more than it needs.
         text = f"{' UNION ALL '.join(lists)} ORDER BY {order} LIMIT ?"
         return Statement(text, [*arguments, plan.size + 1])
 
@@ -203,10 +194,9 @@ def _sparse(type_: RecordType[Any], index: tuple[str, ...]) -> str:
 
 
 def _after(names: list[str], values: tuple[Any, ...], *, descending: bool) -> list[tuple[list[str], list[Any]]]:
-    """Say "after this place" for columns that may be NULL, which sorts first, as lists to be merged.
+    """Return conditions for "after this place", as lists to be merged. NULL sorts first.
 
-    The first column is bounded on its own, which is what SQLite takes as the place in an index to begin at; the exact
-    condition drops what equals it there and comes before.
+    SQLite starts in an index at a bound on the first column alone; the exact condition then drops the rows before.
     """
     exact, more = _beyond(names, values, descending=descending)
     first, value = names[0], values[0]
@@ -236,17 +226,17 @@ def _beyond(names: list[str], values: tuple[Any, ...], *, descending: bool) -> t
 
 
 _SHARED_SCHEMA = (
-    # `epoch` is the one that the file was made for: in another one, entries that it has may be void.
+    # `epoch` is that of the file: in another one, entries that it has may not be part of the history.
     "CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), database_id TEXT NOT NULL, types TEXT NOT NULL,"
     " epoch INTEGER NOT NULL, position BLOB NOT NULL, digest BLOB NOT NULL, time_us INTEGER NOT NULL,"
     " total_bytes INTEGER NOT NULL)",
     "CREATE TABLE change_groups (name TEXT PRIMARY KEY NOT NULL, revision BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE entries (key INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, raw BLOB NOT NULL)",
     "CREATE INDEX entries_time ON entries (time_us)",
-    # Records of types that this server does not know. Another version may; then it builds its file anew.
+    # Records of types that this server does not know. A version that knows them rebuilds its file.
     "CREATE TABLE unknown (type TEXT NOT NULL, id TEXT NOT NULL, revision BLOB NOT NULL, body BLOB NOT NULL,"
     " PRIMARY KEY (type, id)) WITHOUT ROWID",
-    # Records that came to rest and whose body is still here, oldest first. One that changed since is passed over.
+    # Settled records whose body is still here, oldest first. One that changed since is skipped.
     "CREATE TABLE resting (revision BLOB NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, time_us INTEGER NOT NULL,"
     " PRIMARY KEY (revision, type, id)) WITHOUT ROWID",
     # How many records of a type have no body here.
@@ -255,7 +245,7 @@ _SHARED_SCHEMA = (
 
 
 class Tables:
-    """The statements of all types; shared by every connection."""
+    """The statements of all types, shared by all connections."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -273,7 +263,7 @@ class Tables:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file made for other types must not be used."""
+        """Identifies the schema: a file with another fingerprint is not used."""
         parts = [str(_FORMAT), *self.schema, *self.indexes]
         parts += [
             f"{t.type.name} {t.type.version} {t.type.message.DESCRIPTOR.full_name}" for t in self._tables.values()
@@ -281,12 +271,12 @@ class Tables:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def table(self, type_: RecordType[Any]) -> Table:
-        """The statements of a type. Raises `InvalidInput` for one that the database was not opened with."""
+        """Return the statements of a type. Raises `InvalidInput` if the database was opened without it."""
         try:
             return self._tables[type_.name]
         except KeyError as cause:
             raise InvalidInput(f"the database was opened without the record type {type_.name!r}") from cause
 
     def find(self, name: str) -> Table | None:
-        """The statements of a type by its name; None for one that has no table of its own."""
+        """Return the statements of a type by name; None: it is unknown."""
         return self._tables.get(name)

@@ -1,10 +1,9 @@
-"""Subscribers: every committed transaction from a position on, in order, none twice.
+"""Subscriptions: every committed transaction after a position, in order, each once.
 
-A subscriber first pulls what is past: from the segments in the object storage where the read database begins later
-(it has a day, and less on a new server), from the read database, then from a ring in memory. When it has all of it, it
-becomes *live*: transactions that touch its topics are pushed into its queue. Becoming live happens between two steps
-of the event loop, so nothing is missed or doubled. A live subscriber for which too much waits is cut; one that still
-pulls costs nothing but its place.
+A subscriber first reads the past: from the segments in the object storage where the replica begins later (it has a day,
+and less on a new server), from the replica, and then from a ring in memory. When it has everything, it is *live*:
+transactions that touch its topics are pushed into its queue. It becomes live between two steps of the event loop, so
+nothing is missed or repeated. A live subscriber with too much in its queue is disconnected.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ from sluiceway_server.datamanager.replica.replica import Replica
 __all__ = ["Subscriptions"]
 
 _ENTRIES_AT_ONCE = 64
-# More than the largest entry, so that a piece always has an entry after the one that was seen.
+# More than the largest entry, so that a chunk always has an entry after the one that was seen.
 _BYTES_AT_ONCE = 2 * 1024 * 1024
 _SEGMENT_SECONDS = 30
 
-_Piece = tuple[list[LoggedTransaction], Position]
-"""Transactions that follow a position, and the position that all up to is in them now."""
+_Chunk = tuple[list[LoggedTransaction], Position]
+"""Transactions after a position, and the position up to which they reach."""
 
 
 class _Live:
@@ -65,7 +64,7 @@ class _Live:
         self._wake.set()
 
     async def next(self) -> LoggedTransaction | None:
-        """Give the next one; None when there will be no more."""
+        """Return the next one; None: the queue was cut or closed."""
         while not self._items:
             if self.cut or self.closed:
                 return None
@@ -77,7 +76,7 @@ class _Live:
 
 
 class Subscriptions:
-    """See the module. Used by the event loop's thread only."""
+    """The subscriptions of one database. Used by the event loop's thread only."""
 
     def __init__(
         self,
@@ -90,16 +89,16 @@ class Subscriptions:
         ring_bytes: int,
         subscriber_bytes: int,
     ) -> None:
-        """Make them.
+        """Create it.
 
         Args:
-            readers: of the read database.
+            readers: of the replica.
             catalogue: of the types.
             segments: the log in the object storage.
             lineage: the history of the present epoch.
-            position: the last one in the read database, which is the end of an entry.
-            ring_bytes: the weight of the transactions that are kept in memory.
-            subscriber_bytes: as much waits for one subscriber at most.
+            position: the last one in the replica, which is the end of an entry.
+            ring_bytes: the weight of the transactions in memory.
+            subscriber_bytes: the limit of one subscriber's queue.
         """
         self._readers = readers
         self._catalogue = catalogue
@@ -119,15 +118,15 @@ class Subscriptions:
 
     @property
     def ring_weight(self) -> int:
-        """What the transactions that are kept in memory weigh."""
+        """The weight of the transactions in memory."""
         return self._ring_bytes
 
     def read_after(self, wait_applied: Callable[[Position], Awaitable[None]]) -> None:
-        """Take what waits until the read database has a position."""
+        """Set the function that waits until the replica has a position."""
         self._wait_applied = wait_applied
 
     def publish(self, transactions: Iterable[LoggedTransaction]) -> None:
-        """Hand on what was just committed. Whoever reads after seeing it waits until the read database has it."""
+        """Push what was just committed. A read after it waits until the replica has it."""
         for item in transactions:
             self._position = item.applied.position
             self._ring.append(item)
@@ -158,8 +157,8 @@ class Subscriptions:
         wanted = frozenset(topics)
         at = after
         while at < self._position:
-            async with aclosing(self._past(at)) as pieces:
-                async for items, reached in pieces:
+            async with aclosing(self._past(at)) as chunks:
+                async for items, reached in chunks:
                     for item in items:
                         if not wanted or wanted & topics_of(item.applied.actions):
                             yield item.applied
@@ -171,7 +170,7 @@ class Subscriptions:
             if on_live is not None:
                 await on_live()
             while (pushed := await live.next()) is not None:
-                # A subscriber may be ahead: it saw the position through another server.
+                # A subscriber may be ahead of this server: it saw the position at another one.
                 if pushed.applied.position > at:
                     at = pushed.applied.position
                     yield pushed.applied
@@ -206,34 +205,34 @@ class Subscriptions:
     def _check_history(self, after: Position) -> None:
         if after.sequence.epoch > self._lineage.present:
             raise Unavailable(
-                f"this server is in epoch {self._lineage.present} still, and {after} is of a later one; ask again"
+                f"this server is still in epoch {self._lineage.present}, and {after} is of a later one; try again"
             )
         if not self._lineage.contains(after.sequence):
             raise OutOfRange(
-                f"{after} is not part of this database's history any more (it went on from an earlier place in a new"
-                " epoch); start from a snapshot and its position"
+                f"{after} is not part of this database's history any more (a new epoch continued from an earlier"
+                " entry); start from a snapshot and its position"
             )
 
-    async def _past(self, after: Position) -> AsyncGenerator[_Piece, None]:
-        """Give some of what follows a position, at least one piece, each beyond the one before."""
+    async def _past(self, after: Position) -> AsyncGenerator[_Chunk, None]:
+        """Yield some of what follows a position: at least one chunk, each after the one before."""
         if after >= self._ring_start:
             items = self._from_ring(after)
             yield items, items[-1].applied.position
             return
-        piece = await self._from_database(after)
-        if piece is not None:
-            yield piece
+        chunk = await self._from_database(after)
+        if chunk is not None:
+            yield chunk
             return
         found = False
-        async with aclosing(self._from_segments(after)) as pieces:
-            async for piece in pieces:
+        async with aclosing(self._from_segments(after)) as chunks:
+            async for chunk in chunks:
                 found = True
-                yield piece
+                yield chunk
         if not found:
             raise OutOfRange(f"the history after {after} is not kept any more; start from a snapshot and its position")
 
     def _from_ring(self, after: Position) -> list[LoggedTransaction]:
-        # From the newest backwards: a subscriber that is nearly up to date must not walk all of the ring.
+        # From the newest backwards: a subscriber that is nearly up to date must not walk the whole ring.
         found: list[LoggedTransaction] = []
         for item in reversed(self._ring):
             if item.applied.position <= after:
@@ -242,9 +241,9 @@ class Subscriptions:
         found.reverse()
         return found
 
-    async def _from_database(self, after: Position) -> _Piece | None:
-        """Give what the read database has; None when it begins later."""
-        # The rest of an entry of which some transactions were seen, then the ones after it.
+    async def _from_database(self, after: Position) -> _Chunk | None:
+        """Return what the replica has; None: it begins later."""
+        # From the rest of an entry of which some transactions were seen.
         start = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
 
         def read(database: Replica) -> list[LogEntry]:
@@ -256,7 +255,7 @@ class Subscriptions:
         return await self._decoded(entries, after) if entries and entries[-1].position > after else None
 
     def _contiguous(self, entries: Sequence[LogEntry], after: Position) -> list[LogEntry]:
-        # A server that was away for more than a day keeps none of what it caught up with, but what it had before.
+        # A server that was away for more than a day has entries from before, and not those that it caught up with.
         found: list[LogEntry] = []
         expected = after.sequence
         if self._is_end(after) and entries and entries[0].sequence != expected:
@@ -269,11 +268,11 @@ class Subscriptions:
         return found
 
     def _is_end(self, position: Position) -> bool:
-        """Whether nothing of the position's own entry follows it, as far as that is known without the entry."""
+        """Return whether the position is known to be the last of its entry."""
         return position == self._start or position.sequence.counter == 0
 
-    async def _from_segments(self, after: Position) -> AsyncGenerator[_Piece, None]:
-        """Give what the next segment in the object storage has, if there is one."""
+    async def _from_segments(self, after: Position) -> AsyncGenerator[_Chunk, None]:
+        """Yield the next segment in the object storage, if there is one."""
         before = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
         segment = await self._segment_after(after.sequence if self._is_end(after) else before)
         if segment is not None and segment.entries[-1].position <= after:
@@ -296,12 +295,12 @@ class Subscriptions:
                     return await anext(segments, None)
         except TimeoutError as cause:
             raise Unavailable(
-                f"the object storage, which has the log after {sequence}, did not answer within {_SEGMENT_SECONDS} s"
+                f"the object storage, which has the log after {sequence}, did not respond within {_SEGMENT_SECONDS} s"
             ) from cause
-        except PermissionDenied as cause:  # it refuses this server, and not the subscriber
+        except PermissionDenied as cause:  # denied to this server, and not to the subscriber
             raise Unavailable(f"the object storage, which has the log after {sequence}: {cause.message}") from cause
 
-    async def _decoded(self, entries: Sequence[LogEntry], after: Position) -> _Piece:
+    async def _decoded(self, entries: Sequence[LogEntry], after: Position) -> _Chunk:
         def decode() -> list[LoggedTransaction]:
             return [item for entry in entries for item in decode_transactions(entry, self._catalogue)]
 

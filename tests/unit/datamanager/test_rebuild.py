@@ -11,18 +11,18 @@ import pytest
 
 from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.replica.folder import FolderInUse, hold
+from sluiceway_server.datamanager.replica.rebuild import FolderInUse, lock_folder
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.databases import TYPES
 
 
 async def test_a_folder_that_is_held_is_refused_and_named(tmp_path: Path) -> None:
-    async with hold(tmp_path / "data"):
+    async with lock_folder(tmp_path / "data"):
         with pytest.raises(FolderInUse, match=str(tmp_path)):
-            async with hold(tmp_path / "data"):
+            async with lock_folder(tmp_path / "data"):
                 pass
-    async with hold(tmp_path / "data"):
+    async with lock_folder(tmp_path / "data"):
         pass
 
 
@@ -37,7 +37,7 @@ time.sleep(60)
 
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     async def try_it() -> None:
-        async with hold(tmp_path):
+        async with lock_folder(tmp_path):
             pass
 
     with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "lock"], stdout=subprocess.PIPE) as process:
@@ -52,7 +52,7 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="file"):
-        async with hold(tmp_path / "file" / "data"):
+        async with lock_folder(tmp_path / "file" / "data"):
             pass
 
 
