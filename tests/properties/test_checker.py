@@ -52,7 +52,7 @@ def history(recorded: History) -> History:
     return copy.deepcopy(recorded)
 
 
-def test_a_history_that_is_right_has_no_problems(history: History) -> None:
+def test_checker_accepts_a_correct_history(history: History) -> None:
     assert len(history.entries) > 10
     assert len([read for read in history.reads if read.seen]) > 5
     assert sum(len(delivery.facts) for delivery in history.deliveries) > 20
@@ -234,9 +234,7 @@ def stay_behind(history: History) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_what_is_wrong_with_a_history_is_found(
-    break_it: Callable[[History], None], words: str, history: History
-) -> None:
+def test_checker_finds_each_changed_fact(break_it: Callable[[History], None], words: str, history: History) -> None:
     break_it(history)
     problems = check(history)
     assert any(word in problem for problem in problems for word in words.split("|")), problems

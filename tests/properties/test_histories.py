@@ -49,7 +49,7 @@ def test_random_histories_have_no_problems(folder: Path) -> None:
     print(f"{number} histories")
 
 
-def test_one_seed_gives_one_history(folder: Path) -> None:
+def test_history_is_determined_by_its_seed(folder: Path) -> None:
     for seed in range(1, 6):
         plan = draw_plan(seed)
         one, other = execute(plan, folder / "one"), execute(plan, folder / "other")

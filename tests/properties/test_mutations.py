@@ -256,7 +256,7 @@ def problems_of(mutation: Mutation, seed: int, folder: Path) -> tuple[str, ...]:
         (ListsWhatWasThereBefore, "ended by itself"),
     ],
 )
-def test_a_store_that_breaks_a_promise_is_found(mutation: Mutation, words: str, folder: Path) -> None:
+def test_histories_find_a_store_that_breaks_its_contract(mutation: Mutation, words: str, folder: Path) -> None:
     for seed in range(1, MOST_HISTORIES + 1):
         found = [problem for problem in problems_of(mutation, seed, folder) if words in problem]
         if found:
@@ -266,6 +266,6 @@ def test_a_store_that_breaks_a_promise_is_found(mutation: Mutation, words: str, 
 
 
 @pytest.mark.parametrize("mutation", [DropsEvents, RepeatsEvents, ReordersEvents, DeletesNothing, KeepsDeletedObjects])
-def test_what_no_promise_depends_on_changes_nothing(mutation: Mutation, folder: Path) -> None:
+def test_histories_accept_a_store_within_its_contract(mutation: Mutation, folder: Path) -> None:
     for seed in range(1, SURVIVED_HISTORIES + 1):
         assert problems_of(mutation, seed, folder) == ()

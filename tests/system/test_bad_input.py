@@ -69,7 +69,7 @@ def server(data: Path, *, etcd: str, storage: str = "", grpc: str = "127.0.0.1:0
     return ("server", *options)
 
 
-def test_an_etcd_that_is_away_or_silent_is_named_in_time(tmp_path: Path) -> None:
+def test_unreachable_or_silent_etcd_is_named_in_time(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # connections stand, nobody answers
@@ -101,13 +101,13 @@ def test_an_etcd_that_is_away_or_silent_is_named_in_time(tmp_path: Path) -> None
         pytest.param(NOBODY, "posix:", "posix:", id="a storage without a folder"),
     ],
 )
-def test_a_server_names_the_setting_that_is_wrong(tmp_path: Path, etcd_option: str, storage: str, words: str) -> None:
+def test_server_names_the_wrong_option(tmp_path: Path, etcd_option: str, storage: str, words: str) -> None:
     told = sentence_of(command(*server(tmp_path / "data", etcd=etcd_option, storage=storage)))
     assert words in told
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path, here: Installation, etcd: EtcdProcess) -> None:
+def test_port_in_use_is_named(tmp_path: Path, here: Installation, etcd: EtcdProcess) -> None:
     http, grpc = here.state["http"], here.state["grpc"]
     commands = {
         grpc: [
@@ -127,7 +127,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, here: Installation, etcd:
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "192.0.2.1:8080", "nobody.invalid:80"])
-def test_an_address_that_is_none_of_this_machine_is_named(tmp_path: Path, address: str) -> None:
+def test_address_of_another_machine_is_named(tmp_path: Path, address: str) -> None:
     assert address in sentence_of(command("gateway", "--http", address, "--server", "127.0.0.1:1"))
     told = sentence_of(
         command("standalone", "--data-dir", tmp_path / "data", "--http", address, "--grpc", "127.0.0.1:0")
@@ -135,7 +135,7 @@ def test_an_address_that_is_none_of_this_machine_is_named(tmp_path: Path, addres
     assert address in told
 
 
-def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path, here: Installation, etcd: EtcdProcess) -> None:
+def test_unusable_data_folder_is_named(tmp_path: Path, here: Installation, etcd: EtcdProcess) -> None:
     file = tmp_path / "file"
     file.write_text("of somebody")
     token = here.data / "executor.token"
@@ -149,7 +149,7 @@ def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path, here: Instal
     assert file.read_text() == "of somebody"
 
 
-def test_one_data_folder_has_one_standalone(here: Installation) -> None:
+def test_second_standalone_on_one_data_folder_is_refused(here: Installation) -> None:
     before = (here.data / "standalone.json").read_bytes()
     done = command("standalone", "--data-dir", here.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     assert "in use by another" in sentence_of(done)
@@ -158,7 +158,7 @@ def test_one_data_folder_has_one_standalone(here: Installation) -> None:
         assert client.get("/readyz").status_code == 200
 
 
-def test_standalone_names_a_folder_of_repositories_that_is_none_before_it_starts_anything(tmp_path: Path) -> None:
+def test_standalone_names_a_missing_repositories_folder(tmp_path: Path) -> None:
     ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     nothing = tmp_path / "nothing"
     done = command("standalone", "--data-dir", tmp_path / "data", *ports, "--local-repositories", nothing)
@@ -202,7 +202,7 @@ def test_standalone_without_an_etcd_program_says_what_to_install(tmp_path: Path)
         pytest.param("executor", ("--local-repositories", "/nothing"), "/nothing", id="no folder of repositories"),
     ],
 )
-def test_an_executor_that_cannot_be_taken_ends_with_one_sentence(
+def test_refused_executor_exits_with_one_sentence(
     here: Installation, tmp_path: Path, token: str | None, options: tuple[str, ...], words: str
 ) -> None:
     file = tmp_path / "token"
@@ -212,7 +212,7 @@ def test_an_executor_that_cannot_be_taken_ends_with_one_sentence(
     assert words in sentence_of(command("executor", "run", *known, *options))
 
 
-def test_an_executor_without_bubblewrap_says_so(here: Installation, tmp_path: Path) -> None:
+def test_executor_without_bubblewrap_names_it(here: Installation, tmp_path: Path) -> None:
     hidden = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/bin/bwrap && exec "$@"', "sh"]
     if os.geteuid() != 0 or subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("hiding bwrap takes a mount namespace")
@@ -267,7 +267,7 @@ def odd(here: Installation) -> Path:
         pytest.param("http://127.0.0.1:1/x.git", "127.0.0.1:1", id="a URL where nobody is"),
     ],
 )
-def test_a_repository_that_cannot_be_used_is_named(here: Installation, odd: Path, repository: str, words: str) -> None:
+def test_unusable_repository_is_named(here: Installation, odd: Path, repository: str, words: str) -> None:
     done = here.sluice("run", "create", "--repo", repository.format(odd=odd), check=False)
     assert words in sentence_of(done)
     assert not (odd / "hacked").exists()
@@ -284,14 +284,12 @@ def test_a_repository_that_cannot_be_used_is_named(here: Installation, odd: Path
         pytest.param("", "is not a ref", id="nothing"),
     ],
 )
-def test_a_ref_that_cannot_be_used_is_named(here: Installation, odd: Path, ref: str, words: str) -> None:
+def test_unusable_ref_is_named(here: Installation, odd: Path, ref: str, words: str) -> None:
     done = here.sluice("run", "create", "--repo", str(odd / "unconfigured"), "--ref", ref, check=False)
     assert words in sentence_of(done)
 
 
-def test_a_repository_without_a_configuration_makes_a_run_that_says_what_was_looked_for(
-    here: Installation, odd: Path
-) -> None:
+def test_run_without_a_configuration_names_the_missing_file(here: Installation, odd: Path) -> None:
     done = here.sluice("run", "create", "--repo", str(odd / "unconfigured"), "--watch", check=False)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "setup error" in done.stdout
@@ -299,7 +297,7 @@ def test_a_repository_without_a_configuration_makes_a_run_that_says_what_was_loo
         assert name in done.stdout
 
 
-def test_without_git_the_command_line_says_so(here: Installation, odd: Path) -> None:
+def test_command_without_git_names_it(here: Installation, odd: Path) -> None:
     known = {"SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token}
     done = command("run", "create", "--repo", odd / "unconfigured", PATH=str(odd / "nothing"), **known)
     assert "git is not installed" in sentence_of(done)
@@ -316,7 +314,7 @@ def test_without_git_the_command_line_says_so(here: Installation, odd: Path) -> 
         pytest.param({"SLUICE_TOKEN": "b\nad\N{SNOWMAN}"}, "characters that no token has", id="no token at all"),
     ],
 )
-def test_a_server_that_cannot_be_asked_is_named(
+def test_unreachable_server_is_named(
     here: Installation, tmp_path: Path, environment: dict[str, str], words: str
 ) -> None:
     known = {"SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token, "XDG_CONFIG_HOME": str(tmp_path)}
@@ -324,7 +322,7 @@ def test_a_server_that_cannot_be_asked_is_named(
         assert words in sentence_of(command(*arguments, **{**known, **environment}))
 
 
-def test_what_is_not_there_is_named_by_every_command(here: Installation) -> None:
+def test_unknown_resource_is_named_by_every_command(here: Installation) -> None:
     for arguments in ("get", "watch", "logs", "stop", "cancel", "explain"):
         assert "'nothing' names no run" in sentence_of(here.sluice("run", arguments, "nothing", check=False))
         assert "no run with the number 999" in sentence_of(here.sluice("run", arguments, "999", check=False))
@@ -334,7 +332,7 @@ def test_what_is_not_there_is_named_by_every_command(here: Installation) -> None
     assert "running" in sentence_of(here.sluice("run", "list", "--phase", "asleep", check=False))
 
 
-def test_output_for_programs_parses(here: Installation, odd: Path) -> None:
+def test_machine_readable_output_parses(here: Installation, odd: Path) -> None:
     created = json.loads(here.sluice("run", "create", "--repo", str(odd / "unconfigured"), "-o", "json").stdout)
     (run,) = created
     assert run["phase"] == "RUN_PHASE_SETUP_ERROR"
@@ -377,7 +375,7 @@ def fill(disk: Path) -> Path:
     return path
 
 
-def test_a_full_disk_is_named_by_every_process_that_starts_on_it(
+def test_full_disk_is_named_by_every_process_at_its_start(
     here: Installation, small_disk: Path, etcd: EtcdProcess
 ) -> None:
     filling = fill(small_disk)
@@ -408,7 +406,7 @@ def names_the_disk(told: str, disk: Path) -> bool:
     return ("no space left" in told.lower() or "disk is full" in told.lower()) and str(disk) in told
 
 
-def test_a_storage_that_is_full_holds_logs_up_and_loses_none(small_disk: Path, tmp_path: Path) -> None:
+def test_full_object_storage_delays_logs_and_loses_none(small_disk: Path, tmp_path: Path) -> None:
     with installation(tmp_path, "--object-storage", f"posix:{small_disk / 'objects'}") as here:
         repository = here.repositories / "talks"
         script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"

@@ -130,7 +130,7 @@ def lanes(request: pytest.FixtureRequest) -> Iterator[Lanes]:
 
 
 @pytest.mark.parametrize("point", points())
-def test_what_was_acknowledged_before_a_kill_is_there(point: str, lanes: Lanes) -> None:
+def test_acknowledged_commits_survive_a_kill_at_a_crash_point(point: str, lanes: Lanes) -> None:
     job, killed, inspected = lanes.result(point)
     assert killed == -signal.SIGKILL, f"it did not die at {point}: {killed}\n{errors_of(job)}"
     assert inspected == 0, f"what it left cannot be used:\n{errors_of(job)}"

@@ -91,7 +91,7 @@ def is_refused_with(here: Servers, number: int, reason: str) -> bool:
     return any(detail.get("reason") == reason for detail in details)
 
 
-def test_a_wiped_etcd_is_told_waited_for_and_recovered_with_everything_that_was_acknowledged(here: Servers) -> None:
+def test_wiped_etcd_is_recovered_with_all_acknowledged_data(here: Servers) -> None:
     epoch = int(status_of(here)["epoch"])
     running = start_ticking(here, "/user/me/wiped")
     ended = here.create({"name": "a", "steps": [{"run": "true"}]}, server=1, group="/user/me/ended")
@@ -121,7 +121,7 @@ def test_a_wiped_etcd_is_told_waited_for_and_recovered_with_everything_that_was_
     assert sum(event["reason"] == "ETCD_EMPTY" for event in said) == 1, "it is said once"
 
 
-def test_an_etcd_that_went_back_is_recovered_by_the_servers_themselves(here: Servers) -> None:
+def test_servers_recover_an_etcd_that_was_set_back(here: Servers) -> None:
     epoch = int(status_of(here)["epoch"])
     here.create({"name": "a", "steps": [{"run": "true"}]}, group="/user/me/before-copy")
     here.copy_etcd()
@@ -136,7 +136,7 @@ def test_an_etcd_that_went_back_is_recovered_by_the_servers_themselves(here: Ser
         assert status_of(here, server).get("findings", []) == []
 
 
-def test_a_server_with_a_mistyped_etcd_does_not_fork_the_database(here: Servers, tmp_path: Path) -> None:
+def test_server_with_a_wrong_etcd_does_not_fork_the_database(here: Servers, tmp_path: Path) -> None:
     before = status_of(here)
     grpc, http = (f"127.0.0.1:{port}" for port in free_ports(2))
     with etcd_process(tmp_path / "etcd") as other:
@@ -168,7 +168,7 @@ def test_a_server_with_a_mistyped_etcd_does_not_fork_the_database(here: Servers,
     assert (after["epoch"], after["databaseId"]) == (before["epoch"], before["databaseId"])
 
 
-def test_a_missing_segment_stops_a_recovery_which_names_both_sides(here: Servers) -> None:
+def test_missing_segment_stops_a_recovery(here: Servers) -> None:
     for n in range(4):
         run_id = here.create({"name": "a", "steps": [{"run": "true"}]}, group=f"/user/me/gap-{n}")
         here.wait_for(run_id)

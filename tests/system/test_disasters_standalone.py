@@ -25,7 +25,7 @@ def epoch_of(here: Installation) -> int:
     return int(json.loads(here.sluice("db", "status", "-o", "json").stdout)["epoch"])
 
 
-def test_standalone_recovers_its_own_etcd_by_itself_when_it_starts(tmp_path: Path) -> None:
+def test_standalone_recovers_its_embedded_etcd_at_its_start(tmp_path: Path) -> None:
     with installation(tmp_path) as first:
         run_id = run_of(first, "before", "echo before")
         # As by a power cut: what is flushed, or in the server's own read database, is all that there is.
@@ -42,7 +42,7 @@ def test_standalone_recovers_its_own_etcd_by_itself_when_it_starts(tmp_path: Pat
         assert second.sluice("db", "verify").returncode == 0
 
 
-def test_the_main_job_works_with_objects_on_an_s3_server(tmp_path: Path, s3_url: str) -> None:
+def test_pipeline_runs_with_objects_on_an_s3_server(tmp_path: Path, s3_url: str) -> None:
     with installation(tmp_path, "--object-storage", s3_url) as here:
         run_id = run_of(here, "on-s3", "seq 1 200000")
         assert here.log(run_id, "task", 0) == b"".join(b"%d\n" % n for n in range(1, 200001))

@@ -82,7 +82,7 @@ def violations_of(error: dict[str, Any]) -> dict[str, str]:
         pytest.param("Bearer a b", "CREDENTIALS_INVALID", id="two words"),
     ],
 )
-def test_a_call_without_a_good_token_is_401(here: Installation, authorization: str | None, reason: str) -> None:
+def test_call_without_a_good_token_is_401(here: Installation, authorization: str | None, reason: str) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     with httpx.Client(
         base_url=f"http://{here.state['http']}", headers=headers, trust_env=False, verify=False
@@ -94,7 +94,7 @@ def test_a_call_without_a_good_token_is_401(here: Installation, authorization: s
 
 
 @pytest.mark.parametrize("path", ["/api/v1/runs", "/api/v1/runs:watch", "/api/v1/executors"])
-def test_a_token_of_executors_is_not_for_the_ways_of_people(here: Installation, path: str) -> None:
+def test_executor_token_is_denied_on_user_routes(here: Installation, path: str) -> None:
     with here.http(Authorization=f"Bearer {here.executor_token}") as client:
         assert reason_of(error_of(client.get(path), "PERMISSION_DENIED")) == "WRONG_CALLER"
 
@@ -123,9 +123,7 @@ UNKNOWN_ID = "01980000-0000-7000-8000-000000000000"
         pytest.param("POST", "/api/v1/executors/nobody:drain", "NOT_FOUND", "executor", id="drain of nobody"),
     ],
 )
-def test_what_is_not_there_is_404(
-    here: Installation, method: str, path: str, reason: str, resource: str | None
-) -> None:
+def test_unknown_resource_is_404(here: Installation, method: str, path: str, reason: str, resource: str | None) -> None:
     with here.http() as client:
         answer = client.request(method, path, json={} if method == "POST" else None)
     error = error_of(answer, "NOT_FOUND")
@@ -134,7 +132,7 @@ def test_what_is_not_there_is_404(
         assert detail(error, RESOURCE_INFO)["resourceType"] == resource
 
 
-def test_a_task_of_another_run_is_404(here: Installation) -> None:
+def test_task_of_another_run_is_404(here: Installation) -> None:
     with here.http() as client:
         one, two = (client.post("/api/v1/runs", json=run_body(f"other-{n}", tasks=[TASK])).json() for n in range(2))
         (task,) = client.get(f"/api/v1/runs/{two['id']}/tasks").json()["tasks"]
@@ -157,16 +155,14 @@ def test_a_task_of_another_run_is_404(here: Installation) -> None:
         pytest.param("BREW", "/api/v1/version", {"GET", "HEAD"}, id="a method that nobody knows"),
     ],
 )
-def test_another_method_is_405_and_says_which_there_are(
-    here: Installation, method: str, path: str, allow: set[str]
-) -> None:
+def test_unsupported_method_is_405_with_allow(here: Installation, method: str, path: str, allow: set[str]) -> None:
     with here.http() as client:
         answer = client.request(method, path)
     assert reason_of(error_of(answer, "UNIMPLEMENTED", code=405)) == "METHOD_NOT_ALLOWED"
     assert set(answer.headers["allow"].split(", ")) == allow
 
 
-def test_every_fault_of_a_run_is_told_at_once(here: Installation) -> None:
+def test_every_fault_of_a_run_is_reported_at_once(here: Installation) -> None:
     steps = [{}, {"run": {"command": ""}}]
     body = {
         "run": {"name": "", "group": "relative", "timeout": "-3s", "priority": 1_000_000},
@@ -224,9 +220,7 @@ def test_fields_that_only_the_server_sets_are_ignored(here: Installation) -> Non
         pytest.param({"source": {"refType": True}}, {"source.refType": ""}, id="a boolean for text"),
     ],
 )
-def test_each_field_that_cannot_be_read_is_named(
-    here: Installation, body: dict[str, Any], faults: dict[str, str]
-) -> None:
+def test_each_unparseable_field_is_named(here: Installation, body: dict[str, Any], faults: dict[str, str]) -> None:
     with here.http() as client:
         error = error_of(client.post("/api/v1/runs", json=body), "INVALID_ARGUMENT")
     violations = violations_of(error)
@@ -251,7 +245,7 @@ def test_each_field_that_cannot_be_read_is_named(
         pytest.param(b"{}", {"x-long": "a" * 40_000}, 431, "RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE", id="headers"),
     ],
 )
-def test_a_body_that_cannot_be_taken_is_refused_with_its_own_code(
+def test_unacceptable_body_has_its_own_status(
     here: Installation, body: bytes, headers: dict[str, str], code: int, status: str, reason: str
 ) -> None:
     with here.http(**{"content-type": "application/json", **headers}) as client:
@@ -261,7 +255,7 @@ def test_a_body_that_cannot_be_taken_is_refused_with_its_own_code(
         assert client.get("/readyz").status_code == 200, "nobody else is hurt"
 
 
-def test_a_run_in_another_phase_says_which(here: Installation) -> None:
+def test_call_in_the_wrong_phase_names_the_phase(here: Installation) -> None:
     with here.http() as client:
         run = client.post("/api/v1/runs", json=run_body("phases")).json()
         here.wait_for(run["id"], "RUN_PHASE_RUNNING")
@@ -276,7 +270,7 @@ def test_a_run_in_another_phase_says_which(here: Installation) -> None:
         assert "finished" in error["message"]
 
 
-def test_a_change_group_that_moved_is_409(here: Installation) -> None:
+def test_change_group_that_moved_is_409(here: Installation) -> None:
     body = run_body("grouped", tasks=[{**TASK, "steps": [{"run": {"command": "true"}}]}], changeGroups={"mine": ""})
     with here.http() as client:
         assert client.post("/api/v1/runs", json=body).status_code == 201
@@ -284,7 +278,7 @@ def test_a_change_group_that_moved_is_409(here: Installation) -> None:
     assert "mine" in error["message"]
 
 
-def test_one_request_id_makes_one_run_and_is_for_one_body(here: Installation) -> None:
+def test_request_id_creates_one_run_for_one_body(here: Installation) -> None:
     body = run_body("once", tasks=[{**TASK, "steps": [{"run": {"command": "true"}}]}], requestId="once-and-again")
     with here.http() as client:
         first, second = (client.post("/api/v1/runs", json=body) for _ in range(2))
@@ -342,7 +336,7 @@ def gateway_before(server: str, folder: Path) -> Iterator[httpx.Client]:
         process.wait(30)
 
 
-def test_a_gateway_without_its_server_says_when_to_try_again(tmp_path: Path) -> None:
+def test_gateway_without_its_server_sends_retry_after(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, but not listening: whoever calls is refused
         server = f"127.0.0.1:{nobody.getsockname()[1]}"
@@ -358,7 +352,7 @@ def test_a_gateway_without_its_server_says_when_to_try_again(tmp_path: Path) -> 
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_calls_while_the_server_is_away_are_503_and_work_again_when_it_is_back(here: Installation) -> None:
+def test_calls_are_503_while_the_server_is_down(here: Installation) -> None:
     pid = here.state["processes"]["server"]
     # The parent must not start another one while we look.
     os.kill(here.process.pid, signal.SIGSTOP)
@@ -378,7 +372,7 @@ def test_calls_while_the_server_is_away_are_503_and_work_again_when_it_is_back(h
         assert client.get("/api/v1/runs").status_code == 200
 
 
-def test_a_setup_error_is_a_run_and_not_an_error(here: Installation) -> None:
+def test_setup_error_creates_a_failed_run(here: Installation) -> None:
     cyclic = [{**TASK, "name": n, "depends": [{"task": m}]} for n, m in (("a", "b"), ("b", "a"))]
     with here.http() as client:
         for name, body in {
@@ -394,9 +388,7 @@ def test_a_setup_error_is_a_run_and_not_an_error(here: Installation) -> None:
     assert any(field.startswith("tasks") for field in violations_of(empty))
 
 
-def test_a_repository_outside_the_allowed_folder_fails_in_setup_and_says_what_to_do(
-    here: Installation, tmp_path: Path
-) -> None:
+def test_repository_outside_the_allowed_folder_fails_in_setup(here: Installation, tmp_path: Path) -> None:
     config = '{"runs": [{"name": "r", "tasks": [{"name": "t", "runtime": {"containers": [{"image": "host"}]},'
     config += ' "steps": [{"clone": {}}]}]}]}'
     make_repository(tmp_path / "outside", {".sluice/config.json": config})

@@ -44,7 +44,7 @@ def act(here: Installation, method: str, path: str) -> None:
     assert answer.status_code == 204, answer.text
 
 
-def test_drained_executor_stays_and_works_again_when_it_is_undrained(here: Installation) -> None:
+def test_drained_executor_works_again_when_undrained(here: Installation) -> None:
     processes = here.state["processes"]["executors"]
     act(here, "POST", f"/api/v1/executors/{EXECUTOR}:drain")
     run_id = here.create(repository(here))
@@ -57,7 +57,7 @@ def test_drained_executor_stays_and_works_again_when_it_is_undrained(here: Insta
     assert here.state["processes"]["executors"] == processes
 
 
-def test_deleted_executor_that_still_runs_comes_back_with_a_new_session(here: Installation) -> None:
+def test_deleted_executor_returns_with_a_new_session(here: Installation) -> None:
     (before,) = executors(here)
     act(here, "DELETE", f"/api/v1/executors/{EXECUTOR}")
 
@@ -81,7 +81,7 @@ def test_task_of_a_deleted_executor_is_lost_at_once(here: Installation) -> None:
     assert (task["status"], task["reason"]["code"]) == ("TASK_STATUS_LOST", "OPERATOR")
 
 
-def test_times_of_executors_are_options_of_an_installation(tmp_path: Path) -> None:
+def test_executor_times_are_set_by_options(tmp_path: Path) -> None:
     times = {"heartbeat-interval": "200ms", "executor-lease": "2s", "fence-after": "3s", "vanish-after": "3500ms"}
     options = [word for name, value in times.items() for word in (f"--{name}", value)]
     with installation(tmp_path, *options, "--lost-after", "5s") as there:
@@ -104,7 +104,7 @@ def test_times_of_executors_are_options_of_an_installation(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("command", ["standalone", "server"])
-def test_times_that_do_not_hold_together_are_refused_before_anything_starts(command: str, tmp_path: Path) -> None:
+def test_inconsistent_executor_times_are_refused_at_the_start(command: str, tmp_path: Path) -> None:
     needed = ["--etcd", "http://127.0.0.1:1", "--object-storage", f"posix:{tmp_path}"] if command == "server" else []
     done = subprocess.run(
         [*SLUICE, command, "--data-dir", str(tmp_path), *needed, "--lost-after", "10m"],

@@ -71,9 +71,7 @@ FAULTS = f'{{"runs": [{", ".join([FAULTY_RUN] * 1_000)}]}}'
         ),
     ],
 )
-def test_a_large_request_does_not_hold_up_other_calls(
-    here: Installation, method: str, data: bytes, answer: str
-) -> None:
+def test_large_request_does_not_delay_other_calls(here: Installation, method: str, data: bytes, answer: str) -> None:
     assert len(data) < MAX_MESSAGE_BYTES
     credentials = (("authorization", f"Bearer {here.token}"),)
     options = [("grpc.max_send_message_length", -1), ("grpc.absolute_max_metadata_size", 1 << 20)]

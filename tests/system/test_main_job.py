@@ -41,7 +41,7 @@ def repository_of(here: Installation, name: str, *tasks: dict[str, Any], **field
     return path
 
 
-def test_a_small_pipeline_runs_to_its_end(here: Installation) -> None:
+def test_small_pipeline_runs_to_its_end(here: Installation) -> None:
     copy_example("small", here.repositories / "small")
     done = here.sluice("run", "create", "--repo", str(here.repositories / "small"), "--watch")
     assert "result success" in done.stdout
@@ -58,7 +58,7 @@ def list_runs(here: Installation) -> list[dict[str, object]]:
     return runs
 
 
-def test_a_failed_run_ends_its_watch_with_1_and_tells_the_step(here: Installation) -> None:
+def test_watch_of_a_failed_run_exits_with_1_and_names_the_step(here: Installation) -> None:
     repository = repository_of(here, "failing", {"name": "breaks", "steps": [{"run": "echo before; exit 7"}]})
     done = here.sluice("run", "create", "--repo", str(repository), "--watch", check=False)
     assert done.returncode == 1
@@ -69,7 +69,7 @@ def test_a_failed_run_ends_its_watch_with_1_and_tells_the_step(here: Installatio
     assert here.log(str(run["id"]), "breaks", 0) == b"before\n"
 
 
-def test_a_configuration_that_does_not_parse_makes_a_run_that_says_why(here: Installation) -> None:
+def test_unparseable_configuration_fails_the_run_with_its_error(here: Installation) -> None:
     path = here.repositories / "broken"
     make_repository(path, {".sluice/config.yml": "runs:\n  - name: x\n    taskss: []\n"})
     done = here.sluice("run", "create", "--repo", str(path), "--watch", check=False)
@@ -78,7 +78,7 @@ def test_a_configuration_that_does_not_parse_makes_a_run_that_says_why(here: Ins
     assert "3:5" in done.stdout
 
 
-def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Installation) -> None:
+def test_runs_overlap_only_between_groups(here: Installation) -> None:
     repository = repository_of(here, "queueing", {"name": "holds", "steps": [{"run": "sleep 600"}]})
     first = here.create(repository, "--group", "/user/me/one")
     second = here.create(repository, "--group", "/user/me/one")
@@ -99,7 +99,7 @@ def test_runs_of_one_group_never_overlap_and_runs_of_two_groups_do(here: Install
         here.wait_for(run_id)
 
 
-def test_a_run_that_times_out_ends_in_time_and_its_task_says_so(here: Installation) -> None:
+def test_run_that_times_out_ends_with_the_reason_in_its_task(here: Installation) -> None:
     repository = repository_of(here, "timing-out", {"name": "long", "steps": [{"run": "sleep 600"}]}, timeout="2s")
     run_id = here.create(repository)
     run = here.wait_for(run_id)
@@ -112,7 +112,7 @@ def test_a_run_that_times_out_ends_in_time_and_its_task_says_so(here: Installati
     assert (task["status"], task["reason"]) == ("TASK_STATUS_STOPPED", run["reason"])
 
 
-def test_a_stopped_run_ends_with_2_and_leaves_no_process(here: Installation) -> None:
+def test_stopped_run_exits_with_2_and_leaves_no_process(here: Installation) -> None:
     # Lengths of sleep that nobody else on this machine asks for: by them the processes are known.
     mark = f".{os.getpid()}"
     script = f"bash -c 'exec -a renamed sleep 300{mark}' & setsid sleep 301{mark} & echo up; sleep 302{mark}"
@@ -134,7 +134,7 @@ def sleepers(mark: str) -> set[str]:
     return {argument for argument in found if argument.endswith(mark) and " " not in argument}
 
 
-def test_an_approval_is_waited_for_explained_and_given(here: Installation) -> None:
+def test_task_waits_for_its_approval(here: Installation) -> None:
     repository = repository_of(
         here, "approving", {"name": "deploy it", "approval": True, "steps": [{"run": "echo deployed"}]}
     )
@@ -156,7 +156,7 @@ def numbers() -> bytes:
 
 
 @pytest.mark.parametrize("victim", ["server", "gateway"])
-def test_tasks_go_on_when_a_process_is_killed_and_no_log_byte_is_lost(here: Installation, victim: str) -> None:
+def test_tasks_and_logs_survive_the_kill_of_a_process(here: Installation, victim: str) -> None:
     tasks: list[dict[str, Any]] = [{"name": f"counts {n}", "steps": [{"run": NUMBERS}]} for n in range(3)]
     repository = repository_of(here, f"killing-{victim}", *tasks)
     run_id = here.create(repository)
@@ -173,7 +173,7 @@ def test_tasks_go_on_when_a_process_is_killed_and_no_log_byte_is_lost(here: Inst
         assert here.tasks(run_id)[name]["attempt"] == 1
 
 
-def test_a_follower_sees_all_bytes_across_a_restart_of_the_server(here: Installation) -> None:
+def test_followed_log_is_complete_across_a_server_restart(here: Installation) -> None:
     repository = repository_of(here, "following", {"name": "counts", "steps": [{"run": NUMBERS}]})
     run_id = here.create(repository)
     environment = {**os.environ, "SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token}
@@ -187,7 +187,7 @@ def test_a_follower_sees_all_bytes_across_a_restart_of_the_server(here: Installa
     assert b"line 0\n" + rest == numbers()
 
 
-def test_events_come_as_server_sent_events_and_resume(here: Installation) -> None:
+def test_events_are_server_sent_events_and_resume(here: Installation) -> None:
     repository = repository_of(here, "events", {"name": "one", "steps": [{"run": "true"}]})
     run_id = here.create(repository)
     here.wait_for(run_id)
@@ -201,7 +201,7 @@ def test_events_come_as_server_sent_events_and_resume(here: Installation) -> Non
     assert (ended.status_code, ended.content) == (204, b"")
 
 
-def test_two_followers_and_the_stored_log_agree(here: Installation) -> None:
+def test_followed_logs_equal_the_stored_log(here: Installation) -> None:
     script = "head -c 3000000 /dev/urandom | base64"
     repository = repository_of(
         here, "large", {"name": "much", "steps": [{"run": f"{script} | tee all; sha256sum all >&2"}]}
@@ -213,7 +213,7 @@ def test_two_followers_and_the_stored_log_agree(here: Installation) -> None:
     assert line.split()[0].decode() == hashlib.sha256(body + b"\n").hexdigest()
 
 
-def test_the_example_runs_with_one_command(tmp_path: Path) -> None:
+def test_example_runs_with_one_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.demo", "--data-dir", str(tmp_path)]
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
@@ -222,7 +222,7 @@ def test_the_example_runs_with_one_command(tmp_path: Path) -> None:
         assert "failed (ignored)" in done.stdout
 
 
-def test_everything_ends_with_its_parent_and_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+def test_processes_end_with_standalone_which_can_start_again(tmp_path: Path) -> None:
     with installation(tmp_path) as first:
         repository = repository_of(first, "before", {"name": "one", "steps": [{"run": "echo one"}]})
         run_id = first.create(repository)

@@ -93,7 +93,7 @@ def verified(here: Installation) -> list[Any]:
     return [*found["faults"], *found["notes"]]
 
 
-def test_installation_opens_old_data(folder: Path) -> None:
+def test_installation_opens_data_of_an_earlier_version(folder: Path) -> None:
     runs = expected()
     with installation(folder, *KEEP_LOGS) as here:
         assert ids_of_runs(here) == [each["run"]["id"] for each in runs]
@@ -104,7 +104,7 @@ def test_installation_opens_old_data(folder: Path) -> None:
         assert_unchanged(again, [each for each in runs if each["run"]["phase"] in OVER])
 
 
-def test_old_data_are_recovered_from_object_storage_alone(folder: Path) -> None:
+def test_earlier_data_are_recovered_from_object_storage(folder: Path) -> None:
     runs = [each for each in expected() if each["isFlushed"]]
     for lost in ("etcd", "server"):
         shutil.rmtree(folder / "data" / lost)

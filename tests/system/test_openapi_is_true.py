@@ -64,7 +64,7 @@ def check_answer(api: dict[str, Any], described: dict[str, Any], answer: Any) ->
     assert [error.message for error in OAS31Validator(schema).iter_errors(answer)] == []
 
 
-def test_every_example_is_accepted_and_every_status_is_documented(here: Installation, api: dict[str, Any]) -> None:
+def test_openapi_examples_are_accepted_with_documented_status(here: Installation, api: dict[str, Any]) -> None:
     found: dict[str, int] = {}
     with here.http() as client:
         for verb, path, operation in operations_of(api):
@@ -95,7 +95,7 @@ def required_paths(api: dict[str, Any], schema: dict[str, Any], example: Any) ->
                 yield from ((name, *rest) for rest in required_paths(api, schema["properties"][name], value))
 
 
-def test_what_is_required_is_missed_by_name(here: Installation, api: dict[str, Any]) -> None:
+def test_missing_required_field_is_named(here: Installation, api: dict[str, Any]) -> None:
     tried = []
     with here.http() as client:
         for verb, path, operation in operations_of(api):
@@ -117,7 +117,7 @@ def test_what_is_required_is_missed_by_name(here: Installation, api: dict[str, A
     assert ("/api/v1/runConfig:check", ("config", "files")) in tried
 
 
-def test_answers_have_lists_that_are_empty(here: Installation) -> None:
+def test_responses_include_empty_lists(here: Installation) -> None:
     with here.http() as client:
         assert client.get("/api/v1/runs", params={"group": "/user/me/nothing"}).json() == {
             "runs": [],
@@ -125,7 +125,7 @@ def test_answers_have_lists_that_are_empty(here: Installation) -> None:
         }
 
 
-def test_limits_of_query_parameters_hold(here: Installation, api: dict[str, Any]) -> None:
+def test_limits_of_query_parameters_are_enforced(here: Installation, api: dict[str, Any]) -> None:
     tried = 0
     with here.http() as client:
         for verb, path, operation in operations_of(api):
@@ -140,7 +140,7 @@ def test_limits_of_query_parameters_hold(here: Installation, api: dict[str, Any]
     assert tried >= 6
 
 
-def test_operation_without_a_token_is_401_before_anything_else(here: Installation, api: dict[str, Any]) -> None:
+def test_operation_without_a_token_is_401(here: Installation, api: dict[str, Any]) -> None:
     with httpx.Client(base_url=f"http://{here.state['http']}", timeout=30, trust_env=False, verify=False) as client:
         for verb, path, operation in operations_of(api):
             body: Any = {} if "requestBody" in operation else None

@@ -42,7 +42,7 @@ def processes_marked(mark: str) -> list[int]:
     return found
 
 
-def test_a_run_goes_on_when_etcd_is_killed_and_comes_back(here: Installation) -> None:
+def test_run_continues_after_etcd_is_killed_and_restarted(here: Installation) -> None:
     run_id = start(here, "etcd", COUNTS)
     until(lambda: b"line 5\n" in here.log(run_id, "task", 0), "it counts")
     etcd = here.state["processes"]["etcd"]
@@ -53,7 +53,7 @@ def test_a_run_goes_on_when_etcd_is_killed_and_comes_back(here: Installation) ->
     assert here.tasks(run_id)["task"]["attempt"] == 1
 
 
-def test_writes_wait_while_etcd_is_paused_and_none_is_doubled(here: Installation) -> None:
+def test_writes_wait_while_etcd_is_paused_and_apply_once(here: Installation) -> None:
     etcd = here.state["processes"]["etcd"]
     run_id = start(here, "paused", COUNTS)
     until(lambda: b"line 5\n" in here.log(run_id, "task", 0), "it counts")
@@ -78,7 +78,7 @@ def _created(answer: object) -> str:
     return str(answer.json()["id"]) if answer.status_code == 201 else ""  # type: ignore[attr-defined]  # httpx.Response
 
 
-def test_a_task_whose_executor_is_killed_is_lost_and_leaves_no_process(here: Installation) -> None:
+def test_task_is_lost_when_its_executor_is_killed(here: Installation) -> None:
     mark = f"99{os.getpid()}"
     run_id = start(here, "executor", f"echo up; sleep {mark} & setsid sleep {mark} & sleep {mark}")
     until(lambda: len(processes_marked(f"sleep\0{mark}")) == 3, "its processes are there")

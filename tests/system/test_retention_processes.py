@@ -27,7 +27,7 @@ def reason_of(here: Installation, path: str) -> str | None:
     return None if status < 400 else body["error"]["details"][0]["reason"]
 
 
-def test_old_logs_and_then_old_runs_are_deleted_and_what_is_not_over_stays(tmp_path: Path) -> None:
+def test_retention_deletes_old_logs_then_old_runs(tmp_path: Path) -> None:
     repository = tmp_path / "repositories" / "app"
     make_repository(
         repository,

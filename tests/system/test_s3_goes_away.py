@@ -17,9 +17,7 @@ TICKS = "env; i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); sleep 0.1;
 TICKED = b"".join(b"line %d\n" % i for i in range(100))
 
 
-def test_runs_go_on_when_the_s3_server_was_killed_and_only_the_server_holds_its_credentials(
-    tmp_path: Path, s3_owner: None
-) -> None:
+def test_runs_continue_after_the_s3_server_is_killed(tmp_path: Path, s3_owner: None) -> None:
     secret = OWNER["AWS_SECRET_ACCESS_KEY"].encode()
     with started(Seaweed(tmp_path / "s3")) as storage:
         url = storage.url()

@@ -72,7 +72,7 @@ def assert_all_went_well(here: Servers, run_ids: list[str], server: int) -> None
             assert (task["status"], task["attempt"]) == ("TASK_STATUS_SUCCESS", 1), task
 
 
-def test_what_was_written_through_one_server_is_read_through_the_other(here: Servers) -> None:
+def test_write_through_one_server_is_read_through_the_other(here: Servers) -> None:
     for number in range(6):
         writer, reader = number % 2, 1 - number % 2
         body = {
@@ -90,7 +90,7 @@ def test_what_was_written_through_one_server_is_read_through_the_other(here: Ser
             assert [run["id"] for run in listed] == [run_id]
 
 
-def test_a_log_is_followed_to_its_end_through_the_server_that_it_is_not_pushed_to(here: Servers) -> None:
+def test_log_is_followed_through_the_other_server(here: Servers) -> None:
     run_id = here.create({"name": "counts", "steps": [{"run": TICKS}]}, group="/user/me/follow")
     here.wait_for(run_id, "RUN_PHASE_RUNNING")
     with ThreadPoolExecutor(2) as pool:
@@ -106,7 +106,7 @@ def chain() -> list[dict[str, Any]]:
     ]
 
 
-def test_another_server_places_when_the_scheduler_is_killed_and_nothing_starts_twice(here: Servers) -> None:
+def test_another_server_schedules_when_the_scheduler_is_killed(here: Servers) -> None:
     killed = scheduler(here)
     other = 1 - killed
     run_ids = [here.create(*chain(), server=n % 2, group=f"/user/me/killed-{n}") for n in range(6)]
@@ -120,7 +120,7 @@ def test_another_server_places_when_the_scheduler_is_killed_and_nothing_starts_t
     assert {here.log(run_id, task, other) for run_id in run_ids for task in "ab"} == {b"once\n"}
 
 
-def test_a_scheduler_that_was_paused_decides_nothing_when_it_wakes(here: Servers) -> None:
+def test_paused_scheduler_decides_nothing_when_resumed(here: Servers) -> None:
     paused = scheduler(here)
     other = 1 - paused
     run_ids = [here.create(*chain(), server=n % 2, group=f"/user/me/paused-{n}") for n in range(4)]
@@ -136,7 +136,7 @@ def test_a_scheduler_that_was_paused_decides_nothing_when_it_wakes(here: Servers
     assert not [event for event in here.log_of(here.servers[paused]) if event["event"] == "sweep_moved_runs"]
 
 
-def test_tasks_go_on_when_both_servers_are_killed_and_started_again(here: Servers) -> None:
+def test_tasks_continue_after_both_servers_restart(here: Servers) -> None:
     run_ids = [here.create({"name": "counts", "steps": [{"run": TICKS}]}, group=f"/user/me/both-{n}") for n in range(4)]
     until(lambda: all(here.log(run_id, "counts") for run_id in run_ids), "all of them count")
     for server in here.servers:
@@ -148,7 +148,7 @@ def test_tasks_go_on_when_both_servers_are_killed_and_started_again(here: Server
     assert {here.log(run_id, "counts", 1) for run_id in run_ids} == {TICKED}
 
 
-def test_no_byte_is_lost_when_a_server_stands_still_under_a_task_that_prints_5_mb(here: Servers) -> None:
+def test_no_log_byte_is_lost_when_a_server_is_paused(here: Servers) -> None:
     script = (
         "i=0; while [ $i -lt 25 ]; do head -c 150000 /dev/urandom | base64 | tee -a /tmp/all; i=$((i+1)); sleep 0.2"
     )
@@ -171,7 +171,7 @@ def test_no_byte_is_lost_when_a_server_stands_still_under_a_task_that_prints_5_m
             assert hashlib.sha256(body).hexdigest() == digest
 
 
-def test_many_runs_have_numbers_without_gaps_and_never_overlap_in_their_group(here: Servers) -> None:
+def test_runs_of_a_group_are_numbered_and_never_overlap(here: Servers) -> None:
     tasks = definitions(
         *({"name": f"t{n}", "depends": [f"t{n - 1}"] if n else [], "steps": [{"run": "true"}]} for n in range(2))
     )
@@ -211,7 +211,7 @@ def test_many_runs_have_numbers_without_gaps_and_never_overlap_in_their_group(he
     assert str(here.folder) not in Path("/proc/mounts").read_text()
 
 
-def test_an_executor_that_stood_still_goes_on_with_its_tasks(here: Servers) -> None:
+def test_paused_executor_continues_its_tasks_when_resumed(here: Servers) -> None:
     run_id = here.create(*({"name": f"t{n}", "steps": [{"run": TICKS}]} for n in range(4)), group="/user/me/still")
     until(lambda: all(here.log(run_id, f"t{n}") for n in range(4)), "all of them count")
     here.executors[1].send(signal.SIGSTOP)
@@ -223,7 +223,7 @@ def test_an_executor_that_stood_still_goes_on_with_its_tasks(here: Servers) -> N
     assert {here.log(run_id, f"t{n}", n % 2) for n in range(4)} == {TICKED}
 
 
-def test_a_second_executor_with_the_same_id_waits_and_takes_nothing(here: Servers, tmp_path: Path) -> None:
+def test_second_executor_with_the_same_id_waits(here: Servers, tmp_path: Path) -> None:
     own = str(here.folder / "executor-0")
     command = [str(tmp_path / "work") if word == own else word for word in here.executors[0].command]
     twin = Process("twin", command, tmp_path / "twin.log")

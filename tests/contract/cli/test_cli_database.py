@@ -65,7 +65,7 @@ def sluice(
     )
 
 
-async def test_status_shows_both_stores_as_they_are(site: Site) -> None:
+async def test_db_status_shows_etcd_and_object_storage(site: Site) -> None:
     await site.written(5, rounds=2)
     done = sluice(site, "status")
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ async def test_status_shows_both_stores_as_they_are(site: Site) -> None:
     assert found["findings"] == []
 
 
-async def test_status_needs_no_healthy_database(site: Site) -> None:
+async def test_db_status_works_when_the_database_is_damaged(site: Site) -> None:
     await site.written(5)
     await site.lose_keys()
     done = sluice(site, "status")
@@ -94,7 +94,7 @@ async def test_status_needs_no_healthy_database(site: Site) -> None:
 
 
 @pytest.mark.parametrize("command", [["status"], ["verify"], ["export", "-"]], ids=lambda command: command[0])
-def test_looking_at_a_mistyped_folder_does_not_make_one(site: Site, tmp_path: Path, command: list[str]) -> None:
+def test_read_only_command_creates_no_mistyped_folder(site: Site, tmp_path: Path, command: list[str]) -> None:
     where = ["--object-storage", f"posix:{tmp_path / 'mistyped'}", "--etcd", site.etcd.endpoint]
     done = subprocess.run(
         [*SLUICE, "db", *command, *where],
@@ -109,7 +109,7 @@ def test_looking_at_a_mistyped_folder_does_not_make_one(site: Site, tmp_path: Pa
     assert not (tmp_path / "mistyped").exists()
 
 
-async def test_verify_ends_with_0_1_and_2(site: Site) -> None:
+async def test_verify_exits_with_0_1_or_2(site: Site) -> None:
     await site.written(5, rounds=2)
     done = sluice(site, "verify")
     assert (done.returncode, done.stderr) == (0, "")
@@ -129,7 +129,7 @@ async def test_verify_ends_with_0_1_and_2(site: Site) -> None:
     assert "no database" in away.stderr
 
 
-async def test_an_export_comes_back_by_import(site: Site, tmp_path: Path) -> None:
+async def test_export_is_restored_by_import(site: Site, tmp_path: Path) -> None:
     before = await site.written(5)
     file = tmp_path / "export"
     done = sluice(site, "export", str(file))
@@ -161,7 +161,7 @@ async def test_an_export_comes_back_by_import(site: Site, tmp_path: Path) -> Non
     await site.close()
 
 
-async def test_an_export_replaces_files_only(site: Site, tmp_path: Path) -> None:
+async def test_export_replaces_files_only(site: Site, tmp_path: Path) -> None:
     await site.written(1)
     os.mkfifo(tmp_path / "pipe")
     done = sluice(site, "export", "--force", str(tmp_path / "pipe"))
@@ -170,7 +170,7 @@ async def test_an_export_replaces_files_only(site: Site, tmp_path: Path) -> None
     assert (tmp_path / "pipe").is_fifo()
 
 
-async def test_a_checkpoint_is_made_once(site: Site) -> None:
+async def test_checkpoint_is_made_once(site: Site) -> None:
     await site.written(5)
     first = json.loads(sluice(site, "checkpoint", "-o", "json").stdout)
     assert first == {"sequence": str(LogSequence(1, 5)), "made": True}
@@ -180,7 +180,7 @@ async def test_a_checkpoint_is_made_once(site: Site) -> None:
     assert await site.keys("manifest/") == [f"{PREFIX}/manifest/{LogSequence(1, 5)}"]
 
 
-async def test_recover_asks_says_what_it_does_and_does_it(site: Site) -> None:
+async def test_recover_asks_and_prints_what_it_does(site: Site) -> None:
     before = await site.written(5)
     healthy = sluice(site, "recover", "--yes")
     assert healthy.returncode == 1
@@ -199,7 +199,7 @@ async def test_recover_asks_says_what_it_does_and_does_it(site: Site) -> None:
     assert sluice(site, "verify").returncode == 0
 
 
-async def test_a_person_at_a_terminal_is_asked_and_may_say_no(site: Site) -> None:
+async def test_prompt_at_a_terminal_can_be_declined(site: Site) -> None:
     await site.written(5)
     await site.lose_keys()
     for answer, code, kind in ((b"n\n", 1, "ETCD_EMPTY"), (b"y\n", 0, "HEALTHY")):
@@ -214,7 +214,7 @@ async def test_a_person_at_a_terminal_is_asked_and_may_say_no(site: Site) -> Non
 
 
 @pytest.mark.parametrize("command", [["recover", "--force"], ["restore", "--to", str(LogSequence(1, 3))]])
-async def test_a_person_who_is_asked_may_interrupt(command: list[str], site: Site) -> None:
+async def test_prompt_at_a_terminal_can_be_interrupted(command: list[str], site: Site) -> None:
     await site.written(5)
     if command[0] == "recover":
         await site.lose_keys()
@@ -242,7 +242,7 @@ async def test_a_person_who_is_asked_may_interrupt(command: list[str], site: Sit
     assert (await site.standing()).kind == before
 
 
-async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
+async def test_restore_goes_back_and_prints_what_is_lost(site: Site) -> None:
     await site.written(5)
     before = await site.contents()
     await site.written(5)
@@ -263,7 +263,7 @@ async def test_restore_goes_back_and_tells_what_is_given_up(site: Site) -> None:
     assert sluice(site, "verify").returncode == 0
 
 
-async def test_notes_that_say_the_same_are_one_line(site: Site) -> None:
+async def test_equal_notes_are_printed_on_one_line(site: Site) -> None:
     await site.written(1, rounds=6)
     assert sluice(site, "restore", "--to", str(LogSequence(1, 1)), "--yes").returncode == 0
     everything = sluice(site, "verify", "-o", "wide")
@@ -289,7 +289,7 @@ async def test_notes_that_say_the_same_are_one_line(site: Site) -> None:
         (["status", "--object-storage", "posix:/tmp/x"], "--etcd"),
     ],
 )
-def test_a_command_that_lacks_a_store_says_which(command: list[str], says: str) -> None:
+def test_command_without_a_store_option_names_it(command: list[str], says: str) -> None:
     done = subprocess.run([*SLUICE, "db", *command], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert says in done.stderr
@@ -299,7 +299,7 @@ def _reset(site: Site, *arguments: str) -> subprocess.CompletedProcess[Any]:
     return sluice(site, "reset-operator-token", *arguments)
 
 
-async def test_an_operator_who_lost_every_token_makes_another_one_while_a_server_runs(site: Site) -> None:
+async def test_lost_operator_token_is_reset_while_a_server_runs(site: Site) -> None:
     settings = replace(FAST, server_id="one")
     async with DataManager.open(
         kv=site.kv, storage=site.storage, prefix=PREFIX, path=site.folder / "db", types=RECORD_TYPES, settings=settings
@@ -324,7 +324,7 @@ async def test_an_operator_who_lost_every_token_makes_another_one_while_a_server
         assert await authenticator.authenticate(user) is not None
 
 
-async def test_a_reset_at_a_mistyped_place_begins_no_database(site: Site) -> None:
+async def test_token_reset_creates_no_database_at_a_mistyped_place(site: Site) -> None:
     done = sluice(site, "reset-operator-token", "--yes")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -334,7 +334,7 @@ async def test_a_reset_at_a_mistyped_place_begins_no_database(site: Site) -> Non
     assert await site.keys("epoch/") == []
 
 
-async def test_history_lists_entries_with_times_and_a_restore_goes_back_to_a_time(site: Site) -> None:
+async def test_history_lists_times_that_restore_accepts(site: Site) -> None:
     await site.written(3, rounds=4)
     done = sluice(site, "history", "-o", "json")
     assert done.returncode == 0, done.stderr
@@ -366,7 +366,7 @@ async def test_history_lists_entries_with_times_and_a_restore_goes_back_to_a_tim
     assert all(LogSequence.parse(point["sequence"]) <= kept for point in again[1:])
 
 
-async def test_verify_reads_stored_logs_and_names_those_that_are_damaged(site: Site) -> None:
+async def test_verify_names_damaged_stored_logs(site: Site) -> None:
     await site.written(3)
     store = LogStore(site.storage, SystemClock(), prefix=PREFIX)
     whole, gap, short, live = (LogKey("run", name, Epoch(1, 1), 0) for name in ("whole", "gap", "short", "live"))

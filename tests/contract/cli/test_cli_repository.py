@@ -68,15 +68,8 @@ REFS = {
 
 
 @pytest.mark.parametrize(("ref", "at", "kind", "full", "name", "content"), REFS.values(), ids=REFS.keys())
-def test_ref_leads_to_its_commit_and_files(
-    served: tuple[Path, str],
-    repository: str,
-    ref: str | None,
-    at: str,
-    kind: str,
-    full: str,
-    name: str,
-    content: bytes,
+def test_ref_resolves_to_its_commit_and_files(
+    served: tuple[Path, str], repository: str, ref: str | None, at: str, kind: str, full: str, name: str, content: bytes
 ) -> None:
     checkout, read = opened(repository, ref)
     context = checkout.context
@@ -92,17 +85,17 @@ def test_commit_is_named_by_its_digits(served: tuple[Path, str], repository: str
     assert (checkout.message, read) == ("second", b"two")
 
 
-def test_message_is_the_whole_message(served: tuple[Path, str]) -> None:
+def test_commit_message_is_read_whole(served: tuple[Path, str]) -> None:
     assert opened(str(served[0]), "plain")[0].message == "first\n\nwith a body"
 
 
 @pytest.mark.parametrize("ref", ["nobody", "refs/heads/nobody", "0" * 40, "v1"])
-def test_what_is_not_there_is_not_found(repository: str, ref: str) -> None:
+def test_unknown_ref_or_file_is_not_found(repository: str, ref: str) -> None:
     with pytest.raises(NotFound):
         opened(repository, ref)
 
 
-def test_abbreviated_commit_is_answered_with_what_to_do(served: tuple[Path, str]) -> None:
+def test_abbreviated_commit_id_is_refused_with_a_hint(served: tuple[Path, str]) -> None:
     with pytest.raises(NotFound, match="40 digits"):
         opened(str(served[0]), git(served[0], "rev-parse", "--short", "HEAD"))
 
@@ -110,7 +103,7 @@ def test_abbreviated_commit_is_answered_with_what_to_do(served: tuple[Path, str]
 @pytest.mark.parametrize(
     "ref", ["-x", "--upload-pack=x", "", "a\nb", "a b", "a\0b", "a..b", "a:b", "a^", "a~1", "@{u}"]
 )
-def test_what_is_no_ref_is_refused(served: tuple[Path, str], ref: str) -> None:
+def test_malformed_ref_is_refused(served: tuple[Path, str], ref: str) -> None:
     with pytest.raises(InvalidInput, match="not a ref"):
         opened(str(served[0]), ref)
 
@@ -132,7 +125,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_form_of_repository_that_is_not_taken_is_refused(url: str) -> None:
+def test_unsupported_repository_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="not taken"):
         opened(url, None)
 
@@ -145,7 +138,7 @@ def test_url_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
     assert "token@" not in caught.value.message
 
 
-def test_url_that_answers_nothing_good_is_unavailable(served: tuple[Path, str]) -> None:
+def test_repository_url_with_a_bad_response_is_unavailable(served: tuple[Path, str]) -> None:
     with pytest.raises(Unavailable, match="could not read"):
         opened(served[1].replace("/app/", "/nobody/"), None)
 
@@ -157,7 +150,7 @@ def test_folder_that_is_no_repository_is_not_found(tmp_path: Path) -> None:
         opened(str(tmp_path / "nobody"), None)
 
 
-def test_repository_without_a_commit_says_so(tmp_path: Path) -> None:
+def test_repository_without_a_commit_is_an_error(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     with pytest.raises(NotFound, match="no commit"):
         opened(str(tmp_path), None)
@@ -175,7 +168,7 @@ def test_detached_head_is_its_commit(tmp_path: Path) -> None:
         assert fetched.context.commit_sha == first
 
 
-def test_folder_below_the_root_stands_for_the_repository(served: tuple[Path, str]) -> None:
+def test_subfolder_resolves_to_its_repository(served: tuple[Path, str]) -> None:
     checkout, _ = opened(str(served[0] / ".sluice"), None)
     assert (checkout.repository, checkout.name) == (str(served[0]), "app")
 
@@ -187,7 +180,7 @@ def test_bare_repository_is_opened_and_named_without_its_suffix(served: tuple[Pa
     assert (checkout.repository, checkout.name, read) == (str(bare), "app", b"two")
 
 
-def test_hook_of_another_repository_does_not_lead_astray(
+def test_git_dir_in_the_environment_is_ignored(
     served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     git(tmp_path, "init", "-q", "-b", "other")
@@ -195,7 +188,7 @@ def test_hook_of_another_repository_does_not_lead_astray(
     assert opened(str(served[0]), None)[0].context.branch == "main"
 
 
-def test_configuration_of_a_repository_runs_nothing(tmp_path: Path) -> None:
+def test_git_configuration_of_a_repository_runs_no_program(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     commit(tmp_path, "one", "first")
     trap = tmp_path / "trap"
@@ -218,14 +211,14 @@ def test_configuration_of_a_repository_runs_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_folder_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"\xff")
     folder.mkdir()
     with pytest.raises(InvalidInput, match="not UTF-8"):
         opened(str(folder), None)
 
 
-def test_a_worktree_is_read_at_its_own_head(tmp_path: Path) -> None:
+def test_worktree_is_read_at_its_own_head(tmp_path: Path) -> None:
     main = tmp_path / "main"
     main.mkdir()
     git(main, "init", "-q", "-b", "main")

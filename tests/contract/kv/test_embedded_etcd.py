@@ -29,7 +29,7 @@ T = timedelta(seconds=10)
 pytestmark = pytest.mark.system
 
 
-async def test_a_running_etcd_keeps_its_data_for_the_next_one(tmp_path):
+async def test_embedded_etcd_keeps_its_data_across_a_restart(tmp_path):
     async with running_etcd(tmp_path / "data") as endpoint:
         store = EtcdStore([endpoint])
         await store.put("a", b"1", timeout=T)
@@ -47,7 +47,7 @@ async def test_a_running_etcd_keeps_its_data_for_the_next_one(tmp_path):
     assert first.cluster_id == second.cluster_id
 
 
-async def test_nothing_runs_any_more_when_the_block_ends(tmp_path):
+async def test_embedded_etcd_ends_with_its_context_manager(tmp_path):
     async with running_etcd(tmp_path / "data") as endpoint:
         pass
 
@@ -55,7 +55,7 @@ async def test_nothing_runs_any_more_when_the_block_ends(tmp_path):
         await wait_until_healthy(endpoint, timeout=timedelta(seconds=0.2))
 
 
-async def test_an_etcd_that_ends_at_once_is_told_with_its_last_words(tmp_path):
+async def test_etcd_that_exits_at_start_is_reported_with_its_output(tmp_path):
     blocked = tmp_path / "data"
     blocked.write_text("a file where etcd wants its folder")
 
@@ -66,7 +66,7 @@ async def test_an_etcd_that_ends_at_once_is_told_with_its_last_words(tmp_path):
     assert str(blocked) in caught.value.message
 
 
-async def test_the_wheel_is_the_fallback_and_says_what_it_is_good_for(tmp_path):
+async def test_etcd_of_the_wheel_is_the_fallback_with_a_warning(tmp_path):
     with structlog.testing.capture_logs() as logs:
         binary = find_etcd(str(tmp_path))
 
@@ -78,7 +78,7 @@ async def test_the_wheel_is_the_fallback_and_says_what_it_is_good_for(tmp_path):
         await store.close()
 
 
-def test_the_script_of_the_wheel_is_not_the_etcd_of_the_system(tmp_path):
+def test_etcd_script_of_the_wheel_is_not_a_system_etcd(tmp_path):
     (system := tmp_path / "system").mkdir()
     (system / "etcd").symlink_to(wheel_etcd().path)
     environment = sysconfig.get_path("scripts")
@@ -91,7 +91,7 @@ def test_the_script_of_the_wheel_is_not_the_etcd_of_the_system(tmp_path):
     assert alone.path == wheel_etcd().path
 
 
-def test_the_chosen_etcd_is_what_all_tests_use():
+def test_all_tests_use_the_chosen_etcd():
     wanted = os.environ.get("SLUICE_TEST_ETCD") or "system"
 
     if wanted == "wheel":
@@ -100,14 +100,14 @@ def test_the_chosen_etcd_is_what_all_tests_use():
         assert find_etcd().path.parent not in (wheel_etcd().path.parent, Path(sysconfig.get_path("scripts")))
 
 
-def test_a_machine_without_any_etcd_is_told_what_to_install(tmp_path):
+def test_missing_etcd_program_says_what_to_install(tmp_path):
     with pytest.raises(EtcdNotInstalled, match="apt-get install etcd-server") as caught:
         find_etcd(str(tmp_path), wheel="no_such_package")
 
     assert isinstance(caught.value, NotFound)
 
 
-def test_a_program_that_is_no_etcd_is_refused(tmp_path):
+def test_program_that_is_not_etcd_is_refused(tmp_path):
     program = tmp_path / "etcd"
     program.write_text("#!/bin/sh\nexit 3\n")
     program.chmod(0o755)
@@ -116,7 +116,7 @@ def test_a_program_that_is_no_etcd_is_refused(tmp_path):
         find_etcd(str(tmp_path))
 
 
-def test_the_arguments_bind_to_this_machine_only_and_set_compaction_and_quota():
+def test_etcd_arguments_set_loopback_compaction_and_quota():
     arguments = etcd_arguments(
         EtcdBinary(Path("/usr/bin/etcd"), "3.4.23", True), Path("/data dir"), client_port=1, peer_port=2
     )
@@ -129,7 +129,7 @@ def test_the_arguments_bind_to_this_machine_only_and_set_compaction_and_quota():
     assert "--data-dir=/data dir" in arguments
 
 
-def test_flags_of_another_etcd_in_the_environment_are_not_taken_over():
+def test_etcd_variables_in_the_environment_are_ignored():
     environment = etcd_environment({"ETCD_DATA_DIR": "/elsewhere", "PATH": os.defpath})
 
     assert "ETCD_DATA_DIR" not in environment

@@ -44,7 +44,7 @@ async def store(etcd: Guarded) -> AsyncIterator[EtcdStore]:
     await store.close()
 
 
-async def test_a_user_with_the_right_password_does_everything_that_a_server_does(store: EtcdStore) -> None:
+async def test_user_with_the_right_password_may_use_every_call(store: EtcdStore) -> None:
     lease = await store.grant_lease(timedelta(seconds=60), timeout=T)
     revision = await store.put("own/a", b"1", lease=lease, timeout=T)
     result = await store.txn(then=[PutKey("own/b", b"2"), Get("own/a")], timeout=T)
@@ -67,7 +67,7 @@ async def test_a_user_with_the_right_password_does_everything_that_a_server_does
         pytest.param(EtcdAccess("nobody", "x"), "does not accept the user 'nobody'", id="no such user"),
     ],
 )
-async def test_who_is_not_let_in_is_told_what_to_look_at(etcd: Guarded, access: EtcdAccess, words: str) -> None:
+async def test_failed_login_says_what_to_check(etcd: Guarded, access: EtcdAccess, words: str) -> None:
     store = EtcdStore([etcd.process.endpoint], access=access)
     try:
         for call in (store.put("own/x", b"", timeout=T), store.get("own/x", timeout=T)):
@@ -78,7 +78,7 @@ async def test_who_is_not_let_in_is_told_what_to_look_at(etcd: Guarded, access: 
         await store.close()
 
 
-async def test_what_a_user_may_not_do_is_refused(store: EtcdStore) -> None:
+async def test_call_without_its_permission_is_denied(store: EtcdStore) -> None:
     with pytest.raises(PermissionDenied):
         await store.put("others/a", b"1", timeout=T)
     with pytest.raises(PermissionDenied):
@@ -103,7 +103,7 @@ async def wait_for_the_end_of(store: EtcdStore, etcd: Guarded) -> None:
     await channel.close()
 
 
-async def test_a_token_that_has_ended_is_replaced(etcd: Guarded, store: EtcdStore) -> None:
+async def test_expired_token_is_replaced(etcd: Guarded, store: EtcdStore) -> None:
     await store.put("own/a", b"1", timeout=T)
     await wait_for_the_end_of(store, etcd)
 
@@ -114,7 +114,7 @@ async def test_a_token_that_has_ended_is_replaced(etcd: Guarded, store: EtcdStor
     assert all(item.create_revision == item.mod_revision for item in found)
 
 
-async def test_a_watch_begins_with_another_token_when_the_last_one_has_ended(etcd: Guarded, store: EtcdStore) -> None:
+async def test_watch_starts_with_a_new_token_after_expiry(etcd: Guarded, store: EtcdStore) -> None:
     revision = await store.put("own/watched", b"1", timeout=T)
     await wait_for_the_end_of(store, etcd)
 
@@ -124,7 +124,7 @@ async def test_a_watch_begins_with_another_token_when_the_last_one_has_ended(etc
     assert [event.value for event in batch.events] == [b"1"]
 
 
-async def test_a_change_of_rights_ends_no_store(etcd: Guarded, store: EtcdStore) -> None:
+async def test_store_survives_a_change_of_permissions(etcd: Guarded, store: EtcdStore) -> None:
     await store.put("own/a", b"1", timeout=T)
     etcd.log_in()
     etcd.grant("more/")
@@ -135,7 +135,7 @@ async def test_a_change_of_rights_ends_no_store(etcd: Guarded, store: EtcdStore)
     assert result.reads[0][0].value == b"1"
 
 
-async def test_tokens_that_ended_with_etcd_are_replaced(etcd: Guarded, store: EtcdStore) -> None:
+async def test_tokens_are_replaced_after_an_etcd_restart(etcd: Guarded, store: EtcdStore) -> None:
     await store.put("own/kept", b"1", timeout=T)
     etcd.process.kill()
     await asyncio.to_thread(etcd.process.start)
@@ -149,7 +149,7 @@ async def test_tokens_that_ended_with_etcd_are_replaced(etcd: Guarded, store: Et
     await eventually(is_back)
 
 
-async def test_authentication_that_is_enabled_later_is_taken_up(tmp_path: Path) -> None:
+async def test_store_logs_in_when_authentication_is_enabled_later(tmp_path: Path) -> None:
     with etcd_process(tmp_path / "data", options=["--bcrypt-cost=4"]) as process:
         store = EtcdStore([process.endpoint], access=OURS)
         await store.put("own/a", b"1", timeout=T)
@@ -165,7 +165,7 @@ async def test_authentication_that_is_enabled_later_is_taken_up(tmp_path: Path) 
         await store.close()
 
 
-async def test_a_store_that_is_closed_while_it_logs_in_says_so(etcd: Guarded) -> None:
+async def test_call_is_unavailable_when_closed_during_login(etcd: Guarded) -> None:
     async with tcp_proxy(etcd.process.endpoint) as proxy:
         store = EtcdStore([proxy.address], access=OURS)
         await store.status(timeout=T)  # the connection stands

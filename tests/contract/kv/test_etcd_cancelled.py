@@ -61,7 +61,7 @@ def read(store: EtcdStore, timeout: timedelta) -> Awaitable[object]:
 
 
 @pytest.mark.parametrize("call", [read_together, compare_and_read, compare_and_write, read])
-async def test_etcd_outlives_calls_that_are_given_up(
+async def test_etcd_survives_cancelled_calls(
     etcd: EtcdProcess, store: EtcdStore, call: Callable[[EtcdStore, timedelta], Awaitable[object]]
 ) -> None:
     chance = random.Random(1)

@@ -54,7 +54,7 @@ async def proxied(proxy: TcpProxy, etcd_prefix: str) -> AsyncIterator[EtcdStore]
     await store.close()
 
 
-async def test_a_write_that_was_applied_and_timed_out_is_unknown_and_was_sent_once(proxy, proxied, direct, etcd_prefix):
+async def test_applied_write_that_times_out_is_unknown_and_sent_once(proxy, proxied, direct, etcd_prefix):
     key = f"{etcd_prefix}head"
     proxy.mute_answers()
 
@@ -67,7 +67,7 @@ async def test_a_write_that_was_applied_and_timed_out_is_unknown_and_was_sent_on
     assert found.mod_revision == found.create_revision
 
 
-async def test_a_write_whose_connection_broke_before_the_answer_is_unknown(proxy, proxied, direct, etcd_prefix):
+async def test_write_is_unknown_when_its_connection_breaks(proxy, proxied, direct, etcd_prefix):
     key = f"{etcd_prefix}a"
     proxy.mute_answers()
     write = asyncio.create_task(proxied.put(key, b"1", timeout=T))
@@ -82,7 +82,7 @@ async def test_a_write_whose_connection_broke_before_the_answer_is_unknown(proxy
         await write
 
 
-async def test_a_read_that_got_no_answer_is_unavailable(proxy, proxied, etcd_prefix):
+async def test_read_without_a_response_is_unavailable(proxy, proxied, etcd_prefix):
     proxy.mute_answers()
 
     with pytest.raises(Unavailable) as caught:
@@ -91,14 +91,14 @@ async def test_a_read_that_got_no_answer_is_unavailable(proxy, proxied, etcd_pre
     assert proxy.address in caught.value.message
 
 
-async def test_a_transaction_of_reads_only_that_got_no_answer_is_unavailable(proxy, proxied, etcd_prefix):
+async def test_read_only_transaction_without_response_is_unavailable(proxy, proxied, etcd_prefix):
     proxy.mute_answers()
 
     with pytest.raises(Unavailable):
         await proxied.txn(then=[Get(etcd_prefix)], timeout=SHORT)
 
 
-async def test_a_write_that_its_caller_cancels_ends_as_cancelled(proxy: TcpProxy, proxied, etcd_prefix):
+async def test_write_cancelled_by_its_caller_raises_cancelled(proxy: TcpProxy, proxied, etcd_prefix):
     proxy.mute_answers()
     write = asyncio.create_task(proxied.put(f"{etcd_prefix}a", b"1", timeout=T))
     seen = proxy.requests_seen
@@ -113,9 +113,7 @@ async def test_a_write_that_its_caller_cancels_ends_as_cancelled(proxy: TcpProxy
         await write
 
 
-async def test_a_write_in_flight_when_the_store_is_closed_is_unknown_not_cancelled(
-    proxy: TcpProxy, proxied, etcd_prefix
-):
+async def test_write_in_flight_is_unknown_when_the_store_is_closed(proxy: TcpProxy, proxied, etcd_prefix):
     proxy.mute_answers()
     seen = proxy.requests_seen
     write = asyncio.create_task(proxied.put(f"{etcd_prefix}a", b"1", timeout=T))
@@ -130,7 +128,7 @@ async def test_a_write_in_flight_when_the_store_is_closed_is_unknown_not_cancell
         await write
 
 
-async def test_a_watch_whose_connection_broke_is_unavailable(proxy, proxied, etcd_prefix):
+async def test_watch_is_unavailable_when_its_connection_breaks(proxy, proxied, etcd_prefix):
     revision = await proxied.put(f"{etcd_prefix}a", b"1", timeout=T)
 
     async def follow() -> None:
@@ -141,7 +139,7 @@ async def test_a_watch_whose_connection_broke_is_unavailable(proxy, proxied, etc
         await asyncio.wait_for(follow(), 30)
 
 
-async def test_a_watch_on_a_connection_that_went_dead_is_unavailable(proxy, etcd_prefix):
+async def test_watch_is_unavailable_when_its_connection_hangs(proxy, etcd_prefix):
     store = EtcdStore([proxy.address], pings=Pings(timedelta(seconds=0.5), timedelta(seconds=0.5)))
     revision = await store.put(f"{etcd_prefix}a", b"1", timeout=T)
 
@@ -156,7 +154,7 @@ async def test_a_watch_on_a_connection_that_went_dead_is_unavailable(proxy, etcd
         await store.close()
 
 
-async def test_a_watch_that_etcd_does_not_begin_is_unavailable(proxy, proxied, etcd_prefix):
+async def test_watch_that_etcd_does_not_create_is_unavailable(proxy, proxied, etcd_prefix):
     proxy.mute_answers()
 
     async def follow() -> None:
@@ -168,7 +166,7 @@ async def test_a_watch_that_etcd_does_not_begin_is_unavailable(proxy, proxied, e
 
 
 @pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
-async def test_when_nothing_listens_nothing_was_sent_and_the_answer_comes_at_once(write):
+async def test_call_fails_at_once_as_not_sent_when_nothing_listens(write):
     (port,) = free_ports(1)
     store = EtcdStore([f"http://127.0.0.1:{port}"])
     try:
@@ -179,7 +177,7 @@ async def test_when_nothing_listens_nothing_was_sent_and_the_answer_comes_at_onc
         await store.close()
 
 
-async def test_an_etcd_that_takes_connections_and_says_nothing_is_unavailable_for_writes():
+async def test_write_to_a_silent_etcd_is_unavailable():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = EtcdStore([f"127.0.0.1:{silent.getsockname()[1]}"])
         try:
@@ -189,7 +187,7 @@ async def test_an_etcd_that_takes_connections_and_says_nothing_is_unavailable_fo
             await store.close()
 
 
-async def test_a_renewal_without_etcd_ends_in_time(own_etcd):
+async def test_lease_renewal_without_etcd_times_out(own_etcd):
     store = EtcdStore([own_etcd.endpoint])
     try:
         lease = await store.grant_lease(timedelta(seconds=60), timeout=T)
@@ -202,7 +200,7 @@ async def test_a_renewal_without_etcd_ends_in_time(own_etcd):
         await store.close()
 
 
-async def test_the_same_store_goes_on_when_etcd_is_back_with_its_data(own_etcd):
+async def test_store_works_again_after_an_etcd_restart(own_etcd):
     store = EtcdStore([own_etcd.endpoint])
     try:
         await store.put("kept", b"1", timeout=T)
@@ -232,7 +230,7 @@ async def test_the_same_store_goes_on_when_etcd_is_back_with_its_data(own_etcd):
         await store.close()
 
 
-async def test_a_wiped_etcd_on_the_same_port_has_another_cluster_id(own_etcd):
+async def test_wiped_etcd_has_a_new_cluster_id(own_etcd):
     store = EtcdStore([own_etcd.endpoint])
     try:
         before = await store.txn(then=[PutKey("a", b"1")], timeout=T)
@@ -251,7 +249,7 @@ async def test_a_wiped_etcd_on_the_same_port_has_another_cluster_id(own_etcd):
         await store.close()
 
 
-async def test_with_several_endpoints_the_first_that_stands_is_used_and_kept(etcd_endpoint, etcd_prefix):
+async def test_first_reachable_endpoint_is_used_and_kept(etcd_endpoint, etcd_prefix):
     (refused,) = free_ports(1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = EtcdStore([f"http://127.0.0.1:{refused}", f"http://127.0.0.1:{silent.getsockname()[1]}", etcd_endpoint])
@@ -264,7 +262,7 @@ async def test_with_several_endpoints_the_first_that_stands_is_used_and_kept(etc
     assert found is not None
 
 
-async def test_after_an_endpoint_failed_a_call_the_next_call_goes_to_another(proxy, etcd_endpoint, etcd_prefix):
+async def test_next_call_uses_another_endpoint_after_a_failure(proxy, etcd_endpoint, etcd_prefix):
     store = EtcdStore([proxy.address, etcd_endpoint])
     try:
         await store.put(f"{etcd_prefix}a", b"1", timeout=T)
@@ -281,7 +279,7 @@ async def test_after_an_endpoint_failed_a_call_the_next_call_goes_to_another(pro
         await store.close()
 
 
-async def test_answers_above_four_mebibytes_are_read_and_watched(direct, etcd_prefix):
+async def test_responses_above_4_mib_are_read_and_watched(direct, etcd_prefix):
     revision = 0
     for number in range(6):
         written = await direct.put(f"{etcd_prefix}{number}", b"x" * 1_000_000, timeout=T)
@@ -298,7 +296,7 @@ async def test_answers_above_four_mebibytes_are_read_and_watched(direct, etcd_pr
                 break
 
 
-async def test_a_full_store_refuses_writes_with_its_reason_and_shows_its_alarm(tmp_path):
+async def test_full_etcd_refuses_writes_and_shows_its_alarm(tmp_path):
     with etcd_process(tmp_path / "data", quota_bytes=4 * 1024**2) as process:
         store = EtcdStore([process.endpoint])
         try:
@@ -337,7 +335,7 @@ async def test_a_full_store_refuses_writes_with_its_reason_and_shows_its_alarm(t
     ],
     ids=["etcd first", "etcd last"],
 )
-def test_importing_leaves_no_trace_on_the_path_and_the_common_protos_work_beside_it(order):
+def test_import_changes_no_path_and_keeps_common_protos(order):
     code = f"import sys, importlib; before = list(sys.path); [importlib.import_module(m) for m in {order!r}]"
     code += "; assert sys.path == before, sys.path; import google.api.http_pb2 as h; print(h.__file__)"
 

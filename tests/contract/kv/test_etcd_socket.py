@@ -76,7 +76,7 @@ def etcd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SocketEtcd]
         process.kill()
 
 
-async def test_a_store_reads_writes_and_watches_through_a_socket(etcd):
+async def test_store_reads_writes_and_watches_through_a_socket(etcd):
     store = EtcdStore([etcd.endpoint])
     try:
         revision = await store.put("a", b"1", timeout=T)
@@ -94,7 +94,7 @@ async def test_a_store_reads_writes_and_watches_through_a_socket(etcd):
         await store.close()
 
 
-async def test_a_store_finds_the_socket_again_when_its_folder_was_replaced(etcd):
+async def test_store_reconnects_when_the_socket_folder_is_replaced(etcd):
     store = EtcdStore([etcd.endpoint])
     try:
         await store.put("a", b"1", timeout=T)
@@ -115,7 +115,7 @@ async def test_a_store_finds_the_socket_again_when_its_folder_was_replaced(etcd)
         await store.close()
 
 
-async def test_a_store_holds_no_folder_when_it_is_closed(etcd):
+async def test_closed_store_holds_no_open_folder(etcd):
     def held() -> int:
         return sum(os.path.realpath(descriptor) == str(etcd.folder) for descriptor in _descriptors())
 

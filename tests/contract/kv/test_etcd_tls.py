@@ -45,7 +45,7 @@ def secure_endpoint(certificates: Path, tmp_path_factory: pytest.TempPathFactory
         yield process.endpoint
 
 
-async def test_a_client_with_a_certificate_is_served(secure_endpoint, certificates):
+async def test_client_with_a_certificate_is_served(secure_endpoint, certificates):
     store = EtcdStore([secure_endpoint], access=access_of(certificates))
     try:
         await store.put("a", b"1", timeout=T)
@@ -58,7 +58,7 @@ async def test_a_client_with_a_certificate_is_served(secure_endpoint, certificat
         await store.close()
 
 
-async def test_a_client_without_a_certificate_does_not_send_its_write(secure_endpoint, certificates):
+async def test_client_without_a_certificate_does_not_send_its_write(secure_endpoint, certificates):
     access = read_access(ca_file=certificates / "ca.pem")
     store = EtcdStore([secure_endpoint], access=access)
     try:
@@ -87,14 +87,14 @@ async def test_a_client_without_a_certificate_does_not_send_its_write(secure_end
         pytest.param((None, "node.pem", "locked.key"), "its key, without a password", id="an encrypted key"),
     ],
 )
-def test_files_that_cannot_be_used_are_named_with_their_option(certificates, files, words):
+def test_unusable_tls_file_is_named_with_its_option(certificates, files, words):
     ca, certificate, key = (None if name is None else certificates / name for name in files)
 
     with pytest.raises(InvalidInput, match=words):
         read_access(ca_file=ca, cert_file=certificate, key_file=key)
 
 
-async def test_a_client_that_does_not_know_the_authority_does_not_send_its_write(secure_endpoint):
+async def test_client_without_the_authority_does_not_send_its_write(secure_endpoint):
     store = EtcdStore([secure_endpoint])
     try:
         async with asyncio.timeout(30):

@@ -29,7 +29,7 @@ from tests.support.conditions import eventually
 T = timedelta(seconds=10)
 
 
-async def test_a_value_is_read_back_with_its_revisions(kv):
+async def test_value_is_read_back_with_its_revisions(kv):
     first = await kv.store.put(kv.key("a"), b"1", timeout=T)
     second = await kv.store.put(kv.key("a"), b"2", timeout=T)
 
@@ -40,7 +40,7 @@ async def test_a_value_is_read_back_with_its_revisions(kv):
     assert revision >= second > first
 
 
-async def test_a_key_that_is_not_there_is_none_and_still_tells_the_revision(kv):
+async def test_missing_key_is_none_with_the_revision(kv):
     before = await kv.store.put(kv.key("other"), b"", timeout=T)
 
     found, revision = await kv.store.get(kv.key("a"), timeout=T)
@@ -67,7 +67,7 @@ async def test_all_writes_of_a_transaction_share_one_revision(kv):
     assert {item.mod_revision for item in found} == {result.revision}
 
 
-async def test_a_transaction_that_changes_nothing_moves_no_revision(kv):
+async def test_transaction_without_changes_keeps_the_revision(kv):
     before = await kv.store.put(kv.key("a"), b"1", timeout=T)
 
     read = await kv.store.txn(then=[Get(kv.key("a"))], timeout=T)
@@ -99,7 +99,7 @@ async def test_a_transaction_that_changes_nothing_moves_no_revision(kv):
         "equal and empty",
     ],
 )
-async def test_a_compare_decides_which_branch_is_taken(kv, stored, expected, holds):
+async def test_compare_selects_the_branch(kv, stored, expected, holds):
     key = kv.key("a")
     if stored is not None:
         await kv.store.put(key, stored, timeout=T)
@@ -127,7 +127,7 @@ async def test_all_compares_must_hold(kv):
     assert len((await kv.store.list_prefix(kv.prefix, timeout=T))[0]) == 1
 
 
-async def test_the_branch_that_was_taken_answers_its_reads_in_order(kv):
+async def test_selected_branch_returns_its_reads_in_order(kv):
     for name in ("a", "b", "c"):
         await kv.store.put(kv.key(name), name.encode(), timeout=T)
 
@@ -141,7 +141,7 @@ async def test_the_branch_that_was_taken_answers_its_reads_in_order(kv):
     assert result.cluster_id == (await kv.store.status(timeout=T)).cluster_id != 0
 
 
-async def test_a_read_sees_the_writes_before_it_in_its_transaction(kv):
+async def test_read_sees_the_writes_before_it_in_its_transaction(kv):
     a, b = kv.key("a"), kv.key("b")
     await kv.store.put(b, b"old", timeout=T)
 
@@ -150,7 +150,7 @@ async def test_a_read_sees_the_writes_before_it_in_its_transaction(kv):
     assert [[item.value for item in read] for read in result.reads] == [[], [b"new"], []]
 
 
-async def test_reads_of_one_transaction_are_of_one_state(kv):
+async def test_transaction_reads_one_state(kv):
     a, z = kv.key("a"), kv.key("z")
     await kv.store.txn(then=[PutKey(a, b"0"), PutKey(z, b"0")], timeout=T)
 
@@ -172,7 +172,7 @@ async def test_reads_of_one_transaction_are_of_one_state(kv):
     assert len(seen) > 10
 
 
-async def test_a_transaction_without_operations_tells_the_revision(kv):
+async def test_empty_transaction_returns_the_revision(kv):
     written = await kv.store.put(kv.key("a"), b"1", timeout=T)
 
     result = await kv.store.txn(compare=[Compare(kv.key("a"), b"1")], timeout=T)
@@ -207,7 +207,7 @@ async def test_ranges_are_half_open_in_byte_order_and_limited(kv):
     ],
     ids=["one key", "a range without its end", "a prefix"],
 )
-async def test_deletes_remove_what_they_name_and_nothing_else(kv, operation, left):
+async def test_delete_removes_only_the_keys_it_names(kv, operation, left):
     for name in ("a", "b", "b/1", "c"):
         await kv.store.put(kv.key(name), b"", timeout=T)
 
@@ -238,7 +238,7 @@ async def test_deletes_remove_what_they_name_and_nothing_else(kv, operation, lef
         "no key",
     ],
 )
-async def test_what_no_store_takes_is_invalid_and_changes_nothing(kv, operations: list[Write | Read]):
+async def test_invalid_transaction_is_refused_and_changes_nothing(kv, operations: list[Write | Read]):
     before = (await kv.store.status(timeout=T)).revision
 
     with pytest.raises(InvalidInput):
@@ -247,14 +247,14 @@ async def test_what_no_store_takes_is_invalid_and_changes_nothing(kv, operations
     assert (await kv.store.status(timeout=T)).revision == before
 
 
-async def test_128_operations_are_taken(kv):
+async def test_transaction_may_have_128_operations(kv):
     result = await kv.store.txn(then=[PutKey(kv.key(f"{n:03}"), b"") for n in range(128)], timeout=T)
 
     assert result.succeeded
     assert len((await kv.store.list_prefix(kv.prefix, timeout=T))[0]) == 128
 
 
-async def test_of_racing_transactions_on_one_value_exactly_one_wins_each_round(kv):
+async def test_exactly_one_of_racing_transactions_wins(kv):
     await kv.store.put(kv.key("head"), b"0", timeout=T)
 
     async def advance(expected: bytes) -> bool:
@@ -270,7 +270,7 @@ async def test_of_racing_transactions_on_one_value_exactly_one_wins_each_round(k
         assert sum(winners) == 1
 
 
-async def test_a_watch_gives_what_was_and_what_comes_in_order_and_none_twice(kv):
+async def test_watch_yields_past_and_new_events_in_order_once(kv):
     first = await kv.store.put(kv.key("a"), b"1", timeout=T)
     second = (await kv.store.txn(then=[PutKey(kv.key("b"), b"2"), DeleteKey(kv.key("a"))], timeout=T)).revision
 
@@ -289,7 +289,7 @@ async def test_a_watch_gives_what_was_and_what_comes_in_order_and_none_twice(kv)
     ]
 
 
-async def test_a_watch_begins_at_its_start_revision_inclusive(kv):
+async def test_watch_begins_at_its_start_revision_inclusive(kv):
     await kv.store.put(kv.key("a"), b"1", timeout=T)
     second = await kv.store.put(kv.key("a"), b"2", timeout=T)
 
@@ -298,7 +298,7 @@ async def test_a_watch_begins_at_its_start_revision_inclusive(kv):
     assert events == [WatchEvent(kv.key("a"), b"2", second)]
 
 
-async def test_a_watch_may_begin_at_a_revision_to_come(kv):
+async def test_watch_may_begin_at_a_future_revision(kv):
     before = await kv.store.put(kv.key("a"), b"1", timeout=T)
 
     async def write() -> int:
@@ -310,7 +310,7 @@ async def test_a_watch_may_begin_at_a_revision_to_come(kv):
     assert events == [WatchEvent(kv.key("a"), b"2", after)]
 
 
-async def test_every_batch_holds_whole_revisions_up_to_the_one_it_names(kv):
+async def test_watch_batch_holds_whole_revisions(kv):
     start = (await kv.store.put(kv.key("start"), b"", timeout=T)) + 1
     for _ in range(20):
         await kv.store.txn(then=[PutKey(kv.key(f"{n}"), b"x" * 1000) for n in range(50)], timeout=T)
@@ -329,7 +329,7 @@ async def test_every_batch_holds_whole_revisions_up_to_the_one_it_names(kv):
         assert len(batch.events) % 50 == 0
 
 
-async def test_a_resumed_watch_misses_nothing_and_repeats_nothing(kv):
+async def test_resumed_watch_misses_and_repeats_no_event(kv):
     start = await kv.store.put(kv.key("0"), b"", timeout=T)
     for number in range(1, 10):
         await kv.store.put(kv.key(str(number)), b"", timeout=T)
@@ -346,7 +346,7 @@ async def test_a_resumed_watch_misses_nothing_and_repeats_nothing(kv):
     assert keys == [str(number) for number in range(10)]
 
 
-async def test_a_watch_from_before_a_compaction_ends_with_where_history_begins(kv):
+async def test_watch_before_a_compaction_raises_compacted(kv):
     first = await kv.store.put(kv.key("a"), b"1", timeout=T)
     last = await kv.store.put(kv.key("a"), b"2", timeout=T)
     await kv.store.compact(last, timeout=T)
@@ -370,12 +370,12 @@ async def test_history_is_kept_until_it_is_compacted(kv):
     assert await kv.store.keeps(last, timeout=T)
 
 
-async def test_the_future_cannot_be_compacted(kv):
+async def test_compaction_of_a_future_revision_is_refused(kv):
     with pytest.raises(InvalidInput):
         await kv.store.compact(1 << 40, timeout=T)
 
 
-async def test_a_key_with_a_lease_goes_when_the_lease_is_revoked(kv):
+async def test_key_is_deleted_when_its_lease_is_revoked(kv):
     lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
     revision = await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
     assert (await kv.store.get(kv.key("a"), timeout=T))[0].lease == lease
@@ -387,7 +387,7 @@ async def test_a_key_with_a_lease_goes_when_the_lease_is_revoked(kv):
     assert (events[1].key, events[1].value) == (kv.key("a"), None)
 
 
-async def test_a_key_written_again_without_the_lease_stays(kv):
+async def test_key_written_again_without_a_lease_outlives_it(kv):
     lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
     await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
     await kv.store.put(kv.key("a"), b"2", timeout=T)
@@ -397,19 +397,19 @@ async def test_a_key_written_again_without_the_lease_stays(kv):
     assert (await kv.store.get(kv.key("a"), timeout=T))[0].value == b"2"
 
 
-async def test_a_renewal_tells_what_is_left(kv):
+async def test_lease_renewal_returns_the_time_left(kv):
     lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
 
     assert await kv.store.renew_lease(lease, timeout=T) == timedelta(seconds=60)
 
 
-async def test_a_lease_span_is_rounded_up_to_whole_seconds(kv):
+async def test_lease_span_is_rounded_up_to_whole_seconds(kv):
     lease = await kv.store.grant_lease(timedelta(seconds=59.1), timeout=T)
 
     assert await kv.store.renew_lease(lease, timeout=T) == timedelta(seconds=60)
 
 
-async def test_a_lease_that_is_not_renewed_takes_its_keys_with_it(kv):
+async def test_expired_lease_deletes_its_keys(kv):
     lease = await kv.store.grant_lease(timedelta(seconds=1), timeout=T)
     await kv.store.put(kv.key("a"), b"1", lease=lease, timeout=T)
 
@@ -423,7 +423,7 @@ async def test_a_lease_that_is_not_renewed_takes_its_keys_with_it(kv):
         await kv.store.renew_lease(lease, timeout=T)
 
 
-async def test_a_lease_that_is_gone_cannot_be_renewed_or_used_and_may_be_revoked_again(kv):
+async def test_ended_lease_can_only_be_revoked(kv):
     lease = await kv.store.grant_lease(timedelta(seconds=60), timeout=T)
     await kv.store.revoke_lease(lease, timeout=T)
 
@@ -435,12 +435,12 @@ async def test_a_lease_that_is_gone_cannot_be_renewed_or_used_and_may_be_revoked
 
 
 @pytest.mark.parametrize("span", [timedelta(0), timedelta(seconds=-1)], ids=["zero", "negative"])
-async def test_a_lease_without_a_span_is_invalid(kv, span):
+async def test_lease_without_a_span_is_invalid(kv, span):
     with pytest.raises(InvalidInput):
         await kv.store.grant_lease(span, timeout=T)
 
 
-async def test_the_status_names_version_size_cluster_and_revision(kv):
+async def test_status_has_version_size_cluster_and_revision(kv):
     revision = await kv.store.put(kv.key("a"), b"1", timeout=T)
 
     status = await kv.store.status(timeout=T)
@@ -451,7 +451,7 @@ async def test_the_status_names_version_size_cluster_and_revision(kv):
     assert status.revision >= revision
 
 
-async def test_a_closed_store_answers_nothing_and_ends_its_watches(kv):
+async def test_closed_store_refuses_calls_and_ends_its_watches(kv):
     revision = await kv.store.put(kv.key("a"), b"1", timeout=T)
     watching = asyncio.Event()
 
@@ -472,7 +472,7 @@ async def test_a_closed_store_answers_nothing_and_ends_its_watches(kv):
         await kv.store.get(kv.key("a"), timeout=T)
 
 
-async def test_a_watch_that_is_cancelled_says_so_to_its_task(kv):
+async def test_cancelled_watch_raises_cancelled_error(kv):
     revision = await kv.store.put(kv.key("a"), b"1", timeout=T)
     watching = asyncio.Event()
 
@@ -489,7 +489,7 @@ async def test_a_watch_that_is_cancelled_says_so_to_its_task(kv):
         await task
 
 
-async def test_a_call_without_time_left_is_not_sent(kv):
+async def test_call_with_an_expired_deadline_is_not_sent(kv):
     with pytest.raises(Unavailable):
         await kv.store.put(kv.key("a"), b"1", timeout=timedelta(0))
 

@@ -49,7 +49,7 @@ async def test_deleting_the_last_object_leaves_no_folder(storage, tmp_path):
     assert files_below(tmp_path / "root") == [".tmp"]
 
 
-async def test_nothing_temporary_is_left_after_stores_aborts_and_lost_races(storage, tmp_path):
+async def test_no_temporary_file_is_left_behind(storage, tmp_path):
     await storage.put("a", b"1")
     await asyncio.gather(*(storage.put_if_absent("b", b"1") for _ in range(10)))
     upload = await storage.upload("c")
@@ -59,7 +59,7 @@ async def test_nothing_temporary_is_left_after_stores_aborts_and_lost_races(stor
     assert list((tmp_path / "root" / ".tmp").iterdir()) == []
 
 
-async def test_an_upload_that_its_caller_cancels_can_be_aborted(storage, tmp_path):
+async def test_upload_that_its_caller_cancels_can_be_aborted(storage, tmp_path):
     upload = await storage.upload("c")
     write = asyncio.create_task(upload.write(b"x" * 50_000_000))
     await asyncio.sleep(0)
@@ -72,7 +72,7 @@ async def test_an_upload_that_its_caller_cancels_can_be_aborted(storage, tmp_pat
     assert list((tmp_path / "root" / ".tmp").iterdir()) == []
 
 
-def test_what_a_crashed_writer_left_goes_after_a_day(tmp_path):
+def test_files_of_a_crashed_writer_are_deleted_after_a_day(tmp_path):
     temporary = tmp_path / "root" / ".tmp"
     PosixStorage(tmp_path / "root")
     for name, hours in (("old", 25), ("young", 23)):
@@ -85,7 +85,7 @@ def test_what_a_crashed_writer_left_goes_after_a_day(tmp_path):
     assert [path.name for path in temporary.iterdir()] == ["young"]
 
 
-async def test_objects_are_there_for_another_storage_on_the_same_root(storage, tmp_path):
+async def test_objects_are_shared_by_storages_on_one_root(storage, tmp_path):
     await storage.put("a/b", b"1")
     other = PosixStorage(tmp_path / "root")
 
@@ -98,7 +98,7 @@ async def test_objects_are_there_for_another_storage_on_the_same_root(storage, t
     await other.close()
 
 
-async def test_a_root_that_is_gone_is_unavailable_not_empty(storage, tmp_path):
+async def test_missing_root_is_unavailable_not_empty(storage, tmp_path):
     await storage.put("a", b"1")
     shutil.rmtree(tmp_path / "root")
     (tmp_path / "root").mkdir()
@@ -116,7 +116,7 @@ async def test_a_root_that_is_gone_is_unavailable_not_empty(storage, tmp_path):
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["no folder", "an empty one"])
-def test_who_only_reads_makes_no_root_and_does_not_take_an_empty_folder_for_one(tmp_path, there):
+def test_read_only_storage_makes_no_root_and_needs_one(tmp_path, there):
     if there:
         (tmp_path / "root").mkdir()
     before = files_below(tmp_path)
@@ -129,7 +129,7 @@ def test_who_only_reads_makes_no_root_and_does_not_take_an_empty_folder_for_one(
 
 
 @pytest.mark.parametrize("copied", [False, True], ids=["where it was written", "a copy of what is not hidden"])
-async def test_who_only_reads_reads_and_lists_and_changes_nothing(storage, tmp_path, copied):
+async def test_read_only_storage_reads_and_lists_only(storage, tmp_path, copied):
     await storage.put("wal/1", b"1")
     root = tmp_path / "root"
     if copied:
@@ -144,7 +144,7 @@ async def test_who_only_reads_reads_and_lists_and_changes_nothing(storage, tmp_p
     await reader.close()
 
 
-async def test_files_of_others_are_not_listed(storage, tmp_path):
+async def test_foreign_files_are_not_listed(storage, tmp_path):
     await storage.put("a", b"1")
     (tmp_path / "root" / "lost+found").mkdir()
     (tmp_path / "root" / "README").write_text("not ours")
@@ -154,7 +154,7 @@ async def test_files_of_others_are_not_listed(storage, tmp_path):
     assert [info.key async for info in storage.list()] == ["a"]
 
 
-async def test_a_folder_behind_a_symbolic_link_is_told_and_its_objects_are_not_taken_for_gone(storage, tmp_path):
+async def test_folder_that_is_a_symbolic_link_is_an_error(storage, tmp_path):
     await storage.put("data/a", b"1")
     await storage.put("wal/1", b"1")
     (tmp_path / "root" / "wal+").rename(tmp_path / "elsewhere")
@@ -165,14 +165,14 @@ async def test_a_folder_behind_a_symbolic_link_is_told_and_its_objects_are_not_t
     assert caught.value.reason == "SYMBOLIC_LINK"
 
 
-def test_where_no_hard_link_can_be_made_that_is_said(storage, tmp_path):
+def test_file_system_without_hard_links_is_an_error(storage, tmp_path):
     # A link to a folder is refused as one is on a file system that has none.
     with pytest.raises(FailedPrecondition, match="hard link") as caught:
         storage._link(tmp_path, tmp_path / "root" / "a")
     assert caught.value.reason == "NO_HARD_LINKS"
 
 
-async def test_a_root_behind_a_symbolic_link_is_a_root(tmp_path):
+async def test_root_may_be_a_symbolic_link(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "root").symlink_to(tmp_path / "disk")
     storage = PosixStorage(tmp_path / "root")
@@ -209,7 +209,7 @@ asyncio.run(main())
 """
 
 
-def test_a_folder_that_is_made_again_is_on_disk_before_its_object_is_answered(tmp_path):
+def test_new_folder_is_synced_before_its_object_is_confirmed(tmp_path):
     command = [sys.executable, "-c", _SYNCED, str(tmp_path / "root")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -217,14 +217,14 @@ def test_a_folder_that_is_made_again_is_on_disk_before_its_object_is_answered(tm
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_root_that_may_not_be_written_is_permission_denied(tmp_path):
+async def test_unwritable_root_is_permission_denied(tmp_path):
     (tmp_path / "root").mkdir(mode=0o500)
 
     with pytest.raises(PermissionDenied, match="root"):
         PosixStorage(tmp_path / "root")
 
 
-def test_a_root_that_is_a_file_is_named(tmp_path):
+def test_root_that_is_a_file_is_refused_with_its_path(tmp_path):
     (tmp_path / "root").write_text("")
 
     with pytest.raises(Unavailable, match="root"):
@@ -308,7 +308,7 @@ asyncio.run(main())
 
 
 @pytest.mark.system
-def test_a_disk_that_is_mounted_inside_the_root_is_told(tmp_path):
+def test_mount_inside_the_root_is_an_error(tmp_path):
     (tmp_path / "root" / "wal+").mkdir(parents=True)
     sandbox = _sandbox("--tmpfs", str(tmp_path / "root" / "wal+"))
 
@@ -320,7 +320,7 @@ def test_a_disk_that_is_mounted_inside_the_root_is_told(tmp_path):
 
 
 @pytest.mark.system
-def test_a_full_disk_is_unavailable_names_its_path_and_loses_nothing(tmp_path):
+def test_full_disk_is_unavailable_and_loses_no_object(tmp_path):
     sandbox = _sandbox("--size", "1000000", "--tmpfs", str(tmp_path))
 
     command = [*sandbox, sys.executable, "-c", _FILL, str(tmp_path)]
@@ -331,7 +331,7 @@ def test_a_full_disk_is_unavailable_names_its_path_and_loses_nothing(tmp_path):
 
 
 @pytest.mark.system
-async def test_a_writer_that_is_killed_leaves_whole_objects_only(tmp_path):
+async def test_killed_writer_leaves_only_whole_objects(tmp_path):
     code = (
         "import asyncio, pathlib, sys\n"
         "from sluiceway_server.objectstorage.posix import PosixStorage\n"

@@ -32,7 +32,7 @@ PASSING_FAULTS = {
 
 
 @pytest.mark.parametrize("name", PASSING_FAULTS)
-async def test_every_call_is_repeated_after_a_fault_that_passes(s3_server, s3_owner, name):
+async def test_s3_call_is_retried_after_a_transient_error(s3_server, s3_owner, name):
     fate = PASSING_FAULTS[name]
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
         proxy.next("PUT", fate)
@@ -54,7 +54,7 @@ async def test_every_call_is_repeated_after_a_fault_that_passes(s3_server, s3_ow
         assert await storage.head("a") is None
 
 
-async def test_an_answer_that_is_cut_short_is_read_again_and_never_taken_for_the_object(s3_server, s3_owner):
+async def test_truncated_response_is_read_again(s3_server, s3_owner):
     body = os.urandom(1_000_000)
     async with behind_proxy(s3_server, IMPATIENT) as (storage, proxy):
         await storage.put("a", body)
@@ -68,7 +68,7 @@ async def test_an_answer_that_is_cut_short_is_read_again_and_never_taken_for_the
 
 
 @pytest.mark.parametrize("missing", [1, 400_000])
-async def test_an_answer_that_says_it_is_shorter_than_the_range_is_not_believed(s3_server, s3_owner, missing):
+async def test_response_shorter_than_its_range_is_refused(s3_server, s3_owner, missing):
     async with behind_proxy(s3_server, IMPATIENT) as (storage, proxy):
         await storage.put("a", b"x" * 500_000)
 
@@ -82,7 +82,7 @@ async def test_an_answer_that_says_it_is_shorter_than_the_range_is_not_believed(
             await storage.get_range("a", 0, 500_000)
 
 
-async def test_connections_that_are_reset_in_the_middle_of_bodies_do_no_harm(s3_server, s3_owner):
+async def test_connection_reset_in_a_body_is_retried(s3_server, s3_owner):
     body = os.urandom(8_000_000)
     async with tcp_proxy(s3_server.endpoint) as proxy:
         url = s3_server.url(endpoint=f"http://{proxy.address}")
@@ -119,7 +119,7 @@ async def struck(proxy: S3Proxy) -> None:
     await eventually(none_left)
 
 
-async def test_bytes_that_do_not_fit_their_checksum_are_data_loss_by_name(s3_server, s3_owner):
+async def test_checksum_mismatch_is_data_loss(s3_server, s3_owner):
     async with behind_proxy(s3_server, IMPATIENT) as (storage, proxy):
         await storage.put("data/a", b"whole")
 
@@ -136,7 +136,7 @@ async def test_bytes_that_do_not_fit_their_checksum_are_data_loss_by_name(s3_ser
             await storage.get("data/a")
 
 
-async def test_a_range_of_a_huge_object_reads_no_more_than_that(s3_memory_server, s3_owner):
+async def test_range_of_a_huge_object_reads_only_the_range(s3_memory_server, s3_owner):
     async with behind_proxy(s3_memory_server, S3Settings(keep_trying=timedelta(seconds=1))) as (storage, proxy):
         upload = await storage.upload("huge")
         for _ in range(5):
@@ -159,7 +159,7 @@ async def test_a_range_of_a_huge_object_reads_no_more_than_that(s3_memory_server
     ("status", "code"),
     [(507, "InsufficientStorage"), (403, "QuotaExceeded"), (507, "XMinioStorageFull"), (400, "XMinioStorageFull")],
 )
-async def test_a_storage_that_is_full_says_so_at_once(s3_server, s3_owner, status, code):
+async def test_full_storage_fails_a_put_at_once(s3_server, s3_owner, status, code):
     async with behind_proxy(s3_server) as (storage, proxy):
         for call in (storage.put, storage.put_if_absent):
             proxy.requests.clear()
@@ -179,7 +179,7 @@ async def test_a_storage_that_is_full_says_so_at_once(s3_server, s3_owner, statu
         assert await storage.head("u") is None
 
 
-async def test_a_storage_that_is_full_can_be_opened_read_and_emptied(s3_server, s3_owner):
+async def test_full_storage_can_be_opened_read_and_emptied(s3_server, s3_owner):
     url = s3_server.url("full")
     async with opened(url) as storage:
         await storage.put("a", b"1")
@@ -194,7 +194,7 @@ async def test_a_storage_that_is_full_can_be_opened_read_and_emptied(s3_server, 
             await storage.put("b", b"1")
 
 
-async def test_a_cancelled_call_leaves_the_storage_usable(s3_server, s3_owner):
+async def test_cancelled_call_leaves_the_storage_usable(s3_server, s3_owner):
     async with behind_proxy(s3_server) as (storage, proxy):
         await storage.put("a", b"1")
         for method, call in (("GET", storage.get("a")), ("PUT", storage.put_if_absent("b", b"2"))):
@@ -208,7 +208,7 @@ async def test_a_cancelled_call_leaves_the_storage_usable(s3_server, s3_owner):
         assert await storage.get("a") == b"1"
 
 
-async def test_closing_ends_what_hangs(s3_server, s3_owner):
+async def test_close_ends_calls_that_hang(s3_server, s3_owner):
     async with behind_proxy(s3_server) as (storage, proxy):
         await storage.put("a", b"1")
         proxy.next("GET", hang)
@@ -222,7 +222,7 @@ async def test_closing_ends_what_hangs(s3_server, s3_owner):
 
 
 @pytest.mark.parametrize("size", [1000, 3_000_000, 20_000_000], ids=["small", "large", "in parts"])
-async def test_bytes_that_change_on_their_way_to_the_storage_are_sent_again(s3_server, s3_owner, size):
+async def test_body_changed_in_transit_is_sent_again(s3_server, s3_owner, size):
     body = os.urandom(size)
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
         proxy.spoil_puts = 3
@@ -236,7 +236,7 @@ async def test_bytes_that_change_on_their_way_to_the_storage_are_sent_again(s3_s
         assert await storage.get("b") == body[:4_000_000]
 
 
-async def test_no_body_is_hashed_for_the_signature_which_holds_up_the_event_loop(s3_server, s3_owner):
+async def test_bodies_are_not_hashed_for_the_signature(s3_server, s3_owner):
     async with behind_proxy(s3_server) as (storage, proxy):
         proxy.body_hashes.clear()
         await storage.put("small", b"x" * 1000)

@@ -14,14 +14,14 @@ from tests.support.s3_servers import BUCKET, READER, STRANGER
 from tests.support.s3_storages import names, opened
 
 
-async def test_opening_leaves_nothing_behind(s3_server, s3_url):
+async def test_opening_a_bucket_leaves_no_object(s3_server, s3_url):
     async with opened(s3_url):
         pass
 
     assert names(s3_server, parse_address(s3_url).base) == []
 
 
-async def test_who_only_reads_needs_no_right_to_write(s3_server, s3_url, monkeypatch):
+async def test_read_only_storage_opens_without_write_permission(s3_server, s3_url, monkeypatch):
     async with opened(s3_url) as storage:
         await storage.put("wal/1", b"1")
     for name, value in READER.items():
@@ -40,7 +40,7 @@ async def test_who_only_reads_needs_no_right_to_write(s3_server, s3_url, monkeyp
     assert caught.value.reason == "BUCKET_NOT_FOUND"
 
 
-async def test_an_endpoint_that_ignores_conditional_puts_is_refused_by_name(s3_memory_server, s3_owner):
+async def test_endpoint_without_conditional_puts_is_refused(s3_memory_server, s3_owner):
     async with s3_proxy(s3_memory_server.endpoint) as proxy:
         proxy.dropped_header = "If-None-Match"
 
@@ -52,7 +52,7 @@ async def test_an_endpoint_that_ignores_conditional_puts_is_refused_by_name(s3_m
     assert names(s3_memory_server, "ignoring/") == []
 
 
-async def test_an_endpoint_that_ignores_ranges_is_refused(s3_memory_server, s3_owner):
+async def test_endpoint_without_ranges_is_refused(s3_memory_server, s3_owner):
     async with s3_proxy(s3_memory_server.endpoint) as proxy:
         proxy.dropped_header = "Range"
 
@@ -60,7 +60,7 @@ async def test_an_endpoint_that_ignores_ranges_is_refused(s3_memory_server, s3_o
             await open_storage(s3_memory_server.url(endpoint=proxy.endpoint))
 
 
-async def test_what_is_no_s3_storage_is_told_as_such(s3_owner):
+async def test_endpoint_that_is_not_s3_is_refused(s3_owner):
     async with s3_proxy("http://127.0.0.1:1") as proxy:
 
         async def page(request, send):
@@ -71,7 +71,7 @@ async def test_what_is_no_s3_storage_is_told_as_such(s3_owner):
             await open_storage(f"s3://{BUCKET}?endpoint={proxy.endpoint}")
 
 
-async def test_a_bucket_that_is_not_there_is_told_at_the_start(s3_server, s3_owner):
+async def test_missing_bucket_is_an_error_at_the_start(s3_server, s3_owner):
     with pytest.raises(FailedPrecondition, match="no such bucket") as caught:
         await open_storage(f"s3://no-such-bucket/p?endpoint={s3_server.endpoint}")
 
@@ -79,7 +79,7 @@ async def test_a_bucket_that_is_not_there_is_told_at_the_start(s3_server, s3_own
     assert "no-such-bucket" in caught.value.message
 
 
-async def test_a_bucket_that_is_gone_is_unavailable_not_empty(s3_memory_server, s3_owner):
+async def test_deleted_bucket_is_unavailable_not_empty(s3_memory_server, s3_owner):
     client = s3_memory_server.client()
     client.create_bucket(Bucket="going")
     async with opened(f"s3://going/p?endpoint={s3_memory_server.endpoint}") as storage:
@@ -102,7 +102,7 @@ async def test_a_bucket_that_is_gone_is_unavailable_not_empty(s3_memory_server, 
             assert caught.value.reason == "BUCKET_NOT_FOUND"
 
 
-async def test_without_a_right_the_bucket_the_key_and_the_right_are_named(s3_server, s3_url, monkeypatch):
+async def test_denied_call_names_bucket_key_and_permission(s3_server, s3_url, monkeypatch):
     async with opened(s3_url) as storage:
         await storage.put("there", b"1")
     for name, value in READER.items():
@@ -133,7 +133,7 @@ async def test_without_a_right_the_bucket_the_key_and_the_right_are_named(s3_ser
         await storage.close()
 
 
-async def test_unknown_credentials_are_denied_and_not_repeated_in_the_words(s3_server, s3_url, monkeypatch, caplog):
+async def test_unknown_credentials_are_denied_and_not_printed(s3_server, s3_url, monkeypatch, caplog):
     for name, value in STRANGER.items():
         monkeypatch.setenv(name, value)
 
@@ -143,7 +143,7 @@ async def test_unknown_credentials_are_denied_and_not_repeated_in_the_words(s3_s
     assert STRANGER["AWS_SECRET_ACCESS_KEY"] not in str(caught.value) + repr(caught.value.__cause__) + caplog.text
 
 
-async def test_a_wrong_secret_is_denied(s3_server, s3_url, monkeypatch):
+async def test_wrong_secret_is_denied(s3_server, s3_url, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
 
     with pytest.raises(PermissionDenied, match=r"SignatureDoesNotMatch|Forbidden|403") as caught:
@@ -152,7 +152,7 @@ async def test_a_wrong_secret_is_denied(s3_server, s3_url, monkeypatch):
     assert "not-the-secret" not in str(caught.value)
 
 
-async def test_missing_credentials_are_told_with_what_to_set(s3_server, s3_url, monkeypatch):
+async def test_missing_credentials_say_what_to_set(s3_server, s3_url, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
 
@@ -162,7 +162,7 @@ async def test_missing_credentials_are_told_with_what_to_set(s3_server, s3_url, 
     assert caught.value.reason == "NO_CREDENTIALS"
 
 
-async def test_a_profile_that_is_not_there_is_told(s3_url, monkeypatch):
+async def test_unknown_profile_is_an_error(s3_url, monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
 
     with pytest.raises(PermissionDenied, match="no-such-profile"):

@@ -17,7 +17,7 @@ from tests.support.s3_storages import QUICK_TO_REPEAT, behind_proxy, opened
     [applied_but(500, "InternalError"), applied_but(503, "SlowerDown"), lose_answer, hang],
     ids=["500 after its effect", "503 after its effect", "its connection is cut", "its answer never comes"],
 )
-async def test_a_put_if_absent_that_was_applied_and_not_answered_knows_its_own(s3_server, s3_owner, fate):
+async def test_put_if_absent_finds_its_object_after_a_lost_response(s3_server, s3_owner, fate):
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
         proxy.next("PUT", fate)
 
@@ -30,7 +30,7 @@ async def test_a_put_if_absent_that_was_applied_and_not_answered_knows_its_own(s
 @pytest.mark.parametrize(
     "fate", [answer_with(500, "InternalError"), lose_request], ids=["500 without effect", "its connection is cut"]
 )
-async def test_a_put_if_absent_that_came_late_does_not_take_anothers_object_for_its_own(s3_server, s3_owner, fate):
+async def test_late_put_if_absent_does_not_claim_anothers_object(s3_server, s3_owner, fate):
     prefix = f"late-{fate.__name__}"
     async with (
         behind_proxy(s3_server, QUICK_TO_REPEAT, prefix=prefix) as (storage, proxy),
@@ -48,7 +48,7 @@ async def test_a_put_if_absent_that_came_late_does_not_take_anothers_object_for_
         assert proxy.fates_left == 0
 
 
-async def test_of_racers_whose_answers_are_lost_exactly_one_wins(s3_server, s3_owner):
+async def test_one_racing_put_if_absent_wins_with_lost_responses(s3_server, s3_owner):
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
         proxy.next("PUT", lose_answer, applied_but(500, "InternalError"), lose_request, lose_answer)
 
@@ -58,7 +58,7 @@ async def test_of_racers_whose_answers_are_lost_exactly_one_wins(s3_server, s3_o
         assert await storage.get("epoch/1") == bytes([won.index(True)])
 
 
-async def test_a_put_if_absent_whose_object_vanished_meanwhile_is_made_again(s3_server, s3_owner):
+async def test_put_if_absent_is_retried_when_its_object_vanished(s3_server, s3_owner):
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
 
         async def vanish(request, send):
@@ -72,7 +72,7 @@ async def test_a_put_if_absent_whose_object_vanished_meanwhile_is_made_again(s3_
         assert await storage.get("a") == b"1"
 
 
-async def test_a_conflict_of_conditional_puts_is_tried_again(s3_server, s3_owner):
+async def test_conflict_of_conditional_puts_is_retried(s3_server, s3_owner):
     async with behind_proxy(s3_server) as (storage, proxy):
         proxy.next("PUT", *[answer_with(409, "ConditionalRequestConflict")] * 3)
 

@@ -22,7 +22,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.system
-async def test_a_server_killed_in_the_middle_of_an_upload_keeps_what_it_confirmed(mortal, s3_owner):
+async def test_s3_server_killed_in_an_upload_keeps_its_objects(mortal, s3_owner):
     url = mortal.url()
     async with opened(url, S3Settings(keep_trying=timedelta(seconds=60))) as storage:
         for number in range(20):
@@ -47,7 +47,7 @@ async def test_a_server_killed_in_the_middle_of_an_upload_keeps_what_it_confirme
 
 
 @pytest.mark.system
-async def test_a_server_that_is_away_is_unavailable_by_name_and_is_found_again(mortal, s3_owner):
+async def test_stopped_s3_server_is_unavailable_until_it_is_back(mortal, s3_owner):
     url = mortal.url()
     async with impatient(url) as storage:
         await storage.put("a", b"1")
@@ -86,7 +86,7 @@ async def test_a_server_that_is_away_is_unavailable_by_name_and_is_found_again(m
 
 
 @pytest.mark.system
-async def test_a_server_that_hangs_is_unavailable_when_the_patience_ends(mortal, s3_owner):
+async def test_hanging_s3_server_is_unavailable_after_the_timeout(mortal, s3_owner):
     async with impatient(mortal.url()) as storage:
         await storage.put("a", b"1")
         mortal.pause()

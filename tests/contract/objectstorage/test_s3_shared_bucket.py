@@ -17,7 +17,7 @@ from tests.support.s3_servers import BUCKET
 from tests.support.s3_storages import behind_proxy, opened, uploads
 
 
-async def test_objects_of_others_are_not_listed(s3_server, s3_url):
+async def test_foreign_objects_are_not_listed(s3_server, s3_url):
     base = parse_address(s3_url).base
     client = s3_server.client()
     for name in ("README.md", "other/thing", "Z", "wal.d/.hidden"):
@@ -30,7 +30,7 @@ async def test_objects_of_others_are_not_listed(s3_server, s3_url):
         assert [info.key async for info in storage.list(delimiter="/")] == ["wal/"]
 
 
-async def test_uploads_of_others_are_left_alone_however_old_they_are(s3_server, s3_url):
+async def test_foreign_uploads_are_never_aborted(s3_server, s3_url):
     base = parse_address(s3_url).base
     async with opened(s3_url) as storage:
         with contextlib.closing(s3_server.client()) as client:
@@ -43,7 +43,7 @@ async def test_uploads_of_others_are_left_alone_however_old_they_are(s3_server, 
             client.abort_multipart_upload(Bucket=BUCKET, Key=f"{base}backups/2026.tar", UploadId=theirs)
 
 
-async def test_a_list_jumps_over_what_it_folds(s3_server, s3_owner):
+async def test_list_skips_folded_keys(s3_server, s3_owner):
     async with behind_proxy(s3_server, prefix="jumps") as (storage, proxy):
         async with opened(s3_server.url("jumps")) as direct:
             for start in range(0, 700, 100):
@@ -57,7 +57,7 @@ async def test_a_list_jumps_over_what_it_folds(s3_server, s3_owner):
         assert len(proxy.requests) == 2
 
 
-async def test_prefixes_in_one_bucket_are_storages_of_their_own(s3_server, s3_owner):
+async def test_prefixes_of_one_bucket_are_separate_storages(s3_server, s3_owner):
     async with opened(s3_server.url("shared/a")) as one, opened(s3_server.url("shared/ab")) as other:
         await one.put("k", b"1")
         await other.put("k", b"2")
@@ -66,7 +66,7 @@ async def test_prefixes_in_one_bucket_are_storages_of_their_own(s3_server, s3_ow
         assert await other.get("k") == b"2"
 
 
-async def test_a_page_that_does_not_say_where_the_next_one_begins_is_not_the_last(s3_server, s3_owner):
+async def test_truncated_page_without_a_next_token_is_not_the_last(s3_server, s3_owner):
     async def without_token(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         answer = await send()
         answer.body = re.sub(rb"<NextContinuationToken>.*</NextContinuationToken>", b"", answer.body)

@@ -17,7 +17,7 @@ from tests.support.s3_proxy import answer_with, applied_but, hang, lose_answer, 
 from tests.support.s3_storages import IMPATIENT, QUICK_TO_REPEAT, behind_proxy, names, opened, uploads
 
 
-async def test_a_small_upload_is_one_put(s3_server, s3_owner):
+async def test_small_upload_is_one_put(s3_server, s3_owner):
     async with behind_proxy(s3_server) as (storage, proxy):
         upload = await storage.upload("a")
         await upload.write(b"1" * 1_000_000)
@@ -27,7 +27,7 @@ async def test_a_small_upload_is_one_put(s3_server, s3_owner):
         assert [method for method, _ in proxy.requests] == ["PUT"]
 
 
-async def test_an_aborted_upload_leaves_no_parts(s3_server, s3_url):
+async def test_aborted_upload_leaves_no_parts(s3_server, s3_url):
     base = parse_address(s3_url).base
     async with opened(s3_url) as storage:
         upload = await storage.upload("a")
@@ -41,7 +41,7 @@ async def test_an_aborted_upload_leaves_no_parts(s3_server, s3_url):
 
 
 @pytest.mark.parametrize("fate", [applied_but(500, "InternalError"), lose_answer, hang], ids=["500", "cut", "hangs"])
-async def test_an_upload_whose_completion_was_applied_and_not_answered_is_complete(s3_server, s3_owner, fate):
+async def test_upload_is_complete_after_a_lost_completion_response(s3_server, s3_owner, fate):
     body = os.urandom(9_000_000)
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
         upload = await storage.upload("a")
@@ -54,7 +54,7 @@ async def test_an_upload_whose_completion_was_applied_and_not_answered_is_comple
         assert await storage.get("a") == body
 
 
-async def test_an_upload_survives_lost_parts_and_answers(s3_server, s3_owner):
+async def test_upload_survives_lost_parts_and_responses(s3_server, s3_owner):
     body = os.urandom(20_000_000)
     async with behind_proxy(s3_server, QUICK_TO_REPEAT) as (storage, proxy):
         proxy.next("PUT", lose_request, lose_answer, applied_but(500, "InternalError"), containing="partNumber")
@@ -67,7 +67,7 @@ async def test_an_upload_survives_lost_parts_and_answers(s3_server, s3_owner):
         assert await storage.get("a") == body
 
 
-async def test_an_upload_that_failed_is_over_and_drops_its_parts(s3_server, s3_owner):
+async def test_failed_upload_drops_its_parts(s3_server, s3_owner):
     async with behind_proxy(s3_server, IMPATIENT) as (storage, proxy):
         upload = await storage.upload("a")
         await upload.write(b"x" * 9_000_000)
@@ -82,7 +82,7 @@ async def test_an_upload_that_failed_is_over_and_drops_its_parts(s3_server, s3_o
         await upload.abort()
 
 
-async def test_what_a_killed_writer_left_goes_when_a_storage_is_opened_later(s3_server, s3_url):
+async def test_parts_of_a_killed_writer_are_dropped_at_the_next_open(s3_server, s3_url):
     base = parse_address(s3_url).base
     code = (
         "import asyncio, sys\n"
@@ -116,7 +116,7 @@ async def test_what_a_killed_writer_left_goes_when_a_storage_is_opened_later(s3_
         assert await storage.get("kept") == b"1"
 
 
-def test_an_upload_of_100_megabytes_and_ranges_of_it_take_little_memory(s3_server, s3_url):
+def test_upload_and_ranges_of_100_mb_take_little_memory(s3_server, s3_url):
     code = (
         "import asyncio, resource, sys\n"
         "from sluiceway_server.objectstorage.locate import open_storage\n"
@@ -146,7 +146,7 @@ def test_an_upload_of_100_megabytes_and_ranges_of_it_take_little_memory(s3_serve
     assert grown_kib < 48 * 1024
 
 
-async def test_a_closed_storage_of_a_bucket_can_be_opened_again(s3_url):
+async def test_closed_storage_of_a_bucket_can_be_opened_again(s3_url):
     async with opened(s3_url) as storage:
         await storage.put("a", b"1")
         upload = await storage.upload("b")

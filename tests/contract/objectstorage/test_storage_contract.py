@@ -74,7 +74,7 @@ async def keys_of(listing):
     return [info.key async for info in listing]
 
 
-async def test_an_object_is_read_back_byte_for_byte(storage):
+async def test_object_is_read_back_byte_for_byte(storage):
     body = bytes(range(256)) * 1000
 
     await storage.put("data/a", body)
@@ -82,21 +82,21 @@ async def test_an_object_is_read_back_byte_for_byte(storage):
     assert await storage.get("data/a") == body
 
 
-async def test_a_put_replaces_what_was_there(storage):
+async def test_put_replaces_what_was_there(storage):
     await storage.put("a", b"a longer first body")
     await storage.put("a", b"second")
 
     assert await storage.get("a") == b"second"
 
 
-async def test_an_object_may_be_empty(storage):
+async def test_object_may_be_empty(storage):
     await storage.put("a", b"")
 
     assert await storage.get("a") == b""
     assert (await storage.head("a")).size_bytes == 0
 
 
-async def test_any_key_holds_its_own_object(storage):
+async def test_each_key_holds_its_own_object(storage):
     for number, key in enumerate(STRANGE_KEYS):
         await storage.put(key, str(number).encode())
 
@@ -114,7 +114,7 @@ async def test_any_key_holds_its_own_object(storage):
 @pytest.mark.parametrize(
     "key", ["", "x" * 301, "ä" * 151, "\ud800"], ids=["empty", "long", "long in UTF-8", "no UTF-8"]
 )
-async def test_a_key_that_no_object_can_have_is_invalid_everywhere(storage, key):
+async def test_invalid_key_is_refused_by_every_call(storage, key):
     for call in (storage.get, storage.head, storage.delete, storage.upload):
         with pytest.raises(InvalidInput):
             await call(key)
@@ -127,7 +127,7 @@ async def test_a_key_that_no_object_can_have_is_invalid_everywhere(storage, key)
 
 
 @pytest.mark.parametrize("key", ["a", "a/b", "a/b/c"])
-async def test_what_is_not_there_is_not_found(storage, key):
+async def test_missing_object_is_not_found(storage, key):
     await storage.put("a/bb", b"")
 
     with pytest.raises(NotFound) as caught:
@@ -139,7 +139,7 @@ async def test_what_is_not_there_is_not_found(storage, key):
     await storage.delete(key)
 
 
-async def test_a_head_tells_size_and_time(storage):
+async def test_head_returns_size_and_time(storage):
     before = datetime.now(UTC) - timedelta(seconds=2)
 
     await storage.put("a", b"12345")
@@ -154,28 +154,28 @@ async def test_a_head_tells_size_and_time(storage):
     [(0, 3, b"012"), (3, 4, b"3456"), (8, 10, b"89"), (10, 5, b""), (99, 5, b""), (2, 0, b""), (0, 10, b"0123456789")],
     ids=["beginning", "middle", "over the end", "at the end", "beyond the end", "nothing", "all"],
 )
-async def test_a_range_is_cut_at_the_objects_end(storage, start, length, expected):
+async def test_range_is_cut_at_the_objects_end(storage, start, length, expected):
     await storage.put("a", b"0123456789")
 
     assert await storage.get_range("a", start, length) == expected
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 5), (0, -1)])
-async def test_a_negative_range_is_invalid(storage, start, length):
+async def test_negative_range_is_invalid(storage, start, length):
     await storage.put("a", b"0123456789")
 
     with pytest.raises(InvalidInput):
         await storage.get_range("a", start, length)
 
 
-async def test_a_put_if_absent_keeps_what_is_there(storage):
+async def test_put_if_absent_keeps_what_is_there(storage):
     assert await storage.put_if_absent("epoch/1", b"first") is True
     assert await storage.put_if_absent("epoch/1", b"second") is False
 
     assert await storage.get("epoch/1") == b"first"
 
 
-async def test_of_racing_puts_if_absent_exactly_one_wins_and_its_body_stays(storage):
+async def test_exactly_one_of_racing_puts_if_absent_wins(storage):
     for round_number in range(3):
         key = f"epoch/{round_number}"
         won = await asyncio.gather(*(storage.put_if_absent(key, str(n).encode()) for n in range(8)))
@@ -183,14 +183,14 @@ async def test_of_racing_puts_if_absent_exactly_one_wins_and_its_body_stays(stor
         assert await storage.get(key) == str(won.index(True)).encode()
 
 
-async def test_a_put_if_absent_is_possible_again_after_a_delete(storage):
+async def test_put_if_absent_is_possible_again_after_a_delete(storage):
     await storage.put_if_absent("a", b"1")
     await storage.delete("a")
 
     assert await storage.put_if_absent("a", b"2") is True
 
 
-async def test_a_reader_sees_one_whole_body_while_another_replaces_it(storage):
+async def test_reader_sees_one_whole_body_during_a_replacement(storage):
     bodies = [bytes([n]) * 300_000 for n in range(4)]
     await storage.put("a", bodies[0])
 
@@ -204,7 +204,7 @@ async def test_a_reader_sees_one_whole_body_while_another_replaces_it(storage):
     await writing
 
 
-async def test_puts_and_deletes_in_one_folder_do_not_disturb_each_other(storage):
+async def test_puts_and_deletes_in_one_folder_do_not_interfere(storage):
     async def churn(name: str) -> None:
         for _ in range(30):
             await storage.put(f"deep/er/{name}", name.encode())
@@ -242,7 +242,7 @@ LISTED = ["a", "a!", "a/1", "a/2", "a/2/x", "a0", "b/1", "b/2", "c", "data/run/1
     ],
     ids=str,
 )
-async def test_lists_are_in_byte_order_after_prefix_start_and_delimiter(storage, arguments, expected):
+async def test_list_is_in_byte_order_with_start_and_delimiter(storage, arguments, expected):
     for key in LISTED:
         await storage.put(key, key.encode())
 
@@ -257,7 +257,7 @@ async def test_lists_are_in_byte_order_after_prefix_start_and_delimiter(storage,
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_lists_equal_those_of_a_plain_sorted_list_for_any_keys_and_arguments(storage, seed):
+async def test_list_equals_a_sorted_model_for_any_keys(storage, seed):
     random = Random(seed)
 
     def text(longest: int) -> str:
@@ -286,7 +286,7 @@ async def test_lists_equal_those_of_a_plain_sorted_list_for_any_keys_and_argumen
         assert found == expected, (prefix, after, delimiter)
 
 
-async def test_the_folded_entries_of_a_list_are_marked(storage):
+async def test_folded_entries_of_a_list_are_marked(storage):
     await storage.put("a/", b"an object that is named as a folder is")
     await storage.put("b/1", b"")
 
@@ -297,7 +297,7 @@ async def test_the_folded_entries_of_a_list_are_marked(storage):
     assert inside == [("a/", False)]
 
 
-async def test_a_list_that_is_resumed_page_by_page_gives_each_key_once(storage):
+async def test_list_resumed_page_by_page_yields_each_key_once(storage):
     keys = sorted((f"k/{n % 7}/{n:03}" for n in range(60)), key=str.encode)
     for key in keys:
         await storage.put(key, b"")
@@ -316,14 +316,14 @@ async def test_a_list_that_is_resumed_page_by_page_gives_each_key_once(storage):
     assert seen == keys
 
 
-async def test_a_list_may_be_longer_than_any_page(storage):
+async def test_list_may_be_longer_than_any_page(storage):
     for start in range(0, 1100, 100):
         await asyncio.gather(*(storage.put(f"n/{n:05}", b"") for n in range(start, start + 100)))
 
     assert await keys_of(storage.list("n/")) == [f"n/{n:05}" for n in range(1100)]
 
 
-async def test_an_upload_is_not_seen_before_it_is_complete(storage):
+async def test_upload_is_not_seen_before_it_is_complete(storage):
     upload = await storage.upload("logs/1")
     await upload.write(b"one ")
     await upload.write(b"")
@@ -337,7 +337,7 @@ async def test_an_upload_is_not_seen_before_it_is_complete(storage):
     assert await storage.get("logs/1") == b"one two"
 
 
-async def test_an_upload_replaces_what_was_there(storage):
+async def test_upload_replaces_what_was_there(storage):
     await storage.put("a", b"old")
     upload = await storage.upload("a")
     await upload.write(b"new")
@@ -348,14 +348,14 @@ async def test_an_upload_replaces_what_was_there(storage):
     assert await storage.get("a") == b"new"
 
 
-async def test_an_upload_without_bytes_makes_an_empty_object(storage):
+async def test_upload_without_bytes_makes_an_empty_object(storage):
     upload = await storage.upload("a")
     await upload.complete()
 
     assert await storage.get("a") == b""
 
 
-async def test_an_aborted_upload_leaves_nothing_and_may_be_aborted_again(storage):
+async def test_aborted_upload_leaves_nothing_and_abort_repeats(storage):
     upload = await storage.upload("a")
     await upload.write(b"x" * 100_000)
 
@@ -369,7 +369,7 @@ async def test_an_aborted_upload_leaves_nothing_and_may_be_aborted_again(storage
         await upload.complete()
 
 
-async def test_an_abort_after_complete_changes_nothing(storage):
+async def test_abort_after_complete_changes_nothing(storage):
     upload = await storage.upload("a")
     await upload.write(b"1")
     await upload.complete()
@@ -381,7 +381,7 @@ async def test_an_abort_after_complete_changes_nothing(storage):
         await upload.write(b"more")
 
 
-async def test_an_upload_goes_on_after_a_cancelled_write_in_no_case(storage):
+async def test_upload_cannot_continue_after_a_cancelled_write(storage):
     upload = await storage.upload("a")
     await upload.write(b"one ")
     write = asyncio.create_task(upload.write(b"two" * 20_000_000))
@@ -398,7 +398,7 @@ async def test_an_upload_goes_on_after_a_cancelled_write_in_no_case(storage):
     assert await storage.head("a") is None
 
 
-async def test_an_upload_may_be_large_and_is_read_back_in_any_piece(storage):
+async def test_large_upload_is_read_back_in_any_range(storage):
     chunk = bytes(range(256)) * 4096
     upload = await storage.upload("large")
     for number in range(20):
@@ -413,7 +413,7 @@ async def test_an_upload_may_be_large_and_is_read_back_in_any_piece(storage):
         assert await storage.get_range("large", start, length) == body[start : start + length]
 
 
-async def test_a_closed_storage_is_unavailable_and_may_be_closed_again(storage):
+async def test_closed_storage_is_unavailable_and_may_be_closed_again(storage):
     await storage.put("a", b"")
     await storage.close()
     await storage.close()

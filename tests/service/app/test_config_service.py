@@ -29,7 +29,7 @@ BAD = pb.ConfigFiles(files={".sluice/config.yml": b"runs:\n  - name: x\n    task
 CONTEXT = pb.ConfigContext(ref_type="branch", branch="main")
 
 
-async def test_check_answers_every_fault_with_its_place_and_no_error() -> None:
+async def test_check_returns_every_fault_with_its_place() -> None:
     answer = await ConfigServicer().CheckRunConfig(pb.CheckRunConfigRequest(config=BAD), None)
     by_path = {problem.path: problem for problem in answer.errors}
     assert "did you mean `tasks`" in by_path["runs[0].taskss"].message
@@ -48,7 +48,7 @@ async def test_check_reports_what_the_named_driver_does_not_support() -> None:
         assert paths == ["runs[0].tasks[0].runtime.network"] * faulty, driver
 
 
-async def test_render_answers_the_json_that_the_context_gives() -> None:
+async def test_render_returns_the_json_of_the_context() -> None:
     answer = await ConfigServicer().RenderRunConfig(pb.RenderRunConfigRequest(config=GOOD, context=CONTEXT), None)
     assert json.loads(answer.json)["runs"][0]["name"] == "main"
     assert not answer.errors
@@ -60,13 +60,13 @@ async def test_graph_is_drawn_in_each_format(form: str, sign: str) -> None:
     assert sign in (await ConfigServicer().GraphRunConfig(request, None)).graph
 
 
-async def test_graph_of_a_faulty_configuration_is_its_faults() -> None:
+async def test_graph_of_an_invalid_configuration_returns_faults() -> None:
     answer = await ConfigServicer().GraphRunConfig(pb.GraphRunConfigRequest(config=BAD), None)
     assert answer.errors
     assert not answer.graph
 
 
-async def test_requests_that_cannot_be_answered_say_why() -> None:
+async def test_invalid_request_says_why() -> None:
     service = ConfigServicer()
     with pytest.raises(InvalidInput, match=r"config\.files"):
         await service.CheckRunConfig(pb.CheckRunConfigRequest(), None)
@@ -79,7 +79,7 @@ async def test_requests_that_cannot_be_answered_say_why() -> None:
         await service.CheckRunConfig(pb.CheckRunConfigRequest(config=large), None)
 
 
-async def test_a_large_configuration_leaves_the_event_loop_to_others() -> None:
+async def test_large_configuration_does_not_block_the_event_loop() -> None:
     run = b'{"name": "r", "tasks": [' + b", ".join([b'{"a": 1}'] * 80) + b"]}"
     faults = b'{"runs": [' + b", ".join([run] * 1_000) + b"]}"
     request = pb.CheckRunConfigRequest(config=pb.ConfigFiles(files={".sluice/config.json": faults}))
@@ -90,7 +90,7 @@ async def test_a_large_configuration_leaves_the_event_loop_to_others() -> None:
     assert turns > 50
 
 
-async def test_a_call_that_is_cancelled_ends_its_worker() -> None:
+async def test_call_that_is_cancelled_ends_its_worker() -> None:
     endless = b"local f(n) = if n == 0 then 0 else f(n - 1) + f(n - 1); function(ctx) f(40)"
     request = pb.CheckRunConfigRequest(config=pb.ConfigFiles(files={".sluice/config.jsonnet": endless}))
     before = children()
@@ -119,6 +119,6 @@ def children(of: int | None = None) -> set[int]:
     return {int(pid) for pid in text.split()}
 
 
-async def test_version_is_that_of_this_build() -> None:
+async def test_version_is_that_of_the_build() -> None:
     answer = await VersionServicer().GetVersion(version_service_pb2.GetVersionRequest(), None)
     assert answer.version == VERSION

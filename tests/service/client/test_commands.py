@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("arguments", "said"), REFUSALS.values(), ids=REFUSALS.keys())
-async def test_refusal_is_one_sentence(place: Place, arguments: tuple[str, ...], said: str) -> None:
+async def test_refused_command_prints_one_sentence(place: Place, arguments: tuple[str, ...], said: str) -> None:
     run = await place.client.runs.create(request())
     result = await place.sluice(*(argument.format(run=run.id) for argument in arguments))
     lines = [line for line in result.err.splitlines() if not line.startswith("---")]
@@ -55,7 +55,7 @@ async def test_help_lists_the_commands(place: Place, arguments: tuple[str, ...])
     assert b"Commands:" in result.out
 
 
-async def test_login_remembers_a_token_that_the_server_takes_and_no_other(place: Place) -> None:
+async def test_login_saves_only_a_token_that_the_server_accepts(place: Place) -> None:
     async def sluice(*arguments: str, typed: bytes = b"") -> Ended:
         environment = {k: v for k, v in place.environment().items() if k not in {"SLUICE_SERVER", "SLUICE_TOKEN"}}
         process = await asyncio.create_subprocess_exec(
@@ -77,14 +77,14 @@ async def test_login_remembers_a_token_that_the_server_takes_and_no_other(place:
 
 
 @pytest.mark.parametrize("command", ["list", "drain", "delete"])
-async def test_server_given_before_a_command_is_refused_and_not_ignored(place: Place, command: str) -> None:
+async def test_server_option_before_a_command_is_refused(place: Place, command: str) -> None:
     result = await place.sluice("executor", "--server", "127.0.0.1:1", command, *([] if command == "list" else ["e1"]))
     assert result.code == 2
     assert result.out == b""
     assert f"sluice executor {command} [OPTIONS]" in result.err
 
 
-async def test_help_of_the_executor_commands_shows_the_options_of_one_only(place: Place) -> None:
+async def test_help_of_executor_commands_shows_only_their_options(place: Place) -> None:
     help_ = (await place.sluice("executor", "--help")).out.decode()
     assert "--token-file" not in help_
     assert "run" in help_.split()
@@ -103,15 +103,13 @@ async def test_help_of_the_executor_commands_shows_the_options_of_one_only(place
 
 
 @pytest.mark.parametrize("arguments", [("--server", "x", "run", "list"), ("run", "--server", "x", "list")])
-async def test_server_given_before_the_command_is_refused_with_its_place(
-    place: Place, arguments: tuple[str, ...]
-) -> None:
+async def test_refused_server_option_says_where_it_belongs(place: Place, arguments: tuple[str, ...]) -> None:
     result = await place.sluice(*arguments)
     assert (result.code, result.out) == (2, b"")
     assert "--server goes after the command" in result.err
 
 
-async def test_wrong_command_line_ends_with_2(place: Place) -> None:
+async def test_wrong_command_line_exits_with_2(place: Place) -> None:
     assert (await place.sluice("run", "get")).code == 2
     assert (await place.sluice("config", "nobody")).code == 2
 
@@ -126,7 +124,7 @@ COMPLETIONS = {
 
 
 @pytest.mark.parametrize(("typed", "expected"), COMPLETIONS.values(), ids=COMPLETIONS.keys())
-async def test_bash_completes_what_is_typed(typed: str, expected: set[str], tmp_path: Path) -> None:
+async def test_bash_completion_completes_commands(typed: str, expected: set[str], tmp_path: Path) -> None:
     (tmp_path / "sluice").write_text(f'#!/bin/sh\nexec {sys.executable} -m sluiceway.cli.entry "$@"\n')
     (tmp_path / "sluice").chmod(0o755)
     words = [*typed.split(), *([""] if typed.endswith(" ") else [])]
@@ -168,7 +166,7 @@ LOADED = {
 
 
 @pytest.mark.parametrize(("arguments", "unwanted"), LOADED.values(), ids=LOADED.keys())
-async def test_command_loads_no_more_than_it_needs(
+async def test_command_imports_only_what_it_needs(
     place: Place, arguments: tuple[str, ...], unwanted: tuple[str, ...]
 ) -> None:
     run = await place.client.runs.create(request())

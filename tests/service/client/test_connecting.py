@@ -78,12 +78,12 @@ async def secure(tmp_path: Path) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("server", ["https://localhost:{}", "localhost:{}", "127.0.0.1:{}", "dns:///localhost:{}"])
-async def test_server_with_tls_is_called_with_its_authority(secure: int, tmp_path: Path, server: str) -> None:
+async def test_tls_server_is_called_with_its_authority(secure: int, tmp_path: Path, server: str) -> None:
     async with connect(server.format(secure), token="good", ca_file=tmp_path / "ca.pem") as client:
         assert (await client.runs.get("r1")).id == "r1"
 
 
-async def test_authority_that_is_not_trusted_is_unavailable(secure: int) -> None:
+async def test_server_of_an_untrusted_authority_is_unavailable(secure: int) -> None:
     async with connect(f"localhost:{secure}", token="good", tls=True, timeout=5) as client:
         with pytest.raises(Unavailable):
             await client.runs.get("r1")
@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("arguments", "path"), WRONG.values(), ids=WRONG.keys())
-async def test_argument_that_is_wrong_is_invalid_and_named(arguments: dict[str, Any], path: str) -> None:
+async def test_wrong_argument_of_connect_is_named(arguments: dict[str, Any], path: str) -> None:
     given = {"server": "localhost:1", **arguments}
     with pytest.raises(InvalidInput) as caught:
         async with connect(**given):
@@ -135,7 +135,7 @@ async def test_argument_that_is_wrong_is_invalid_and_named(arguments: dict[str, 
     assert "gööd" not in str(caught.value)
 
 
-def test_blocking_client_refuses_the_same() -> None:
+def test_blocking_client_refuses_the_same_arguments() -> None:
     with pytest.raises(InvalidInput), blocking.connect("localhost:1", timeout="5s"):  # type: ignore[arg-type]  # as above
         pass
 
@@ -156,6 +156,6 @@ async def test_token_is_not_sent_in_clear_to_another_machine(server: str) -> Non
         pytest.param({}, id="there is no token"),
     ],
 )
-async def test_other_machine_is_connected_to(arguments: dict[str, Any]) -> None:
+async def test_client_connects_to_another_machine(arguments: dict[str, Any]) -> None:
     async with connect("192.0.2.1:7070", **arguments) as client:
         assert client.connection.position == ""

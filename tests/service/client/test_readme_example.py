@@ -40,14 +40,14 @@ def examples() -> list[str]:
     return [textwrap.dedent(block).strip() + "\n" for block in blocks if block.strip()]
 
 
-def test_there_are_two() -> None:
+def test_readme_has_two_examples() -> None:
     asynchronous, waiting = examples()
     assert "async with connect(" in asynchronous
     assert "blocking" in waiting
 
 
 @pytest.mark.timeout(120)
-def test_examples_are_typed(tmp_path: Path) -> None:
+def test_readme_examples_pass_mypy(tmp_path: Path) -> None:
     for number, text in enumerate(examples()):
         (tmp_path / f"example_{number}.py").write_text(text)
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "."]
@@ -58,7 +58,7 @@ def test_examples_are_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-async def test_examples_print_the_phase_as_a_word(tmp_path: Path) -> None:
+async def test_readme_examples_print_the_phase_name(tmp_path: Path) -> None:
     server = RpcServer(Tokens())
     server.add(pb_grpc.add_RunServiceServicer_to_server, Runs())  # type: ignore[abstract]  # the rest is not offered
     port = await server.start("127.0.0.1:0")

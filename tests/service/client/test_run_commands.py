@@ -75,14 +75,16 @@ FILTERS = {
 
 
 @pytest.mark.parametrize(("arguments", "code", "out", "err"), FILTERS.values(), ids=FILTERS.keys())
-async def test_json_is_filtered(place: Place, arguments: tuple[str, ...], code: int, out: str, err: str) -> None:
+async def test_json_output_is_filtered_by_jq(
+    place: Place, arguments: tuple[str, ...], code: int, out: str, err: str
+) -> None:
     await place.client.runs.create(request())
     result = await place.sluice("run", *arguments)
     assert (result.code, result.out.decode()) == (code, out)
     assert err in result.err
 
 
-async def test_runs_made_together_are_watched_together_and_the_worst_code_counts(place: Place, tmp_path: Path) -> None:
+async def test_watch_of_several_runs_exits_with_the_worst_code(place: Place, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("good"), config_run("bad"))
     watching = await place.start("run", "create", "--repo", repo, "--watch", "-o", "json")
 
@@ -105,14 +107,14 @@ async def test_runs_made_together_are_watched_together_and_the_worst_code_counts
     assert ["1", "good", "-", "finished"] in [line[:4] for line in lines]
 
 
-async def test_configuration_that_cannot_be_used_ends_with_3_and_its_errors(place: Place, tmp_path: Path) -> None:
+async def test_invalid_configuration_exits_with_3_and_its_errors(place: Place, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", {"name": "ci", "tasks": "none"})
     result = await place.sluice("run", "create", "--repo", repo, "--watch")
     assert result.code == 3
     assert b"tasks" in result.out
 
 
-async def test_ctrl_c_ends_a_watch_with_130_and_not_the_run(place: Place) -> None:
+async def test_ctrl_c_ends_the_watch_with_130_but_not_the_run(place: Place) -> None:
     run = await place.client.runs.create(request())
     watching = await place.start("run", "watch", run.id)
     assert watching.stdout is not None
@@ -124,7 +126,7 @@ async def test_ctrl_c_ends_a_watch_with_130_and_not_the_run(place: Place) -> Non
     assert (await place.client.runs.get(run.id)).phase == api.RUN_PHASE_RUNNING
 
 
-async def test_reader_that_goes_away_is_no_fault(place: Place) -> None:
+async def test_closed_output_pipe_is_not_an_error(place: Place) -> None:
     run = await place.client.runs.create(request())
     read, write = os.pipe()
     os.close(read)
@@ -147,7 +149,7 @@ async def test_reader_that_goes_away_is_no_fault(place: Place) -> None:
     os.close(write)
 
 
-async def test_stop_cancel_approve_and_explain_move_and_explain(place: Place) -> None:
+async def test_stop_cancel_approve_and_explain_act_on_a_run(place: Place) -> None:
     gate = definition("to the world", approval=definition_pb2.Approval())
     run = await place.client.runs.create(request(gate))
     queued = await place.client.runs.create(request())
@@ -171,7 +173,7 @@ async def test_stop_cancel_approve_and_explain_move_and_explain(place: Place) ->
     assert (await place.sluice("run", "watch", run.id)).code == 2
 
 
-async def test_watch_of_a_run_that_waits_says_who_must_do_what(place: Place) -> None:
+async def test_watch_of_a_waiting_run_says_what_it_waits_for(place: Place) -> None:
     run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     watching = await place.start("run", "watch", run.id)
     assert watching.stdout is not None
@@ -202,7 +204,7 @@ async def wrote(place: Place, run_id: str, size: int, phase: str = "SUCCESS", ex
     await place.world.report(place.engine, assignment, phase.lower(), steps=[step])
 
 
-async def test_log_that_is_empty_and_log_that_is_lost_are_told_apart(place: Place) -> None:
+async def test_empty_log_and_lost_log_are_distinguished(place: Place) -> None:
     run = await place.client.runs.create(request())
     await wrote(place, run.id, 0)
     place.log.data = b""
@@ -218,7 +220,7 @@ async def test_log_that_is_empty_and_log_that_is_lost_are_told_apart(place: Plac
     assert cut.err == "(the log is not here after its first 1000 bytes: the step wrote 2.9 KiB)\n"
 
 
-async def test_logs_are_deleted_after_a_question_and_only_of_tasks_that_are_over(place: Place) -> None:
+async def test_logs_of_finished_tasks_are_deleted_after_a_prompt(place: Place) -> None:
     run = await place.client.runs.create(request(definition("build"), definition("deploy", "build")))
     unasked = await place.sluice("run", "delete-logs", run.id)
     assert (unasked.code, "--yes" in unasked.err) == (2, True)
@@ -237,7 +239,7 @@ async def test_logs_are_deleted_after_a_question_and_only_of_tasks_that_are_over
     assert (again.code, again.out.decode()) == (0, "run 1 (ci) has no logs\n")
 
 
-async def test_logs_at_a_terminal_cannot_control_it(place: Place) -> None:
+async def test_logs_at_a_terminal_have_no_control_characters(place: Place) -> None:
     run = await place.client.runs.create(request())
     place.log.data = b"\x1b]0;title\x07 \x1b[31mred\x1b[0m\n"
     shown = await at_terminal(place, "run", "logs", run.id, "build", "--step", "0")
@@ -271,7 +273,7 @@ async def at_terminal(place: Place, *arguments: str, columns: int = 80, **enviro
     return bytes(shown)
 
 
-async def test_tables_fit_a_terminal(place: Place) -> None:
+async def test_run_tables_fit_the_terminal(place: Place) -> None:
     run = await place.client.runs.create(request(definition("t" * 90), group="/user/me/" + "g" * 90, name="n" * 90))
     for arguments in (("run", "list"), ("run", "get", run.id), ("task", "get", run.id, "t" * 90)):
         shown = (await at_terminal(place, *arguments, NO_COLOR="1")).decode().split("\r\n")
@@ -311,7 +313,7 @@ async def test_run_is_named_by_any_reference(place: Place, command: tuple[str, .
         assert result.out == expected
 
 
-async def test_several_runs_with_one_beginning_are_named(place: Place) -> None:
+async def test_ambiguous_run_id_prefix_names_the_runs(place: Place) -> None:
     runs = [await place.client.runs.create(request()) for _ in range(2)]
     result = await place.sluice("run", "get", runs[0].id[:4])
     assert result.code == 1
@@ -339,7 +341,7 @@ async def test_list_is_filtered_by_group_and_time(place: Place) -> None:
     assert "2h" in wrong.err
 
 
-async def test_list_that_is_watched_prints_runs_again_as_they_change(place: Place) -> None:
+async def test_watched_list_prints_runs_again_when_they_change(place: Place) -> None:
     run = await place.client.runs.create(request(group="/user/me/app/main"))
     watching = await place.start("run", "list", "--watch", "--group", "/user/me/app", "-o", "jsonl")
     assert watching.stdout is not None
@@ -359,7 +361,7 @@ async def test_list_that_is_watched_prints_runs_again_as_they_change(place: Plac
     assert (await ended(watching)).code == 130
 
 
-async def test_list_that_is_watched_has_no_whole_json(place: Place) -> None:
+async def test_watched_list_refuses_json_output(place: Place) -> None:
     result = await place.sluice("run", "list", "--watch", "-o", "json")
     assert result.code == 2
     assert "jsonl" in result.err
@@ -388,7 +390,7 @@ async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(place: Place) ->
     assert "build is failed" in why
 
 
-async def test_created_run_is_shown_as_in_a_list_and_a_watch_begins_with_it(place: Place, tmp_path: Path) -> None:
+async def test_created_run_is_shown_as_a_list_row(place: Place, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("ci"))
     created = (await place.sluice("run", "create", "--repo", repo)).out.decode().splitlines()
     listed = (await place.sluice("run", "list")).out.decode().splitlines()
@@ -447,14 +449,14 @@ async def test_stop_can_wait_for_the_end(place: Place) -> None:
     assert result.out.decode().splitlines()[1].startswith("run 1 (ci) is over: stopped")
 
 
-async def test_wait_that_takes_too_long_says_what_is_not_done(place: Place) -> None:
+async def test_wait_that_times_out_says_what_is_not_done(place: Place) -> None:
     run = await place.client.runs.create(request())
     result = await place.sluice("run", "stop", run.id, "--wait", "--timeout", "100ms")
     assert (result.code, result.err) == (1, "sluice: run 1 (ci) is still running\n")
     assert (await place.sluice("run", "stop", run.id, "--timeout", "1s")).code == 2
 
 
-async def test_approval_can_wait_for_the_end_of_the_task(place: Place) -> None:
+async def test_approve_can_wait_for_the_end_of_the_task(place: Place) -> None:
     run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     approving = await place.start("run", "approve", run.id, "deploy", "--wait")
 
@@ -485,7 +487,7 @@ SHOWING = {
 
 
 @pytest.mark.parametrize("arguments", SHOWING.values(), ids=SHOWING.keys())
-async def test_ascii_terminal_is_shown_what_it_can(place: Place, arguments: tuple[str, ...]) -> None:
+async def test_output_to_an_ascii_terminal_is_ascii(place: Place, arguments: tuple[str, ...]) -> None:
     gate = definition("größe 東京", approval=definition_pb2.Approval())
     run = await place.client.runs.create(request(gate, name="ünï"))
     if "watch" in arguments:
@@ -507,7 +509,7 @@ async def test_log_reaches_an_ascii_pipe_byte_for_byte(place: Place) -> None:
     assert result.out == BYTES
 
 
-async def test_words_that_are_no_text_are_refused(place: Place) -> None:
+async def test_arguments_that_are_not_utf8_are_refused(place: Place) -> None:
     process = await asyncio.create_subprocess_exec(
         *SLUICE,
         *("run", "get", b"\xff"),
@@ -519,14 +521,14 @@ async def test_words_that_are_no_text_are_refused(place: Place) -> None:
     assert (result.code, result.err) == (2, "sluice: an argument is not UTF-8: \\udcff\n")
 
 
-async def test_logs_of_a_task_that_never_ran_are_nothing(place: Place) -> None:
+async def test_logs_of_a_task_that_never_ran_are_empty(place: Place) -> None:
     run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     for arguments in ((), ("deploy",)):
         result = await place.sluice("run", "logs", run.id, *arguments)
         assert (result.code, result.out, result.err) == (0, b"", "")
 
 
-async def test_followed_log_of_a_task_that_waits_begins_when_the_task_does(place: Place) -> None:
+async def test_followed_log_of_a_waiting_task_begins_with_the_task(place: Place) -> None:
     run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     following = await place.start("run", "logs", "-f", run.id, "deploy", "--step", "0")
     await place.client.runs.approve(run.id, (await place.client.runs.tasks(run.id))[0].id)

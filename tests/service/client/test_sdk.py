@@ -143,7 +143,7 @@ def chunk(next_offset: int, data: bytes) -> pb.ReadLogsResponse:
 # --- one reads what one wrote -------------------------------------------------------------------------------------
 
 
-async def test_highest_position_seen_goes_out_with_the_next_call() -> None:
+async def test_client_sends_the_highest_position_seen() -> None:
     async with scripted() as (server, client):
         for answer in ("1-5", "1-9", "1-7", ""):
             server.answer = answer
@@ -152,7 +152,7 @@ async def test_highest_position_seen_goes_out_with_the_next_call() -> None:
         assert client.connection.position == "1-9"
 
 
-async def test_position_of_a_refusal_counts_as_well() -> None:
+async def test_client_keeps_the_position_of_an_error() -> None:
     async with scripted() as (server, client):
         server.answer, server.fault = "1-5", FailedPrecondition("not now")
         with pytest.raises(FailedPrecondition):
@@ -162,7 +162,7 @@ async def test_position_of_a_refusal_counts_as_well() -> None:
         assert server.positions == [None, "1-5"]
 
 
-async def test_position_of_a_watch_counts_as_well() -> None:
+async def test_client_keeps_the_position_of_a_watch() -> None:
     async with scripted() as (server, client):
         server.scripts = [[change("1-8")]]
         assert [m.position async for m in client.runs.watch("r1")] == ["1-8"]
@@ -173,7 +173,7 @@ async def test_position_of_a_watch_counts_as_well() -> None:
 # --- streams come back --------------------------------------------------------------------------------------------
 
 
-async def test_watch_resumes_after_the_last_position_and_gives_nothing_twice() -> None:
+async def test_watch_resumes_after_its_position_without_repeats() -> None:
     breaks: list[SluicewayError] = []
     async with scripted() as (server, client):
         server.scripts = [
@@ -188,7 +188,7 @@ async def test_watch_resumes_after_the_last_position_and_gives_nothing_twice() -
     assert [error.message for error in breaks] == ["it restarts"]
 
 
-async def test_watch_begins_anew_when_its_position_is_no_longer_kept() -> None:
+async def test_watch_restarts_when_its_position_is_out_of_range() -> None:
     async with scripted() as (server, client):
         server.scripts = [
             [change("1"), Unavailable("it restarts")],
@@ -199,7 +199,7 @@ async def test_watch_begins_anew_when_its_position_is_no_longer_kept() -> None:
         assert [asked.after for asked in server.asked] == ["", "1", ""]
 
 
-async def test_watch_that_is_out_of_range_from_the_start_is_not_repeated_for_ever() -> None:
+async def test_watch_out_of_range_at_its_start_is_not_retried() -> None:
     async with scripted() as (server, client):
         server.scripts = [[OutOfRange("never")]]
         with pytest.raises(OutOfRange):
@@ -207,7 +207,7 @@ async def test_watch_that_is_out_of_range_from_the_start_is_not_repeated_for_eve
         assert len(server.asked) == 1
 
 
-async def test_stream_that_cannot_come_back_raises_what_broke_it() -> None:
+async def test_stream_that_cannot_resume_raises_its_error() -> None:
     async with scripted(patience=timedelta(0)) as (server, client):
         server.scripts = [[change("1"), Unavailable("gone for good")]]
         messages = client.runs.watch("r1")
@@ -216,7 +216,7 @@ async def test_stream_that_cannot_come_back_raises_what_broke_it() -> None:
             await anext(messages)
 
 
-async def test_refusal_ends_a_watch_at_once() -> None:
+async def test_refused_watch_ends_at_once() -> None:
     async with scripted() as (server, client):
         server.scripts = [[NotFound("there is no such run")]]
         with pytest.raises(NotFound):
@@ -235,7 +235,7 @@ async def test_log_resumes_at_the_byte_where_it_broke() -> None:
         assert [(asked.offset, asked.step, asked.attempt) for asked in server.asked] == [(10, 2, 3), (13, 2, 3)]
 
 
-async def test_stream_that_is_left_early_ends_at_the_server() -> None:
+async def test_stream_left_early_is_cancelled_at_the_server() -> None:
     async with scripted() as (server, client):
         server.scripts = [[change("1")]]
         async with aclosing(client.runs.watch("endless")) as messages:
@@ -256,7 +256,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-async def test_error_arrives_as_it_was_raised(fault: SluicewayError) -> None:
+async def test_client_raises_the_error_of_the_server(fault: SluicewayError) -> None:
     async with scripted() as (server, client):
         server.fault = fault
         with pytest.raises(type(fault)) as caught:
@@ -290,7 +290,7 @@ async def test_call_and_stream_fail_after_the_connection_was_closed() -> None:
         assert caught.value.reason == "CONNECTION_CLOSED"
 
 
-async def test_call_that_is_in_progress_fails_when_the_connection_is_closed() -> None:
+async def test_call_in_progress_fails_when_the_client_is_closed() -> None:
     async with scripted() as (server, client):
         server.scripts = [[change("1")]]
         messages = client.runs.watch("endless")
@@ -305,7 +305,7 @@ async def test_call_that_is_in_progress_fails_when_the_connection_is_closed() ->
 # --- the real service ---------------------------------------------------------------------------------------------
 
 
-async def test_lists_are_walked_over_all_their_pages() -> None:
+async def test_list_iterates_over_all_pages() -> None:
     async with real() as (_, client):
         made = [(await client.runs.create(request(name=f"n{number}"))).id for number in range(5)]
         assert [run.id for run in await client.runs.list(limit=3)] == made[:1:-1]
@@ -325,7 +325,7 @@ async def test_value_that_does_not_fit_its_field_is_invalid() -> None:
         assert server.asked == []
 
 
-async def test_run_is_found_by_what_a_person_writes() -> None:
+async def test_run_is_found_by_any_reference() -> None:
     async with real() as (_, client):
         first = await client.runs.create(request())
         last = await client.runs.create(request())
@@ -336,7 +336,7 @@ async def test_run_is_found_by_what_a_person_writes() -> None:
             await client.runs.resolve("99")
 
 
-async def test_list_takes_groups_below_a_path_and_times() -> None:
+async def test_list_is_filtered_by_group_path_and_times() -> None:
     async with real() as (world, client):
         older = await client.runs.create(request(group="/user/me/app/main"))
         world.clock.advance(timedelta(hours=1))
@@ -353,7 +353,7 @@ async def test_list_takes_groups_below_a_path_and_times() -> None:
         assert await ids(until=between) == [older.id]
 
 
-async def test_events_of_all_runs_below_a_path_are_followed() -> None:
+async def test_watch_yields_events_of_all_runs_below_a_path() -> None:
     async with real() as (_, client), asyncio.timeout(30):
         async with aclosing(client.runs.watch_all(group_prefix="/user/me/app")) as messages:
             assert not (await anext(messages)).events
@@ -363,7 +363,7 @@ async def test_events_of_all_runs_below_a_path_are_followed() -> None:
         assert (event.run_id, event.new_value) == (run.id, "RUN_PHASE_QUEUED")
 
 
-async def test_write_without_a_request_id_is_one_run_and_with_one_stays_one() -> None:
+async def test_create_run_is_idempotent_by_request_id() -> None:
     async with real() as (_, client):
         first = await client.runs.create(request(request_id="once"))
         again = await client.runs.create(request(request_id="once"))
@@ -396,7 +396,7 @@ async def in_thread(work: Callable[[str], Any], servicer: pb_grpc.RunServiceServ
         return await asyncio.to_thread(work, address)
 
 
-async def test_blocking_face_calls_and_raises() -> None:
+async def test_blocking_client_calls_and_raises() -> None:
     def work(address: str) -> None:
         with blocking.connect(address, token="good") as client:
             assert client.runs.get("r1").id == "r1"
@@ -406,7 +406,7 @@ async def test_blocking_face_calls_and_raises() -> None:
     await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
 
 
-async def test_blocking_stream_is_walked_to_its_end() -> None:
+async def test_blocking_stream_is_iterated_to_its_end() -> None:
     def work(address: str) -> bytes:
         with blocking.connect(address, token="good") as client:
             return b"".join(client.runs.logs("r1", "t1"))
@@ -416,7 +416,7 @@ async def test_blocking_stream_is_walked_to_its_end() -> None:
     assert await in_thread(work, server) == b"abcde"
 
 
-async def test_blocking_stream_that_is_left_early_ends_at_the_server_and_lets_the_connection_go_on() -> None:
+async def test_blocking_stream_left_early_keeps_the_connection() -> None:
     def work(address: str) -> str:
         with blocking.connect(address, token="good") as client:
             for message in client.runs.watch("endless"):
@@ -439,7 +439,7 @@ def methods_of(face: object) -> dict[str, inspect.Signature]:
     }
 
 
-async def test_blocking_client_has_the_methods_of_the_other_with_the_same_parameters() -> None:
+async def test_blocking_client_has_the_methods_of_the_async_client() -> None:
     def work(address: str) -> dict[str, dict[str, inspect.Signature]]:
         with blocking.connect(address, token="good") as client:
             return {name: methods_of(getattr(client, name)) for name in areas}
@@ -452,7 +452,7 @@ async def test_blocking_client_has_the_methods_of_the_other_with_the_same_parame
     assert "limit" in found["runs"]["list"].parameters
 
 
-async def test_blocking_client_raises_after_it_was_closed() -> None:
+async def test_blocking_client_raises_after_close() -> None:
     def work(address: str) -> None:
         with blocking.connect(address, token="good") as client:
             client.runs.get("r1")
@@ -464,7 +464,7 @@ async def test_blocking_client_raises_after_it_was_closed() -> None:
     await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
 
 
-async def test_blocking_stream_that_outlives_its_connection_ends_quietly() -> None:
+async def test_blocking_stream_may_outlive_its_connection() -> None:
     def work(address: str) -> None:
         with blocking.connect(address, token="good") as client:
             stream = client.runs.watch("endless")

@@ -88,7 +88,7 @@ async def house(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> AsyncIt
     await kv.close()
 
 
-async def test_status_tells_where_everything_is(house: House) -> None:
+async def test_status_returns_where_everything_is(house: House) -> None:
     for n in range(3):
         await house.database.commit([put(f"a{n}")])
     await flushed(house.database)
@@ -103,7 +103,7 @@ async def test_status_tells_where_everything_is(house: House) -> None:
     assert {item.kind: item.count > 0 for item in status.objects}["wal"]
 
 
-async def test_a_checkpoint_is_made_when_something_has_changed(house: House) -> None:
+async def test_checkpoint_is_made_when_something_has_changed(house: House) -> None:
     async with house.client() as client:
         with pytest.raises(FailedPrecondition, match="no entry"):
             await client.database.checkpoint()
@@ -129,7 +129,7 @@ async def test_verify_streams_faults_notes_and_progress(house: House) -> None:
     assert keys[0].endswith(faults[0])
 
 
-async def test_an_export_is_the_database_after_a_checkpoint(house: House, tmp_path: Path) -> None:
+async def test_export_is_the_database_after_a_checkpoint(house: House, tmp_path: Path) -> None:
     for n in range(50):
         await house.database.commit([put(f"a{n:02}", text="x" * 5000)])
     path = tmp_path / "export"
@@ -141,7 +141,7 @@ async def test_an_export_is_the_database_after_a_checkpoint(house: House, tmp_pa
     assert max(map(len, pieces)) <= 64 * 1024
 
 
-async def test_nobody_but_operators_is_told(house: House) -> None:
+async def test_database_service_is_for_operators_only(house: House) -> None:
     async with house.client("user") as client:
         for call in (client.database.status, client.database.checkpoint):
             with pytest.raises(PermissionDenied):
@@ -152,7 +152,7 @@ async def test_nobody_but_operators_is_told(house: House) -> None:
                     pass
 
 
-async def test_reading_the_whole_database_many_times_at_once_is_refused(house: House) -> None:
+async def test_too_many_reads_of_the_whole_database_are_refused(house: House) -> None:
     await house.database.commit([put("a")])
     house.storage.gate.clear()
     async with house.client() as client, asyncio.TaskGroup() as group:
@@ -164,9 +164,7 @@ async def test_reading_the_whole_database_many_times_at_once_is_refused(house: H
         assert all([not any(message.fault for message in await task) for task in reading])
 
 
-async def test_files_of_a_server_that_was_killed_while_it_verified_do_not_become_many(
-    house: House, tmp_path: Path
-) -> None:
+async def test_scratch_files_of_a_killed_verify_are_deleted(house: House, tmp_path: Path) -> None:
     for left in ("verify-0.sqlite", "verify-1.sqlite"):
         (tmp_path / left).write_bytes(b"torn")
     async with house.client() as client, asyncio.TaskGroup() as group:

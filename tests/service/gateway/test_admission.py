@@ -35,7 +35,7 @@ async def has_worker() -> bool:
     return bool(workers())
 
 
-async def test_a_call_without_a_token_is_refused_before_its_body_is_there(house: Any) -> None:
+async def test_call_without_a_token_is_refused_before_its_body(house: Any) -> None:
     async with asyncio.timeout(20):
         answer = await house.raw(head(1000))
     assert answer.startswith(b"HTTP/1.1 401 ")
@@ -57,7 +57,7 @@ async def test_a_call_without_a_token_is_refused_before_its_body_is_there(house:
         pytest.param("GET", "/api/v1/runs/r/tasks/t/log", {"last-event-id": "x"}, None, id="an event id"),
     ],
 )
-async def test_what_is_wrong_with_a_request_is_told_only_to_those_who_may_make_it(
+async def test_faults_are_reported_to_permitted_callers_only(
     house: Any, token: str | None, method: str, path: str, headers: dict[str, str], body: bytes | None
 ) -> None:
     async with house.client(token) as client:
@@ -69,7 +69,7 @@ async def test_what_is_wrong_with_a_request_is_told_only_to_those_who_may_make_i
     assert house.runs.requests == []
 
 
-async def test_a_token_that_was_revoked_is_worthless_at_once_and_its_mistakes_are_not_told(house: Any) -> None:
+async def test_revoked_token_is_refused_before_faults_are_reported(house: Any) -> None:
     house.tokens.good.add("mine")
     async with house.client("mine") as client:
         assert (await client.post("/api/v1/runs", json={})).status_code == 201
@@ -80,7 +80,7 @@ async def test_a_token_that_was_revoked_is_worthless_at_once_and_its_mistakes_ar
         assert (await client.post("/api/v1/runs", json={})).status_code == 201, "a refusal is not remembered"
 
 
-async def test_a_call_counts_before_its_body_is_read(start_house: Any) -> None:
+async def test_call_counts_for_the_limit_before_its_body_is_read(start_house: Any) -> None:
     house = await start_house(max_calls=1)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write(head(2, "good") + b"{")
@@ -95,7 +95,7 @@ async def test_a_call_counts_before_its_body_is_read(start_house: Any) -> None:
     writer.close()
 
 
-async def test_few_large_bodies_are_held_at_a_time_and_the_next_one_waits(start_house: Any) -> None:
+async def test_large_body_waits_while_others_are_held(start_house: Any) -> None:
     house = await start_house(max_large_bodies=1)
     body = b"{}" + b" " * 100_000
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
@@ -113,7 +113,7 @@ async def test_few_large_bodies_are_held_at_a_time_and_the_next_one_waits(start_
     writer.close()
 
 
-async def test_a_large_body_that_finds_no_place_in_time_is_429(start_house: Any) -> None:
+async def test_large_body_is_429_when_the_wait_times_out(start_house: Any) -> None:
     house = await start_house(max_large_bodies=1, read_timeout=timedelta(seconds=3))
     async with house.client() as client:
         holder = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
@@ -196,7 +196,7 @@ LARGE_BODY = (TASKS[:-1] + b"]}").ljust(LARGE)
         pytest.param("good", slow_body(), 3, b"504", id="a list of nothing"),
     ],
 )
-async def test_four_posts_of_eight_megabytes_leave_other_calls_their_time(
+async def test_four_posts_of_8_mb_do_not_delay_other_calls(
     house: Any, tmp_path: Path, token: str | None, body: bytes, seconds: int, code: bytes
 ) -> None:
     with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
@@ -210,7 +210,7 @@ async def test_four_posts_of_eight_megabytes_leave_other_calls_their_time(
 
 
 @pytest.mark.parametrize(("token", "code"), [(None, b"401"), ("good", b"400")])
-async def test_chunks_of_one_byte_leave_other_calls_their_time(
+async def test_chunks_of_one_byte_do_not_delay_other_calls(
     house: Any, tmp_path: Path, token: str | None, code: bytes
 ) -> None:
     with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:

@@ -40,7 +40,7 @@ async def get(
         ("application/octet-stream", "application/octet-stream"),
     ],
 )
-async def test_a_log_is_a_file_unless_events_are_asked_for(logs: Any, accept: str | None, content_type: str) -> None:
+async def test_log_is_a_file_unless_events_are_accepted(logs: Any, accept: str | None, content_type: str) -> None:
     async with logs.client() as client:
         client.headers.pop("accept")
         answer = await client.get(LOG, headers={} if accept is None else {"accept": accept})
@@ -51,7 +51,7 @@ async def test_a_log_is_a_file_unless_events_are_asked_for(logs: Any, accept: st
     assert answer.headers["etag"] == TAG
 
 
-async def test_events_are_sent_to_those_who_ask_for_them(logs: Any) -> None:
+async def test_log_is_an_event_stream_when_events_are_accepted(logs: Any) -> None:
     answer = await get(logs, {"accept": "text/event-stream", "range": "bytes=2-4"})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -73,7 +73,7 @@ async def test_events_are_sent_to_those_who_ask_for_them(logs: Any) -> None:
         pytest.param("bytes=-99999", slice(0, SIZE), id="an end that is longer than the log"),
     ],
 )
-async def test_a_range_is_206_with_its_bytes(logs: Any, asked: str, span: slice) -> None:
+async def test_range_is_206_with_its_bytes(logs: Any, asked: str, span: slice) -> None:
     answer = await get(logs, {"range": asked})
     assert (answer.status_code, answer.content) == (206, DATA[span])
     assert answer.headers["content-range"] == f"bytes {span.start}-{span.stop - 1}/{SIZE}"
@@ -87,14 +87,14 @@ async def test_a_range_is_206_with_its_bytes(logs: Any, asked: str, span: slice)
     "asked",
     ["bytes=0-1,4-5", "lines=1-2", "bytes=4-2", "bytes=x", "bytes=-", "2-4"],
 )
-async def test_a_range_that_is_not_valid_or_more_than_one_gets_all(logs: Any, asked: str) -> None:
+async def test_invalid_or_multiple_range_returns_all(logs: Any, asked: str) -> None:
     answer = await get(logs, {"range": asked})
     assert (answer.status_code, answer.content) == (200, DATA)
     assert "content-range" not in answer.headers
 
 
 @pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=5000-6000", "bytes=-0", "bytes=99999999999999999999999-"])
-async def test_a_range_that_is_not_satisfiable_is_416(logs: Any, asked: str) -> None:
+async def test_unsatisfiable_range_is_416(logs: Any, asked: str) -> None:
     answer = await get(logs, {"range": asked})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
@@ -102,7 +102,7 @@ async def test_a_range_that_is_not_satisfiable_is_416(logs: Any, asked: str) -> 
 
 
 @pytest.mark.parametrize(("asked", "code"), [("bytes=0-", 416), ("bytes=-5", 200)])
-async def test_a_range_of_an_empty_log(logs: Any, asked: str, code: int) -> None:
+async def test_range_of_an_empty_log_has_no_bytes(logs: Any, asked: str, code: int) -> None:
     logs.runs.log = b""
     answer = await get(logs, {"range": asked})
     assert answer.status_code == code
@@ -114,9 +114,7 @@ async def test_a_range_of_an_empty_log(logs: Any, asked: str, code: int) -> None
     [(TAG, 206), ('"1.7"', 200), (f"W/{TAG}", 200), ("Mon, 30 Nov 2026 08:00:00 GMT", 200)],
 )
 @pytest.mark.parametrize("asked", ["bytes=2-4", "bytes=-5", "bytes=5000-"])
-async def test_a_range_counts_only_if_the_log_is_the_one_that_is_meant(
-    logs: Any, asked: str, tag: str, code: int
-) -> None:
+async def test_range_is_used_only_when_if_range_matches(logs: Any, asked: str, tag: str, code: int) -> None:
     answer = await get(logs, {"range": asked, "if-range": tag})
     if code == 206 and asked == "bytes=5000-":
         code = 416
@@ -138,14 +136,14 @@ async def test_a_range_counts_only_if_the_log_is_the_one_that_is_meant(
     ],
     ids=str,
 )
-async def test_conditions_are_kept(logs: Any, headers: dict[str, str], code: int) -> None:
+async def test_conditional_request_returns_its_status(logs: Any, headers: dict[str, str], code: int) -> None:
     answer = await get(logs, headers)
     assert answer.status_code == code
     assert code != 304 or (answer.content == b"" and answer.headers["etag"] == TAG)
 
 
 @pytest.mark.parametrize("headers", [{}, {"range": "bytes=2-4"}], ids=str)
-async def test_head_is_the_head_of_a_get_of_all(logs: Any, headers: dict[str, str]) -> None:
+async def test_head_of_a_log_equals_that_of_a_whole_get(logs: Any, headers: dict[str, str]) -> None:
     answer = await get(logs, headers, method="HEAD")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-length"] == str(SIZE)
@@ -153,12 +151,12 @@ async def test_head_is_the_head_of_a_get_of_all(logs: Any, headers: dict[str, st
     assert answer.headers["etag"] == TAG
 
 
-async def test_head_of_a_log_that_cannot_be_read_has_its_code(logs: Any) -> None:
+async def test_head_of_an_unreadable_log_has_its_error_status(logs: Any) -> None:
     logs.runs.fault = NotFound("there is no such log")
     assert (await get(logs, method="HEAD")).status_code == 404
 
 
-async def test_head_of_a_stream_of_events_is_its_head(house: Any) -> None:
+async def test_head_of_an_event_stream_has_its_headers(house: Any) -> None:
     house.runs.feed.put_nowait(house.snapshot([]))
     async with house.client() as client:
         answer = await client.head("/api/v1/runs/r:watch")
@@ -179,19 +177,19 @@ async def test_head_of_a_stream_of_events_is_its_head(house: Any) -> None:
         ("bytes=24-", 416, None),
     ],
 )
-async def test_ranges_are_of_what_the_address_names(logs: Any, asked: str | None, code: int, content: bytes) -> None:
+async def test_range_is_within_the_offset_of_the_query(logs: Any, asked: str | None, code: int, content: bytes) -> None:
     answer = await get(logs, {} if asked is None else {"range": asked}, "?offset=1000")
     assert answer.status_code == code
     assert code == 416 or answer.content == content
     assert code != 206 or answer.headers["content-range"] == "bytes 2-4/24"
 
 
-async def test_an_offset_beyond_the_end_is_400(logs: Any) -> None:
+async def test_offset_beyond_the_end_is_400(logs: Any) -> None:
     answer = await get(logs, query="?offset=2000")
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "OUT_OF_RANGE")
 
 
-async def test_the_end_of_a_log_has_no_ranges_of_its_own(logs: Any) -> None:
+async def test_tail_of_a_log_has_no_ranges(logs: Any) -> None:
     answer = await get(logs, {"range": "bytes=2-4"}, "?tail=10")
     assert (answer.status_code, answer.content) == (200, DATA[-10:])
     assert answer.headers["content-length"] == "10"
@@ -199,21 +197,21 @@ async def test_the_end_of_a_log_has_no_ranges_of_its_own(logs: Any) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"range": "bytes=1000-"}], ids=str)
-async def test_a_log_that_grows_while_it_is_read_is_as_long_as_was_said(logs: Any, headers: dict[str, str]) -> None:
+async def test_growing_log_is_as_long_as_its_content_length(logs: Any, headers: dict[str, str]) -> None:
     logs.runs.growth = b"more" * 100
     answer = await get(logs, headers)
     assert DATA.endswith(answer.content)
     assert answer.headers["content-length"] == str(len(answer.content))
 
 
-async def test_a_log_that_turns_out_shorter_than_was_said_ends_as_a_broken_answer(logs: Any) -> None:
+async def test_log_shorter_than_its_content_length_breaks_off(logs: Any) -> None:
     logs.runs.shrinks = True
     with pytest.raises(httpx.RemoteProtocolError):
         await get(logs)
 
 
 @pytest.mark.parametrize("headers", [{}, {"range": "bytes=2-4"}], ids=str)
-async def test_a_log_that_is_followed_has_no_length(logs: Any, headers: dict[str, str]) -> None:
+async def test_followed_log_has_no_content_length(logs: Any, headers: dict[str, str]) -> None:
     answer = await get(logs, headers, "?follow=true")
     assert (answer.status_code, answer.content) == (200, DATA)
     assert not {"content-length", "accept-ranges"} & set(answer.headers)

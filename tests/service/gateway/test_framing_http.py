@@ -59,7 +59,7 @@ def codes(answers: bytes) -> list[int]:
         pytest.param(CHUNKED + "1\r\n \r\n" * 17_000 + "0\r\n\r\n", 400, id="very many small chunks"),
     ],
 )
-async def test_a_request_that_is_not_clear_ends_its_connection(house: Any, data: str, code: int) -> None:
+async def test_ambiguous_request_closes_its_connection(house: Any, data: str, code: int) -> None:
     answers = await house.raw((data + SMUGGLED * 2).encode("latin-1"))
     assert codes(answers) == [code], "what follows is not answered"
     top, _, body = answers.partition(b"\r\n\r\n")
@@ -82,9 +82,7 @@ async def test_a_request_that_is_not_clear_ends_its_connection(house: Any, data:
     ],
 )
 @pytest.mark.parametrize("at_a_time", [1_000_000, 7])
-async def test_requests_that_are_clear_follow_each_other_however_they_are_cut(
-    house: Any, data: str, at_a_time: int
-) -> None:
+async def test_requests_are_read_whatever_their_segmentation(house: Any, data: str, at_a_time: int) -> None:
     sent = (data * 3 + LAST).encode()
     if at_a_time < 100 and len(sent) > 100_000:
         at_a_time = 997
@@ -100,7 +98,7 @@ async def test_requests_that_are_clear_follow_each_other_however_they_are_cut(
     assert len(house.runs.requests) == 4
 
 
-async def test_a_request_whose_body_is_refused_before_it_ends_does_not_reach_the_server(house: Any) -> None:
+async def test_request_with_a_refused_body_does_not_reach_the_server(house: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write((CHUNKED + "2\r\n{}\r\n").encode())
     await writer.drain()
@@ -114,7 +112,7 @@ async def test_a_request_whose_body_is_refused_before_it_ends_does_not_reach_the
     assert house.runs.requests == []
 
 
-async def test_a_connection_on_which_nothing_comes_is_closed(start_house: Any) -> None:
+async def test_idle_connection_is_closed(start_house: Any) -> None:
     house = await start_house(read_timeout=timedelta(milliseconds=200))
     async with asyncio.timeout(20):
         assert await house.raw(b"") == b""

@@ -57,9 +57,7 @@ def reason_of(error: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("fault", "code"), [pytest.param(f, c, id=type(f).__name__) for f, c in TABLE])
-async def test_every_code_has_its_place_in_http_and_keeps_message_and_details(
-    house: Any, fault: Exception, code: int
-) -> None:
+async def test_grpc_code_maps_to_status_with_message_and_details(house: Any, fault: Exception, code: int) -> None:
     house.runs.fault = fault
     async with house.client() as client:
         answer = await client.get("/api/v1/runs/r")
@@ -73,11 +71,11 @@ async def test_every_code_has_its_place_in_http_and_keeps_message_and_details(
         assert reason_of(error) == fault.reason
 
 
-def test_the_table_has_every_code() -> None:
+def test_status_table_has_every_grpc_code() -> None:
     assert {getattr(fault, "code", e.Code.INTERNAL).value for fault, _ in TABLE} == set(HTTP_CODES) - {"OK"}
 
 
-async def test_details_arrive_as_protobuf_json(house: Any) -> None:
+async def test_error_details_are_protobuf_json(house: Any) -> None:
     house.runs.fault = e.InvalidInput([e.Violation("tasks[2]", "is bad")], reason="X", metadata={"k": "v"})
     async with house.client() as client:
         error = check_shape(await client.get("/api/v1/runs/r"))
@@ -90,7 +88,7 @@ async def test_details_arrive_as_protobuf_json(house: Any) -> None:
     ]
 
 
-async def test_the_fields_of_a_request_are_named_as_in_json(house: Any) -> None:
+async def test_error_names_request_fields_as_in_json(house: Any) -> None:
     faults = [e.Violation("page_size", "must be less than `page_token`"), e.Violation("tasks[0].always_run", "x")]
     house.runs.fault = e.InvalidInput(faults)
     async with house.client() as client:
@@ -100,7 +98,7 @@ async def test_the_fields_of_a_request_are_named_as_in_json(house: Any) -> None:
     assert violations[0] == {"field": "pageSize", "description": "must be less than `pageToken`"}
 
 
-async def test_the_fields_of_a_request_are_named_as_in_json_when_a_stream_fails(house: Any) -> None:
+async def test_stream_error_names_request_fields_as_in_json(house: Any) -> None:
     house.runs.announces = True
     async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
         house.runs.feed.put_nowait(e.InvalidInput([e.Violation("run_id", "is odd")]))
@@ -111,7 +109,7 @@ async def test_the_fields_of_a_request_are_named_as_in_json_when_a_stream_fails(
     ("method", "code", "allow"),
     [("DELETE", 405, "GET, HEAD"), ("PUT", 405, "GET, HEAD"), ("OPTIONS", 204, "GET, HEAD")],
 )
-async def test_a_method_that_the_server_does_not_have_is_not_offered(
+async def test_method_that_the_server_lacks_is_405(
     start_house: Any, without_delete_logs: Any, method: str, code: int, allow: str
 ) -> None:
     house = await start_house(runs=without_delete_logs)
@@ -122,7 +120,7 @@ async def test_a_method_that_the_server_does_not_have_is_not_offered(
         assert reason_of(check_shape(answer)) == "METHOD_NOT_ALLOWED"
 
 
-async def test_a_method_that_the_server_has_is_offered(house: Any) -> None:
+async def test_method_that_the_server_has_is_served(house: Any) -> None:
     async with house.client() as client:
         allowed = await client.options("/api/v1/runs/r/tasks/t/log")
         assert (await client.delete("/api/v1/runs/r/tasks/t/log")).status_code == 204
@@ -144,7 +142,7 @@ async def test_a_method_that_the_server_has_is_offered(house: Any) -> None:
         ("api/v1/runs", 400),
     ],
 )
-async def test_a_target_may_be_a_url(house: Any, target: str, code: int) -> None:
+async def test_request_target_may_be_a_url(house: Any, target: str, code: int) -> None:
     lines = [f"GET {target} HTTP/1.1", "host: other", "authorization: Bearer good", "connection: close", "", ""]
     answer = await house.raw("\r\n".join(lines).encode())
     assert answer.startswith(b"HTTP/1.1 %d " % code)
@@ -152,7 +150,7 @@ async def test_a_target_may_be_a_url(house: Any, target: str, code: int) -> None
         assert house.runs.requests[0].page_size == 3
 
 
-async def test_options_of_the_whole_server(house: Any) -> None:
+async def test_options_of_the_whole_server_is_204(house: Any) -> None:
     answer = await house.raw(b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 204 ")
 
@@ -179,7 +177,7 @@ async def test_retry_after_says_when_to_try_again(house: Any, fault: Exception, 
         pytest.param("bad", "CREDENTIALS_INVALID", id="unknown"),
     ],
 )
-async def test_a_call_without_a_good_token_is_401(house: Any, token: str | None, reason: str) -> None:
+async def test_call_without_a_good_token_is_401(house: Any, token: str | None, reason: str) -> None:
     async with house.client(token) as client:
         answer = await client.get("/api/v1/runs/r")
         version = await client.get("/api/v1/version")
@@ -239,7 +237,7 @@ BAD_REQUESTS = [
     ("method", "path", "body", "headers", "code", "reason", "field"),
     [pytest.param(*row, id=f"{row[0]} {row[1]} {(row[2] or b'')[:30]!r} {row[4]}") for row in BAD_REQUESTS],
 )
-async def test_a_request_that_cannot_work_is_told_why(
+async def test_invalid_request_says_why(
     house: Any,
     method: str,
     path: str,
@@ -272,7 +270,7 @@ async def test_a_request_that_cannot_work_is_told_why(
 
 
 @pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded"])
-async def test_a_body_without_its_content_type_is_told_what_to_add(house: Any, content_type: str | None) -> None:
+async def test_body_without_a_content_type_says_what_to_add(house: Any, content_type: str | None) -> None:
     async with house.client() as client:
         headers = {} if content_type is None else {"content-type": content_type}
         error = check_shape(await client.post("/api/v1/runs", content=b"{}", headers=headers))
@@ -281,7 +279,7 @@ async def test_a_body_without_its_content_type_is_told_what_to_add(house: Any, c
     assert "-H 'Content-Type: application/json'" in error["message"]
 
 
-async def test_all_faults_of_a_body_are_told_at_once(house: Any) -> None:
+async def test_all_faults_of_a_body_are_reported_at_once(house: Any) -> None:
     body = {"runn": 1, "tasks": [{"nam": 1}, {"x": 2}], "setupErrors": "no list"}
     async with house.client() as client:
         error = check_shape(await client.post("/api/v1/runs", json=body))
@@ -289,7 +287,7 @@ async def test_all_faults_of_a_body_are_told_at_once(house: Any) -> None:
     assert fields == {"runn", "tasks[0].nam", "tasks[1].x", "setupErrors"}
 
 
-async def test_a_body_over_the_limit_is_413_whether_it_says_its_length_or_not(start_house: Any) -> None:
+async def test_body_over_the_limit_is_413(start_house: Any) -> None:
     house = await start_house(max_body_bytes=1000)
 
     async def chunks() -> Any:
@@ -305,7 +303,7 @@ async def test_a_body_over_the_limit_is_413_whether_it_says_its_length_or_not(st
 
 
 @pytest.mark.parametrize("size", [pytest.param(33_000, id="just too large"), pytest.param(1_000_000, id="huge")])
-async def test_a_huge_header_is_431(house: Any, size: int) -> None:
+async def test_huge_header_is_431(house: Any, size: int) -> None:
     request = b"GET /api/v1/runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-big: " + b"a" * size + b"\r\n\r\n"
     answer = await house.raw(request)
     assert answer.startswith(b"HTTP/1.1 431 ")
@@ -313,19 +311,19 @@ async def test_a_huge_header_is_431(house: Any, size: int) -> None:
     assert (error["code"], error["status"]) == (431, "RESOURCE_EXHAUSTED")
 
 
-async def test_what_is_no_http_is_told_so_in_json(house: Any) -> None:
+async def test_request_that_is_not_http_gets_a_json_error(house: Any) -> None:
     answer = await house.raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["status"] == "INVALID_ARGUMENT"
 
 
-async def test_headers_that_never_end_are_cut(start_house: Any) -> None:
+async def test_endless_headers_end_the_connection(start_house: Any) -> None:
     house = await start_house(read_timeout=timedelta(milliseconds=200))
     async with asyncio.timeout(20):
         assert await house.raw(b"GET / HTTP/1.1\r\nx-slow: ") == b""
 
 
-async def test_a_body_that_never_comes_is_504(start_house: Any) -> None:
+async def test_body_that_never_comes_is_504(start_house: Any) -> None:
     house = await start_house(read_timeout=timedelta(milliseconds=200))
     request = (
         b"POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer good\r\n"
@@ -343,7 +341,7 @@ async def test_two_tokens_in_one_request_are_refused(house: Any) -> None:
     assert (await house.raw(request)).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_an_origin_is_let_in_only_when_it_is_listed_exactly(start_house: Any) -> None:
+async def test_origin_is_allowed_only_when_listed_exactly(start_house: Any) -> None:
     house = await start_house(cors_origins=frozenset({"https://ci.example.org", "null"}))
     allowed = {}
     async with house.client() as client:
@@ -357,7 +355,7 @@ async def test_an_origin_is_let_in_only_when_it_is_listed_exactly(start_house: A
     assert set(map(str, allowed.values())) == {"{None}"}
 
 
-async def test_every_answer_has_the_headers_that_keep_browsers_safe(house: Any) -> None:
+async def test_every_response_has_the_security_headers(house: Any) -> None:
     async with house.client() as client:
         for path in ("/", "/api/v1/runs/r", "/nothing", "/metrics"):
             headers = (await client.get(path)).headers

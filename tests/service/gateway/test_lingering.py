@@ -52,7 +52,7 @@ def ask(method: str, url: str, token: str | None, *, mebibytes: int, chunked: bo
         pytest.param("POST", "/api/v1/runs", "bad", 7, 401, id="a bad token"),
     ],
 )
-async def test_a_client_that_sends_before_it_reads_sees_the_answer(
+async def test_client_that_sends_before_it_reads_gets_the_response(
     house: Any, method: str, path: str, token: str | None, mebibytes: int, code: int, chunked: bool
 ) -> None:
     url = f"http://127.0.0.1:{house.port}{path}"
@@ -61,7 +61,7 @@ async def test_a_client_that_sends_before_it_reads_sees_the_answer(
     assert house.runs.requests == []
 
 
-async def test_a_gateway_of_its_own_process_lingers_too(house: Any, tmp_path: Path) -> None:
+async def test_gateway_process_lingers(house: Any, tmp_path: Path) -> None:
     # It has another event loop (uvloop) than tests have.
     with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
         url = f"http://127.0.0.1:{gateway.port}/api/v1/runs"
@@ -70,7 +70,7 @@ async def test_a_gateway_of_its_own_process_lingers_too(house: Any, tmp_path: Pa
             assert seen == 413
 
 
-async def test_a_connection_that_is_kept_serves_the_next_request_after_a_small_one_that_nobody_read(house: Any) -> None:
+async def test_connection_is_reused_after_a_small_unread_body(house: Any) -> None:
     body = b'{"a": "' + b"x" * 60_000 + b'"}'
     answers = await house.raw(
         b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -81,7 +81,7 @@ async def test_a_connection_that_is_kept_serves_the_next_request_after_a_small_o
     assert b"HTTP/1.1 200 " in answers
 
 
-async def test_a_connection_that_is_to_end_says_so(house: Any) -> None:
+async def test_closing_connection_has_connection_close(house: Any) -> None:
     answer = await house.raw(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 1_000_000)
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
@@ -107,14 +107,14 @@ def send_for_ever(port: int, *, pause: float) -> float:
         pytest.param({"linger_bytes": 8 * MEBIBYTE}, 0.0, id="bytes"),
     ],
 )
-async def test_a_client_that_never_stops_sending_is_cut(
+async def test_client_that_never_stops_sending_is_disconnected(
     start_house: Any, settings: dict[str, Any], pause: float
 ) -> None:
     house = await start_house(**settings)
     assert await asyncio.to_thread(send_for_ever, house.port, pause=pause) < 20
 
 
-async def test_a_gateway_that_stops_does_not_wait_for_those_who_still_send(house: Any) -> None:
+async def test_stopping_gateway_does_not_wait_for_senders(house: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nxx")
     async with asyncio.timeout(20):

@@ -37,7 +37,7 @@ async def test_allow_leaves_out_a_method_that_is_not_offered(house: Any) -> None
         assert (deleted.status_code, deleted.headers["allow"]) == (405, "GET, HEAD")
 
 
-async def test_path_that_has_only_methods_that_are_not_offered_is_404(house: Any) -> None:
+async def test_path_without_offered_methods_is_404(house: Any) -> None:
     async with house.client() as client:
         answer = await client.get("/api/v1/runs/r:restart")
     assert answer.status_code == 404

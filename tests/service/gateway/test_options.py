@@ -14,7 +14,7 @@ from tests.support.gateway_process import gateway_process
 OPTIONS = ("--cors-origin", "https://ci.example.org", "--max-body-bytes", "1Ki", "--read-timeout", "300ms")
 
 
-async def test_origins_limits_and_timeouts_are_those_of_the_options(house: Any, tmp_path: Path) -> None:
+async def test_options_set_origins_limits_and_timeouts(house: Any, tmp_path: Path) -> None:
     with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}", OPTIONS) as gateway:
         url = f"http://127.0.0.1:{gateway.port}"
         headers = {"authorization": "Bearer good"}
@@ -29,7 +29,7 @@ async def test_origins_limits_and_timeouts_are_those_of_the_options(house: Any, 
         writer.close()
 
 
-async def test_one_connection_too_many_is_503(start_house: Any) -> None:
+async def test_connection_over_the_limit_is_503(start_house: Any) -> None:
     house = await start_house(max_connections=1)
     async with house.client() as client, asyncio.timeout(20):
         assert (await client.get("/healthz")).status_code == 200
@@ -41,7 +41,7 @@ async def test_one_connection_too_many_is_503(start_house: Any) -> None:
 
 
 @pytest.mark.parametrize("option", [("--max-calls", "0"), ("--deadline", "1h")])
-async def test_a_gateway_with_wrong_options_does_not_start(house: Any, tmp_path: Path, option: tuple[str, str]) -> None:
+async def test_gateway_with_wrong_options_does_not_start(house: Any, tmp_path: Path, option: tuple[str, str]) -> None:
     with (
         pytest.raises(AssertionError, match=option[0]),
         gateway_process(tmp_path, f"127.0.0.1:{house.server_port}", option),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-async def test_openapi_is_sent_again_only_when_it_has_changed(house: Any) -> None:
+async def test_unchanged_openapi_is_304(house: Any) -> None:
     async with house.client(None) as client:
         first = await client.get("/openapi.json")
         tag = first.headers["etag"]
@@ -15,7 +15,7 @@ async def test_openapi_is_sent_again_only_when_it_has_changed(house: Any) -> Non
     assert (other.status_code, other.content) == (200, first.content)
 
 
-async def test_the_first_page_says_what_this_is_and_its_links_lead_somewhere(house: Any) -> None:
+async def test_root_page_links_to_existing_pages(house: Any) -> None:
     async with house.client(None) as client:
         page = await client.get("/")
         assert "Sluiceway" in page.text
@@ -28,14 +28,14 @@ async def test_the_first_page_says_what_this_is_and_its_links_lead_somewhere(hou
         assert (await client.get("/docs.js")).headers["content-type"].startswith("text/javascript")
 
 
-async def test_a_page_that_did_not_change_is_not_sent_again(house: Any) -> None:
+async def test_unchanged_page_is_304(house: Any) -> None:
     async with house.client(None) as client:
         first = await client.get("/")
         again = await client.get("/", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_openapi_has_what_is_built_and_leaves_out_what_is_not(house: Any) -> None:
+async def test_openapi_has_only_offered_methods(house: Any) -> None:
     async with house.client(None) as client:
         api = (await client.get("/openapi.json")).json()
     assert api["openapi"] == "3.1.0"
@@ -54,13 +54,13 @@ async def test_openapi_has_what_is_built_and_leaves_out_what_is_not(house: Any) 
     assert api["paths"]["/api/v1/version"]["get"]["security"] == []
 
 
-async def test_openapi_of_a_server_that_is_away_is_503(house: Any) -> None:
+async def test_openapi_is_503_while_the_server_is_unavailable(house: Any) -> None:
     await house.stop_server()
     async with house.client(None) as client:
         assert (await client.get("/openapi.json")).status_code == 503
 
 
-async def test_metrics_count_by_route_and_not_by_what_clients_write(house: Any) -> None:
+async def test_metrics_count_by_route_not_by_path(house: Any) -> None:
     async with house.client() as client:
         await client.get("/api/v1/runs/r1")
         await client.get("/api/v1/runs/r2")

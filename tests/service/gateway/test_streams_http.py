@@ -21,7 +21,7 @@ def chunk(data: bytes, offset: int) -> pb.ReadLogsResponse:
     return pb.ReadLogsResponse(data=data, next_offset=offset)
 
 
-async def test_a_stream_is_server_sent_events_with_ids_to_resume_from(house: Any) -> None:
+async def test_stream_is_server_sent_events_with_ids(house: Any) -> None:
     for position in ("p1", "p2"):
         house.runs.feed.put_nowait(pb.WatchRunResponse(position=position, run={"id": "ä\n"}))
     house.runs.feed.put_nowait(None)
@@ -50,7 +50,7 @@ async def test_last_event_id_sets_the_field_that_resumes(house: Any) -> None:
     assert house.runs.requests[1] == pb.ReadLogsRequest(run_id="r", task_id="t", step=2, follow=True, offset=4096)
 
 
-async def test_json_lines_for_programs(house: Any) -> None:
+async def test_stream_is_json_lines_when_accepted(house: Any) -> None:
     house.runs.feed.put_nowait(chunk(b"a\xff", 2))
     house.runs.feed.put_nowait(NotFound("gone"))
     async with house.client() as client:
@@ -62,7 +62,7 @@ async def test_json_lines_for_programs(house: Any) -> None:
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
-async def test_a_log_in_json_is_exact_and_can_be_read(house: Any, accept: str, size: int) -> None:
+async def test_log_in_json_has_bytes_and_text(house: Any, accept: str, size: int) -> None:
     house.runs.log, house.runs.chunk_bytes = "grün ✓ 😀\n".encode() + b"\xff end", size
     async with house.client() as client:
         answer = await client.get(LOG, headers={"accept": accept})
@@ -71,7 +71,7 @@ async def test_a_log_in_json_is_exact_and_can_be_read(house: Any, accept: str, s
     assert "".join(message.get("text", "") for message in found) == "grün ✓ 😀\n\ufffd end"
 
 
-async def test_plain_text_is_the_bytes_of_the_log(house: Any) -> None:
+async def test_log_as_plain_text_is_its_bytes(house: Any) -> None:
     data = bytes(range(256)) * 256
     house.runs.feed.put_nowait(chunk(data, 1))
     house.runs.feed.put_nowait(chunk(b"end", 2))
@@ -82,7 +82,7 @@ async def test_plain_text_is_the_bytes_of_the_log(house: Any) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_plain_text_that_is_not_whole_ends_as_a_broken_answer(house: Any) -> None:
+async def test_incomplete_plain_text_log_breaks_off(house: Any) -> None:
     house.runs.feed.put_nowait(chunk(b"half", 1))
     house.runs.feed.put_nowait(NotFound("gone"))
     async with house.client() as client:
@@ -90,7 +90,7 @@ async def test_plain_text_that_is_not_whole_ends_as_a_broken_answer(house: Any) 
             await client.get(LOG, headers={"accept": "text/plain"})
 
 
-async def test_a_failure_after_the_start_is_an_error_event(house: Any) -> None:
+async def test_failure_after_the_first_event_is_an_error_event(house: Any) -> None:
     house.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
     house.runs.feed.put_nowait(Exhausted("too slow", reason="SUBSCRIBER_TOO_SLOW"))
     async with house.client() as client:
@@ -102,7 +102,7 @@ async def test_a_failure_after_the_start_is_an_error_event(house: Any) -> None:
     assert (error["code"], error["status"], error["message"]) == (429, "RESOURCE_EXHAUSTED", "too slow")
 
 
-async def test_a_quiet_stream_begins_and_is_kept_alive_by_comments(start_house: Any) -> None:
+async def test_idle_stream_starts_and_is_kept_alive_by_comments(start_house: Any) -> None:
     tenth = timedelta(milliseconds=100)
     house = await start_house(comment_interval=tenth, first_message_timeout=tenth)
     async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
@@ -115,7 +115,7 @@ async def test_a_quiet_stream_begins_and_is_kept_alive_by_comments(start_house: 
                 pass
 
 
-async def test_a_quiet_stream_begins_as_soon_as_the_server_accepts_it(start_house: Any) -> None:
+async def test_idle_stream_starts_when_the_server_accepts_it(start_house: Any) -> None:
     house = await start_house(first_message_timeout=timedelta(hours=1))
     house.runs.announces = True
     async with asyncio.timeout(20), house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
@@ -125,7 +125,7 @@ async def test_a_quiet_stream_begins_as_soon_as_the_server_accepts_it(start_hous
         assert (await anext(lines)) == "id: p1"
 
 
-async def test_a_stream_that_fails_before_it_is_accepted_has_the_code_of_its_failure(start_house: Any) -> None:
+async def test_stream_that_fails_before_acceptance_has_its_status(start_house: Any) -> None:
     house = await start_house(first_message_timeout=timedelta(hours=1))
     async with asyncio.timeout(20), house.client() as client:
         call = asyncio.create_task(client.get("/api/v1/runs/r:watch"))
@@ -134,7 +134,7 @@ async def test_a_stream_that_fails_before_it_is_accepted_has_the_code_of_its_fai
         assert (await call).status_code == 404
 
 
-async def test_a_stream_that_fails_after_it_is_accepted_is_an_event(start_house: Any) -> None:
+async def test_stream_that_fails_after_acceptance_is_an_event(start_house: Any) -> None:
     house = await start_house(first_message_timeout=timedelta(hours=1))
     house.runs.announces = True
     async with asyncio.timeout(20), house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
@@ -165,7 +165,7 @@ class EventSource:
                 self.events.append(fields.get("event", "message"))
 
 
-async def test_a_browser_does_not_come_back_after_the_end_of_a_run(house: Any) -> None:
+async def test_browser_does_not_reconnect_after_the_end_of_a_run(house: Any) -> None:
     async with asyncio.timeout(20), house.client() as client:
         source = EventSource(client, "/api/v1/runs/r:watch")
         for position in ("p1", "p2"):
@@ -178,7 +178,7 @@ async def test_a_browser_does_not_come_back_after_the_end_of_a_run(house: Any) -
     assert house.runs.requests[-1].after == "p2"
 
 
-async def test_a_browser_comes_back_after_a_failure(house: Any) -> None:
+async def test_browser_reconnects_after_a_failure(house: Any) -> None:
     async with asyncio.timeout(20), house.client() as client:
         source = EventSource(client, "/api/v1/runs/r:watch")
         for message in (pb.WatchRunResponse(position="p1"), Unavailable("away"), pb.WatchRunResponse(position="p2")):
@@ -192,7 +192,7 @@ async def test_a_browser_comes_back_after_a_failure(house: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"x" * 100_000], ids=len)
-async def test_a_browser_does_not_come_back_after_the_end_of_a_log(house: Any, data: bytes) -> None:
+async def test_browser_does_not_reconnect_after_the_end_of_a_log(house: Any, data: bytes) -> None:
     house.runs.log = data
     async with asyncio.timeout(20), house.client() as client:
         source = EventSource(client, f"{LOG}?follow=true")
@@ -202,7 +202,7 @@ async def test_a_browser_does_not_come_back_after_the_end_of_a_log(house: Any, d
     assert source.events.count("end") == 1
 
 
-async def test_a_stream_that_ends_quietly_after_it_began_has_an_id_to_stop_at(house: Any) -> None:
+async def test_stream_that_ends_has_a_final_event_id(house: Any) -> None:
     house.runs.announces = True
     sse = {"accept": "text/event-stream"}
     async with house.client() as client, client.stream("GET", f"{LOG}?offset=7", headers=sse) as answer:
@@ -210,7 +210,7 @@ async def test_a_stream_that_ends_quietly_after_it_began_has_an_id_to_stop_at(ho
         assert await answer.aread() == b"event: end\nid: 7\ndata: {}\n\n"
 
 
-async def test_a_reader_that_goes_cancels_the_stream(house: Any) -> None:
+async def test_reader_that_disconnects_cancels_the_stream(house: Any) -> None:
     house.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
     async with house.client() as client:
         async with client.stream("GET", "/api/v1/runs/r:watch") as answer:
@@ -220,7 +220,7 @@ async def test_a_reader_that_goes_cancels_the_stream(house: Any) -> None:
         assert "sluiceway_gateway_streams 0.0" in (await client.get("/metrics")).text
 
 
-async def test_a_reader_that_goes_before_the_first_message_cancels_the_stream(house: Any) -> None:
+async def test_disconnect_before_the_first_message_cancels_the_stream(house: Any) -> None:
     async with house.client() as client:
         call = asyncio.create_task(client.get("/api/v1/runs/r:watch"))
         await house.runs.entered.wait()
@@ -230,7 +230,7 @@ async def test_a_reader_that_goes_before_the_first_message_cancels_the_stream(ho
             await house.runs.left.wait()
 
 
-async def test_a_reader_that_takes_nothing_is_cut(start_house: Any) -> None:
+async def test_reader_that_reads_nothing_is_disconnected(start_house: Any) -> None:
     house = await start_house(stall_timeout=timedelta(milliseconds=200), comment_interval=timedelta(milliseconds=200))
     data = b"x" * 65536
     for number in range(400):
@@ -245,7 +245,7 @@ async def test_a_reader_that_takes_nothing_is_cut(start_house: Any) -> None:
     writer.close()
 
 
-async def test_a_gateway_that_stops_tells_its_streams_to_resume_elsewhere(house: Any) -> None:
+async def test_stopping_gateway_ends_streams_with_a_failure_event(house: Any) -> None:
     house.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
     async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
         lines = aiter(answer.aiter_lines())
@@ -257,7 +257,7 @@ async def test_a_gateway_that_stops_tells_its_streams_to_resume_elsewhere(house:
     assert '"GATEWAY_DRAINING"' in "".join(rest)
 
 
-async def test_a_server_that_dies_under_a_stream_is_an_error_event(house: Any) -> None:
+async def test_server_death_is_an_error_event(house: Any) -> None:
     house.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
     async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
         lines = aiter(answer.aiter_lines())
@@ -268,7 +268,7 @@ async def test_a_server_that_dies_under_a_stream_is_an_error_event(house: Any) -
     assert '"code":503' in "".join(rest)
 
 
-async def test_more_streams_than_allowed_are_429(start_house: Any) -> None:
+async def test_stream_over_the_limit_is_429(start_house: Any) -> None:
     house = await start_house(max_streams=1)
     house.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
     async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:

@@ -16,7 +16,7 @@ from tests.support.loop_turns import turns_during
 JSON = {"content-type": "application/json"}
 
 
-async def test_a_large_request_arrives_as_a_small_one_does(house: Any) -> None:
+async def test_large_request_arrives_like_a_small_one(house: Any) -> None:
     tasks = [{"name": f"täsk-{number}"} for number in range(5_000)]
     async with house.client() as client:
         await client.post("/api/v1/runs", json={"tasks": tasks[:10], "requestId": "q"})
@@ -29,13 +29,13 @@ async def test_a_large_request_arrives_as_a_small_one_does(house: Any) -> None:
     assert len(workers()) == 1
 
 
-async def test_a_large_write_gets_a_request_id_too(house: Any) -> None:
+async def test_large_write_gets_a_request_id_too(house: Any) -> None:
     async with house.client() as client:
         await client.post("/api/v1/runs", content=b"{}" + b" " * 100_000, headers=JSON)
     assert len(house.runs.requests[0].request_id) == 36
 
 
-async def test_all_faults_of_a_large_body_are_told(house: Any) -> None:
+async def test_all_faults_of_a_large_body_are_reported(house: Any) -> None:
     async with house.client() as client:
         answer = await client.post("/api/v1/runs", json={"tasks": [{}] * 10_000 + [{"nope": 1}], "x": 1})
     assert answer.status_code == 400
@@ -44,14 +44,14 @@ async def test_all_faults_of_a_large_body_are_told(house: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [pytest.param(10, id="small"), pytest.param(1_000, id="large")])
-async def test_an_answer_of_any_size_is_whole(house: Any, size: int) -> None:
+async def test_response_of_any_size_is_whole(house: Any, size: int) -> None:
     async with house.client() as client:
         answer = await client.get(f"/api/v1/runs?pageSize={size}")
     assert [(run["id"], run["name"]) for run in answer.json()["runs"]] == [(f"r{n}", "n" * 100) for n in range(size)]
     assert len(workers()) == (size > 100)
 
 
-async def test_a_large_message_of_a_stream_is_whole(house: Any) -> None:
+async def test_large_message_of_a_stream_is_whole(house: Any) -> None:
     tasks = [{"id": f"t{number}", "name": "n" * 50} for number in range(5_000)]
     house.runs.feed.put_nowait(house.snapshot(tasks))
     house.runs.feed.put_nowait(None)
@@ -61,7 +61,7 @@ async def test_a_large_message_of_a_stream_is_whole(house: Any) -> None:
     assert len(workers()) == 1
 
 
-async def test_a_client_that_goes_ends_the_translation_of_its_body(house: Any) -> None:
+async def test_disconnect_ends_the_translation_of_the_body(house: Any) -> None:
     async def is_busy() -> bool:
         return bool(workers())
 
@@ -76,7 +76,7 @@ async def test_a_client_that_goes_ends_the_translation_of_its_body(house: Any) -
     await eventually(is_idle)
 
 
-async def test_a_body_that_is_too_complex_for_its_time_is_504(house: Any) -> None:
+async def test_body_whose_translation_times_out_is_504(house: Any) -> None:
     async with house.client() as client:
         answer = await client.post("/api/v1/runs", content=slow_body(), headers={**JSON, "sluice-timeout": "2"})
     assert answer.status_code == 504
@@ -84,7 +84,7 @@ async def test_a_body_that_is_too_complex_for_its_time_is_504(house: Any) -> Non
     assert house.runs.requests == []
 
 
-async def test_a_worker_that_is_killed_fails_one_call_only(house: Any) -> None:
+async def test_killed_worker_fails_one_call_only(house: Any) -> None:
     async with house.client() as client:
         call = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
 

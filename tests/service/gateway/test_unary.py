@@ -16,7 +16,7 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 POSITION = "00000001-0000000000000007.000000"
 
 
-async def test_a_creation_is_201_with_its_location_its_position_and_the_resource_itself(house: Any) -> None:
+async def test_create_is_201_with_location_position_and_resource(house: Any) -> None:
     async with house.client() as client:
         answer = await client.post("/api/v1/runs", json={"run": {"name": "ci", "group": "/a/b"}, "requestId": "q1"})
     assert answer.status_code == 201
@@ -27,7 +27,7 @@ async def test_a_creation_is_201_with_its_location_its_position_and_the_resource
     assert house.runs.requests == [pb.CreateRunRequest(run={"name": "ci", "group": "/a/b"}, request_id="q1")]
 
 
-async def test_a_path_is_unescaped_segment_by_segment(house: Any) -> None:
+async def test_path_is_unescaped_segment_by_segment(house: Any) -> None:
     async with house.client() as client:
         answer = await client.get("/api/v1/runs/a%2Fb%3Astop%25")
     assert answer.status_code == 200
@@ -35,7 +35,7 @@ async def test_a_path_is_unescaped_segment_by_segment(house: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [pytest.param(None, id="no body"), pytest.param({}, id="an empty object")])
-async def test_an_action_without_output_is_204(house: Any, body: Any) -> None:
+async def test_call_without_output_is_204(house: Any, body: Any) -> None:
     async with house.client() as client:
         answer = await client.post("/api/v1/runs/r1:stop", **({} if body is None else {"json": body}))
     assert (answer.status_code, answer.content) == (204, b"")
@@ -51,7 +51,7 @@ async def test_query_parameters_become_fields(house: Any) -> None:
     assert json_format.MessageToDict(house.runs.requests[0]) == expected
 
 
-async def test_the_highest_position_that_the_client_has_seen_is_passed_on(house: Any) -> None:
+async def test_gateway_passes_on_the_position_of_the_client(house: Any) -> None:
     async with house.client() as client:
         answer = await client.get(
             "/api/v1/runs/r",
@@ -61,7 +61,7 @@ async def test_the_highest_position_that_the_client_has_seen_is_passed_on(house:
     assert answer.headers["set-cookie"].startswith(f"sluice-position={POSITION}; Path=/; Max-Age=60; HttpOnly;")
 
 
-async def test_a_request_keeps_its_id_and_gets_one_otherwise(house: Any) -> None:
+async def test_request_keeps_its_id_and_gets_one_otherwise(house: Any) -> None:
     async with house.client() as client:
         kept = await client.get("/api/v1/runs/r", headers={"x-request-id": "abc-1"})
         made = await client.get("/api/v1/runs/r", headers={"x-request-id": "not good"})
@@ -69,7 +69,7 @@ async def test_a_request_keeps_its_id_and_gets_one_otherwise(house: Any) -> None
     assert len(made.headers["x-request-id"]) == 36
 
 
-async def test_a_deadline_passes_on(house: Any) -> None:
+async def test_gateway_passes_on_the_deadline(house: Any) -> None:
     async with house.client() as client:
         await client.get("/api/v1/runs/r", headers={"sluice-timeout": "3.5"})
         await client.get("/api/v1/runs/r")
@@ -82,7 +82,7 @@ async def test_a_deadline_passes_on(house: Any) -> None:
     assert wrong.status_code == 400
 
 
-async def test_a_client_that_goes_cancels_its_call(house: Any) -> None:
+async def test_client_that_disconnects_cancels_its_call(house: Any) -> None:
     house.runs.hold = asyncio.Event()
     async with house.client() as client:
         call = asyncio.create_task(client.get("/api/v1/runs/r"))
@@ -93,7 +93,7 @@ async def test_a_client_that_goes_cancels_its_call(house: Any) -> None:
         await house.runs.left.wait()
 
 
-async def test_a_large_answer_is_compressed_for_who_understands_it(house: Any) -> None:
+async def test_large_response_is_compressed_when_accepted(house: Any) -> None:
     async with house.client() as client:
         plain = await client.get("/api/v1/runs", headers={"accept-encoding": "identity"})
         async with client.stream("GET", "/api/v1/runs", headers={"accept-encoding": "gzip"}) as answer:
@@ -109,7 +109,7 @@ async def test_head_is_get_without_its_body(house: Any) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-async def test_a_busy_gateway_says_so_and_when_to_come_back(start_house: Any) -> None:
+async def test_busy_gateway_is_429_with_retry_after(start_house: Any) -> None:
     house = await start_house(max_calls=1)
     house.runs.hold = asyncio.Event()
     async with house.client() as client:
@@ -121,7 +121,7 @@ async def test_a_busy_gateway_says_so_and_when_to_come_back(start_house: Any) ->
         assert (await first).status_code == 200
 
 
-async def test_a_server_that_is_away_is_503_and_one_that_is_back_is_found(house: Any) -> None:
+async def test_unavailable_server_is_503_until_it_is_back(house: Any) -> None:
     async with house.client() as client:
         assert (await client.get("/api/v1/runs/r")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
@@ -140,7 +140,7 @@ async def test_a_server_that_is_away_is_503_and_one_that_is_back_is_found(house:
         assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_gateway_that_is_told_to_stop_finishes_what_is_in_flight(house: Any) -> None:
+async def test_stopping_gateway_finishes_calls_in_flight(house: Any) -> None:
     house.runs.hold = asyncio.Event()
     async with house.client() as client:
         call = asyncio.create_task(client.get("/api/v1/runs/r"))

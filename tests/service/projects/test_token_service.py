@@ -72,7 +72,7 @@ async def place() -> AsyncIterator[Place]:
     await rpc.drain(timedelta(0))
 
 
-async def test_a_token_is_created_used_listed_and_revoked(place: Place) -> None:
+async def test_token_is_created_used_listed_and_revoked(place: Place) -> None:
     made, text = await place.client.tokens.create("laptop", OPERATOR)
     assert (made.kind, made.name, made.user_id, list(made.scopes)) == (OPERATOR, "laptop", "admin", ["*"])
     assert made.id == token_id(text)[:16]
@@ -92,7 +92,7 @@ async def test_a_token_is_created_used_listed_and_revoked(place: Place) -> None:
     assert [token.HasField("revoke_time") for token in await place.client.tokens.list()] == [False, True]
 
 
-async def test_a_list_has_pages(place: Place) -> None:
+async def test_list_of_tokens_has_pages(place: Place) -> None:
     for number in range(7):
         await place.make(CallerKind.USER, "runs:read", name=f"t{number}")
     stub = token_service_pb2_grpc.TokenServiceStub(place.client.connection.channel)
@@ -125,7 +125,7 @@ async def test_a_list_has_pages(place: Place) -> None:
         pytest.param(pb.Token(kind=USER, name="x", expire_time={"seconds": 1}), "token.expire_time", id="in the past"),
     ],
 )
-async def test_what_no_token_can_be_is_refused_by_field(place: Place, token: pb.Token, path: str) -> None:
+async def test_invalid_token_request_is_refused_by_field(place: Place, token: pb.Token, path: str) -> None:
     stub = token_service_pb2_grpc.TokenServiceStub(place.client.connection.channel)
     with pytest.raises(InvalidInput) as refused:
         await place.client.connection.call(stub.CreateToken, pb.CreateTokenRequest(token=token))
@@ -133,7 +133,7 @@ async def test_what_no_token_can_be_is_refused_by_field(place: Place, token: pb.
     assert len(await place.client.tokens.list()) == 1
 
 
-async def test_a_name_that_is_taken_and_a_token_that_is_not_there_are_told(place: Place) -> None:
+async def test_duplicate_name_and_unknown_token_are_errors(place: Place) -> None:
     with pytest.raises(AlreadyExists, match="first operator"):
         await place.client.tokens.create("first operator", OPERATOR)
     with pytest.raises(NotFound, match="no token"):
@@ -143,7 +143,7 @@ async def test_a_name_that_is_taken_and_a_token_that_is_not_there_are_told(place
         await place.client.tokens.revoke(only.id)
 
 
-async def test_nobody_but_operators_sees_tokens_and_nobody_gives_more_than_it_has(place: Place) -> None:
+async def test_token_service_is_for_operators_within_their_scopes(place: Place) -> None:
     user = await place.make(CallerKind.USER, "*", name="user")
     executor = await place.make(CallerKind.EXECUTOR, name="executor", group="g")
     reader = await place.make(CallerKind.OPERATOR, "tokens:read", name="reader")
@@ -164,7 +164,7 @@ async def test_nobody_but_operators_sees_tokens_and_nobody_gives_more_than_it_ha
         assert list(made.scopes) == ["runs:read"]
 
 
-async def test_the_commands_create_list_and_revoke(place: Place) -> None:
+async def test_token_commands_create_list_and_revoke(place: Place) -> None:
     made = await place.sluice("token", "create", "blue", "--executor-group", "blue", "--expires-in", "30d")
     assert made.returncode == 0, made.stderr
     text = made.stdout.strip()
@@ -192,7 +192,7 @@ async def test_the_commands_create_list_and_revoke(place: Place) -> None:
         pytest.param(("--expires-in", "soon"), "duration", id="no duration"),
     ],
 )
-async def test_a_wrong_command_line_ends_with_2(place: Place, arguments: tuple[str, ...], said: str) -> None:
+async def test_wrong_token_command_line_exits_with_2(place: Place, arguments: tuple[str, ...], said: str) -> None:
     done = await place.sluice("token", "create", "x", *arguments)
     assert done.returncode == 2
     assert said in done.stderr

@@ -138,7 +138,7 @@ async def house() -> AsyncIterator[House]:
     await server.drain(timedelta(0))
 
 
-async def test_a_call_is_answered_with_its_position_and_the_id_of_the_request(house: House) -> None:
+async def test_response_has_the_position_and_the_request_id(house: House) -> None:
     async with house.stub() as stub:
         call = stub.GetRun(pb.GetRunRequest(run_id="r"), metadata=(("sluice-position", "p1"), ("x-request-id", "abc")))
         assert (await call).run.id == "r"
@@ -148,7 +148,7 @@ async def test_a_call_is_answered_with_its_position_and_the_id_of_the_request(ho
     assert house.runs.seen == [(TOKENS["admin"], "p1")]
 
 
-async def test_an_error_of_ours_arrives_whole(house: House) -> None:
+async def test_sluiceway_error_arrives_whole(house: House) -> None:
     raised = InvalidInput([Violation("tasks[2].name", "is empty")], reason="TASK_WRONG", metadata={"task": "2"})
     _, arrived = await house.fault_of(raised)
     assert isinstance(arrived, InvalidInput)
@@ -160,7 +160,7 @@ async def test_an_error_of_ours_arrives_whole(house: House) -> None:
     )
 
 
-async def test_request_is_checked_as_its_fields_are_annotated_and_after_the_caller(house: House) -> None:
+async def test_request_fields_are_checked_after_the_caller(house: House) -> None:
     async with house.stub() as stub, house.stub(None) as stranger:
         for caller, reason in ((stub, "INVALID_INPUT"), (stranger, "CREDENTIALS_MISSING")):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -172,7 +172,7 @@ async def test_request_is_checked_as_its_fields_are_annotated_and_after_the_call
     assert house.runs.seen == []
 
 
-async def test_two_thousand_faults_still_arrive(house: House) -> None:
+async def test_error_with_2000_faults_fits_into_the_trailers(house: House) -> None:
     raised = InvalidInput([Violation(f"tasks[{n}].name", "ä" * 100) for n in range(2000)])
     _, arrived = await house.fault_of(raised)
     assert isinstance(arrived, InvalidInput)
@@ -180,7 +180,7 @@ async def test_two_thousand_faults_still_arrive(house: House) -> None:
     assert arrived.violations[-1].message.startswith("and ")
 
 
-async def test_what_is_not_of_the_family_is_an_incident_and_keeps_its_text(house: House) -> None:
+async def test_unexpected_exception_is_internal_without_its_text(house: House) -> None:
     plain, arrived = await house.fault_of(ValueError("a secret"))
     assert plain.code() is grpc.StatusCode.INTERNAL
     assert isinstance(arrived, Internal)
@@ -189,13 +189,13 @@ async def test_what_is_not_of_the_family_is_an_incident_and_keeps_its_text(house
     assert "secret" not in str(plain)
 
 
-async def test_a_handler_that_invents_a_cancellation_answers_at_once(house: House) -> None:
+async def test_handler_that_raises_cancelled_error_fails_at_once(house: House) -> None:
     async with asyncio.timeout(30):
         plain, _ = await house.fault_of(asyncio.CancelledError())
     assert plain.code() is grpc.StatusCode.INTERNAL
 
 
-async def test_a_stream_that_fails_tells_why(house: House) -> None:
+async def test_failed_stream_has_its_error(house: House) -> None:
     house.runs.fault = NotFound("gone", resource_type="run", resource_name="r")
     async with house.stub() as stub:
         messages = aiter(stub.WatchRun(pb.WatchRunRequest(run_id="r")))
@@ -207,7 +207,7 @@ async def test_a_stream_that_fails_tells_why(house: House) -> None:
     assert arrived.resource_name == "r"
 
 
-async def test_a_stream_is_cleaned_up_when_its_reader_goes(house: House) -> None:
+async def test_stream_is_cleaned_up_when_its_reader_disconnects(house: House) -> None:
     async with house.stub() as stub:
         call = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
         await anext(aiter(call))
@@ -249,7 +249,7 @@ async def test_access_is_checked_without_a_call(
     assert house.runs.seen == []
 
 
-async def test_what_has_no_handler_is_unimplemented_in_our_model(house: House) -> None:
+async def test_method_without_a_handler_is_unimplemented(house: House) -> None:
     async with house.channel() as channel:
         for call in (
             pb_grpc.RunServiceStub(channel).RestartRun(pb.RestartRunRequest(run_id="r")),
@@ -270,7 +270,7 @@ async def test_what_has_no_handler_is_unimplemented_in_our_model(house: House) -
         pytest.param("executor", Code.PERMISSION_DENIED, "WRONG_CALLER", id="an executor"),
     ],
 )
-async def test_who_may_not_call_is_told_so(house: House, token: str | None, code: Code, reason: str) -> None:
+async def test_caller_without_permission_is_denied(house: House, token: str | None, code: Code, reason: str) -> None:
     async with house.stub(token) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.StopRun(pb.StopRunRequest(run_id="r"))
@@ -287,7 +287,7 @@ async def test_who_may_not_call_is_told_so(house: House, token: str | None, code
         pytest.param(("admin", "admin"), id="one twice"),
     ],
 )
-async def test_call_with_two_tokens_is_nobodys(house: House, tokens: tuple[str, str]) -> None:
+async def test_call_with_two_tokens_is_unauthenticated(house: House, tokens: tuple[str, str]) -> None:
     metadata = tuple(("authorization", f"Bearer {token}") for token in tokens)
     async with house.channel(None) as channel:
         stopped = pb_grpc.RunServiceStub(channel).StopRun(pb.StopRunRequest(run_id="r"), metadata=metadata)
@@ -306,7 +306,7 @@ async def test_call_with_two_tokens_is_nobodys(house: House, tokens: tuple[str, 
     assert house.runs.seen == []
 
 
-async def test_a_write_is_repeated_with_one_request_id_while_the_server_says_unavailable(house: House) -> None:
+async def test_write_is_retried_with_one_request_id_when_unavailable(house: House) -> None:
     async with house.stub() as stub:
         await stub.StopRun(pb.StopRunRequest(run_id="r"))
     assert len(house.runs.seen) == 3
@@ -314,7 +314,7 @@ async def test_a_write_is_repeated_with_one_request_id_while_the_server_says_una
     assert house.runs.seen[0]
 
 
-async def test_a_port_for_executors_serves_executors_only(house: House) -> None:
+async def test_port_for_executors_serves_executors_only(house: House) -> None:
     port = await house.server.start("127.0.0.1:0", offered_to={CallerKind.EXECUTOR})
     channel = open_channel(f"127.0.0.1:{port}", token="executor")
     wanted = executor_pb2.GetSpecificationRequest(
@@ -327,13 +327,13 @@ async def test_a_port_for_executors_serves_executors_only(house: House) -> None:
     await channel.close()
 
 
-async def test_a_busy_port_is_one_clear_error(house: House) -> None:
+async def test_port_in_use_is_an_error(house: House) -> None:
     with pytest.raises(FailedPrecondition, match=f"cannot listen on 127.0.0.1:{house.port}") as caught:
         await RpcServer(Tokens()).start(f"127.0.0.1:{house.port}")
     assert caught.value.reason == "ADDRESS_IN_USE"
 
 
-async def test_health_says_what_is_offered(house: House) -> None:
+async def test_health_lists_the_offered_services(house: House) -> None:
     async with house.channel(None) as channel:
         answer = await cast("Any", health_pb2_grpc.HealthStub(channel)).Check(
             health_pb2.HealthCheckRequest(service="sluiceway.api.run.v1.RunService")
@@ -341,7 +341,7 @@ async def test_health_says_what_is_offered(house: House) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_a_drain_ends_streams_at_once_gives_calls_their_grace_and_waits_for_what_cleans_up(house: House) -> None:
+async def test_drain_ends_streams_and_waits_for_calls_and_cleanup(house: House) -> None:
     async with house.stub() as stub:
         watch = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
         await anext(aiter(watch))
@@ -362,7 +362,7 @@ async def test_a_drain_ends_streams_at_once_gives_calls_their_grace_and_waits_fo
         assert house.runs.cleaned.is_set()
 
 
-async def test_a_request_that_is_no_encoding_is_refused_once_its_caller_is_known(
+async def test_malformed_request_is_refused_after_authentication(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     for token, reason in ((None, "CREDENTIALS_MISSING"), ("admin", "MALFORMED_REQUEST")):
@@ -377,7 +377,7 @@ async def test_a_request_that_is_no_encoding_is_refused_once_its_caller_is_known
     assert house.runs.seen == []
 
 
-async def test_a_stream_ends_at_a_request_that_is_no_encoding(house: House) -> None:
+async def test_malformed_message_ends_its_stream(house: House) -> None:
     async def requests() -> AsyncIterator[bytes]:
         yield b"\x0a\xff\xff\xff\x0f"
 

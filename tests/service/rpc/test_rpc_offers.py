@@ -96,7 +96,7 @@ async def house() -> AsyncIterator[House]:
     await server.drain(timedelta(0))
 
 
-async def test_a_server_with_nothing_to_offer_says_why_and_is_not_ready(house: House) -> None:
+async def test_server_without_services_is_not_ready_and_says_why(house: House) -> None:
     await house.server.refuse(EMPTY)
     assert await house.health() == _NOT_SERVING
     error = await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))
@@ -122,7 +122,7 @@ async def test_services_and_tokens_change_behind_the_same_port(house: House) -> 
     assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "CREDENTIALS_INVALID"
 
 
-async def test_calls_of_an_offer_that_is_taken_back_end_with_the_reason_and_are_waited_for(house: House) -> None:
+async def test_calls_of_withdrawn_services_end_with_the_reason(house: House) -> None:
     watched, waited = make_runs("a"), make_runs("b")
     for runs, call in (
         (watched, lambda: house.runs.WatchRun(pb.WatchRunRequest(run_id="r"))),
@@ -145,7 +145,7 @@ async def test_calls_of_an_offer_that_is_taken_back_end_with_the_reason_and_are_
         assert (await house.refusal(standing)).reason == "ETCD_EMPTY"
 
 
-async def test_who_watches_health_sees_the_server_go_and_come_back(house: House) -> None:
+async def test_health_watch_follows_services_that_come_and_go(house: House) -> None:
     await house.server.serve(offer(make_runs("a"), "one"))
     watch = house.health_stub.Watch(health_pb2.HealthCheckRequest())
     seen = [(await watch.read()).status]

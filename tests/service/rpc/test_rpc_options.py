@@ -280,7 +280,7 @@ LEFT_OUT = {KEEPALIVE: [AGE], "grpc.http2.ping_timeout_ms": [AGE], AGE: [KEEPALI
 
 
 @pytest.mark.parametrize("name", CHANNEL)
-async def test_option_of_a_channel_has_its_effect(name: str) -> None:
+async def test_channel_option_has_its_effect(name: str) -> None:
     server = without(quick(SERVER_OPTIONS, QUICK_SERVER), KEEPALIVE, AGE)
     channel = quick(CHANNEL_OPTIONS, QUICK_CHANNEL)
     if name == "grpc.initial_reconnect_backoff_ms":
@@ -291,7 +291,7 @@ async def test_option_of_a_channel_has_its_effect(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVER)
-async def test_option_of_a_server_has_its_effect(name: str) -> None:
+async def test_server_option_has_its_effect(name: str) -> None:
     server = without(quick(SERVER_OPTIONS, QUICK_SERVER), *LEFT_OUT.get(name, (KEEPALIVE, AGE)))
     async with pair(CHANNEL_OPTIONS, server) as whole, pair(CHANNEL_OPTIONS, without(server, name)) as lacking:
         assert tuple(await asyncio.gather(SERVER[name](whole), SERVER[name](lacking))) == (True, False)
@@ -311,7 +311,7 @@ async def test_server_does_not_share_its_port() -> None:
         await server.stop(0)
 
 
-def test_every_option_is_in_a_table() -> None:
+def test_every_grpc_option_has_a_test() -> None:
     assert set(CHANNEL) == {name for name, _ in CHANNEL_OPTIONS}
     assert {*SERVER, "grpc.so_reuseport"} == {name for name, _ in SERVER_OPTIONS}
 
@@ -334,7 +334,7 @@ def scaled(options: Options) -> Options:
         pytest.param(1, "too_many_pings", id="one of a second is not"),
     ],
 )
-async def test_server_takes_the_keepalive_of_clients_that_are_not_ours(seconds: float, goaway: str) -> None:
+async def test_server_allows_the_keepalive_of_other_clients(seconds: float, goaway: str) -> None:
     server = without(scaled(SERVER_OPTIONS), KEEPALIVE, AGE)
     async with pair(CHANNEL_OPTIONS, server) as made:
         assert await ping(made.tap.address, every=seconds / SCALE, times=8) == goaway
@@ -344,7 +344,7 @@ def times_of(names: Sequence[str], options: Options) -> list[int]:
     return [int(value) for name, value in options if name in names]
 
 
-def test_our_own_channels_ping_no_more_often_than_our_servers_allow() -> None:
+def test_channels_ping_no_more_often_than_servers_allow() -> None:
     (asked,) = times_of(["grpc.keepalive_time_ms"], CHANNEL_OPTIONS)
     (allowed,) = times_of(["grpc.http2.min_ping_interval_without_data_ms"], SERVER_OPTIONS)
     assert asked >= 2 * allowed

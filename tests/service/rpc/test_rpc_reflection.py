@@ -74,15 +74,13 @@ async def files_of(address: str, service: str, symbol: str) -> list[FileDescript
 
 
 @pytest.mark.parametrize("version", [V1, V1ALPHA])
-async def test_services_that_are_offered_are_listed(address: str, version: str) -> None:
+async def test_reflection_lists_the_offered_services(address: str, version: str) -> None:
     answer = await ask(address, version, list_services="")
     assert {service.name for service in answer.list_services_response.service} == OFFERED
 
 
 @pytest.mark.parametrize("version", [V1, V1ALPHA])
-async def test_every_listed_service_can_be_loaded_and_has_the_methods_that_are_offered(
-    address: str, version: str
-) -> None:
+async def test_reflection_describes_each_listed_service(address: str, version: str) -> None:
     methods = {}
     for name in OFFERED:
         files = {file.name: file for file in await files_of(address, version, name)}
@@ -111,11 +109,11 @@ async def test_every_listed_service_can_be_loaded_and_has_the_methods_that_are_o
         pytest.param("no.such.Thing", False, id="nothing"),
     ],
 )
-async def test_symbols_are_known_if_they_are_offered(address: str, symbol: str, known: bool) -> None:
+async def test_reflection_knows_only_offered_symbols(address: str, symbol: str, known: bool) -> None:
     assert bool(await files_of(address, V1, symbol)) is known
 
 
-async def test_buf_finds_the_methods(address: str) -> None:
+async def test_buf_finds_methods_by_reflection(address: str) -> None:
     buf = Path(sys.executable).with_name("buf")
     command = [str(buf), "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-methods", f"http://{address}"]
     done = await asyncio.to_thread(

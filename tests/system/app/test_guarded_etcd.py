@@ -42,7 +42,7 @@ def access_options(guarded: Guarded, **others: str) -> list[str]:
     return [part for name, value in values.items() for part in (f"--etcd-{name}", value) if value]
 
 
-def test_a_whole_installation_works_on_an_etcd_that_asks_for_everything(guarded: Guarded, tmp_path: Path) -> None:
+def test_installation_works_on_etcd_with_tls_and_password(guarded: Guarded, tmp_path: Path) -> None:
     access = access_options(guarded)
     with installation(tmp_path, "--etcd", guarded.process.endpoint, *access, "--executors", "1") as running:
         status = json.loads(running.sluice("db", "status", "-o", "json").stdout)
@@ -54,7 +54,7 @@ def test_a_whole_installation_works_on_an_etcd_that_asks_for_everything(guarded:
     assert b"SLUICE_ETCD" not in executor
 
 
-def test_a_server_takes_the_password_from_its_environment(guarded: Guarded, tmp_path: Path) -> None:
+def test_server_takes_the_password_from_its_environment(guarded: Guarded, tmp_path: Path) -> None:
     data, log = tmp_path / "data", tmp_path / "log"
     where = ["--etcd", guarded.process.endpoint, *access_options(guarded, **{"password-file": ""})]
     command = ["server", "--data-dir", str(data), *where, "--object-storage", f"posix:{tmp_path / 'objects'}"]
@@ -86,7 +86,7 @@ def test_a_server_takes_the_password_from_its_environment(guarded: Guarded, tmp_
         pytest.param({"ca-file": "/none"}, "--etcd-ca-file /none cannot be read", id="no authority"),
     ],
 )
-def test_a_server_that_is_not_let_in_ends_with_one_sentence(
+def test_server_without_etcd_access_exits_with_one_sentence(
     guarded: Guarded, tmp_path: Path, others: dict[str, str], sentence: str
 ) -> None:
     where = ["--etcd", guarded.process.endpoint, *access_options(guarded, **others)]
@@ -102,7 +102,7 @@ def test_a_server_that_is_not_let_in_ends_with_one_sentence(
     assert OURS.password not in done.stdout + done.stderr
 
 
-def test_the_own_etcd_of_an_installation_takes_no_access_options(tmp_path: Path) -> None:
+def test_embedded_etcd_refuses_access_options(tmp_path: Path) -> None:
     done = subprocess.run(
         [*SLUICE, "standalone", "--data-dir", str(tmp_path), "--etcd-user", "x"],
         capture_output=True,

@@ -29,7 +29,7 @@ def silent() -> Iterator[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("away", ["etcd", "object storage"])
-def test_a_server_that_waits_at_its_start_ends_when_it_is_asked_to(
+def test_server_waiting_at_its_start_ends_on_sigterm(
     away: str, number: signal.Signals, tmp_path: Path, silent: str
 ) -> None:
     data = tmp_path / "data"
@@ -52,9 +52,7 @@ def test_a_server_that_waits_at_its_start_ends_when_it_is_asked_to(
         server.kill()
 
 
-def test_a_prefix_with_slashes_around_it_is_the_same_one_everywhere(
-    tmp_path: Path, etcd_endpoint: str, etcd_prefix: str
-) -> None:
+def test_slashes_around_a_prefix_are_ignored(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> None:
     data, log = tmp_path / "data", tmp_path / "log"
     where = [
         "--etcd",
@@ -101,9 +99,7 @@ def test_a_prefix_with_slashes_around_it_is_the_same_one_everywhere(
         server.wait()
 
 
-def test_a_server_refuses_a_data_folder_that_others_may_write_before_it_asks_anybody(
-    tmp_path: Path, silent: str
-) -> None:
+def test_server_refuses_a_data_folder_that_others_may_write(tmp_path: Path, silent: str) -> None:
     data = tmp_path / "data"
     data.mkdir()
     data.chmod(0o777)
@@ -121,7 +117,7 @@ def test_a_server_refuses_a_data_folder_that_others_may_write_before_it_asks_any
     assert f"chmod 700 {data}" in server.stderr
 
 
-def test_a_server_warns_of_an_etcd_whose_release_has_faults(tmp_path: Path) -> None:
+def test_server_warns_of_an_etcd_release_with_known_faults(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with etcd_process(tmp_path / "etcd", binary=wheel_etcd()) as etcd, log.open("wb") as output:
         where = ["--etcd", etcd.endpoint, "--object-storage", f"posix:{tmp_path / 'objects'}"]
@@ -147,9 +143,7 @@ def _lines(log: Path, event: str) -> list[dict[str, str]]:
     return [line for line in lines if line["event"] == event]
 
 
-def test_a_second_server_makes_no_tokens_and_standalone_asks_for_them(
-    tmp_path: Path,
-) -> None:
+def test_second_server_makes_no_tokens(tmp_path: Path) -> None:
     def is_ready(log: Path) -> bool:
         return '"server_ready"' in log.read_text()
 

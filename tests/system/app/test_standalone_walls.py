@@ -51,12 +51,12 @@ def listening_ports(pid: int) -> set[int]:
     return ports
 
 
-def test_etcd_listens_on_no_port(here: Installation) -> None:
+def test_standalone_etcd_listens_on_no_port(here: Installation) -> None:
     assert listening_ports(here.state["processes"]["etcd"]) == set()
     assert listening_ports(here.state["processes"]["server"]) == {int(here.state["grpc"].rpartition(":")[2])}
 
 
-def test_nothing_in_the_data_folder_is_for_others(here: Installation) -> None:
+def test_data_folder_is_not_accessible_to_others(here: Installation) -> None:
     repository = here.repositories / "walls"
     make_repository(repository, {".sluice/config.json": config({"name": "task", "steps": [{"run": "sleep 60"}]})})
     run_id = here.create(repository)
@@ -105,7 +105,7 @@ print("tried", len(ports))
 """
 
 
-def test_a_task_reaches_and_sees_nothing_of_its_installation(here: Installation) -> None:
+def test_task_has_no_access_to_its_installation(here: Installation) -> None:
     repository = here.repositories / "attack"
     ports = [int(here.state[name].rpartition(":")[2]) for name in ("http", "grpc")]
     trie = Path("/proc/net/fib_trie").read_text()
@@ -119,7 +119,7 @@ def test_a_task_reaches_and_sees_nothing_of_its_installation(here: Installation)
 
 
 @NEEDS_ROOT
-def test_a_data_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+def test_data_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, OTHER_USER, OTHER_USER)
@@ -146,7 +146,7 @@ for reuse in (0, 1):
 
 @NEEDS_ROOT
 @pytest.mark.parametrize("part", ["gateway", "server"])
-def test_nobody_else_listens_on_the_port_of_a_part_that_died(here: Installation, part: str) -> None:
+def test_port_of_a_dead_process_stays_reserved(here: Installation, part: str) -> None:
     pid = here.state["processes"][part]
     port = here.state["http" if part == "gateway" else "grpc"].rpartition(":")[2]
     os.kill(pid, signal.SIGKILL)
@@ -157,7 +157,7 @@ def test_nobody_else_listens_on_the_port_of_a_part_that_died(here: Installation,
     until(lambda: answers(here), "it serves again")
 
 
-def test_a_connection_waits_while_the_gateway_is_started_again(here: Installation) -> None:
+def test_connection_waits_while_the_gateway_restarts(here: Installation) -> None:
     pid = here.state["processes"]["gateway"]
     os.kill(pid, signal.SIGSTOP)  # so that it cannot be the old one that answers
     os.kill(pid, signal.SIGKILL)
@@ -187,7 +187,7 @@ def fill(path: Path) -> None:
             file.write(b"\0")
 
 
-def test_an_installation_on_a_full_disk_serves_again_when_there_is_room(small_disk: Path) -> None:
+def test_standalone_works_again_after_a_full_disk(small_disk: Path) -> None:
     with installation(small_disk, "--slots", "1") as here:
         make_repository(
             here.repositories / "r", {".sluice/config.json": config({"name": "task", "steps": [{"run": "true"}]})}
@@ -217,7 +217,7 @@ def test_an_installation_on_a_full_disk_serves_again_when_there_is_room(small_di
         assert here.wait_for(run_id, seconds=120)["result"] == "RUN_RESULT_SUCCESS"
 
 
-def test_the_port_of_another_program_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_port_in_use_is_refused_at_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for option, other in (("--http", "--grpc"), ("--grpc", "--http")):

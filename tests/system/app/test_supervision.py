@@ -51,7 +51,7 @@ async def pid_of(child: Child, *, other_than: int | None = None) -> int:
     return child.pid
 
 
-async def test_a_child_that_dies_is_started_again(make_child: MakeChild) -> None:
+async def test_killed_child_is_restarted(make_child: MakeChild) -> None:
     child = make_child("exec sleep 60")
     child.settle()
     running = asyncio.create_task(child.run())
@@ -63,15 +63,13 @@ async def test_a_child_that_dies_is_started_again(make_child: MakeChild) -> None
     assert not is_alive(second)
 
 
-async def test_a_child_that_dies_before_it_was_ready_tells_its_last_words(make_child: MakeChild) -> None:
+async def test_child_that_dies_before_ready_is_logged_with_its_output(make_child: MakeChild) -> None:
     child = make_child("echo starting; echo 'the port is taken' >&2; exit 3")
     with pytest.raises(Unavailable, match="child ended at its start: the port is taken"):
         await child.run()
 
 
-async def test_a_child_that_ends_by_itself_is_started_again_whatever_its_status(
-    make_child: MakeChild, tmp_path: Path
-) -> None:
+async def test_child_that_exits_is_restarted_whatever_its_status(make_child: MakeChild, tmp_path: Path) -> None:
     child = make_child(f"echo again >> {tmp_path}/runs")
     child.settle()
     running = asyncio.create_task(child.run())
@@ -84,7 +82,7 @@ async def test_a_child_that_ends_by_itself_is_started_again_whatever_its_status(
     running.cancel()
 
 
-async def test_a_child_that_ignores_its_signals_is_killed(make_child: MakeChild, tmp_path: Path) -> None:
+async def test_child_that_ignores_its_signals_is_killed(make_child: MakeChild, tmp_path: Path) -> None:
     plan = StopPlan(((signal.SIGTERM, timedelta(milliseconds=100)), (signal.SIGTERM, timedelta(milliseconds=100))))
     child = make_child(
         f"trap 'echo term >> {tmp_path}/seen' TERM; touch {tmp_path}/up; while :; do sleep 0.02; done", stop=plan
@@ -103,7 +101,7 @@ async def test_a_child_that_ignores_its_signals_is_killed(make_child: MakeChild,
     assert (tmp_path / "seen").read_text().startswith("term\n")
 
 
-def test_a_child_dies_with_its_parent_however_that_ends(tmp_path: Path) -> None:
+def test_child_ends_when_its_parent_ends(tmp_path: Path) -> None:
     parent_code = f"""
 import asyncio, os
 from pathlib import Path
@@ -126,7 +124,7 @@ asyncio.run(Child(spec, clock=SystemClock(), on_start=lambda: None).run())
 LIVES = "while :; do printf . > /proc/self/fd/$SLUICE_WATCHDOG_FD; sleep 0.1; done"
 
 
-async def test_a_child_that_hangs_is_killed_and_started_again(make_child: MakeChild) -> None:
+async def test_hanging_child_is_killed_and_restarted(make_child: MakeChild) -> None:
     child = make_child(LIVES, hangs_after=timedelta(seconds=1))
     child.settle()
     running = asyncio.create_task(child.run())
@@ -138,7 +136,7 @@ async def test_a_child_that_hangs_is_killed_and_started_again(make_child: MakeCh
     await running
 
 
-async def test_a_child_that_gives_signs_of_life_is_left_alone(make_child: MakeChild, tmp_path: Path) -> None:
+async def test_child_that_reports_liveness_is_not_killed(make_child: MakeChild, tmp_path: Path) -> None:
     child = make_child(f"echo once >> {tmp_path}/starts; {LIVES}", hangs_after=timedelta(seconds=0.5))
     child.settle()
     running = asyncio.create_task(child.run())
@@ -155,7 +153,7 @@ async def test_a_child_that_gives_signs_of_life_is_left_alone(make_child: MakeCh
     await running
 
 
-async def test_a_child_that_cannot_be_started_any_more_is_tried_again(make_child: MakeChild, tmp_path: Path) -> None:
+async def test_child_that_fails_to_restart_is_retried(make_child: MakeChild, tmp_path: Path) -> None:
     child = make_child("exec sleep 60", log="logs/child.log")
     (tmp_path / "logs").mkdir()
     child.settle()

@@ -50,7 +50,7 @@ def pid_of_what_a_runner_left(words: Path, how: signal.Signals) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-async def test_a_runner_that_is_ended_leaves_no_process(tmp_path: Path, how: signal.Signals) -> None:
+async def test_killed_test_runner_leaves_no_process(tmp_path: Path, how: signal.Signals) -> None:
     pid = await asyncio.to_thread(pid_of_what_a_runner_left, tmp_path / "words", how)
 
     async def is_gone() -> bool:

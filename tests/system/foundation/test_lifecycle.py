@@ -56,14 +56,14 @@ async def main(stop):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_first_signal_drains_and_ends_with_0(number: signal.Signals) -> None:
+async def test_first_signal_drains_and_exits_with_0(number: signal.Signals) -> None:
     process = await start(WAITING.format(drain="await asyncio.sleep(0.05)"))
     await ready(process)
     process.send_signal(number)
     assert await end(process) == (0, "draining\ndrained\nwork ended\n", "")
 
 
-async def test_the_second_signal_means_now() -> None:
+async def test_second_signal_ends_the_process_at_once() -> None:
     process = await start(WAITING.format(drain="await asyncio.sleep(3600)"))
     await ready(process)
     process.send_signal(signal.SIGTERM)
@@ -73,7 +73,7 @@ async def test_the_second_signal_means_now() -> None:
     assert await end(process) == (130, "work ended\n", "")
 
 
-async def test_an_error_of_ours_is_one_sentence() -> None:
+async def test_sluiceway_error_is_printed_as_one_sentence() -> None:
     process = await start(
         """
         async def main(stop):
@@ -99,7 +99,7 @@ async def test_background_work_that_fails_ends_the_process() -> None:
     assert await end(process) == (1, "", "error: etcd is gone\n")
 
 
-async def test_what_is_not_of_the_family_has_its_cause_in_the_log() -> None:
+async def test_unexpected_exception_is_logged_with_its_cause() -> None:
     process = await start("async def main(stop):\n    raise ValueError('oh')")
     code, out, err = await end(process)
     assert code == 1
@@ -107,7 +107,7 @@ async def test_what_is_not_of_the_family_has_its_cause_in_the_log() -> None:
     assert "process_failed" in out  # structlog's default writes there; entry points set the log up first
 
 
-async def test_a_process_that_forgot_about_forks_is_told() -> None:
+async def test_process_with_grpc_fork_support_is_refused() -> None:
     process = await start("async def main(stop):\n    pass", fork_support="1")
     code, _, err = await end(process)
     assert code == 1

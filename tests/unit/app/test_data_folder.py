@@ -28,7 +28,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_folder_is_made_for_this_user_only_whatever_the_umask_is(above: Path) -> None:
+def test_new_data_folder_is_private_whatever_the_umask(above: Path) -> None:
     before = os.umask(0)
     try:
         made = prepare_data_folder(above / "new" / "data")
@@ -37,7 +37,7 @@ def test_a_folder_is_made_for_this_user_only_whatever_the_umask_is(above: Path) 
     assert (made, mode(made)) == (above / "new" / "data", 0o700)
 
 
-def test_what_others_may_read_of_our_own_folder_is_taken_away(above: Path) -> None:
+def test_own_data_folder_is_made_private(above: Path) -> None:
     data = above / "data"
     data.mkdir(mode=0o755)
     (data / "kept").write_text("as it was")
@@ -45,9 +45,7 @@ def test_what_others_may_read_of_our_own_folder_is_taken_away(above: Path) -> No
     assert (mode(data), (data / "kept").read_text()) == (0o700, "as it was")
 
 
-def test_a_relative_path_through_links_of_ours_ends_at_the_folder_itself(
-    above: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_path_with_own_links_is_resolved(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (above / "disk" / "deep").mkdir(parents=True)
     (above / "link").symlink_to("disk/../disk")
     (above / "second").symlink_to(above / "link")
@@ -105,7 +103,7 @@ def others_write_where_a_link_to_it_is(above: Path) -> Path:
         pytest.param(others_write_where_a_link_to_it_is, "shared", id="others write where a link to it is"),
     ],
 )
-def test_a_folder_that_others_can_change_is_refused(scene: Callable[[Path], Path], words: str, above: Path) -> None:
+def test_data_folder_that_others_can_change_is_refused(scene: Callable[[Path], Path], words: str, above: Path) -> None:
     data = scene(above)
     with pytest.raises(FailedPrecondition) as refused:
         prepare_data_folder(data)
@@ -113,14 +111,14 @@ def test_a_folder_that_others_can_change_is_refused(scene: Callable[[Path], Path
     assert words in refused.value.message
 
 
-def test_a_folder_of_ours_below_one_as_tmp_is_taken(above: Path) -> None:
+def test_own_data_folder_below_a_sticky_folder_is_accepted(above: Path) -> None:
     above.chmod(0o1777)
     assert prepare_data_folder(above / "data") == above / "data"
 
 
 @as_root
 @pytest.mark.parametrize("what", ["the folder", "a folder above", "a link to it"])
-def test_root_does_not_take_what_belongs_to_another_user(what: str, above: Path) -> None:
+def test_root_refuses_a_data_folder_of_another_user(what: str, above: Path) -> None:
     data = above / "folder" / "data"
     data.mkdir(parents=True, mode=0o700)
     link = above / "link"
@@ -134,7 +132,7 @@ def test_root_does_not_take_what_belongs_to_another_user(what: str, above: Path)
 
 
 @as_root
-def test_an_ordinary_user_does_not_take_the_folder_of_root(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_user_refuses_a_data_folder_of_root(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (above / "data").mkdir(mode=0o755)
     monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
     with pytest.raises(FailedPrecondition, match=f"belongs to root, and this process runs as uid {SOMEBODY}"):
@@ -162,7 +160,7 @@ def link_to_itself(above: Path) -> Path:
 
 
 @pytest.mark.parametrize("scene", [file_in_its_place, file_above, link_to_nothing, link_to_itself])
-def test_what_cannot_be_a_folder_is_refused_with_the_path(scene: Callable[[Path], Path], above: Path) -> None:
+def test_path_that_cannot_be_a_folder_is_refused(scene: Callable[[Path], Path], above: Path) -> None:
     data = scene(above)
     with pytest.raises(FailedPrecondition) as refused:
         prepare_data_folder(data)

@@ -37,7 +37,7 @@ def checkout(
     return Checkout(f"/srv/{name}", name, context, message, files)  # type: ignore[arg-type]  # read as files of git are
 
 
-def test_each_run_whose_when_matches_is_made() -> None:
+def test_each_run_whose_when_matches_is_created() -> None:
     made = requests_for(
         checkout(run("one"), run("two"), run("other", when={"branch": "release"})),
         name=None,
@@ -49,13 +49,13 @@ def test_each_run_whose_when_matches_is_made() -> None:
     assert len({request.request_id for request in made}) == 2
 
 
-def test_run_that_is_named_is_made_whether_it_applies_or_not() -> None:
+def test_named_run_is_created_whatever_its_when() -> None:
     commit = checkout(run("one"), run("other", when={"branch": "release"}))
     made = requests_for(commit, name="other", group=None, request_id=None)
     assert [request.run.name for request in made] == ["other"]
 
 
-def test_run_that_is_not_there_is_not_found() -> None:
+def test_unknown_run_name_is_not_found() -> None:
     with pytest.raises(NotFound, match="nobody"):
         requests_for(checkout(run("one")), name="nobody", group=None, request_id=None)
 
@@ -69,7 +69,7 @@ def test_commit_to_which_no_run_applies_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"), [(None, "app"), ("ci", "ci")], ids=["after the repository", "as it was named"]
 )
-def test_configuration_that_cannot_be_used_makes_one_run_with_all_its_errors(name: str | None, expected: str) -> None:
+def test_invalid_configuration_creates_one_run_with_its_errors(name: str | None, expected: str) -> None:
     broken = checkout({"name": "one", "tasks": [{"name": "a"}, {"name": "b"}], "odd": 1})
     (made,) = requests_for(broken, name=name, group=None, request_id="x")
     assert (made.run.name, len(made.tasks), made.request_id) == (expected, 0, "x")
@@ -88,7 +88,7 @@ def test_errors_and_warnings_name_the_file_and_the_place() -> None:
     assert list(missing.setup_errors) == [".sluice/config.json:1:1: the file is empty"]
 
 
-def test_configuration_that_is_not_committed_is_named(tmp_path: Path) -> None:
+def test_uncommitted_configuration_is_named(tmp_path: Path) -> None:
     (tmp_path / ".sluice").mkdir()
     commit = replace(checkout(), repository=str(tmp_path), files=MappingFiles({}))  # type: ignore[arg-type]
     (without,) = requests_for(commit, name=None, group=None, request_id=None)
@@ -101,13 +101,13 @@ def test_configuration_that_is_not_committed_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_configuration_of_any_number_of_errors_can_be_sent() -> None:
+def test_errors_of_a_configuration_always_fit_a_request() -> None:
     broken = checkout({"name": "one", "tasks": [{"name": "a", "environment": {f"A{i}": i for i in range(5000)}}]})
     (made,) = requests_for(broken, name=None, group=None, request_id=None)
     assert 500 <= len(made.setup_errors) <= 1000
 
 
-def test_name_of_a_repository_is_cut_to_what_a_run_may_be_called() -> None:
+def test_long_repository_name_is_cut_to_a_valid_run_name() -> None:
     (made,) = requests_for(checkout(text="{", name="n" * 200), name=None, group=None, request_id=None)
     assert made.run.name == "n" * 100
 
@@ -121,7 +121,7 @@ GROUPS = {
 
 
 @pytest.mark.parametrize(("branch", "group", "expected"), GROUPS.values(), ids=GROUPS.keys())
-def test_group_is_the_callers_with_repository_and_ref(branch: str, group: str | None, expected: str) -> None:
+def test_group_defaults_to_repository_and_ref(branch: str, group: str | None, expected: str) -> None:
     (made,) = requests_for(checkout(run("one"), branch=branch), name=None, group=group, request_id=None)
     assert made.run.group == expected
 
@@ -132,7 +132,7 @@ def test_request_id_of_one_run_is_as_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("given", ["once", "o" * 100], ids=["short", "as long as it may be"])
-def test_request_ids_of_several_runs_differ_and_come_again(given: str) -> None:
+def test_request_ids_of_several_runs_differ_and_repeat(given: str) -> None:
     commit = checkout(run("one"), run("two"))
     first, again = (
         [r.request_id for r in requests_for(commit, name=None, group=None, request_id=given)] for _ in range(2)
@@ -142,7 +142,7 @@ def test_request_ids_of_several_runs_differ_and_come_again(given: str) -> None:
     assert all(len(request_id) <= 100 for request_id in first)
 
 
-def test_run_tells_where_it_came_from_and_its_tasks_see_it() -> None:
+def test_run_has_its_origin_which_its_tasks_see() -> None:
     (made,) = requests_for(checkout(run("one")), name=None, group=None, request_id=None)
     source = made.source
     assert (source.repository, source.ref, source.branch, source.commit_sha, source.message) == (
@@ -161,6 +161,6 @@ def test_commit_that_asks_for_no_run_is_run_with_a_warning() -> None:
     assert any("asks for no run" in warning for warning in made.warnings)
 
 
-def test_priority_and_timeout_of_a_run_go_along() -> None:
+def test_request_has_the_priority_and_timeout_of_the_run() -> None:
     (made,) = requests_for(checkout(run("one", priority=3, timeout="90m")), name=None, group=None, request_id=None)
     assert (made.run.priority, made.run.timeout.seconds) == (3, 5400)

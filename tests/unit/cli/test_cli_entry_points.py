@@ -43,7 +43,7 @@ def test_command_of_another_group_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("standalon", "standalone"), ("servr", "server"), ("rn", "run")])
-def test_mistyped_command_gets_a_proposal(typed: str, meant: str) -> None:
+def test_mistyped_command_gets_a_suggestion(typed: str, meant: str) -> None:
     with pytest.raises(click.NoSuchCommand, match="No such command") as raised:
         app.resolve_command(click.Context(app), [typed])
     assert meant in (raised.value.possibilities or [])

@@ -31,12 +31,12 @@ SHOWN = {
 
 
 @pytest.mark.parametrize(("data", "expected"), SHOWN.values(), ids=SHOWN.keys())
-def test_log_is_shown_at_a_terminal(data: bytes, expected: str) -> None:
+def test_log_at_a_terminal_is_shown_as_text(data: bytes, expected: str) -> None:
     assert LogText().feed(data, last=True) == expected
 
 
 @pytest.mark.parametrize(("data", "expected"), SHOWN.values(), ids=SHOWN.keys())
-def test_log_is_shown_alike_byte_by_byte(data: bytes, expected: str) -> None:
+def test_log_text_does_not_depend_on_chunks(data: bytes, expected: str) -> None:
     text = LogText()
     shown = "".join(text.feed(data[i : i + 1]) for i in range(len(data))) + text.feed(b"", last=True)
     assert shown == expected
@@ -45,7 +45,7 @@ def test_log_is_shown_alike_byte_by_byte(data: bytes, expected: str) -> None:
 @given(
     st.lists(st.binary(max_size=20) | st.sampled_from([b"\x1b", b"[31", b"m", b"\r", b"\n", "ö".encode()]), max_size=20)
 )
-def test_no_chunks_make_a_terminal_obey(chunks: list[bytes]) -> None:
+def test_log_text_never_has_control_sequences(chunks: list[bytes]) -> None:
     text = LogText()
     cut = "".join(map(text.feed, chunks)) + text.feed(b"", last=True)
     assert cut == LogText().feed(b"".join(chunks), last=True)
@@ -66,7 +66,7 @@ def written(to: io.TextIOWrapper) -> bytes:
     return to.buffer.getvalue()  # type: ignore[attr-defined,no-any-return]  # a BytesIO
 
 
-def test_pipe_gets_the_bytes() -> None:
+def test_log_to_a_pipe_is_its_bytes() -> None:
     to = stream()
     output = LogOutput(to, raw=True)
     for chunk in (bytes(range(256)), b"\x1b]0;x\x07", b"no end"):
@@ -75,7 +75,7 @@ def test_pipe_gets_the_bytes() -> None:
     assert written(to) == bytes(range(256)) + b"\x1b]0;x\x07no end"
 
 
-def test_terminal_gets_text() -> None:
+def test_log_to_a_terminal_is_text() -> None:
     to = stream()
     output = LogOutput(to, raw=False)
     output.write(b"a\x1b]0;")
@@ -87,7 +87,7 @@ def test_terminal_gets_text() -> None:
 @pytest.mark.parametrize(
     ("raw", "expected"), [(True, b"t | a\x07\nt | bc\nt | end\n"), (False, b"t | a^G\nt | bc\nt | end\n")]
 )
-def test_lines_with_a_prefix_are_whole(raw: bool, expected: bytes) -> None:
+def test_prefixed_log_lines_are_whole(raw: bool, expected: bytes) -> None:
     to = stream()
     output = LogOutput(to, raw=raw, prefix="t | ")
     output.write(b"a\x07\nb")
@@ -98,7 +98,7 @@ def test_lines_with_a_prefix_are_whole(raw: bool, expected: bytes) -> None:
     assert written(to) == expected
 
 
-def test_line_without_an_end_does_not_grow_for_ever() -> None:
+def test_log_line_without_an_end_is_bounded() -> None:
     to = stream()
     output = LogOutput(to, raw=True, prefix="t | ")
     output.write(b"x" * (65 * 1024))

@@ -30,7 +30,7 @@ def test_status_of_a_run_is_one_word(fields: dict[str, object], expected: str) -
     assert run_status(run_pb2.Run(**fields)) == expected  # type: ignore[arg-type]
 
 
-def test_failure_that_is_ignored_is_said() -> None:
+def test_ignored_failure_is_shown() -> None:
     assert task_status(run_pb2.Task(status=run_pb2.TASK_STATUS_LOST, ignore_failure=True)) == "lost (ignored)"
     assert task_status(run_pb2.Task(status=run_pb2.TASK_STATUS_SUCCESS, ignore_failure=True)) == "success"
 
@@ -42,7 +42,7 @@ def timed(**seconds: int) -> run_pb2.Run:
     return run
 
 
-def test_run_takes_no_time_while_no_executor_has_a_task_of_it() -> None:
+def test_run_duration_begins_with_its_first_assignment() -> None:
     assert run_took(timed(start_time=100)) == ""
     assert run_took(timed(start_time=100, work_start_time=103, end_time=110)) == "7.0s"
     assert run_took(timed(start_time=100, end_time=110)) == "10.0s"
@@ -51,14 +51,14 @@ def test_run_takes_no_time_while_no_executor_has_a_task_of_it() -> None:
 IDS = ("019b76da-a800-75be-b3c6-b1623f15862a", "019b76da-a800-75be-b3c6-b1623f15862b")
 
 
-def test_short_ids_are_as_long_as_they_must_be() -> None:
+def test_short_ids_are_as_long_as_needed() -> None:
     assert short_id(IDS[0]) == "019b76da-a800"
     assert short_ids([IDS[0]]) == {IDS[0]: "019b76da-a800"}
     assert short_ids(IDS) == {id_: id_ for id_ in IDS}
     assert short_ids([]) == {}
 
 
-def test_list_shows_numbers_and_short_ids_and_wide_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_short_ids_and_wide_list_whole_ids(capsys: pytest.CaptureFixture[str]) -> None:
     run = run_pb2.Run(id=IDS[0], number=4, name="ci", group="/user/admin/app/main", phase=run_pb2.RUN_PHASE_QUEUED)
     RunList(Format.TABLE).print([run])
     heading, row = capsys.readouterr().out.splitlines()
@@ -68,9 +68,7 @@ def test_list_shows_numbers_and_short_ids_and_wide_all_of_them(capsys: pytest.Ca
     assert IDS[0] in capsys.readouterr().out
 
 
-def test_list_on_a_narrow_terminal_is_as_wide_as_that(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_fits_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluiceway.cli.showing.columns_of", lambda _: 80)
     run = run_pb2.Run(id=IDS[0], number=4, name="n" * 60, group="/user/admin/" + "g" * 60)
     RunList(Format.TABLE).print([run])
@@ -86,7 +84,7 @@ def steps(*exits: int | None) -> list[run_pb2.Step]:
     ]
 
 
-def test_graph_shows_levels_edges_executors_attempts_steps_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_shows_tasks_with_attempts_steps_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     on_failure = definition_pb2.Depend(
         task="lint",
         conditions=[definition_pb2.DEPEND_CONDITION_ON_FAILURE, definition_pb2.DEPEND_CONDITION_ON_SKIPPED],
@@ -139,7 +137,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("names", "told"), NAMES.values(), ids=NAMES.keys())
-def test_task_that_is_not_there_is_told_with_those_that_are(names: list[str], told: str) -> None:
+def test_unknown_task_is_an_error_with_the_known_tasks(names: list[str], told: str) -> None:
     with pytest.raises(NotFound) as caught:
         find_task([run_pb2.Task(name=name) for name in names], "x")
     assert caught.value.message == f'there is no task "x"; the run has {told}'

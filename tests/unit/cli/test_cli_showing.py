@@ -31,13 +31,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_a_terminal_obeys_is_not_shown(text: str) -> None:
+def test_control_characters_are_not_printed(text: str) -> None:
     shown = clean(text)
     assert shown.isprintable()
     assert (shown[0], shown[-1]) == ("a", "b")
 
 
-def test_lines_stay_lines_and_letters_of_the_world_stay() -> None:
+def test_line_breaks_and_unicode_letters_are_kept() -> None:
     assert clean_lines("eins\nzwei\x1b") == "eins\nzwei\N{REPLACEMENT CHARACTER}"
     assert clean("größer 東京 🚀") == "größer 東京 🚀"
 
@@ -67,9 +67,7 @@ READERS: dict[Format, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("output", READERS, ids=lambda output: output.value)
 @pytest.mark.parametrize("text", [*HOSTILE.values(), "größer 東京"], ids=[*HOSTILE, "letters of the world"])
-def test_formats_for_programs_show_no_control_character_and_mean_the_same(
-    text: str, output: Format, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_and_yaml_escape_control_characters(text: str, output: Format, capsys: pytest.CaptureFixture[str]) -> None:
     items = [{"id": "r1", "name": text}, {"id": "r2"}]
     show(items, output)
     out = capsys.readouterr().out
@@ -78,21 +76,19 @@ def test_formats_for_programs_show_no_control_character_and_mean_the_same(
 
 
 @pytest.mark.parametrize("output", [Format.JSON, Format.YAML], ids=lambda output: output.value)
-def test_single_object_is_no_list(output: Format, capsys: pytest.CaptureFixture[str]) -> None:
+def test_single_object_is_not_printed_as_a_list(output: Format, capsys: pytest.CaptureFixture[str]) -> None:
     show([{"id": "r1"}], output, single=True)
     assert READERS[output](capsys.readouterr().out) == {"id": "r1"}
 
 
 @pytest.mark.parametrize("output", [Format.JSON, Format.YAML], ids=lambda output: output.value)
-def test_letters_of_the_world_stay_readable(output: Format, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unicode_letters_are_readable_in_json_and_yaml(output: Format, capsys: pytest.CaptureFixture[str]) -> None:
     show([{"name": "größer"}], output)
     assert "größer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("output", [Format.JSON, Format.YAML, Format.JSONL], ids=lambda output: output.value)
-def test_formats_for_programs_mean_the_same_where_only_ascii_can_be_shown(
-    output: Format, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_and_yaml_parse_equal_with_an_ascii_encoding(output: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
     monkeypatch.setattr("sys.stdout", ascii_only)
     show([{"name": "größer 東京"}], output)
@@ -101,7 +97,7 @@ def test_formats_for_programs_mean_the_same_where_only_ascii_can_be_shown(
     assert READERS[output](written.decode("ascii")) == [{"name": "größer 東京"}]
 
 
-def test_names_are_ids_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_name_output_is_one_id_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     show([plain(run_pb2.Run(id="r1", name="x")), plain(run_pb2.Run(id="r2"))], Format.NAME)
     assert capsys.readouterr().out == "r1\nr2\n"
 
@@ -109,20 +105,20 @@ def test_names_are_ids_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 THREE = (Column("NAME"), Column("TOOK"), Column("REASON"))
 
 
-def test_table_is_aligned_also_with_wide_letters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_is_aligned_with_wide_letters(capsys: pytest.CaptureFixture[str]) -> None:
     table(THREE, [Row(("東京", "1s", "")), Row(("b", "", "because"))])
     assert capsys.readouterr().out.splitlines() == ["NAME  TOOK  REASON", "東京  1s", "b           because"]
     assert width("e\N{COMBINING ACUTE ACCENT}東") == 3
 
 
-def test_rows_that_come_later_keep_the_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_later_rows_keep_the_columns_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     shown = Table(THREE)
     shown.print([Row(("a", "1s", "x"))])
     shown.print([Row(("b", "2s", "y"))], heading=False)
     assert capsys.readouterr().out.splitlines() == ["NAME  TOOK  REASON", "a     1s    x", "b     2s    y"]
 
 
-def test_table_that_is_too_wide_is_cut_where_it_may_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_that_is_too_wide_is_truncated(capsys: pytest.CaptureFixture[str]) -> None:
     columns = (Column("ID"), Column("NAME", 5), Column("GROUP", 8))
     table(columns, [Row(("0123456789", "a" * 30, "b" * 30), note="word " * 20)], limit=40)
     lines = capsys.readouterr().out.splitlines()
@@ -131,7 +127,7 @@ def test_table_that_is_too_wide_is_cut_where_it_may_be(capsys: pytest.CaptureFix
     assert " ".join(" ".join(lines[2:]).split()) == ("word " * 20).strip()
 
 
-def test_table_cuts_nothing_that_must_be_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_does_not_truncate_fixed_columns(capsys: pytest.CaptureFixture[str]) -> None:
     table((Column("ID"), Column("NAME", 3)), [Row(("0123456789", "abcdef"))], limit=5)
     assert capsys.readouterr().out.splitlines()[1] == "0123456789  ab…"
 
@@ -146,12 +142,12 @@ CUTS = {
 
 
 @pytest.mark.parametrize(("text", "columns", "expected"), CUTS.values(), ids=CUTS.keys())
-def test_text_is_cut_by_columns(text: str, columns: int, expected: str) -> None:
+def test_text_is_truncated_by_columns(text: str, columns: int, expected: str) -> None:
     assert cut(text, columns) == expected
     assert width(cut(text, columns)) <= columns
 
 
-def test_stream_shows_what_its_encoding_has_and_raises_nothing() -> None:
+def test_stream_replaces_what_its_encoding_lacks() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     show_what_can_be_shown(stream)
     stream.write("größe… 東 \N{REPLACEMENT CHARACTER} \udcff")
@@ -175,11 +171,11 @@ COLOURS = {
 
 
 @pytest.mark.parametrize(("stream", "environment", "expected"), COLOURS.values(), ids=COLOURS.keys())
-def test_colour_is_for_terminals(stream: io.StringIO, environment: dict[str, str], expected: bool) -> None:
+def test_colour_is_used_at_terminals_only(stream: io.StringIO, environment: dict[str, str], expected: bool) -> None:
     assert says_colour(stream, environment) is expected
 
 
-def test_status_is_painted_by_its_word() -> None:
+def test_status_has_its_colour() -> None:
     assert paint("failed (ignored)", "failed (ignored)", colour=True) == "\x1b[31mfailed (ignored)\x1b[0m"
     assert paint("failed", "failed", colour=False) == "failed"
     assert paint("unheard of", "unheard of", colour=True) == "unheard of"
@@ -196,7 +192,7 @@ DURATIONS = {
 
 
 @pytest.mark.parametrize(("seconds", "expected"), DURATIONS.values(), ids=DURATIONS.keys())
-def test_duration_is_said_shortly(seconds: float, expected: str) -> None:
+def test_duration_is_formatted_in_short_form(seconds: float, expected: str) -> None:
     begin, end = Timestamp(), Timestamp()
     begin.FromDatetime(START)
     end.FromDatetime(START + timedelta(seconds=seconds))
@@ -204,7 +200,7 @@ def test_duration_is_said_shortly(seconds: float, expected: str) -> None:
     assert duration(begin, Timestamp(), running=True, now=START + timedelta(seconds=seconds)) == expected
 
 
-def test_what_never_began_took_no_time() -> None:
+def test_duration_of_what_never_began_is_empty() -> None:
     begin = Timestamp()
     begin.FromDatetime(START)
     assert duration(Timestamp(), Timestamp()) == duration(begin, Timestamp()) == ""
@@ -220,7 +216,7 @@ AGES = {
 
 
 @pytest.mark.parametrize(("seconds", "expected"), AGES.values(), ids=AGES.keys())
-def test_age_is_said_in_one_unit(seconds: float, expected: str) -> None:
+def test_age_is_formatted_in_one_unit(seconds: float, expected: str) -> None:
     time = Timestamp()
     time.FromDatetime(START)
     assert age(time, now=START + timedelta(seconds=seconds)) == expected
@@ -230,5 +226,5 @@ def test_age_is_said_in_one_unit(seconds: float, expected: str) -> None:
 @pytest.mark.parametrize(
     ("size", "expected"), [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (5 << 40, "5120.0 GiB")]
 )
-def test_size_is_said_in_the_unit_that_suits(size: int, expected: str) -> None:
+def test_size_is_formatted_in_a_suitable_unit(size: int, expected: str) -> None:
     assert size_text(size) == expected

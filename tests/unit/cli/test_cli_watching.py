@@ -22,7 +22,7 @@ CODES = {
 
 
 @pytest.mark.parametrize(("phase", "result", "expected"), CODES.values(), ids=CODES.keys())
-def test_exit_code_tells_how_a_run_ended(phase: run_pb2.RunPhase, result: run_pb2.RunResult, expected: int) -> None:
+def test_exit_code_is_that_of_the_result(phase: run_pb2.RunPhase, result: run_pb2.RunResult, expected: int) -> None:
     assert exit_code(run_pb2.Run(phase=phase, result=result)) == expected
 
 
@@ -31,7 +31,7 @@ def test_exit_code_tells_how_a_run_ended(phase: run_pb2.RunPhase, result: run_pb
     [([0, 0], 0), ([0, 2], 2), ([2, 1, 0], 1), ([1, 3, 2], 3)],
     ids=["all well", "stopped after success", "failed after stopped", "setup error after all"],
 )
-def test_worst_of_several_codes_counts(codes: list[int], expected: int) -> None:
+def test_exit_code_is_the_worst_of_several_runs(codes: list[int], expected: int) -> None:
     assert worst(codes) == expected
 
 
@@ -57,7 +57,7 @@ async def follow(*messages: WatchRunResponse, **more: Any) -> list[str]:
     return [line if line.startswith(" ") else " ".join(line.split()).removeprefix("7 ci ") for line in lines]
 
 
-async def test_run_begins_before_its_tasks_and_ends_after_them() -> None:
+async def test_run_line_is_first_and_last() -> None:
     lines = await follow(
         WatchRunResponse(run=run("RUNNING"), tasks=[task("a", "RUNNING", executor_id="e1"), task("b", "NOT_STARTED")]),
         WatchRunResponse(tasks=[task("a", "SUCCESS")]),
@@ -76,14 +76,14 @@ async def test_run_begins_before_its_tasks_and_ends_after_them() -> None:
     ]
 
 
-async def test_setup_errors_and_warnings_are_told() -> None:
+async def test_setup_errors_and_warnings_are_printed() -> None:
     lines = await follow(
         WatchRunResponse(run=run("SETUP_ERROR", setup_errors=["no name\nat line 3"], warnings=["a variable is unset"]))
     )
     assert lines == ["- setup error", "    no name", "    at line 3", "    warning: a variable is unset"]
 
 
-async def test_warnings_are_told_once() -> None:
+async def test_warnings_are_printed_once() -> None:
     lines = await follow(
         WatchRunResponse(run=run("RUNNING", warnings=["one"])),
         WatchRunResponse(run=run("RUNNING", warnings=["one", "two"])),
@@ -91,11 +91,11 @@ async def test_warnings_are_told_once() -> None:
     assert lines == ["- running id r1", "    warning: one", "    warning: two"]
 
 
-async def test_queued_run_says_how_to_learn_why() -> None:
+async def test_queued_run_prints_the_explain_command() -> None:
     assert await follow(WatchRunResponse(run=run("QUEUED"))) == ["- queued why: sluice run explain r1"]
 
 
-async def test_result_that_is_known_early_and_its_reason_are_told_once() -> None:
+async def test_early_result_and_its_reason_are_printed_once() -> None:
     failed = {"result": run_pb2.RUN_RESULT_FAILED, "reason": run_pb2.Reason(message="it took too long")}
     lines = await follow(
         WatchRunResponse(run=run("RUNNING")),
@@ -105,7 +105,7 @@ async def test_result_that_is_known_early_and_its_reason_are_told_once() -> None
     assert lines[1:] == ["- result failed", "    it took too long", "- finished"]
 
 
-async def test_asked_for_end_is_told_with_who_asked() -> None:
+async def test_requested_stop_is_printed_with_its_caller() -> None:
     lines = await follow(
         WatchRunResponse(run=run("RUNNING")),
         WatchRunResponse(run=run("RUNNING", stop_request=run_pb2.StopRequest(by="eve"))),
@@ -122,7 +122,7 @@ APPROVALS = {
 
 
 @pytest.mark.parametrize(("name", "command"), APPROVALS.values(), ids=APPROVALS.keys())
-async def test_task_that_waits_for_approval_says_what_to_type(name: str, command: str) -> None:
+async def test_task_waiting_for_approval_prints_the_command(name: str, command: str) -> None:
     approval = run_pb2.TaskApproval(needed=True)
     approval.waiting_since.FromSeconds(1)
     waiting = task(name, "NOT_STARTED", approval=approval)
@@ -133,7 +133,7 @@ async def test_task_that_waits_for_approval_says_what_to_type(name: str, command
     assert len(lines) == 2
 
 
-async def test_further_attempt_is_told() -> None:
+async def test_further_attempt_is_printed() -> None:
     lines = await follow(
         WatchRunResponse(run=run("RUNNING"), tasks=[task("a", "RUNNING", attempt=1)]),
         WatchRunResponse(tasks=[task("a", "NOT_STARTED", attempt=1)]),
@@ -142,7 +142,7 @@ async def test_further_attempt_is_told() -> None:
     assert lines[2:] == ["a attempt 2", "a running"]
 
 
-async def test_note_that_does_not_fit_goes_on_lines_of_its_own() -> None:
+async def test_note_that_does_not_fit_is_printed_on_its_own_lines() -> None:
     reason = run_pb2.Reason(message="word " * 30)
     lines = await follow(WatchRunResponse(run=run("RUNNING"), tasks=[task("a", "FAILED", reason=reason)]), limit=60)
     assert lines[1] == "a failed"
@@ -150,7 +150,7 @@ async def test_note_that_does_not_fit_goes_on_lines_of_its_own() -> None:
     assert " ".join(" ".join(lines[2:]).split()) == ("word " * 30).strip()
 
 
-async def test_lines_of_several_runs_have_the_same_columns_whichever_speaks_first() -> None:
+async def test_lines_of_several_runs_have_the_same_columns() -> None:
     lines: list[str] = []
     layout, started = Layout(lines.append), asyncio.Barrier(2)
     names = {"r1": "short", "r2": "much longer"}
@@ -172,14 +172,14 @@ async def test_lines_of_several_runs_have_the_same_columns_whichever_speaks_firs
     assert len(set(states)) == 1
 
 
-async def test_message_without_the_run_still_names_it() -> None:
+async def test_line_names_the_run_when_its_message_does_not() -> None:
     lines: list[str] = []
     following = Following(run("RUNNING", name="a"), Layout(lines.append))
     await following.follow(messages_of(WatchRunResponse(tasks=[task("svc", "FAILED")])))
     assert lines[0].split() == ["7", "a", "svc", "failed"]
 
 
-async def test_each_attempt_is_told_once_with_the_first_columns() -> None:
+async def test_each_attempt_is_printed_once() -> None:
     begun: list[tuple[int, str]] = []
     layout = Layout(lambda _: None)
     following = Following(run("RUNNING"), layout, on_attempt=lambda each, names: begun.append((each.attempt, names)))
@@ -195,7 +195,7 @@ async def test_each_attempt_is_told_once_with_the_first_columns() -> None:
     assert begun == [(1, "7 ci  a     "), (2, "7 ci  a     ")]
 
 
-async def test_text_of_users_reaches_the_terminal_without_control_characters() -> None:
+async def test_user_text_is_printed_without_control_characters() -> None:
     evil = "\x1b]0;title\x07"
     lines: list[str] = []
     following = Following(run("QUEUED", name=evil), Layout(lines.append))

@@ -18,7 +18,9 @@ from sluiceway_server.cli.processes import _retention
         pytest.param("1500ms", "0", (timedelta(milliseconds=1500), None), id="as standalone passes it on"),
     ],
 )
-def test_a_span_or_0_for_ever(logs: str, runs: str, expected: tuple[timedelta | None, timedelta | None]) -> None:
+def test_retention_is_a_duration_or_0(
+    logs: str, runs: str, expected: tuple[timedelta | None, timedelta | None]
+) -> None:
     settings = _retention(logs, runs)
     assert (settings.logs, settings.runs) == expected
 
@@ -26,7 +28,7 @@ def test_a_span_or_0_for_ever(logs: str, runs: str, expected: tuple[timedelta | 
 @pytest.mark.parametrize(
     ("logs", "runs", "option"), [("soon", "0", "--log-retention"), ("1d", "-1d", "--run-retention")]
 )
-def test_a_fault_names_its_option(logs: str, runs: str, option: str) -> None:
+def test_invalid_retention_names_its_option(logs: str, runs: str, option: str) -> None:
     with pytest.raises(InvalidInput, match=option):
         _retention(logs, runs)
 
@@ -40,8 +42,6 @@ def test_a_fault_names_its_option(logs: str, runs: str, option: str) -> None:
         pytest.param("2s", "30d", timedelta(seconds=1), timedelta(seconds=1), id="not more often than each second"),
     ],
 )
-def test_what_is_kept_for_a_short_time_is_swept_often(
-    logs: str, runs: str, interval: timedelta, first: timedelta
-) -> None:
+def test_short_retention_is_swept_often(logs: str, runs: str, interval: timedelta, first: timedelta) -> None:
     settings = _retention(logs, runs)
     assert (settings.interval, settings.first) == (interval, first)

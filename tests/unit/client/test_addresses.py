@@ -36,11 +36,11 @@ from sluiceway.client.addresses import Address, parse_address
         pytest.param("dns:7070", Address("dns:7070", False, False), id="a host with the name of a scheme"),
     ],
 )
-def test_address_is_read(server: str, expected: Address) -> None:
+def test_server_address_is_parsed(server: str, expected: Address) -> None:
     assert parse_address(server) == expected
 
 
-def test_tls_has_a_default_port_and_is_kept_for_targets() -> None:
+def test_tls_address_has_a_default_port() -> None:
     assert parse_address("ci.example.org", tls=True) == Address("ci.example.org:443", True, False)
     assert parse_address("dns:///ci.example.org", tls=True) == Address("dns:///ci.example.org", True, False)
 
@@ -61,7 +61,7 @@ def test_tls_has_a_default_port_and_is_kept_for_targets() -> None:
         pytest.param("ci.example.org:1, other:2", "is not an address", id="a list"),
     ],
 )
-def test_what_is_not_an_address_is_refused(server: str, words: str) -> None:
+def test_malformed_server_address_is_refused(server: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
         parse_address(server)
     assert [violation.path for violation in caught.value.violations] == ["server"]

@@ -14,12 +14,12 @@ ENUMS: list[Any] = [RunEventKind, RunPhase, RunResult, StepPhase, TaskStatus, To
 
 
 @pytest.mark.parametrize("words", ENUMS)
-def test_words_are_those_of_the_proto(words: Any) -> None:
+def test_enum_names_are_those_of_the_proto(words: Any) -> None:
     enum = getattr(token_service_pb2 if words is TokenKind else run_pb2, words.__name__)
     assert {word.name_in_proto: word.value for word in words} == dict(enum.items())
 
 
-def test_number_of_a_message_prints_as_a_word() -> None:
+def test_enum_number_of_a_message_prints_as_its_name() -> None:
     run = run_pb2.Run(phase=run_pb2.RUN_PHASE_FINISHED)
     word = RunPhase(run.phase)
     assert (str(word), f"{word}", f"{word:>10}", repr(word)) == (
@@ -32,23 +32,23 @@ def test_number_of_a_message_prints_as_a_word() -> None:
     assert RunPhase.RUNNING < RunPhase.FINISHED
 
 
-def test_word_can_be_given_to_a_message() -> None:
+def test_enum_name_can_be_set_in_a_message() -> None:
     assert run_pb2.Run(phase=RunPhase.QUEUED) == run_pb2.Run(phase=run_pb2.RUN_PHASE_QUEUED)  # type: ignore[arg-type]  # a number is one
 
 
-def test_number_that_is_not_known_prints_too() -> None:
+def test_unknown_enum_number_is_printed() -> None:
     unknown = RunPhase(99)
     assert (str(unknown), int(unknown), unknown == 99) == ("UNKNOWN_99", 99, True)
     assert unknown not in set(RunPhase)
 
 
 @pytest.mark.parametrize("written", ["finished", "FINISHED", " Finished ", "RUN_PHASE_FINISHED", 5, RunPhase.FINISHED])
-def test_word_is_read_as_people_write_it(written: Any) -> None:
+def test_enum_value_is_parsed_from_name_or_number(written: Any) -> None:
     assert RunPhase.parse(written) is RunPhase.FINISHED
 
 
 @pytest.mark.parametrize("written", ["done", "", "TASK_STATUS_RUNNING", 6, -1, 5.0, None])
-def test_what_is_not_a_word_is_invalid_and_the_words_are_named(written: Any) -> None:
+def test_unknown_enum_name_is_refused_with_the_known_names(written: Any) -> None:
     with pytest.raises(
         InvalidInput, match="is not one of: setup_error, queued, cancelled, running, finished"
     ) as caught:

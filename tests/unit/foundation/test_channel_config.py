@@ -26,13 +26,13 @@ from sluiceway_common.foundation.rpc.channel import is_repeatable, service_confi
         pytest.param("sluiceway.api.executor.v1.ExecutorService.Connect", False, id="a stream of requests"),
     ],
 )
-def test_what_may_be_repeated(method: str, repeatable: bool) -> None:
+def test_only_idempotent_methods_may_be_retried(method: str, repeatable: bool) -> None:
     service, _, name = method.rpartition(".")
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     assert is_repeatable(descriptor) is repeatable
 
 
-def test_the_service_config_balances_and_repeats_on_unavailable_only() -> None:
+def test_service_config_retries_on_unavailable_only() -> None:
     config = json.loads(service_config())
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     (methods,) = config["methodConfig"]
@@ -58,13 +58,13 @@ def is_known(option: str) -> bool:
     return option.encode() + b"\0" in library.read_bytes()
 
 
-def test_grpc_has_every_option_that_is_set_anywhere() -> None:
+def test_every_grpc_option_that_is_set_exists() -> None:
     files = [path for root in ("common", "server", "executor", "client") for path in (ROOT / root).rglob("*.py")]
     found = {name for path in files for name in options_in(path.read_text())}
     assert "grpc.http2.min_ping_interval_without_data_ms" in found
     assert {name for name in found if not is_known(name)} == set()
 
 
-def test_option_that_grpc_does_not_have_is_seen() -> None:
+def test_unknown_grpc_option_is_detected() -> None:
     source = 'OPTIONS = (("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),)'
     assert [name for name in options_in(source) if not is_known(name)]

@@ -43,7 +43,7 @@ def test_level_is_one_more_than_the_highest_parent(parents: Graph) -> None:
 
 
 @given(graphs(acyclic=True))
-def test_acyclic_graph_has_an_order_no_cycles_and_its_ancestors(parents: Graph) -> None:
+def test_acyclic_graph_has_an_order_and_no_cycles(parents: Graph) -> None:
     order = topological_order(parents)
     assert sorted(order) == list(range(len(parents)))
     assert all(order.index(p) < order.index(t) for t, ps in enumerate(parents) for p in ps)
@@ -53,7 +53,7 @@ def test_acyclic_graph_has_an_order_no_cycles_and_its_ancestors(parents: Graph) 
 
 
 @given(graphs())
-def test_cycles_are_cycles_and_cover_every_edge_that_lies_on_one(parents: Graph) -> None:
+def test_cycles_cover_every_edge_on_a_cycle(parents: Graph) -> None:
     found = cycles(parents)
     covered = set()
     for cycle in found:
@@ -69,12 +69,12 @@ def test_cycles_are_cycles_and_cover_every_edge_that_lies_on_one(parents: Graph)
 
 
 @given(graphs())
-def test_whether_there_is_a_cycle_does_not_depend_on_the_order_of_edges(parents: Graph) -> None:
+def test_cycle_is_found_in_any_order_of_edges(parents: Graph) -> None:
     assert bool(cycles(parents)) == bool(cycles([list(reversed(p)) for p in parents]))
 
 
 @given(graphs())
-def test_a_knot_is_all_tasks_that_reach_each_other(parents: Graph) -> None:
+def test_component_is_all_tasks_that_reach_each_other(parents: Graph) -> None:
     reached = [reaches(parents, task) for task in range(len(parents))]
     together = {
         tuple(sorted(other for other in reached[task] if task in reached[other]))

@@ -23,7 +23,7 @@ def _restore() -> Iterator[None]:
     root.setLevel(level)
 
 
-def test_events_are_json_with_their_context_and_their_cause() -> None:
+def test_log_event_is_json_with_context_and_cause() -> None:
     out = io.StringIO()
     set_up_logging(stream=out)
     with structlog.contextvars.bound_contextvars(request_id="q1"):
@@ -47,7 +47,7 @@ def test_events_are_json_with_their_context_and_their_cause() -> None:
     assert (third["event"], third["level"]) == ("a message", "warning")
 
 
-def test_a_person_gets_text() -> None:
+def test_log_for_people_is_text() -> None:
     out = io.StringIO()
     set_up_logging(stream=out, json=False)
     structlog.get_logger("a").info("hello", n=1)
@@ -66,7 +66,7 @@ class Terminal(io.StringIO):
     [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
     ids=["a terminal", "a dumb one", "no colour wanted"],
 )
-def test_a_terminal_gets_short_lines_in_colour_if_wanted(
+def test_log_at_a_terminal_is_short_lines_in_colour(
     environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TERM", "NO_COLOR"):
@@ -83,7 +83,7 @@ def test_a_terminal_gets_short_lines_in_colour_if_wanted(
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
-def test_a_failure_does_not_tell_what_variables_held(as_json: bool) -> None:
+def test_logged_traceback_has_no_local_variables(as_json: bool) -> None:
     out = io.StringIO()
     set_up_logging(stream=out, json=as_json)
 

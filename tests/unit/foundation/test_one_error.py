@@ -26,13 +26,13 @@ async def together(*errors: Exception) -> None:
                 tasks.create_task(fail(error))
 
 
-async def test_first_of_our_errors_is_raised_alone() -> None:
+async def test_first_sluiceway_error_of_a_group_is_raised_alone() -> None:
     with pytest.raises(NotFound, match="first") as raised:
         await together(NotFound("first"), Conflict("second"))
     assert isinstance(raised.value.__cause__, ExceptionGroup)
 
 
-async def test_group_with_a_fault_of_the_program_stays_whole() -> None:
+async def test_group_with_an_unexpected_exception_stays_whole() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await together(NotFound("ours"), KeyError("a fault"))
     (inner,) = raised.value.exceptions
@@ -40,12 +40,12 @@ async def test_group_with_a_fault_of_the_program_stays_whole() -> None:
     assert [type(error) for error in inner.exceptions] == [NotFound, KeyError]
 
 
-async def test_what_is_no_group_passes() -> None:
+async def test_exception_that_is_not_a_group_is_unchanged() -> None:
     with pytest.raises(asyncio.CancelledError), one_error():
         raise asyncio.CancelledError
 
 
-def test_no_clause_for_parts_of_a_group_raises() -> None:
+def test_no_except_star_clause_raises() -> None:
     """With Python 3.11.2 such an error comes out in a group, and newer ones do not show it."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

@@ -39,11 +39,11 @@ def test_every_user_rpc_but_the_public_ones_names_a_scope() -> None:
     assert lacking == []
 
 
-def test_the_list_of_services_is_whole() -> None:
+def test_access_list_has_every_service() -> None:
     assert {method[1:].partition("/")[0] for method in all_methods()} == set(API_SERVICES)
 
 
-def test_a_resource_field_is_a_field_of_the_request() -> None:
+def test_resource_field_is_a_field_of_the_request() -> None:
     for path, access in access_of_services(API_SERVICES).items():
         if not access.resource_field:
             continue
@@ -86,12 +86,12 @@ OPEN = Access(CallerKind.PUBLIC)
         pytest.param(READ, EXECUTOR, Code.PERMISSION_DENIED, id="an executor is no user"),
     ],
 )
-def test_who_may_what(access: Access | None, caller: Caller, refusal: Code | None) -> None:
+def test_caller_is_allowed_or_denied(access: Access | None, caller: Caller, refusal: Code | None) -> None:
     found = check_access(access, caller, method="/a.B/C")
     assert (None if found is None else found.code) == refusal
 
 
-def test_a_port_is_for_its_callers_only() -> None:
+def test_port_serves_only_its_kinds_of_callers() -> None:
     only = frozenset({CallerKind.EXECUTOR})
     assert check_access(EXECUTE, EXECUTOR, method="m", offered_to=only) is None
     assert check_access(OPEN, PUBLIC, method="m", offered_to=only) is None

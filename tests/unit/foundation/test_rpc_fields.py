@@ -80,11 +80,11 @@ TASKS = [definition.TaskDefinition()]
         ),
     ],
 )
-def test_faults(request_: Message, faults: dict[str, str]) -> None:
+def test_request_faults_are_found(request_: Message, faults: dict[str, str]) -> None:
     assert {violation.path: violation.message for violation in field_faults(request_)} == faults
 
 
-def test_fields_of_the_server_are_cleared_and_others_are_kept() -> None:
+def test_output_only_fields_of_a_request_are_cleared() -> None:
     request = pb.CreateRunRequest(
         run={**RUN, "id": "mine", "phase": "RUN_PHASE_FINISHED", "source": {"ref": "x"}, "annotations": {"a": "b"}},
         source={"ref": "y"},
@@ -93,7 +93,7 @@ def test_fields_of_the_server_are_cleared_and_others_are_kept() -> None:
     assert request == pb.CreateRunRequest(run={**RUN, "annotations": {"a": "b"}}, source={"ref": "y"})
 
 
-def test_message_without_annotations_is_left_alone() -> None:
+def test_message_without_annotations_is_unchanged() -> None:
     run = api.Step(name="s")
     clear_output_only(run)
     assert (field_faults(run), run) == ([], api.Step(name="s"))
@@ -124,7 +124,7 @@ def requested() -> dict[str, Descriptor]:
     return found
 
 
-def test_every_field_of_a_request_says_how_it_behaves(requested: dict[str, Descriptor]) -> None:
+def test_every_request_field_has_a_field_behavior(requested: dict[str, Descriptor]) -> None:
     assert "sluiceway.api.project.v1.Project" in requested
     silent = [
         field.full_name
@@ -135,7 +135,7 @@ def test_every_field_of_a_request_says_how_it_behaves(requested: dict[str, Descr
     assert silent == []
 
 
-def test_limits_are_of_the_kind_of_their_field(requested: dict[str, Descriptor]) -> None:
+def test_field_limits_fit_the_type_of_the_field(requested: dict[str, Descriptor]) -> None:
     for message in requested.values():
         for field in message.fields:
             limits = limits_of(field)

@@ -52,7 +52,7 @@ def test_every_field_of_every_message_counts(data: bytes, parts: int) -> None:
     assert count_parts(pb.CreateRunRequest, data) == parts
 
 
-def test_the_count_ends_soon_above_its_limit() -> None:
+def test_count_of_parts_stops_above_its_limit() -> None:
     data = empty_tasks(4_000_000)
     began = time.process_time()
 
@@ -62,12 +62,12 @@ def test_the_count_ends_soon_above_its_limit() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_whatever_is_no_encoding_is_counted_to_an_end(data: bytes) -> None:
+def test_count_of_parts_ends_for_malformed_bytes(data: bytes) -> None:
     assert 0 <= count_parts(pb.CreateRunRequest, data) <= MAX_PARTS + len(data)
 
 
 @given(st.binary(max_size=60))
-def test_an_encoding_has_no_fewer_parts_than_its_message_has_messages(data: bytes) -> None:
+def test_encoding_has_at_least_a_part_for_each_message(data: bytes) -> None:
     try:
         message = executor_api.ConnectRequest.FromString(data)
     except DecodeError:
@@ -76,7 +76,7 @@ def test_an_encoding_has_no_fewer_parts_than_its_message_has_messages(data: byte
     assert count_parts(executor_api.ConnectRequest, data) >= len(message.ListFields())
 
 
-def test_an_endless_number_takes_no_time() -> None:
+def test_endless_varint_is_counted_fast() -> None:
     began = time.process_time()
 
     count_parts(pb.CreateRunRequest, b"\x80" * 8_000_000)
@@ -121,16 +121,14 @@ def test_an_endless_number_takes_no_time() -> None:
         ),
     ],
 )
-async def test_a_request_that_is_not_taken_says_why(
-    method: str, data: bytes, code: Code, reason: str, words: str
-) -> None:
+async def test_refused_request_says_why(method: str, data: bytes, code: Code, reason: str, words: str) -> None:
     with pytest.raises(SluicewayError, match=words) as caught:
         await RequestReader().message(method, pb.CreateRunRequest, data)
 
     assert (caught.value.code, caught.value.reason) == (code, reason)
 
 
-async def test_a_large_request_is_measured_off_the_event_loop() -> None:
+async def test_large_request_is_measured_off_the_event_loop() -> None:
     step = definition().steps[0]
     data = request(*(definition(f"task {n}", steps=[step] * 10) for n in range(2_000))).SerializeToString()
 
@@ -140,5 +138,5 @@ async def test_a_large_request_is_measured_off_the_event_loop() -> None:
     assert turns > 20
 
 
-def test_methods_with_limits_of_their_own_are_there() -> None:
+def test_methods_with_their_own_limits_exist() -> None:
     assert all(method[1:].partition("/")[0] in API_SERVICES for method in REQUEST_BYTES)

@@ -48,17 +48,17 @@ def content(error: e.SluicewayError) -> dict[str, object]:
 
 
 @given(ERRORS)
-def test_there_and_back_is_identity(error: e.SluicewayError) -> None:
+def test_error_survives_the_round_trip_through_a_status(error: e.SluicewayError) -> None:
     assert content(error_of_status(status_of(error))) == content(error)
 
 
-def test_every_class_of_the_family_is_among_the_examples() -> None:
+def test_every_error_class_has_an_example() -> None:
     family = {kind for kind in vars(e).values() if isinstance(kind, type) and issubclass(kind, e.SluicewayError)}
     tested = {*PLAIN, e.InvalidInput, e.FailedPrecondition, e.NotFound, e.AlreadyExists, e.Exhausted, e.Unavailable}
     assert {kind for kind in family if not kind.__name__.startswith("_")} == tested | {e.Internal, e.SluicewayError}
 
 
-def test_a_subclass_comes_back_as_its_class_of_the_family_with_its_reason() -> None:
+def test_error_subclass_returns_as_its_base_class() -> None:
     class RunAlreadyFinished(e.FailedPrecondition):
         reason = "RUN_ALREADY_FINISHED"
 
@@ -67,7 +67,7 @@ def test_a_subclass_comes_back_as_its_class_of_the_family_with_its_reason() -> N
     assert back.reason == "RUN_ALREADY_FINISHED"
 
 
-def test_what_is_not_ours_says_nothing_of_itself() -> None:
+def test_unexpected_exception_reveals_nothing_in_its_status() -> None:
     status = status_of(ValueError("a secret"))
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert b"secret" not in status.SerializeToString()
@@ -81,7 +81,7 @@ def test_what_is_not_ours_says_nothing_of_itself() -> None:
         pytest.param(e.Conflict("x", metadata={"k": "v" * 100_000}), id="metadata"),
     ],
 )
-def test_an_error_always_fits_into_the_trailers(error: e.SluicewayError) -> None:
+def test_error_always_fits_into_the_trailers(error: e.SluicewayError) -> None:
     status = status_of(error)
     assert status.ByteSize() <= MAX_DETAILS_BYTES + MAX_TEXT_BYTES
     back = error_of_status(status)
@@ -103,20 +103,18 @@ def rpc_error(
         pytest.param(((DETAILS_KEY, status_of(e.NotFound("x")).SerializeToString()),), id="of another code"),
     ],
 )
-def test_a_status_without_details_of_ours_still_becomes_an_error(
-    trailers: tuple[tuple[str, str | bytes], ...],
-) -> None:
+def test_status_without_known_details_becomes_an_error(trailers: tuple[tuple[str, str | bytes], ...]) -> None:
     error = error_of(rpc_error(grpc.StatusCode.UNAVAILABLE, "connection refused", trailers))
     assert isinstance(error, e.Unavailable)
     assert str(error) == "connection refused"
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK], ids=str)
-def test_every_code_of_grpc_has_a_class(code: grpc.StatusCode) -> None:
+def test_every_grpc_code_has_an_error_class(code: grpc.StatusCode) -> None:
     assert error_of(rpc_error(code, "")).code.value == code.name
 
 
-def test_details_are_those_that_the_standard_names() -> None:
+def test_status_details_are_the_standard_ones() -> None:
     kinds = {detail.TypeName() for detail in status_of(e.Exhausted("x", retry_after=timedelta(1))).details}
     assert kinds == {
         error_details_pb2.ErrorInfo.DESCRIPTOR.full_name,

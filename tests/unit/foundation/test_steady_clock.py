@@ -28,7 +28,7 @@ class _Machine:
         return self.clock.now() - START
 
 
-def test_time_passes_as_it_does() -> None:
+def test_steady_clock_follows_elapsed_time() -> None:
     machine = _Machine()
     machine.passes(3600)
     assert machine.told == timedelta(hours=1)
@@ -44,7 +44,7 @@ def test_small_steps_of_the_wall_clock_are_followed(step: float) -> None:
 
 
 @pytest.mark.parametrize("step", [YEARS, -YEARS, 301, -301], ids=str)
-def test_large_steps_are_not_followed_and_said_once(step: float) -> None:
+def test_large_steps_of_the_wall_clock_are_logged_once(step: float) -> None:
     machine = _Machine()
     machine.passes(10)
     machine.wall += step
@@ -55,7 +55,7 @@ def test_large_steps_are_not_followed_and_said_once(step: float) -> None:
     assert [(each["event"], each["seconds"]) for each in logs] == [("wall_clock_was_set", round(step))]
 
 
-def test_wall_clock_that_is_put_right_again_is_followed() -> None:
+def test_corrected_wall_clock_is_followed_again() -> None:
     machine = _Machine()
     machine.wall += YEARS
     assert machine.told == timedelta()
@@ -67,13 +67,13 @@ def test_wall_clock_that_is_put_right_again_is_followed() -> None:
     assert len(logs) == 1
 
 
-def test_machine_that_slept_wakes_up_at_the_right_time() -> None:
+def test_steady_clock_is_right_after_a_suspend() -> None:
     machine = _Machine()
     machine.passes(8 * 3600)  # the boot-time clock goes on while a machine sleeps
     assert machine.told == timedelta(hours=8)
 
 
-def test_real_clocks_agree() -> None:
+def test_steady_clock_agrees_with_the_system_clock() -> None:
     clock = SteadyClock()
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
     assert clock.monotonic() <= clock.monotonic()

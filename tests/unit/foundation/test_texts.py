@@ -33,7 +33,7 @@ UNSEEN = {
 
 
 @pytest.mark.parametrize("character", UNSEEN.values(), ids=UNSEEN)
-def test_what_is_not_seen_is_refused_in_names_and_lines(character: str) -> None:
+def test_invisible_characters_are_refused_in_names(character: str) -> None:
     text = f"a{character}b"
 
     assert unseen(text) == character
@@ -42,7 +42,7 @@ def test_what_is_not_seen_is_refused_in_names_and_lines(character: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["build", "Größe & Maß", "測試", "🚀 deploy", "a/b: c", "x" * 100])
-def test_what_is_seen_is_a_name(text: str) -> None:
+def test_visible_text_is_a_valid_name(text: str) -> None:
     assert name_fault(text) is None
     assert unseen(text) is None
 
@@ -59,7 +59,7 @@ def test_what_is_seen_is_a_name(text: str) -> None:
         ("x" * 101, "at most 100 characters, not 101"),
     ],
 )
-def test_what_is_no_name_says_why(text: str, words: str) -> None:
+def test_invalid_name_says_why(text: str, words: str) -> None:
     assert words in (name_fault(text) or "")
 
 
@@ -79,11 +79,11 @@ def test_what_is_no_name_says_why(text: str, words: str) -> None:
         ("a\x08b", "holds a control character (U+0008); write it as an escape of the shell"),
     ],
 )
-def test_a_command_does_what_it_shows(text: str, fault: str | None) -> None:
+def test_command_with_hidden_characters_is_refused(text: str, fault: str | None) -> None:
     assert command_fault(text) == fault
 
 
-def test_only_nul_cannot_be_an_argument() -> None:
+def test_argument_may_have_any_character_but_nul() -> None:
     assert nul_fault("a\x1b\u202e\n") is None
     assert nul_fault("a\0") == "must not hold a NUL character"
 
@@ -92,18 +92,18 @@ WITHOUT_WIDTH = {"\u200b", "\xad", "\ufeff"}
 
 
 @pytest.mark.parametrize("character", [c for c in UNSEEN.values() if c != "\n" and c not in WITHOUT_WIDTH])
-def test_what_is_shown_controls_nothing(character: str) -> None:
+def test_displayed_text_has_no_control_characters(character: str) -> None:
     assert shown(f"a{character}b", most=10) == "a\ufffdb"
     assert foreign_fault(f"a{character}b") is not None
 
 
 @pytest.mark.parametrize("text", ["🧑\u200d💻", "می\u200cخواهم", "\u200fשלום", "a\xadb", ""])
-def test_what_joins_characters_may_be_in_names_from_elsewhere(text: str) -> None:
+def test_joiners_are_allowed_in_external_names(text: str) -> None:
     assert foreign_fault(text) is None
     assert shown(text, most=10) == text
 
 
-def test_a_text_of_several_lines_has_lines() -> None:
+def test_multiline_text_may_have_line_breaks() -> None:
     assert lines_fault("a\r\n\tb\x85c") is None
     assert lines_fault("a\x1b") == "holds a control character (U+001B)"
     assert foreign_fault("a\nb") == "holds a control character (U+000A)"
@@ -120,11 +120,11 @@ def test_a_text_of_several_lines_has_lines() -> None:
         ("x" * 99 + " yz", "x" * 99),
     ],
 )
-def test_a_name_is_made_of_what_is_none(text: str, name: str) -> None:
+def test_invalid_name_is_converted_to_a_valid_one(text: str, name: str) -> None:
     assert as_name(text, otherwise="run") == name
 
 
-def test_what_is_too_long_is_cut() -> None:
+def test_text_that_is_too_long_is_cut() -> None:
     assert shown("x" * 10, most=10) == "x" * 10
     assert shown("x" * 11, most=10) == "x" * 9 + "…"
     assert shown("a\n\tb", most=10) == "a\n\tb"

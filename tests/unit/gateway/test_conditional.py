@@ -39,7 +39,7 @@ HUGE = "9" * 5000
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_range_is_parsed_or_ignored(header: str, expected: ByteRange | None) -> None:
+def test_range_header_is_parsed_or_ignored(header: str, expected: ByteRange | None) -> None:
     assert parse_range(header) == expected
 
 
@@ -58,14 +58,12 @@ def test_a_range_is_parsed_or_ignored(header: str, expected: ByteRange | None) -
     ],
     ids=str,
 )
-def test_a_range_lies_within_the_file_or_is_not_satisfiable(
-    asked: ByteRange, size: int, expected: range | None
-) -> None:
+def test_range_is_within_the_file_or_unsatisfiable(asked: ByteRange, size: int, expected: range | None) -> None:
     assert asked.within(size) == expected
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 200))
-def test_a_range_is_what_a_slice_of_the_file_is(first: int, more: int, size: int) -> None:
+def test_range_equals_a_slice_of_the_file(first: int, more: int, size: int) -> None:
     data = bytes(size)
     found = ByteRange(first, first + more).within(size)
     assert len(data[first : first + more + 1]) == (0 if found is None else len(found))
@@ -84,6 +82,6 @@ def test_a_range_is_what_a_slice_of_the_file_is(first: int, more: int, size: int
         ("", False, False),
     ],
 )
-def test_a_tag_is_listed_or_not(header: str, strong: bool, weak: bool) -> None:
+def test_entity_tag_is_matched_against_a_list(header: str, strong: bool, weak: bool) -> None:
     assert tag_is_listed('"a"', header, weak=False) is strong
     assert tag_is_listed('"a"', header, weak=True) is weak

@@ -26,7 +26,7 @@ def head(*lines: str, version: str = "1.1") -> bytes:
         pytest.param(b"GET /\r\n\r\n", id="no version, which h11 refuses"),
     ],
 )
-def test_what_is_clear_is_left_to_h11(head: bytes) -> None:
+def test_unambiguous_head_is_passed_to_h11(head: bytes) -> None:
     assert head_fault(head) is None
 
 
@@ -59,14 +59,14 @@ def test_what_is_clear_is_left_to_h11(head: bytes) -> None:
         pytest.param(b"GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", 400, "Host", id="a host with a path"),
     ],
 )
-def test_what_is_not_clear_is_refused(head: bytes, code: int, words: str) -> None:
+def test_ambiguous_head_is_refused(head: bytes, code: int, words: str) -> None:
     fault = head_fault(head)
     assert fault is not None
     assert fault[0] == code
     assert words in fault[1]
 
 
-def test_the_bytes_that_a_body_still_has_are_counted() -> None:
+def test_remaining_bytes_of_a_body_are_counted() -> None:
     connection = StrictConnection(1024)
     connection.receive_data(head("content-length: 5") + b"abc")
     events = [connection.next_event(), connection.next_event()]

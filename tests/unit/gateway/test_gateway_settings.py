@@ -14,7 +14,7 @@ from sluiceway_server.cli.processes import gateway
 from sluiceway_server.gateway.settings import GatewaySettings
 
 
-def test_the_defaults_are_within_their_bounds() -> None:
+def test_default_limits_are_within_their_bounds() -> None:
     GatewaySettings().check()
 
 
@@ -36,7 +36,7 @@ def test_the_defaults_are_within_their_bounds() -> None:
     ],
     ids=str,
 )
-def test_a_value_out_of_bounds_is_named_by_its_option(fields: dict[str, Any], words: str) -> None:
+def test_limit_out_of_bounds_is_named_by_its_option(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         GatewaySettings(**fields).check()
     assert words in caught.value.message
@@ -46,11 +46,11 @@ def test_a_value_out_of_bounds_is_named_by_its_option(fields: dict[str, Any], wo
     "origin",
     ["https://ci.example.org", "http://localhost:3000", "http://[::1]:8080", "http://10.0.0.1", "http://a:443"],
 )
-def test_an_origin_is_taken_as_a_browser_sends_it(origin: str) -> None:
+def test_origin_is_accepted_as_a_browser_sends_it(origin: str) -> None:
     GatewaySettings(cors_origins=frozenset({origin})).check()
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_of_settings_are_reported_at_once() -> None:
     with pytest.raises(InvalidInput) as caught:
         GatewaySettings(max_calls=0, max_streams=0, cors_origins=frozenset({"*", "x"})).check()
     assert len(caught.value.violations) == 4
@@ -106,7 +106,7 @@ def test_options_set_the_limits(started: list[tuple[str, str, GatewaySettings]])
     ],
     ids=str,
 )
-def test_a_wrong_option_is_refused_by_name(
+def test_wrong_gateway_option_is_named(
     started: list[tuple[str, str, GatewaySettings]], arguments: tuple[str, ...], words: str
 ) -> None:
     done = run(*arguments)

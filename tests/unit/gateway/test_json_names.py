@@ -34,11 +34,11 @@ RULES = {rule.rpc.rpartition("/")[2]: rule for rule in rules_of()}
         ("UpdateProject", "name", "name"),
     ],
 )
-def test_a_path_is_spelled_as_json_does(rpc: str, path: str, expected: str) -> None:
+def test_field_path_is_spelled_as_in_json(rpc: str, path: str, expected: str) -> None:
     assert json_path(path, RULES[rpc]) == expected
 
 
-def test_an_error_keeps_everything_but_its_names() -> None:
+def test_error_changes_only_its_field_names() -> None:
     error = InvalidInput(
         [Violation("page_size", "give `page_size` or `page_token`"), Violation("x_y", "`a_b`")],
         reason="X",
@@ -51,6 +51,6 @@ def test_an_error_keeps_everything_but_its_names() -> None:
     assert (told.reason, told.metadata) == ("X", {"page_size": "1"})
 
 
-def test_an_error_without_names_stays_as_it_is() -> None:
+def test_error_without_field_names_is_unchanged() -> None:
     status = status_of(NotFound("there is no run page_size", resource_type="run", resource_name="r"))
     assert in_json_names(status, RULES["ListRuns"]) == status

@@ -46,11 +46,11 @@ def references(value: Any) -> set[str]:
     return found
 
 
-def test_it_is_openapi(api: dict[str, Any]) -> None:
+def test_document_is_valid_openapi(api: dict[str, Any]) -> None:
     validate(api)
 
 
-def test_it_refers_to_nothing_that_is_not_there_and_names_every_operation_once(api: dict[str, Any]) -> None:
+def test_references_resolve_and_operation_ids_are_unique(api: dict[str, Any]) -> None:
     there = {f"#/components/{kind}/{name}" for kind, parts in api["components"].items() for name in parts}
     assert references(api) <= there
     ids = [operation["operationId"] for _, operation in operations_of(api)]
@@ -60,7 +60,7 @@ def test_it_refers_to_nothing_that_is_not_there_and_names_every_operation_once(a
         assert in_path == set(re.findall(r"\{([^}]*)\}", name))
 
 
-def test_everything_is_described(api: dict[str, Any]) -> None:
+def test_every_operation_and_field_has_a_description(api: dict[str, Any]) -> None:
     described = {
         **{f"tag {tag['name']}": tag for tag in api["tags"]},
         **{name: operation | {"description": operation["summary"]} for name, operation in operations_of(api)},
@@ -81,7 +81,7 @@ def test_everything_is_described(api: dict[str, Any]) -> None:
     assert [name for name, part in described.items() if not part.get("description")] == []
 
 
-def test_names_in_texts_are_those_of_json_and_nothing_points_into_the_design(api: dict[str, Any]) -> None:
+def test_descriptions_use_json_names_and_no_design_links(api: dict[str, Any]) -> None:
     texts = [part["description"] for part in strings(api) if isinstance(part.get("description"), str)]
     assert not [text for text in texts if re.search(r"`(page_token|next_page_token|request_id|setup_errors)`", text)]
     assert not [text for text in texts if ".md" in text]
@@ -96,7 +96,7 @@ def strings(value: Any) -> Iterator[dict[str, Any]]:
             yield from strings(part)
 
 
-def test_forms_of_values(api: dict[str, Any]) -> None:
+def test_schema_has_the_format_of_each_value(api: dict[str, Any]) -> None:
     run = api["components"]["schemas"]["run.v1.Run"]["properties"]
     expected: dict[str, dict[str, Any]] = {
         "id": {"type": "string", "readOnly": True},
@@ -123,11 +123,11 @@ def test_forms_of_values(api: dict[str, Any]) -> None:
         ("executor.v1.DrainExecutorsRequest", ["selector"]),
     ],
 )
-def test_required_fields(api: dict[str, Any], schema: str, required: list[str]) -> None:
+def test_schema_lists_required_fields(api: dict[str, Any], schema: str, required: list[str]) -> None:
     assert api["components"]["schemas"][schema]["required"] == required
 
 
-def test_an_update_may_have_a_part_of_its_resource(api: dict[str, Any]) -> None:
+def test_update_body_requires_no_field(api: dict[str, Any]) -> None:
     body = api["paths"]["/api/v1/projects/{projectId}"]["patch"]["requestBody"]["content"]["application/json"]
     assert "required" not in body["schema"]
     assert "id" not in body["schema"]["properties"]
@@ -143,18 +143,18 @@ def test_an_update_may_have_a_part_of_its_resource(api: dict[str, Any]) -> None:
         pytest.param("/api/v1/runs/{runId}:watch", "get", {"200", "401", "403", "404", "406"}, id="a stream"),
     ],
 )
-def test_statuses_are_named(api: dict[str, Any], path: str, verb: str, codes: set[str]) -> None:
+def test_every_status_is_documented(api: dict[str, Any], path: str, verb: str, codes: set[str]) -> None:
     common = {"400", "429", "500", "503", "504", "default"}
     assert set(api["paths"][path][verb]["responses"]) == codes | common
 
 
-def test_errors_of_a_method_say_when(api: dict[str, Any]) -> None:
+def test_error_responses_say_when_they_happen(api: dict[str, Any]) -> None:
     refused = api["paths"]["/api/v1/runs/{runId}:stop"]["post"]["responses"]
     assert "- `FAILED_PRECONDITION`: The run is not running." in refused["400"]["description"]
     assert refused["404"]["description"] == "- `NOT_FOUND`: There is no such run."
 
 
-def test_every_method_has_a_list_of_errors_with_grpc_codes() -> None:
+def test_every_method_lists_its_errors_with_grpc_codes() -> None:
     text = resources.files("sluiceway.api").joinpath("comments.json").read_text()
     comments = {name: text for name, text in json.loads(text).items() if "\nErrors:\n" in text}
     assert len(comments) > 40
@@ -164,7 +164,7 @@ def test_every_method_has_a_list_of_errors_with_grpc_codes() -> None:
         assert all(match is not None and match.group(1) in HTTP_CODES for match in found), name
 
 
-def test_examples_of_bodies_are_valid_by_their_own_schemas(api: dict[str, Any]) -> None:
+def test_body_examples_are_valid_by_their_schemas(api: dict[str, Any]) -> None:
     bodies = [(n, o["requestBody"]["content"]["application/json"]) for n, o in operations_of(api) if "requestBody" in o]
     assert len(bodies) > 20
     for name, body in bodies:

@@ -28,7 +28,7 @@ def test_every_service_for_clients_is_routed() -> None:
     assert set(HTTP_SERVICES) == set(API_SERVICES) - not_http
 
 
-def test_a_rule_can_be_sent_to_another_process() -> None:
+def test_rule_can_be_pickled() -> None:
     for rule in rules_of():
         assert pickle.loads(pickle.dumps(rule)) == rule
 
@@ -37,11 +37,11 @@ def test_a_rule_can_be_sent_to_another_process() -> None:
     ("rpc", "success"),
     [("CreateRun", 201), ("RestartRun", 201), ("StopRun", 204), ("DeleteExecutor", 204), ("GetRun", 200)],
 )
-def test_how_a_success_is_answered(rpc: str, success: int) -> None:
+def test_success_status_follows_the_rule(rpc: str, success: int) -> None:
     assert RULES[rpc].success == success
 
 
-def test_what_is_marked_in_the_protos_is_found() -> None:
+def test_http_annotations_of_protos_are_found() -> None:
     logs, watch = RULES["ReadLogs"], RULES["WatchRun"]
     assert (logs.request_resume, logs.response_resume, logs.response_raw) == ("offset", "next_offset", "data")
     assert (watch.request_resume, watch.response_resume, watch.response_raw) == ("after", "position", "")
@@ -69,7 +69,7 @@ def test_what_is_marked_in_the_protos_is_found() -> None:
         ("text/plain;q=0", None),
     ],
 )
-def test_the_form_of_a_stream_is_chosen_by_what_is_accepted(accept: str, kind: type[Any] | None) -> None:
+def test_stream_format_is_chosen_by_accept(accept: str, kind: type[Any] | None) -> None:
     if kind is None:
         with pytest.raises(HttpError) as caught:
             choose_encoder(RULES["ReadLogs"], accept)
@@ -79,16 +79,16 @@ def test_the_form_of_a_stream_is_chosen_by_what_is_accepted(accept: str, kind: t
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/*"])
-def test_a_stream_without_bytes_of_its_own_is_server_sent_events_where_anything_will_do(accept: str) -> None:
+def test_message_stream_is_server_sent_events_by_default(accept: str) -> None:
     assert isinstance(choose_encoder(RULES["WatchRun"], accept), ServerSentEvents)
 
 
-def test_an_event_cannot_be_forged_through_a_position() -> None:
+def test_event_cannot_be_forged_through_a_position() -> None:
     event = ServerSentEvents(RULES["WatchRun"]).message(pb.WatchRunResponse(position="a\r\ndata: x\n\n\0"))
     assert event.startswith(b"id: adata: x\ndata: {")
 
 
-def test_an_error_event_is_the_error_object() -> None:
+def test_error_event_is_the_error_object() -> None:
     event = ServerSentEvents(RULES["WatchRun"]).error(status_of(NotFound("none"))) or b""
     name, data = event.decode().strip().split("\n")
     assert name == "event: failure"

@@ -46,7 +46,7 @@ TABLE: RouteTable[Any] = RouteTable((rule.http_method, rule.template, rule) for 
         pytest.param("/a/*/b", "/a/1/b", {}, id="one segment, unnamed"),
     ],
 )
-def test_a_path_matches_or_not(template: str, path: str, values: dict[str, str] | None) -> None:
+def test_path_template_matches_or_not(template: str, path: str, values: dict[str, str] | None) -> None:
     assert PathTemplate.parse(template).match(path) == values
 
 
@@ -54,25 +54,25 @@ def test_a_path_matches_or_not(template: str, path: str, values: dict[str, str] 
     "text",
     ["a", "/a//b", "/a/{x}/{x}", "/{x=**}/a", "/{x=a/*}", "/a:", "/a:1", "/{x", "/a b", "/{x}y"],
 )
-def test_what_is_no_template_is_refused(text: str) -> None:
+def test_malformed_path_template_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"template|segment|verb|variable|pattern"):
         PathTemplate.parse(text)
 
 
-def test_an_escape_that_is_no_utf8_is_refused() -> None:
+def test_path_escape_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(InvalidInput):
         PathTemplate.parse("/a/{x}").match("/a/%ff")
 
 
 @given(TEXT, TEXT)
-def test_any_text_comes_back_from_a_path(first: str, second: str) -> None:
+def test_any_text_survives_a_path(first: str, second: str) -> None:
     template = PathTemplate.parse("/runs/{run_id}/tasks/{task_id}:approve")
     path = f"/runs/{quote(first, safe='')}/tasks/{quote(second, safe='')}:approve"
     assert template.match(path) == {"run_id": first, "task_id": second}
 
 
 @given(st.text(st.sampled_from("/:%.azAZ09{}*~\\?ä"), max_size=30))
-def test_no_path_breaks_the_table(path: str) -> None:
+def test_any_path_is_routed_without_an_error(path: str) -> None:
     found = TABLE.find("GET", path)
     if not isinstance(found, frozenset):
         with contextlib.suppress(InvalidInput):
@@ -96,7 +96,7 @@ def test_no_path_breaks_the_table(path: str) -> None:
         ("POST", "/api/v1/executors/e:drain", "ExecutorAdminService/DrainExecutor"),
     ],
 )
-def test_the_fixed_routes_lead_where_they_should(method: str, path: str, rpc: str) -> None:
+def test_fixed_routes_lead_to_their_methods(method: str, path: str, rpc: str) -> None:
     found = TABLE.find(method, path)
     assert not isinstance(found, frozenset)
     assert found[0].rpc.endswith(rpc)
@@ -111,16 +111,16 @@ def test_the_fixed_routes_lead_where_they_should(method: str, path: str, rpc: st
         ("/api/v1/nothing", set()),
     ],
 )
-def test_another_method_is_told_which_there_are(path: str, methods: set[str]) -> None:
+def test_unsupported_method_lists_the_allowed_ones(path: str, methods: set[str]) -> None:
     assert TABLE.find("BREW", path) == frozenset(methods)
 
 
-def test_a_literal_counts_before_a_variable() -> None:
+def test_literal_takes_precedence_over_a_variable() -> None:
     table = RouteTable([("GET", PathTemplate.parse(text), text) for text in ("/a/{x}", "/a/b", "/a/{x=**}")])
     found = [table.find("GET", path) for path in ("/a/b", "/a/c", "/a/c/d")]
     assert [item[0] for item in found if not isinstance(item, frozenset)] == ["/a/b", "/a/{x}", "/a/{x=**}"]
 
 
-def test_two_routes_of_one_shape_are_a_mistake() -> None:
+def test_two_routes_of_one_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="two routes"):
         RouteTable([("GET", PathTemplate.parse(text), None) for text in ("/a/{x}", "/a/{y}")])

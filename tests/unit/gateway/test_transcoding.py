@@ -35,7 +35,7 @@ def faults(rpc: str, body: Any = None, query: str = "", **path: str) -> dict[str
     return {violation.path: violation.message for violation in caught.value.violations}
 
 
-def test_a_body_of_one_field_with_its_id_in_the_path_and_the_rest_in_the_query() -> None:
+def test_request_is_built_from_path_query_and_body() -> None:
     message = call("UpdateProject", {"name": "api"}, "updateMask=name,etag", project__id="p1")
     assert json_format.MessageToDict(message) == {
         "project": {"id": "p1", "name": "api"},
@@ -43,7 +43,7 @@ def test_a_body_of_one_field_with_its_id_in_the_path_and_the_rest_in_the_query()
     }
 
 
-def test_a_body_that_repeats_the_id_of_the_path_is_taken_and_another_one_is_not() -> None:
+def test_id_in_the_body_must_equal_the_id_in_the_path() -> None:
     assert call("UpdateProject", {"id": "p1", "name": "x"}, project__id="p1").project.id == "p1"
     assert faults("UpdateProject", {"id": "p2"}, project__id="p1") == {
         "id": "is 'p2' in the body, but 'p1' in the path"
@@ -61,13 +61,11 @@ def test_a_body_that_repeats_the_id_of_the_path_is_taken_and_another_one_is_not(
     ],
     ids=str,
 )
-def test_faults_beside_a_body_of_one_field_are_named_as_the_caller_wrote_them(
-    body: Any, query: str, names: list[str]
-) -> None:
+def test_faults_outside_the_body_use_the_names_of_the_caller(body: Any, query: str, names: list[str]) -> None:
     assert sorted(faults("UpdateProject", body, query, project__id="p")) == names
 
 
-def test_snake_case_names_are_taken_too_but_not_both() -> None:
+def test_snake_case_name_is_accepted_but_not_both_names() -> None:
     assert call("CreateRun", {"request_id": "q"}).request_id == "q"
     assert faults("CreateRun", {"request_id": "q", "requestId": "r"}) == {
         "requestId": "is given twice, by two of its names"
@@ -97,20 +95,20 @@ def test_snake_case_names_are_taken_too_but_not_both() -> None:
     ],
     ids=str,
 )
-def test_a_fault_is_named_by_its_path(body: Any, path: str) -> None:
+def test_fault_of_a_body_is_named_by_its_path(body: Any, path: str) -> None:
     assert list(faults("CreateRun", body)) == [path]
 
 
-def test_several_wrong_values_are_all_named() -> None:
+def test_every_wrong_value_of_a_body_is_named() -> None:
     body = {"run": {"priority": "x", "phase": "y"}, "setupErrors": [1]}
     assert set(faults("CreateRun", body)) == {"run.priority", "run.phase", "setupErrors[0]"}
 
 
-def test_what_was_meant_is_said() -> None:
+def test_unknown_field_gets_a_suggestion() -> None:
     assert faults("CreateRun", {"RequestId": ""})["RequestId"] == "there is no such field; did you mean requestId?"
 
 
-def test_a_body_of_very_many_faults_is_answered_with_some_of_them() -> None:
+def test_faults_of_a_body_are_limited_in_number() -> None:
     assert 0 < len(faults("CreateRun", {"tasks": [{"x": 1}] * 10_000})) <= 100
 
 
@@ -128,7 +126,7 @@ MANY = 300_000
         pytest.param(json.dumps({"environment": dict.fromkeys(map(str, range(MANY)), 1)}), "[99]", id="wrong entries"),
     ],
 )
-def test_the_time_that_a_bad_body_takes_grows_with_its_length_only(body: str, told: str) -> None:
+def test_time_of_a_bad_body_is_linear_in_its_length(body: str, told: str) -> None:
     begun = time.process_time()
     with pytest.raises(InvalidInput) as caught:
         request_of(RULES["CreateRun"], {}, "", body.encode())
@@ -180,18 +178,18 @@ def test_wrong_query_parameters_are_named(query: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False), ("yes", None), ("", None)]
 )
-def test_bools_in_queries(text: str, value: bool | None) -> None:
+def test_query_parameter_of_a_bool_is_parsed(text: str, value: bool | None) -> None:
     if value is None:
         assert list(faults("ReadLogs", query=f"follow={text}", run_id="r", task_id="t")) == ["follow"]
     else:
         assert call("ReadLogs", query=f"follow={text}", run_id="r", task_id="t").follow is value
 
 
-def test_a_query_of_a_thousand_parameters_is_refused() -> None:
+def test_query_of_a_thousand_parameters_is_refused() -> None:
     assert "" in faults("ListRuns", query="&".join(["group=a"] * 1001))
 
 
-def test_the_location_is_filled_in_and_escaped() -> None:
+def test_location_header_is_filled_in_and_escaped() -> None:
     assert location_of(RULES["CreateRun"], pb.CreateRunResponse(run={"id": "a/b?"})) == "/api/v1/runs/a%2Fb%3F"
     assert location_of(RULES["GetRun"], pb.GetRunResponse()) is None
 
@@ -204,7 +202,7 @@ def test_last_event_id_sets_the_field_that_resumes() -> None:
         resume_from(RULES["ReadLogs"], message, "x")
 
 
-def test_an_answer_is_the_resource_itself_with_everything_that_has_a_value() -> None:
+def test_response_is_the_resource_with_its_set_fields() -> None:
     run = answer_of(pb.GetRunResponse(run={"id": "r", "number": 2**53 + 1, "phase": "RUN_PHASE_QUEUED"}), "run")
     assert run["number"] == "9007199254740993"
     assert (run["id"], run["phase"], run["name"], run["priority"], run["timedOut"]) == (
@@ -270,7 +268,7 @@ def contents_of(descriptor: Any, depth: int = 0) -> st.SearchStrategy[dict[str, 
 @pytest.mark.parametrize("rule", [rule for rule in RULES.values() if rule.body == "*"], ids=lambda rule: rule.rpc)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_a_message_survives_the_way_to_json_and_back(rule: Rule, data: st.DataObject) -> None:
+def test_message_survives_the_round_trip_through_json(rule: Rule, data: st.DataObject) -> None:
     path = dict.fromkeys(rule.template.variables, "p")
     taken = {rule.takes.fields_by_name[name].json_name for name in path if "." not in name}
     content = {name: v for name, v in data.draw(contents_of(rule.takes)).items() if name not in taken}
@@ -306,7 +304,7 @@ def without_unset_enums(descriptor: Any, value: Any) -> Any:
 )
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_answers_are_those_of_protobuf_without_unset_enums(name: str, data: st.DataObject) -> None:
+def test_response_is_protobuf_json_without_unset_enums(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
     message = json_format.ParseDict(data.draw(contents_of(rule.answers)), rule.response())
     everything = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
@@ -314,7 +312,7 @@ def test_answers_are_those_of_protobuf_without_unset_enums(name: str, data: st.D
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.rpc)
-def test_every_answer_can_be_written(rule: Rule) -> None:
+def test_every_response_can_be_serialized(rule: Rule) -> None:
     def fill(message: Any, depth: int = 0) -> None:
         for field in message.DESCRIPTOR.fields:
             if field.message_type is None or field.message_type.GetOptions().map_entry or depth > 3:
@@ -341,7 +339,7 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(NAMES, JSON_VALUES, max_size=5))
-def test_any_json_is_taken_or_refused_with_a_named_fault(body: dict[str, Any]) -> None:
+def test_any_json_is_accepted_or_refused_with_a_fault(body: dict[str, Any]) -> None:
     told: list[object] = []
     try:
         request_of(RULES["CreateRun"], {}, "", json.dumps(body).encode())
@@ -352,7 +350,7 @@ def test_any_json_is_taken_or_refused_with_a_named_fault(body: dict[str, Any]) -
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(codec="ascii"), max_size=40), st.binary(max_size=40))
-def test_any_query_and_any_body_is_taken_or_refused(query: str, body: bytes) -> None:
+def test_any_query_and_body_is_accepted_or_refused(query: str, body: bytes) -> None:
     for rpc in ("CreateRun", "ListRuns", "UpdateProject"):
         with contextlib.suppress(InvalidInput):
             request_of(RULES[rpc], {}, query, body)

@@ -35,13 +35,13 @@ async def no_workers() -> bool:
     return not workers()
 
 
-async def test_a_function_is_run_in_another_process_which_is_used_again(pool: WorkerPool) -> None:
+async def test_function_runs_in_a_reused_worker_process(pool: WorkerPool) -> None:
     first, second = await pool.run(os.getpid), await pool.run(os.getpid)
     assert first == second != os.getpid()
     assert await pool.run(operator.add, b"a" * 10_000_000, b"b") == b"a" * 10_000_000 + b"b"
 
 
-async def test_an_error_is_raised_as_it_was(pool: WorkerPool) -> None:
+async def test_error_of_a_worker_is_raised_unchanged(pool: WorkerPool) -> None:
     with pytest.raises(InvalidInput) as ours:
         await pool.run(parse_json, b"{")
     with pytest.raises(ZeroDivisionError) as other:
@@ -50,20 +50,20 @@ async def test_an_error_is_raised_as_it_was(pool: WorkerPool) -> None:
     assert "operator.floordiv" in other.value.__notes__[0] or "function(*arguments)" in other.value.__notes__[0]
 
 
-async def test_what_needs_too_much_memory_fails_alone(pool: WorkerPool) -> None:
+async def test_call_over_the_memory_limit_fails_alone(pool: WorkerPool) -> None:
     before = await pool.run(os.getpid)
     with pytest.raises(MemoryError):
         await pool.run(bytearray, MEMORY)
     assert await pool.run(os.getpid) != before, "its memory is given back"
 
 
-async def test_a_worker_that_ends_is_replaced(pool: WorkerPool) -> None:
+async def test_ended_worker_is_replaced(pool: WorkerPool) -> None:
     with pytest.raises(WorkerLost):
         await pool.run(os._exit, 3)
     assert await pool.run(operator.add, 1, 2) == 3
 
 
-async def test_cancelling_kills_the_worker_and_frees_its_place(pool: WorkerPool) -> None:
+async def test_cancelled_call_kills_its_worker_and_frees_its_slot(pool: WorkerPool) -> None:
     call = asyncio.create_task(pool.run(time.sleep, 600))
     await eventually(has_workers)
     waiting = asyncio.create_task(pool.run(operator.add, 1, 2))
@@ -72,7 +72,7 @@ async def test_cancelling_kills_the_worker_and_frees_its_place(pool: WorkerPool)
     assert len(workers()) == 1
 
 
-async def test_a_worker_ends_with_its_pool(pool: WorkerPool) -> None:
+async def test_worker_ends_with_its_pool(pool: WorkerPool) -> None:
     await pool.run(os.getpid)
     await pool.close()
     await eventually(no_workers)

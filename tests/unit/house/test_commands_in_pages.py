@@ -54,7 +54,7 @@ def fault_of(line: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_of_a_page_exist(page: str) -> None:
+def test_commands_in_a_page_exist(page: str) -> None:
     assert [f"{line}: {fault}" for line in commands_of(page) if (fault := fault_of(line))] == []
 
 
@@ -63,5 +63,5 @@ def test_commands_of_the_readme_are_found() -> None:
 
 
 @pytest.mark.parametrize("line", ["sluice run destroy 1", "sluice run list --newest", "sluice server --etdc x"])
-def test_command_that_does_not_exist_is_a_fault(line: str) -> None:
+def test_unknown_command_in_a_page_is_a_fault(line: str) -> None:
     assert fault_of(line)

@@ -40,7 +40,7 @@ def test_sluiceway_is_a_namespace_package() -> None:
         "sluiceway_executor",
     ],
 )
-def test_package_says_that_it_is_typed(package: str) -> None:
+def test_package_has_a_py_typed_marker(package: str) -> None:
     folders = [ROOT / root / package.replace(".", "/") for root in PACKAGES]
     assert [folder.joinpath("py.typed").exists() for folder in folders if folder.exists()] == [True]
 
@@ -61,7 +61,7 @@ def test_ci_calls_make_test_and_nothing_else() -> None:
     assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"]
 
 
-def test_nothing_that_is_committed_names_a_path_of_a_home_or_another_registry() -> None:
+def test_committed_files_name_no_home_path_or_other_registry() -> None:
     lock = (ROOT / "uv.lock").read_text()
     sources = {line.split('registry = "')[1].split('"')[0] for line in lock.splitlines() if 'registry = "' in line}
     assert sources == {"https://pypi.org/simple"}

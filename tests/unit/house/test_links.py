@@ -23,7 +23,7 @@ def anchors_of(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
-def test_links_of_a_page_lead_to_files_and_headings(page: Path) -> None:
+def test_links_of_a_page_resolve(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"[a-z]+:", target):
@@ -44,7 +44,7 @@ def test_paths_that_a_page_names_exist(page: str) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_modules_of_the_page_about_the_database_exist() -> None:
+def test_modules_named_in_the_datamanager_page_exist() -> None:
     table = (ROOT / "docs" / "datamanager.md").read_text().partition("| to understand | read |")[2].partition("\n\n")[0]
     cells = "".join(line.split("|")[2] for line in table.splitlines()[2:])
     folder = ROOT / "server" / "sluiceway_server" / "datamanager"

@@ -37,7 +37,7 @@ def decision(tmp_path: Path) -> Path:
     return file
 
 
-def test_decision_is_read_by_the_template(decision: Path) -> None:
+def test_decision_is_parsed_by_the_template(decision: Path) -> None:
     assert read_decision(decision) == ("Database", "Use a log", "Accepted")
 
 
@@ -50,14 +50,14 @@ def test_decision_is_read_by_the_template(decision: Path) -> None:
         pytest.param("## Outcome", "## Consequences", "expected: Context, Decision, Consequences", id="other section"),
     ],
 )
-def test_decision_of_another_form_is_a_fault(decision: Path, wrong: str, right: str, complaint: str) -> None:
+def test_decision_without_the_template_is_a_fault(decision: Path, wrong: str, right: str, complaint: str) -> None:
     text = decision.read_text()
     decision.write_text(text.replace(right, wrong, 1) if right else text.replace(wrong, "", 1))
     with pytest.raises(Fault, match=complaint):
         read_decision(decision)
 
 
-def test_alternatives_stand_before_the_consequences(decision: Path) -> None:
+def test_alternatives_come_before_the_consequences(decision: Path) -> None:
     decision.write_text(DECISION.replace("## Consequences", "## Alternatives\n\nOther.\n\n## Consequences"))
     assert read_decision(decision)[1] == "Use a log"
 

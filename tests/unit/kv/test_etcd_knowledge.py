@@ -56,14 +56,14 @@ C = grpc.StatusCode
         (C.DATA_LOSS, "etcdserver: corrupt cluster", DataLoss, DataLoss),
     ],
 )
-def test_only_what_is_certain_is_said_as_certain(code, details, write, read):
+def test_refusal_of_etcd_maps_to_known_or_unknown_outcome(code, details, write, read):
     error = AioRpcError(code, Metadata(), Metadata(), details)
 
     assert type(translate(error, "write of a", "h:1", may_write=True)) is write
     assert type(translate(error, "read of a", "h:1", may_write=False)) is read
 
 
-def test_messages_name_the_member_the_call_and_etcds_words():
+def test_error_names_the_member_the_call_and_etcds_message():
     error = translate(
         AioRpcError(C.UNAVAILABLE, Metadata(), Metadata(), "Socket closed"), "write of a", "h:1", may_write=True
     )
@@ -81,7 +81,7 @@ def test_messages_name_the_member_the_call_and_etcds_words():
         ("http://[::1]:2379", "[::1]:2379", False),
     ],
 )
-def test_endpoints_are_read_as_people_write_them(text, address, secure):
+def test_endpoints_are_parsed_in_every_common_form(text, address, secure):
     assert parse_endpoint(text) == Endpoint(address, is_secure=secure)
 
 
@@ -94,7 +94,7 @@ def test_endpoints_are_read_as_people_write_them(text, address, secure):
         ("unix:///home/me@work/etcd.sock", "/home/me@work/etcd.sock"),
     ],
 )
-def test_a_unix_socket_is_an_endpoint(text, path):
+def test_unix_socket_is_an_endpoint(text, path):
     endpoint = parse_endpoint(text)
 
     assert endpoint.socket == Path(path)
@@ -121,19 +121,19 @@ def test_a_unix_socket_is_an_endpoint(text, path):
         "unix:///a?b",
     ],
 )
-def test_an_endpoint_that_cannot_be_read_is_named(text):
+def test_malformed_endpoint_is_named(text):
     with pytest.raises(InvalidInput, match="is not an etcd endpoint"):
         parse_endpoint(text)
 
 
 @pytest.mark.parametrize("text", ["http://root:s3cr3t@etcd:2379", "root:s3cr3t@etcd:2379", "https://s3cr3t@etcd"])
-def test_a_password_in_an_endpoint_is_refused_and_not_said_again(text):
+def test_password_in_an_endpoint_is_refused_and_not_printed(text):
     with pytest.raises(InvalidInput, match="no password") as caught:
         parse_endpoint(text)
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_neither_a_password_nor_tls_material_is_printed():
+def test_etcd_access_prints_no_password_and_no_keys():
     tls = EtcdTls(ca=b"secret", certificate=b"secret", key=b"secret")
 
     assert "secret" not in repr(EtcdAccess("user", "secret", tls))
@@ -148,7 +148,7 @@ def test_neither_a_password_nor_tls_material_is_printed():
         ({"user": "u", "password_file": "empty"}, "--etcd-password-file .*empty is empty"),
     ],
 )
-def test_a_user_and_a_password_go_together(tmp_path, options, words):
+def test_user_and_a_password_go_together(tmp_path, options, words):
     (tmp_path / "password").write_text("p\n")
     (tmp_path / "empty").write_text("\n")
     paths = {name: tmp_path / value if name == "password_file" else value for name, value in options.items()}
@@ -157,7 +157,7 @@ def test_a_user_and_a_password_go_together(tmp_path, options, words):
         read_access(**paths)
 
 
-def test_the_password_is_that_of_the_file_then_that_of_the_environment(tmp_path):
+def test_password_file_takes_precedence_over_the_environment(tmp_path):
     (tmp_path / "password").write_text(" p 1 \r\n")
 
     assert read_access(user="u", password="e", password_file=tmp_path / "password").password == " p 1 "
@@ -165,7 +165,7 @@ def test_the_password_is_that_of_the_file_then_that_of_the_environment(tmp_path)
     assert read_access(password="e") == EtcdAccess()
 
 
-async def test_who_cannot_be_reached_by_tls_may_have_an_unknown_certificate():
+async def test_failed_tls_connection_mentions_the_certificate():
     for scheme, said in (("http", False), ("https", True)):
         store = EtcdStore([f"{scheme}://127.0.0.1:1"])
         with pytest.raises(Unavailable, match="does not answer") as caught:
@@ -191,7 +191,7 @@ async def test_who_cannot_be_reached_by_tls_may_have_an_unknown_certificate():
         ("", None),
     ],
 )
-def test_releases_with_faults_are_known(version, words):
+def test_etcd_releases_with_faults_are_known(version, words):
     fault = fault_of_version(version)
 
     assert fault is None if words is None else fault is not None and words in fault
@@ -234,7 +234,7 @@ async def test_reads_of_a_transaction_are_of_one_revision(script, asked, revisio
     assert [[item.key for item in read] for read in result.reads] == [["a"], ["b"]]
 
 
-async def test_a_transaction_of_one_read_is_one_range():
+async def test_transaction_of_one_read_is_one_range():
     store = Scripted(5)
 
     assert (await store.txn(then=[Get("a")], timeout=timedelta(seconds=5))).revision == 5

@@ -29,7 +29,7 @@ async def value_of(store: FakeKeyValueStore, key: str) -> bytes:
         (Fate.STORE_FULL, Unavailable, False),
     ],
 )
-async def test_a_fate_strikes_the_next_write_only(fate, error, applied):
+async def test_fault_applies_to_the_next_write_only(fate, error, applied):
     store = FakeKeyValueStore()
     store.decide_next_writes(fate)
 
@@ -41,7 +41,7 @@ async def test_a_fate_strikes_the_next_write_only(fate, error, applied):
     assert await value_of(store, "a") == b"2"
 
 
-async def test_a_late_write_is_applied_to_the_state_it_finds():
+async def test_late_write_is_applied_to_the_current_state():
     store = FakeKeyValueStore()
     store.decide_next_writes(Fate.APPLIED_LATE, Fate.APPLIED_LATE)
     for value in (b"first", b"second"):
@@ -54,7 +54,7 @@ async def test_a_late_write_is_applied_to_the_state_it_finds():
     assert await value_of(store, "head") == b"first"
 
 
-async def test_a_store_that_went_away_breaks_watches_and_comes_back_with_its_data():
+async def test_unavailable_store_breaks_watches_and_keeps_its_data():
     store = FakeKeyValueStore()
     revision = await store.put("a", b"1", timeout=T)
     watching = asyncio.Event()
@@ -75,7 +75,7 @@ async def test_a_store_that_went_away_breaks_watches_and_comes_back_with_its_dat
     assert await value_of(store, "a") == b"1"
 
 
-async def test_a_wiped_store_is_empty_and_of_another_cluster():
+async def test_wiped_store_is_empty_with_a_new_cluster_id():
     store = FakeKeyValueStore(cluster_id=1)
     await store.put("a", b"1", timeout=T)
 
@@ -86,7 +86,7 @@ async def test_a_wiped_store_is_empty_and_of_another_cluster():
     assert (await store.get("a", timeout=T))[0] is None
 
 
-async def test_a_restored_store_has_forgotten_what_came_after_the_snapshot():
+async def test_restored_store_has_the_state_of_its_snapshot():
     store = FakeKeyValueStore()
     before = await store.put("a", b"1", timeout=T)
     snapshot = store.snapshot()

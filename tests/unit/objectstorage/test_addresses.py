@@ -14,7 +14,7 @@ from sluiceway_server.objectstorage.s3_address import S3Address, parse_address
 
 
 @pytest.mark.parametrize("form", ["posix:{}", "posix://{}"])
-async def test_a_posix_address_opens_its_folder(tmp_path, form):
+async def test_posix_address_opens_its_folder(tmp_path, form):
     storage = await open_storage(form.format(tmp_path / "new" / "root"))
 
     assert isinstance(storage, PosixStorage)
@@ -23,7 +23,7 @@ async def test_a_posix_address_opens_its_folder(tmp_path, form):
 
 
 @pytest.mark.parametrize("url", ["", "posix", "posix:", "posix:/", "posix:///", "/var/lib", "s3:bucket", "gs://bucket"])
-async def test_an_address_that_names_no_storage_is_refused(url):
+async def test_malformed_storage_address_is_refused(url):
     with pytest.raises(InvalidInput, match="names no object storage"):
         await open_storage(url)
 
@@ -43,7 +43,7 @@ async def test_an_address_that_names_no_storage_is_refused(url):
     ],
     ids=["bucket", "slash", "prefix", "all", "https", "escaped"],
 )
-def test_an_s3_address_is_read(url, address):
+def test_s3_address_is_parsed(url, address):
     assert parse_address(url) == address
 
 
@@ -69,7 +69,7 @@ def test_an_s3_address_is_read(url, address):
         ("s3://bucket#part", "cannot have a #"),
     ],
 )
-async def test_an_s3_address_that_cannot_be_is_refused_with_what_to_write(url, fault):
+async def test_malformed_s3_address_says_what_to_write(url, fault):
     with pytest.raises(InvalidInput, match=fault) as caught:
         await open_storage(url)
 
@@ -87,7 +87,7 @@ async def test_an_s3_address_that_cannot_be_is_refused_with_what_to_write(url, f
         "s3://bucket?secret=hunter2",
     ],
 )
-async def test_credentials_in_an_address_are_refused_and_not_repeated(url):
+async def test_credentials_in_an_address_are_refused_and_not_printed(url):
     with pytest.raises(InvalidInput) as caught:
         await open_storage(url)
 
@@ -96,7 +96,7 @@ async def test_credentials_in_an_address_are_refused_and_not_repeated(url):
     assert "hunter2" not in caught.value.message
 
 
-def test_who_uses_a_folder_does_not_wait_for_the_import_of_botocore(tmp_path):
+def test_posix_storage_does_not_import_botocore(tmp_path):
     code = (
         "import asyncio, sys\n"
         "from sluiceway_server.objectstorage.locate import open_storage\n"

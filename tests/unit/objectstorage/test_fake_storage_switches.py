@@ -11,7 +11,7 @@ from tests.fakes.objectstorage import FakeObjectStorage
 
 
 @pytest.mark.parametrize("applied", [True, False], ids=["after its effect", "without effect"])
-async def test_a_failure_strikes_the_next_write_only(applied):
+async def test_failure_applies_to_the_next_write_only(applied):
     storage = FakeObjectStorage()
     storage.fail_next_writes(Unavailable("503"), applied=applied)
 
@@ -22,7 +22,7 @@ async def test_a_failure_strikes_the_next_write_only(applied):
     assert await storage.put_if_absent("a", b"2") is not applied
 
 
-async def test_a_full_storage_reads_and_deletes_but_does_not_store():
+async def test_full_storage_reads_and_deletes_but_refuses_puts():
     storage = FakeObjectStorage()
     await storage.put("a", b"1")
     storage.fill_up()
@@ -37,7 +37,7 @@ async def test_a_full_storage_reads_and_deletes_but_does_not_store():
     await storage.put("b", b"1")
 
 
-async def test_a_storage_that_is_away_refuses_everything_and_loses_nothing():
+async def test_unavailable_storage_refuses_calls_and_loses_nothing():
     storage = FakeObjectStorage()
     await storage.put("a", b"1")
     storage.go_away()
@@ -49,7 +49,7 @@ async def test_a_storage_that_is_away_refuses_everything_and_loses_nothing():
     assert await storage.get("a") == b"1"
 
 
-async def test_held_calls_wait_and_go_on_when_released():
+async def test_held_calls_wait_until_released():
     storage = FakeObjectStorage()
     storage.hold()
     put = asyncio.create_task(storage.put("a", b"1"))
@@ -63,7 +63,7 @@ async def test_held_calls_wait_and_go_on_when_released():
     assert await storage.get("a") == b"1"
 
 
-async def test_a_damaged_object_reads_as_what_it_was_damaged_to():
+async def test_damaged_object_is_read_with_its_damage():
     storage = FakeObjectStorage()
     await storage.put("a", b"whole")
 

@@ -39,17 +39,17 @@ def key_of(path: tuple[str, ...]) -> bytes:
     ],
     ids=repr,
 )
-def test_paths_are_as_documented(key, path):
+def test_posix_paths_are_as_documented(key, path):
     assert "/".join(path_of(key)) == path
 
 
 @given(KEYS)
-def test_a_path_reads_back_as_its_key(key):
+def test_posix_path_converts_back_to_its_key(key):
     assert key_of(path_of(key)) == key
 
 
 @given(KEYS)
-def test_no_name_leaves_its_folder_hides_or_is_too_long_for_a_file_system(key):
+def test_every_file_name_is_valid_and_visible(key):
     for name in path_of(key):
         assert 0 < len(name.encode()) <= 255
         assert not name.startswith(".")
@@ -59,21 +59,21 @@ def test_no_name_leaves_its_folder_hides_or_is_too_long_for_a_file_system(key):
 
 
 @given(KEYS, KEYS)
-def test_two_keys_never_share_a_path_also_where_case_does_not_count(one, other):
+def test_keys_never_share_a_path_even_without_case(one, other):
     same = [name.casefold() for name in path_of(one)] == [name.casefold() for name in path_of(other)]
 
     assert same is (one == other)
 
 
 @given(KEYS, KEYS)
-def test_an_object_is_never_where_another_needs_a_folder(one, other):
+def test_no_object_path_is_a_folder_of_another(one, other):
     path, longer = path_of(one), path_of(other)
 
     assert longer[: len(path)] != path or one == other
 
 
 @given(st.lists(KEYS, unique=True, max_size=30))
-def test_walking_sorted_folders_meets_keys_in_byte_order(keys):
+def test_sorted_folder_walk_is_in_byte_order_of_keys(keys):
     paths = {path_of(key) for key in keys}
 
     def walk(base: tuple[str, ...]) -> list[bytes]:
@@ -111,5 +111,5 @@ def test_walking_sorted_folders_meets_keys_in_byte_order(keys):
         ("x" * 79 + "^", True),
     ],
 )
-def test_names_that_are_not_ours_are_passed_over(name, is_folder):
+def test_foreign_file_names_are_skipped(name, is_folder):
     assert parse_name(name, is_folder=is_folder) is None

@@ -84,7 +84,7 @@ def told(cause: BaseException) -> SluicewayError:
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, BaseException) else None,
 )
-def test_faults_are_told_in_our_words_and_repeated_when_they_may_pass(cause, expected, reason, repeated):
+def test_s3_error_maps_to_its_class_and_retry(cause, expected, reason, repeated):
     error = told(cause)
 
     assert type(error) is expected
@@ -93,7 +93,7 @@ def test_faults_are_told_in_our_words_and_repeated_when_they_may_pass(cause, exp
     assert read_fault(cause).repeat is repeated
 
 
-def test_a_denial_names_the_right_and_the_key():
+def test_denied_call_names_the_permission_and_the_key():
     message = told(answered(403, "AccessDenied")).message
 
     assert "s3:PutObject" in message
@@ -101,7 +101,7 @@ def test_a_denial_names_the_right_and_the_key():
     assert "clock" in message
 
 
-def test_an_endless_answer_is_cut_and_on_one_line():
+def test_long_error_message_is_cut_to_one_line():
     message = told(answered(500, "InternalError", "line\nbreak " * 1000)).message
 
     assert len(message) < 500

@@ -47,17 +47,17 @@ def folder_by_folder(name: str) -> list[str]:
     ],
     ids=repr,
 )
-def test_names_are_as_documented(key, name):
+def test_s3_names_are_as_documented(key, name):
     assert name_of(key) == name
 
 
 @given(KEYS)
-def test_a_name_reads_back_as_its_key(key):
+def test_s3_name_converts_back_to_its_key(key):
     assert key_of(name_of(key)) == key
 
 
 @given(st.lists(KEYS, unique=True, max_size=30))
-def test_names_sort_as_their_keys_do_byte_by_byte_and_folder_by_folder(keys):
+def test_s3_names_sort_as_their_keys(keys):
     names = [name_of(key) for key in sorted(keys)]
 
     assert names == sorted(names)
@@ -65,7 +65,7 @@ def test_names_sort_as_their_keys_do_byte_by_byte_and_folder_by_folder(keys):
 
 
 @given(KEYS)
-def test_no_name_is_one_that_an_endpoint_cannot_have(key):
+def test_every_s3_name_is_valid_for_endpoints(key):
     name = name_of(key)
 
     assert len(name) <= LONGEST_NAME_BYTES
@@ -76,17 +76,17 @@ def test_no_name_is_one_that_an_endpoint_cannot_have(key):
 
 
 @pytest.mark.parametrize("byte", range(256))
-def test_the_longest_key_has_a_name_whatever_its_bytes(byte):
+def test_longest_key_has_an_s3_name_whatever_its_bytes(byte):
     assert len(name_of(bytes([byte]) * LONGEST_KEY_BYTES)) <= LONGEST_NAME_BYTES
 
 
 @given(KEYS, KEYS)
-def test_an_object_is_never_where_another_needs_a_folder(one, other):
+def test_no_s3_name_is_a_folder_of_another(one, other):
     assert not name_of(other).startswith(name_of(one) + "/")
 
 
 @given(KEYS, KEYS, st.data())
-def test_prefixes_hold_their_keys_and_what_is_behind_them_sorts_after_all(one, other, data):
+def test_s3_prefix_contains_its_keys_and_ends_before_others(one, other, data):
     prefix = one[: data.draw(st.integers(0, len(one)))]
     end = prefix_name(prefix) + AFTER_ALL
 
@@ -100,12 +100,12 @@ def test_prefixes_hold_their_keys_and_what_is_behind_them_sorts_after_all(one, o
 
 
 @given(st.text("abz!-._/0A4~", min_size=1, max_size=8))
-def test_what_is_no_name_of_a_key_is_somebody_elses(name):
+def test_malformed_s3_name_is_foreign(name):
     key = key_of(name)
 
     assert key is None or name_of(key) == name
 
 
 @pytest.mark.parametrize("name", ["", "!", "README.md", "a/b", "a.d", "a.d/", "z", "a!", "A7a", "x" * 61, "probe.x"])
-def test_names_of_others_are_passed_over(name):
+def test_foreign_s3_names_are_skipped(name):
     assert key_of(name) is None

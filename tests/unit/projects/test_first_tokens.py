@@ -40,9 +40,7 @@ def files(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text().strip() for path in folder.iterdir()}
 
 
-async def test_the_first_start_makes_two_tokens_and_the_next_ones_keep_them(
-    database: FakeDatabase, tmp_path: Path
-) -> None:
+async def test_first_start_makes_two_tokens_that_later_starts_keep(database: FakeDatabase, tmp_path: Path) -> None:
     first = await start(database, tmp_path, group="blue")
     again = await start(database, tmp_path, group="blue")
     assert (first.admin_is_new, again.admin_is_new) == (True, False)
@@ -60,9 +58,7 @@ async def test_the_first_start_makes_two_tokens_and_the_next_ones_keep_them(
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
-async def test_a_second_server_makes_no_tokens_and_says_where_the_first_ones_are(
-    database: FakeDatabase, tmp_path: Path
-) -> None:
+async def test_second_server_says_where_the_first_tokens_are(database: FakeDatabase, tmp_path: Path) -> None:
     await start(database, tmp_path / "one")
     second = await start(database, tmp_path / "two")
     assert (second.admin, second.executor, second.admin_is_new) == (None, None, False)
@@ -71,7 +67,7 @@ async def test_a_second_server_makes_no_tokens_and_says_where_the_first_ones_are
     assert await valid(database) == ["executors of group default", "first operator"]
 
 
-async def test_of_servers_that_start_at_once_one_makes_the_tokens(database: FakeDatabase, tmp_path: Path) -> None:
+async def test_one_of_racing_servers_makes_the_first_tokens(database: FakeDatabase, tmp_path: Path) -> None:
     folders = [tmp_path / str(number) for number in range(5)]
     started = await asyncio.gather(*(start(database, folder) for folder in folders))
     assert [tokens.admin_is_new for tokens in started].count(True) == 1
@@ -79,9 +75,7 @@ async def test_of_servers_that_start_at_once_one_makes_the_tokens(database: Fake
     assert await valid(database) == ["executors of group default", "first operator"]
 
 
-async def test_files_that_were_written_before_a_crash_hold_the_first_tokens(
-    database: FakeDatabase, tmp_path: Path
-) -> None:
+async def test_token_files_written_before_a_crash_are_used(database: FakeDatabase, tmp_path: Path) -> None:
     database.fail_with = Unavailable("away")
     with pytest.raises(Unavailable):
         await start(database, tmp_path)
@@ -94,7 +88,7 @@ async def test_files_that_were_written_before_a_crash_hold_the_first_tokens(
     assert await TokenAuthenticator(database).authenticate(again.admin)
 
 
-async def test_a_token_of_another_installation_is_not_made_known(database: FakeDatabase, tmp_path: Path) -> None:
+async def test_token_of_another_installation_is_not_registered(database: FakeDatabase, tmp_path: Path) -> None:
     foreign = await start(FakeDatabase(RECORD_TYPES), tmp_path / "foreign")
     await start(database, tmp_path / "own")
     tokens = await start(database, tmp_path / "foreign")
@@ -103,9 +97,7 @@ async def test_a_token_of_another_installation_is_not_made_known(database: FakeD
     assert await TokenAuthenticator(database).authenticate(foreign.admin) is None
 
 
-async def test_a_revoked_token_is_replaced_only_where_the_folder_owns_the_database(
-    database: FakeDatabase, tmp_path: Path
-) -> None:
+async def test_revoked_token_is_replaced_only_by_the_database_owner(database: FakeDatabase, tmp_path: Path) -> None:
     first = await start(database, tmp_path)
     assert first.admin is not None
     await revoke_token(database, token_id(first.admin))

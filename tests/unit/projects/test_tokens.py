@@ -56,7 +56,7 @@ def database() -> CountingDatabase:
     return CountingDatabase(RECORD_TYPES)
 
 
-async def test_a_token_tells_whose_it_is_and_its_text_is_kept_nowhere(database: CountingDatabase) -> None:
+async def test_token_identifies_its_caller_and_is_stored_as_a_hash(database: CountingDatabase) -> None:
     text = await make_token(database, USER)
     authenticator: Authenticator = TokenAuthenticator(database)
     caller = await authenticator.authenticate(text)
@@ -66,26 +66,24 @@ async def test_a_token_tells_whose_it_is_and_its_text_is_kept_nowhere(database: 
 
 
 @pytest.mark.parametrize("text", ["", "x", "sluice_", "sluice_" + "a" * 42, "sluice_" + "a" * 44, "sluice_" + "ä" * 43])
-async def test_what_is_no_token_is_refused_without_a_look_into_the_database(
-    database: CountingDatabase, text: str
-) -> None:
+async def test_malformed_token_is_refused_without_a_database_read(database: CountingDatabase, text: str) -> None:
     assert await TokenAuthenticator(database).authenticate(text) is None
     assert database.reads == 0
 
 
-async def test_an_unknown_token_is_refused_only_after_a_linearizable_read(database: CountingDatabase) -> None:
+async def test_unknown_token_is_refused_after_a_linearizable_read(database: CountingDatabase) -> None:
     assert await TokenAuthenticator(database).authenticate("sluice_" + "a" * 43) is None
     assert database.rounds == 1
 
 
-async def test_a_flood_of_unknown_tokens_shares_the_linearizable_reads(database: CountingDatabase) -> None:
+async def test_concurrent_unknown_tokens_share_linearizable_reads(database: CountingDatabase) -> None:
     authenticator = TokenAuthenticator(database)
     texts = [f"sluice_{number:043}" for number in range(100)]
     assert set(await asyncio.gather(*map(authenticator.authenticate, texts))) == {None}
     assert database.rounds <= 3
 
 
-async def test_a_known_token_is_read_once_until_the_database_moves(database: CountingDatabase) -> None:
+async def test_known_token_is_cached_until_the_revision_changes(database: CountingDatabase) -> None:
     text = await make_token(database, USER)
     authenticator = TokenAuthenticator(database)
     for _ in range(5):
@@ -96,7 +94,7 @@ async def test_a_known_token_is_read_once_until_the_database_moves(database: Cou
     assert database.reads == 2
 
 
-async def test_a_revoked_token_is_refused_by_the_next_call(database: CountingDatabase) -> None:
+async def test_revoked_token_is_refused_by_the_next_call(database: CountingDatabase) -> None:
     text = await make_token(database, USER)
     authenticator = TokenAuthenticator(database)
     assert await authenticator.authenticate(text)
@@ -107,9 +105,7 @@ async def test_a_revoked_token_is_refused_by_the_next_call(database: CountingDat
         await revoke_token(database, "no such")
 
 
-async def test_while_tokens_are_followed_one_is_read_again_only_after_a_token_changed(
-    database: CountingDatabase,
-) -> None:
+async def test_watched_token_is_read_again_only_after_a_change(database: CountingDatabase) -> None:
     text = await make_token(database, USER)
     authenticator = TokenAuthenticator(database)
     following = asyncio.create_task(authenticator.follow())
@@ -134,7 +130,7 @@ async def test_while_tokens_are_followed_one_is_read_again_only_after_a_token_ch
 @pytest.mark.parametrize(
     ("late", "good"), [pytest.param(-1, True, id="one tick before"), pytest.param(0, False, id="at its expiry")]
 )
-async def test_a_token_is_refused_from_its_expiry_on(database: CountingDatabase, late: int, good: bool) -> None:
+async def test_token_is_refused_from_its_expiry_on(database: CountingDatabase, late: int, good: bool) -> None:
     clock = Clock()
     expire = clock.time + timedelta(hours=1)
     text = await make_token(database, TokenSpec(CallerKind.USER, "short", user_id="u", expire=expire), clock=clock)
@@ -142,7 +138,7 @@ async def test_a_token_is_refused_from_its_expiry_on(database: CountingDatabase,
     assert bool(await TokenAuthenticator(database, clock=clock).authenticate(text)) is good
 
 
-async def test_a_name_is_unique_among_the_valid_tokens_of_its_kind(database: CountingDatabase) -> None:
+async def test_name_is_unique_among_the_valid_tokens_of_its_kind(database: CountingDatabase) -> None:
     clock = Clock()
     expire = clock.time + timedelta(hours=1)
     short = TokenSpec(CallerKind.USER, "laptop", user_id="u", expire=expire)
@@ -157,7 +153,7 @@ async def test_a_name_is_unique_among_the_valid_tokens_of_its_kind(database: Cou
     assert await TokenAuthenticator(database, clock=clock).authenticate(text) is None
 
 
-async def test_a_token_is_found_by_the_beginning_of_its_id(database: CountingDatabase) -> None:
+async def test_token_is_found_by_an_id_prefix(database: CountingDatabase) -> None:
     ids = [token_id(await make_token(database, TokenSpec(CallerKind.USER, f"t{n}", user_id="u"))) for n in range(30)]
     assert await find_token(database, ids[0]) == await find_token(database, ids[0][:16]) == ids[0]
     with pytest.raises(InvalidInput):  # of thirty hexadecimal digits two are equal
@@ -167,7 +163,7 @@ async def test_a_token_is_found_by_the_beginning_of_its_id(database: CountingDat
             await find_token(database, none)
 
 
-async def test_the_last_token_that_can_make_others_is_not_revoked(database: CountingDatabase) -> None:
+async def test_last_token_that_can_create_tokens_is_not_revoked(database: CountingDatabase) -> None:
     clock = Clock()
     everything = frozenset({"*"})
     only = token_id(await make_token(database, TokenSpec(CallerKind.OPERATOR, "a", user_id="u", scopes=everything)))
