@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from google.protobuf import json_format
 
 from sluiceway_common.runconfig.compile import load_source
 from sluiceway_common.runconfig.files import MappingFiles
@@ -80,7 +81,7 @@ def definitions(*tasks: Mapping[str, Any], **fields: Any) -> list[Any]:
     text = config(*tasks, **fields)
     loaded = load_source("config.json", text.encode(), MappingFiles({}), context)
     assert loaded.config is not None, loaded.errors
-    return list(tasks_of_run(loaded.config, "run", context).tasks)
+    return [json_format.MessageToDict(task) for task in tasks_of_run(loaded.config, "run", context).tasks]
 
 
 @dataclass

@@ -26,8 +26,8 @@ from sluiceway_common.runconfig.capabilities import DRIVERS, Capabilities
 from sluiceway_common.runconfig.compile import LoadResult, load, load_source
 from sluiceway_common.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
 from sluiceway_common.runconfig.graphs import GraphFormat, render_graph
+from sluiceway_common.runconfig.runs import find_run
 from sluiceway_common.runconfig.schema import json_schema
-from sluiceway_common.runconfig.tasks import find_run
 from sluiceway_common.runconfig.when import Context
 
 __all__ = ["check", "graph", "render", "schema"]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from google.protobuf import duration_pb2, json_format
-
 from sluiceway.api.run.v1 import definition_pb2, run_pb2, run_service_pb2
 from sluiceway.cli.repository import Checkout, ref_name
 from sluiceway_common.foundation.errors import NotFound
@@ -17,7 +15,8 @@ from sluiceway_common.runconfig.compile import LoadResult, load
 from sluiceway_common.runconfig.environment import skips_ci, static_environment
 from sluiceway_common.runconfig.files import FileRefused, FolderFiles
 from sluiceway_common.runconfig.locate import find_source
-from sluiceway_common.runconfig.tasks import RunTasks, find_run, runs_that_apply, tasks_of_run
+from sluiceway_common.runconfig.runs import find_run, runs_that_apply
+from sluiceway_common.runconfig.tasks import RunTasks, tasks_of_run
 from sluiceway_common.runmodel import groups
 
 __all__ = ["requests_for"]
@@ -108,17 +107,15 @@ class _Base:
         if skips_ci(checkout.message):
             warnings.append("the commit's message asks for no run; a person asked for this one")
         run = run_pb2.Run(name=name, group=self._group)
-        definitions = []
         if tasks is not None:
             warnings += tasks.warnings
             run.priority = tasks.priority
             if tasks.timeout is not None:
-                run.timeout.CopyFrom(json_format.Parse(f'"{tasks.timeout}"', duration_pb2.Duration()))
-            definitions = [json_format.ParseDict(task, definition_pb2.TaskDefinition()) for task in tasks.tasks]
+                run.timeout.CopyFrom(tasks.timeout)
         static = static_environment(context, repository_url=checkout.repository, agola=loaded.is_agola)
         return run_service_pb2.CreateRunRequest(
             run=run,
-            tasks=definitions,
+            tasks=tasks.tasks if tasks is not None else (),
             setup_errors=setup_errors,
             static_environment={k: definition_pb2.EnvironmentValue(value=v) for k, v in static.items()},
             source=_source(checkout),

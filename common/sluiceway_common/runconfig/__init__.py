@@ -1,9 +1,9 @@
-"""From the text of a configuration to the tasks of a run.
+"""Run configurations: from the text in a repository to the `TaskDefinition` messages of a run.
 
-The way: `files` -> `locate` -> `documents` or `evaluation` -> `model` -> `checks` -> `tasks`. Others call
-`compile.load`, `tasks.tasks_of_run`, `environment`, `capabilities`, `graphs.render_graph` and `schema.json_schema`. All
-of it is pure but for `files` and the child process of `evaluation`.
+Read in the order of the data: `files` -> `locate` -> `documents` or `evaluation` -> `model` -> `checks` -> `tasks`.
+Entry points: `compile.load`, `runs`, `tasks.tasks_of_run`, `environment`, `capabilities`, `graphs.render_graph` and
+`schema.json_schema`. All is pure except `files` and the child process of `evaluation`. Only `tasks` imports protobuf.
 
-Nothing is imported here: pydantic and the model take a quarter of a second, and most who need `environment`,
-`capabilities` or `when` need neither.
+This module imports nothing: pydantic and the model take a quarter of a second to import, and `environment`,
+`capabilities` and `when` need neither.
 """

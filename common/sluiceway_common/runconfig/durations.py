@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["DAY", "HOUR", "MAX_DURATION", "MINUTE", "SECOND", "format_duration", "parse_duration", "to_protobuf_json"]
+__all__ = ["DAY", "HOUR", "MAX_DURATION", "MINUTE", "SECOND", "format_duration", "parse_duration"]
 
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
@@ -74,15 +74,3 @@ def format_duration(nanoseconds: int) -> str:
         if count:
             parts += f"{count}{unit}"
     return parts or "0s"
-
-
-def to_protobuf_json(nanoseconds: int) -> str:
-    """Write a duration in protobuf's JSON mapping, such as `"3600s"` or `"0.500s"`."""
-    seconds, rest = divmod(nanoseconds, SECOND)
-    if not rest:
-        return f"{seconds}s"
-    # The mapping has 3, 6 or 9 digits of fraction.
-    for digits in (3, 6, 9):
-        if rest % 10 ** (9 - digits) == 0:
-            return f"{seconds}.{rest // 10 ** (9 - digits):0{digits}d}s"
-    raise AssertionError("nine digits hold every nanosecond")

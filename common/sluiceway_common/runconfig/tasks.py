@@ -1,17 +1,19 @@
 """From a checked run to the tasks of a run, as the API takes them.
 
-Tasks are plain data in protobuf's JSON mapping of `sluiceway.api.run.v1.TaskDefinition` (lowerCamelCase, fields at
-their default left out), so that every caller can send them and nothing here knows protobuf. All that a configuration
-inherits (registry credentials, timeouts) is resolved here; a `when` that does not match becomes `skip`. Pure.
+All that a configuration inherits (registry credentials, timeouts) is resolved here; a `when` that does not match
+becomes `skip`. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
-from sluiceway_common.foundation.errors import NotFound
+from google.protobuf.duration_pb2 import Duration
+
+from sluiceway.api.run.v1 import definition_pb2 as api
 from sluiceway_common.runconfig import durations
 from sluiceway_common.runconfig.model import (
     ArchiveContents,
@@ -32,27 +34,17 @@ from sluiceway_common.runconfig.model import (
     Step,
     Task,
     Value,
-    When,
 )
-from sluiceway_common.runconfig.problems import did_you_mean, quoted
-from sluiceway_common.runconfig.when import Context, matches
+from sluiceway_common.runconfig.problems import quoted
+from sluiceway_common.runconfig.runs import applies, find_run
+from sluiceway_common.runconfig.when import Context
+from sluiceway_common.runmodel.model import DEFAULT_TASK_TIMEOUT
 
-__all__ = [
-    "DEFAULT_TASK_TIMEOUT",
-    "EnvironmentValue",
-    "RunTasks",
-    "find_run",
-    "runs_that_apply",
-    "tasks_of_run",
-    "variables_of_run",
-]
+__all__ = ["RunTasks", "tasks_of_run"]
 
-DEFAULT_TASK_TIMEOUT: Final = durations.HOUR
+_DEFAULT_TASK_TIMEOUT: Final = DEFAULT_TASK_TIMEOUT // timedelta(seconds=1) * durations.SECOND
 # Short enough for a heading and for a sentence that says how the step ended.
 _MAX_DEFAULT_NAME: Final = 40
-
-EnvironmentValue = dict[str, Any]
-"""`{"value": text}` or `{"secret": {"id", "key", "version"}}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,65 +53,19 @@ class RunTasks:
 
     Attributes:
         name: the run's name in the configuration.
-        tasks: `TaskDefinition`s in JSON, in the order of the file.
+        tasks: in the order of the file.
         applies: whether the run's own `when` matches; a caller that reacts to events starts no run otherwise.
         priority: of the run.
-        timeout: of the run, in protobuf's JSON (`"3600s"`); None for none.
+        timeout: of the run; None for none.
         warnings: what the run should carry for people, such as variables that are not set.
     """
 
     name: str
-    tasks: tuple[dict[str, Any], ...]
+    tasks: tuple[api.TaskDefinition, ...]
     applies: bool
     priority: int
-    timeout: str | None
+    timeout: Duration | None
     warnings: tuple[str, ...]
-
-
-def find_run(config: Config, name: str) -> Run:
-    """Find a run by its name.
-
-    Raises:
-        NotFound: there is none of this name.
-    """
-    for run in config.runs:
-        if run.name == name:
-            return run
-    names = [r.name for r in config.runs]
-    hint = did_you_mean(name, names) or f"; there are {', '.join(quoted(n) for n in names[:10])}"
-    raise NotFound(f"the configuration has no run {quoted(name)}{hint}", reason="RUN_NOT_CONFIGURED")
-
-
-def runs_that_apply(config: Config, context: Context, changed_paths: Collection[str] | None = None) -> tuple[str, ...]:
-    """List the names of the runs whose `when` matches, in the order of the file."""
-    return tuple(r.name for r in config.runs if _applies(r.when, context, changed_paths))
-
-
-def variables_of_run(config: Config, run_name: str) -> tuple[str, ...]:
-    """List the variables that a run's tasks use, sorted; a caller needs to resolve only these.
-
-    Raises:
-        NotFound: there is no such run.
-    """
-    run = find_run(config, run_name)
-    values: list[Value] = []
-    for auth in _auths(config, run):
-        values += [v for v in (auth.username, auth.password, auth.auth) if v is not None]
-    for task in run.tasks:
-        values += task.environment.values()
-        for container in task.runtime.containers:
-            values += container.environment.values()
-        for step in task.steps:
-            if isinstance(step, RunStep):
-                values += step.environment.values()
-    return tuple(sorted({v.from_variable for v in values if v.from_variable is not None}))
-
-
-def _auths(config: Config, run: Run) -> Iterator[RegistryAuth]:
-    yield from config.docker_registries_auth.values()
-    yield from run.docker_registries_auth.values()
-    for task in run.tasks:
-        yield from task.docker_registries_auth.values()
 
 
 def tasks_of_run(
@@ -128,7 +74,7 @@ def tasks_of_run(
     context: Context,
     changed_paths: Collection[str] | None = None,
     *,
-    variables: Mapping[str, EnvironmentValue | str] | None = None,
+    variables: Mapping[str, api.EnvironmentValue | str] | None = None,
     from_fork: bool = False,
 ) -> RunTasks:
     """Make the tasks of one run of a checked configuration.
@@ -138,7 +84,7 @@ def tasks_of_run(
         run_name: which run.
         context: what the run is made for.
         changed_paths: the files that have changed, where known; see `when`.
-        variables: what variables stand for: a clear text, or an `EnvironmentValue` with a reference to a secret. One
+        variables: what variables stand for: a clear text, or a value with a reference to a secret. One
             that is not there gives an empty string and a warning.
         from_fork: whether it is a run of a fork's pull request, whose priority is always 0.
 
@@ -151,15 +97,11 @@ def tasks_of_run(
     return RunTasks(
         name=run.name,
         tasks=tasks,
-        applies=_applies(run.when, context, changed_paths),
+        applies=applies(run.when, context, changed_paths),
         priority=0 if from_fork else run.priority,
-        timeout=None if run.timeout is None else durations.to_protobuf_json(run.timeout),
+        timeout=None if run.timeout is None else _duration(run.timeout),
         warnings=tuple(making.warnings),
     )
-
-
-def _applies(when: When | None, context: Context, changed_paths: Collection[str] | None) -> bool:
-    return when is None or matches(when.compiled(), context, changed_paths)
 
 
 class _Making:
@@ -170,122 +112,122 @@ class _Making:
         context: Context,
         changed_paths: Collection[str] | None,
         *,
-        variables: Mapping[str, EnvironmentValue | str],
+        variables: Mapping[str, api.EnvironmentValue | str],
         from_fork: bool,
     ) -> None:
         self.warnings: dict[str, None] = {}
         self._registries = {**config.docker_registries_auth, **run.docker_registries_auth}
-        self._timeout = run.task_timeout_interval or config.task_timeout_interval or DEFAULT_TASK_TIMEOUT
+        self._timeout = run.task_timeout_interval or config.task_timeout_interval or _DEFAULT_TASK_TIMEOUT
         self._context = context
         self._changed_paths = changed_paths
         self._variables = variables
         self._from_fork = from_fork
         self._task_name = ""
 
-    def task(self, task: Task) -> dict[str, Any]:
+    def task(self, task: Task) -> api.TaskDefinition:
         self._task_name = task.name
         registries = {**self._registries, **task.docker_registries_auth}
-        approval = None
-        if task.approval is not None:
-            approval = {"timeout": durations.to_protobuf_json(task.approval.timeout)}
         retry = None
         if task.retry is not None:
-            causes = [f"RETRY_CAUSE_{c.upper()}" for c in dict.fromkeys(task.retry.on)]
-            retry = {"maxAttempts": task.retry.max_attempts, "on": causes}
-        return _filled(
+            causes = [f"RETRY_CAUSE_{cause.upper()}" for cause in dict.fromkeys(task.retry.on)]
+            retry = api.Retry(max_attempts=task.retry.max_attempts, on=causes)
+        return api.TaskDefinition(
             name=task.name,
-            runtime=_filled(
+            runtime=api.Runtime(
                 type=task.runtime.type,
                 arch=task.runtime.arch,
                 network=task.runtime.network,
-                containers=[self._container(c) for c in task.runtime.containers],
+                containers=[self._container(container) for container in task.runtime.containers],
             ),
             environment=self._environment(task.environment),
-            workingDir=task.working_dir,
+            working_dir=task.working_dir,
             shell=task.shell,
             user=task.user,
-            steps=[self._step(s) for s in task.steps],
-            depends=[_depend(d) for d in task.depends],
-            ignoreFailure=task.ignore_failure,
-            approval=approval,
+            steps=[self._step(step) for step in task.steps],
+            depends=[_depend(depend) for depend in task.depends],
+            ignore_failure=task.ignore_failure,
+            approval=None if task.approval is None else api.Approval(timeout=_duration(task.approval.timeout)),
             lock=task.lock,
-            skip=not _applies(task.when, self._context, self._changed_paths),
-            dockerRegistriesAuth={name: self._registry(auth) for name, auth in registries.items()},
-            taskTimeoutInterval=durations.to_protobuf_json(task.task_timeout_interval or self._timeout),
+            skip=not applies(task.when, self._context, self._changed_paths),
+            docker_registries_auth={name: self._registry(auth) for name, auth in registries.items()},
+            task_timeout_interval=_duration(task.task_timeout_interval or self._timeout),
             retry=retry,
-            labels=dict(task.labels),
+            labels=task.labels,
             priority=0 if self._from_fork else task.priority,
             resources=_resources(task.resources),
         )
 
-    def _container(self, container: Container) -> dict[str, Any]:
+    def _container(self, container: Container) -> api.Container:
         ready = container.ready
-        return _filled(
+        return api.Container(
             image=container.image,
             environment=self._environment(container.environment),
             user=container.user,
             privileged=container.privileged,
             entrypoint=container.entrypoint,
-            volumes=[{"path": v.path, "tmpfs": _filled(sizeBytes=_int64(v.tmpfs.size))} for v in container.volumes],
+            volumes=[
+                api.Volume(path=volume.path, tmpfs=api.TmpfsVolume(size_bytes=volume.tmpfs.size))
+                for volume in container.volumes
+            ],
             resources=_resources(container.resources),
-            ready=None if ready is None else _filled(command=ready.command, port=ready.port),
+            ready=None if ready is None else api.Ready(command=ready.command, port=ready.port),
         )
 
-    def _environment(self, environment: Mapping[str, Value]) -> dict[str, EnvironmentValue]:
+    def _environment(self, environment: Mapping[str, Value]) -> dict[str, api.EnvironmentValue]:
         return {name: self._value(value) for name, value in environment.items()}
 
-    def _value(self, value: Value) -> EnvironmentValue:
+    def _value(self, value: Value) -> api.EnvironmentValue:
         if value.from_variable is None:
-            return {"value": value.text or ""}
+            return api.EnvironmentValue(value=value.text or "")
         found = self._variables.get(value.from_variable)
         if found is None:
             name, task = quoted(value.from_variable), quoted(self._task_name)
             self.warnings[f"variable {name} is not set; task {task} gets an empty string"] = None
-            return {"value": ""}
-        return {"value": found} if isinstance(found, str) else dict(found)
+            return api.EnvironmentValue(value="")
+        return api.EnvironmentValue(value=found) if isinstance(found, str) else found
 
-    def _registry(self, auth: RegistryAuth) -> dict[str, Any]:
+    def _registry(self, auth: RegistryAuth) -> api.RegistryAuth:
         values = {"username": auth.username, "password": auth.password, "auth": auth.auth}
-        return {"type": auth.type, **{n: self._value(v) for n, v in values.items() if v is not None}}
+        known = {name: self._value(value) for name, value in values.items() if value is not None}
+        return api.RegistryAuth(type=auth.type, **known)
 
-    def _step(self, step: Step) -> dict[str, Any]:
-        kind, body = _step_kind(step)
-        if isinstance(step, RunStep):
-            body = _filled(
-                command=step.command,
-                environment=self._environment(step.environment),
-                workingDir=step.working_dir,
-                shell=step.shell,
-                tty=step.tty,
-            )
-        return {
-            **_filled(
-                name=step.name or _default_name(step),
-                always=step.always,
-                skip=not _applies(step.when, self._context, self._changed_paths),
-            ),
-            kind: body,
-        }
+    def _step(self, step: Step) -> api.StepDefinition:
+        made = self._step_of_kind(step)
+        made.name = step.name or _default_name(step)
+        made.always = step.always
+        made.skip = not applies(step.when, self._context, self._changed_paths)
+        return made
 
-
-def _step_kind(step: Step) -> tuple[str, dict[str, Any]]:
-    match step:
-        case RunStep():
-            return "run", {}
-        case CloneStep():
-            return "clone", _filled(depth=step.depth, recurseSubmodules=step.recurse_submodules)
-        case SaveToWorkspaceStep():
-            return "saveToWorkspace", {"contents": _contents(step.contents)}
-        case RestoreWorkspaceStep():
-            return "restoreWorkspace", _filled(destDir=step.dest_dir)
-        case SaveCacheStep():
-            return "saveCache", {"key": step.key, "contents": _contents(step.contents)}
-        case RestoreCacheStep():
-            return "restoreCache", _filled(keys=list(step.keys), destDir=step.dest_dir)
-        case SaveArtifactsStep():
-            return "saveArtifacts", {"artifactName": step.name, "paths": list(step.paths)}
-        case SaveReportsStep():
-            return "saveReports", {"paths": list(step.paths)}
+    def _step_of_kind(self, step: Step) -> api.StepDefinition:
+        match step:
+            case RunStep():
+                run = api.RunStep(
+                    command=step.command,
+                    environment=self._environment(step.environment),
+                    working_dir=step.working_dir,
+                    shell=step.shell,
+                    tty=step.tty,
+                )
+                return api.StepDefinition(run=run)
+            case CloneStep():
+                clone = api.CloneStep(depth=step.depth, recurse_submodules=step.recurse_submodules)
+                return api.StepDefinition(clone=clone)
+            case SaveToWorkspaceStep():
+                save = api.SaveToWorkspaceStep(contents=_contents(step.contents))
+                return api.StepDefinition(save_to_workspace=save)
+            case RestoreWorkspaceStep():
+                return api.StepDefinition(restore_workspace=api.RestoreWorkspaceStep(dest_dir=step.dest_dir))
+            case SaveCacheStep():
+                cache = api.SaveCacheStep(key=step.key, contents=_contents(step.contents))
+                return api.StepDefinition(save_cache=cache)
+            case RestoreCacheStep():
+                restore = api.RestoreCacheStep(keys=step.keys, dest_dir=step.dest_dir)
+                return api.StepDefinition(restore_cache=restore)
+            case SaveArtifactsStep():
+                artifacts = api.SaveArtifactsStep(artifact_name=step.name, paths=step.paths)
+                return api.StepDefinition(save_artifacts=artifacts)
+            case SaveReportsStep():
+                return api.StepDefinition(save_reports=api.SaveReportsStep(paths=step.paths))
 
 
 def _default_name(step: Step) -> str:
@@ -296,26 +238,21 @@ def _default_name(step: Step) -> str:
     return step.type.replace("_", " ")
 
 
-def _depend(depend: Depend) -> dict[str, Any]:
-    conditions = [f"DEPEND_CONDITION_{c.upper()}" for c in dict.fromkeys(depend.conditions)]
-    return {"task": depend.task, "conditions": conditions}
+def _depend(depend: Depend) -> api.Depend:
+    conditions = [f"DEPEND_CONDITION_{condition.upper()}" for condition in dict.fromkeys(depend.conditions)]
+    return api.Depend(task=depend.task, conditions=conditions)
 
 
-def _contents(contents: Iterable[ArchiveContents]) -> list[dict[str, Any]]:
-    return [_filled(sourceDir=c.source_dir, destDir=c.dest_dir, paths=list(c.paths)) for c in contents]
+def _contents(contents: Iterable[ArchiveContents]) -> list[api.ArchiveContents]:
+    return [api.ArchiveContents(source_dir=c.source_dir, dest_dir=c.dest_dir, paths=c.paths) for c in contents]
 
 
-def _resources(resources: Resources | None) -> dict[str, Any] | None:
-    if resources is None:
+def _resources(resources: Resources | None) -> api.Resources | None:
+    if resources is None or not (resources.cpu or resources.memory):
         return None
-    return _filled(cpuMillis=_int64(resources.cpu), memoryBytes=_int64(resources.memory))
+    return api.Resources(cpu_millis=resources.cpu, memory_bytes=resources.memory)
 
 
-def _int64(value: int | None) -> str | None:
-    # protobuf's JSON writes 64-bit integers as strings.
-    return None if value is None else str(value)
-
-
-def _filled(**fields: Any) -> dict[str, Any]:
-    """Leave out what is at protobuf's default; no message here means anything when it is empty."""
-    return {n: v for n, v in fields.items() if v is not None and v is not False and v not in ("", 0, [], {})}
+def _duration(nanoseconds: int) -> Duration:
+    seconds, nanos = divmod(nanoseconds, durations.SECOND)
+    return Duration(seconds=seconds, nanos=nanos)

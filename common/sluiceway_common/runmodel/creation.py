@@ -10,7 +10,6 @@ Ids, number and time come from the caller.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -133,10 +132,7 @@ def violations(request: CreationRequest) -> tuple[Violation, ...]:
 
 
 def graph_errors(tasks: Sequence[TaskDefinition]) -> tuple[str, ...]:
-    """What is wrong with the graph, as sentences: parents that are not there, then cycles, named by their tasks.
-
-    Every strongly connected part is told by one of its shortest cycles.
-    """
+    """Return what is wrong with the graph, as sentences: parents that are not there, then cycles (`graph.cycles`)."""
     names = {task.name for task in tasks}
     errors = []
     for task in tasks:
@@ -145,20 +141,20 @@ def graph_errors(tasks: Sequence[TaskDefinition]) -> tuple[str, ...]:
                 near = get_close_matches(parent.task, sorted(names), n=1)
                 hint = f"; did you mean {quoted(near[0])}?" if near else ""
                 errors.append(f"task {quoted(task.name)} depends on {quoted(parent.task)}, which is not there{hint}")
-    parents = {task.name: sorted({d.task for d in task.depends if d.task in names}) for task in tasks}
-    for cycle in _cycles(parents):
-        if len(cycle) == 1:
-            errors.append(f"task {quoted(cycle[0])} depends on itself")
+    ordered, parents = _numbered(tasks)
+    for first, *others in graph.cycles(parents):
+        if not others:
+            errors.append(f"task {quoted(ordered[first])} depends on itself")
         else:
-            circle = " -> ".join(quoted(name) for name in [*cycle, cycle[0]])
+            circle = " -> ".join(quoted(ordered[place]) for place in (first, *reversed(others), first))
             errors.append(f"tasks depend on each other in a circle: {circle}")
     return tuple(errors)
 
 
 def levels_of(tasks: Sequence[TaskDefinition]) -> dict[str, int]:
     """The level of each task by name. The graph must be free of errors."""
-    names, numbered = _numbered({task.name: sorted({d.task for d in task.depends}) for task in tasks})
-    return dict(zip(names, graph.levels(numbered), strict=True))
+    names, parents = _numbered(tasks)
+    return dict(zip(names, graph.levels(parents), strict=True))
 
 
 def _run(request: CreationRequest, errors: tuple[str, ...]) -> Run:
@@ -247,32 +243,11 @@ def _priority_faults(path: str, priority: int) -> list[Violation]:
     return [Violation(path, f"it must be from -{MAX_PRIORITY} to {MAX_PRIORITY}")]
 
 
-def _cycles(parents: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """One shortest cycle, from its first name in order, for each strongly connected part that has one."""
-    names, numbered = _numbered(parents)
-    parts = ([names[task] for task in knot] for knot in graph.knots(numbered))
-    return [_shortest_cycle(part[0], set(part), parents) for part in parts]
-
-
-def _numbered(parents: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[int]]]:
-    """Give the names in order, and the graph with each name's place in it."""
-    names = sorted(parents)
+def _numbered(tasks: Sequence[TaskDefinition]) -> tuple[list[str], list[list[int]]]:
+    """Return the names, sorted, and for each the places of its parents; parents that are not there are left out."""
+    names = sorted({task.name for task in tasks})
     places = {name: place for place, name in enumerate(names)}
-    return names, [[places[parent] for parent in parents[name]] for name in names]
-
-
-def _shortest_cycle(start: str, part: set[str], parents: Mapping[str, Sequence[str]]) -> list[str]:
-    came_from: dict[str, str] = {}
-    queue = deque([start])
-    while queue:
-        name = queue.popleft()
-        for parent in parents[name]:
-            if parent == start:
-                path = [name]
-                while path[-1] != start:
-                    path.append(came_from[path[-1]])
-                return path[::-1]
-            if parent in part and parent not in came_from:
-                came_from[parent] = name
-                queue.append(parent)
-    return []
+    parents: list[list[int]] = [[] for _ in names]
+    for task in tasks:
+        parents[places[task.name]] = sorted({places[d.task] for d in task.depends if d.task in places})
+    return names, parents

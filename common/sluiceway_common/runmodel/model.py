@@ -26,6 +26,7 @@ from typing import Protocol
 
 __all__ = [
     "DEFAULT_APPROVAL_TIMEOUT",
+    "DEFAULT_TASK_TIMEOUT",
     "MAX_ATTEMPTS",
     "MAX_RUN_EDGES",
     "MAX_RUN_STEPS",
@@ -79,6 +80,7 @@ MAX_RUN_EDGES = 100_000
 """Of all tasks of a run together: 50 parents of each of the most tasks."""
 MAX_ATTEMPTS = 10
 DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
+DEFAULT_TASK_TIMEOUT = timedelta(hours=1)
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

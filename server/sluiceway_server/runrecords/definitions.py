@@ -6,7 +6,7 @@ Pure.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
@@ -17,9 +17,7 @@ from sluiceway_common.runmodel.updates import Report
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.steps import STEP_PHASES, EncodedSteps, encoded
 
-__all__ = ["DEFAULT_TASK_TIMEOUT", "decode_definition", "decode_held", "decode_report", "encode_event"]
-
-DEFAULT_TASK_TIMEOUT = timedelta(hours=1)
+__all__ = ["decode_definition", "decode_held", "decode_report", "encode_event"]
 
 
 def decode_held(
@@ -81,7 +79,7 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps:
 def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDefinition:
     """Decode what rules and placement need of a checked definition."""
     runtime = definition.runtime
-    timeout = DEFAULT_TASK_TIMEOUT
+    timeout = model.DEFAULT_TASK_TIMEOUT
     if definition.HasField("task_timeout_interval"):
         timeout = codec.read_duration(definition.task_timeout_interval)
     approval = None

@@ -183,11 +183,8 @@ def test_example_is_without_faults_and_fits_the_schema(name: str) -> None:
         made = tasks_of_run(loaded.config, run.name, context)
         assert made.applies
         assert made.warnings == ()
-        steps = {
-            next(k for k in step if k not in {"name", "always", "skip"}) for t in made.tasks for step in t["steps"]
-        }
-        assert steps <= {"run", "clone"}
-        assert {c["image"] for t in made.tasks for c in t["runtime"]["containers"]} == {"host"}
+        assert {step.WhichOneof("kind") for task in made.tasks for step in task.steps} <= {"run", "clone"}
+        assert {each.image for task in made.tasks for each in task.runtime.containers} == {"host"}
 
 
 @pytest.mark.parametrize(

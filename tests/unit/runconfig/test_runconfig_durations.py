@@ -6,8 +6,6 @@ import contextlib
 from typing import Any
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import Parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +17,6 @@ from sluiceway_common.runconfig.durations import (
     SECOND,
     format_duration,
     parse_duration,
-    to_protobuf_json,
 )
 from sluiceway_common.runconfig.quantities import parse_bytes, parse_cpu_millis
 
@@ -59,12 +56,6 @@ def test_what_is_no_duration_is_refused(value: Any) -> None:
 @given(st.integers(1, MAX_DURATION))
 def test_duration_that_was_written_is_read_as_it_was(nanoseconds: int) -> None:
     assert parse_duration(format_duration(nanoseconds)) == nanoseconds
-
-
-@given(st.integers(1, MAX_DURATION))
-def test_protobuf_reads_what_we_write_for_it(nanoseconds: int) -> None:
-    message = Parse(f'"{to_protobuf_json(nanoseconds)}"', Duration())
-    assert message.seconds * SECOND + message.nanos == nanoseconds
 
 
 @given(st.text(max_size=20))

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
@@ -300,10 +299,8 @@ def test_what_a_configuration_may_hold_the_server_takes(document: dict[str, Any]
     found = loaded(document)
     assert found.errors == ()
     assert found.config is not None
-    tasks = tasks_of_run(found.config, "r", Context()).tasks
-    definitions = [json_format.ParseDict(task, definition_api.TaskDefinition()) for task in tasks]
 
-    assert faults_of(request(*definitions)) == {}
+    assert faults_of(request(*tasks_of_run(found.config, "r", Context()).tasks)) == {}
 
 
 def loaded(document: dict[str, Any]) -> Any:
