@@ -11,8 +11,8 @@ from typing import Any
 
 from sluiceway_common.foundation.crashpoints import Crashed
 from sluiceway_common.foundation.errors import DeadlineExceeded, Unavailable
-from sluiceway_server.datamanager.admin.findings import Finding
 from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.admin.verify_context import Finding
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import DatabaseLost
 from tests.properties.clients import Clients

@@ -32,9 +32,9 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.crashpoints import arm_from_environment
 from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, Unavailable
 from sluiceway_server.datamanager.admin.export import export_stores
-from sluiceway_server.datamanager.admin.findings import Finding
 from sluiceway_server.datamanager.admin.import_ import Importer, Place
 from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.admin.verify_context import Finding
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverAlways
 from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Put, View

@@ -12,9 +12,9 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_server.datamanager.admin.export import export_stores
-from sluiceway_server.datamanager.admin.findings import Finding, Progress
 from sluiceway_server.datamanager.admin.import_ import Importer, Place
 from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.admin.verify_context import Finding, Progress
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.model import RecordType, View

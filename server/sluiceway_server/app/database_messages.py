@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
-from sluiceway_server.datamanager.admin.findings import Finding, Progress
 from sluiceway_server.datamanager.admin.status import Overview, StoredView
+from sluiceway_server.datamanager.admin.verify_context import Finding, Progress
 from sluiceway_server.datamanager.log.entries import micros
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.logs.check import LogCheck

@@ -15,9 +15,9 @@ from sluiceway_common.foundation.errors import Exhausted, FailedPrecondition
 from sluiceway_server.app.database_messages import status_message, verify_logs, verify_message
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.admin.export import export_manifest
-from sluiceway_server.datamanager.admin.findings import Progress
 from sluiceway_server.datamanager.admin.status import overview
 from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.admin.verify_context import Progress
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.tables.data_file import FileStore

@@ -19,11 +19,11 @@ from sluiceway_server.app.database_messages import status_message, verify_logs, 
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.store_access import ETCD_TIMEOUT, Opened, StoreSettings, opened, operator_name, survey
 from sluiceway_server.datamanager.admin.export import export_stores
-from sluiceway_server.datamanager.admin.findings import Progress
 from sluiceway_server.datamanager.admin.import_ import Imported, Importer, Place
 from sluiceway_server.datamanager.admin.restore_points import RestorePoint, RestorePoints
 from sluiceway_server.datamanager.admin.status import overview
 from sluiceway_server.datamanager.admin.verify import Verifier
+from sluiceway_server.datamanager.admin.verify_context import Progress
 from sluiceway_server.datamanager.log.entries import Catalogue, from_micros, from_sequence_proto
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect

@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
-from sluiceway_server.datamanager.admin.findings import Finding
-from sluiceway_server.datamanager.admin.verify_log import LogCheck, Mark, findings_of_entries
+from sluiceway_server.datamanager.admin.verify_context import Finding, Mark
+from sluiceway_server.datamanager.admin.verify_log import LogCheck, findings_of_entries
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage

@@ -43,10 +43,10 @@ _PAGE_BYTES = 512 * 1024
 
 
 async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetime) -> AsyncGenerator[bytes, None]:
-    """Give an export of the database as a manifest has it, in pieces of at most 64 KiB.
+    """Yield an export of the database as a manifest has it, in pieces of at most 64 KiB.
 
     Raises:
-        NotFound: a file is gone: the export took longer than manifests are kept. Begin again.
+        NotFound: a file is gone: the export took longer than manifests are kept. Retry.
         DataLoss: a file is damaged.
         Unavailable: the object storage is away.
     """
@@ -65,21 +65,15 @@ async def export_stores(
     now: Callable[[], datetime],
     timeout: timedelta,
 ) -> AsyncGenerator[bytes, None]:
-    """Give an export of what both stores hold, without a server; servers may be writing meanwhile.
+    """Yield an export of what both stores hold, without a server; servers may be writing meanwhile.
 
-    Args:
-        kv: etcd; None: do not ask it, and export what the object storage alone holds.
-        storage: the object storage.
-        prefix: of all keys in both, without a slash at the end.
-        scratch: where a file of the changes after the newest manifest may be; it is removed again.
-        etcd_name: how messages name etcd.
-        now: the wall time.
-        timeout: of one question to etcd.
+    With `kv` None, etcd is not read, and the object storage alone is exported. The changes after the newest manifest
+    are put into a file in `scratch`, which is removed again.
 
     Raises:
         NotFound: there is no database.
-        FailedPrecondition: etcd and the object storage do not fit together; the reason and the sentence say how.
-        DataLoss: something is missing or damaged; the sentence says what.
+        FailedPrecondition: etcd and the object storage do not fit together; the reason is a `Kind`.
+        DataLoss: an object is missing or damaged; the message names it.
         Unavailable: etcd or the object storage is away.
     """
     made = now()
@@ -108,7 +102,7 @@ async def export_stores(
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A database's objects, but for its data files."""
+    """The objects of a database, without its data files."""
 
     epochs: Epochs
     segments: SegmentStore
@@ -124,7 +118,7 @@ class _Stored:
 async def _history(
     stored: _Stored, stores: Stores | None, etcd_name: str, now: datetime
 ) -> tuple[Lineage, LogSequence | None]:
-    """Find the history to export, and the entry of etcd to reach; None: as far as the object storage goes."""
+    """Return the history to export and its last entry in etcd; None: export what the object storage has."""
     if stores is not None:
         diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
         found = diagnosis.holdings
@@ -182,7 +176,7 @@ async def _changes_of(changes: Changes | None, type_name: str) -> AsyncGenerator
 
 
 async def _blocks(pieces: AsyncIterator[Sequence[StoredRecord]]) -> AsyncGenerator[list[StoredRecord], None]:
-    """Cut records, as they come, into blocks of an export."""
+    """Group a stream of records into blocks of an export."""
     block: list[StoredRecord] = []
     size = 0
     async for piece in pieces:

@@ -1,10 +1,11 @@
-"""The export file: all records of a database as they were after one entry of its log, in one stream of bytes.
+"""The export file: all records of a database as of one entry of its log, in one stream of bytes.
 
-`proto/sluiceway/records/export/v1` has the format. Every frame has a checksum, so that damage has a place; blocks are
-numbered and sorted, and the last frame counts them and digests all before it, so that nothing can be cut off, left out
-or put elsewhere unseen. Written and read piece by piece: memory is that of one block, whatever the file's size.
+`proto/sluiceway/records/export/v1` defines the format. Every frame has a checksum, so that damage is located. Blocks
+are numbered and sorted, and the last frame has their number and the digest of all before it, so that truncation,
+missing blocks and a changed order are detected. Files are written and read block by block, so memory does not grow with
+them.
 
-All of it blocks, and belongs into a thread.
+All functions block; call them in a thread.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from sluiceway_server.datamanager.tables.block import (
 __all__ = ["BLOCK_BYTES", "ExportDamaged", "ExportEncoder", "ExportFile", "ExportInfo"]
 
 BLOCK_BYTES = 256 * 1024
-"""Of a block before compression; the last record may reach beyond it."""
+"""The size of a block before compression; its last record may exceed it."""
 
 _MAGIC = b"SLEXP\x00\x00\x01"
 _HEAD = struct.Struct(">cI")
@@ -50,14 +51,14 @@ M = TypeVar("M", pb.Header, pb.Block, pb.Trailer)
 
 
 class ExportDamaged(DataLoss):
-    """A file is not what an export wrote; the message names the place."""
+    """The file is not as an export wrote it; the message names the place."""
 
     reason = "EXPORT_DAMAGED"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportInfo:
-    """What an export says of itself.
+    """The header and the totals of an export.
 
     Attributes:
         database_id: of the database that was exported.
@@ -66,7 +67,7 @@ class ExportInfo:
         made: when the export began.
         version: of the software that made it.
         types: how many records of each type there are; `change_group` is among them.
-        digest: SHA-256 of all but the last frame: two exports with one digest are one.
+        digest: SHA-256 of all but the last frame.
     """
 
     database_id: str
@@ -79,12 +80,12 @@ class ExportInfo:
 
     @property
     def records(self) -> int:
-        """How many there are, of all types."""
+        """The number of records of all types."""
         return sum(self.types.values())
 
 
 class ExportEncoder:
-    """Makes the bytes of an export: `header`, then `block` as often as needed, then `trailer`."""
+    """The encoder of an export: call `header`, `block` as often as needed, then `trailer`."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -95,11 +96,11 @@ class ExportEncoder:
 
     @property
     def records(self) -> int:
-        """How many were added."""
+        """The number of records so far."""
         return sum(self._types.values())
 
     def header(self, *, database_id: str, sequence: LogSequence, time_us: int, made: datetime, version: str) -> bytes:
-        """Begin."""
+        """Return the first bytes."""
         header = pb.Header(
             database_id=database_id,
             sequence=sequence_proto(sequence),
@@ -110,7 +111,7 @@ class ExportEncoder:
         return self._count(_MAGIC + _frame(_HEADER, header.SerializeToString()))
 
     def block(self, type_name: str, records: Sequence[StoredRecord]) -> bytes:
-        """Add some records of a type.
+        """Return the bytes of some records of a type.
 
         Raises:
             ValueError: none, or they do not follow, in type and id, from those before.
@@ -131,7 +132,7 @@ class ExportEncoder:
         return self._count(_frame(_BLOCK, block.SerializeToString()))
 
     def trailer(self) -> bytes:
-        """End."""
+        """Return the last bytes."""
         trailer = pb.Trailer(
             types=[pb.TypeCount(type=name, records=count) for name, count in sorted(self._types.items())],
             records=self.records,
@@ -152,7 +153,7 @@ def _frame(kind: bytes, message: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A piece of the file; `digest` is that of all before it."""
+    """A frame of the file; `digest` is that of all before it."""
 
     kind: bytes
     message: bytes
@@ -161,16 +162,13 @@ class _Frame:
 
 
 class ExportFile:
-    """An export in a file.
-
-    Every method raises `ExportDamaged` for what is not as an export was written.
-    """
+    """An export in a file. Every method raises `ExportDamaged` if it is not as an export wrote it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def check(self) -> ExportInfo:
-        """Read all of it, and check all of it: nothing that is found wrong later was overlooked here."""
+        """Read and check all of it."""
         with self._path.open("rb") as file:
             frames = self._frames(file)
             header = self._header(next(frames, None))
@@ -201,7 +199,7 @@ class ExportFile:
             raise self._damaged(file.tell(), "it ends without its last frame: it was cut off")
 
     def blocks(self) -> Generator[tuple[str, list[StoredRecord]], None, None]:
-        """Give the records, some of one type at a time, sorted by type and id."""
+        """Yield the records in blocks of one type, sorted by type and id."""
         with self._path.open("rb") as file:
             frames = self._frames(file)
             self._header(next(frames, None))
@@ -245,7 +243,7 @@ class ExportFile:
         return self._parse(frame, pb.Header())
 
     def _placed(self, frames: Iterator[_Frame]) -> Iterator[tuple[_Frame, _Place]]:
-        """Give the frames after the header, each with what stands before it; none of them is a header."""
+        """Yield the frames after the header, each with the place before it."""
         place = _Place()
         for frame in frames:
             if frame.kind == _HEADER:
@@ -286,7 +284,7 @@ class ExportFile:
 
 @dataclass(slots=True)
 class _Place:
-    """How far a reader has come."""
+    """The place of a reader in the file."""
 
     number: int = 0
     last: tuple[str, str] | None = None

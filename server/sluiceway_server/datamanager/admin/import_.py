@@ -1,16 +1,16 @@
-"""Import: a database out of an export, into an empty place only.
+"""Import: make a database from an export, in empty stores only.
 
-The whole file is checked before the first write. Then, each step behind the one before it:
+The whole file is checked before the first write. Then, each step after the one before it:
 
-    db/import in etcd       whose turn it is: the last step is done only by who has it
+    db/import in etcd       the claim of this import; the last step is done only by its owner
     data files              of all records, with the revision (1, 0).0
     manifest/<1-0>          names them all
-    epoch/1                 from here on the place is taken
-    head in etcd            the database is there
+    epoch/1                 from here on the database exists
+    head in etcd            servers can open it
 
-A crash before `epoch/1` leaves files that nobody names, and perhaps a manifest; the next import takes its place. A
-crash after it leaves a database that is whole in the object storage, and `sluice db recover` brings it into etcd. Of
-two imports at once one gives up: nothing that has come to its end is ever replaced.
+A crash before `epoch/1` leaves files that nothing names, and perhaps a manifest, which the next import replaces. A
+crash after it leaves a database that is complete in the object storage, and `sluice db recover` completes it in etcd.
+Of two imports at once one fails: a database that exists is never replaced.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ declare_crash_points(
 _EPOCH = 1
 _START = LogSequence(_EPOCH, 0)
 _REVISION = Position(_START, 0)
-# Of the key that says whose turn it is; it goes by itself some time after a crash.
+# Of the claim; it expires some time after a crash.
 _LONGEST = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import made: the database's new id, and what the file said of itself."""
+    """The result of an import: the new id of the database, and the header of the file."""
 
     database_id: str
     info: ExportInfo
@@ -75,15 +75,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a database is to be.
-
-    Attributes:
-        kv: etcd.
-        storage: the object storage.
-        prefix: of all keys in both, without a slash at its end.
-        etcd_name: how messages name etcd.
-        etcd_timeout: of one call to it.
-    """
+    """The stores for the new database; `prefix` has no slash at its end."""
 
     kv: KeyValueStore
     storage: ObjectStorage
@@ -93,7 +85,7 @@ class Place:
 
 
 class Importer:
-    """See the module. `check`, then `run`, once."""
+    """One import; see the module. Records of types that are not in `types` are copied as they are."""
 
     def __init__(
         self,
@@ -106,17 +98,6 @@ class Importer:
         new_id: Callable[[], str],
         file_bytes: int,
     ) -> None:
-        """Begin nothing yet.
-
-        Args:
-            place: where the database is to be.
-            file: the export.
-            types: all record types; records of others pass through.
-            writer: who imports, as epoch and manifest name it.
-            now: the wall time.
-            new_id: makes the id of the database.
-            file_bytes: a data file is finished when it has as many.
-        """
         self._place = place
         self._file = ExportFile(file)
         self._catalogue = Catalogue(types)
@@ -130,7 +111,7 @@ class Importer:
         self._claim = secrets.token_bytes(16)
 
     async def check(self) -> ExportInfo:
-        """Check the whole file, and that the place is empty; writes nothing.
+        """Check the whole file, and that the stores are empty. Writes nothing.
 
         Raises:
             ExportDamaged: the file is not as an export wrote it.
@@ -142,28 +123,25 @@ class Importer:
         return info
 
     async def run(self, *, progress: Callable[[int], None] = lambda _: None) -> Imported:
-        """Check, then make the database.
-
-        Args:
-            progress: told how many records are written so far.
+        """Check, then make the database; `progress` is called with the number of records written so far.
 
         Raises:
             ExportDamaged, FailedPrecondition: see `check`; nothing was written.
             Conflict: another import, or a server, began a database here meanwhile.
-            Unavailable: etcd or the object storage is away. Run it again.
+            Unavailable: etcd or the object storage is away. Retry.
         """
         info = await self.check()
-        cluster_id = await self._take_turn()
+        cluster_id = await self._take_claim()
         await self._remove_leftovers()
         crash_point("import.before-files")
         types = await self._write_files(progress)
         manifest = self._manifest(info, types)
-        await self._check_turn()
+        await self._check_claim()
         crash_point("import.before-manifest")
         if not await self._stores.manifests.put(manifest):
             raise _overtaken("another import wrote its manifest first")
         crash_point("import.after-manifest")
-        await self._check_turn()
+        await self._check_claim()
         crash_point("import.before-epoch")
         epoch = EpochInfo(
             _EPOCH,
@@ -207,8 +185,8 @@ class Importer:
         if strange:
             raise _not_empty(f"the object storage has the manifest {self._stores.manifests.key(strange[0])}")
 
-    async def _take_turn(self) -> int:
-        """Say in etcd that it is our turn, unless there is a database; answers the cluster that said yes."""
+    async def _take_claim(self) -> int:
+        """Put the claim into etcd, unless there is a database; return the id of the cluster."""
         lease = await self._place.kv.grant_lease(_LONGEST, timeout=self._place.etcd_timeout)
         crash_point("import.before-claim")
         taken = await self._place.kv.txn(
@@ -222,13 +200,13 @@ class Importer:
         self._stores.log.expect_cluster(taken.cluster_id)
         return taken.cluster_id
 
-    async def _check_turn(self) -> None:
+    async def _check_claim(self) -> None:
         found, _ = await self._place.kv.get(self._claim_key, timeout=self._place.etcd_timeout)
         if found is None or found.value != self._claim:
             raise _overtaken("another import into this place began")
 
     async def _remove_leftovers(self) -> None:
-        """Remove the manifest of an import that did not end. Who has its turn now cannot have ended before us."""
+        """Remove the manifest of an import that did not end; its owner has lost the claim."""
         if await self._stores.manifests.sequences():
             crash_point("import.before-leftovers")
             await self._place.storage.delete(self._stores.manifests.key(_START))

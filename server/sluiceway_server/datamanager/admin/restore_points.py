@@ -1,7 +1,7 @@
-"""Restore points: to which entries a restore can go back, and which of them was the last one at a time.
+"""Restore points: the entries that a restore can go back to, and the last one of them at a given time.
 
-Each segment ends at one, and so does every entry in it. Times of entries never fall along the log (decision 0139), so
-the segment of a time is found by halving: as many segments are read as their number has binary digits.
+Every entry in a segment is one; the last of each segment is listed. Times of entries never fall along the log (decision
+0139), so the segment of a time is found by binary search.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RestorePoint:
 
 
 class RestorePoints:
-    """See the module. Changes nothing; raises `Unavailable` and `DataLoss` as the stores do."""
+    """The restore points of a database. Changes nothing; raises `Unavailable` and `DataLoss` as the stores do."""
 
     def __init__(self, stores: Stores, ledger: Inventory) -> None:
         self._stores = stores
@@ -98,7 +98,7 @@ class RestorePoints:
         return low
 
     async def _entries(self, first: LogSequence) -> list[LogEntry]:
-        """Read what a segment has of the history; nothing, if it was cleaned meanwhile."""
+        """Return the entries of the history in a segment; none if it was removed meanwhile."""
         try:
             segment = await self._stores.segments.read(first)
         except NotFound:

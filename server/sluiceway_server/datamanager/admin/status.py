@@ -1,7 +1,7 @@
-"""The overview: how both stores stand, as they are. For operators, above all when something is wrong.
+"""The overview of both stores, for operators, above all when something is wrong.
 
-Nothing here needs a healthy database: each part is looked at by itself, and what cannot be read becomes a sentence. So
-it also answers when one of the stores is away, damaged, or not the one that it should be.
+Nothing here needs a healthy database: each part is read by itself, and what cannot be read becomes a finding. So it
+also works when one of the stores is away, damaged, or not the right one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EtcdView:
-    """What etcd says; `checkpoint` is a hint that may be behind."""
+    """The state of etcd; `checkpoint` is a hint that may be behind."""
 
     status: StoreStatus
     head: HeadMark | None = None
@@ -70,9 +70,9 @@ class StorageView:
 
     Attributes:
         epochs: all epoch objects that can be read, oldest first.
-        lineage: the history; None when it cannot be told.
+        lineage: the history; None when it cannot be found.
         newest_segment: of the history; None: there is none, or it cannot be read.
-        newest_manifest: so.
+        newest_manifest: likewise.
         recoverable: the last entry that a recovery without etcd would keep, if nothing is missing before it.
         objects: by kind.
     """
@@ -87,14 +87,14 @@ class StorageView:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Both stores at a time.
+    """The state of both stores.
 
     Attributes:
-        time: when they were looked at.
-        etcd: None: it said nothing, for the reason `etcd_fault`.
-        storage: None: it said nothing, for the reason `storage_fault`.
-        kind: how they stand to each other; None: it cannot be told.
-        findings: what is not as it should be, each with what to do; empty: all is well.
+        time: when they were read.
+        etcd: None: it cannot be read, because of `etcd_fault`.
+        storage: None: it cannot be read, because of `storage_fault`.
+        kind: of the diagnosis; None: there is none.
+        findings: faults, each with what to do; empty: all is well.
     """
 
     time: datetime
@@ -118,7 +118,7 @@ class Overview:
 
 @dataclass(slots=True)
 class _Findings:
-    """Collects what is wrong, one sentence each."""
+    """The list of faults, one sentence each."""
 
     found: list[str] = field(default_factory=list)
 
@@ -127,7 +127,7 @@ class _Findings:
             self.found.append(sentence)
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T | None:
-        """Do something; what it raises becomes a finding and the answer None."""
+        """Call; an error becomes a finding, and None is returned."""
         try:
             return await work()
         except SluicewayError as error:
@@ -138,15 +138,9 @@ class _Findings:
 async def overview(
     kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_name: str, now: datetime, timeout: timedelta
 ) -> Overview:
-    """Look at both stores. Changes nothing, and raises nothing of our family.
+    """Read both stores. Changes nothing, and raises no `SluicewayError`.
 
-    Args:
-        kv: etcd.
-        storage: the object storage; its objects are listed, which takes a second for some ten thousand.
-        prefix: of all keys in both.
-        etcd_name: how sentences name etcd.
-        now: the wall time.
-        timeout: of each question to etcd.
+    All objects are listed, which takes a second for some ten thousand.
     """
     findings = _Findings()
     stores = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
@@ -167,7 +161,7 @@ async def overview(
         stored = await _look_at_storage(stores, etcd, objects, findings)
     kind: Kind | None = None
     if etcd is not None and stored is not None:
-        # Stores that were used before refuse another cluster; these have seen none yet.
+        # Stores that were used before refuse another cluster; these were not.
         fresh = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
         holdings = await findings.attempt(lambda: inspect(fresh, etcd_name=etcd_name))
         if holdings is not None:

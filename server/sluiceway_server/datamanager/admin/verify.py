@@ -1,12 +1,12 @@
-"""Verify: reads every object of a database and checks every checksum, and whether all of it fits together.
+"""Verify: read every object of a database, check all checksums, and check that all of it fits together.
 
-In this order, so that servers may write meanwhile and nothing is missed: what etcd says, the epoch objects, the
-manifests, the segments, the entries in etcd, the files of all manifests, what nobody names. Something that is not there
-is looked for again before it is called missing: the cleaner may have been at work, and it removes nothing that the
-newest manifests need. A recovery meanwhile changes what the history is; verify says so then, and has to be run again.
+In this order, so that servers may write meanwhile and nothing is missed: etcd's marks, the epoch objects, the
+manifests, the segments, the entries in etcd, the files of all manifests, and objects that nothing names. Before an
+object is reported as missing it is read again: the garbage collector may have removed it, which keeps all that the
+newest manifests need. A recovery meanwhile changes the history; then verify has to be run again.
 
-Faults are what is missing or damaged, each with the object and what to do. Notes are what is as it may be: void
-entries, files that nobody names, objects of names that are not ours.
+A fault is something missing or damaged, with the object and what to do. A note is something unusual and harmless: void
+entries, files that no manifest names, objects with unknown names.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound
-from sluiceway_server.datamanager.admin.findings import Finding, Progress, fault_of
-from sluiceway_server.datamanager.admin.verify_context import VerifyContext
+from sluiceway_server.datamanager.admin.verify_context import Finding, Progress, VerifyContext, fault_of
 from sluiceway_server.datamanager.admin.verify_files import compare_manifests, faults_of_records
-from sluiceway_server.datamanager.admin.verify_history import History
+from sluiceway_server.datamanager.admin.verify_log import LogVerifier
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.model import LogSequence, RecordType
@@ -43,7 +42,7 @@ _OTHER_COPY = (
 
 
 class Verifier:
-    """See the module. `run` once."""
+    """One verify of a database; see the module. `kv` None: only the object storage is verified."""
 
     def __init__(
         self,
@@ -57,56 +56,44 @@ class Verifier:
         now: Callable[[], datetime],
         timeout: timedelta,
     ) -> None:
-        """Begin nothing yet.
-
-        Args:
-            kv: etcd; None: only the object storage is verified.
-            storage: the object storage.
-            prefix: of all keys in both, without a slash at the end.
-            types: all record types that are known here.
-            scratch: where a temporary file may be.
-            etcd_name: how messages name etcd.
-            now: the wall time.
-            timeout: of a question to etcd.
-        """
-        self._evidence = VerifyContext(kv, storage, prefix=prefix, timeout=timeout)
-        self._history = History(self._evidence, etcd_name=etcd_name)
+        self._context = VerifyContext(kv, storage, prefix=prefix, timeout=timeout)
+        self._log = LogVerifier(self._context, etcd_name=etcd_name)
         self._catalogue = Catalogue(types)
         self._scratch = scratch
         self._etcd_name = etcd_name
         self._now = now
 
     async def run(self) -> AsyncGenerator[Finding | Progress, None]:
-        """Verify; gives what is found as it is found, and progress in between.
+        """Verify; yield each finding as it is found, and the progress in between.
 
         Raises:
             Conflict: the database was recovered into a new epoch meanwhile. Run it again.
             NotFound: there is no database.
-            Unavailable: etcd or the object storage stayed away. What was given so far holds.
+            Unavailable: etcd or the object storage stayed away. The findings so far are valid.
         """
         for part in (
             self._verify_diagnosis,
             self._verify_epochs,
             self._verify_manifests,
-            self._history.segments,
-            self._history.entries_of_etcd,
+            self._log.segments,
+            self._log.entries_of_etcd,
             self._verify_files,
             self._verify_replay,
             self._verify_rest,
         ):
             async for found in part():
                 yield found
-        yield self._evidence.progress
+        yield self._context.progress
 
-    # -- what there is
+    # -- marks and epochs
 
     async def _verify_diagnosis(self) -> AsyncIterator[Finding | Progress]:
-        evidence = self._evidence
-        if evidence.stores is None:
+        context = self._context
+        if context.stores is None:
             yield Finding("", "etcd was not asked: entries that only etcd has are not verified", is_fault=False)
         else:
             try:
-                diagnosis = diagnose(await inspect(evidence.stores, etcd_name=self._etcd_name), now=self._now())
+                diagnosis = diagnose(await inspect(context.stores, etcd_name=self._etcd_name), now=self._now())
             except DataLoss as error:
                 yield fault_of(error, "")
             else:
@@ -114,28 +101,28 @@ class Verifier:
                     raise NotFound(f"there is no database yet: {diagnosis.message}")
                 if not diagnosis.is_healthy:
                     yield Finding("", diagnosis.message)
-                evidence.head, evidence.flushed = diagnosis.holdings.head, diagnosis.holdings.flushed
+                context.head, context.flushed = diagnosis.holdings.head, diagnosis.holdings.flushed
                 try:
-                    await evidence.again(evidence.stores.log.cleaned)
+                    await context.again(context.stores.log.cleaned)
                 except DataLoss as error:
-                    yield fault_of(error, evidence.stores.log.cleaned_key)
-                async for finding in self._verify_checkpoint(evidence.stores.log):
+                    yield fault_of(error, context.stores.log.cleaned_key)
+                async for finding in self._verify_checkpoint(context.stores.log):
                     yield finding
         for folder in DATABASE_FOLDERS:
-            async for info in evidence.storage.list(evidence.key(f"{folder}/")):
-                evidence.sizes[info.key] = info.size_bytes
-        evidence.all_objects = len(evidence.sizes)
-        if not evidence.sizes and evidence.head is None:
+            async for info in context.storage.list(context.key(f"{folder}/")):
+                context.sizes[info.key] = info.size_bytes
+        context.all_objects = len(context.sizes)
+        if not context.sizes and context.head is None:
             raise NotFound("there is no database: the object storage holds none under this prefix")
-        yield evidence.progress
+        yield context.progress
 
     async def _verify_checkpoint(self, log: Log) -> AsyncIterator[Finding]:
-        evidence = self._evidence
-        named = await evidence.again(log.checkpoint)
-        if named is None or named in (known := await evidence.manifests_now()):
+        context = self._context
+        named = await context.again(log.checkpoint)
+        if named is None or named in (known := await context.manifests_now()):
             return
-        if named != await evidence.again(log.checkpoint) or any(sequence > named for sequence in known):
-            return  # another one was made meanwhile, and this one cleaned
+        if named != await context.again(log.checkpoint) or any(sequence > named for sequence in known):
+            return  # another one was made meanwhile, and this one removed
         yield Finding(
             log.checkpoint_key,
             f"it names the manifest of {named}, which is not there. Servers find the newest by themselves; but somebody"
@@ -144,50 +131,50 @@ class Verifier:
         )
 
     async def _verify_epochs(self) -> AsyncIterator[Finding | Progress]:
-        evidence = self._evidence
+        context = self._context
         try:
-            evidence.epochs = await evidence.again(evidence.epoch_store.all)
-            firsts, manifests = await evidence.segments_now(), await evidence.manifests_now()
+            context.epochs = await context.again(context.epoch_store.all)
+            firsts, manifests = await context.segments_now(), await context.manifests_now()
             stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
-            in_etcd = evidence.head.sequence.epoch if evidence.head is not None else 0
-            evidence.present = max(stored, in_etcd) or (evidence.epochs[0].number if evidence.epochs else 0)
-            evidence.lineage = evidence.epoch_store.lineage_of(evidence.epochs, evidence.present)
+            in_etcd = context.head.sequence.epoch if context.head is not None else 0
+            context.present = max(stored, in_etcd) or (context.epochs[0].number if context.epochs else 0)
+            context.lineage = context.epoch_store.lineage_of(context.epochs, context.present)
         except DataLoss as error:
-            yield fault_of(error, evidence.key("epoch/"))
-        ids = {epoch.database_id for epoch in evidence.epochs}
+            yield fault_of(error, context.key("epoch/"))
+        ids = {epoch.database_id for epoch in context.epochs}
         if len(ids) > 1:
             yield Finding(
-                evidence.key("epoch/"),
+                context.key("epoch/"),
                 f"the epoch objects are of {len(ids)} databases ({', '.join(sorted(ids))}); move those away that do not"
                 " belong here",
             )
-        for epoch in evidence.epochs:
-            key = evidence.epoch_store.key(epoch.number)
+        for epoch in context.epochs:
+            key = context.epoch_store.key(epoch.number)
             if epoch.accepted is not None and epoch.accepted.counter > 0:
-                evidence.mark(epoch.accepted, key, epoch.accepted_digest)
-            if evidence.lineage is not None and epoch.number not in evidence.lineage.epochs:
+                context.mark(epoch.accepted, key, epoch.accepted_digest)
+            if context.lineage is not None and epoch.number not in context.lineage.epochs:
                 yield Finding(
                     key, "it is void: this recovery was overtaken, and nothing goes on from it", is_fault=False
                 )
-            yield evidence.count(key)
+            yield context.count(key)
 
-    # -- manifests, by name and content
+    # -- manifests
 
     async def _verify_manifests(self) -> AsyncIterator[Finding | Progress]:
-        evidence = self._evidence
-        for sequence in await evidence.manifests_now():
-            key = evidence.manifest_store.key(sequence)
+        context = self._context
+        for sequence in await context.manifests_now():
+            key = context.manifest_store.key(sequence)
             try:
-                manifest = await evidence.again(partial(evidence.manifest_store.read, sequence))
+                manifest = await context.again(partial(context.manifest_store.read, sequence))
             except NotFound:
-                continue  # cleaned since
+                continue  # removed since
             except DataLoss as error:
                 yield fault_of(error, key)
                 continue
-            yield evidence.count(key)
-            if manifest.database_id and evidence.epochs and manifest.database_id != evidence.epochs[0].database_id:
+            yield context.count(key)
+            if manifest.database_id and context.epochs and manifest.database_id != context.epochs[0].database_id:
                 yield Finding(key, f"it is of the database {manifest.database_id}, not of this one; move it away")
-            elif evidence.lineage is not None and not evidence.lineage.contains(sequence):
+            elif context.lineage is not None and not context.lineage.contains(sequence):
                 yield Finding(
                     key,
                     "it is void: a recovery went on without its last entry. No server uses it; it goes when it is"
@@ -195,16 +182,16 @@ class Verifier:
                     is_fault=False,
                 )
             else:
-                evidence.manifests[sequence] = manifest
+                context.manifests[sequence] = manifest
                 if sequence.counter > 0:
-                    evidence.mark(sequence, key, manifest.digest)
+                    context.mark(sequence, key, manifest.digest)
 
     # -- data files
 
     async def _verify_files(self) -> AsyncIterator[Finding | Progress]:
-        evidence = self._evidence
+        context = self._context
         seen: set[bytes] = set()
-        for sequence, manifest in sorted(evidence.manifests.items(), reverse=True):
+        for sequence, manifest in sorted(context.manifests.items(), reverse=True):
             for type_files in manifest.types:
                 type_ = self._catalogue.known.get(type_files.type)
                 for live in type_files.files:
@@ -213,76 +200,76 @@ class Verifier:
                         continue
                     seen.add(identity)
                     try:
-                        await evidence.again(partial(evidence.file_store.verify, live.data))
+                        await context.again(partial(context.file_store.verify, live.data))
                         if live.HasField("index"):
-                            await evidence.again(partial(evidence.file_store.verify, live.index))
-                        for fault in await evidence.again(partial(faults_of_records, evidence.file_store, type_, live)):
-                            yield Finding(evidence.key(live.data.key), f"{fault}. {_OTHER_COPY}")
+                            await context.again(partial(context.file_store.verify, live.index))
+                        for fault in await context.again(partial(faults_of_records, context.file_store, type_, live)):
+                            yield Finding(context.key(live.data.key), f"{fault}. {_OTHER_COPY}")
                     except NotFound as error:
-                        if sequence in await evidence.manifests_now():
+                        if sequence in await context.manifests_now():
                             yield Finding(
-                                evidence.key(live.data.key),
-                                f"{error.message}, and the manifest {evidence.manifest_store.key(sequence)} names it."
+                                context.key(live.data.key),
+                                f"{error.message}, and the manifest {context.manifest_store.key(sequence)} names it."
                                 " Restore this object from a copy of the object storage",
                             )
                     except DataLoss as error:
-                        yield fault_of(error, evidence.key(live.data.key))
-                    yield evidence.count(evidence.key(live.data.key))
+                        yield fault_of(error, context.key(live.data.key))
+                    yield context.count(context.key(live.data.key))
                     if live.HasField("index"):
-                        yield evidence.count(evidence.key(live.index.key))
+                        yield context.count(context.key(live.index.key))
 
     async def _verify_replay(self) -> AsyncIterator[Finding | Progress]:
-        """Check that the newest manifest is what the log makes of the one before it, where all of that is there."""
-        evidence = self._evidence
-        if evidence.lineage is None or len(evidence.manifests) < 2:
+        """Check that the newest manifest is the one before it with the log between them, if all of that is there."""
+        context = self._context
+        if context.lineage is None or len(context.manifests) < 2:
             return
-        *_, before, after = sorted(evidence.manifests)
+        *_, before, after = sorted(context.manifests)
         try:
             async with Changes.open(self._scratch) as changes:
                 at = before
-                async for segment in evidence.segment_store.after(before, evidence.lineage):
+                async for segment in context.segment_store.after(before, context.lineage):
                     entries = [entry for entry in segment.entries if entry.sequence <= after]
                     if not entries:
                         break
                     await changes.add(entries)
                     at = entries[-1].sequence
                 if at != after:
-                    return  # cleaned, or told already as a gap
+                    return  # removed, or reported as a gap
                 faults = await compare_manifests(
-                    evidence.file_store, evidence.manifests[before], changes, evidence.manifests[after]
+                    context.file_store, context.manifests[before], changes, context.manifests[after]
                 )
         except (NotFound, DataLoss):
-            return  # told already, or cleaned since
+            return  # reported already, or removed since
         for fault in faults:
             yield Finding(
-                evidence.manifest_store.key(after),
+                context.manifest_store.key(after),
                 f"{fault}. Delete this manifest to go on from the one before it and the segments, while those are kept"
                 f" (24 h), and report it: this is a fault of the software",
             )
 
-    # -- what nobody names
+    # -- objects that nothing names
 
     async def _verify_rest(self) -> AsyncIterator[Finding | Progress]:
-        evidence = self._evidence
+        context = self._context
         # A checkpoint may have ended meanwhile: its manifest names files that were orphans a moment ago.
         named: set[str] = set()
-        for sequence in await evidence.manifests_now():
+        for sequence in await context.manifests_now():
             try:
-                manifest = evidence.manifests.get(sequence) or await evidence.manifest_store.read(sequence)
+                manifest = context.manifests.get(sequence) or await context.manifest_store.read(sequence)
             except (NotFound, DataLoss):
                 continue
-            named.update(evidence.key(ref.key) for ref in files_of(manifest))
-        async for info in evidence.storage.list(evidence.key(""), delimiter="/"):
-            name = info.key.removeprefix(evidence.key(""))
+            named.update(context.key(ref.key) for ref in files_of(manifest))
+        async for info in context.storage.list(context.key(""), delimiter="/"):
+            name = info.key.removeprefix(context.key(""))
             if not info.is_prefix or name.rstrip("/") not in FOLDERS:
                 yield Finding(info.key, "nothing of an installation is called so; it is ignored. Move it away", False)
-        # A day of segments is a hundred thousand names; a server has others to answer meanwhile.
-        for key in await asyncio.to_thread(_strange, evidence.sizes, evidence.key("")):
+        # The segments of a day are a hundred thousand names; in a thread, so that a server can respond to others.
+        for key in await asyncio.to_thread(_strange, context.sizes, context.key("")):
             yield Finding(key, "no object of a database is called so; it is ignored. Move it away", is_fault=False)
         for folder in (Folder.DATA, Folder.INDEX):
-            orphans = await asyncio.to_thread(_orphans, evidence.sizes, evidence.key(f"{folder}/"), named)
+            orphans = await asyncio.to_thread(_orphans, context.sizes, context.key(f"{folder}/"), named)
             if orphans:
-                size = sum(evidence.sizes[key] for key in orphans)
+                size = sum(context.sizes[key] for key in orphans)
                 yield Finding(
                     orphans[0],
                     f"{len(orphans)} objects in {folder}/ ({size} bytes) are named by no manifest, this one first: of a"
@@ -292,18 +279,18 @@ class Verifier:
 
 
 def _strange(keys: Iterable[str], prefix: str) -> list[str]:
-    """List the keys that are not called as a database's objects are, in order."""
+    """List the keys that are not names of a database's objects, in order."""
     return sorted(key for key in keys if not _is_name(*key.removeprefix(prefix).split("/", 1)))
 
 
 def _orphans(keys: Iterable[str], folder: str, named: Set[str]) -> list[str]:
-    """List the keys of a folder that nobody names, in order."""
+    """List the keys of a folder that no manifest names, in order."""
     return sorted(key for key in keys if key.startswith(folder) and key not in named)
 
 
 def _is_name(folder: str, name: str) -> bool:
     if folder in {Folder.DATA, Folder.INDEX}:
-        return True  # those that no manifest names are told together
+        return True  # those that no manifest names are reported together
     if folder == Folder.EPOCH:
         return _EPOCH_NAME.fullmatch(name) is not None
     try:

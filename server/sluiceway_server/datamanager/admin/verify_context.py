@@ -1,20 +1,19 @@
-"""The evidence of a verify: what it found out so far of one database, and the ways to ask its two stores again.
+"""What the parts of a verify share: findings, what is known so far of the database, and calls with retries.
 
-Each part of a verify adds to it and reads what parts before it added. A question that a store does not answer is asked
-again, a few times: a verify of hours must not end with one lost answer.
+Each part adds to the context and reads what parts before it added. A call to a store is retried a few times: a verify
+of hours must not end with one lost response.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
-from sluiceway_common.foundation.errors import DeadlineExceeded, Unavailable
-from sluiceway_server.datamanager.admin.findings import Progress
-from sluiceway_server.datamanager.admin.verify_log import Mark
+from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
@@ -26,12 +25,49 @@ from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["VerifyContext"]
+__all__ = ["Finding", "Mark", "Progress", "VerifyContext", "fault_of"]
 
 _ATTEMPTS = 4
 _PAUSE = timedelta(milliseconds=200)
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault or a note.
+
+    Attributes:
+        object: the key that it is about; empty: both stores.
+        message: what it is, and what to do.
+        is_fault: something is missing or damaged; otherwise it is a note.
+    """
+
+    object: str
+    message: str
+    is_fault: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: objects and bytes read, and how many objects there are, as far as is known."""
+
+    objects: int
+    bytes: int
+    all_objects: int
+
+
+def fault_of(error: SluicewayError, key: str) -> Finding:
+    """Return an error as a fault; `key` is the object if the error names none."""
+    return Finding(error.metadata.get("object", key), error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The digest of an entry according to a manifest, an epoch object, or a key of etcd."""
+
+    name: str
+    digest: bytes
 
 
 class VerifyContext:
@@ -43,16 +79,15 @@ class VerifyContext:
         sizes: of all objects, in bytes, as they were listed first.
         head: of etcd, as it was read first; None: etcd was not asked, or it cannot be read.
         flushed: likewise.
-        present: the newest epoch that anything speaks of.
+        present: the newest epoch that anything names.
         epochs: the epoch objects, oldest first.
-        lineage: the history; None: the epoch objects do not say it.
-        marks: what is said of entries, by whatever names one.
+        lineage: the history; None: the epoch objects do not define one.
+        marks: digests of entries, by whatever names one.
         manifests: those of the history that are whole.
         all_objects: how many there are, as far as is known.
     """
 
     def __init__(self, kv: KeyValueStore | None, storage: ObjectStorage, *, prefix: str, timeout: timedelta) -> None:
-        """Begin with nothing: see `Verifier`."""
         self._prefix = prefix
         self._objects = 0
         self._bytes = 0
@@ -73,11 +108,11 @@ class VerifyContext:
         self.all_objects = 0
 
     def key(self, name: str) -> str:
-        """Make a whole key out of one below the prefix."""
+        """Return a whole key for one below the prefix."""
         return f"{self._prefix}/{name}"
 
     def mark(self, sequence: LogSequence, name: str, digest: bytes) -> None:
-        """Take down what something says of an entry."""
+        """Note the digest that something names for an entry."""
         self.marks.setdefault(sequence, []).append(Mark(name, digest))
 
     @property
@@ -91,18 +126,18 @@ class VerifyContext:
         self._bytes += self.sizes.get(key, 0)
         return self.progress
 
-    # -- asking
+    # -- reading
 
     async def segments_now(self) -> list[LogSequence]:
-        """Ask which segments there are now, by their first entries, in order."""
+        """List the segments that there are now, by their first entries, in order."""
         return await self.again(self.segment_store.firsts)
 
     async def manifests_now(self) -> list[LogSequence]:
-        """Ask which manifests there are now, in order."""
+        """List the manifests that there are now, in order."""
         return await self.again(self.manifest_store.sequences)
 
     async def again(self, ask: Callable[[], Awaitable[R]]) -> R:
-        """Ask, and again while a store is away. Raises what the last attempt raised."""
+        """Call, and retry while a store is away. Raises what the last attempt raised."""
         for attempt in range(1, _ATTEMPTS):
             try:
                 return await ask()

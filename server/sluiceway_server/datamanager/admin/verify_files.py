@@ -1,7 +1,7 @@
-"""Whether data files and index dumps hold what they should, beyond their checksums: record by record.
+"""Verifies the content of data files and index dumps, record by record, beyond their checksums.
 
-Bodies are messages of their type, an index dump has the same records as the data file that it stands beside, with the
-values that the type's columns give for them, and the newest manifest is what the log makes of the one before it.
+Bodies must be messages of their type; an index dump must have the same records as its data file, with the values of the
+type's columns for them; and the newest manifest must be the one before it with the changes of the log applied.
 """
 
 from __future__ import annotations
@@ -29,12 +29,9 @@ _MOST_FAULTS = 5
 
 
 async def faults_of_records(files: FileStore, type_: RecordType[Any] | None, live: LiveFile) -> list[str]:
-    """Read the records of a file and, beside them, the rows of its index dump; answers what is wrong, a few at most.
+    """Compare the records of a file with the rows of its index dump; return what is wrong, a few faults at most.
 
-    Args:
-        files: where they are.
-        type_: of the records; None: not known here, so only ids and revisions are compared.
-        live: the file.
+    With `type_` None, an unknown type, only ids and revisions are compared.
 
     Raises:
         NotFound, DataLoss: as `FileStore.records`.
@@ -46,7 +43,7 @@ async def faults_of_records(files: FileStore, type_: RecordType[Any] | None, liv
         type_.bodies is not Bodies.REMOTE
         or (tuple(column.name for column in type_.columns), type_.version) != (columns, version)
     ):
-        type_ = None  # nobody uses these columns; the next checkpoint that touches the file makes others
+        type_ = None  # these columns are not used; the next checkpoint that touches the file writes others
     faults: list[str] = []
     async with aclosing(files.records(live.data)) as records, aclosing(files.rows(live.index)) as rows:
         async for some, beside in _side_by_side(records, rows):
@@ -106,13 +103,7 @@ def _compare_rows(
 
 
 async def compare_manifests(files: FileStore, before: Manifest, changes: Changes, after: Manifest) -> list[str]:
-    """Tell where a manifest is not what the log makes of an earlier one.
-
-    Args:
-        files: of both.
-        before: the earlier one.
-        changes: all entries between the two.
-        after: the later one.
+    """Return where a manifest is not an earlier one with all changes of the log between them.
 
     Raises:
         NotFound, DataLoss: as `FileStore.records`.
@@ -138,7 +129,7 @@ async def compare_manifests(files: FileStore, before: Manifest, changes: Changes
 async def _side_by_side(
     left: AsyncIterator[Sequence[Any]], right: AsyncIterator[Sequence[Any]]
 ) -> AsyncIterator[tuple[Sequence[Any], Sequence[Any]]]:
-    """Give two streams in pieces of equal length; only the last pair may differ in length, when one goes on."""
+    """Yield two streams in pieces of equal length; only the last pair may differ, when one stream is longer."""
     mine: Sequence[Any] | None = ()
     theirs: Sequence[Any] | None = ()
     while True:

@@ -1,44 +1,46 @@
-"""Whether segments make one log: contiguous along the history, each entry following from the one before. Pure.
+"""Whether the log that both stores hold is one history.
 
-Segments are given in the order of their names. What is found is faults, notes and gaps; whether a gap is a fault is for
-the caller to say, who can look again: the cleaner removes what lies before the oldest manifest.
+Segments must be contiguous along the history, each entry following from the one before, and the entries in etcd must
+follow them. `LogCheck` and `findings_of_entries` decide that and are pure; `LogVerifier` reads the stores. It reads
+again before it reports a fault: the garbage collector removes what lies before the oldest manifest, and a recovery may
+have changed the history meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from sluiceway_server.datamanager.admin.findings import Finding
-from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry
+from sluiceway_common.foundation.errors import Conflict, DataLoss, NotFound
+from sluiceway_server.datamanager.admin.verify_context import Finding, Mark, Progress, VerifyContext, fault_of
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, decode_batch
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment
 from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence
 
-__all__ = ["LogCheck", "Mark", "findings_of_entries"]
+__all__ = ["LogCheck", "LogVerifier", "findings_of_entries"]
 
+_READ_AHEAD = 8
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What something else says of an entry: a manifest, an epoch object, or a key of etcd."""
-
-    name: str
-    digest: bytes
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
 class LogCheck:
-    """Takes segments in the order of their names.
+    """The check of segments, taken in the order of their names.
 
     Attributes:
         lineage: the history.
-        marks: what is said of entries elsewhere.
-        database_id: that segments should name.
+        marks: digests of entries that are named elsewhere.
+        database_id: the one that segments should name.
         floor: the oldest manifest, as sequence and key: the segments must reach from it; None: from the beginning.
-        keep_from: of entries from here on the digests are kept, to be compared with etcd's.
-        kept: those.
+        keep_from: digests of entries from here on are put into `kept`, to be compared with etcd's.
         end: the last entry of the history so far; None: none yet.
         digest: of it.
         end_in: the object that has it.
@@ -61,7 +63,7 @@ class LogCheck:
             self.end, self.end_in = LogSequence(self.lineage.epochs[0], 0), "the beginning"
 
     def take(self, key: str, segment: Segment) -> list[Finding | Gap]:
-        """Take the next segment, which is whole by itself."""
+        """Check the next segment, which is whole by itself."""
         found: list[Finding | Gap] = []
         header = segment.header
         if header.database_id and self.database_id and header.database_id != self.database_id:
@@ -138,14 +140,14 @@ def findings_of_entries(
     flushed: LogSequence,
     known: Mapping[LogSequence, Sequence[Mark]],
 ) -> list[Finding]:
-    """Say what is wrong with the entries that etcd has.
+    """Return what is wrong with the entries that etcd has. Pure.
 
     Args:
         folder: of their keys.
-        entries: of the head's epoch, in order, up to the head; the older ones are trimmed as it goes.
+        entries: of the head's epoch, in order, up to the head; the older ones may be trimmed meanwhile.
         head: as it was before they were read.
         flushed: the last entry that the object storage has, as etcd said after they were read.
-        known: what is said of entries elsewhere.
+        known: digests of entries that are named elsewhere.
     """
     found: list[Finding] = []
     before: LogEntry | None = None
@@ -156,7 +158,7 @@ def findings_of_entries(
                 found.append(_different(key, entry.sequence, mark.name))
         expected = before.sequence.next() if before is not None else min(flushed.next(), entry.sequence)
         if entry.sequence != expected:
-            # What is missing and flushed was trimmed, now or by somebody's hand: the segments have it.
+            # What is missing and flushed was trimmed or deleted: the segments have it.
             if entry.sequence > flushed.next():
                 found.append(_lost(key, max(expected, flushed.next()), entry.sequence))
         elif before is not None and entry.previous_digest != before.digest:
@@ -183,3 +185,169 @@ def _different(key: str, sequence: LogSequence, other: str) -> Finding:
         f"its entry {sequence} is another one than in {other}: two histories are in one place. Find out who else writes"
         " to this bucket or folder and prefix, and restore the objects that are not this database's from a copy",
     )
+
+
+class LogVerifier:
+    """See the module. Both parts raise `Conflict` when the history has changed meanwhile."""
+
+    def __init__(self, context: VerifyContext, *, etcd_name: str) -> None:
+        self._context = context
+        self._etcd_name = etcd_name
+
+    # -- in the object storage
+
+    async def segments(self) -> AsyncIterator[Finding | Progress]:
+        """Read all segments; they must be one log from the oldest manifest to what is flushed."""
+        context = self._context
+        if context.lineage is None:
+            yield Finding(
+                context.key("wal/"),
+                "without whole epoch objects nobody can tell whether the segments make one log; each was checked by"
+                " itself",
+                is_fault=False,
+            )
+        if context.flushed is not None and context.flushed.sequence.counter > 0:
+            context.mark(context.flushed.sequence, f"flushed of etcd at {self._etcd_name}", context.flushed.digest)
+        if context.head is not None and context.head.sequence.counter > 0:
+            context.mark(context.head.sequence, f"head of etcd at {self._etcd_name}", context.head.digest)
+        check = self._log_check()
+        async for first, segment in self._read_segments(await context.segments_now()):
+            key = context.segment_store.key(first)
+            if isinstance(segment, DataLoss):
+                yield fault_of(segment, key)
+            elif segment is not None:
+                if check is not None:
+                    for found in check.take(key, segment):
+                        if isinstance(found, Finding):
+                            yield await self._confirmed(found)
+                        elif await self._still_missing(found):
+                            yield await self._confirmed(Finding(found.after_in, str(found)))
+                yield context.count(key)
+        if check is not None:
+            # Entries that etcd still has must be the same.
+            for sequence, digest in check.kept.items():
+                context.mark(sequence, context.key("wal/"), digest)
+            async for found in self._verify_end(check):
+                yield found
+
+    def _log_check(self) -> LogCheck | None:
+        context = self._context
+        if context.lineage is None:
+            return None
+        oldest = min(context.manifests, default=None)
+        return LogCheck(
+            context.lineage,
+            context.marks,
+            database_id=context.epochs[0].database_id if context.epochs else "",
+            floor=None if oldest is None else (oldest, context.manifest_store.key(oldest)),
+            keep_from=None if context.flushed is None else context.flushed.first_kept,
+        )
+
+    async def _read_segments(
+        self, firsts: Sequence[LogSequence]
+    ) -> AsyncIterator[tuple[LogSequence, Segment | DataLoss | None]]:
+        """Read segments in order; None: it is gone."""
+        context = self._context
+
+        async def read(first: LogSequence) -> Segment | DataLoss | None:
+            try:
+                segment = await context.again(lambda: context.segment_store.read(first))
+                await asyncio.to_thread(_read_batches, segment.entries)
+            except NotFound:
+                return None  # cleaned since; a gap that this leaves is checked
+            except DataLoss as error:
+                return error
+            return segment
+
+        async for first, segment in _ahead(firsts, read):
+            yield first, segment
+
+    async def _verify_end(self, check: LogCheck) -> AsyncIterator[Finding]:
+        """Check that the segments reach from the oldest manifest, and up to what is flushed."""
+        context = self._context
+        lineage = check.lineage
+        newest, oldest = max(context.manifests, default=None), min(context.manifests, default=None)
+        end = check.end or oldest or LogSequence(lineage.epochs[0], 0)
+        if newest is not None and end < newest:
+            key = context.manifest_store.key
+            gap = Gap(end, check.end_in or key(end), lineage.following(end), newest, key(newest))
+            if newest != oldest and await self._still_missing(gap):
+                yield await self._confirmed(Finding(gap.after_in, str(gap)))
+            end = newest
+        flushed = context.flushed
+        if flushed is not None and end < flushed.sequence and lineage.contains(flushed.sequence):
+            yield await self._confirmed(
+                Finding(
+                    context.key("wal/"),
+                    f"etcd says that the object storage has the log up to {flushed.sequence}, and it ends at {end}:"
+                    " segments are missing; restore them from a copy of the object storage",
+                )
+            )
+
+    async def _still_missing(self, gap: Gap) -> bool:
+        """Return whether a gap matters: what lies before the oldest manifest that is kept is removed."""
+        context, lineage = self._context, self._context.lineage
+        if lineage is None:
+            return False
+        kept = [sequence for sequence in await context.manifests_now() if lineage.contains(sequence)]
+        if kept and lineage.following(min(kept)) >= gap.after:
+            return False
+        filled = [first for first in await context.segments_now() if gap.before < first < gap.after]
+        return not filled
+
+    async def _confirmed(self, finding: Finding) -> Finding:
+        """Return a finding; raise `Conflict` if it is a fault and the history has changed since."""
+        context = self._context
+        if finding.is_fault and context.lineage is not None:
+            epochs = await context.again(context.epoch_store.all)
+            if [epoch.number for epoch in epochs] != [epoch.number for epoch in context.epochs]:
+                raise Conflict(
+                    "the database was recovered into a new epoch while it was verified; run it again",
+                    reason="RECOVERED_MEANWHILE",
+                )
+        return finding
+
+    # -- in etcd
+
+    async def entries_of_etcd(self) -> AsyncIterator[Finding | Progress]:
+        """Read the entries that etcd has; those that segments have too must be the same, the others follow them."""
+        context = self._context
+        if context.stores is None or context.head is None or context.flushed is None or context.lineage is None:
+            return
+        log, head = context.stores.log, context.head
+        if head.sequence.counter == 0 or not context.lineage.contains(head.sequence):
+            return
+        first = LogSequence(head.sequence.epoch, max(context.flushed.first_kept.counter, 1))
+        try:
+            entries = [entry async for entry in log.entries(first) if entry.sequence <= head.sequence]
+            fresh = (await context.again(log.look)).flushed
+        except DataLoss as error:
+            yield await self._confirmed(fault_of(error, log.head_key))
+            return
+        flushed = max(context.flushed.sequence, fresh.sequence if fresh is not None else context.flushed.sequence)
+        folder = f"{log.head_key.removesuffix('head')}log/"
+        for finding in findings_of_entries(folder, entries, head=head, flushed=flushed, known=context.marks):
+            yield await self._confirmed(finding)
+
+
+def _read_batches(entries: Iterable[LogEntry]) -> None:
+    for entry in entries:
+        decode_batch(entry)
+
+
+async def _ahead(items: Iterable[T], read: Callable[[T], Coroutine[None, None, R]]) -> AsyncIterator[tuple[T, R]]:
+    """Call `read` for each item, some at a time, and yield the results in order."""
+    waiting: deque[tuple[T, asyncio.Task[R]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, asyncio.create_task(read(item))))
+            if len(waiting) >= _READ_AHEAD:
+                first, task = waiting.popleft()
+                yield first, await task
+        while waiting:
+            first, task = waiting.popleft()
+            yield first, await task
+    finally:
+        for _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)

@@ -54,15 +54,15 @@ _EVICTION_PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class DutyStatus:
-    """How the duties go, as this server sees it.
+    """The state of background work on this server.
 
     Attributes:
         newest_manifest: the newest that it knows; None: there is none.
         manifest_made: when that was made.
         last_checkpoint_error: why its own last attempt failed; empty when it did not.
-        last_clean: when it cleaned last; None: not since it began.
+        last_clean: when it collected garbage last; None: not since it started.
         last_clean_error: why that failed; empty when it did not.
-        unknown_objects: keys below the prefix that no version of this server made; they are left alone.
+        unknown_objects: keys below the prefix that no version of this server made; they are ignored.
     """
 
     newest_manifest: LogSequence | None = None
@@ -74,7 +74,7 @@ class DutyStatus:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Say in sentences what is not as it should be; empty: all is well."""
+        """Faults as sentences; empty: there are none."""
         found = []
         if self.last_checkpoint_error:
             found.append(f"this server's last checkpoint failed: {self.last_checkpoint_error}")
@@ -88,7 +88,7 @@ class DutyStatus:
 
 
 class _Attempts:
-    """When a duty that failed is tried again."""
+    """The retries of one kind of work: when it may be tried again after a failure."""
 
     def __init__(self, what: str, monotonic: Callable[[], float]) -> None:
         self._what = what
@@ -102,7 +102,7 @@ class _Attempts:
         return self._monotonic() >= self._not_before
 
     async def make(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it, and note how it went. Raises `DatabaseLost` only."""
+        """Try it, and note the outcome. Raises `DatabaseLost` only."""
         try:
             await work()
         except DatabaseLost:
@@ -115,8 +115,8 @@ class _Attempts:
             log.warning(f"{self._what}_waits", seconds=round(self._seconds), error=str(error))
         except SluicewayError as error:
             self._failed(error, _LATEST_SECONDS)
-            log.error(f"{self._what}_failed", reason=error.reason, error=str(error))  # noqa: TRY400 - it says all itself
-        except Exception as error:  # our mistake; the log is kept, so nothing is lost while it waits for a repair
+            log.error(f"{self._what}_failed", reason=error.reason, error=str(error))  # noqa: TRY400 - the message is enough
+        except Exception as error:  # a bug; the log is kept, so nothing is lost until it is repaired
             self._failed(error, _LATEST_SECONDS)
             log.exception(f"{self._what}_failed")
         else:
@@ -129,7 +129,7 @@ class _Attempts:
 
 
 class MaintenanceLoop:
-    """See the module. `run` is its loop."""
+    """The loop that follows the newest manifest, makes checkpoints and collects garbage."""
 
     def __init__(
         self,
@@ -141,16 +141,6 @@ class MaintenanceLoop:
         *,
         use: Callable[[Manifest], None],
     ) -> None:
-        """Begin nothing yet.
-
-        Args:
-            tip: where the log is.
-            flusher: for a checkpoint of all that is committed.
-            checkpointer: makes them.
-            cleaner: cleans.
-            manifests: those of the database.
-            use: is told each newer manifest, in order.
-        """
         self._tip = tip
         self._flusher = flusher
         self._checkpointer = checkpointer
@@ -179,7 +169,7 @@ class MaintenanceLoop:
 
     @property
     def status(self) -> DutyStatus:
-        """Tell how it goes."""
+        """The state of the work, for people."""
         manifest = self._manifest
         return DutyStatus(
             newest_manifest=self._newest,
@@ -191,14 +181,14 @@ class MaintenanceLoop:
         )
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Look for ever whether something is to be done. Raises `DatabaseLost` only."""
+        """Do what is due, again and again, until cancelled. Raises `DatabaseLost` only."""
         interval = self._tip.settings.duty_interval.total_seconds()
         while True:
             await self.run_once()
             await sleep(interval * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
 
     async def run_once(self) -> None:
-        """Look once, and do what is due."""
+        """Do what is due now."""
         if self._following.may:
             await self._following.make(self._follow)
         if self._checkpointing.may and self._is_checkpoint_due():
@@ -257,8 +247,8 @@ class MaintenanceLoop:
             try:
                 self._take(await self._manifests.read(hint))
             except NotFound:
-                hint = None  # cleaned: there are newer ones
-        # The key may be behind, or have been lost; whoever finds a newer one says so there.
+                hint = None  # removed: there are newer ones
+        # The key may be behind or lost; a server that finds a newer manifest moves it.
         if hint is None or self._rounds % _ROUNDS_BETWEEN_LISTS == 0:
             newest = await self._manifests.newest(tip.lineage)
             if newest is not None:
@@ -284,7 +274,7 @@ class MaintenanceLoop:
         if manifest is None:
             age = timedelta(seconds=now - self._changed_since)
         else:
-            # The maker's clock may be ahead of this one; then what passed here counts.
+            # The maker's clock may be ahead of this one; then the time that passed here counts.
             age = max(tip.clock.now() - from_micros(manifest.made_us), timedelta(seconds=now - self._taken_at))
         due = checkpoint_due(self._due, entries=entries, size=flushed.total_bytes - known, age=age)
         if not due:
@@ -298,7 +288,7 @@ class MaintenanceLoop:
         return False
 
     def _is_mine(self, *, waited: float) -> bool:
-        """Whether to take a duty that is due: at once when it was ours before, else when nobody did for a while."""
+        """Return whether to do work that is due: at once if this server did it before, else when no server does it."""
         if self._manifest is not None and self._manifest.writer == self._tip.settings.server_id:
             return True
         patience = self._tip.settings.duty_interval.total_seconds() * (2 + 2 * random.random())  # noqa: S311 - jitter
@@ -321,7 +311,7 @@ class MaintenanceLoop:
         interval, now = self._tip.settings.clean_interval.total_seconds(), self._tip.clock.monotonic()
         if self._manifest.writer == self._tip.settings.server_id:
             return self._cleaned_at is None or now - self._cleaned_at >= interval
-        # Others cannot know when it was done last: they do it too, but less often, so that it is done at all.
+        # Others cannot know when it was done last: they do it too, but less often, in case that nobody does.
         return now - (self._began if self._cleaned_at is None else self._cleaned_at) >= 3 * interval
 
     async def _clean(self) -> None:

@@ -1,7 +1,7 @@
-"""Makes one batch out of transaction functions: calls each with exact state, and checks and encodes what it decided.
+"""Makes one batch out of transaction functions: calls each with exact state, then checks and encodes its actions.
 
-Runs in the writer's thread, as `State` does. What the batch changes is there until the batch is ready, so that each
-function sees the effects of those before it; nothing of it is kept, because nothing is committed yet.
+Runs in the writer's thread, as `State` does. Each function sees the effects of those before it. When the batch is ready
+the effects are discarded from the state, because nothing is committed yet.
 """
 
 from __future__ import annotations
@@ -52,16 +52,7 @@ class BatchBuilder:
         max_batch_bytes: int,
         worked: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Begin nothing yet.
-
-        Args:
-            state: that functions are called with; used in its thread.
-            catalogue: the types that may be written.
-            writer: the name of this server, for entries.
-            max_batch_bytes: of the transactions of one batch, before compression; a single one may be larger.
-            worked: the seconds that this thread has worked. Not those that passed: a busy machine is no fault of a
-                function's.
-        """
+        # `worked` is CPU time, because a busy machine is no fault of a function.
         self._state = state
         self._catalogue = catalogue
         self._writer = writer
@@ -142,7 +133,7 @@ class BatchBuilder:
             state.forget_batch()
 
     def _call(self, call: Call, view: View) -> Decision[Any]:
-        """Call a function; one that works for long is told of, because everybody waits for it."""
+        """Call a function. Log a warning when it exceeds its budget: it blocks every other writer."""
         began = self._worked()
         try:
             return call.function(view)

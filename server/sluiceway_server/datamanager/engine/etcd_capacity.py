@@ -1,19 +1,17 @@
-"""Watches etcd itself: how full it is, which alarms are raised, and whether it forgets its history.
+"""Monitors etcd: how full it is, which alarms are raised, and whether it is compacted.
 
-etcd refuses every write once its file has reached its quota, and then waits for a person. So the way there is made
-long and visible. Of the quota
+etcd refuses every write once its file has reached its quota, until an operator makes room. So servers warn and slow
+down before. Of the quota
 
     above half          a warning, once
     from 80 % on        each batch waits a little, up to a second when all is used
-    alarm NOSPACE       writes are refused at once, with what to do; reads go on
+    alarm NOSPACE       writes are refused at once, with what to do; reads continue
 
 What counts is the part of the file that is in use: the rest are free pages, which the next writes fill. A file that is
-nearly at the quota and mostly free is told of too, because only a defragmentation makes it smaller.
+nearly at the quota and mostly free is reported too, because only a defragmentation makes it smaller.
 
-etcd shows no setting of its compaction, and not the oldest revision that it has either. What can be seen is whether it
-still answers for a revision that was the newest an hour ago; then nobody compacts it, and it grows with every write.
-
-All of it passes by itself: the next look finds etcd well.
+etcd does not show how it is compacted, nor its oldest revision. But it either has or has not a revision that was the
+newest an hour ago; if it has, nobody compacts it, and it grows with every write.
 """
 
 from __future__ import annotations
@@ -60,13 +58,13 @@ class Fullness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """What etcd said of itself.
+    """The state of etcd's database file.
 
     Attributes:
-        fullness: what follows from the rest.
+        fullness: follows from the rest.
         size_bytes: of its file.
         in_use_bytes: of that.
-        quota_bytes: as etcd tells it, or as the settings have it.
+        quota_bytes: of etcd, or else of the settings.
         alarms: those that are raised, by name.
         keeps_history: it has not been compacted for longer than it should be.
     """
@@ -85,12 +83,7 @@ class StoreHealth:
 
 
 def assess(status: StoreStatus, *, quota_bytes: int) -> StoreHealth:
-    """Say how full etcd is. Pure.
-
-    Args:
-        status: what it answered.
-        quota_bytes: of the settings; counts where etcd does not tell its own.
-    """
+    """Return how full etcd is; `quota_bytes` counts where etcd does not return its own. Pure."""
     quota = status.quota_bytes or quota_bytes
     in_use = status.in_use_bytes or status.size_bytes
     if "NOSPACE" in status.alarms:
@@ -105,7 +98,7 @@ def assess(status: StoreStatus, *, quota_bytes: int) -> StoreHealth:
 
 
 def pause_seconds(health: StoreHealth) -> float:
-    """Say how long a batch waits before it is committed. Pure."""
+    """Return how long a batch waits before it is committed. Pure."""
     if health.fullness is not Fullness.SLOW:
         return 0.0
     return _LONGEST_PAUSE_SECONDS * min((health.fill - _SLOW_AT) / (1 - _SLOW_AT), 1.0)
@@ -136,7 +129,7 @@ class EtcdCapacityMonitor:
         return self._is_full() if self.health.fullness is Fullness.FULL else None
 
     def refused(self) -> Unavailable:
-        """Hear that etcd refused a write for want of space; answers what to tell."""
+        """Note that etcd refused a write because it is full; return the error for the caller."""
         if self.health.fullness is not Fullness.FULL:
             quota = self.health.quota_bytes or self._settings.etcd_quota_bytes
             self._take(replace(self.health, fullness=Fullness.FULL, quota_bytes=quota, alarms=("NOSPACE",)))
@@ -164,13 +157,13 @@ class EtcdCapacityMonitor:
                 return
 
     async def run(self) -> None:
-        """Look now and then, and more often while something is wrong, until cancelled."""
+        """Read the status now and then, and more often while etcd is nearly full, until cancelled."""
         interval = self._settings.etcd_check_interval.total_seconds()
         while True:
             try:
                 await self.look()
             except SluicewayError as error:
-                # That etcd is away is told by those who need it.
+                # Other loops report that etcd is away.
                 log.debug("etcd_not_looked_at", error=str(error))
             is_well = self.health.fullness in (Fullness.WELL, Fullness.HALF)
             try:
@@ -180,11 +173,11 @@ class EtcdCapacityMonitor:
                 pass
             else:
                 self._look_now.clear()
-                # Whoever was refused asked for this; etcd need not be asked more often than that.
+                # A refused write asked for this; etcd need not be asked more often than that.
                 await asyncio.sleep(interval / _SOONEST)
 
     async def look(self) -> StoreHealth:
-        """Look once; `run` repeats it. Raises `Unavailable`."""
+        """Read the status once. Raises `Unavailable`."""
         status = await self._kv.status(timeout=self._settings.etcd_timeout)
         health = assess(status, quota_bytes=self._settings.etcd_quota_bytes)
         self._take(replace(health, keeps_history=await self._keeps_history(status)))
@@ -194,7 +187,7 @@ class EtcdCapacityMonitor:
         now = self._clock.monotonic()
         span = self._settings.etcd_history.total_seconds()
         if self._seen and status.revision < self._seen[-1].revision:
-            self._seen.clear()  # another etcd, or an older one; others say so
+            self._seen.clear()  # another etcd, or an older one; others report it
         if not self._seen or now - self._seen[-1].at >= span / _REMEMBERED:
             self._seen.append(_Seen(now, status.revision))
         old: _Seen | None = None
@@ -204,7 +197,7 @@ class EtcdCapacityMonitor:
             return self.health.keeps_history
         self._seen.appendleft(old)
         if status.revision - old.revision < _MOST_REVISIONS_UNCOMPACTED:
-            # So few that nobody need hurry.
+            # too few to matter
             return False
         return await self._kv.keeps(old.revision, timeout=self._settings.etcd_timeout)
 

@@ -1,9 +1,9 @@
-"""Flush: the log goes from etcd into segments in the object storage.
+"""Flush: copy the log from etcd into segments in the object storage.
 
 One step puts a segment of contiguous entries, if there is none that begins there; then one etcd transaction moves
 `flushed` and deletes the entries from etcd that nobody needs there any more. A crash between the two leaves a segment
-that the next flusher finds; two flushers find each other's segments. The duty is of the server that wrote the newest
-entry; any other takes it when two intervals have passed without it.
+that the next flusher finds; two flushers find each other's segments. The server that wrote the newest entry flushes;
+any other does when two intervals have passed without it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Flusher:
         self._tip = tip
         self._readers = readers
         self._lock = asyncio.Lock()
-        self._checked = LogSequence(0, 0)  # up to here, and with the segment below, the storage was seen to have it
+        self._checked = LogSequence(0, 0)  # the storage is known to have the log up to here
         self._newest: LogSequence | None = None
         self._looked_ahead = -_LOOK_AHEAD_SECONDS
 
     async def run(self) -> None:
-        """Flush whenever it is due and ours to do. A storage that is away, or refuses us, is asked again and again."""
+        """Flush whenever it is due and this server's turn. Retries while the storage is away or refuses access."""
         tip = self._tip
         interval = tip.settings.flush_interval.total_seconds()
         backoff = Backoff()
@@ -73,7 +73,7 @@ class Flusher:
                     pass
                 tip.flush_error = ""
                 backoff.reset()
-            # Credentials expire, rights are taken away, a disk is mounted anew read-only: somebody puts that right.
+            # Credentials expire, rights are revoked, a disk is remounted read-only: an operator repairs that.
             except (Unavailable, DeadlineExceeded, PermissionDenied) as error:
                 tip.flush_error = str(error)
                 log.warning("flush_waits", unflushed_bytes=tip.unflushed_bytes, error=str(error))
@@ -85,10 +85,10 @@ class Flusher:
             pass
 
     async def flush_once(self) -> bool:
-        """Flush one segment; tells whether a full one, or more, waits still.
+        """Flush one segment; return whether a full one, or more, still waits.
 
         Raises:
-            Unavailable: the object storage or etcd is away. Nothing is lost; do it again.
+            Unavailable: the object storage or etcd is away. Nothing is lost; retry.
             DataLoss: the storage holds a segment that is damaged or of another history.
             DatabaseLost: etcd, or the end of the log in the storage, is not what it was.
         """
@@ -130,8 +130,8 @@ class Flusher:
     async def _check_storage(self, known: FlushMark) -> None:
         """Check that the storage ends where `flushed` says: what is put now has to follow from what is there.
 
-        The check reads the newest segment, so it is made when somebody else has flushed. In between, one look at the
-        name of our own last segment tells whether the storage was exchanged or went back.
+        The check reads the newest segment, so it is made when another server has flushed. In between, it is enough that
+        this server's own last segment exists: the storage was not exchanged and did not go back.
         """
         tip = self._tip
         await self._check_epoch()
@@ -143,7 +143,7 @@ class Flusher:
         self._checked, self._newest = known.sequence, None
 
     async def _is_in_newest_segment(self, known: FlushMark) -> bool:
-        """Whether the newest segment has the last entry that `flushed` names. Lists what is new only."""
+        """Return whether the newest segment has the entry that `flushed` names. Lists new segments only."""
         try:
             newest = await self._tip.segments.last(self._tip.lineage)
         except NotFound:
@@ -151,9 +151,9 @@ class Flusher:
         return newest is not None and newest.last == known.sequence and newest.digest == known.digest
 
     async def _check_whole(self, known: FlushMark) -> None:
-        """Look at all segments and manifests: `flushed` is behind, a manifest is newer than them, or it is no more so.
+        """Check all segments and manifests: `flushed` may be behind, or a manifest be newer than the segments.
 
-        That is rare, and has to be: with what a day leaves it takes a hundred requests of an S3.
+        That is rare, and has to be: listing the segments of a day takes a hundred requests with S3.
         """
         tip = self._tip
         end = await stored_end(tip.stores, tip.lineage)
@@ -167,7 +167,7 @@ class Flusher:
             raise DatabaseLost(f"segments are gone, or it is another folder or bucket: {gap}", reason="LOG_GAP")
 
     async def _check_epoch(self) -> None:
-        """Look now and then whether somebody recovered the database with another etcd: ours does not tell that."""
+        """Check now and then that nobody recovered the database with another etcd; this server's etcd does not know."""
         tip = self._tip
         now = tip.clock.monotonic()
         if now - self._looked_ahead < _LOOK_AHEAD_SECONDS:

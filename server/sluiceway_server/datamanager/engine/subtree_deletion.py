@@ -1,9 +1,9 @@
-"""Removes what tombstones have hidden, in small transactions, until nothing is below them (`tombstones`).
+"""Deletes the records below tombstones, in small transactions (`replica/deleted_subtrees`).
 
-Any server sweeps, and two at once only share the work: every step is a transaction function that looks at the exact
-state. A step takes some tombstones, of the type that the least is below, and at most 500 records below them: leaves are
-deleted; a record that others may be below is deleted too, and gets a tombstone of its own. So there are never many
-tombstones at once. One with nothing below it goes.
+Any server sweeps, and two at once only share the work: every step is a transaction function that reads the exact state.
+A step takes some tombstones, of the type that has the fewest levels below it, and at most 500 records below them.
+Leaves are deleted; a record that may have others below it is deleted and gets a tombstone of its own. So there are
+never many tombstones at once. A tombstone with nothing below it is deleted.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Transacts(Protocol):
 
 
 class SubtreeSweeper:
-    """See the module. `run` is its loop."""
+    """The loop that deletes what is below tombstones."""
 
     def __init__(self, database: _Transacts, types: Mapping[str, RecordType[Any]], *, clock: Clock) -> None:
         self._database = database
@@ -70,7 +70,7 @@ class SubtreeSweeper:
         self._depth = _depths(types)
 
     async def run(self, interval: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Sweep for ever; looks for tombstones every `interval` seconds, with jitter."""
+        """Sweep until cancelled, every `interval` seconds with jitter."""
         backoff = Backoff()
         while True:
             await sleep(interval * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
@@ -82,7 +82,7 @@ class SubtreeSweeper:
                 await backoff.wait()
 
     async def step(self) -> bool:
-        """Remove some; tells whether there was anything to remove."""
+        """Delete some records; return whether there was anything to delete."""
         # The nearest ids will do to see whether there is work; what is done is decided at its place in the log.
         if not await self._database.read(lambda view: bool(_tombstones(view))):
             return False
@@ -111,7 +111,7 @@ class SubtreeSweeper:
         return Decision(True, actions)
 
     def _below(self, view: View, deleted: RecordKey) -> Iterator[tuple[RecordType[Any], str]]:
-        """Name the records right below one, at most one transaction's of each type."""
+        """Yield the records directly below one, at most as many as fit a transaction of each type."""
         type_name, id_ = deleted
         for type_ in self._types.values():
             for up in type_.under:
@@ -141,12 +141,12 @@ def _children(view: View, type_: RecordType[Any], up: Under, id_: str) -> list[s
 
 
 def _order_after(type_: RecordType[Any], up: Under) -> tuple[str, ...]:
-    """The rest of the index that begins with the column: any will do."""
+    """Return the rest of any index that begins with the column."""
     return next(index[1:] for index in type_.indexes if index[0] == up.column)
 
 
 def _depths(types: Mapping[str, RecordType[Any]]) -> dict[str, int]:
-    """Tell how many levels of types are below each."""
+    """Return how many levels of types are below each type."""
     depths = dict.fromkeys(types, 0)
     for _ in types:
         for type_ in types.values():

@@ -116,7 +116,7 @@ class _KnownGroup:
 
 
 class State(Overlay):
-    """See the module.
+    """The exact state of records and change groups; see the module.
 
     Attributes:
         inbox: committed batches, appended by the event loop's thread, in order.
@@ -242,7 +242,7 @@ class State(Overlay):
         self._committed, self._committed_groups = {}, {}
 
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> tuple[int, dict[str, int]]:
-        """See `Replica.drop_bodies`; answers the remote records of each type too."""
+        """Drop bodies as `Replica.drop_bodies` does; return the number of remote records of each type too."""
         self._database.begin()
         try:
             looked_at = self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)

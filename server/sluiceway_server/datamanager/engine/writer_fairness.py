@@ -1,8 +1,8 @@
-"""When a server that writes one entry after the other lets the others have a turn. Pure.
+"""When a server that writes one entry after the other yields to the others. Pure.
 
-Nothing rests on this: the log takes whichever entry comes first. But the server that has just written knows the newest
-head before all others, who must first read and apply its entry; so it tends to win the next place too, and the one
-after. The others lose again and again, each time having prepared their batch for nothing.
+Correctness does not depend on this: the log takes whichever entry comes first. But the server that has just written
+knows the newest head before all others, who must first read and apply its entry; so it tends to win the next place too,
+and the one after. The others lose again and again, each time having prepared their batch for nothing.
 
 So after `MOST_IN_A_ROW` entries in a row, while others wrote lately too, a server waits a little: until one of them has
 written, or for about three entries' time. Fewer in a row would be fairer and slower: who writes next has to hear of the
@@ -21,7 +21,7 @@ _SMOOTHING = 0.2
 
 
 class WriterFairness:
-    """See the module. Times are monotonic seconds."""
+    """The rule, from the entries of the log. Times are monotonic seconds."""
 
     def __init__(self, server_id: str) -> None:
         self._own = server_id
@@ -31,7 +31,7 @@ class WriterFairness:
         self._entry_seconds = 0.002
 
     def wrote(self, writer: str, now: float) -> None:
-        """Hear of an entry, in the order of the log."""
+        """Note an entry, in the order of the log."""
         gap = now - self._last
         if gap < 5 * _LONGEST_SECONDS:  # a longer one says nothing about how long an entry takes
             self._entry_seconds += (gap - self._entry_seconds) * _SMOOTHING
@@ -43,11 +43,11 @@ class WriterFairness:
             self._last_of_others = now
 
     def waited(self) -> None:
-        """Nobody took the turn: it is this server's again."""
+        """Note that no other server wrote during a pause."""
         self._in_a_row = 0
 
     def pause(self, now: float) -> float:
-        """Say how many seconds this server leaves to the others now, unless one of them writes."""
+        """Return how many seconds this server waits now for others to write."""
         if self._in_a_row < MOST_IN_A_ROW or now - self._last_of_others > _LATELY_SECONDS:
             return 0.0
         return _WAIT_ENTRIES * min(max(self._entry_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)

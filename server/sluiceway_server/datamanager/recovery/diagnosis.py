@@ -1,8 +1,8 @@
-"""Where a database stands: what etcd and the object storage hold of it, and whether the two belong together.
+"""The diagnosis of a database: what etcd and the object storage hold of it, and whether the two fit together.
 
-`look` reads the facts, `judge` (pure) says what they mean, `establish` begins the first epoch where both are empty and
-otherwise lets only what is healthy pass. Nothing is repaired here: a mistyped endpoint must not fork a database, so
-whatever does not fit stops with exactly what was found (datamanager.md, "Recovery").
+`inspect` reads the facts, `diagnose` (pure) decides what they mean, and `open_or_bootstrap` begins the first epoch if
+both stores are empty, or opens a healthy database. Nothing is repaired here: a mistyped endpoint must not fork a
+database, so any other state is returned with exactly what was found (datamanager.md, "Recovery").
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ _FIRST = 1
 
 T = TypeVar("T")
 
-_LOOKS = 5
+_ATTEMPTS = 5
 
 declare_crash_points("epoch.before-object", "epoch.after-object", "epoch.before-head", "epoch.after-head")
 
 
 class Kind(StrEnum):
-    """How etcd and the object storage stand to each other; also the `reason` of the error that says it."""
+    """The state of etcd and the object storage together; also the `reason` of the error for it."""
 
     NEW = "NEW"
-    """Both are empty, or a first start is on its way."""
+    """Both are empty, or a first start has not ended."""
     HEALTHY = "HEALTHY"
     ETCD_EMPTY = "ETCD_EMPTY"
     ETCD_BEHIND = "ETCD_BEHIND"
     """The storage has a later entry, or a later epoch, than etcd's head: etcd went back, or is not the one in use."""
     ETCD_TORN = "ETCD_TORN"
-    """Somebody deleted one of the two keys that are always there together."""
+    """One of the two keys that are always there together was deleted."""
     OTHER_CLUSTER = "OTHER_CLUSTER"
     """The head is there, in another etcd cluster than the one of its epoch: a restored snapshot, or a copy."""
     OTHER_DATABASE = "OTHER_DATABASE"
@@ -71,12 +71,12 @@ class Kind(StrEnum):
     EPOCH_MISSING = "EPOCH_MISSING"
     """There are segments, manifests or a head of an epoch without its object."""
     DIVERGED = "DIVERGED"
-    """Both have an entry of one sequence, and not the same."""
+    """Both have an entry of one sequence, with different digests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All of a database that is not this server's own."""
+    """The log and the objects of a database, shared by all servers."""
 
     log: Log
     epochs: Epochs
@@ -86,7 +86,7 @@ class Stores:
 
     @staticmethod
     def of(kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_timeout: timedelta) -> Stores:
-        """Make them, for one database; `prefix` without a slash at its end. Nothing is sent."""
+        """Return the stores of one database; `prefix` has no slash at its end. Nothing is sent."""
         return Stores(
             Log(kv, prefix=prefix, timeout=etcd_timeout),
             Epochs(storage, prefix=prefix),
@@ -98,22 +98,22 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What was found.
+    """The facts of a diagnosis.
 
     Attributes:
-        etcd_name: how messages name etcd.
+        etcd_name: the name of etcd in messages.
         cluster_id: of the cluster that answered.
         head: None when there is none; so `flushed`.
-        epochs: all epoch objects, also of epochs that never came to anything; oldest first.
+        epochs: all epoch objects, also of recoveries that were overtaken; oldest first.
         present: the epoch that etcd's head is in; with an empty etcd the newest that has a segment or a manifest, else
             the first; 0 when there is no epoch at all.
         newest_stored: the newest epoch that has a segment or a manifest; 0: none has.
         lineage: the history, from the present epoch back; None when an object of it is missing, or there is none.
         before: where the storage ended before etcd was asked; `after`: afterwards. None: nothing is stored.
         digest_at_before: of the entry there as etcd has it; None: etcd has it no more.
-        databases: the ids that were found in the newest segment or manifest, in etcd and in the epoch objects.
+        databases: the ids found in the newest segment or manifest, in etcd and in the epoch objects.
         has_manifest: whether there is one of the history.
-        strange: keys that do not belong into the folder of segments.
+        strange: keys in the folder of segments that are not names of segments.
     """
 
     etcd_name: str
@@ -145,7 +145,7 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class StoreDiagnosis:
-    """What the holdings mean: the kind, and a sentence for people that says what was found and what to do."""
+    """A diagnosis: the kind, and a message with what was found and what to do."""
 
     kind: Kind
     message: str
@@ -153,11 +153,11 @@ class StoreDiagnosis:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether a server may start on it as it is."""
+        """Whether a server may open the database as it is."""
         return self.kind is Kind.HEALTHY
 
     def error(self) -> SluicewayError:
-        """Make the error that says why nobody may start on it. Its reason is the kind."""
+        """Return the error for a database that may not be opened. Its reason is the kind."""
         if self.kind in {Kind.STORAGE_BEHIND, Kind.EPOCH_MISSING, Kind.ETCD_TORN}:
             return DataLoss(self.message, reason=self.kind)
         return FailedPrecondition(self.message, reason=self.kind)
@@ -165,7 +165,7 @@ class StoreDiagnosis:
 
 @dataclass(frozen=True, slots=True)
 class OpenPoint:
-    """What a server starts from."""
+    """The state that a server opens a database from."""
 
     epoch: EpochInfo
     lineage: Lineage
@@ -174,9 +174,9 @@ class OpenPoint:
 
 
 async def stored_end(stores: Stores, lineage: Lineage) -> LogEnd | None:
-    """Find the last entry of the history that the storage has; None when it has none.
+    """Return the last entry of the history that the storage has; None when it has none.
 
-    The segments before a manifest may be cleaned, so the end may be a manifest. Gaps before the end are not looked for.
+    The segments before a manifest may be removed, so the end may be a manifest. Gaps before it are not detected.
 
     Raises:
         DataLoss: the last segment or manifest is damaged.
@@ -190,12 +190,12 @@ async def stored_end(stores: Stores, lineage: Lineage) -> LogEnd | None:
 
 
 async def _unless_cleaned(find: Callable[[], Awaitable[T]]) -> T:
-    """Look again when what was listed is gone when it is read: it was cleaned, and a newer manifest has all of it."""
-    for _ in range(_LOOKS):
+    """Retry when an object that was listed is gone when it is read: a newer manifest has all of it."""
+    for _ in range(_ATTEMPTS):
         with suppress(NotFound):
             return await find()
     raise Unavailable(
-        "the object storage is cleaned faster than it can be looked at, or its lists are wrong; try again"
+        "objects are removed from the object storage faster than they can be read, or its lists are wrong; try again"
     )
 
 
@@ -215,7 +215,7 @@ async def _end_of(
 
 
 async def inspect(stores: Stores, *, etcd_name: str) -> Holdings:
-    """Find what etcd and the object storage hold. Changes nothing; other servers may be writing meanwhile.
+    """Read what etcd and the object storage hold. Changes nothing; other servers may be writing meanwhile.
 
     Raises:
         DataLoss: an epoch object, or the last segment or manifest of the history, is damaged.
@@ -266,7 +266,7 @@ async def _inspect(stores: Stores, etcd_name: str) -> Holdings:
 def _present(in_etcd: LogLook, newest_stored: int, epochs: Sequence[EpochInfo]) -> int:
     if in_etcd.head is not None:
         return in_etcd.head.sequence.epoch
-    # An epoch without anything in it may be a recovery that was overtaken, and nothing is lost by passing it over.
+    # An epoch without anything in it may be a recovery that was overtaken, and nothing is lost by ignoring it.
     return newest_stored or (epochs[0].number if epochs else 0)
 
 
@@ -282,7 +282,7 @@ async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> 
 
 
 def diagnose(found: Holdings, *, now: datetime) -> StoreDiagnosis:
-    """Say how the two stand to each other. Pure."""
+    """Decide whether the two stores fit together. Pure."""
     kind, message = _diagnose(found, now)
     return StoreDiagnosis(kind, message, found)
 
@@ -387,9 +387,9 @@ def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
 async def open_or_bootstrap(
     stores: Stores, *, writer: str, etcd_name: str, now: datetime, new_id: Callable[[], str]
 ) -> OpenPoint | StoreDiagnosis:
-    """Find a database that is healthy, or begin one where both stores are empty; else answer how they stand.
+    """Open a healthy database, or begin one where both stores are empty; else return the diagnosis.
 
-    May be called by several servers at once, and again after a crash: a first start that did not end is gone on with.
+    May be called by several servers at once, and again after a crash: it completes a first start that did not end.
     """
     diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
     if diagnosis.kind is Kind.NEW:
@@ -411,7 +411,7 @@ async def _begin_first(
     crash_point("epoch.after-object")
     epoch = await stores.epochs.newest()
     if epoch is None or epoch.number != _FIRST or epoch.cluster_id != cluster_id:
-        return  # somebody else's, somewhere else; the next look says so
+        return  # of another etcd; the next inspection reports it
     stores.log.expect_cluster(cluster_id)
     crash_point("epoch.before-head")
     await stores.log.begin(*first_marks(epoch.database_id))
@@ -419,7 +419,7 @@ async def _begin_first(
 
 
 def first_marks(database_id: str) -> tuple[HeadMark, FlushMark]:
-    """Make the head and `flushed` that the first epoch of a database begins with."""
+    """Return the head and `flushed` that the first epoch of a database begins with."""
     start = sequence_proto(LogSequence(_FIRST, 0))
     head = log_pb2.Head(sequence=start, digest=GENESIS_DIGEST)
     flushed = log_pb2.Flushed(sequence=start, digest=GENESIS_DIGEST, first_kept_counter=1, database_id=database_id)

@@ -1,8 +1,8 @@
-"""Where the history of a database ends, when etcd cannot be believed: read from manifests, segments and what etcd has.
+"""The end of a database's history when etcd cannot be trusted: from manifests, segments and the entries in etcd.
 
 The newest manifest, then segments as long as they are contiguous, then the entries that etcd still has and that follow
-from them: nothing that was acknowledged is given up as long as it is somewhere. A gap is not stepped over. What does
-not follow from the rest is void, and counted.
+from them: nothing that was acknowledged is given up as long as it is somewhere. A gap is not skipped. Entries that do
+not follow from the rest are void, and counted.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ __all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_e
 
 @dataclass(frozen=True, slots=True)
 class OrphanedEntries:
-    """Entries that are not part of the history any more, all of one epoch."""
+    """Void entries: not part of the history any more; all of one epoch."""
 
     first: LogSequence
     last: LogSequence
     entries: int
 
     def __str__(self) -> str:
-        """Say it for people."""
+        """Return it as text for people."""
         return f"{self.entries} entries from {self.first} to {self.last}"
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What there is of a database, by name: read once for each attempt to recover it.
+    """The names of all that there is of a database: read once for each attempt to recover it.
 
     Attributes:
         head: etcd's; None: there is none.
         epochs: all epoch objects, oldest first, at least one.
-        lineage: from the newest epoch that has been: the one of etcd's head, or a newer one that something is stored
-            of; if there is neither, the first.
-        cleaned: up to where cleaners may have deleted; read before any segment is.
+        lineage: of the newest epoch: the one of etcd's head, or a newer one that has an object; if there is neither,
+            the first.
+        cleaned: up to where objects may have been removed; read before any segment is.
         firsts: of the segments, void ones too.
         manifests: their sequences, void ones too.
     """
@@ -60,7 +60,7 @@ class Inventory:
 
     @property
     def newest_epoch(self) -> int:
-        """The newest epoch object, also of an epoch that never was."""
+        """The number of the newest epoch object, also of a recovery that was overtaken."""
         return self.epochs[-1].number
 
     @property
@@ -96,7 +96,7 @@ class HistoryEnd:
 
 
 async def read_ledger(stores: Stores, *, etcd_name: str) -> Inventory:
-    """List what there is.
+    """Read the inventory.
 
     Raises:
         FailedPrecondition: there is nothing (reason `NOTHING_TO_RECOVER`), or more than one database.
@@ -134,24 +134,19 @@ def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) ->
 
 
 async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None = None) -> HistoryEnd:
-    """Find where the history ends, or (with `to`) one of its entries.
-
-    Args:
-        stores: of the database.
-        ledger: read just before.
-        to: the entry to end at; part of the history. Nothing after it is read.
+    """Find the end of the history, or (with `to`) one of its entries; then nothing after it is read.
 
     Raises:
         DataLoss: a segment or manifest is damaged, or does not follow from the one before.
-        Unavailable: etcd or the object storage is away. Reason `CLEANED_MEANWHILE`: what the ledger names is not there
-            any more, so read a new one.
+        Unavailable: etcd or the object storage is away. Reason `CLEANED_MEANWHILE`: an object of the inventory is
+            gone; read the inventory again.
     """
     lineage = ledger.lineage if to is None else ledger.lineage.until(to)
     try:
         checkpoint, end, digests = await _stored(stores, ledger, lineage)
     except NotFound as cause:
         raise Unavailable(
-            f"the object storage was cleaned while it was read ({cause.message}); do it again",
+            f"objects were removed from the object storage while it was read ({cause.message}); retry",
             reason="CLEANED_MEANWHILE",
         ) from cause
     stored, tail, void = end.sequence, list[LogEntry](), list[LogSequence]()
@@ -218,12 +213,12 @@ async def _stored(
 
 
 def can_begin_at(ledger: Inventory, to: LogSequence) -> bool:
-    """Whether a restore may go back to an entry: counter 0 is one only where an import began."""
+    """Return whether a restore may go back to an entry: to counter 0 only where an import began."""
     return ledger.lineage.contains(to) and (to.counter > 0 or to in ledger.manifests)
 
 
 def unreachable(ledger: Inventory, end: HistoryEnd, to: LogSequence) -> FailedPrecondition:
-    """Make the error that says why an entry of the history cannot be gone back to, and what can."""
+    """Return the error for an entry that a restore cannot go back to; it names the nearest that it can."""
     known = [sequence for sequence in ledger.manifests if ledger.lineage.contains(sequence)]
     start = LogSequence(ledger.lineage.epochs[0], 1)
     cleaned = ledger.cleaned.sequence

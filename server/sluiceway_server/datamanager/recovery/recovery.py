@@ -1,17 +1,17 @@
-"""Recovery: a database goes on in a new epoch, from the last entry that is certain, or from a chosen one (restore).
+"""Recovery: begin a new epoch that continues from the end of the history, or from a chosen entry (restore).
 
-One attempt, in this order, each step safe to be the last one:
+One attempt, in this order; a crash after any step is safe:
 
-    1  look at etcd's head; find where the history ends (`history_end`); a gap stops here
-    2  what only etcd has of it is put into segments
-    3  `epoch/<n+1>` is put if absent: whoever wins is the recoverer, and this attempt's accepted end is written
-    4  nothing may have been stored meanwhile, else start over: a server may have saved what only it knew
-    5  one etcd transaction, if the head is still the one of step 1 and no cleaner may delete more than then: the old
-       log goes, the first entry of the new epoch, head and flushed come
-    6  that entry is put into a segment, so that even with an empty etcd it is known that this epoch has been
+    1  read etcd's head and find the end of the history (`recovery/history`); a gap ends the attempt
+    2  put what only etcd has of the history into segments
+    3  put `epoch/<n+1>` with the accepted end, if absent: the server that wins recovers
+    4  start over if a segment was stored meanwhile: a server may have rescued entries
+    5  in one etcd transaction, if the head is still that of step 1 and no garbage collector may delete more than then:
+       delete the old log, put the first entry of the new epoch, head and flushed
+    6  put that entry into a segment, so that the epoch is known even if etcd is lost
 
-An attempt that crashes or is overtaken leaves an epoch object that nothing goes on from. The next one takes a new
-number. Who finds that somebody else's newer epoch has begun joins it.
+An attempt that crashes or is overtaken leaves an epoch object that no later epoch continues. The next attempt takes a
+new number. A server that finds a newer epoch of another recovery joins it.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ declare_crash_points(
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a recovery came to.
+    """The outcome of a recovery.
 
     Attributes:
         epoch: the present one.
-        accepted: the entry that it goes on from; None when somebody else recovered.
-        won: False: somebody else recovered the database meanwhile; the rest is not known here.
-        void: entries that are given up: written once, and not part of the history any more.
+        accepted: the entry that it continues from; None when another server recovered.
+        won: False: another server recovered the database meanwhile; the rest is not known here.
+        void: entries that are given up: they are not part of the history any more.
         from_etcd: how many entries only etcd had; they are in the object storage now.
     """
 
@@ -94,11 +94,11 @@ class Recovered:
 
 
 class _StartOver(Exception):
-    """Somebody was faster: look again."""
+    """Another server was faster: begin again."""
 
 
 class Recovery:
-    """See the module. One for each time that it is asked for; `stores` must not have been used before."""
+    """One recovery or restore; `stores` must not have been used before."""
 
     def __init__(
         self,
@@ -114,21 +114,21 @@ class Recovery:
         self._sleep = sleep
 
     async def recover(self, *, cause: str, leaving: int | None = None, quiet: timedelta = timedelta(0)) -> Recovered:
-        """Begin a new epoch that goes on from the end of the history.
+        """Begin a new epoch that continues from the end of the history.
 
         Args:
-            cause: why, for people; it is written into the epoch object.
-            leaving: recover although etcd and storage fit together, if they are in this epoch: whoever asks knows
-                that etcd went back. None: a healthy database is refused.
-            quiet: wait until nothing has been stored for so long: other servers may be saving what they know. Whoever
+            cause: written into the epoch object, for people.
+            leaving: recover although etcd and storage fit together, if they are in this epoch: the caller knows that
+                etcd went back. None: refuse a healthy database.
+            quiet: wait until nothing has been stored for so long: other servers may be rescuing entries. A server that
                 still writes after ten times as long, or replies that the storage is in use, works with another etcd.
 
         Raises:
             DataLoss: there is a gap, or damage; the message names the objects and what to do.
             FailedPrecondition: nothing to recover (reason `NOTHING_TO_RECOVER`), not this database
-                (`OTHER_DATABASE`), or somebody still writes (`STORAGE_IN_USE`).
+                (`OTHER_DATABASE`), or a server still writes (`STORAGE_IN_USE`).
             Conflict: others write again and again; nothing was changed.
-            Unavailable: etcd or the object storage is away. A new epoch may have begun; do it again.
+            Unavailable: etcd or the object storage is away. A new epoch may have begun; retry.
         """
         diagnosis = diagnose(await inspect(self._stores, etcd_name=self._settings.etcd_name), now=self._clock.now())
         if diagnosis.is_healthy and diagnosis.holdings.present != leaving:
@@ -136,7 +136,8 @@ class Recovery:
                 return Recovered(diagnosis.holdings.present, None, won=False)
             raise FailedPrecondition(f"nothing to recover: {diagnosis.message}", reason="NOTHING_TO_RECOVER")
         if quiet:
-            await self._wait_until_quiet(quiet)
+            seconds = max(quiet.total_seconds(), self._span(None))
+            await self._watch(seconds, limit=10 * seconds)
         known = diagnosis.holdings.epochs
         return await self._attempts(None, cause, known_epochs=known[-1].number if known else 0)
 
@@ -154,26 +155,15 @@ class Recovery:
         return await self._attempts(to, cause)
 
     async def refuse_if_in_use(self, *, span: timedelta | None = None) -> None:
-        """Ask whether the storage is in use, and watch the segments meanwhile.
+        """Probe whether the storage is in use, and watch the segments meanwhile.
 
         Args:
-            span: how long; None: four intervals at which servers look whether somebody asks, and at least three flush
-                intervals.
+            span: how long; None: four intervals at which servers look for probes, and at least three flush intervals.
 
         Raises:
             FailedPrecondition: reason `STORAGE_IN_USE`: a server replied, or put a segment; the message names it.
         """
-        seconds = self._span(span)
-        known = (await self._stores.segments.firsts())[-1:]
-        before = await self._probe()
-        end = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < end:
-            await self._sleep(min(seconds / 10, 0.5))
-            if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
-                raise _in_use(_replied(reply))
-            before = reply
-            for first in await self._stores.segments.newer(known[0] if known else LogSequence(0, 0)):
-                raise await self._written(first)
+        await self._watch(self._span(span), limit=0)
 
     def _span(self, span: timedelta | None) -> float:
         if span is not None:
@@ -181,15 +171,15 @@ class Recovery:
         return max(4 * self._settings.in_use_interval, 3 * self._settings.flush_interval).total_seconds()
 
     async def _probe(self) -> bytes:
-        """Ask whether the storage is in use; returns the reply that was there before."""
+        """Put a probe; return the reply that was there before."""
         before = await self._stores.in_use.replied()
         await self._stores.in_use.probe(os.urandom(16).hex())
         return before
 
     async def _is_of_this_etcd(self, raw: bytes) -> bool:
-        """Whether the server that replied works with this etcd: then it notices by itself what becomes of it.
+        """Return whether the server that replied works with this etcd: then it follows the recovery by itself.
 
-        It may not have seen the entries that etcd lost when it went back, or it has recovered the database meanwhile.
+        It may not have seen the entries that etcd lost when it went back, or have recovered the database meanwhile.
         """
         reply = Reply.parse(raw)
         if reply is None:
@@ -204,13 +194,13 @@ class Recovery:
         entry = await self._stores.log.entry(reply.head)
         return entry is not None and entry.digest.hex() == reply.digest
 
-    async def _wait_until_quiet(self, span: timedelta) -> None:
-        """Wait until no segment has appeared for a while, and nobody replies who uses another etcd.
+    async def _watch(self, seconds: float, *, limit: float) -> None:
+        """Wait until no segment has appeared for so many seconds.
 
         Raises:
-            FailedPrecondition: reason `STORAGE_IN_USE`.
+            FailedPrecondition: reason `STORAGE_IN_USE`: a server with another etcd replied, or segments still appear
+                after `limit` seconds.
         """
-        seconds = max(span.total_seconds(), self._span(None))
         known = await self._stores.segments.firsts()
         last = known[-1] if known else LogSequence(0, 0)
         before = await self._probe()
@@ -220,11 +210,10 @@ class Recovery:
             if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
                 raise _in_use(_replied(reply))
             before = reply
-            if not (newer := await self._stores.segments.newer(last)):
-                continue
-            last, still_since = newer[-1], self._clock.monotonic()
-            if still_since - began > 10 * seconds:
-                raise await self._written(last)
+            if newer := await self._stores.segments.newer(last):
+                last, still_since = newer[-1], self._clock.monotonic()
+                if still_since - began >= limit:
+                    raise await self._written(last)
 
     async def _written(self, first: LogSequence) -> FailedPrecondition:
         segment = await self._stores.segments.read(first)
@@ -268,7 +257,7 @@ class Recovery:
         cleaned = ledger.cleaned.sequence
         if to is not None and (end.last.sequence != to or (cleaned is not None and to < cleaned)):
             if await stores.log.cleaned() != ledger.cleaned:
-                raise _StartOver("a cleaner began to delete")  # that, and no missing object, is what to tell
+                raise _StartOver("a cleaner began to delete")  # this is the cause, and not a missing object
             raise unreachable(ledger, end, to)
         if to is None and end.gap is not None:
             raise end.gap.error()
@@ -302,7 +291,7 @@ class Recovery:
         return Recovered(number, end.last.sequence, won=True, void=given_up, from_etcd=len(end.tail))
 
     async def _given_up(self, ledger: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
-        """What a restore makes void, as far as it is known to exist."""
+        """Return the entries that a restore makes void, as far as they are known."""
         lineage = ledger.lineage
         if not can_begin_at(ledger, to):
             raise FailedPrecondition(
@@ -318,7 +307,7 @@ class Recovery:
         except NotFound as error:
             raise _StartOver(f"the storage was cleaned meanwhile: {error.message}") from error
         except DataLoss as error:
-            log.warning("segment_damaged", error=str(error))  # what is given up need not be whole
+            log.warning("segment_damaged", error=str(error))  # what is given up may be damaged
         if ledger.head is not None and lineage.contains(ledger.head.sequence):
             last = max(last, ledger.head.sequence)
         return tuple(
@@ -327,12 +316,12 @@ class Recovery:
         )
 
     async def _unknown_segments(self, ledger: Inventory, end: HistoryEnd) -> bool:
-        """Whether a segment of the history appeared that the end was found without."""
+        """Return whether a segment of the history has appeared since the end was found."""
         unknown = set(await self._stores.segments.newer(end.last.sequence)) - set(ledger.firsts)
         return any(ledger.lineage.contains(first) or first.epoch > ledger.lineage.present for first in unknown)
 
     async def _store_tail(self, ledger: Inventory, end: HistoryEnd) -> None:
-        """Put what only etcd has of the history into segments."""
+        """Put the entries that only etcd has into segments."""
         if not end.tail:
             return
         total = end.last.total_bytes - sum(
@@ -377,7 +366,7 @@ class Recovery:
         )
         known = ledger.head
         if to is not None:
-            # The end is chosen, so entries that came meanwhile change nothing but what is given up.
+            # The end is chosen, so entries that came meanwhile are given up too.
             known = (await self._stores.log.identify())[0].head
             if _epoch(known) != _epoch(ledger.head):
                 raise _StartOver("the head is in another epoch now")
@@ -390,14 +379,15 @@ class Recovery:
                     known, entry, head, flushed, end.checkpoint, cleaned=ledger.cleaned
                 )
                 crash_point("recover.after-head")
-                # Refused, it may still have been applied when it was sent before. Nobody else writes this epoch's head.
+                # Although refused now, it may have been applied when it was sent before. Only this server writes this
+                # epoch's head.
                 if done or _epoch((await self._stores.log.identify())[0].head) == entry.sequence.epoch:
                     return
             except (OutcomeUnknown, Unavailable) as error:
-                # The same transaction again: it compares the head, so it is applied once only, whenever that is.
+                # Send the same transaction again: it compares the head, so it is applied at most once.
                 if self._clock.monotonic() > limit:
                     raise Unavailable(
-                        f"etcd does not answer; epoch {entry.sequence.epoch} may have begun. Do it again: {error}"
+                        f"etcd does not answer; epoch {entry.sequence.epoch} may have begun. Retry: {error}"
                     ) from error
                 log.warning("recovery_in_doubt", error=str(error))
             else:
@@ -413,10 +403,10 @@ class Recovery:
             await self._stores.segments.put(entry.sequence, body)
             crash_point("recover.after-segment")
         except SluicewayError as error:
-            log.warning("first_entry_not_stored", error=str(error))  # the flusher does it
+            log.warning("first_entry_not_stored", error=str(error))  # the flusher stores it
 
     async def _wait_for_head(self, number: int) -> None:
-        """Wait until somebody else's epoch has its head; not for ever, because they may have crashed."""
+        """Wait until the epoch of another server has its head, at most `recovery_wait`: it may have crashed."""
         limit = self._clock.monotonic() + self._settings.recovery_wait.total_seconds()
         backoff = Backoff()
         while self._clock.monotonic() < limit:
@@ -445,7 +435,7 @@ def _epoch(head: HeadMark | None) -> int:
 
 
 def _parts(entries: Sequence[LogEntry], limit: int) -> list[list[LogEntry]]:
-    """Cut entries of one epoch into pieces of about `limit` bytes."""
+    """Split entries of one epoch into pieces of about `limit` bytes."""
     parts: list[list[LogEntry]] = [[]]
     size = 0
     for entry in entries:

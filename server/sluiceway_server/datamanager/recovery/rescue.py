@@ -53,8 +53,8 @@ class Rescued:
     """The outcome of a rescue.
 
     Attributes:
-        entries: how many were put into segments.
-        missing: how many the server knows and could not put there, because they do not follow from what is stored.
+        entries: the number that was put into segments.
+        missing: the number that the server knows and that do not follow from what is stored.
     """
 
     entries: int
@@ -187,7 +187,7 @@ async def rescue_from_file(
     try:
         firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
         stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
-        # An epoch that this server has worked in has been, even if nothing of it is stored yet.
+        # An epoch that this server has worked in is part of the history, even if nothing of it is stored yet.
         lineage = stores.epochs.lineage_of(epochs, max(stored, seen.sequence.epoch))
         if not lineage.contains(seen.sequence):
             return seen, Rescued(0)

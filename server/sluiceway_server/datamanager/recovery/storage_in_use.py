@@ -1,11 +1,11 @@
-"""Asks whether servers use an object storage, whatever etcd they use it with.
+"""Detects servers that use an object storage, with whatever etcd.
 
 A recovery with a mistyped, empty etcd would fork the database. etcd cannot warn of that, and an idle database writes
-nothing into the storage. So whoever wants to recover puts a *probe*, `in-use/probe`; each server looks for one every
-few seconds, makes sure that its own etcd still has the database, and puts a *reply*, `in-use/reply`, that says who it
-is. Both objects are overwritten by the next, so there are never more than two (decision 0215).
+nothing into the storage. So a recovery first puts a *probe*, `in-use/probe`. Each server reads it every few seconds,
+makes sure that its own etcd still has the database, and puts a *reply*, `in-use/reply`, with its name. Both objects are
+overwritten by the next, so there are never more than two (decision 0215).
 
-Of several that probe at once, the last one's object counts; any new reply answers all of them.
+Of several probes at once the last one counts; any new reply is one to all of them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["InUse", "Reply"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Who uses the storage.
+    """A server that uses the storage.
 
     Attributes:
-        probe: the id of the probe that it answers.
+        probe: the id of the probe that it replies to.
         server: its id.
-        etcd: its endpoints, as it was given them.
+        etcd: its endpoints, as configured.
         head: the sequence of the newest entry in that etcd.
         digest: of that entry, in hex.
     """
@@ -40,12 +40,12 @@ class Reply:
     digest: str
 
     def encode(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the bytes to store."""
         return json.dumps({**asdict(self), "head": str(self.head)}).encode()
 
     @staticmethod
     def parse(raw: bytes) -> Reply | None:
-        """Read a stored reply; None: this version cannot."""
+        """Decode a stored reply; return None if this version cannot."""
         try:
             found = json.loads(raw)
             return Reply(
@@ -60,7 +60,7 @@ class Reply:
 
 
 class InUse:
-    """The two objects of one database."""
+    """The probe and the reply of one database."""
 
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
@@ -68,19 +68,19 @@ class InUse:
         self._reply = f"{prefix}/{Folder.IN_USE}/reply"
 
     async def probe(self, id_: str) -> None:
-        """Ask. `id_` must be another one each time."""
+        """Put a probe; `id_` must be another one each time."""
         await self._storage.put(self._probe, id_.encode())
 
     async def probed(self) -> str:
-        """Return the id of the newest probe; empty when nobody ever asked."""
+        """Return the id of the newest probe; empty if there never was one."""
         return (await self._read(self._probe)).decode(errors="replace")
 
     async def reply(self, reply: Reply) -> None:
-        """Answer a probe."""
+        """Put a reply."""
         await self._storage.put(self._reply, reply.encode())
 
     async def replied(self) -> bytes:
-        """Return the newest reply as it is stored (`Reply.parse`); empty when there never was one."""
+        """Return the stored bytes of the newest reply (see `Reply.parse`); empty if there never was one."""
         return await self._read(self._reply)
 
     async def _read(self, key: str) -> bytes:
