@@ -169,16 +169,23 @@ def test_server_with_a_wrong_etcd_does_not_fork_the_database(here: Servers, tmp_
 
 
 def test_missing_segment_stops_a_recovery(here: Servers) -> None:
-    for n in range(4):
+    wal = here.folder / "storage" / "sluiceway+" / "wal+"
+
+    def stored() -> set[str]:
+        return {path.name for path in wal.iterdir()} if wal.exists() else set()
+
+    for n in range(5):
+        known = stored()
         run_id = here.create({"name": "a", "steps": [{"run": "true"}]}, group=f"/user/me/gap-{n}")
         here.wait_for(run_id)
+        if n < 4:
+            until(lambda known=known: stored() - known, "a segment is stored", seconds=PATIENCE)  # type: ignore[misc]  # mypy does not infer the default
     before = all_runs(here)
     for process in here.servers:
         process.kill()
     here.wipe_etcd()
     status = json.loads(here.db("status", "-o", "json").stdout)
     manifest = status.get("newestManifest", {}).get("sequence", "")
-    wal = here.folder / "storage" / "sluiceway+" / "wal+"
     segments = sorted(path for path in wal.iterdir() if path.name > manifest)
     assert len(segments) > 3
     hidden = segments[1].rename(here.folder / "hidden-segment")
