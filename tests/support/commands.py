@@ -68,7 +68,7 @@ class Ended:
 
 
 @dataclass
-class Place:
+class ServedEngine:
     """A server, and ways into it."""
 
     address: str
@@ -111,7 +111,7 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 
 @asynccontextmanager
-async def serving(home: Path) -> AsyncIterator[Place]:
+async def serving(home: Path) -> AsyncIterator[ServedEngine]:
     world, log = World(), OneLog()
     engine = await world.placing_engine()
     server = RpcServer(authenticator=Tokens(), ids=UuidSource())
@@ -123,7 +123,7 @@ async def serving(home: Path) -> AsyncIterator[Place]:
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     try:
         async with connect(address, token="good") as client:
-            yield Place(address, world, engine, client, home, log)
+            yield ServedEngine(address, world, engine, client, home, log)
     finally:
         await server.drain(timedelta(0))
 

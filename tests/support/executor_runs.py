@@ -14,7 +14,7 @@ from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.transaction import tasks_of
 from tests.fakes.database import FakeDatabase
 from tests.support.conditions import eventually
-from tests.support.executor_side import House, ScriptedExecutor, Server
+from tests.support.executor_cluster import Cluster, ScriptedExecutor, Server
 from tests.support.run_engine import request
 
 __all__ = [
@@ -36,26 +36,26 @@ async def begin_run(server: Server) -> str:
     return (await server.engine.create_run(request(), created_by="admin")).value.run.id
 
 
-async def task_of(house: House, run_id: str) -> run_pb2.Task:
+async def task_of(cluster: Cluster, run_id: str) -> run_pb2.Task:
     """Its only task."""
-    page = await house.db.read(lambda view: tasks_of(view, run_id))
+    page = await cluster.db.read(lambda view: tasks_of(view, run_id))
     return page[0]
 
 
-async def status_of(house: House, run_id: str) -> str:
+async def status_of(cluster: Cluster, run_id: str) -> str:
     """The status of its only task, without the prefix of the enumeration."""
-    return run_pb2.TaskStatus.Name((await task_of(house, run_id)).status).removeprefix("TASK_STATUS_")
+    return run_pb2.TaskStatus.Name((await task_of(cluster, run_id)).status).removeprefix("TASK_STATUS_")
 
 
-async def until_status(house: House, run_id: str, status: str) -> None:
+async def until_status(cluster: Cluster, run_id: str, status: str) -> None:
     async def holds() -> bool:
-        return await status_of(house, run_id) == status
+        return await status_of(cluster, run_id) == status
 
     await eventually(holds)
 
 
-async def executor_record(house: House, executor_id: str = "e1") -> records.ExecutorRecord:
-    return await house.db.get(EXECUTOR, executor_id)
+async def executor_record(cluster: Cluster, executor_id: str = "e1") -> records.ExecutorRecord:
+    return await cluster.db.get(EXECUTOR, executor_id)
 
 
 async def delete_executor(db: FakeDatabase, executor_id: str) -> None:

@@ -26,10 +26,10 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
+from tests.support.backing_stores import PREFIX, BackingStores
 from tests.support.databases import FAST
 from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE
-from tests.support.sites import PREFIX, Site
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +39,25 @@ def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
 
 
 @pytest.fixture
-async def site(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(own_etcd, tmp_path)
-    await site.lose_keys()
-    yield site
-    await site.close()
+async def backing(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[BackingStores]:
+    backing = BackingStores(own_etcd, tmp_path)
+    await backing.lose_keys()
+    yield backing
+    await backing.close()
 
 
-def where(site: Site, *, etcd: bool = True) -> list[str]:
-    options = ["--object-storage", f"posix:{site.folder / 'objects'}", "--prefix", PREFIX]
-    return [*options, "--etcd", site.etcd.endpoint] if etcd else options
+def where(backing: BackingStores, *, etcd: bool = True) -> list[str]:
+    options = ["--object-storage", f"posix:{backing.folder / 'objects'}", "--prefix", PREFIX]
+    return [*options, "--etcd", backing.etcd.endpoint] if etcd else options
 
 
 def sluice(
-    site: Site, command: str, *arguments: str, etcd: bool = True, **how: Any
+    backing: BackingStores, command: str, *arguments: str, etcd: bool = True, **how: Any
 ) -> subprocess.CompletedProcess[Any]:
     """Run a command of `sluice db` on the site's stores."""
     how = {"text": True, "stdin": subprocess.DEVNULL, **how}
     return subprocess.run(
-        [*SLUICE, "db", command, *where(site, etcd=etcd), *arguments],
+        [*SLUICE, "db", command, *where(backing, etcd=etcd), *arguments],
         capture_output=True,
         timeout=60,
         check=False,
@@ -65,37 +65,39 @@ def sluice(
     )
 
 
-async def test_db_status_shows_etcd_and_object_storage(site: Site) -> None:
-    await site.written(5, rounds=2)
-    done = sluice(site, "status")
+async def test_db_status_shows_etcd_and_object_storage(backing: BackingStores) -> None:
+    await backing.written(5, rounds=2)
+    done = sluice(backing, "status")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for word in ("epoch", "head", "flushed", "recoverable", str(LogSequence(1, 10)), "wal"):
         assert word in done.stdout
-    found = json.loads(sluice(site, "status", "-o", "json").stdout)
+    found = json.loads(sluice(backing, "status", "-o", "json").stdout)
     assert (found["epoch"], found["head"], found["flushed"]) == ("1", str(LogSequence(1, 10)), str(LogSequence(1, 10)))
     assert {item["kind"] for item in found["objects"] if item.get("count", "0") != "0"} == {"epoch", "wal"}
     assert found["findings"] == []
 
 
-async def test_db_status_works_when_the_database_is_damaged(site: Site) -> None:
-    await site.written(5)
-    await site.lose_keys()
-    done = sluice(site, "status")
+async def test_db_status_works_when_the_database_is_damaged(backing: BackingStores) -> None:
+    await backing.written(5)
+    await backing.lose_keys()
+    done = sluice(backing, "status")
     assert done.returncode == 0
     assert "sluice db recover" in done.stdout
     # Etcd away, and the object storage damaged.
-    segment = (await site.keys("wal/"))[-1]
-    await site.storage.put(segment, b"nothing")
-    done = sluice(site, "status", "--etcd", "http://127.0.0.1:1", etcd=False)
+    segment = (await backing.keys("wal/"))[-1]
+    await backing.storage.put(segment, b"nothing")
+    done = sluice(backing, "status", "--etcd", "http://127.0.0.1:1", etcd=False)
     assert done.returncode == 0, done.stderr
     assert "away" in done.stdout
     assert segment in done.stdout
 
 
 @pytest.mark.parametrize("command", [["status"], ["verify"], ["export", "-"]], ids=lambda command: command[0])
-def test_read_only_command_creates_no_mistyped_folder(site: Site, tmp_path: Path, command: list[str]) -> None:
-    where = ["--object-storage", f"posix:{tmp_path / 'mistyped'}", "--etcd", site.etcd.endpoint]
+def test_read_only_command_creates_no_mistyped_folder(
+    backing: BackingStores, tmp_path: Path, command: list[str]
+) -> None:
+    where = ["--object-storage", f"posix:{tmp_path / 'mistyped'}", "--etcd", backing.etcd.endpoint]
     done = subprocess.run(
         [*SLUICE, "db", *command, *where],
         capture_output=True,
@@ -109,119 +111,119 @@ def test_read_only_command_creates_no_mistyped_folder(site: Site, tmp_path: Path
     assert not (tmp_path / "mistyped").exists()
 
 
-async def test_verify_exits_with_0_1_or_2(site: Site) -> None:
-    await site.written(5, rounds=2)
-    done = sluice(site, "verify")
+async def test_verify_exits_with_0_1_or_2(backing: BackingStores) -> None:
+    await backing.written(5, rounds=2)
+    done = sluice(backing, "verify")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no faults" in done.stdout
-    assert sluice(site, "verify", etcd=False).returncode == 0
-    (first, *_) = await site.keys("wal/")
-    body = await site.storage.get(first)
-    await site.storage.put(first, body[:-1])
-    done = sluice(site, "verify")
+    assert sluice(backing, "verify", etcd=False).returncode == 0
+    (first, *_) = await backing.keys("wal/")
+    body = await backing.storage.get(first)
+    await backing.storage.put(first, body[:-1])
+    done = sluice(backing, "verify")
     assert done.returncode == 1
     assert f"fault: the segment {first} is damaged" in done.stdout
-    found = json.loads(sluice(site, "verify", "-o", "json").stdout)
+    found = json.loads(sluice(backing, "verify", "-o", "json").stdout)
     assert found["faults"][0]["object"] == first
     assert found["objects"] > 1
-    away = sluice(site, "verify", "--prefix", "nowhere")
+    away = sluice(backing, "verify", "--prefix", "nowhere")
     assert away.returncode == 2
     assert "no database" in away.stderr
 
 
-async def test_export_is_restored_by_import(site: Site, tmp_path: Path) -> None:
-    before = await site.written(5)
+async def test_export_is_restored_by_import(backing: BackingStores, tmp_path: Path) -> None:
+    before = await backing.written(5)
     file = tmp_path / "export"
-    done = sluice(site, "export", str(file))
+    done = sluice(backing, "export", str(file))
     assert done.returncode == 0, done.stderr
     assert file.stat().st_mode & 0o077 == 0
-    again = sluice(site, "export", str(file))
+    again = sluice(backing, "export", str(file))
     assert again.returncode == 1
     assert "--force" in again.stderr
-    assert sluice(site, "export", str(file), "--force").returncode == 0
-    through_a_pipe = sluice(site, "export", "-", text=False)
+    assert sluice(backing, "export", str(file), "--force").returncode == 0
+    through_a_pipe = sluice(backing, "export", "-", text=False)
     assert through_a_pipe.returncode == 0
     assert through_a_pipe.stdout[:5] == b"SLEXP"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".export")]
 
-    refused = sluice(site, "import", str(file))
+    refused = sluice(backing, "import", str(file))
     assert refused.returncode == 1
     assert "empty place" in refused.stderr
-    await site.lose_keys()
-    await site.storage.close()
-    (site.folder / "objects").rename(site.folder / "old-objects")
-    site = Site(site.etcd, site.folder)
-    cut = sluice(site, "import", "-", text=False, stdin=None, input=through_a_pipe.stdout[:-20])
+    await backing.lose_keys()
+    await backing.storage.close()
+    (backing.folder / "objects").rename(backing.folder / "old-objects")
+    backing = BackingStores(backing.etcd, backing.folder)
+    cut = sluice(backing, "import", "-", text=False, stdin=None, input=through_a_pipe.stdout[:-20])
     assert cut.returncode == 1
     assert b"at byte" in cut.stderr
-    done = sluice(site, "import", "-", text=False, stdin=None, input=through_a_pipe.stdout)
+    done = sluice(backing, "import", "-", text=False, stdin=None, input=through_a_pipe.stdout)
     assert done.returncode == 0, done.stderr
     assert b"start servers now" in done.stdout
-    assert await site.contents() == before
-    await site.close()
+    assert await backing.contents() == before
+    await backing.close()
 
 
-async def test_export_replaces_files_only(site: Site, tmp_path: Path) -> None:
-    await site.written(1)
+async def test_export_replaces_files_only(backing: BackingStores, tmp_path: Path) -> None:
+    await backing.written(1)
     os.mkfifo(tmp_path / "pipe")
-    done = sluice(site, "export", "--force", str(tmp_path / "pipe"))
+    done = sluice(backing, "export", "--force", str(tmp_path / "pipe"))
     assert done.returncode == 1
     assert "is no file" in done.stderr
     assert (tmp_path / "pipe").is_fifo()
 
 
-async def test_checkpoint_is_made_once(site: Site) -> None:
-    await site.written(5)
-    first = json.loads(sluice(site, "checkpoint", "-o", "json").stdout)
+async def test_checkpoint_is_made_once(backing: BackingStores) -> None:
+    await backing.written(5)
+    first = json.loads(sluice(backing, "checkpoint", "-o", "json").stdout)
     assert first == {"sequence": str(LogSequence(1, 5)), "made": True}
-    second = sluice(site, "checkpoint")
+    second = sluice(backing, "checkpoint")
     assert second.returncode == 0
     assert "nothing has changed" in second.stdout
-    assert await site.keys("manifest/") == [f"{PREFIX}/manifest/{LogSequence(1, 5)}"]
+    assert await backing.keys("manifest/") == [f"{PREFIX}/manifest/{LogSequence(1, 5)}"]
 
 
-async def test_recover_asks_and_prints_what_it_does(site: Site) -> None:
-    before = await site.written(5)
-    healthy = sluice(site, "recover", "--yes")
+async def test_recover_asks_and_prints_what_it_does(backing: BackingStores) -> None:
+    before = await backing.written(5)
+    healthy = sluice(backing, "recover", "--yes")
     assert healthy.returncode == 1
     assert "nothing to recover" in healthy.stderr
-    await site.lose_keys()
-    silent = sluice(site, "recover")
+    await backing.lose_keys()
+    silent = sluice(backing, "recover")
     assert silent.returncode == 2
     assert "--yes" in silent.stderr
-    assert (await site.standing()).kind == "ETCD_EMPTY"
-    done = sluice(site, "recover", "--yes")
+    assert (await backing.standing()).kind == "ETCD_EMPTY"
+    done = sluice(backing, "recover", "--yes")
     assert done.returncode == 0, done.stderr
     assert "is empty" in done.stderr
     assert str(LogSequence(1, 5)) in done.stderr
     assert "epoch 2" in done.stdout
-    assert await site.contents() == before
-    assert sluice(site, "verify").returncode == 0
+    assert await backing.contents() == before
+    assert sluice(backing, "verify").returncode == 0
 
 
-async def test_prompt_at_a_terminal_can_be_declined(site: Site) -> None:
-    await site.written(5)
-    await site.lose_keys()
+async def test_prompt_at_a_terminal_can_be_declined(backing: BackingStores) -> None:
+    await backing.written(5)
+    await backing.lose_keys()
     for answer, code, kind in ((b"n\n", 1, "ETCD_EMPTY"), (b"y\n", 0, "HEALTHY")):
         ours, theirs = pty.openpty()
         os.write(ours, answer)
-        done = sluice(site, "recover", "--force", stdin=theirs)
+        done = sluice(backing, "recover", "--force", stdin=theirs)
         os.close(ours)
         os.close(theirs)
         assert done.returncode == code, done.stderr
         assert "Recover?" in done.stderr
-        assert (await site.standing()).kind == kind
+        assert (await backing.standing()).kind == kind
 
 
 @pytest.mark.parametrize("command", [["recover", "--force"], ["restore", "--to", str(LogSequence(1, 3))]])
-async def test_prompt_at_a_terminal_can_be_interrupted(command: list[str], site: Site) -> None:
-    await site.written(5)
+async def test_prompt_at_a_terminal_can_be_interrupted(command: list[str], backing: BackingStores) -> None:
+    await backing.written(5)
     if command[0] == "recover":
-        await site.lose_keys()
-    before = (await site.standing()).kind
+        await backing.lose_keys()
+    before = (await backing.standing()).kind
     ours, theirs = pty.openpty()
     asking = await asyncio.create_subprocess_exec(
-        *SLUICE, "db", *command, *where(site), stdin=theirs, stderr=asyncio.subprocess.PIPE
+        *SLUICE, "db", *command, *where(backing), stdin=theirs, stderr=asyncio.subprocess.PIPE
     )
     try:
         assert asking.stderr is not None
@@ -239,43 +241,43 @@ async def test_prompt_at_a_terminal_can_be_interrupted(command: list[str], site:
             asking.kill()
             await asking.wait()
     assert asking.returncode == 130
-    assert (await site.standing()).kind == before
+    assert (await backing.standing()).kind == before
 
 
-async def test_restore_goes_back_and_prints_what_is_lost(site: Site) -> None:
-    await site.written(5)
-    before = await site.contents()
-    await site.written(5)
-    done = sluice(site, "restore", "--to", str(LogSequence(1, 5)), "--yes")
+async def test_restore_goes_back_and_prints_what_is_lost(backing: BackingStores) -> None:
+    await backing.written(5)
+    before = await backing.contents()
+    await backing.written(5)
+    done = sluice(backing, "restore", "--to", str(LogSequence(1, 5)), "--yes")
     assert done.returncode == 0, done.stderr
     assert "5 entries" in done.stderr
-    assert await site.contents() == before
-    wrong = sluice(site, "restore", "--to", "5", "--yes")
+    assert await backing.contents() == before
+    wrong = sluice(backing, "restore", "--to", "5", "--yes")
     assert wrong.returncode == 1
     assert "is neither a sequence" in wrong.stderr
-    unknown = sluice(site, "restore", "--to", str(LogSequence(1, 9)), "--yes")
+    unknown = sluice(backing, "restore", "--to", str(LogSequence(1, 9)), "--yes")
     assert unknown.returncode == 1
     assert "not part of the present history" in unknown.stderr
-    beyond = sluice(site, "restore", "--to", str(LogSequence(2, 99)), "--yes")
+    beyond = sluice(backing, "restore", "--to", str(LogSequence(2, 99)), "--yes")
     assert beyond.returncode == 1
     assert "the history ends at" in beyond.stderr
     assert "Given up" not in beyond.stderr, "nobody is asked about what cannot be"
-    assert sluice(site, "verify").returncode == 0
+    assert sluice(backing, "verify").returncode == 0
 
 
-async def test_equal_notes_are_printed_on_one_line(site: Site) -> None:
-    await site.written(1, rounds=6)
-    assert sluice(site, "restore", "--to", str(LogSequence(1, 1)), "--yes").returncode == 0
-    everything = sluice(site, "verify", "-o", "wide")
+async def test_equal_notes_are_printed_on_one_line(backing: BackingStores) -> None:
+    await backing.written(1, rounds=6)
+    assert sluice(backing, "restore", "--to", str(LogSequence(1, 1)), "--yes").returncode == 0
+    everything = sluice(backing, "verify", "-o", "wide")
     notes = [line for line in everything.stdout.splitlines() if line.startswith("note: ")]
     assert len([line for line in notes if "are void" in line]) >= 5
-    summed = sluice(site, "verify")
+    summed = sluice(backing, "verify")
     assert (summed.returncode, everything.returncode) == (0, 0)
     shown = summed.stdout.splitlines()
     assert len([line for line in shown if "are void" in line]) == 1
     assert [line.strip() for line in shown if "The same holds for" in line]
     assert shown[-1] == everything.stdout.splitlines()[-1]
-    found = json.loads(sluice(site, "verify", "-o", "json").stdout)
+    found = json.loads(sluice(backing, "verify", "-o", "json").stdout)
     assert len(found["notes"]) == len(notes)
 
 
@@ -295,25 +297,30 @@ def test_command_without_a_store_option_names_it(command: list[str], says: str) 
     assert says in done.stderr
 
 
-def _reset(site: Site, *arguments: str) -> subprocess.CompletedProcess[Any]:
-    return sluice(site, "reset-operator-token", *arguments)
+def _reset(backing: BackingStores, *arguments: str) -> subprocess.CompletedProcess[Any]:
+    return sluice(backing, "reset-operator-token", *arguments)
 
 
-async def test_lost_operator_token_is_reset_while_a_server_runs(site: Site) -> None:
+async def test_lost_operator_token_is_reset_while_a_server_runs(backing: BackingStores) -> None:
     settings = replace(FAST, server_id="one")
     async with DataManager.open(
-        kv=site.kv, storage=site.storage, prefix=PREFIX, path=site.folder / "db", types=RECORD_TYPES, settings=settings
+        kv=backing.kv,
+        storage=backing.storage,
+        prefix=PREFIX,
+        path=backing.folder / "db",
+        types=RECORD_TYPES,
+        settings=settings,
     ) as database:
         authenticator = TokenAuthenticator(database)
         everything = frozenset({"*"})
         lost = await make_token(database, TokenSpec(CallerKind.OPERATOR, "lost", user_id="admin", scopes=everything))
         user = await make_token(database, TokenSpec(CallerKind.USER, "user", user_id="u", scopes=everything))
-        silent = await asyncio.to_thread(_reset, site)
+        silent = await asyncio.to_thread(_reset, backing)
         assert silent.returncode == 2
         assert "--yes" in silent.stderr
-        kept = await asyncio.to_thread(_reset, site, "--yes", "--keep-others")
+        kept = await asyncio.to_thread(_reset, backing, "--yes", "--keep-others")
         assert kept.returncode == 0, kept.stderr
-        made = await asyncio.to_thread(_reset, site, "--yes")
+        made = await asyncio.to_thread(_reset, backing, "--yes")
         assert made.returncode == 0, made.stderr
         assert f"Revoked: {token_id(lost)[:16]} lost" in made.stderr
         caller = await authenticator.authenticate(made.stdout.strip())
@@ -324,41 +331,41 @@ async def test_lost_operator_token_is_reset_while_a_server_runs(site: Site) -> N
         assert await authenticator.authenticate(user) is not None
 
 
-async def test_token_reset_creates_no_database_at_a_mistyped_place(site: Site) -> None:
-    done = sluice(site, "reset-operator-token", "--yes")
+async def test_token_reset_creates_no_database_at_a_mistyped_place(backing: BackingStores) -> None:
+    done = sluice(backing, "reset-operator-token", "--yes")
     assert done.returncode == 1
     assert done.stdout == ""
     assert "no database" in done.stderr or "is new" in done.stderr or "empty" in done.stderr
-    keys, _ = await site.kv.list_prefix(f"{PREFIX}/", timeout=timedelta(seconds=5))
+    keys, _ = await backing.kv.list_prefix(f"{PREFIX}/", timeout=timedelta(seconds=5))
     assert keys == ()
-    assert await site.keys("epoch/") == []
+    assert await backing.keys("epoch/") == []
 
 
-async def test_history_lists_times_that_restore_accepts(site: Site) -> None:
-    await site.written(3, rounds=4)
-    done = sluice(site, "history", "-o", "json")
+async def test_history_lists_times_that_restore_accepts(backing: BackingStores) -> None:
+    await backing.written(3, rounds=4)
+    done = sluice(backing, "history", "-o", "json")
     assert done.returncode == 0, done.stderr
     points = json.loads(done.stdout)
     assert points[0]["sequence"] == str(LogSequence(1, 12))
     times = [datetime.fromisoformat(point["time"]) for point in points]
     assert times == sorted(times, reverse=True)
     assert sum(point["entries"] for point in points) == 12
-    assert len(json.loads(sluice(site, "history", "-n", "2", "-o", "json").stdout)) == 2
+    assert len(json.loads(sluice(backing, "history", "-n", "2", "-o", "json").stdout)) == 2
     older = points[2]
-    before = json.loads(sluice(site, "history", "--before", older["time"], "-o", "json").stdout)
+    before = json.loads(sluice(backing, "history", "--before", older["time"], "-o", "json").stdout)
     assert before == points[2:]
     # Between two entries: the earlier one counts.
     moment = times[2] + (times[1] - times[2]) / 2
     for text in ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00", "yesterday"):
-        refused = sluice(site, "restore", "--to", text, "--yes")
+        refused = sluice(backing, "restore", "--to", text, "--yes")
         assert refused.returncode == 1
         assert "sluice db history" in refused.stderr
-    restored = sluice(site, "restore", "--to", moment.isoformat(), "--yes", "-o", "json")
+    restored = sluice(backing, "restore", "--to", moment.isoformat(), "--yes", "-o", "json")
     assert restored.returncode == 0, restored.stderr
     kept = LogSequence.parse(json.loads(restored.stdout)["lastSequence"])
     assert LogSequence.parse(older["sequence"]) <= kept < LogSequence.parse(points[1]["sequence"])
-    assert (await site.contents())["counter"][1] == kept.counter
-    again = json.loads(sluice(site, "history", "-o", "json").stdout)
+    assert (await backing.contents())["counter"][1] == kept.counter
+    again = json.loads(sluice(backing, "history", "-o", "json").stdout)
     assert again[0]["sequence"].startswith("00000002-")
     assert [point["sequence"] for point in again[1:]] == sorted(
         (point["sequence"] for point in again[1:]), reverse=True
@@ -366,9 +373,9 @@ async def test_history_lists_times_that_restore_accepts(site: Site) -> None:
     assert all(LogSequence.parse(point["sequence"]) <= kept for point in again[1:])
 
 
-async def test_verify_names_damaged_stored_logs(site: Site) -> None:
-    await site.written(3)
-    store = LogStore(site.storage, SystemClock(), prefix=PREFIX)
+async def test_verify_names_damaged_stored_logs(backing: BackingStores) -> None:
+    await backing.written(3)
+    store = LogStore(backing.storage, SystemClock(), prefix=PREFIX)
     whole, gap, short, live = (LogKey("run", name, Epoch(1, 1), 0) for name in ("whole", "gap", "short", "live"))
     for key in (whole, short):
         for offset in (0, 4):
@@ -378,12 +385,12 @@ async def test_verify_names_damaged_stored_logs(site: Site) -> None:
     await store.put_segment(gap, 0, b"abc\n")
     await store.put_segment(gap, 9, b"beyond")
     await store.put_segment(live, 0, b"it still runs")
-    assert sluice(site, "verify", "--skip-logs").returncode == 0
+    assert sluice(backing, "verify", "--skip-logs").returncode == 0
     complete = f"log.{8:020d}"
-    index = (await site.storage.get(f"{PREFIX}/{short.path}{complete}"))[8:]
-    await site.storage.put(f"{PREFIX}/{short.path}{complete}", b"abc\nabd\n" + index)
-    await site.storage.put(f"{PREFIX}/logs/README", b"mine")
-    done = sluice(site, "verify", "-o", "json")
+    index = (await backing.storage.get(f"{PREFIX}/{short.path}{complete}"))[8:]
+    await backing.storage.put(f"{PREFIX}/{short.path}{complete}", b"abc\nabd\n" + index)
+    await backing.storage.put(f"{PREFIX}/logs/README", b"mine")
+    done = sluice(backing, "verify", "-o", "json")
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     faults = {item["object"]: item["message"] for item in found["faults"]}
@@ -391,7 +398,7 @@ async def test_verify_names_damaged_stored_logs(site: Site) -> None:
     assert "bytes are missing after 4" in faults[f"{PREFIX}/{gap.path}"]
     assert "not those that its index was made of" in faults[f"{PREFIX}/{short.path}"]
     assert f"{PREFIX}/logs/README" in {item["object"] for item in found["notes"]}
-    await site.storage.put(f"{PREFIX}/{whole.path}{complete}", b"abc\nabc\n{}")
-    again = json.loads(sluice(site, "verify", "-o", "json").stdout)
+    await backing.storage.put(f"{PREFIX}/{whole.path}{complete}", b"abc\nabc\n{}")
+    again = json.loads(sluice(backing, "verify", "-o", "json").stdout)
     faults = {item["object"]: item["message"] for item in again["faults"]}
     assert "its index is damaged" in faults[f"{PREFIX}/{whole.path}"]

@@ -11,9 +11,9 @@ from sluiceway_server.objectstorage.locate import open_storage
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
+from tests.support.backing_stores import BackingStores
 from tests.support.databases import TYPES, open_database
 from tests.support.etcd import EtcdProcess, etcd_process
-from tests.support.sites import Site
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
 
 
 @pytest.fixture
-async def site(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[Site]:
+async def backing(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[BackingStores]:
     """A database of its own, with that etcd and a folder."""
-    site = Site(own_etcd, tmp_path)
-    await site.lose_keys()
-    yield site
-    await site.close()
+    backing = BackingStores(own_etcd, tmp_path)
+    await backing.lose_keys()
+    yield backing
+    await backing.close()

@@ -26,7 +26,7 @@ from tests.fakes.clock import FakeClock
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, TYPES, contents, flushed, open_database, put
 from tests.support.faulty_stores import FaultyStorage
-from tests.support.written_log import JOB, all_keys, check_whole, cleaner, job
+from tests.support.log_builder import JOB, all_keys, check_whole, cleaner, job
 
 SOON = timedelta(seconds=5)
 MANUAL = replace(FAST, keep_log_entries=0)

@@ -21,7 +21,7 @@ from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeleteKey
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.clock import FakeClock
-from tests.support.written_log import WrittenLog, check_whole, checkpointer, cleaner, job
+from tests.support.log_builder import LogBuilder, check_whole, checkpointer, cleaner, job
 
 SOON = timedelta(seconds=5)
 DAY = timedelta(days=1, minutes=1)
@@ -59,7 +59,7 @@ class Place:
 
     def __init__(self, kv: EtcdStore, storage: PosixStorage, prefix: str) -> None:
         self.kv, self.storage, self.prefix = kv, storage, prefix
-        self.log = WrittenLog(storage, prefix)
+        self.log = LogBuilder(storage, prefix)
         self.clock = FakeClock(datetime.now(UTC))
 
     async def write(self, folder: Path) -> Place:

@@ -14,16 +14,16 @@ from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
+from tests.support.backing_stores import BackingStores
 from tests.support.databases import NOTE, flushed, put, take
-from tests.support.old_records import KEEPING, Place
-from tests.support.sites import Site
+from tests.support.remote_bodies import KEEPING, DatabaseStores
 
 SMALL_RING = replace(KEEPING, ring_bytes=1, keep_log_entries=1)
 
 
 @pytest.fixture
-def place(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> Place:
-    return Place(etcd, storage, tmp_path, etcd_prefix.strip("/"))
+def stores(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> DatabaseStores:
+    return DatabaseStores(etcd, storage, tmp_path, etcd_prefix.strip("/"))
 
 
 async def written(database: DataManager, count: int, *, name: str = "n") -> list[Position]:
@@ -35,15 +35,17 @@ async def written(database: DataManager, count: int, *, name: str = "n") -> list
     return sorted(found)
 
 
-async def test_a_server_that_began_from_a_manifest_gives_all_history_that_the_storage_has(place: Place) -> None:
-    async with place.server(settings=SMALL_RING) as database:
+async def test_a_server_that_began_from_a_manifest_gives_all_history_that_the_storage_has(
+    stores: DatabaseStores,
+) -> None:
+    async with stores.server(settings=SMALL_RING) as database:
         start = database.position
         positions = await written(database, 20)
-        await place.settle(database)
+        await stores.settle(database)
         positions += await written(database, 5, name="later")
         await flushed(database)
         positions += await written(database, 2, name="last")
-    async with place.server("new", settings=SMALL_RING) as new:
+    async with stores.server("new", settings=SMALL_RING) as new:
         found = [applied.position for applied in await take(new, len(positions), start)]
         assert found == positions
         # From the middle of every entry, and from its end.
@@ -53,27 +55,27 @@ async def test_a_server_that_began_from_a_manifest_gives_all_history_that_the_st
 
 
 async def test_a_live_subscriber_misses_nothing_between_the_segments_and_what_is_written_meanwhile(
-    place: Place,
+    stores: DatabaseStores,
 ) -> None:
-    async with place.server(settings=SMALL_RING) as database:
+    async with stores.server(settings=SMALL_RING) as database:
         start = database.position
         positions = await written(database, 10)
-        await place.settle(database)
-    async with place.server("new", settings=SMALL_RING) as new:
+        await stores.settle(database)
+    async with stores.server("new", settings=SMALL_RING) as new:
         reading = asyncio.create_task(take(new, len(positions) + 15, start))
         positions += await written(new, 5, name="new")
         assert [applied.position for applied in await reading] == positions
 
 
-async def test_history_before_the_oldest_segment_is_out_of_range(place: Place) -> None:
-    async with place.server(settings=SMALL_RING) as database:
+async def test_history_before_the_oldest_segment_is_out_of_range(stores: DatabaseStores) -> None:
+    async with stores.server(settings=SMALL_RING) as database:
         start = database.position
         early = await written(database, 3)
-        await place.settle(database)
-        await place.delete("wal")
+        await stores.settle(database)
+        await stores.delete("wal")
         late = await written(database, 3, name="late")
         await flushed(database)
-    async with place.server("new", settings=SMALL_RING) as new:
+    async with stores.server("new", settings=SMALL_RING) as new:
         for after in (start, early[0], early[-2]):
             with pytest.raises(OutOfRange):
                 await take(new, 1, after)
@@ -81,8 +83,10 @@ async def test_history_before_the_oldest_segment_is_out_of_range(place: Place) -
         assert [applied.position for applied in await take(new, len(late), early[-1])] == late
 
 
-async def test_a_server_that_was_away_for_long_gives_what_it_did_not_keep_from_the_segments(place: Place) -> None:
-    async with place.server(settings=SMALL_RING) as database:
+async def test_a_server_that_was_away_for_long_gives_what_it_did_not_keep_from_the_segments(
+    stores: DatabaseStores,
+) -> None:
+    async with stores.server(settings=SMALL_RING) as database:
         start = database.position
         positions = await written(database, 10)
         await flushed(database)
@@ -90,33 +94,33 @@ async def test_a_server_that_was_away_for_long_gives_what_it_did_not_keep_from_t
         positions += await written(database, 10, name="more")
         await flushed(database)
     # As when entries in the middle were too old to be kept when they were caught up with.
-    with sqlite3.connect(place.folder / "one" / "read.sqlite") as connection:
+    with sqlite3.connect(stores.folder / "one" / "read.sqlite") as connection:
         keys = [key for (key,) in connection.execute("SELECT key FROM entries ORDER BY key")]
         connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys[3:-3]])
     connection.close()
-    async with place.server(settings=SMALL_RING) as database:
+    async with stores.server(settings=SMALL_RING) as database:
         assert [applied.position for applied in await take(database, len(positions), start)] == positions
         rest = positions[before:]
         assert [applied.position for applied in await take(database, len(rest), positions[before - 1])] == rest
 
 
-async def test_a_storage_that_is_away_is_told_as_such(place: Place) -> None:
-    async with place.server(settings=SMALL_RING) as database:
+async def test_a_storage_that_is_away_is_told_as_such(stores: DatabaseStores) -> None:
+    async with stores.server(settings=SMALL_RING) as database:
         start = database.position
         await written(database, 3)
-        await place.settle(database)
+        await stores.settle(database)
 
     class Away:
         def __getattr__(self, name: str) -> object:
-            return getattr(place.storage, name)
+            return getattr(stores.storage, name)
 
         async def get(self, key: str) -> bytes:
             if "/wal/" in key and is_away:
                 raise Unavailable("the object storage is away")
-            return await place.storage.get(key)
+            return await stores.storage.get(key)
 
     is_away = False
-    async with place.server("new", settings=SMALL_RING, storage=Away()) as new:
+    async with stores.server("new", settings=SMALL_RING, storage=Away()) as new:
         is_away = True
         with pytest.raises(Unavailable):
             await take(new, 1, start)
@@ -124,16 +128,16 @@ async def test_a_storage_that_is_away_is_told_as_such(place: Place) -> None:
         assert len(await take(new, 9, start)) == 9
 
 
-async def test_history_goes_on_over_epochs_and_what_became_void_is_out_of_range(site: Site) -> None:
-    async with site.database(settings=SMALL_RING) as database:
+async def test_history_goes_on_over_epochs_and_what_became_void_is_out_of_range(backing: BackingStores) -> None:
+    async with backing.database(settings=SMALL_RING) as database:
         start = database.position
         positions = await written(database, 4)
         await flushed(database)
         accepted = database.position
         void = await written(database, 2, name="void")
         await flushed(database)
-    await site.restore(accepted.sequence)
-    async with site.database("anew", settings=SMALL_RING) as database:
+    await backing.restore(accepted.sequence)
+    async with backing.database("anew", settings=SMALL_RING) as database:
         assert database.epoch == 2
         positions += await written(database, 3, name="second")
         await flushed(database)
@@ -146,18 +150,18 @@ async def test_history_goes_on_over_epochs_and_what_became_void_is_out_of_range(
             await take(database, 1, Position(LogSequence(3, 1), 0))
 
 
-async def test_a_manifest_before_an_epoch_and_segments_after_it_make_one_database(site: Site) -> None:
-    place = Place(site.kv, site.storage, site.folder, "p")
-    async with place.server(settings=SMALL_RING) as database:
+async def test_a_manifest_before_an_epoch_and_segments_after_it_make_one_database(backing: BackingStores) -> None:
+    stores = DatabaseStores(backing.kv, backing.storage, backing.folder, "p")
+    async with stores.server(settings=SMALL_RING) as database:
         positions = await written(database, 4)
-        await place.settle(database)
+        await stores.settle(database)
         positions += await written(database, 2, name="accepted")
         await flushed(database)
         accepted = database.position
         await written(database, 2, name="void")
         await flushed(database)
-    await site.restore(accepted.sequence)
-    async with place.server("anew", settings=SMALL_RING) as database:
+    await backing.restore(accepted.sequence)
+    async with stores.server("anew", settings=SMALL_RING) as database:
         await database.commit([put("second")])
         ids = await database.read(lambda view: {id_ for id_, _ in view.scan(NOTE)})
         assert ids == {f"n{n}/{m}" for n in range(4) for m in range(3)} | {

@@ -15,123 +15,123 @@ from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.diagnosis import Kind
 from sluiceway_server.datamanager.recovery.recovery import Recovered
+from tests.support.backing_stores import PREFIX, BackingStores, crash_once
 from tests.support.conditions import eventually
 from tests.support.databases import contents, count, take
 from tests.support.faulty_stores import FaultyKeyValueStore, FaultyStorage
-from tests.support.sites import PREFIX, Site, crash_once
 
 
 def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)
 
 
-async def unflushed(site: Site, times: int) -> LogSequence:
+async def unflushed(backing: BackingStores, times: int) -> LogSequence:
     """Write what etcd has and the object storage does not; answers the last entry."""
-    storage = FaultyStorage(site.storage)
+    storage = FaultyStorage(backing.storage)
     storage.away = True
-    async with site.database("cut off", storage=storage) as database:
+    async with backing.database("cut off", storage=storage) as database:
         for _ in range(times):
             await database.transact(count)
         last = database.position.sequence
-    shutil.rmtree(site.folder / "cut off")
+    shutil.rmtree(backing.folder / "cut off")
     return last
 
 
 # -- etcd was wiped
 
 
-async def test_a_wiped_etcd_is_recovered_whole_when_an_operator_says_so(site: Site) -> None:
-    before = await site.written(10, rounds=3)
-    site.wipe()
+async def test_a_wiped_etcd_is_recovered_whole_when_an_operator_says_so(backing: BackingStores) -> None:
+    before = await backing.written(10, rounds=3)
+    backing.wipe()
     with pytest.raises(FailedPrecondition) as caught:
-        async with site.database():
+        async with backing.database():
             pass
     assert caught.value.reason == "ETCD_EMPTY"
 
-    recovered = await site.recover()
+    recovered = await backing.recover()
 
     assert recovered == Recovered(2, seq(1, 30), won=True)
-    assert (await site.standing()).is_healthy
-    async with site.database("one") as one, site.database("two") as two:
+    assert (await backing.standing()).is_healthy
+    async with backing.database("one") as one, backing.database("two") as two:
         assert one.epoch == 2
         assert one.position.sequence == seq(2, 1)
         assert await contents(one) == await contents(two) == before
         assert (await one.transact(count, durable=True)).value == 31
         assert (await two.transact(count)).value == 32
-    assert await site.contents() == {"counter": ("", 32)}
+    assert await backing.contents() == {"counter": ("", 32)}
 
 
-async def test_a_healthy_database_is_not_recovered(site: Site) -> None:
-    await site.written(3)
+async def test_a_healthy_database_is_not_recovered(backing: BackingStores) -> None:
+    await backing.written(3)
     with pytest.raises(FailedPrecondition) as caught:
-        await site.recover()
+        await backing.recover()
     assert caught.value.reason == "NOTHING_TO_RECOVER"
-    assert await site.keys("epoch/") == [f"{PREFIX}/epoch/00000001"]
+    assert await backing.keys("epoch/") == [f"{PREFIX}/epoch/00000001"]
 
 
-async def test_a_database_whose_storage_is_empty_is_not_recovered(site: Site) -> None:
+async def test_a_database_whose_storage_is_empty_is_not_recovered(backing: BackingStores) -> None:
     with pytest.raises(FailedPrecondition) as caught:
-        await site.recover()
+        await backing.recover()
     assert caught.value.reason == "NOTHING_TO_RECOVER"
 
 
-async def test_a_gap_stops_and_names_both_sides_and_one_may_go_back_to_before_it(site: Site) -> None:
-    await site.written(10, rounds=3)
-    site.wipe()
-    segments = await site.keys("wal/")
+async def test_a_gap_stops_and_names_both_sides_and_one_may_go_back_to_before_it(backing: BackingStores) -> None:
+    await backing.written(10, rounds=3)
+    backing.wipe()
+    segments = await backing.keys("wal/")
     lost = segments[len(segments) // 2]
-    await site.storage.delete(lost)
+    await backing.storage.delete(lost)
     before_gap = LogSequence.parse(lost.rsplit("/", 1)[1]).counter - 1
     after_gap = segments[segments.index(lost) + 1]
 
     with pytest.raises(DataLoss) as caught:
-        await site.recover()
+        await backing.recover()
 
     assert caught.value.reason == "LOG_GAP"
     message = str(caught.value)
     assert segments[segments.index(lost) - 1] in message
     assert after_gap in message
     assert f"sluice db restore --to {seq(1, before_gap)}" in message
-    assert await site.keys("epoch/") == [f"{PREFIX}/epoch/00000001"]
-    restored = await site.restore(seq(1, before_gap))
+    assert await backing.keys("epoch/") == [f"{PREFIX}/epoch/00000001"]
+    restored = await backing.restore(seq(1, before_gap))
     assert restored.accepted == seq(1, before_gap)
-    assert await site.contents() == {"counter": ("", before_gap)}
+    assert await backing.contents() == {"counter": ("", before_gap)}
 
 
-async def test_what_only_etcd_has_is_kept(site: Site) -> None:
-    await site.written(5)
-    last = await unflushed(site, 7)
-    recovered = await site.recover(leaving=1)
+async def test_what_only_etcd_has_is_kept(backing: BackingStores) -> None:
+    await backing.written(5)
+    last = await unflushed(backing, 7)
+    recovered = await backing.recover(leaving=1)
     assert (recovered.accepted, recovered.from_etcd, recovered.void) == (last, 7, ())
-    assert await site.contents() == {"counter": ("", 12)}
+    assert await backing.contents() == {"counter": ("", 12)}
 
 
-async def test_segments_that_are_lost_are_made_again_from_etcd(site: Site) -> None:
-    await site.written(5, rounds=2)
-    for key in await site.keys("wal/"):
-        await site.storage.delete(key)
-    assert (await site.standing()).kind is Kind.STORAGE_BEHIND
-    recovered = await site.recover()
+async def test_segments_that_are_lost_are_made_again_from_etcd(backing: BackingStores) -> None:
+    await backing.written(5, rounds=2)
+    for key in await backing.keys("wal/"):
+        await backing.storage.delete(key)
+    assert (await backing.standing()).kind is Kind.STORAGE_BEHIND
+    recovered = await backing.recover()
     assert (recovered.accepted, recovered.from_etcd) == (seq(1, 10), 10)
-    site.wipe()
-    assert (await site.recover()).accepted == seq(2, 1)
-    assert await site.contents() == {"counter": ("", 10)}
+    backing.wipe()
+    assert (await backing.recover()).accepted == seq(2, 1)
+    assert await backing.contents() == {"counter": ("", 10)}
 
 
-async def test_one_recovery_after_the_other_keeps_all_epochs(site: Site) -> None:
+async def test_one_recovery_after_the_other_keeps_all_epochs(backing: BackingStores) -> None:
     for epoch in range(1, 5):
-        await site.written(5)
-        site.wipe()
-        assert (await site.recover()).epoch == epoch + 1
-    assert await site.contents() == {"counter": ("", 20)}
-    async with site.database("anew") as database:
+        await backing.written(5)
+        backing.wipe()
+        assert (await backing.recover()).epoch == epoch + 1
+    assert await backing.contents() == {"counter": ("", 20)}
+    async with backing.database("anew") as database:
         seen = await take(database, 20, Position(seq(1, 0), 0))
         assert [item.position.sequence.epoch for item in seen] == [1] * 5 + [2] * 5 + [3] * 5 + [4] * 5
 
 
-async def test_a_manifest_stands_for_the_segments_that_were_cleaned(site: Site) -> None:
-    await site.written(10, rounds=2)
-    stores = site.stores()
+async def test_a_manifest_stands_for_the_segments_that_were_cleaned(backing: BackingStores) -> None:
+    await backing.written(10, rounds=2)
+    stores = backing.stores()
     segments = [await stores.segments.read(first) for first in await stores.segments.firsts()]
     cleaned = [segment for segment in segments if segment.last <= seq(1, 10)]
     base = cleaned[-1]
@@ -146,31 +146,31 @@ async def test_a_manifest_stands_for_the_segments_that_were_cleaned(site: Site) 
     )
     for segment in cleaned:
         await stores.segments.delete(segment.first)
-    site.wipe()
-    recovered = await site.recover()
+    backing.wipe()
+    recovered = await backing.recover()
     assert recovered.accepted == seq(1, 20)
-    assert await site.stores().log.checkpoint() == base.last == seq(1, 10)
+    assert await backing.stores().log.checkpoint() == base.last == seq(1, 10)
     with pytest.raises(FailedPrecondition, match=str(base.last)) as caught:
-        await site.restore(seq(1, 1))
+        await backing.restore(seq(1, 1))
     assert caught.value.reason == "SEQUENCE_UNREACHABLE"
 
 
 # -- several at once, and crashes
 
 
-async def test_of_two_recoverers_one_wins_and_the_other_joins(site: Site) -> None:
-    await site.written(10)
-    site.wipe()
-    results = await asyncio.gather(*(site.recover(f"operator {n}") for n in range(3)), return_exceptions=True)
+async def test_of_two_recoverers_one_wins_and_the_other_joins(backing: BackingStores) -> None:
+    await backing.written(10)
+    backing.wipe()
+    results = await asyncio.gather(*(backing.recover(f"operator {n}") for n in range(3)), return_exceptions=True)
     done = [result for result in results if isinstance(result, Recovered)]
     late = [result for result in results if isinstance(result, FailedPrecondition)]
     assert sum(result.won for result in done) == 1
     assert len(done) + len(late) == 3
     assert all(error.reason == "NOTHING_TO_RECOVER" for error in late)
-    standing = await site.standing()
+    standing = await backing.standing()
     assert standing.is_healthy
     assert all(result.epoch == standing.holdings.present for result in done)
-    assert await site.contents() == {"counter": ("", 10)}
+    assert await backing.contents() == {"counter": ("", 10)}
 
 
 def points(prefix: str, without: str = "-") -> list[str]:
@@ -178,69 +178,69 @@ def points(prefix: str, without: str = "-") -> list[str]:
 
 
 @pytest.mark.parametrize("point", points("recover.", without="rescue"))
-async def test_a_recovery_that_dies_is_done_again(point: str, site: Site) -> None:
-    await site.written(5)
-    await unflushed(site, 3)
+async def test_a_recovery_that_dies_is_done_again(point: str, backing: BackingStores) -> None:
+    await backing.written(5)
+    await unflushed(backing, 3)
     with crashing(crash_once(), point), pytest.raises(Crashed):
-        await site.recover(leaving=1)
-    standing = await site.standing()
+        await backing.recover(leaving=1)
+    standing = await backing.standing()
     if standing.is_healthy and standing.holdings.present == 1:
-        assert (await site.recover(leaving=1)).won
+        assert (await backing.recover(leaving=1)).won
     elif not standing.is_healthy:
-        assert (await site.recover()).won
-    assert await site.contents() == {"counter": ("", 8)}
+        assert (await backing.recover()).won
+    assert await backing.contents() == {"counter": ("", 8)}
     # Whatever it left behind, the next one is as any other.
-    site.wipe()
-    await site.recover()
-    assert await site.contents() == {"counter": ("", 8)}
+    backing.wipe()
+    await backing.recover()
+    assert await backing.contents() == {"counter": ("", 8)}
 
 
 @pytest.mark.parametrize("point", points("epoch."))
-async def test_a_first_start_that_dies_is_gone_on_with(point: str, site: Site) -> None:
+async def test_a_first_start_that_dies_is_gone_on_with(point: str, backing: BackingStores) -> None:
     with crashing(crash_once(), point), pytest.raises(Crashed):
-        async with site.database():
+        async with backing.database():
             pass
-    assert await site.written(3) == {"counter": ("", 3)}
+    assert await backing.written(3) == {"counter": ("", 3)}
 
 
-async def test_the_epoch_object_of_a_recovery_that_came_to_nothing_does_no_harm(site: Site) -> None:
-    before = await site.written(5)
+async def test_the_epoch_object_of_a_recovery_that_came_to_nothing_does_no_harm(backing: BackingStores) -> None:
+    before = await backing.written(5)
     with crashing(crash_once(), "recover.before-head"), pytest.raises(Crashed):
-        await site.recover(leaving=1)
-    assert len(await site.keys("epoch/")) == 2
-    assert (await site.standing()).is_healthy
-    async with site.database() as database:
+        await backing.recover(leaving=1)
+    assert len(await backing.keys("epoch/")) == 2
+    assert (await backing.standing()).is_healthy
+    async with backing.database() as database:
         assert database.epoch == 1
         assert await contents(database) == before
         await database.transact(count, durable=True)
-    site.wipe()
-    assert (await site.recover()).epoch == 3
-    assert await site.contents() == {"counter": ("", 6)}
+    backing.wipe()
+    assert (await backing.recover()).epoch == 3
+    assert await backing.contents() == {"counter": ("", 6)}
 
 
-async def test_a_recovery_whose_answer_was_lost_has_happened_once(site: Site) -> None:
-    await site.written(5)
-    site.wipe()
+async def test_a_recovery_whose_answer_was_lost_has_happened_once(backing: BackingStores) -> None:
+    await backing.written(5)
+    backing.wipe()
     for fates in (["lost_answer"], ["lost_request", "lost_answer"], ["late"], ["away", "late", "away"]):
-        faulty = FaultyKeyValueStore(site.kv)
+        faulty = FaultyKeyValueStore(backing.kv)
         faulty.plan.extend(fates)
-        recovered = await site.recovery(kv=faulty).recover(
-            cause="a test", leaving=(await site.standing()).holdings.present
+        recovered = await backing.recovery(kv=faulty).recover(
+            cause="a test", leaving=(await backing.standing()).holdings.present
         )
         await faulty.late_ones_ended()
-        standing = await site.standing()
+        standing = await backing.standing()
         assert (recovered.won, standing.is_healthy, standing.holdings.present) == (True, True, recovered.epoch)
-    assert await site.contents() == {"counter": ("", 5)}
+    assert await backing.contents() == {"counter": ("", 5)}
 
 
-async def test_an_entry_that_arrives_late_at_a_database_that_was_recovered_is_refused(site: Site) -> None:
-    await site.written(5)
-    faulty = FaultyKeyValueStore(site.kv)
+async def test_an_entry_that_arrives_late_at_a_database_that_was_recovered_is_refused(backing: BackingStores) -> None:
+    await backing.written(5)
+    faulty = FaultyKeyValueStore(backing.kv)
     faulty.apply_late = asyncio.Event()
     faulty.plan.extend(["late", *["away"] * 9])
 
     async def serve() -> None:
-        async with site.database(kv=faulty) as database:
+        async with backing.database(kv=faulty) as database:
             with pytest.raises(Conflict) as caught:
                 await database.transact(count)
             assert caught.value.reason == "OUTCOME_UNKNOWN"
@@ -251,7 +251,7 @@ async def test_an_entry_that_arrives_late_at_a_database_that_was_recovered_is_re
 
     server = asyncio.create_task(serve())
     await eventually(is_in_doubt)
-    recovered = await site.recover(leaving=1)
+    recovered = await backing.recover(leaving=1)
     assert recovered.accepted == seq(1, 5)
     faulty.apply_late.set()
     await faulty.late_ones_ended()
@@ -259,4 +259,4 @@ async def test_an_entry_that_arrives_late_at_a_database_that_was_recovered_is_re
     with pytest.raises(DatabaseLost) as caught:
         await server
     assert caught.value.reason == "EPOCH_CHANGED"
-    assert await site.contents() == {"counter": ("", 5)}
+    assert await backing.contents() == {"counter": ("", 5)}

@@ -12,47 +12,47 @@ from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.history import OrphanedEntries
+from tests.support.backing_stores import BackingStores
 from tests.support.databases import contents, count, flushed, take
-from tests.support.sites import Site
 
 
 def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)
 
 
-async def test_a_database_goes_back_to_an_entry_and_says_what_it_gives_up(site: Site) -> None:
-    await site.written(10)
-    restored = await site.restore(seq(1, 7))
+async def test_a_database_goes_back_to_an_entry_and_says_what_it_gives_up(backing: BackingStores) -> None:
+    await backing.written(10)
+    restored = await backing.restore(seq(1, 7))
     assert (restored.epoch, restored.accepted) == (2, seq(1, 7))
     assert restored.void == (OrphanedEntries(seq(1, 8), seq(1, 10), 3),)
-    assert await site.contents() == {"counter": ("", 7)}
-    async with site.database("anew") as database:
+    assert await backing.contents() == {"counter": ("", 7)}
+    async with backing.database("anew") as database:
         seen = await take(database, 7, Position(seq(1, 0), 0))
         assert [item.position.sequence.counter for item in seen] == list(range(1, 8))
         assert (await database.transact(count)).value == 8
 
 
-async def test_a_server_that_was_there_before_does_not_keep_what_is_given_up(site: Site) -> None:
-    await site.written(10)
-    await site.restore(seq(1, 4))
-    async with site.database("one") as database:
+async def test_a_server_that_was_there_before_does_not_keep_what_is_given_up(backing: BackingStores) -> None:
+    await backing.written(10)
+    await backing.restore(seq(1, 4))
+    async with backing.database("one") as database:
         assert await contents(database) == {"counter": ("", 4)}
 
 
-async def test_one_may_go_back_into_an_epoch_before_the_present_one(site: Site) -> None:
-    await site.written(10)
-    site.wipe()
-    await site.recover()
-    await site.written(10)
-    restored = await site.restore(seq(1, 3))
+async def test_one_may_go_back_into_an_epoch_before_the_present_one(backing: BackingStores) -> None:
+    await backing.written(10)
+    backing.wipe()
+    await backing.recover()
+    await backing.written(10)
+    restored = await backing.restore(seq(1, 3))
     assert restored.epoch == 3
     assert restored.void == (OrphanedEntries(seq(1, 4), seq(1, 10), 7), OrphanedEntries(seq(2, 1), seq(2, 11), 11))
-    assert await site.contents() == {"counter": ("", 3)}
+    assert await backing.contents() == {"counter": ("", 3)}
     # And on from there, as if nothing else had been.
-    await site.written(2)
-    site.wipe()
-    assert (await site.recover()).accepted == seq(3, 3)
-    assert await site.contents() == {"counter": ("", 5)}
+    await backing.written(2)
+    backing.wipe()
+    assert (await backing.recover()).accepted == seq(3, 3)
+    assert await backing.contents() == {"counter": ("", 5)}
 
 
 @pytest.mark.parametrize(
@@ -63,49 +63,51 @@ async def test_one_may_go_back_into_an_epoch_before_the_present_one(site: Site) 
         (seq(1, 0), "SEQUENCE_UNKNOWN", "not part of the present history"),
     ],
 )
-async def test_an_entry_that_never_was_is_refused(to: LogSequence, reason: str, says: str, site: Site) -> None:
-    before = await site.written(10)
+async def test_an_entry_that_never_was_is_refused(
+    to: LogSequence, reason: str, says: str, backing: BackingStores
+) -> None:
+    before = await backing.written(10)
     with pytest.raises(FailedPrecondition, match=says) as caught:
-        await site.restore(to)
+        await backing.restore(to)
     assert caught.value.reason == reason
-    assert len(await site.keys("epoch/")) == 1
-    assert await site.contents() == before
+    assert len(await backing.keys("epoch/")) == 1
+    assert await backing.contents() == before
 
 
-async def test_an_entry_that_was_given_up_is_refused(site: Site) -> None:
-    await site.written(10)
-    await site.restore(seq(1, 4))
+async def test_an_entry_that_was_given_up_is_refused(backing: BackingStores) -> None:
+    await backing.written(10)
+    await backing.restore(seq(1, 4))
     with pytest.raises(FailedPrecondition) as caught:
-        await site.restore(seq(1, 5))
+        await backing.restore(seq(1, 5))
     assert caught.value.reason == "SEQUENCE_UNKNOWN"
 
 
-async def test_an_entry_behind_a_missing_segment_is_refused_with_the_last_one_before(site: Site) -> None:
-    await site.written(5, rounds=3)
-    segments = await site.keys("wal/")
+async def test_an_entry_behind_a_missing_segment_is_refused_with_the_last_one_before(backing: BackingStores) -> None:
+    await backing.written(5, rounds=3)
+    segments = await backing.keys("wal/")
     gap = LogSequence.parse(segments[-2].rsplit("/", 1)[1])
-    await site.storage.delete(segments[-2])
-    site.wipe()
+    await backing.storage.delete(segments[-2])
+    backing.wipe()
     with pytest.raises(FailedPrecondition, match=f"{seq(1, gap.counter - 1)} can be gone back to"):
-        await site.restore(seq(1, 15))
-    assert (await site.restore(seq(1, gap.counter - 1))).accepted == seq(1, gap.counter - 1)
+        await backing.restore(seq(1, 15))
+    assert (await backing.restore(seq(1, gap.counter - 1))).accepted == seq(1, gap.counter - 1)
 
 
-async def test_damage_after_the_entry_does_not_matter(site: Site) -> None:
-    await site.written(5, rounds=3)
-    segments = await site.keys("wal/")
-    whole = await site.storage.get(segments[-1])
-    await site.storage.put(segments[-1], whole[: len(whole) // 2])
+async def test_damage_after_the_entry_does_not_matter(backing: BackingStores) -> None:
+    await backing.written(5, rounds=3)
+    segments = await backing.keys("wal/")
+    whole = await backing.storage.get(segments[-1])
+    await backing.storage.put(segments[-1], whole[: len(whole) // 2])
     first = LogSequence.parse(segments[-1].rsplit("/", 1)[1])
     with pytest.raises(DataLoss, match=segments[-1]):
-        await site.restore(first)
-    assert (await site.restore(seq(1, first.counter - 1))).accepted == seq(1, first.counter - 1)
-    assert await site.contents() == {"counter": ("", first.counter - 1)}
+        await backing.restore(first)
+    assert (await backing.restore(seq(1, first.counter - 1))).accepted == seq(1, first.counter - 1)
+    assert await backing.contents() == {"counter": ("", first.counter - 1)}
 
 
-async def test_servers_that_run_follow_into_the_restored_database(site: Site) -> None:
+async def test_servers_that_run_follow_into_the_restored_database(backing: BackingStores) -> None:
     async def serve() -> None:
-        async with site.database() as database:
+        async with backing.database() as database:
             for _ in range(5):
                 await database.transact(count)
             await flushed(database)
@@ -115,18 +117,18 @@ async def test_servers_that_run_follow_into_the_restored_database(site: Site) ->
     written = asyncio.Event()
     server = asyncio.create_task(serve())
     await written.wait()
-    await site.restore(seq(1, 2))
+    await backing.restore(seq(1, 2))
     with pytest.raises(DatabaseLost) as caught:
         await server
     assert caught.value.reason == "EPOCH_CHANGED"
-    async with site.database() as database:
+    async with backing.database() as database:
         assert database.epoch == 2
         assert await contents(database) == {"counter": ("", 2)}
 
 
-async def test_what_a_flusher_stores_after_it_was_left_behind_is_void_for_ever(site: Site) -> None:
-    await site.written(10)
-    stores = site.stores()
+async def test_what_a_flusher_stores_after_it_was_left_behind_is_void_for_ever(backing: BackingStores) -> None:
+    await backing.written(10)
+    stores = backing.stores()
     entries = []
     async for entry in stores.log.entries(seq(1, 1)):
         entries.append(entry)
@@ -135,15 +137,15 @@ async def test_what_a_flusher_stores_after_it_was_left_behind_is_void_for_ever(s
         await stores.segments.delete(first)
     start = encode_segment(entries[:6], total_bytes=sum(len(entry.raw) for entry in entries[:6]), writer="one")
     assert await stores.segments.put(seq(1, 1), start)
-    site.wipe()
-    assert (await site.recover()).accepted == seq(1, 6)
+    backing.wipe()
+    assert (await backing.recover()).accepted == seq(1, 6)
     # It wakes up, and puts what it had in its hands.
     late = encode_segment(entries[6:], total_bytes=sum(len(entry.raw) for entry in entries), writer="one")
     assert await stores.segments.put(seq(1, 7), late)
 
-    assert await site.contents() == {"counter": ("", 6)}
-    await site.written(3, server_id="two")
-    site.wipe()
-    assert (await site.recover()).epoch == 3
-    assert await site.contents() == {"counter": ("", 9)}
+    assert await backing.contents() == {"counter": ("", 6)}
+    await backing.written(3, server_id="two")
+    backing.wipe()
+    assert (await backing.recover()).epoch == 3
+    assert await backing.contents() == {"counter": ("", 9)}
     assert decode_entry(entries[6].raw).sequence == seq(1, 7)

@@ -15,10 +15,10 @@ from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverAlways, RecoverIfRolledBack
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
+from tests.support.backing_stores import BackingStores, crash_once
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, contents, count, flushed
 from tests.support.faulty_stores import FaultyStorage
-from tests.support.sites import Site, crash_once
 
 
 def seq(epoch: int, counter: int) -> LogSequence:
@@ -28,8 +28,8 @@ def seq(epoch: int, counter: int) -> LogSequence:
 class Server:
     """A server that has its database open until it loses it."""
 
-    def __init__(self, site: Site, name: str = "one", **options: object) -> None:
-        self._open = lambda: site.database(name, **options)  # type: ignore[arg-type]
+    def __init__(self, backing: BackingStores, name: str = "one", **options: object) -> None:
+        self._open = lambda: backing.database(name, **options)  # type: ignore[arg-type]
         self._ready: asyncio.Future[DataManager] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._serve())
 
@@ -62,14 +62,14 @@ class Server:
             await self._task
 
 
-async def test_nothing_acknowledged_is_lost_when_etcd_goes_back_under_a_server(site: Site) -> None:
-    server = Server(site)
+async def test_nothing_acknowledged_is_lost_when_etcd_goes_back_under_a_server(backing: BackingStores) -> None:
+    server = Server(backing)
     await server.count(5)
     await flushed(await server.database())
-    copy = site.snapshot()
+    copy = backing.snapshot()
     await server.count(10)
 
-    site.go_back(copy)
+    backing.go_back(copy)
     lost = await server.lost()
 
     assert lost.reason == "ETCD_CHANGED"
@@ -77,35 +77,35 @@ async def test_nothing_acknowledged_is_lost_when_etcd_goes_back_under_a_server(s
     assert lost.seen.sequence == seq(1, 15)
     # Another server that starts now does not decide anything.
     with pytest.raises(FailedPrecondition) as refused:
-        async with site.database("two"):
+        async with backing.database("two"):
             pass
     assert refused.value.reason == "ETCD_BEHIND"
-    again = Server(site, recover=RecoverIfRolledBack(lost.seen))
+    again = Server(backing, recover=RecoverIfRolledBack(lost.seen))
     database = await again.database()
     assert database.epoch == 2
     assert await contents(database) == {"counter": ("", 15)}
     assert (await database.transact(count)).value == 16
     await again.end()
-    assert await site.contents() == {"counter": ("", 16)}
+    assert await backing.contents() == {"counter": ("", 16)}
 
 
-async def test_of_two_servers_the_one_that_knows_more_saves_it(site: Site) -> None:
-    storage = FaultyStorage(site.storage)
-    one, two = Server(site, "one", storage=storage), Server(site, "two", storage=storage)
+async def test_of_two_servers_the_one_that_knows_more_saves_it(backing: BackingStores) -> None:
+    storage = FaultyStorage(backing.storage)
+    one, two = Server(backing, "one", storage=storage), Server(backing, "two", storage=storage)
     await one.count(5)
     await flushed(await one.database())
     await (await two.database()).linearize()
-    copy = site.snapshot()
+    copy = backing.snapshot()
     storage.away = True
     await one.count(3)
     await two.count(4)
     await (await one.database()).linearize()
     storage.away = False
-    site.go_back(copy)
+    backing.go_back(copy)
     losses = await asyncio.gather(one.lost(), two.lost())
     assert {loss.reason for loss in losses} <= {"ETCD_CHANGED", "EPOCH_CHANGED", "LOG_DIVERGED"}
     again = [
-        Server(site, name, recover=RecoverIfRolledBack(loss.seen))
+        Server(backing, name, recover=RecoverIfRolledBack(loss.seen))
         for name, loss in zip(("one", "two"), losses, strict=True)
         if loss.seen
     ]
@@ -118,103 +118,103 @@ async def test_of_two_servers_the_one_that_knows_more_saves_it(site: Site) -> No
         await server.end()
 
 
-async def test_a_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(site: Site) -> None:
-    server = Server(site)
+async def test_a_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(backing: BackingStores) -> None:
+    server = Server(backing)
     await server.count(5)
-    site.wipe()
+    backing.wipe()
     lost = await server.lost()
     assert lost.reason == "ETCD_CHANGED"
     assert lost.seen is not None
     with pytest.raises(FailedPrecondition) as caught:
-        async with site.database(recover=RecoverIfRolledBack(lost.seen)):
+        async with backing.database(recover=RecoverIfRolledBack(lost.seen)):
             pass
     assert caught.value.reason == "ETCD_EMPTY"
-    assert (await site.recover()).accepted == seq(1, 5)
-    assert await site.contents() == {"counter": ("", 5)}
+    assert (await backing.recover()).accepted == seq(1, 5)
+    assert await backing.contents() == {"counter": ("", 5)}
 
 
-async def test_a_server_with_an_etcd_of_its_own_recovers_by_itself(site: Site) -> None:
+async def test_a_server_with_an_etcd_of_its_own_recovers_by_itself(backing: BackingStores) -> None:
     expected: dict[str, tuple[str, int]] = {}
     for epoch in range(1, 4):
-        async with site.database(recover=RecoverAlways()) as database:
+        async with backing.database(recover=RecoverAlways()) as database:
             assert database.epoch == epoch
             for _ in range(5):
                 await database.transact(count)
             expected = await contents(database)
-        site.wipe()
-    async with site.database(recover=RecoverAlways()) as database:
+        backing.wipe()
+    async with backing.database(recover=RecoverAlways()) as database:
         assert await contents(database) == expected == {"counter": ("", 15)}
 
 
-async def killed(site: Site, times: int) -> None:
+async def killed(backing: BackingStores, times: int) -> None:
     """A server writes what is never flushed, and dies as by kill -9: only etcd and its read database have it."""
-    storage = FaultyStorage(site.storage)
+    storage = FaultyStorage(backing.storage)
     storage.away = True
     settings = replace(FAST, stop_timeout=timedelta(milliseconds=10))
-    async with site.database(storage=storage, settings=settings) as database:
+    async with backing.database(storage=storage, settings=settings) as database:
         for _ in range(times):
             await database.transact(count)
         await database.read(lambda view: view.position)
 
 
-async def test_what_only_the_read_database_of_a_server_has_is_saved_at_its_start(site: Site) -> None:
-    await site.written(5)
-    await killed(site, 7)
-    site.wipe()
+async def test_what_only_the_read_database_of_a_server_has_is_saved_at_its_start(backing: BackingStores) -> None:
+    await backing.written(5)
+    await killed(backing, 7)
+    backing.wipe()
     with pytest.raises(FailedPrecondition) as caught:
-        async with site.database():
+        async with backing.database():
             pass
     assert caught.value.reason == "ETCD_EMPTY"
-    recovered = await site.recover()
+    recovered = await backing.recover()
     assert recovered.accepted == seq(1, 12)
-    assert await site.contents() == {"counter": ("", 12)}
+    assert await backing.contents() == {"counter": ("", 12)}
 
 
 @pytest.mark.parametrize("point", ["recover.before-rescue", "recover.after-rescue"])
-async def test_a_server_that_dies_while_it_saves_does_it_again(point: str, site: Site) -> None:
-    await site.written(5)
-    await killed(site, 7)
-    site.wipe()
+async def test_a_server_that_dies_while_it_saves_does_it_again(point: str, backing: BackingStores) -> None:
+    await backing.written(5)
+    await killed(backing, 7)
+    backing.wipe()
     with crashing(crash_once(), point), pytest.raises(Crashed):
-        async with site.database(recover=RecoverAlways()):
+        async with backing.database(recover=RecoverAlways()):
             pass
-    async with site.database(recover=RecoverAlways()) as database:
+    async with backing.database(recover=RecoverAlways()) as database:
         assert await contents(database) == {"counter": ("", 12)}
 
 
-async def test_a_storage_that_is_away_when_etcd_is_lost_is_said_and_saved_to_later(site: Site) -> None:
-    storage = FaultyStorage(site.storage)
+async def test_a_storage_that_is_away_when_etcd_is_lost_is_said_and_saved_to_later(backing: BackingStores) -> None:
+    storage = FaultyStorage(backing.storage)
     settings = replace(FAST, rescue_timeout=timedelta(milliseconds=200), stop_timeout=timedelta(milliseconds=200))
-    server = Server(site, storage=storage, settings=settings)
+    server = Server(backing, storage=storage, settings=settings)
     await server.count(5)
     await flushed(await server.database())
-    copy = site.snapshot()
+    copy = backing.snapshot()
     storage.away = True
     await server.count(10)
     await (await server.database()).read(lambda view: view.position)
-    site.go_back(copy)
+    backing.go_back(copy)
     lost = await server.lost()
     assert "may be in its read database only" in lost.message
     assert lost.seen is not None
-    again = Server(site, recover=RecoverIfRolledBack(lost.seen))
+    again = Server(backing, recover=RecoverIfRolledBack(lost.seen))
     assert await contents(await again.database()) == {"counter": ("", 15)}
     await again.end()
 
 
-async def test_a_server_that_wakes_up_in_another_epoch_loses_its_database(site: Site) -> None:
+async def test_a_server_that_wakes_up_in_another_epoch_loses_its_database(backing: BackingStores) -> None:
     """Its flusher was about to store entries when it was paused; those are void."""
-    gate = Gate(site)
-    server = Server(site, kv=gate.kv, storage=gate.storage)
+    gate = Gate(backing)
+    server = Server(backing, kv=gate.kv, storage=gate.storage)
     await server.count(5)
     await flushed(await server.database())
     gate.closed = True
-    site.wipe()
-    assert (await site.recover()).accepted == seq(1, 5)
-    await site.written(3, server_id="two")
+    backing.wipe()
+    assert (await backing.recover()).accepted == seq(1, 5)
+    await backing.written(3, server_id="two")
     await gate.open()
     lost = await server.lost()
     assert lost.reason in {"ETCD_CHANGED", "EPOCH_CHANGED"}
-    async with site.database() as database:
+    async with backing.database() as database:
         assert database.epoch == 2
         assert await contents(database) == {"counter": ("", 8)}
 
@@ -222,11 +222,11 @@ async def test_a_server_that_wakes_up_in_another_epoch_loses_its_database(site: 
 class Gate:
     """Holds every call of one server to both stores while it is closed, as if its process were paused."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, backing: BackingStores) -> None:
         self.closed = False
         self._opened = asyncio.Event()
-        self.kv = _Held(site.kv, self)
-        self.storage = _Held(site.storage, self)
+        self.kv = _Held(backing.kv, self)
+        self.storage = _Held(backing.storage, self)
 
     async def passing(self) -> None:
         if self.closed:
@@ -254,11 +254,11 @@ class _Held:
         return held
 
 
-async def test_reads_that_find_the_database_lost_send_the_caller_elsewhere(site: Site) -> None:
-    server = Server(site, settings=replace(FAST, check_interval=timedelta(seconds=60)))
+async def test_reads_that_find_the_database_lost_send_the_caller_elsewhere(backing: BackingStores) -> None:
+    server = Server(backing, settings=replace(FAST, check_interval=timedelta(seconds=60)))
     await server.count(3)
     database = await server.database()
-    await site.restore(seq(1, 2))
+    await backing.restore(seq(1, 2))
 
     async def read() -> None:
         while True:
@@ -269,9 +269,9 @@ async def test_reads_that_find_the_database_lost_send_the_caller_elsewhere(site:
     assert (await server.lost()).reason == "EPOCH_CHANGED"
 
 
-async def test_a_durable_commit_is_not_answered_by_another_epoch(site: Site) -> None:
-    storage = FaultyStorage(site.storage)
-    server = Server(site, storage=storage)
+async def test_a_durable_commit_is_not_answered_by_another_epoch(backing: BackingStores) -> None:
+    storage = FaultyStorage(backing.storage)
+    server = Server(backing, storage=storage)
     await server.count(3)
     await flushed(await server.database())
     storage.away = True
@@ -279,13 +279,13 @@ async def test_a_durable_commit_is_not_answered_by_another_epoch(site: Site) -> 
     durable = asyncio.create_task(database.transact(count, durable=True))
     await eventually(lambda: _has(database, 4))
     # Everything after 3 is given up.
-    await site.restore(seq(1, 3))
+    await backing.restore(seq(1, 3))
     await server.lost()
     with pytest.raises(Conflict) as caught:
         async with asyncio.timeout(30):
             await durable
     assert caught.value.reason == "OUTCOME_UNKNOWN"
-    assert await site.contents() == {"counter": ("", 3)}
+    assert await backing.contents() == {"counter": ("", 3)}
 
 
 async def _has(database: DataManager, counter: int) -> bool:

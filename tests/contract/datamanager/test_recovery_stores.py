@@ -17,11 +17,11 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
 from sluiceway_server.datamanager.recovery.diagnosis import Kind
 from sluiceway_server.kv.port import DeleteKey
+from tests.support.backing_stores import PREFIX, BackingStores
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, contents, count, flushed
 from tests.support.etcd import etcd_process
 from tests.support.faulty_stores import FaultyStorage
-from tests.support.sites import PREFIX, Site
 
 _SECONDS = timedelta(seconds=5)
 
@@ -30,35 +30,35 @@ def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)
 
 
-async def refused(site: Site, **options: object) -> SluicewayError:
-    before = await site.keys()
+async def refused(backing: BackingStores, **options: object) -> SluicewayError:
+    before = await backing.keys()
     with pytest.raises((FailedPrecondition, DataLoss)) as caught:
-        async with site.database("a new server", **options):  # type: ignore[arg-type]
+        async with backing.database("a new server", **options):  # type: ignore[arg-type]
             pass
-    assert await site.keys() == before
+    assert await backing.keys() == before
     assert isinstance(caught.value, SluicewayError)
     return caught.value
 
 
-async def test_a_server_that_was_given_a_wrong_etcd_forks_nothing(site: Site, tmp_path: Path) -> None:
-    await site.written(5)
+async def test_a_server_that_was_given_a_wrong_etcd_forks_nothing(backing: BackingStores, tmp_path: Path) -> None:
+    await backing.written(5)
     with etcd_process(tmp_path / "mistyped") as other:
-        mistyped = Site(other, site.folder)
+        mistyped = BackingStores(other, backing.folder)
         assert (await refused(mistyped)).reason == "ETCD_EMPTY"
         seen = Seen(seq(1, 5), bytes(32))
         assert (await refused(mistyped, recover=RecoverIfRolledBack(seen))).reason == "ETCD_EMPTY"
         await mistyped.close()
-    async with site.database() as database:
+    async with backing.database() as database:
         assert database.epoch == 1
 
 
 async def test_two_databases_on_one_prefix_are_told_by_their_ids_and_never_recovered_over(
-    site: Site, tmp_path: Path
+    backing: BackingStores, tmp_path: Path
 ) -> None:
-    before = await site.written(5)
-    other = Site(site.etcd, tmp_path / "other")
+    before = await backing.written(5)
+    other = BackingStores(backing.etcd, tmp_path / "other")
     with etcd_process(tmp_path / "etcd-of-the-other") as process:
-        there = Site(process, tmp_path / "other")
+        there = BackingStores(process, tmp_path / "other")
         await there.written(5)
         await there.close()
     standing = await other.standing()
@@ -70,74 +70,76 @@ async def test_two_databases_on_one_prefix_are_told_by_their_ids_and_never_recov
         await other.recover()
     assert caught.value.reason == "OTHER_DATABASE"
     await other.close()
-    assert await site.contents() == before
+    assert await backing.contents() == before
 
 
-async def test_a_segment_of_another_database_is_not_taken_in(site: Site) -> None:
-    await site.written(5)
-    stores = site.stores()
+async def test_a_segment_of_another_database_is_not_taken_in(backing: BackingStores) -> None:
+    await backing.written(5)
+    stores = backing.stores()
     last = (await stores.segments.firsts())[-1]
     segment = await stores.segments.read(last)
     await stores.segments.delete(last)
     foreign = encode_segment(segment.entries, total_bytes=segment.total_bytes, writer="x", database_id="another")
     await stores.segments.put(last, foreign)
-    assert (await refused(site)).reason == "OTHER_DATABASE"
-    site.wipe()
+    assert (await refused(backing)).reason == "OTHER_DATABASE"
+    backing.wipe()
     with pytest.raises((DataLoss, FailedPrecondition), match="another") as caught:
-        await site.recover()
+        await backing.recover()
     assert isinstance(caught.value, SluicewayError)
     assert caught.value.reason == "OTHER_DATABASE"
 
 
 @pytest.mark.parametrize("key", ["head", "flushed"])
-async def test_a_key_that_somebody_deleted_is_told_and_recovered_from(key: str, site: Site) -> None:
-    before = await site.written(5)
-    await site.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
-    error = await refused(site)
+async def test_a_key_that_somebody_deleted_is_told_and_recovered_from(key: str, backing: BackingStores) -> None:
+    before = await backing.written(5)
+    await backing.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
+    error = await refused(backing)
     assert error.reason == "ETCD_TORN"
     assert key in str(error)
-    assert (await site.recover()).accepted == seq(1, 5)
-    assert await site.contents() == before
+    assert (await backing.recover()).accepted == seq(1, 5)
+    assert await backing.contents() == before
 
 
 @pytest.mark.parametrize("keys", [["head"], ["flushed"], ["head", "flushed"]], ids=" and ".join)
-async def test_what_only_etcd_has_outlives_the_keys_that_somebody_deleted(keys: list[str], site: Site) -> None:
-    await site.written(3)
-    faulty = FaultyStorage(site.storage)
+async def test_what_only_etcd_has_outlives_the_keys_that_somebody_deleted(
+    keys: list[str], backing: BackingStores
+) -> None:
+    await backing.written(3)
+    faulty = FaultyStorage(backing.storage)
     impatient = replace(FAST, stop_timeout=timedelta(milliseconds=100))
-    async with site.database(storage=faulty, settings=impatient) as database:
+    async with backing.database(storage=faulty, settings=impatient) as database:
         faulty.away = True
         for _ in range(4):
             await database.transact(count)
         before = await contents(database)
     for key in keys:
-        await site.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
-    recovered = await site.recover()
+        await backing.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
+    recovered = await backing.recover()
     assert (recovered.accepted, recovered.from_etcd) == (seq(1, 7), 4)
-    assert await site.contents() == before
+    assert await backing.contents() == before
 
 
 @pytest.mark.parametrize("key", ["head", "flushed"])
-async def test_a_key_that_somebody_overwrote_is_named_with_what_to_do(key: str, site: Site) -> None:
-    before = await site.written(3)
-    await site.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
+async def test_a_key_that_somebody_overwrote_is_named_with_what_to_do(key: str, backing: BackingStores) -> None:
+    before = await backing.written(3)
+    await backing.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
     with pytest.raises(DataLoss, match=f"{PREFIX}/db/{key}.*delete") as caught:
-        async with site.database():
+        async with backing.database():
             pass
     assert caught.value.reason == "ETCD_DAMAGED"
     # What it says helps.
-    await site.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
-    await site.recover()
-    assert await site.contents() == before
+    await backing.kv.txn(then=(DeleteKey(f"{PREFIX}/db/{key}"),), timeout=_SECONDS)
+    await backing.recover()
+    assert await backing.contents() == before
 
 
 @pytest.mark.parametrize("key", ["head", "flushed"])
-async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: str, site: Site) -> None:
+async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: str, backing: BackingStores) -> None:
     async def serve() -> None:
-        async with site.database() as database:
+        async with backing.database() as database:
             await database.transact(count)
             await flushed(database)
-            await site.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
+            await backing.kv.put(f"{PREFIX}/db/{key}", b"hello", timeout=_SECONDS)
             await asyncio.Event().wait()
 
     async with asyncio.timeout(30):
@@ -145,11 +147,11 @@ async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: s
             await serve()
 
 
-async def test_a_copy_of_etcd_in_another_cluster_goes_on_only_when_told(site: Site, tmp_path: Path) -> None:
-    before = await site.written(5)
-    keys, _ = await site.kv.list_prefix(f"{PREFIX}/", timeout=_SECONDS)
+async def test_a_copy_of_etcd_in_another_cluster_goes_on_only_when_told(backing: BackingStores, tmp_path: Path) -> None:
+    before = await backing.written(5)
+    keys, _ = await backing.kv.list_prefix(f"{PREFIX}/", timeout=_SECONDS)
     with etcd_process(tmp_path / "restored") as process:
-        restored = Site(process, site.folder)
+        restored = BackingStores(process, backing.folder)
         for key in keys:
             await restored.kv.put(key.key, key.value, timeout=_SECONDS)
         assert (await refused(restored)).reason == "OTHER_CLUSTER"
@@ -157,20 +159,20 @@ async def test_a_copy_of_etcd_in_another_cluster_goes_on_only_when_told(site: Si
         assert await restored.contents() == before
         await restored.close()
     # The old one is left behind.
-    assert (await refused(site)).reason == "ETCD_BEHIND"
+    assert (await refused(backing)).reason == "ETCD_BEHIND"
 
 
-async def test_what_two_histories_hold_is_never_mixed(site: Site) -> None:
+async def test_what_two_histories_hold_is_never_mixed(backing: BackingStores) -> None:
     """Etcd went back, and a server that had slept since then wrote on: both acknowledged other entries."""
-    await site.written(5)
-    copy = site.snapshot()
-    await site.written(5)
-    site.go_back(copy)
-    stores = site.stores()
+    await backing.written(5)
+    copy = backing.snapshot()
+    await backing.written(5)
+    backing.go_back(copy)
+    stores = backing.stores()
     kept = [await stores.segments.read(first) for first in await stores.segments.newer(seq(1, 5))]
     for segment in kept:
         await stores.segments.delete(segment.first)
-    sleeper = site.written(7, server_id="sleeper")
+    sleeper = backing.written(7, server_id="sleeper")
     await sleeper
     for first in await stores.segments.newer(seq(1, 5)):
         await stores.segments.delete(first)
@@ -179,22 +181,22 @@ async def test_what_two_histories_hold_is_never_mixed(site: Site) -> None:
         await stores.segments.put(segment.first, body)
 
     # The storage has 6-10 of the first history, etcd 6-12 of the second.
-    standing = await site.standing()
+    standing = await backing.standing()
     assert standing.kind in {Kind.DIVERGED, Kind.STORAGE_BEHIND}
-    assert (await refused(site)).reason == standing.kind
-    recovered = await site.recover()
+    assert (await refused(backing)).reason == standing.kind
+    recovered = await backing.recover()
     assert recovered.accepted == seq(1, 10)
     assert [(void.first, void.last, void.entries) for void in recovered.void] == [(seq(1, 6), seq(1, 12), 7)]
-    assert await site.contents() == {"counter": ("", 10)}
+    assert await backing.contents() == {"counter": ("", 10)}
 
 
-async def test_a_storage_that_lost_its_newest_segment_stops_the_flusher(site: Site) -> None:
+async def test_a_storage_that_lost_its_newest_segment_stops_the_flusher(backing: BackingStores) -> None:
     async def serve() -> None:
-        async with site.database() as database:
+        async with backing.database() as database:
             await database.transact(count)
             await flushed(database)
-            newest = (await site.keys("wal/"))[-1]
-            await site.storage.delete(newest)
+            newest = (await backing.keys("wal/"))[-1]
+            await backing.storage.delete(newest)
             await database.transact(count)
             await asyncio.Event().wait()
 
@@ -202,49 +204,51 @@ async def test_a_storage_that_lost_its_newest_segment_stops_the_flusher(site: Si
         await serve()
     assert caught.value.reason == "LOG_GAP"
     # The server put back what it knew.
-    assert await site.contents() == {"counter": ("", 2)}
+    assert await backing.contents() == {"counter": ("", 2)}
 
 
-async def test_a_torn_segment_is_named_by_a_recovery(site: Site) -> None:
-    await site.written(5, rounds=2)
-    segments = await site.keys("wal/")
-    body = await site.storage.get(segments[0])
-    await site.storage.put(segments[0], body[:-3])
-    site.wipe()
+async def test_a_torn_segment_is_named_by_a_recovery(backing: BackingStores) -> None:
+    await backing.written(5, rounds=2)
+    segments = await backing.keys("wal/")
+    body = await backing.storage.get(segments[0])
+    await backing.storage.put(segments[0], body[:-3])
+    backing.wipe()
     with pytest.raises(DataLoss, match=segments[0]) as caught:
-        await site.recover()
+        await backing.recover()
     assert caught.value.reason == "SEGMENT_DAMAGED"
-    assert len(await site.keys("epoch/")) == 1
-    await site.storage.put(segments[0], body)
-    assert (await site.recover()).accepted == seq(1, 10)
+    assert len(await backing.keys("epoch/")) == 1
+    await backing.storage.put(segments[0], body)
+    assert (await backing.recover()).accepted == seq(1, 10)
 
 
-async def test_a_torn_epoch_object_is_named(site: Site) -> None:
-    await site.written(5)
-    (key,) = await site.keys("epoch/")
-    body = await site.storage.get(key)
-    await site.storage.put(key, body[:-3])
-    assert (await refused(site)).reason == "EPOCH_DAMAGED"
-    await site.storage.put(key, body)
-    async with site.database() as database:
+async def test_a_torn_epoch_object_is_named(backing: BackingStores) -> None:
+    await backing.written(5)
+    (key,) = await backing.keys("epoch/")
+    body = await backing.storage.get(key)
+    await backing.storage.put(key, body[:-3])
+    assert (await refused(backing)).reason == "EPOCH_DAMAGED"
+    await backing.storage.put(key, body)
+    async with backing.database() as database:
         assert await contents(database) == {"counter": ("", 5)}
 
 
-async def test_files_that_do_not_belong_there_harm_nothing(site: Site) -> None:
-    before = await site.written(5)
-    await site.storage.put(f"{PREFIX}/wal/README", b"hello")
-    await site.storage.put(f"{PREFIX}/epoch/README", b"hello")
-    assert (await site.standing()).holdings.strange == {f"{PREFIX}/wal/README"}
-    site.wipe()
-    assert (await site.recover()).won
-    assert await site.contents() == before
+async def test_files_that_do_not_belong_there_harm_nothing(backing: BackingStores) -> None:
+    before = await backing.written(5)
+    await backing.storage.put(f"{PREFIX}/wal/README", b"hello")
+    await backing.storage.put(f"{PREFIX}/epoch/README", b"hello")
+    assert (await backing.standing()).holdings.strange == {f"{PREFIX}/wal/README"}
+    backing.wipe()
+    assert (await backing.recover()).won
+    assert await backing.contents() == before
 
 
-async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(site: Site, tmp_path: Path) -> None:
+async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(
+    backing: BackingStores, tmp_path: Path
+) -> None:
     with etcd_process(tmp_path / "elsewhere") as process:
-        wrong = Site(process, site.folder)
+        wrong = BackingStores(process, backing.folder)
         recovery = wrong.recovery()
-        async with site.database() as database:
+        async with backing.database() as database:
 
             async def busy() -> None:
                 while True:
@@ -252,7 +256,7 @@ async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(si
                     await flushed(database)
 
             writer = asyncio.create_task(busy())
-            await eventually(lambda: _stored(site))
+            await eventually(lambda: _stored(backing))
             with pytest.raises(FailedPrecondition, match=r"one (put|works)") as caught:
                 await recovery.refuse_if_in_use(span=timedelta(seconds=20))
             assert caught.value.reason == "STORAGE_IN_USE"
@@ -262,15 +266,15 @@ async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(si
 
 
 async def test_a_storage_of_idle_servers_is_not_recovered_with_another_etcd_and_nothing_is_written_while_nobody_asks(
-    site: Site, tmp_path: Path
+    backing: BackingStores, tmp_path: Path
 ) -> None:
     with etcd_process(tmp_path / "elsewhere") as process:
-        wrong = Site(process, site.folder)
+        wrong = BackingStores(process, backing.folder)
         settings = replace(FAST, etcd_name="http://the-right-one")
-        async with site.database(settings=settings) as database, site.database("two", settings=settings):
+        async with backing.database(settings=settings) as database, backing.database("two", settings=settings):
             await database.transact(count)
             await flushed(database)
-            idle = {key: await site.storage.get(key) for key in await site.keys("")}
+            idle = {key: await backing.storage.get(key) for key in await backing.keys("")}
             for _ in range(2):
                 with pytest.raises(FailedPrecondition, match="etcd at http://the-right-one") as caught:
                     await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=20))
@@ -280,11 +284,11 @@ async def test_a_storage_of_idle_servers_is_not_recovered_with_another_etcd_and_
             refusals = await asyncio.gather(*both, return_exceptions=True)
             assert all(isinstance(error, FailedPrecondition) for error in refusals)
             # Those who work in the same etcd notice a recovery by themselves.
-            await site.recovery().refuse_if_in_use(span=timedelta(seconds=1))
+            await backing.recovery().refuse_if_in_use(span=timedelta(seconds=1))
             # So it is when a server recovers by itself.
             with pytest.raises(FailedPrecondition, match="in use"):
                 await wrong.recovery().recover(cause="a test", quiet=timedelta(seconds=1))
-            now = {key: await site.storage.get(key) for key in await site.keys("")}
+            now = {key: await backing.storage.get(key) for key in await backing.keys("")}
             assert {key for key in now if now[key] != idle.get(key)} == {
                 f"{PREFIX}/in-use/probe",
                 f"{PREFIX}/in-use/reply",
@@ -293,35 +297,35 @@ async def test_a_storage_of_idle_servers_is_not_recovered_with_another_etcd_and_
         await wrong.close()
 
 
-async def test_a_server_whose_etcd_is_away_does_not_claim_the_storage(site: Site, tmp_path: Path) -> None:
+async def test_a_server_whose_etcd_is_away_does_not_claim_the_storage(backing: BackingStores, tmp_path: Path) -> None:
     with etcd_process(tmp_path / "elsewhere") as process:
-        wrong = Site(process, site.folder)
-        async with site.database(settings=replace(FAST, etcd_timeout=timedelta(milliseconds=200))) as database:
+        wrong = BackingStores(process, backing.folder)
+        async with backing.database(settings=replace(FAST, etcd_timeout=timedelta(milliseconds=200))) as database:
             await database.transact(count)
             await flushed(database)
-            site.etcd.stop()
+            backing.etcd.stop()
             await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=1))
-            site.etcd.start()
+            backing.etcd.start()
             with pytest.raises(FailedPrecondition, match="in use"):
                 await wrong.recovery().refuse_if_in_use(span=timedelta(seconds=20))
         await wrong.close()
 
 
-async def _stored(site: Site) -> bool:
-    return bool(await site.keys("wal/"))
+async def _stored(backing: BackingStores) -> bool:
+    return bool(await backing.keys("wal/"))
 
 
-async def test_a_recovery_waits_until_others_have_saved_what_they_know(site: Site) -> None:
+async def test_a_recovery_waits_until_others_have_saved_what_they_know(backing: BackingStores) -> None:
     """A server whose storage was slow puts its entries while another one recovers."""
-    await site.written(5)
-    stores = site.stores()
-    async with site.database("late", settings=replace(FAST, flush_interval=timedelta(seconds=60))) as database:
+    await backing.written(5)
+    stores = backing.stores()
+    async with backing.database("late", settings=replace(FAST, flush_interval=timedelta(seconds=60))) as database:
         for _ in range(3):
             await database.transact(count)
         known = [decode_entry(entry.raw) async for entry in stores.log.entries(seq(1, 6))]
     for first in await stores.segments.newer(seq(1, 5)):
         await stores.segments.delete(first)
-    site.wipe()
+    backing.wipe()
     total = sum(len(entry.raw) for entry in known)
     left = list(known)
 
@@ -331,21 +335,21 @@ async def test_a_recovery_waits_until_others_have_saved_what_they_know(site: Sit
             await stores.segments.put(entry.sequence, encode_segment([entry], total_bytes=total, writer="late"))
         await asyncio.sleep(seconds)
 
-    recovery = site.recovery(sleep=another_one_is_stored)
+    recovery = backing.recovery(sleep=another_one_is_stored)
     recovered = await recovery.recover(cause="a test", quiet=timedelta(milliseconds=500))
     assert recovered.accepted == seq(1, 8)
-    assert await site.contents() == {"counter": ("", 8)}
+    assert await backing.contents() == {"counter": ("", 8)}
 
 
 async def test_a_server_that_is_left_behind_at_another_etcd_stops_and_does_not_take_the_database_back(
-    site: Site, tmp_path: Path
+    backing: BackingStores, tmp_path: Path
 ) -> None:
     """The operator recovered with a mistyped etcd, and forced it: the two must not go on side by side."""
-    await site.written(5)
+    await backing.written(5)
     ready, write = asyncio.Event(), asyncio.Event()
 
     async def serve() -> None:
-        async with site.database("left behind") as database:
+        async with backing.database("left behind") as database:
             ready.set()
             await write.wait()
             await database.transact(count)
@@ -354,13 +358,13 @@ async def test_a_server_that_is_left_behind_at_another_etcd_stops_and_does_not_t
     server = asyncio.create_task(serve())
     await ready.wait()
     with etcd_process(tmp_path / "mistyped") as process:
-        mistyped = Site(process, site.folder)
+        mistyped = BackingStores(process, backing.folder)
         await mistyped.recover()
         write.set()
         with pytest.raises(DatabaseLost, match="another etcd") as lost:
             await server
         assert lost.value.reason == "EPOCH_CHANGED"
         assert lost.value.seen is not None
-        assert (await refused(site, recover=RecoverIfRolledBack(lost.value.seen))).reason == "ETCD_BEHIND"
+        assert (await refused(backing, recover=RecoverIfRolledBack(lost.value.seen))).reason == "ETCD_BEHIND"
         assert await mistyped.contents() == {"counter": ("", 5)}
         await mistyped.close()

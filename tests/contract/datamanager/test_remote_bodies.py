@@ -17,13 +17,21 @@ from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.fakes.clock import FakeClock
 from tests.support.databases import NOTE, flushed, put
-from tests.support.old_records import KEEPING, LEAVING, LogOfReads, Place, everything, gone, remote
-from tests.support.written_log import JOB, job
+from tests.support.log_builder import JOB, job
+from tests.support.remote_bodies import (
+    KEEPING,
+    LEAVING,
+    DatabaseStores,
+    ReadRecorder,
+    everything,
+    remote,
+    wait_until_remote,
+)
 
 
 @pytest.fixture
-def place(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> Place:
-    return Place(etcd, storage, tmp_path, etcd_prefix.strip("/"))
+def stores(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> DatabaseStores:
+    return DatabaseStores(etcd, storage, tmp_path, etcd_prefix.strip("/"))
 
 
 async def write_jobs(database: DataManager, count: int, *, text: str = "text") -> None:
@@ -32,27 +40,27 @@ async def write_jobs(database: DataManager, count: int, *, text: str = "text") -
     )
 
 
-async def write_old_jobs(place: Place, count: int, *, text: str = "text") -> None:
+async def write_old_jobs(stores: DatabaseStores, count: int, *, text: str = "text") -> None:
     """Let a server write some whose bodies are in the object storage only when it ends: the next one remembers none."""
-    async with place.server() as database:
+    async with stores.server() as database:
         await write_jobs(database, count, text=text)
-        await place.settle(database)
-        await gone(database, count)
+        await stores.settle(database)
+        await wait_until_remote(database, count)
 
 
 # -- what is read
 
 
-async def test_nothing_that_is_read_differs_when_bodies_are_in_the_object_storage(place: Place) -> None:
-    async with place.server() as database:
+async def test_nothing_that_is_read_differs_when_bodies_are_in_the_object_storage(stores: DatabaseStores) -> None:
+    async with stores.server() as database:
         await write_jobs(database, 300)
         await database.commit([job("open", group="x", rank=5), put("note", "x")], groups=["h"])
         before = await everything(database, groups=["g", "h"])
-        await place.settle(database)
-        await gone(database, 300)
+        await stores.settle(database)
+        await wait_until_remote(database, 300)
         assert database.status().manifest is not None
     # Anew, so that nothing is in memory.
-    async with place.server() as database:
+    async with stores.server() as database:
         assert await everything(database, groups=["g", "h"]) == before
         page = await database.list(JOB, Query({"group": "x"}, ("-rank",), 7))
         assert [record.database_id for _, record in page.records] == [f"text {n}" for n in range(298, 284, -2)]
@@ -63,23 +71,23 @@ async def test_nothing_that_is_read_differs_when_bodies_are_in_the_object_storag
             ]
 
 
-async def test_a_record_that_has_not_come_to_rest_keeps_its_body(place: Place) -> None:
-    async with place.server() as database:
+async def test_a_record_that_has_not_come_to_rest_keeps_its_body(stores: DatabaseStores) -> None:
+    async with stores.server() as database:
         await database.commit([job("open"), job("done", done=True)])
-        await place.settle(database)
-        await gone(database, 1)
-    reads = LogOfReads(place.storage)
-    async with place.server(storage=reads) as database:
+        await stores.settle(database)
+        await wait_until_remote(database, 1)
+    reads = ReadRecorder(stores.storage)
+    async with stores.server(storage=reads) as database:
         assert await database.get(JOB, "open") == job("open").message
         assert reads.reads == []
         assert await database.get(JOB, "done") == job("done", done=True).message
         assert len(reads.reads) == 2, "the end of the file, and one block"
 
 
-async def test_a_list_of_columns_never_reads_the_object_storage(place: Place) -> None:
-    await write_old_jobs(place, 100)
-    reads = LogOfReads(place.storage)
-    async with place.server(storage=reads) as database:
+async def test_a_list_of_columns_never_reads_the_object_storage(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 100)
+    reads = ReadRecorder(stores.storage)
+    async with stores.server(storage=reads) as database:
         query = Query({"group": "x"}, ("rank",), 20)
         page = await database.read(lambda view: view.rows(JOB, query))
         assert list(page.records) == [(f"j{n:04}", {"group": "x", "rank": n}) for n in range(0, 40, 2)]
@@ -90,10 +98,10 @@ async def test_a_list_of_columns_never_reads_the_object_storage(place: Place) ->
         assert reads.reads == []
 
 
-async def test_a_page_of_old_records_is_fetched_at_once(place: Place) -> None:
-    await write_old_jobs(place, 1000)
-    reads, calls = LogOfReads(place.storage), 0
-    async with place.server(storage=reads) as database:
+async def test_a_page_of_old_records_is_fetched_at_once(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 1000)
+    reads, calls = ReadRecorder(stores.storage), 0
+    async with stores.server(storage=reads) as database:
 
         def read(view: View) -> int:
             nonlocal calls
@@ -107,14 +115,14 @@ async def test_a_page_of_old_records_is_fetched_at_once(place: Place) -> None:
         assert len(reads.reads) == first, "its blocks are in memory now"
 
 
-async def test_a_body_goes_when_its_time_has_passed_and_not_before(place: Place) -> None:
+async def test_a_body_goes_when_its_time_has_passed_and_not_before(stores: DatabaseStores) -> None:
     clock = FakeClock()
     settings = replace(KEEPING, body_retention=timedelta(hours=24))
-    async with place.server(clock=clock, settings=settings) as database:
+    async with stores.server(clock=clock, settings=settings) as database:
         await database.commit([job("old", done=True)])
         clock.advance(timedelta(hours=1))
         await database.commit([job("new", done=True)])
-        await place.settle(database)
+        await stores.settle(database)
         clock.advance(timedelta(hours=23))
         assert not await database._engine.evictor.step()
         assert remote(database) == 0
@@ -124,18 +132,18 @@ async def test_a_body_goes_when_its_time_has_passed_and_not_before(place: Place)
         assert await database.get(JOB, "old") == job("old", done=True).message
 
 
-async def test_a_body_that_no_manifest_has_stays(place: Place) -> None:
-    async with place.server() as database:
+async def test_a_body_that_no_manifest_has_stays(stores: DatabaseStores) -> None:
+    async with stores.server() as database:
         await database.commit([job("covered", done=True)])
-        await place.settle(database)
+        await stores.settle(database)
         await database.commit([job("not yet", done=True)])
         await flushed(database)
-        await gone(database, 1)
+        await wait_until_remote(database, 1)
         await database._engine.evictor.step()
         assert remote(database) == 1
-    await place.delete("data", "index", "manifest")
-    reads = LogOfReads(place.storage)
-    async with place.server(storage=reads) as database:
+    await stores.delete("data", "index", "manifest")
+    reads = ReadRecorder(stores.storage)
+    async with stores.server(storage=reads) as database:
         assert await database.get(JOB, "not yet") == job("not yet", done=True).message
         assert reads.reads == []
 
@@ -143,9 +151,9 @@ async def test_a_body_that_no_manifest_has_stays(place: Place) -> None:
 # -- what is changed
 
 
-async def test_an_old_record_is_changed_and_deleted_like_any_other(place: Place) -> None:
-    await write_old_jobs(place, 3)
-    async with place.server() as database:
+async def test_an_old_record_is_changed_and_deleted_like_any_other(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 3)
+    async with stores.server() as database:
 
         def move(view: View) -> Decision[str]:
             old = view.get(JOB, "j0000")
@@ -156,15 +164,15 @@ async def test_an_old_record_is_changed_and_deleted_like_any_other(place: Place)
         await database.commit([Delete(JOB, "j0001")])
         assert (await database.get(JOB, "j0000")).database_id == "was text 0"
         assert await database.read(lambda view: [id_ for id_, _ in view.scan(JOB)]) == ["j0000", "j0002"]
-        await gone(database, 1)
+        await wait_until_remote(database, 1)
         page = await database.read(lambda view: view.rows(JOB, Query({"group": None}, ("rank",))))
         assert list(page.records) == [("j0000", {"group": None, "rank": 7})]
 
 
-async def test_a_precondition_on_an_old_record_needs_no_body(place: Place) -> None:
-    await write_old_jobs(place, 1)
-    reads = LogOfReads(place.storage)
-    async with place.server(storage=reads) as database:
+async def test_a_precondition_on_an_old_record_needs_no_body(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 1)
+    reads = ReadRecorder(stores.storage)
+    async with stores.server(storage=reads) as database:
         revision = await database.read(lambda view: view.revision(JOB, "j0000"))
         assert revision is not None
         await database.commit([Delete(JOB, "j0000")], [RecordRevision(JOB, "j0000", revision)])
@@ -172,16 +180,16 @@ async def test_a_precondition_on_an_old_record_needs_no_body(place: Place) -> No
         assert reads.reads == []
 
 
-async def test_a_transaction_that_waits_for_old_records_holds_up_no_other(place: Place) -> None:
-    await write_old_jobs(place, 2)
-    reads, asked, goes_on = LogOfReads(place.storage), asyncio.Event(), asyncio.Event()
+async def test_a_transaction_that_waits_for_old_records_holds_up_no_other(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 2)
+    reads, asked, goes_on = ReadRecorder(stores.storage), asyncio.Event(), asyncio.Event()
 
     async def wait(key: str) -> None:
         asked.set()
         await goes_on.wait()
 
     reads.before_read = wait
-    async with place.server(storage=reads) as database:
+    async with stores.server(storage=reads) as database:
 
         def both(view: View) -> Decision[list[str]]:
             found = [view.get(JOB, id_) for id_ in ("j0000", "j0001")]
@@ -196,9 +204,9 @@ async def test_a_transaction_that_waits_for_old_records_holds_up_no_other(place:
         assert (await slow).value == ["text 0", "text 1"]
 
 
-async def test_a_transaction_sees_what_its_batch_made_of_an_old_record(place: Place) -> None:
-    await write_old_jobs(place, 1)
-    async with place.server() as database:
+async def test_a_transaction_sees_what_its_batch_made_of_an_old_record(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 1)
+    async with stores.server() as database:
 
         def count(view: View) -> Decision[int]:
             old = view.get(JOB, "j0000")
@@ -214,21 +222,21 @@ async def test_a_transaction_sees_what_its_batch_made_of_an_old_record(place: Pl
 
 @pytest.mark.parametrize("fault", [Unavailable, PermissionDenied], ids=["away", "it refuses us"])
 async def test_only_reads_of_old_records_fail_while_the_storage_is_away(
-    place: Place, fault: type[SluicewayError]
+    stores: DatabaseStores, fault: type[SluicewayError]
 ) -> None:
-    async with place.server() as database:
+    async with stores.server() as database:
         await write_jobs(database, 2)
         await database.commit([put("note")])
-        await place.settle(database)
-        await gone(database, 2)
-    reads, is_away = LogOfReads(place.storage), True
+        await stores.settle(database)
+        await wait_until_remote(database, 2)
+    reads, is_away = ReadRecorder(stores.storage), True
 
     async def away(key: str) -> None:
         if is_away:
             raise fault("the object storage cannot be used")
 
     reads.before_read = away
-    async with place.server(storage=reads) as database:
+    async with stores.server(storage=reads) as database:
         with pytest.raises(Unavailable) as error:
             await database.get(JOB, "j0000")
         assert error.value.reason == "OLD_RECORDS_UNAVAILABLE"
@@ -243,16 +251,16 @@ async def test_only_reads_of_old_records_fail_while_the_storage_is_away(
         assert (await database.get(JOB, "j0000")).database_id == "text 0"
 
 
-async def test_a_storage_that_does_not_answer_ends_a_read_in_time(place: Place) -> None:
-    await write_old_jobs(place, 1)
-    reads, never = LogOfReads(place.storage), asyncio.Event()
+async def test_a_storage_that_does_not_answer_ends_a_read_in_time(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 1)
+    reads, never = ReadRecorder(stores.storage), asyncio.Event()
 
     async def silent(key: str) -> None:
         await never.wait()
 
     reads.before_read = silent
     settings = replace(LEAVING, body_timeout=timedelta(milliseconds=50))
-    async with place.server(storage=reads, settings=settings) as database:
+    async with stores.server(storage=reads, settings=settings) as database:
         with pytest.raises(Unavailable) as error:
             await database.get(JOB, "j0000")
         assert error.value.reason == "OLD_RECORDS_UNAVAILABLE"
@@ -261,25 +269,25 @@ async def test_a_storage_that_does_not_answer_ends_a_read_in_time(place: Place) 
         assert error.value.reason == "OLD_RECORDS_UNAVAILABLE"
 
 
-async def test_a_reader_whose_files_were_cleaned_takes_the_newest_manifest(place: Place) -> None:
-    async with place.server() as database:
+async def test_a_reader_whose_files_were_cleaned_takes_the_newest_manifest(stores: DatabaseStores) -> None:
+    async with stores.server() as database:
         await write_jobs(database, 20)
-        first = await place.settle(database)
-        await gone(database, 20)
+        first = await stores.settle(database)
+        await wait_until_remote(database, 20)
         await database.commit([job(f"j{n:04}", done=True, text="new") for n in range(0, 20, 2)])
         await flushed(database)
-        await place.checkpoint()
+        await stores.checkpoint()
         for files in first.types:
             for file in files.files:
-                await place.storage.delete(f"{place.prefix}/{file.data.key}")
+                await stores.storage.delete(f"{stores.prefix}/{file.data.key}")
         assert database.status().manifest is not None
         found = await database.read(lambda view: {id_: each.database_id for id_, each in view.scan(JOB)})
         assert found == {f"j{n:04}": f"text {n}" if n % 2 else "new" for n in range(20)}
 
 
-async def test_a_record_that_changed_while_its_body_was_fetched_is_read_as_it_is_then(place: Place) -> None:
-    await write_old_jobs(place, 2)
-    reads = LogOfReads(place.storage)
+async def test_a_record_that_changed_while_its_body_was_fetched_is_read_as_it_is_then(stores: DatabaseStores) -> None:
+    await write_old_jobs(stores, 2)
+    reads = ReadRecorder(stores.storage)
     changed = False
 
     async def change(key: str) -> None:
@@ -288,32 +296,32 @@ async def test_a_record_that_changed_while_its_body_was_fetched_is_read_as_it_is
             changed = True
             await database.commit([job("j0000", done=True, text="changed"), Delete(JOB, "j0001")])
             await flushed(database)
-            await place.checkpoint()  # which the read finds, with another revision than its row had
-            await place.delete("wal")
+            await stores.checkpoint()  # which the read finds, with another revision than its row had
+            await stores.delete("wal")
 
     reads.before_read = change
-    async with place.server(storage=reads) as database:
+    async with stores.server(storage=reads) as database:
         found = await database.read(lambda view: {id_: each.database_id for id_, each in view.scan(JOB)})
         assert changed
         assert found in ({"j0000": "changed"}, {"j0000": "text 0", "j0001": "text 1"})
         assert (await database.get(JOB, "j0000")).database_id == "changed"
 
 
-async def test_a_body_that_is_nowhere_is_named(place: Place) -> None:
-    async with place.server() as database:
+async def test_a_body_that_is_nowhere_is_named(stores: DatabaseStores) -> None:
+    async with stores.server() as database:
         await write_jobs(database, 1)
-        made = await place.settle(database)
-        await gone(database, 1)
+        made = await stores.settle(database)
+        await wait_until_remote(database, 1)
     (files,) = [files for files in made.types if files.type == "job"]
-    await place.storage.delete(f"{place.prefix}/{files.files[0].data.key}")
-    async with place.server() as database:
+    await stores.storage.delete(f"{stores.prefix}/{files.files[0].data.key}")
+    async with stores.server() as database:
         with pytest.raises(DataLoss) as error:
             await database.get(JOB, "j0000")
         assert error.value.reason == "FILE_MISSING"
         assert files.files[0].data.key in str(error.value)
         await database.commit([put("note")])
-    await place.delete("manifest")
-    async with place.server() as database:
+    await stores.delete("manifest")
+    async with stores.server() as database:
         with pytest.raises(DataLoss) as error:
             await database.transact(lambda view: Decision(view.get(JOB, "j0000")))
         assert error.value.reason == "BODY_MISSING"
@@ -321,10 +329,12 @@ async def test_a_body_that_is_nowhere_is_named(place: Place) -> None:
         await database.commit([put("note")])
 
 
-async def test_one_read_of_too_many_old_records_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_read_of_too_many_old_records_is_refused(
+    stores: DatabaseStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sluiceway_server.datamanager.replica.cold_bodies.AT_HAND_BYTES", 20_000)
-    await write_old_jobs(place, 100)
-    async with place.server() as database:
+    await write_old_jobs(stores, 100)
+    async with stores.server() as database:
         with pytest.raises(Exception, match="smaller page") as error:
             await database.list(JOB, Query(size=100))
         assert getattr(error.value, "reason", "") == "TOO_MANY_OLD_RECORDS"
@@ -339,29 +349,29 @@ def test_what_a_function_needs_is_no_error_that_it_could_answer() -> None:
 # -- the file
 
 
-async def test_the_file_does_not_grow_when_bodies_come_and_go(place: Place) -> None:
+async def test_the_file_does_not_grow_when_bodies_come_and_go(stores: DatabaseStores) -> None:
     async def round_(database: DataManager, number: int) -> int:
         await database.commit([job(f"{number:02}-{n:03}", done=True, text="x" * 3000) for n in range(100)])
-        await place.settle(database)
-        await gone(database, 100 * (number + 1))
-        path = place.folder / "one" / "read.sqlite"
+        await stores.settle(database)
+        await wait_until_remote(database, 100 * (number + 1))
+        path = stores.folder / "one" / "read.sqlite"
         return path.stat().st_size
 
     settings = replace(LEAVING, history=timedelta(0))
-    async with place.server(settings=settings) as database:
+    async with stores.server(settings=settings) as database:
         sizes = [await round_(database, number) for number in range(8)]
     assert max(sizes) < 8 * 100 * 3000 // 3
 
 
 @pytest.mark.parametrize("put_again", [True, False])
-async def test_remote_records_are_counted(place: Place, put_again: bool) -> None:
+async def test_remote_records_are_counted(stores: DatabaseStores, put_again: bool) -> None:
     again = job("a", done=True) if put_again else None
     actions: list[Put | Delete] = [again or Delete(JOB, "a")]
-    async with place.server() as database:
+    async with stores.server() as database:
         await database.commit([job("a", done=True), job("b", done=True)])
-        await place.settle(database)
-        await gone(database, 2)
+        await stores.settle(database)
+        await wait_until_remote(database, 2)
         await database.commit(actions)
-        await gone(database, 1)
-        await place.settle(database)
-        await gone(database, 2 if put_again else 1)
+        await wait_until_remote(database, 1)
+        await stores.settle(database)
+        await wait_until_remote(database, 2 if put_again else 1)

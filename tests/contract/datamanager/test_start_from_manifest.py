@@ -24,21 +24,21 @@ from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.databases import NOTE, OTHER, flushed, put
-from tests.support.old_records import ALL, KEEPING, LEAVING, LogOfReads, Place, everything, remote
-from tests.support.written_log import JOB, job
+from tests.support.log_builder import JOB, job
+from tests.support.remote_bodies import ALL, KEEPING, LEAVING, DatabaseStores, ReadRecorder, everything, remote
 
 GROUPS = ("g", "h", "never")
 SHORT_LOG = replace(KEEPING, keep_log_entries=1)
 
 
 @pytest.fixture
-def place(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> Place:
-    return Place(etcd, storage, tmp_path, etcd_prefix.strip("/"))
+def stores(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str) -> DatabaseStores:
+    return DatabaseStores(etcd, storage, tmp_path, etcd_prefix.strip("/"))
 
 
-async def write(place: Place, *, more: bool = True) -> dict[str, Any]:
+async def write(stores: DatabaseStores, *, more: bool = True) -> dict[str, Any]:
     """A server writes, a checkpoint is made in the middle; answers all that there is."""
-    async with place.server(settings=SHORT_LOG) as database:
+    async with stores.server(settings=SHORT_LOG) as database:
         for n in range(5):
             await database.commit(
                 [
@@ -51,7 +51,7 @@ async def write(place: Place, *, more: bool = True) -> dict[str, Any]:
                 groups=["g"],
             )
         await database.commit([Delete(JOB, "j000"), Delete(NOTE, "n101"), put("n102", "y", 99)], groups=["h"])
-        await place.settle(database)
+        await stores.settle(database)
         if more:
             await database.commit(
                 [job("j401", done=True, text="later"), Delete(JOB, "j402"), put("n401")], groups=["g"]
@@ -99,52 +99,52 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("harm", UNUSABLE)
 async def test_a_read_database_that_cannot_be_used_is_made_anew_and_answers_the_same(
-    place: Place, harm: Callable[[Path], None]
+    stores: DatabaseStores, harm: Callable[[Path], None]
 ) -> None:
-    expected = await write(place)
-    await place.delete("wal/00000001-0000000000000001")  # the manifest has it
-    harm(place.folder / "one")
-    async with place.server() as database:
+    expected = await write(stores)
+    await stores.delete("wal/00000001-0000000000000001")  # the manifest has it
+    harm(stores.folder / "one")
+    async with stores.server() as database:
         assert await everything(database, groups=GROUPS) == expected
         assert remote(database) > 90, "the bodies of old records were never here"
 
 
-async def test_a_new_server_answers_the_same_as_the_old_one_and_writes_on(place: Place) -> None:
-    expected = await write(place)
-    async with place.server("one") as old, place.server("new") as new:
+async def test_a_new_server_answers_the_same_as_the_old_one_and_writes_on(stores: DatabaseStores) -> None:
+    expected = await write(stores)
+    async with stores.server("one") as old, stores.server("new") as new:
         assert await everything(new, groups=GROUPS) == expected
         await new.commit([put("from new"), job("j001", done=True, text="from new")], groups=["h"])
         assert await everything(old, groups=GROUPS) == await everything(new, groups=GROUPS)
 
 
-async def test_settled_bodies_are_not_read_at_the_start(place: Place) -> None:
-    await write(place, more=False)
-    reads = LogOfReads(place.storage)
-    async with place.server("new", storage=reads):
+async def test_settled_bodies_are_not_read_at_the_start(stores: DatabaseStores) -> None:
+    await write(stores, more=False)
+    reads = ReadRecorder(stores.storage)
+    async with stores.server("new", storage=reads):
         assert {key.split("/")[2] for key in reads.reads} == {"note", "change_group"}
 
 
-async def test_a_server_whose_following_segments_were_cleaned_away_takes_the_manifest(place: Place) -> None:
-    async with place.server("away", settings=SHORT_LOG) as away:
+async def test_a_server_whose_following_segments_were_cleaned_away_takes_the_manifest(stores: DatabaseStores) -> None:
+    async with stores.server("away", settings=SHORT_LOG) as away:
         await away.commit([put("before")])
         await flushed(away)
-    expected = await write(place)
-    segments = sorted([info.key async for info in place.storage.list(f"{place.prefix}/wal/")])
-    manifests = sorted([info.key async for info in place.storage.list(f"{place.prefix}/manifest/")])
+    expected = await write(stores)
+    segments = sorted([info.key async for info in stores.storage.list(f"{stores.prefix}/wal/")])
+    manifests = sorted([info.key async for info in stores.storage.list(f"{stores.prefix}/manifest/")])
     for key in segments:
         if key.rsplit("/", 1)[1] <= manifests[-1].rsplit("/", 1)[1]:
-            await place.storage.delete(key)
-    async with place.server("away") as away:
+            await stores.storage.delete(key)
+    async with stores.server("away") as away:
         assert await everything(away, groups=GROUPS) == expected
 
 
-async def test_other_columns_are_computed_from_the_data_files(place: Place) -> None:
-    expected = await write(place)
+async def test_other_columns_are_computed_from_the_data_files(stores: DatabaseStores) -> None:
+    expected = await write(stores)
     changed = replace(
         JOB, columns=(*JOB.columns, Column("text", lambda m: m.database_id)), indexes=(*JOB.indexes, ("text",))
     )
-    reads = LogOfReads(place.storage)
-    async with place.server("new", types=(NOTE, changed), storage=reads) as database:
+    reads = ReadRecorder(stores.storage)
+    async with stores.server("new", types=(NOTE, changed), storage=reads) as database:
         assert "job" in {key.split("/")[2] for key in reads.reads}
         found = await everything(database, (NOTE, changed), groups=GROUPS)
         assert found["records of job"] == expected["records of job"]
@@ -154,85 +154,85 @@ async def test_other_columns_are_computed_from_the_data_files(place: Place) -> N
         assert [id_ for id_, _ in page.records] == ["j207"]
 
 
-async def test_columns_of_another_version_are_computed_anew(place: Place) -> None:
-    await write(place, more=False)
+async def test_columns_of_another_version_are_computed_anew(stores: DatabaseStores) -> None:
+    await write(stores, more=False)
     changed = replace(JOB, columns=(JOB.columns[0], Column("rank", lambda m: 1000 - m.number)), version=2)
-    async with place.server("new", types=(NOTE, changed)) as database:
+    async with stores.server("new", types=(NOTE, changed)) as database:
         page = await database.read(lambda view: view.rows(changed, Query({"group": "x"}, ("-rank",), 3)))
         assert [fields["rank"] for _, fields in page.records] == [1000, 1000, 1000]
 
 
-async def test_a_type_that_became_local_is_whole(place: Place) -> None:
-    expected = await write(place)
+async def test_a_type_that_became_local_is_whole(stores: DatabaseStores) -> None:
+    expected = await write(stores)
     local = replace(JOB, bodies=Bodies.LOCAL, settled=None)
-    async with place.server("new", types=(NOTE, local)) as database:
-        await place.delete("data", "index")
+    async with stores.server("new", types=(NOTE, local)) as database:
+        await stores.delete("data", "index")
         found = await everything(database, (NOTE, local), groups=GROUPS)
         assert found["records of job"] == expected["records of job"]
         assert remote(database) == 0
 
 
-async def test_records_of_types_that_are_not_known_are_carried_through(place: Place) -> None:
+async def test_records_of_types_that_are_not_known_are_carried_through(stores: DatabaseStores) -> None:
     types = (*ALL, OTHER)
     other = Put(OTHER, "o", log_pb2.Emit(kind="k", topics=["t"], body=b"bytes"))
-    async with place.server(types=types) as database:
+    async with stores.server(types=types) as database:
         await database.commit([other, put("a")])
-        await place.settle(database, types=types)
-    async with place.server("old") as old:
+        await stores.settle(database, types=types)
+    async with stores.server("old") as old:
         await old.commit([put("b")])
-    async with place.server("old", types=types) as upgraded:
+    async with stores.server("old", types=types) as upgraded:
         assert (await upgraded.get(OTHER, "o")).body == b"bytes"
 
 
-async def test_a_file_that_is_cleaned_away_meanwhile_is_read_from_the_newest_manifest(place: Place) -> None:
-    async with place.server() as database:
+async def test_a_file_that_is_cleaned_away_meanwhile_is_read_from_the_newest_manifest(stores: DatabaseStores) -> None:
+    async with stores.server() as database:
         await database.commit([put(f"n{n}") for n in range(50)])
-        first = await place.settle(database)
+        first = await stores.settle(database)
         await database.commit([put("n0", "x", 7)])
         await flushed(database)
-    reads = LogOfReads(place.storage)
+    reads = ReadRecorder(stores.storage)
 
     async def clean(key: str) -> None:
         reads.before_read = None
-        await place.checkpoint()
+        await stores.checkpoint()
         for files in first.types:
             for file in files.files:
-                await place.storage.delete(f"{place.prefix}/{file.data.key}")
+                await stores.storage.delete(f"{stores.prefix}/{file.data.key}")
 
     reads.before_read = clean
-    async with place.server("new", storage=reads) as database:
+    async with stores.server("new", storage=reads) as database:
         assert (await database.get(NOTE, "n0")).number == 7
         assert len((await everything(database))["records of note"]) == 50
 
 
-async def test_a_file_that_is_gone_is_named(place: Place) -> None:
-    await write(place)
-    (gone,) = await place.delete("data/note")
+async def test_a_file_that_is_gone_is_named(stores: DatabaseStores) -> None:
+    await write(stores)
+    (wait_until_remote,) = await stores.delete("data/note")
     with pytest.raises(DataLoss) as error:
-        async with place.server("new"):
+        async with stores.server("new"):
             pass
     assert error.value.reason == "FILE_MISSING"
-    assert gone in str(error.value)
-    assert not (place.folder / "new" / "read.sqlite").exists()
+    assert wait_until_remote in str(error.value)
+    assert not (stores.folder / "new" / "read.sqlite").exists()
 
 
-async def test_a_start_that_is_cancelled_leaves_no_file(place: Place, tmp_path: Path) -> None:
-    await write(place, more=False)
-    reads, asked = LogOfReads(place.storage), asyncio.Event()
+async def test_a_start_that_is_cancelled_leaves_no_file(stores: DatabaseStores, tmp_path: Path) -> None:
+    await write(stores, more=False)
+    reads, asked = ReadRecorder(stores.storage), asyncio.Event()
 
     async def wait(key: str) -> None:
         asked.set()
         await asyncio.Event().wait()
 
     reads.before_read = wait
-    files = FileStore(reads, prefix=place.prefix)
+    files = FileStore(reads, prefix=stores.prefix)
     with ThreadPoolExecutor(1) as writer:
         file = ReplicaFile(
             tmp_path / "f" / "read.sqlite",
             Tables(Catalogue(ALL)),
             writer,
             files,
-            place.manifests,
+            stores.manifests,
             "id",
             Lineage((1,), {}),
         )
@@ -244,26 +244,26 @@ async def test_a_start_that_is_cancelled_leaves_no_file(place: Place, tmp_path: 
         assert list((tmp_path / "f").iterdir()) == []
 
 
-async def test_a_server_that_has_a_usable_file_reads_no_manifest(place: Place) -> None:
-    expected = await write(place)
-    reads = LogOfReads(place.storage)
-    async with place.server(storage=reads, settings=replace(KEEPING, body_interval=timedelta(hours=1))) as database:
+async def test_a_server_that_has_a_usable_file_reads_no_manifest(stores: DatabaseStores) -> None:
+    expected = await write(stores)
+    reads = ReadRecorder(stores.storage)
+    async with stores.server(storage=reads, settings=replace(KEEPING, body_interval=timedelta(hours=1))) as database:
         assert reads.reads == []
         assert await everything(database, groups=GROUPS) == expected
 
 
-async def test_two_servers_of_one_manifest_are_the_same_file_to_those_who_ask(place: Place) -> None:
-    await write(place)
-    async with place.server("a", settings=LEAVING) as a, place.server("b", settings=KEEPING) as b:
+async def test_two_servers_of_one_manifest_are_the_same_file_to_those_who_ask(stores: DatabaseStores) -> None:
+    await write(stores)
+    async with stores.server("a", settings=LEAVING) as a, stores.server("b", settings=KEEPING) as b:
         assert await everything(a, groups=GROUPS) == await everything(b, groups=GROUPS)
 
 
 RENAMED: RecordType[log_pb2.Epoch] = replace(JOB, name="renamed")
 
 
-async def test_a_type_without_records_in_the_manifest_is_empty(place: Place) -> None:
-    await write(place)
-    async with place.server("new", types=(*ALL, RENAMED)) as database:
+async def test_a_type_without_records_in_the_manifest_is_empty(stores: DatabaseStores) -> None:
+    await write(stores)
+    async with stores.server("new", types=(*ALL, RENAMED)) as database:
         assert await database.read(lambda view: list(view.scan(RENAMED))) == []
         await database.commit([Put(RENAMED, "a", log_pb2.Epoch(writer="x"))])
         assert (await database.get(RENAMED, "a")).writer == "x"

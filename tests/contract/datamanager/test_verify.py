@@ -18,121 +18,133 @@ from sluiceway_server.datamanager.tables.compaction import index_rows
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import encode_manifest
 from sluiceway_server.kv.port import DeleteKey
+from tests.support.backing_stores import PREFIX, BackingStores
+from tests.support.database_operations import (
+    SETTINGS,
+    check,
+    checkpoint,
+    everything,
+    faults,
+    fill,
+    opened,
+    unflushed,
+    written,
+)
 from tests.support.databases import flushed
-from tests.support.operated import SETTINGS, check, checkpoint, everything, faults, fill, opened, unflushed, written
-from tests.support.sites import PREFIX, Site
-from tests.support.written_log import JOB
+from tests.support.log_builder import JOB
 
 _SECONDS = timedelta(seconds=5)
 
 
-async def keys_of(site: Site, folder: str) -> list[str]:
-    return await site.keys(f"{folder}/")
+async def keys_of(backing: BackingStores, folder: str) -> list[str]:
+    return await backing.keys(f"{folder}/")
 
 
-async def test_a_database_that_is_whole_has_no_faults_and_every_object_is_read(site: Site) -> None:
-    await written(site, rounds=3)
-    findings, progress = await check(site)
+async def test_a_database_that_is_whole_has_no_faults_and_every_object_is_read(backing: BackingStores) -> None:
+    await written(backing, rounds=3)
+    findings, progress = await check(backing)
     assert findings == []
-    keys = await site.keys()
-    sizes = [info.size_bytes async for info in site.storage.list(f"{PREFIX}/")]
+    keys = await backing.keys()
+    sizes = [info.size_bytes async for info in backing.storage.list(f"{PREFIX}/")]
     assert (progress.objects, progress.all_objects, progress.bytes) == (len(keys), len(keys), sum(sizes))
     assert {key.split("/")[1] for key in keys} == {"epoch", "wal", "data", "index", "manifest"}
 
 
-async def test_without_etcd_the_object_storage_is_verified_alone(site: Site) -> None:
-    await written(site)
-    findings, _ = await check(site, kv=False)
+async def test_without_etcd_the_object_storage_is_verified_alone(backing: BackingStores) -> None:
+    await written(backing)
+    findings, _ = await check(backing, kv=False)
     assert [(finding.is_fault, "etcd was not asked" in finding.message) for finding in findings] == [(False, True)]
 
 
-async def test_no_database_is_not_a_healthy_one(site: Site) -> None:
+async def test_no_database_is_not_a_healthy_one(backing: BackingStores) -> None:
     for kv in (True, False):
         with pytest.raises(NotFound, match="no database"):
-            await check(site, kv=kv)
+            await check(backing, kv=kv)
 
 
 @pytest.mark.parametrize("folder", ["epoch", "wal", "data", "index", "manifest"])
-async def test_every_changed_byte_is_a_fault_that_names_the_object(site: Site, folder: str) -> None:
-    await written(site)
-    keys = await keys_of(site, folder)
+async def test_every_changed_byte_is_a_fault_that_names_the_object(backing: BackingStores, folder: str) -> None:
+    await written(backing)
+    keys = await keys_of(backing, folder)
     assert keys
     for key in keys:
-        body = await site.storage.get(key)
+        body = await backing.storage.get(key)
         for at in sorted({0, 9, len(body) // 2, len(body) - 1}):
-            await site.storage.put(key, body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
-            found = await faults(site)
+            await backing.storage.put(key, body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
+            found = await faults(backing)
             assert any(key.removeprefix(f"{PREFIX}/") in f"{finding.object} {finding.message}" for finding in found), (
                 f"byte {at} of {key}: {found}"
             )
             assert all("copy" in finding.message or "eport it" in finding.message for finding in found)
-        await site.storage.put(key, body)
-    assert await faults(site) == []
+        await backing.storage.put(key, body)
+    assert await faults(backing) == []
 
 
 @pytest.mark.parametrize("folder", ["epoch", "data", "index"])
-async def test_every_object_that_is_missing_is_a_fault_that_names_it(site: Site, folder: str) -> None:
-    await written(site)
-    keys = await keys_of(site, folder)
+async def test_every_object_that_is_missing_is_a_fault_that_names_it(backing: BackingStores, folder: str) -> None:
+    await written(backing)
+    keys = await keys_of(backing, folder)
     assert keys
     for key in keys:
-        body = await site.storage.get(key)
-        await site.storage.delete(key)
-        found = await faults(site)
+        body = await backing.storage.get(key)
+        await backing.storage.delete(key)
+        found = await faults(backing)
         assert any(key.removeprefix(f"{PREFIX}/") in f"{finding.object} {finding.message}" for finding in found), found
-        await site.storage.put(key, body)
-    assert await faults(site) == []
+        await backing.storage.put(key, body)
+    assert await faults(backing) == []
 
 
-async def test_a_missing_segment_after_the_oldest_manifest_is_a_gap_that_names_both_sides(site: Site) -> None:
-    await written(site, rounds=3)
-    oldest = min(await site.stores().manifests.sequences())
-    segments = [key for key in await keys_of(site, "wal") if key.removeprefix(f"{PREFIX}/wal/") > str(oldest)]
+async def test_a_missing_segment_after_the_oldest_manifest_is_a_gap_that_names_both_sides(
+    backing: BackingStores,
+) -> None:
+    await written(backing, rounds=3)
+    oldest = min(await backing.stores().manifests.sequences())
+    segments = [key for key in await keys_of(backing, "wal") if key.removeprefix(f"{PREFIX}/wal/") > str(oldest)]
     assert len(segments) > 3
     for before, key, after in zip(segments, segments[1:], segments[2:], strict=False):
-        body = await site.storage.get(key)
-        await site.storage.delete(key)
-        (fault,) = await faults(site)
+        body = await backing.storage.get(key)
+        await backing.storage.delete(key)
+        (fault,) = await faults(backing)
         assert before in fault.message
         assert after in fault.message
-        await site.storage.put(key, body)
+        await backing.storage.put(key, body)
     # Without the last one, etcd knows better.
-    await site.storage.delete(segments[-1])
-    found = await faults(site)
+    await backing.storage.delete(segments[-1])
+    found = await faults(backing)
     assert any("segments are missing" in fault.message for fault in found)
 
 
-async def test_what_lies_before_the_oldest_manifest_may_be_gone(site: Site) -> None:
-    await written(site, rounds=3)
-    oldest = min(await site.stores().manifests.sequences())
-    segments = await keys_of(site, "wal")
+async def test_what_lies_before_the_oldest_manifest_may_be_gone(backing: BackingStores) -> None:
+    await written(backing, rounds=3)
+    oldest = min(await backing.stores().manifests.sequences())
+    segments = await keys_of(backing, "wal")
     for key in segments:
-        segment = decode_segment(key, await site.storage.get(key))
+        segment = decode_segment(key, await backing.storage.get(key))
         if segment.last <= oldest:
-            await site.storage.delete(key)
-            assert await faults(site) == []
-    assert len(await keys_of(site, "wal")) < len(segments)
+            await backing.storage.delete(key)
+            assert await faults(backing) == []
+    assert len(await keys_of(backing, "wal")) < len(segments)
 
 
-async def test_a_segment_of_another_history_is_seen_although_it_is_whole(site: Site) -> None:
-    await written(site)
-    key = (await keys_of(site, "wal"))[2]
-    segment = decode_segment(key, await site.storage.get(key))
+async def test_a_segment_of_another_history_is_seen_although_it_is_whole(backing: BackingStores) -> None:
+    await written(backing)
+    key = (await keys_of(backing, "wal"))[2]
+    segment = decode_segment(key, await backing.storage.get(key))
     first = segment.entries[0]
     other = encode_segment(segment.entries[:1], total_bytes=segment.total_bytes, writer="x", database_id="another")
-    await site.storage.put(key, other)
-    (fault, *_) = await faults(site)
+    await backing.storage.put(key, other)
+    (fault, *_) = await faults(backing)
     assert "another" in fault.message
     assert fault.object == key
     # Bytes that are counted wrong.
     wrong = encode_segment(segment.entries, total_bytes=segment.total_bytes + 1, writer="x")
-    await site.storage.put(key, wrong)
-    assert any(str(first.sequence) in fault.message for fault in await faults(site))
+    await backing.storage.put(key, wrong)
+    assert any(str(first.sequence) in fault.message for fault in await faults(backing))
 
 
-async def _replace_newest(site: Site, change: str) -> Manifest:
+async def _replace_newest(backing: BackingStores, change: str) -> Manifest:
     """Write the newest manifest again, with a file of jobs that is whole and not what it should be."""
-    stores, files = site.stores(), FileStore(site.storage, prefix=PREFIX)
+    stores, files = backing.stores(), FileStore(backing.storage, prefix=PREFIX)
     sequence = max(await stores.manifests.sequences())
     manifest = await stores.manifests.read(sequence)
     jobs = next(item for item in manifest.types if item.type == "job")
@@ -161,7 +173,7 @@ async def _replace_newest(site: Site, change: str) -> Manifest:
         # The manifest itself would be refused.
         made.index.records = made.data.records
     jobs.files[0].CopyFrom(made)
-    await site.storage.put(stores.manifests.key(sequence), encode_manifest(manifest))
+    await backing.storage.put(stores.manifests.key(sequence), encode_manifest(manifest))
     return manifest
 
 
@@ -175,55 +187,57 @@ async def _replace_newest(site: Site, change: str) -> Manifest:
         ("a body is no message", "cannot be read as"),
     ],
 )
-async def test_files_that_are_whole_and_hold_something_else_are_faults(site: Site, change: str, says: str) -> None:
-    await written(site, rounds=3)
-    await _replace_newest(site, change)
-    found = await faults(site)
+async def test_files_that_are_whole_and_hold_something_else_are_faults(
+    backing: BackingStores, change: str, says: str
+) -> None:
+    await written(backing, rounds=3)
+    await _replace_newest(backing, change)
+    found = await faults(backing)
     assert any(says in fault.message for fault in found), found
 
 
-async def test_a_log_key_that_somebody_deleted_is_a_fault_unless_it_is_flushed(site: Site) -> None:
-    async with opened(site) as database:
+async def test_a_log_key_that_somebody_deleted_is_a_fault_unless_it_is_flushed(backing: BackingStores) -> None:
+    async with opened(backing) as database:
         await fill(database, 0)
         await flushed(database)
-    log = site.stores().log
+    log = backing.stores().log
     look = await log.look()
     assert look.flushed is not None
     flushed_one = f"{PREFIX}/db/log/{look.flushed.sequence}"
-    await site.kv.txn(then=(DeleteKey(flushed_one),), timeout=_SECONDS)
-    assert await faults(site) == []
+    await backing.kv.txn(then=(DeleteKey(flushed_one),), timeout=_SECONDS)
+    assert await faults(backing) == []
 
 
-async def test_a_log_key_that_only_etcd_had_is_a_fault_when_it_is_deleted(site: Site) -> None:
-    async with unflushed(site) as database:
+async def test_a_log_key_that_only_etcd_had_is_a_fault_when_it_is_deleted(backing: BackingStores) -> None:
+    async with unflushed(backing) as database:
         await fill(database, 0, records=6)
-        found = await check(site)
+        found = await check(backing)
         assert [finding for finding in found[0] if finding.is_fault] == []
         deleted = f"{PREFIX}/db/log/{LogSequence(1, 3)}"
-        await site.kv.txn(then=(DeleteKey(deleted),), timeout=_SECONDS)
-        (fault,) = await faults(site)
+        await backing.kv.txn(then=(DeleteKey(deleted),), timeout=_SECONDS)
+        (fault,) = await faults(backing)
         assert str(LogSequence(1, 3)) in fault.message
         assert "etcd lacks" in fault.message
 
 
-async def test_a_clean_mark_that_somebody_changed_is_a_fault(site: Site) -> None:
-    await written(site)
-    key = site.stores().log.cleaned_key
-    await site.kv.put(key, b"\xff no message", timeout=_SECONDS)
-    (fault,) = await faults(site)
+async def test_a_clean_mark_that_somebody_changed_is_a_fault(backing: BackingStores) -> None:
+    await written(backing)
+    key = backing.stores().log.cleaned_key
+    await backing.kv.put(key, b"\xff no message", timeout=_SECONDS)
+    (fault,) = await faults(backing)
     assert (fault.object, key in fault.message) == (key, True)
 
 
-async def test_what_is_void_or_named_by_nobody_is_a_note(site: Site) -> None:
-    await written(site)
-    async with opened(site) as database:
+async def test_what_is_void_or_named_by_nobody_is_a_note(backing: BackingStores) -> None:
+    await written(backing)
+    async with opened(backing) as database:
         await fill(database, 2)
         await flushed(database)
-    stored = max(await site.stores().segments.firsts())
-    await site.restore(LogSequence(stored.epoch, stored.counter - 10))
-    await site.storage.put(f"{PREFIX}/data/note/orphan", b"something")
-    await site.storage.put(f"{PREFIX}/wal/README", b"hello")
-    findings, _ = await check(site)
+    stored = max(await backing.stores().segments.firsts())
+    await backing.restore(LogSequence(stored.epoch, stored.counter - 10))
+    await backing.storage.put(f"{PREFIX}/data/note/orphan", b"something")
+    await backing.storage.put(f"{PREFIX}/wal/README", b"hello")
+    findings, _ = await check(backing)
     assert [finding for finding in findings if finding.is_fault] == []
     notes = {finding.object: finding.message for finding in findings}
     assert any("are void" in message for message in notes.values())
@@ -231,19 +245,19 @@ async def test_what_is_void_or_named_by_nobody_is_a_note(site: Site) -> None:
     assert "Move it away" in notes[f"{PREFIX}/wal/README"]
 
 
-async def test_a_wiped_etcd_is_a_fault_that_says_what_to_do(site: Site) -> None:
-    await written(site)
-    await site.lose_keys()
-    found = await faults(site)
+async def test_a_wiped_etcd_is_a_fault_that_says_what_to_do(backing: BackingStores) -> None:
+    await written(backing)
+    await backing.lose_keys()
+    found = await faults(backing)
     assert any("is empty" in fault.message and "sluice db recover" in fault.message for fault in found)
 
 
-async def test_no_false_fault_while_servers_write_flush_checkpoint_and_clean(site: Site) -> None:
-    await written(site)
+async def test_no_false_fault_while_servers_write_flush_checkpoint_and_clean(backing: BackingStores) -> None:
+    await written(backing)
     done = asyncio.Event()
 
     async def write() -> None:
-        async with opened(site, "writer", settings=replace(SETTINGS, keep_log_entries=3)) as database:
+        async with opened(backing, "writer", settings=replace(SETTINGS, keep_log_entries=3)) as database:
             round_ = 3
             while not done.is_set():
                 await fill(database, round_, records=10)
@@ -252,15 +266,15 @@ async def test_no_false_fault_while_servers_write_flush_checkpoint_and_clean(sit
     async def keep() -> None:
         """Checkpoint, and clean as the cleaner does: the manifest, then what only it needed."""
         while not done.is_set():
-            await checkpoint(site)
-            stores = site.stores()
+            await checkpoint(backing)
+            stores = backing.stores()
             manifests = await stores.manifests.sequences()
             for sequence in manifests[:-2]:
                 gone = await stores.manifests.read(sequence)
-                await site.storage.delete(stores.manifests.key(sequence))
+                await backing.storage.delete(stores.manifests.key(sequence))
                 kept = {ref for other in manifests[-2:] for ref in _keys(await stores.manifests.read(other))}
                 for key in set(_keys(gone)) - kept:
-                    await site.storage.delete(f"{PREFIX}/{key}")
+                    await backing.storage.delete(f"{PREFIX}/{key}")
             for first in await stores.segments.firsts():
                 segment = await stores.segments.read(first)
                 if segment.last <= manifests[-2:][0]:
@@ -270,7 +284,7 @@ async def test_no_false_fault_while_servers_write_flush_checkpoint_and_clean(sit
     async def verify() -> None:
         try:
             for _ in range(8):
-                assert await faults(site) == []
+                assert await faults(backing) == []
         finally:
             done.set()
 
@@ -283,10 +297,10 @@ def _keys(manifest: Manifest) -> list[str]:
     return [ref.key for ref in files_of(manifest)]
 
 
-async def test_what_is_read_is_not_changed(site: Site) -> None:
-    before = await written(site)
-    keys = await site.keys()
-    await check(site)
-    assert await site.keys() == keys
-    async with opened(site) as database:
+async def test_what_is_read_is_not_changed(backing: BackingStores) -> None:
+    before = await written(backing)
+    keys = await backing.keys()
+    await check(backing)
+    assert await backing.keys() == keys
+    async with opened(backing) as database:
         assert await everything(database) == before

@@ -16,7 +16,7 @@ from sluiceway_common.foundation.version import VERSION
 from sluiceway_common.runconfig.compile import MAX_PROBLEMS
 from sluiceway_server.app.config_service import ConfigServicer, VersionServicer
 from tests.support.conditions import eventually
-from tests.support.loop_turns import turns_during
+from tests.support.event_loop import count_turns
 
 JSONNET = b"""
 local task(name, after) = {
@@ -84,7 +84,7 @@ async def test_large_configuration_does_not_block_the_event_loop() -> None:
     faults = b'{"runs": [' + b", ".join([run] * 1_000) + b"]}"
     request = pb.CheckRunConfigRequest(config=pb.ConfigFiles(files={".sluice/config.json": faults}))
 
-    answer, turns = await turns_during(ConfigServicer().CheckRunConfig(request, None))
+    answer, turns = await count_turns(ConfigServicer().CheckRunConfig(request, None))
 
     assert len(answer.errors) == MAX_PROBLEMS + 1
     assert turns > 50

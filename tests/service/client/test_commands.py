@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import SLUICE, Ended, Place, ended, serving
+from tests.support.commands import SLUICE, Ended, ServedEngine, ended, serving
 from tests.support.run_engine import request
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    async with serving(tmp_path) as place:
-        yield place
+async def served(tmp_path: Path) -> AsyncIterator[ServedEngine]:
+    async with serving(tmp_path) as served:
+        yield served
 
 
 REFUSALS = {
@@ -37,9 +37,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("arguments", "said"), REFUSALS.values(), ids=REFUSALS.keys())
-async def test_refused_command_prints_one_sentence(place: Place, arguments: tuple[str, ...], said: str) -> None:
-    run = await place.client.runs.create(request())
-    result = await place.sluice(*(argument.format(run=run.id) for argument in arguments))
+async def test_refused_command_prints_one_sentence(served: ServedEngine, arguments: tuple[str, ...], said: str) -> None:
+    run = await served.client.runs.create(request())
+    result = await served.sluice(*(argument.format(run=run.id) for argument in arguments))
     lines = [line for line in result.err.splitlines() if not line.startswith("---")]
     assert (result.code, len(lines)) == (1, 1), result.err
     assert lines[0].startswith("sluice: ")
@@ -49,15 +49,15 @@ async def test_refused_command_prints_one_sentence(place: Place, arguments: tupl
 @pytest.mark.parametrize(
     "arguments", [(), ("run",), ("config",), ("executor",)], ids=["all", "run", "config", "executor"]
 )
-async def test_help_lists_the_commands(place: Place, arguments: tuple[str, ...]) -> None:
-    result = await place.sluice(*arguments, "--help")
+async def test_help_lists_the_commands(served: ServedEngine, arguments: tuple[str, ...]) -> None:
+    result = await served.sluice(*arguments, "--help")
     assert (result.code, result.err) == (0, "")
     assert b"Commands:" in result.out
 
 
-async def test_login_saves_only_a_token_that_the_server_accepts(place: Place) -> None:
+async def test_login_saves_only_a_token_that_the_server_accepts(served: ServedEngine) -> None:
     async def sluice(*arguments: str, typed: bytes = b"") -> Ended:
-        environment = {k: v for k, v in place.environment().items() if k not in {"SLUICE_SERVER", "SLUICE_TOKEN"}}
+        environment = {k: v for k, v in served.environment().items() if k not in {"SLUICE_SERVER", "SLUICE_TOKEN"}}
         process = await asyncio.create_subprocess_exec(
             *SLUICE,
             *arguments,
@@ -70,25 +70,25 @@ async def test_login_saves_only_a_token_that_the_server_accepts(place: Place) ->
             out, err = await process.communicate(typed)
         return Ended(process.returncode or 0, out, err.decode())
 
-    assert (await sluice("login", "--server", place.address, typed=b"bad\n")).code == 1
+    assert (await sluice("login", "--server", served.address, typed=b"bad\n")).code == 1
     assert (await sluice("run", "list")).code == 1
-    assert (await sluice("login", "--server", place.address, typed=b"good\n")).code == 0
+    assert (await sluice("login", "--server", served.address, typed=b"good\n")).code == 0
     assert (await sluice("run", "list")).code == 0
 
 
 @pytest.mark.parametrize("command", ["list", "drain", "delete"])
-async def test_server_option_before_a_command_is_refused(place: Place, command: str) -> None:
-    result = await place.sluice("executor", "--server", "127.0.0.1:1", command, *([] if command == "list" else ["e1"]))
+async def test_server_option_before_a_command_is_refused(served: ServedEngine, command: str) -> None:
+    result = await served.sluice("executor", "--server", "127.0.0.1:1", command, *([] if command == "list" else ["e1"]))
     assert result.code == 2
     assert result.out == b""
     assert f"sluice executor {command} [OPTIONS]" in result.err
 
 
-async def test_help_of_executor_commands_shows_only_their_options(place: Place) -> None:
-    help_ = (await place.sluice("executor", "--help")).out.decode()
+async def test_help_of_executor_commands_shows_only_their_options(served: ServedEngine) -> None:
+    help_ = (await served.sluice("executor", "--help")).out.decode()
     assert "--token-file" not in help_
     assert "run" in help_.split()
-    help_ = (await place.sluice("executor", "run", "--help")).out.decode()
+    help_ = (await served.sluice("executor", "run", "--help")).out.decode()
     for option in (
         "--archs",
         "--dynamic",
@@ -103,15 +103,15 @@ async def test_help_of_executor_commands_shows_only_their_options(place: Place) 
 
 
 @pytest.mark.parametrize("arguments", [("--server", "x", "run", "list"), ("run", "--server", "x", "list")])
-async def test_refused_server_option_says_where_it_belongs(place: Place, arguments: tuple[str, ...]) -> None:
-    result = await place.sluice(*arguments)
+async def test_refused_server_option_says_where_it_belongs(served: ServedEngine, arguments: tuple[str, ...]) -> None:
+    result = await served.sluice(*arguments)
     assert (result.code, result.out) == (2, b"")
     assert "--server goes after the command" in result.err
 
 
-async def test_wrong_command_line_exits_with_2(place: Place) -> None:
-    assert (await place.sluice("run", "get")).code == 2
-    assert (await place.sluice("config", "nobody")).code == 2
+async def test_wrong_command_line_exits_with_2(served: ServedEngine) -> None:
+    assert (await served.sluice("run", "get")).code == 2
+    assert (await served.sluice("config", "nobody")).code == 2
 
 
 COMPLETIONS = {
@@ -167,13 +167,13 @@ LOADED = {
 
 @pytest.mark.parametrize(("arguments", "unwanted"), LOADED.values(), ids=LOADED.keys())
 async def test_command_imports_only_what_it_needs(
-    place: Place, arguments: tuple[str, ...], unwanted: tuple[str, ...]
+    served: ServedEngine, arguments: tuple[str, ...], unwanted: tuple[str, ...]
 ) -> None:
-    run = await place.client.runs.create(request())
+    run = await served.client.runs.create(request())
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-X", "importtime", "-m", "sluiceway.cli.entry"),
         *(argument.format(run=run.id) for argument in arguments),
-        env=place.environment(),
+        env=served.environment(),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )

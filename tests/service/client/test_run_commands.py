@@ -22,32 +22,32 @@ import yaml
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.api.run.v1 import run_pb2 as api
-from tests.support.commands import BYTES, SLUICE, Place, config_run, ended, repository, serving
+from tests.support.commands import BYTES, SLUICE, ServedEngine, config_run, ended, repository, serving
 from tests.support.conditions import eventually
 from tests.support.run_engine import definition, request
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    async with serving(tmp_path) as place:
-        yield place
+async def served(tmp_path: Path) -> AsyncIterator[ServedEngine]:
+    async with serving(tmp_path) as served:
+        yield served
 
 
-async def test_run_is_created_listed_and_shown_for_people_and_programs(place: Place, tmp_path: Path) -> None:
+async def test_run_is_created_listed_and_shown_for_people_and_programs(served: ServedEngine, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("ci"))
-    created = await place.sluice("run", "create", "--repo", repo, "-o", "name")
+    created = await served.sluice("run", "create", "--repo", repo, "-o", "name")
     assert (created.code, created.err) == (0, "")
     run_id = created.out.decode().strip()
-    shown = json.loads((await place.sluice("run", "get", run_id, "-o", "json")).out)
+    shown = json.loads((await served.sluice("run", "get", run_id, "-o", "json")).out)
     assert (shown["id"], shown["name"], shown["group"]) == (run_id, "ci", "/user/admin/app/main")
-    listed = json.loads((await place.sluice("run", "list", "-o", "json")).out)
+    listed = json.loads((await served.sluice("run", "list", "-o", "json")).out)
     assert [run["id"] for run in listed] == [run_id]
-    table = (await place.sluice("run", "list", "--phase", "running")).out.decode()
+    table = (await served.sluice("run", "list", "--phase", "running")).out.decode()
     assert run_id[:13] in table
     assert run_id not in table
     assert "\x1b" not in table
-    assert run_id in (await place.sluice("run", "list", "-o", "wide")).out.decode()
-    people = (await place.sluice("run", "get", run_id)).out.decode()
+    assert run_id in (await served.sluice("run", "list", "-o", "wide")).out.decode()
+    people = (await served.sluice("run", "get", run_id)).out.decode()
     assert "refs/heads/main" in people
     assert "build" in people
 
@@ -76,26 +76,26 @@ FILTERS = {
 
 @pytest.mark.parametrize(("arguments", "code", "out", "err"), FILTERS.values(), ids=FILTERS.keys())
 async def test_json_output_is_filtered_by_jq(
-    place: Place, arguments: tuple[str, ...], code: int, out: str, err: str
+    served: ServedEngine, arguments: tuple[str, ...], code: int, out: str, err: str
 ) -> None:
-    await place.client.runs.create(request())
-    result = await place.sluice("run", *arguments)
+    await served.client.runs.create(request())
+    result = await served.sluice("run", *arguments)
     assert (result.code, result.out.decode()) == (code, out)
     assert err in result.err
 
 
-async def test_watch_of_several_runs_exits_with_the_worst_code(place: Place, tmp_path: Path) -> None:
+async def test_watch_of_several_runs_exits_with_the_worst_code(served: ServedEngine, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("good"), config_run("bad"))
-    watching = await place.start("run", "create", "--repo", repo, "--watch", "-o", "json")
+    watching = await served.start("run", "create", "--repo", repo, "--watch", "-o", "json")
 
     async def finish(name: str, phase: str) -> None:
         async def running() -> bool:
-            runs = await place.client.runs.list(phase="RUN_PHASE_RUNNING")
+            runs = await served.client.runs.list(phase="RUN_PHASE_RUNNING")
             return [run.name for run in runs] == [name]
 
         await eventually(running)
-        run = (await place.client.runs.list(phase="RUN_PHASE_RUNNING"))[0]
-        await place.world.finish(place.engine, run.id, "build", phase)
+        run = (await served.client.runs.list(phase="RUN_PHASE_RUNNING"))[0]
+        await served.world.finish(served.engine, run.id, "build", phase)
 
     await finish("good", "success")
     await finish("bad", "failed")
@@ -107,27 +107,27 @@ async def test_watch_of_several_runs_exits_with_the_worst_code(place: Place, tmp
     assert ["1", "good", "-", "finished"] in [line[:4] for line in lines]
 
 
-async def test_invalid_configuration_exits_with_3_and_its_errors(place: Place, tmp_path: Path) -> None:
+async def test_invalid_configuration_exits_with_3_and_its_errors(served: ServedEngine, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", {"name": "ci", "tasks": "none"})
-    result = await place.sluice("run", "create", "--repo", repo, "--watch")
+    result = await served.sluice("run", "create", "--repo", repo, "--watch")
     assert result.code == 3
     assert b"tasks" in result.out
 
 
-async def test_ctrl_c_ends_the_watch_with_130_but_not_the_run(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    watching = await place.start("run", "watch", run.id)
+async def test_ctrl_c_ends_the_watch_with_130_but_not_the_run(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    watching = await served.start("run", "watch", run.id)
     assert watching.stdout is not None
     async with asyncio.timeout(30):
         await watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
     result = await ended(watching)
     assert (result.code, result.err) == (130, "sluice: interrupted\n")
-    assert (await place.client.runs.get(run.id)).phase == api.RUN_PHASE_RUNNING
+    assert (await served.client.runs.get(run.id)).phase == api.RUN_PHASE_RUNNING
 
 
-async def test_closed_output_pipe_is_not_an_error(place: Place) -> None:
-    run = await place.client.runs.create(request())
+async def test_closed_output_pipe_is_not_an_error(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
     read, write = os.pipe()
     os.close(read)
     for arguments in (
@@ -139,7 +139,7 @@ async def test_closed_output_pipe_is_not_an_error(place: Place) -> None:
         process = await asyncio.create_subprocess_exec(
             *SLUICE,
             *arguments,
-            env=place.environment(),
+            env=served.environment(),
             stdout=write,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -149,33 +149,33 @@ async def test_closed_output_pipe_is_not_an_error(place: Place) -> None:
     os.close(write)
 
 
-async def test_stop_cancel_approve_and_explain_act_on_a_run(place: Place) -> None:
+async def test_stop_cancel_approve_and_explain_act_on_a_run(served: ServedEngine) -> None:
     gate = definition("to the world", approval=definition_pb2.Approval())
-    run = await place.client.runs.create(request(gate))
-    queued = await place.client.runs.create(request())
-    why = (await place.sluice("run", "explain", run.id)).out.decode()
+    run = await served.client.runs.create(request(gate))
+    queued = await served.client.runs.create(request())
+    why = (await served.sluice("run", "explain", run.id)).out.decode()
     assert "to the world is not started" in why
     assert "approval" in why
-    why = (await place.sluice("run", "explain", run.id, "to the world", "-o", "json")).out.decode()
+    why = (await served.sluice("run", "explain", run.id, "to the world", "-o", "json")).out.decode()
     assert json.loads(why)["taskName"] == "to the world"
-    assert b"run 2 (ci) is queued" in (await place.sluice("run", "explain", queued.id)).out
-    cancelled = await place.sluice("run", "cancel", queued.id)
+    assert b"run 2 (ci) is queued" in (await served.sluice("run", "explain", queued.id)).out
+    cancelled = await served.sluice("run", "cancel", queued.id)
     assert (cancelled.code, cancelled.out) == (0, b"run 2 (ci) is cancelled\n")
-    assert (await place.sluice("run", "watch", queued.id)).code == 2
-    approved = await place.sluice("run", "approve", run.id, "to the world")
+    assert (await served.sluice("run", "watch", queued.id)).code == 2
+    approved = await served.sluice("run", "approve", run.id, "to the world")
     assert (approved.code, approved.out) == (0, b"task to the world of run 1 (ci) is approved\n")
-    assert (await place.world.statuses(run.id))["to the world"] == "running"
-    why = (await place.sluice("run", "explain", run.id)).out.decode()
+    assert (await served.world.statuses(run.id))["to the world"] == "running"
+    why = (await served.sluice("run", "explain", run.id)).out.decode()
     assert "to the world is running on e1" in why
-    stopped = await place.sluice("run", "stop", run.id)
+    stopped = await served.sluice("run", "stop", run.id)
     assert (stopped.code, stopped.out) == (0, b"run 1 (ci) is stopping\n")
-    await place.world.finish(place.engine, run.id, "to the world", "stopped")
-    assert (await place.sluice("run", "watch", run.id)).code == 2
+    await served.world.finish(served.engine, run.id, "to the world", "stopped")
+    assert (await served.sluice("run", "watch", run.id)).code == 2
 
 
-async def test_watch_of_a_waiting_run_says_what_it_waits_for(place: Place) -> None:
-    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
-    watching = await place.start("run", "watch", run.id)
+async def test_watch_of_a_waiting_run_says_what_it_waits_for(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    watching = await served.start("run", "watch", run.id)
     assert watching.stdout is not None
     async with asyncio.timeout(30):
         lines = [(await watching.stdout.readline()).decode().strip() for _ in range(2)]
@@ -184,77 +184,77 @@ async def test_watch_of_a_waiting_run_says_what_it_waits_for(place: Place) -> No
     await ended(watching)
 
 
-async def test_logs_are_printed_byte_for_byte(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    result = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+async def test_logs_are_printed_byte_for_byte(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    result = await served.sluice("run", "logs", run.id, "build", "--step", "0")
     assert (result.code, result.out, result.err) == (0, BYTES, "")
-    result = await place.sluice("run", "logs", run.id, "build", "--step", "0", "--offset", "102000")
+    result = await served.sluice("run", "logs", run.id, "build", "--step", "0", "--offset", "102000")
     assert result.out == BYTES[102000:]
-    result = await place.sluice("run", "logs", run.id, "build", "--setup")
+    result = await served.sluice("run", "logs", run.id, "build", "--setup")
     assert result.out == BYTES
 
 
-async def wrote(place: Place, run_id: str, size: int, phase: str = "SUCCESS", exit_status: int = 0) -> None:
+async def wrote(served: ServedEngine, run_id: str, size: int, phase: str = "SUCCESS", exit_status: int = 0) -> None:
     """Report that the only step of `build` ended, after so many bytes."""
     step = executor_api.StepUpdate(
         step=0, phase=f"STEP_PHASE_{phase}", exit_status=exit_status, log_size_bytes=size, log_sha256="0" * 64
     )
-    assignment = await place.world.assignment_of(run_id)
-    await place.world.report(place.engine, assignment, "accepted", "running")
-    await place.world.report(place.engine, assignment, phase.lower(), steps=[step])
+    assignment = await served.world.assignment_of(run_id)
+    await served.world.report(served.engine, assignment, "accepted", "running")
+    await served.world.report(served.engine, assignment, phase.lower(), steps=[step])
 
 
-async def test_empty_log_and_lost_log_are_distinguished(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    await wrote(place, run.id, 0)
-    place.log.data = b""
-    empty = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+async def test_empty_log_and_lost_log_are_distinguished(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    await wrote(served, run.id, 0)
+    served.log.data = b""
+    empty = await served.sluice("run", "logs", run.id, "build", "--step", "0")
     assert (empty.out, empty.err) == (b"", "(no output)\n")
-    run = await place.client.runs.create(request())
-    await wrote(place, run.id, 3000)
-    lost = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+    run = await served.client.runs.create(request())
+    await wrote(served, run.id, 3000)
+    lost = await served.sluice("run", "logs", run.id, "build", "--step", "0")
     assert (lost.out, lost.err) == (b"", "(the log is not here: the step wrote 2.9 KiB)\n")
-    place.log.data = b"x" * 1000
-    cut = await place.sluice("run", "logs", run.id, "build", "--step", "0")
+    served.log.data = b"x" * 1000
+    cut = await served.sluice("run", "logs", run.id, "build", "--step", "0")
     assert cut.out == b"x" * 1000
     assert cut.err == "(the log is not here after its first 1000 bytes: the step wrote 2.9 KiB)\n"
 
 
-async def test_logs_of_finished_tasks_are_deleted_after_a_prompt(place: Place) -> None:
-    run = await place.client.runs.create(request(definition("build"), definition("deploy", "build")))
-    unasked = await place.sluice("run", "delete-logs", run.id)
+async def test_logs_of_finished_tasks_are_deleted_after_a_prompt(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("build"), definition("deploy", "build")))
+    unasked = await served.sluice("run", "delete-logs", run.id)
     assert (unasked.code, "--yes" in unasked.err) == (2, True)
-    running = await place.sluice("run", "delete-logs", run.id, "build", "--yes")
+    running = await served.sluice("run", "delete-logs", run.id, "build", "--yes")
     assert (running.code, "not over yet: build" in running.err) == (1, True)
-    await place.world.finish(place.engine, run.id, "build")
-    whole = await place.sluice("run", "delete-logs", run.id, "--yes")
+    await served.world.finish(served.engine, run.id, "build")
+    whole = await served.sluice("run", "delete-logs", run.id, "--yes")
     assert (whole.code, "not over yet: deploy" in whole.err) == (1, True)
-    await place.world.finish(place.engine, run.id, "deploy", "failed")
-    one = await place.sluice("run", "delete-logs", run.id, "build", "--yes")
+    await served.world.finish(served.engine, run.id, "deploy", "failed")
+    one = await served.sluice("run", "delete-logs", run.id, "build", "--yes")
     assert (one.code, one.out.decode()) == (0, "the logs of task build of run 1 (ci) are deleted\n")
-    rest = await place.sluice("run", "delete-logs", "@last", "--yes")
+    rest = await served.sluice("run", "delete-logs", "@last", "--yes")
     assert (rest.code, rest.out.decode()) == (0, "the logs of task deploy of run 1 (ci) are deleted\n")
-    assert [task.logs_deleted_by for task in await place.client.runs.tasks(run.id)] == ["admin", "admin"]
-    again = await place.sluice("run", "delete-logs", run.id, "--yes")
+    assert [task.logs_deleted_by for task in await served.client.runs.tasks(run.id)] == ["admin", "admin"]
+    again = await served.sluice("run", "delete-logs", run.id, "--yes")
     assert (again.code, again.out.decode()) == (0, "run 1 (ci) has no logs\n")
 
 
-async def test_logs_at_a_terminal_have_no_control_characters(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    place.log.data = b"\x1b]0;title\x07 \x1b[31mred\x1b[0m\n"
-    shown = await at_terminal(place, "run", "logs", run.id, "build", "--step", "0")
+async def test_logs_at_a_terminal_have_no_control_characters(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    served.log.data = b"\x1b]0;title\x07 \x1b[31mred\x1b[0m\n"
+    shown = await at_terminal(served, "run", "logs", run.id, "build", "--step", "0")
     assert shown == b"^[]0;title^G \x1b[31mred\x1b[0m\r\n\x1b[0m"
-    assert await at_terminal(place, "run", "logs", run.id, "build", "--step", "0", "--raw") == place.log.data.replace(
+    assert await at_terminal(served, "run", "logs", run.id, "build", "--step", "0", "--raw") == served.log.data.replace(
         b"\n", b"\r\n"
     )
 
 
-async def at_terminal(place: Place, *arguments: str, columns: int = 80, **environment: str) -> bytes:
+async def at_terminal(served: ServedEngine, *arguments: str, columns: int = 80, **environment: str) -> bytes:
     """Run a command whose standard output is a terminal; returns what that would show."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        *SLUICE, *arguments, env=place.environment() | environment, stdout=theirs, stderr=asyncio.subprocess.PIPE
+        *SLUICE, *arguments, env=served.environment() | environment, stdout=theirs, stderr=asyncio.subprocess.PIPE
     )
     os.close(theirs)
     shown = bytearray()
@@ -273,10 +273,10 @@ async def at_terminal(place: Place, *arguments: str, columns: int = 80, **enviro
     return bytes(shown)
 
 
-async def test_run_tables_fit_the_terminal(place: Place) -> None:
-    run = await place.client.runs.create(request(definition("t" * 90), group="/user/me/" + "g" * 90, name="n" * 90))
+async def test_run_tables_fit_the_terminal(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("t" * 90), group="/user/me/" + "g" * 90, name="n" * 90))
     for arguments in (("run", "list"), ("run", "get", run.id), ("task", "get", run.id, "t" * 90)):
-        shown = (await at_terminal(place, *arguments, NO_COLOR="1")).decode().split("\r\n")
+        shown = (await at_terminal(served, *arguments, NO_COLOR="1")).decode().split("\r\n")
         table = shown[[line.split(" ")[0] in {"NUMBER", "TASK", "ATTEMPT"} for line in shown].index(True) :]
         assert len(table) > 1
         assert max(map(len, table)) <= 80
@@ -299,55 +299,55 @@ BY_REFERENCE = {
 
 
 @pytest.mark.parametrize("command", BY_REFERENCE.values(), ids=BY_REFERENCE.keys())
-async def test_run_is_named_by_any_reference(place: Place, command: tuple[str, ...]) -> None:
-    await place.client.runs.create(request(group="/user/me/other/main"))
-    place.world.clock.advance(timedelta(seconds=1))
-    run = await place.client.runs.create(request())
-    await wrote(place, run.id, len(BYTES))
+async def test_run_is_named_by_any_reference(served: ServedEngine, command: tuple[str, ...]) -> None:
+    await served.client.runs.create(request(group="/user/me/other/main"))
+    served.world.clock.advance(timedelta(seconds=1))
+    run = await served.client.runs.create(request())
+    await wrote(served, run.id, len(BYTES))
     expected = None
     for reference in REFERENCES.values():
         named = reference.format(run=run, short=run.id[:13])
-        result = await place.sluice(*command[:2], named, *command[2:])
+        result = await served.sluice(*command[:2], named, *command[2:])
         assert result.code == 0, result.err
         expected = expected or result.out
         assert result.out == expected
 
 
-async def test_ambiguous_run_id_prefix_names_the_runs(place: Place) -> None:
-    runs = [await place.client.runs.create(request()) for _ in range(2)]
-    result = await place.sluice("run", "get", runs[0].id[:4])
+async def test_ambiguous_run_id_prefix_names_the_runs(served: ServedEngine) -> None:
+    runs = [await served.client.runs.create(request()) for _ in range(2)]
+    result = await served.sluice("run", "get", runs[0].id[:4])
     assert result.code == 1
     assert all(run.id in result.err for run in runs)
 
 
-async def test_list_is_filtered_by_group_and_time(place: Place) -> None:
+async def test_list_is_filtered_by_group_and_time(served: ServedEngine) -> None:
     now = datetime.now(UTC)
-    place.world.clock.advance(now - timedelta(days=3) - place.world.clock.now())
-    old = await place.client.runs.create(request(group="/user/me/app/main"))
-    place.world.clock.advance(now - timedelta(hours=1) - place.world.clock.now())
-    new = await place.client.runs.create(request(group="/user/me/app/topic"))
-    other = await place.client.runs.create(request(group="/user/me/other/main"))
+    served.world.clock.advance(now - timedelta(days=3) - served.world.clock.now())
+    old = await served.client.runs.create(request(group="/user/me/app/main"))
+    served.world.clock.advance(now - timedelta(hours=1) - served.world.clock.now())
+    new = await served.client.runs.create(request(group="/user/me/app/topic"))
+    other = await served.client.runs.create(request(group="/user/me/other/main"))
 
     async def listed(*arguments: str) -> list[str]:
-        return (await place.sluice("run", "list", "-o", "name", *arguments)).out.decode().split()
+        return (await served.sluice("run", "list", "-o", "name", *arguments)).out.decode().split()
 
     assert await listed("--group", "/user/me/app") == [new.id, old.id]
     assert await listed("--group", "/user/me/app/main") == [old.id]
     assert await listed("--since", "2h") == [other.id, new.id]
     assert await listed("--since", "4d", "--until", "2h") == [old.id]
     assert await listed("--since", (now - timedelta(days=1)).isoformat(), "--limit", "1") == [other.id]
-    wrong = await place.sluice("run", "list", "--since", "yesterday")
+    wrong = await served.sluice("run", "list", "--since", "yesterday")
     assert wrong.code == 2
     assert "2h" in wrong.err
 
 
-async def test_watched_list_prints_runs_again_when_they_change(place: Place) -> None:
-    run = await place.client.runs.create(request(group="/user/me/app/main"))
-    watching = await place.start("run", "list", "--watch", "--group", "/user/me/app", "-o", "jsonl")
+async def test_watched_list_prints_runs_again_when_they_change(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(group="/user/me/app/main"))
+    watching = await served.start("run", "list", "--watch", "--group", "/user/me/app", "-o", "jsonl")
     assert watching.stdout is not None
     async with asyncio.timeout(30):
         assert json.loads(await watching.stdout.readline())["phase"] == "RUN_PHASE_RUNNING"
-        stub = place.client.runs
+        stub = served.client.runs
         # The watch begins a moment after the list is printed: change runs until one is seen.
         reading = asyncio.create_task(watching.stdout.readline())
         while not reading.done():
@@ -361,43 +361,43 @@ async def test_watched_list_prints_runs_again_when_they_change(place: Place) -> 
     assert (await ended(watching)).code == 130
 
 
-async def test_watched_list_refuses_json_output(place: Place) -> None:
-    result = await place.sluice("run", "list", "--watch", "-o", "json")
+async def test_watched_list_refuses_json_output(served: ServedEngine) -> None:
+    result = await served.sluice("run", "list", "--watch", "-o", "json")
     assert result.code == 2
     assert "jsonl" in result.err
 
 
-async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    await wrote(place, run.id, 5, "FAILED", 7)
-    shown = json.loads((await place.sluice("run", "get", run.id, "-o", "json")).out)
+async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    await wrote(served, run.id, 5, "FAILED", 7)
+    shown = json.loads((await served.sluice("run", "get", run.id, "-o", "json")).out)
     (task,) = shown["tasks"]
     assert (task["name"], task["executorId"], task["attempt"]) == ("build", "e1", 1)
     assert task["steps"][0]["exitStatus"] == 7
     assert task["attempts"][0]["steps"][0]["phase"] == "STEP_PHASE_FAILED"
-    rows = [line.split() for line in (await place.sluice("run", "get", run.id)).out.decode().splitlines()]
+    rows = [line.split() for line in (await served.sluice("run", "get", run.id)).out.decode().splitlines()]
     (row,) = [row for row in rows if row[:2] == ["build", "failed"]]
     assert row[-4:] == ["e1", "1", "1/1", "7"]
-    task_shown = (await place.sluice("task", "get", run.id, "build")).out.decode()
+    task_shown = (await served.sluice("task", "get", run.id, "build")).out.decode()
     assert "executor: e1" in task_shown
     (step,) = [line.split() for line in task_shown.splitlines() if line.strip().startswith("0 ")]
     assert step[-4:] == ["failed", "7", "5", "bytes"]
-    as_json = json.loads((await place.sluice("task", "get", run.id, "build", "-o", "json")).out)
+    as_json = json.loads((await served.sluice("task", "get", run.id, "build", "-o", "json")).out)
     assert as_json == task
-    assert yaml.safe_load((await place.sluice("task", "get", run.id, "build", "-o", "yaml")).out) == task
-    assert (await place.sluice("task", "get", run.id, "build", "-o", "name")).out.decode().strip() == task["id"]
-    why = (await place.sluice("run", "explain", run.id)).out.decode()
+    assert yaml.safe_load((await served.sluice("task", "get", run.id, "build", "-o", "yaml")).out) == task
+    assert (await served.sluice("task", "get", run.id, "build", "-o", "name")).out.decode().strip() == task["id"]
+    why = (await served.sluice("run", "explain", run.id)).out.decode()
     assert "build is failed" in why
 
 
-async def test_created_run_is_shown_as_a_list_row(place: Place, tmp_path: Path) -> None:
+async def test_created_run_is_shown_as_a_list_row(served: ServedEngine, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("ci"))
-    created = (await place.sluice("run", "create", "--repo", repo)).out.decode().splitlines()
-    listed = (await place.sluice("run", "list")).out.decode().splitlines()
+    created = (await served.sluice("run", "create", "--repo", repo)).out.decode().splitlines()
+    listed = (await served.sluice("run", "list")).out.decode().splitlines()
     assert len(created) == 2
     # Its age may differ by a second.
     assert [line.split()[:3] for line in created] == [line.split()[:3] for line in listed]
-    watching = await place.start("run", "create", "--repo", repo, "--watch")
+    watching = await served.start("run", "create", "--repo", repo, "--watch")
     assert watching.stdout is not None
     async with asyncio.timeout(30):
         first = (await watching.stdout.readline()).decode().split()
@@ -406,11 +406,11 @@ async def test_created_run_is_shown_as_a_list_row(place: Place, tmp_path: Path) 
     await ended(watching)
 
 
-async def test_logs_are_printed_while_a_run_is_watched(place: Place, tmp_path: Path) -> None:
-    place.log.data = b"one\ntwo\n"
-    run = await place.client.runs.create(request())
-    watching = await place.start("run", "watch", "--logs", run.id)
-    await wrote(place, run.id, 8)
+async def test_logs_are_printed_while_a_run_is_watched(served: ServedEngine, tmp_path: Path) -> None:
+    served.log.data = b"one\ntwo\n"
+    run = await served.client.runs.create(request())
+    watching = await served.start("run", "watch", "--logs", run.id)
+    await wrote(served, run.id, 8)
     result = await ended(watching)
     lines = result.out.decode().splitlines()
     assert "1 ci  build  | one" in lines
@@ -418,53 +418,53 @@ async def test_logs_are_printed_while_a_run_is_watched(place: Place, tmp_path: P
     assert result.code == 0
 
 
-async def test_stop_of_a_queued_run_cancels_it(place: Place) -> None:
-    await place.client.runs.create(request())
-    queued = await place.client.runs.create(request())
-    result = await place.sluice("run", "stop", queued.id)
+async def test_stop_of_a_queued_run_cancels_it(served: ServedEngine) -> None:
+    await served.client.runs.create(request())
+    queued = await served.client.runs.create(request())
+    result = await served.sluice("run", "stop", queued.id)
     assert (result.code, result.out) == (0, b"run 2 (ci) was queued, and is cancelled\n")
-    assert await place.world.phase(queued.id) == "cancelled"
-    again = await place.sluice("run", "stop", queued.id)
+    assert await served.world.phase(queued.id) == "cancelled"
+    again = await served.sluice("run", "stop", queued.id)
     assert (again.code, again.err) == (1, "sluice: run 2 (ci) is over: cancelled\n")
 
 
-async def test_cancel_of_a_running_run_says_what_stops_it(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    result = await place.sluice("run", "cancel", "1")
+async def test_cancel_of_a_running_run_says_what_stops_it(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    result = await served.sluice("run", "cancel", "1")
     assert result.code == 1
     assert result.err == f"sluice: run 1 (ci) is running already; stop it with: sluice run stop {run.id[:13]}\n"
 
 
-async def test_stop_can_wait_for_the_end(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    stopping = await place.start("run", "stop", run.id, "--wait")
+async def test_stop_can_wait_for_the_end(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    stopping = await served.start("run", "stop", run.id, "--wait")
 
     async def asked() -> bool:
-        return (await place.world.run(run.id)).HasField("stop_request")
+        return (await served.world.run(run.id)).HasField("stop_request")
 
     await eventually(asked)
-    await place.world.finish(place.engine, run.id, "build", "stopped")
+    await served.world.finish(served.engine, run.id, "build", "stopped")
     result = await ended(stopping)
     assert result.code == 0
     assert result.out.decode().splitlines()[1].startswith("run 1 (ci) is over: stopped")
 
 
-async def test_wait_that_times_out_says_what_is_not_done(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    result = await place.sluice("run", "stop", run.id, "--wait", "--timeout", "100ms")
+async def test_wait_that_times_out_says_what_is_not_done(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    result = await served.sluice("run", "stop", run.id, "--wait", "--timeout", "100ms")
     assert (result.code, result.err) == (1, "sluice: run 1 (ci) is still running\n")
-    assert (await place.sluice("run", "stop", run.id, "--timeout", "1s")).code == 2
+    assert (await served.sluice("run", "stop", run.id, "--timeout", "1s")).code == 2
 
 
-async def test_approve_can_wait_for_the_end_of_the_task(place: Place) -> None:
-    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
-    approving = await place.start("run", "approve", run.id, "deploy", "--wait")
+async def test_approve_can_wait_for_the_end_of_the_task(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    approving = await served.start("run", "approve", run.id, "deploy", "--wait")
 
     async def running() -> bool:
-        return (await place.world.statuses(run.id))["deploy"] == "running"
+        return (await served.world.statuses(run.id))["deploy"] == "running"
 
     await eventually(running)
-    await place.world.finish(place.engine, run.id, "deploy", "failed")
+    await served.world.finish(served.engine, run.id, "deploy", "failed")
     result = await ended(approving)
     assert result.code == 1
     assert result.out.decode().splitlines()[1].startswith("task deploy is over: failed")
@@ -487,12 +487,12 @@ SHOWING = {
 
 
 @pytest.mark.parametrize("arguments", SHOWING.values(), ids=SHOWING.keys())
-async def test_output_to_an_ascii_terminal_is_ascii(place: Place, arguments: tuple[str, ...]) -> None:
+async def test_output_to_an_ascii_terminal_is_ascii(served: ServedEngine, arguments: tuple[str, ...]) -> None:
     gate = definition("größe 東京", approval=definition_pb2.Approval())
-    run = await place.client.runs.create(request(gate, name="ünï"))
+    run = await served.client.runs.create(request(gate, name="ünï"))
     if "watch" in arguments:
-        await place.client.runs.stop(run.id)
-    result = await place.sluice(*arguments, **ASCII)
+        await served.client.runs.stop(run.id)
+    result = await served.sluice(*arguments, **ASCII)
     assert "should not have happened" not in result.err
     assert result.out.isascii()
     assert result.err.isascii()
@@ -503,17 +503,17 @@ async def test_output_to_an_ascii_terminal_is_ascii(place: Place, arguments: tup
         assert re.search(r"\\(xf6|xF6|u00f6|xfc|xFC|u00fc|u6771)", result.out.decode() + result.err)
 
 
-async def test_log_reaches_an_ascii_pipe_byte_for_byte(place: Place) -> None:
-    run = await place.client.runs.create(request())
-    result = await place.sluice("run", "logs", run.id, "build", "--step", "0", **ASCII)
+async def test_log_reaches_an_ascii_pipe_byte_for_byte(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request())
+    result = await served.sluice("run", "logs", run.id, "build", "--step", "0", **ASCII)
     assert result.out == BYTES
 
 
-async def test_arguments_that_are_not_utf8_are_refused(place: Place) -> None:
+async def test_arguments_that_are_not_utf8_are_refused(served: ServedEngine) -> None:
     process = await asyncio.create_subprocess_exec(
         *SLUICE,
         *("run", "get", b"\xff"),
-        env=place.environment(),
+        env=served.environment(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -521,15 +521,15 @@ async def test_arguments_that_are_not_utf8_are_refused(place: Place) -> None:
     assert (result.code, result.err) == (2, "sluice: an argument is not UTF-8: \\udcff\n")
 
 
-async def test_logs_of_a_task_that_never_ran_are_empty(place: Place) -> None:
-    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+async def test_logs_of_a_task_that_never_ran_are_empty(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     for arguments in ((), ("deploy",)):
-        result = await place.sluice("run", "logs", run.id, *arguments)
+        result = await served.sluice("run", "logs", run.id, *arguments)
         assert (result.code, result.out, result.err) == (0, b"", "")
 
 
-async def test_followed_log_of_a_waiting_task_begins_with_the_task(place: Place) -> None:
-    run = await place.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
-    following = await place.start("run", "logs", "-f", run.id, "deploy", "--step", "0")
-    await place.client.runs.approve(run.id, (await place.client.runs.tasks(run.id))[0].id)
+async def test_followed_log_of_a_waiting_task_begins_with_the_task(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    following = await served.start("run", "logs", "-f", run.id, "deploy", "--step", "0")
+    await served.client.runs.approve(run.id, (await served.client.runs.tasks(run.id))[0].id)
     assert (await ended(following)).out == BYTES

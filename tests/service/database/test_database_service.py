@@ -55,7 +55,7 @@ class Gate(PosixStorage):
             yield info
 
 
-class House:
+class ServedDatabase:
     def __init__(self, database: DataManager, storage: Gate, prefix: str, port: int) -> None:
         self.database, self.storage, self.prefix, self.port = database, storage, prefix, port
 
@@ -66,7 +66,7 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> AsyncIterator[House]:
+async def served(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> AsyncIterator[ServedDatabase]:
     kv, storage, prefix = EtcdStore([etcd_endpoint]), Gate(tmp_path / "objects"), etcd_prefix.strip("/")
     async with open_database(kv, PosixStorage(tmp_path / "objects"), tmp_path, prefix=prefix) as database:
         rpc = RpcServer(Tokens())
@@ -82,67 +82,67 @@ async def house(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> AsyncIt
                 clock=SystemClock(),
             ),
         )
-        yield House(database, storage, prefix, await rpc.start("127.0.0.1:0"))
+        yield ServedDatabase(database, storage, prefix, await rpc.start("127.0.0.1:0"))
         await rpc.drain(timedelta(0))
     await storage.close()
     await kv.close()
 
 
-async def test_status_returns_where_everything_is(house: House) -> None:
+async def test_status_returns_where_everything_is(served: ServedDatabase) -> None:
     for n in range(3):
-        await house.database.commit([put(f"a{n}")])
-    await flushed(house.database)
-    async with house.client() as client:
+        await served.database.commit([put(f"a{n}")])
+    await flushed(served.database)
+    async with served.client() as client:
         status = await client.database.status()
-    end = str(house.database.position.sequence)
+    end = str(served.database.position.sequence)
     assert (status.epoch, status.head, status.flushed, status.recoverable) == (1, end, end, end)
-    assert status.position == str(house.database.position)
+    assert status.position == str(served.database.position)
     assert (status.etcd_fault, status.storage_fault, list(status.findings)) == ("", "", [])
     assert status.etcd_size_bytes > 0
     assert [epoch.in_history for epoch in status.epochs] == [True]
     assert {item.kind: item.count > 0 for item in status.objects}["wal"]
 
 
-async def test_checkpoint_is_made_when_something_has_changed(house: House) -> None:
-    async with house.client() as client:
+async def test_checkpoint_is_made_when_something_has_changed(served: ServedDatabase) -> None:
+    async with served.client() as client:
         with pytest.raises(FailedPrecondition, match="no entry"):
             await client.database.checkpoint()
-        await house.database.commit([put("a")])
+        await served.database.commit([put("a")])
         first = await client.database.checkpoint()
         again = await client.database.checkpoint()
-    assert (first.sequence, first.made) == (str(house.database.position.sequence), True)
+    assert (first.sequence, first.made) == (str(served.database.position.sequence), True)
     assert (again.sequence, again.made) == (first.sequence, False)
 
 
-async def test_verify_streams_faults_notes_and_progress(house: House) -> None:
-    await house.database.commit([put("a")])
-    async with house.client() as client:
+async def test_verify_streams_faults_notes_and_progress(served: ServedDatabase) -> None:
+    await served.database.commit([put("a")])
+    async with served.client() as client:
         await client.database.checkpoint()
         async with aclosing(client.database.verify()) as messages:
             found = [message async for message in messages]
         assert not any(message.fault for message in found)
         assert found[-1].objects == found[-1].all_objects > 2
-        keys = [info.key async for info in house.storage.list(f"{house.prefix}/data/")]
-        await house.storage.put(keys[0], b"nothing")
+        keys = [info.key async for info in served.storage.list(f"{served.prefix}/data/")]
+        await served.storage.put(keys[0], b"nothing")
         async with aclosing(client.database.verify()) as messages:
             faults = [message.object async for message in messages if message.fault]
     assert keys[0].endswith(faults[0])
 
 
-async def test_export_is_the_database_after_a_checkpoint(house: House, tmp_path: Path) -> None:
+async def test_export_is_the_database_after_a_checkpoint(served: ServedDatabase, tmp_path: Path) -> None:
     for n in range(50):
-        await house.database.commit([put(f"a{n:02}", text="x" * 5000)])
+        await served.database.commit([put(f"a{n:02}", text="x" * 5000)])
     path = tmp_path / "export"
-    async with house.client() as client:
+    async with served.client() as client:
         pieces = [piece async for piece in client.database.export()]
     path.write_bytes(b"".join(pieces))
     info = ExportFile(path).check()
-    assert (info.types["note"], info.sequence) == (50, house.database.position.sequence)
+    assert (info.types["note"], info.sequence) == (50, served.database.position.sequence)
     assert max(map(len, pieces)) <= 64 * 1024
 
 
-async def test_database_service_is_for_operators_only(house: House) -> None:
-    async with house.client("user") as client:
+async def test_database_service_is_for_operators_only(served: ServedDatabase) -> None:
+    async with served.client("user") as client:
         for call in (client.database.status, client.database.checkpoint):
             with pytest.raises(PermissionDenied):
                 await call()
@@ -152,29 +152,29 @@ async def test_database_service_is_for_operators_only(house: House) -> None:
                     pass
 
 
-async def test_too_many_reads_of_the_whole_database_are_refused(house: House) -> None:
-    await house.database.commit([put("a")])
-    house.storage.gate.clear()
-    async with house.client() as client, asyncio.TaskGroup() as group:
+async def test_too_many_reads_of_the_whole_database_are_refused(served: ServedDatabase) -> None:
+    await served.database.commit([put("a")])
+    served.storage.gate.clear()
+    async with served.client() as client, asyncio.TaskGroup() as group:
         reading = [group.create_task(all_of(client)) for _ in range(2)]
-        await eventually(lambda: answer(house.storage.waiting >= 2))
+        await eventually(lambda: answer(served.storage.waiting >= 2))
         with pytest.raises(Exhausted, match="wait for one to end"):
             await all_of(client)
-        house.storage.gate.set()
+        served.storage.gate.set()
         assert all([not any(message.fault for message in await task) for task in reading])
 
 
-async def test_scratch_files_of_a_killed_verify_are_deleted(house: House, tmp_path: Path) -> None:
+async def test_scratch_files_of_a_killed_verify_are_deleted(served: ServedDatabase, tmp_path: Path) -> None:
     for left in ("verify-0.sqlite", "verify-1.sqlite"):
         (tmp_path / left).write_bytes(b"torn")
-    async with house.client() as client, asyncio.TaskGroup() as group:
+    async with served.client() as client, asyncio.TaskGroup() as group:
         for _ in range(2):  # of the log between two manifests a scratch file is made
-            await house.database.commit([put("a")])
+            await served.database.commit([put("a")])
             await client.database.checkpoint()
-        house.storage.gate.clear()
+        served.storage.gate.clear()
         reading = [group.create_task(all_of(client)) for _ in range(2)]
-        await eventually(lambda: answer(house.storage.waiting >= 2))
-        house.storage.gate.set()
+        await eventually(lambda: answer(served.storage.waiting >= 2))
+        served.storage.gate.set()
         assert all([not any(message.fault for message in await task) for task in reading])
     assert not list(tmp_path.glob("verify*"))
 

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.executor_side import House, ScriptedExecutor
+from tests.support.executor_cluster import Cluster, ScriptedExecutor
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def cluster() -> Cluster:
+    return Cluster()
 
 
 @pytest.fixture

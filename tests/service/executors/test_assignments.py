@@ -17,6 +17,7 @@ from sluiceway_server.datamanager.model import Query
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, RUN
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from tests.support.conditions import eventually
+from tests.support.executor_cluster import TIMES, Cluster, ScriptedExecutor, leaving
 from tests.support.executor_runs import (
     began_assigned,
     begin_run,
@@ -26,28 +27,27 @@ from tests.support.executor_runs import (
     until_gone,
     until_status,
 )
-from tests.support.executor_side import TIMES, House, ScriptedExecutor, leaving
 from tests.support.run_engine import request
 
 import grpc.aio  # isort: skip
 
 
-async def test_task_is_assigned_run_and_released(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_task_is_assigned_run_and_released(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         assert assign.specification.task_name == "build"
         for phase in ("ACCEPTED", "RUNNING", "SUCCESS"):
             assert not (await executor.reported(assign, phase)).HasField("refused")
-        assert await status_of(house, run_id) == "SUCCESS"
-        assert (await house.db.get(RUN, run_id)).run.result == run_pb2.RUN_RESULT_SUCCESS
+        assert await status_of(cluster, run_id) == "SUCCESS"
+        assert (await cluster.db.get(RUN, run_id)).run.result == run_pb2.RUN_RESULT_SUCCESS
         release = (await executor.until("release")).release
         assert release.assignment_id == assign.assignment_id
         assert release.number > assign.number
 
 
-async def test_assign_is_sent_again_until_it_is_acknowledged(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_assign_is_sent_again_until_it_is_acknowledged(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         await begin_run(server)
         first = (await executor.until("assign")).assign
@@ -57,14 +57,14 @@ async def test_assign_is_sent_again_until_it_is_acknowledged(house: House, execu
         await executor.heartbeat(1)
         await executor.until("heartbeat_acknowledgement")
         count = len(executor.of("assign"))
-        await asyncio.sleep(house.again_after.total_seconds() * 3)
+        await asyncio.sleep(cluster.again_after.total_seconds() * 3)
         assert len(executor.of("assign")) == count
 
 
 async def test_assign_that_never_arrived_is_sent_again_after_a_reconnection_with_a_higher_number(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id = await begin_run(server)
         first = (await executor.until("assign")).assign
@@ -73,59 +73,61 @@ async def test_assign_that_never_arrived_is_sent_again_after_a_reconnection_with
         again = (await executor.until("assign")).assign
         assert (again.assignment_id, again.epoch) == (first.assignment_id, first.epoch)
         assert again.number > first.number
-        assert await status_of(house, run_id) == "RUNNING"
+        assert await status_of(cluster, run_id) == "RUNNING"
 
 
-async def test_assign_that_the_executor_refuses_is_lost(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_assign_that_the_executor_refuses_is_lost(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id = await begin_run(server)
         assign = (await executor.until("assign")).assign
         await executor.confirm(assign.number, refused="NO_SLOT")
-        await until_status(house, run_id, "LOST")
-        assert (await task_of(house, run_id)).reason.message == "it cannot be done"
+        await until_status(cluster, run_id, "LOST")
+        assert (await task_of(cluster, run_id)).reason.message == "it cannot be done"
 
 
-async def test_update_that_comes_twice_is_acknowledged_without_effect(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_update_that_comes_twice_is_acknowledged_without_effect(
+    cluster: Cluster, executor: ScriptedExecutor
+) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await executor.reported(assign, "RUNNING", number=1)
         await executor.reported(assign, "SUCCESS", number=2)
-        position = house.db.position
+        position = cluster.db.position
         for number, phase in ((1, "RUNNING"), (2, "SUCCESS")):
             answer = await executor.reported(assign, phase, number=number)
             assert not answer.HasField("refused")
-        assert house.db.position == position
-        assert await status_of(house, run_id) == "SUCCESS"
+        assert cluster.db.position == position
+        assert await status_of(cluster, run_id) == "SUCCESS"
 
 
 async def test_update_of_an_old_epoch_is_refused_in_its_acknowledgement(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         answer = await executor.reported(assign, "FAILED", attempt=7)
         assert answer.refused.code == "STALE_EPOCH"
-        assert await status_of(house, run_id) == "RUNNING"
+        assert await status_of(cluster, run_id) == "RUNNING"
         # The stream goes on.
         assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
 
 
-async def test_update_of_an_assignment_of_another_is_refused(house: House, executor: ScriptedExecutor) -> None:
+async def test_update_of_an_assignment_of_another_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
     other = ScriptedExecutor("e2", slots=1)
-    async with house.server() as server, leaving(other):
+    async with cluster.server() as server, leaving(other):
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await other.welcomed(server)
         answer = await other.reported(assign, "SUCCESS")
         assert answer.refused.code == "UNKNOWN_ASSIGNMENT"
-        assert await status_of(house, run_id) == "RUNNING"
+        assert await status_of(cluster, run_id) == "RUNNING"
 
 
-async def test_stop_of_a_run_reaches_the_executor(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_stop_of_a_run_reaches_the_executor(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await server.engine.stop_run(run_id, by="admin")
@@ -139,68 +141,70 @@ async def test_stop_of_a_run_reaches_the_executor(house: House, executor: Script
         await executor.welcomed(server)
         assert (await executor.until("stop")).stop.assignment_id == assign.assignment_id
         await executor.reported(assign, "STOPPED")
-        assert await status_of(house, run_id) == "STOPPED"
+        assert await status_of(cluster, run_id) == "STOPPED"
 
 
-async def test_assignment_that_the_server_gave_up_is_to_be_discarded(house: House, executor: ScriptedExecutor) -> None:
+async def test_assignment_that_the_server_gave_up_is_to_be_discarded(
+    cluster: Cluster, executor: ScriptedExecutor
+) -> None:
     from sluiceway_common.runmodel.model import Reason
 
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await server.engine.mark_lost([assign.assignment_id], Reason("operator", "because"))
         stop = (await executor.until("stop")).stop
         assert stop.discard
-        assert await status_of(house, run_id) == "LOST"
+        assert await status_of(cluster, run_id) == "LOST"
 
 
 async def test_restarted_server_goes_on_with_running_tasks_and_loses_nothing(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
+    async with cluster.server() as first:
         await executor.welcomed(first)
         run_id, assign = await began_assigned(first, executor)
         await executor.reported(assign, "RUNNING")
         await first.die()
         await executor.leave()
         executor.hold(assign, "RUNNING")
-        async with house.server() as second:
+        async with cluster.server() as second:
             # The key of the dead server still is there; the proof takes it over.
             await executor.welcomed(second)
-            assert await status_of(house, run_id) == "RUNNING"
+            assert await status_of(cluster, run_id) == "RUNNING"
             assert executor.of("stop") == []
             assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
-            assert await status_of(house, run_id) == "SUCCESS"
+            assert await status_of(cluster, run_id) == "SUCCESS"
 
 
 async def test_assignment_that_a_restarted_executor_no_longer_has_is_lost(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await executor.reported(assign, "RUNNING")
         await executor.leave()
         await executor.welcomed(server)
-        await until_status(house, run_id, "LOST")
+        await until_status(cluster, run_id, "LOST")
 
 
-async def test_assignment_that_nobody_knows_is_discarded(house: House, executor: ScriptedExecutor) -> None:
+async def test_assignment_that_nobody_knows_is_discarded(cluster: Cluster, executor: ScriptedExecutor) -> None:
     executor.held.append(
         pb.HeldAssignment(
             assignment_id="unknown", epoch=pb.Epoch(database=1, attempt=1), phase=pb.ASSIGNMENT_PHASE_RUNNING
         )
     )
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         stop = (await executor.until("stop")).stop
         assert (stop.assignment_id, stop.discard) == ("unknown", True)
 
 
 async def test_ended_assignment_that_was_not_released_is_released_at_the_next_hello(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
         await executor.reported(assign, "SUCCESS")
@@ -211,27 +215,27 @@ async def test_ended_assignment_that_was_not_released_is_released_at_the_next_he
 
 
 async def test_executor_that_stays_away_loses_its_assignments_and_is_fenced(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await executor.reported(assign, "RUNNING")
         executor.hold(assign, "RUNNING")
         await executor.leave()
-        await until_status(house, run_id, "LOST")
-        assert (await executor_record(house)).vanished
+        await until_status(cluster, run_id, "LOST")
+        assert (await executor_record(cluster)).vanished
         error = await executor.refused(server)
         assert error.reason == "SESSION_FENCED"
         executor.session_id = executor.session_secret = ""
         executor.held.clear()
         await executor.welcomed(server)
-        assert not (await executor_record(house)).vanished
+        assert not (await executor_record(cluster)).vanished
 
 
 async def test_executor_that_comes_back_in_time_loses_nothing(executor: ScriptedExecutor) -> None:
-    house = House(times=replace(TIMES, lost_after=timedelta(minutes=15)))
-    async with house.server() as server:
+    cluster = Cluster(times=replace(TIMES, lost_after=timedelta(minutes=15)))
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await executor.reported(assign, "RUNNING")
@@ -241,13 +245,13 @@ async def test_executor_that_comes_back_in_time_loses_nothing(executor: Scripted
         executor.hold(assign, "RUNNING")
         await executor.welcomed(server)
         await executor.reported(assign, "SUCCESS")
-        assert await status_of(house, run_id) == "SUCCESS"
+        assert await status_of(cluster, run_id) == "SUCCESS"
 
 
 async def test_dynamic_executor_vanishes_long_before_a_static_one_is_lost() -> None:
-    house = House(times=replace(TIMES, vanish_after=timedelta(seconds=0.5), lost_after=timedelta(minutes=15)))
+    cluster = Cluster(times=replace(TIMES, vanish_after=timedelta(seconds=0.5), lost_after=timedelta(minutes=15)))
     static, dynamic = ScriptedExecutor("static"), ScriptedExecutor("dynamic", dynamic=True)
-    async with house.server() as server, leaving(static, dynamic):
+    async with cluster.server() as server, leaving(static, dynamic):
         runs = {}
         for executor in (static, dynamic):
             await executor.welcomed(server, slots=1)
@@ -255,36 +259,36 @@ async def test_dynamic_executor_vanishes_long_before_a_static_one_is_lost() -> N
             await executor.until("assign")
         for executor in (static, dynamic):
             await executor.leave()
-        await until_status(house, runs["dynamic"].run.id, "LOST")
+        await until_status(cluster, runs["dynamic"].run.id, "LOST")
 
         async def is_forgotten() -> bool:
-            return await house.db.read(lambda view: view.get(EXECUTOR, "dynamic") is None)
+            return await cluster.db.read(lambda view: view.get(EXECUTOR, "dynamic") is None)
 
         await eventually(is_forgotten)
-        assert await status_of(house, runs["static"].run.id) == "RUNNING"
+        assert await status_of(cluster, runs["static"].run.id) == "RUNNING"
 
 
 async def test_executor_is_lost_in_time_however_rarely_all_are_looked_at(executor: ScriptedExecutor) -> None:
-    house = House(times=replace(TIMES, lost_after=timedelta(milliseconds=300)), look_interval=timedelta(seconds=20))
-    async with house.server() as server:
+    cluster = Cluster(times=replace(TIMES, lost_after=timedelta(milliseconds=300)), look_interval=timedelta(seconds=20))
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, _ = await began_assigned(server, executor)
         await executor.leave()
-        await until_status(house, run_id, "LOST")
+        await until_status(cluster, run_id, "LOST")
 
 
 async def test_pods_of_a_dynamic_executor_are_fenced_before_it_vanishes() -> None:
     times = ExecutorTimes()
-    house = House(times=times)
+    cluster = Cluster(times=times)
     for dynamic, fence in ((False, times.fence_after), (True, times.dynamic_fence_after)):
         executor = ScriptedExecutor(dynamic=dynamic)
-        async with house.server() as server, leaving(executor):
+        async with cluster.server() as server, leaving(executor):
             welcome = await executor.welcomed(server)
             assert welcome.fence_after.ToTimedelta() == fence
 
 
-async def test_specification_is_built_again_for_its_holder_only(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_specification_is_built_again_for_its_holder_only(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
         async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
@@ -315,11 +319,11 @@ async def test_specification_is_built_again_for_its_holder_only(house: House, ex
             assert error_of(caught.value).reason == "ASSIGNMENT_FINAL"
 
 
-async def test_no_assignment_is_left_live(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_no_assignment_is_left_live(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         for _ in range(3):
             _, assign = await began_assigned(server, executor)
             await executor.reported(assign, "SUCCESS")
-        page = await house.db.list(ASSIGNMENT, Query(where={"live": 1}))
+        page = await cluster.db.list(ASSIGNMENT, Query(where={"live": 1}))
         assert page.records == ()

@@ -18,16 +18,16 @@ from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.transaction import tasks_of
 from tests.support.conditions import eventually
+from tests.support.executor_cluster import TIMES, Cluster, ScriptedExecutor, Server, leaving
 from tests.support.executor_runs import delete_executor
-from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server, leaving
 from tests.support.run_engine import request
 
 PATIENT = replace(TIMES, vanish_after=timedelta(hours=1), lost_after=timedelta(hours=1))
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def cluster() -> Cluster:
+    return Cluster()
 
 
 @asynccontextmanager
@@ -43,9 +43,9 @@ async def _until_live(server: Server, *wanted: tuple[str, str]) -> None:
     await eventually(holds)
 
 
-async def test_executors_are_shown_with_group_siblings_and_slots(house: House) -> None:
+async def test_executors_are_shown_with_group_siblings_and_slots(cluster: Cluster) -> None:
     first, second, third = ScriptedExecutor("e1"), ScriptedExecutor("e2"), ScriptedExecutor("g1", token="green")
-    async with house.server() as server, leaving(first, second, third), _admin(server) as admin:
+    async with cluster.server() as server, leaving(first, second, third), _admin(server) as admin:
         for each in (first, second, third):
             await each.welcomed(server)
         await _until_live(server, ("blue", "e1"), ("blue", "e2"), ("green", "g1"))
@@ -78,16 +78,16 @@ async def test_executors_are_shown_with_group_siblings_and_slots(house: House) -
 
 
 @pytest.mark.parametrize("method", ["GetExecutor", "DrainExecutor", "UndrainExecutor", "DeleteExecutor"])
-async def test_executor_that_is_not_there_is_not_found(house: House, method: str) -> None:
-    async with house.server() as server, _admin(server) as admin:
+async def test_executor_that_is_not_there_is_not_found(cluster: Cluster, method: str) -> None:
+    async with cluster.server() as server, _admin(server) as admin:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await getattr(admin, method)(getattr(pb, f"{method}Request")(executor_id="nobody"))
         assert error_of(caught.value).reason == "NOT_FOUND"
 
 
-async def test_offline_executor_stays_in_the_list(house: House) -> None:
+async def test_offline_executor_stays_in_the_list(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, _admin(server) as admin:
+    async with cluster.server() as server, _admin(server) as admin:
         await executor.welcomed(server)
         await executor.leave()
         await _until_live(server)
@@ -95,9 +95,9 @@ async def test_offline_executor_stays_in_the_list(house: House) -> None:
         assert not shown.online
 
 
-async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_more(house: House) -> None:
+async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_more(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, leaving(executor), _admin(server) as admin:
+    async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
         first = await _created(server)
         assign = (await executor.until("assign")).assign
@@ -105,17 +105,17 @@ async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_mo
         assert await _drain_state(admin) == (True, True, False)
         second = await _created(server)
         await executor.reported(assign, "SUCCESS")
-        assert await _status(house, first) == run_pb2.TASK_STATUS_SUCCESS
+        assert await _status(cluster, first) == run_pb2.TASK_STATUS_SUCCESS
         assert await _drain_state(admin) == (True, True, True)
-        assert await _status(house, second) == run_pb2.TASK_STATUS_NOT_STARTED
+        assert await _status(cluster, second) == run_pb2.TASK_STATUS_NOT_STARTED
         assert not executor.is_ended
 
 
-async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at_once(house: House) -> None:
+async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at_once(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
     async with (
-        house.server() as server,
-        house.server(scheduler=False) as other,
+        cluster.server() as server,
+        cluster.server(scheduler=False) as other,
         leaving(executor),
         _admin(other) as admin,
     ):
@@ -130,7 +130,7 @@ async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at
         await _until_live(other, ("blue", "e1"))
         run_id = await _created(server)
         assert await _drain_state(admin) == (True, True, True)
-        assert await _status(house, run_id) == run_pb2.TASK_STATUS_NOT_STARTED
+        assert await _status(cluster, run_id) == run_pb2.TASK_STATUS_NOT_STARTED
         # On a server that does not place: the scheduler hears of it through the log.
         for _ in range(2):
             await admin.UndrainExecutor(pb.UndrainExecutorRequest(executor_id="e1"))
@@ -138,10 +138,10 @@ async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at
         assert await _drain_state(admin) == (True, False, False)
 
 
-async def test_executors_are_drained_by_group_and_by_label(house: House) -> None:
+async def test_executors_are_drained_by_group_and_by_label(cluster: Cluster) -> None:
     labels = {"e1": {"disk": "ssd", "zone": "a"}, "e2": {"disk": "ssd"}, "e3": {}}
     executors = [ScriptedExecutor(id_) for id_ in labels] + [ScriptedExecutor("g1", token="green")]
-    async with house.server() as server, leaving(*executors), _admin(server) as admin:
+    async with cluster.server() as server, leaving(*executors), _admin(server) as admin:
         for each in executors:
             await each.welcomed(server, labels=labels.get(each.id, {"disk": "ssd"}))
 
@@ -166,11 +166,11 @@ async def test_executors_are_drained_by_group_and_by_label(house: House) -> None
 
 
 @pytest.mark.parametrize("all_at_once", [False, True], ids=["one", "a-group"])
-async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(house: House, all_at_once: bool) -> None:
+async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(cluster: Cluster, all_at_once: bool) -> None:
     executor = ScriptedExecutor()
     async with (
-        house.server() as server,
-        house.server(scheduler=False) as other,
+        cluster.server() as server,
+        cluster.server(scheduler=False) as other,
         leaving(executor),
         _admin(other) as admin,
     ):
@@ -188,16 +188,16 @@ async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(house: H
         assert shown.HasField("drain_deadline")
 
         async def is_lost() -> bool:
-            return await _why_lost(house, run_id) == "DRAINED"
+            return await _why_lost(cluster, run_id) == "DRAINED"
 
         await eventually(is_lost)
         assert (await executor.until("stop")).stop.discard
         assert await _drain_state(admin) == (True, True, True)
 
 
-async def test_time_of_a_drain_is_replaced_by_a_later_call_and_ends_with_the_drain(house: House) -> None:
+async def test_time_of_a_drain_is_replaced_by_a_later_call_and_ends_with_the_drain(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, leaving(executor), _admin(server) as admin:
+    async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
         run_id = await _created(server)
         assign = (await executor.until("assign")).assign
@@ -215,20 +215,20 @@ async def test_time_of_a_drain_is_replaced_by_a_later_call_and_ends_with_the_dra
         assert not shown.draining
         assert not shown.HasField("drain_deadline")
         await executor.reported(assign, "SUCCESS")
-        assert await _status(house, run_id) == run_pb2.TASK_STATUS_SUCCESS
+        assert await _status(cluster, run_id) == run_pb2.TASK_STATUS_SUCCESS
 
 
 @pytest.mark.parametrize("seconds", [-1, 31 * 86400], ids=["negative", "too-long"])
-async def test_time_of_a_drain_that_cannot_be_is_refused(house: House, seconds: int) -> None:
-    async with house.server() as server, _admin(server) as admin:
+async def test_time_of_a_drain_that_cannot_be_is_refused(cluster: Cluster, seconds: int) -> None:
+    async with cluster.server() as server, _admin(server) as admin:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1", timeout=Duration(seconds=seconds)))
         assert error_of(caught.value).code is Code.INVALID_ARGUMENT
 
 
-async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(house: House) -> None:
+async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, leaving(executor), _admin(server) as admin:
+    async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
         await admin.DeleteExecutor(pb.DeleteExecutorRequest(executor_id="e1"))
         assert (await executor.end()).reason == "SESSION_FENCED"
@@ -239,40 +239,42 @@ async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(house: 
 
 
 async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_at_once() -> None:
-    house = House(times=PATIENT)
+    cluster = Cluster(times=PATIENT)
     executor = ScriptedExecutor()
-    async with house.server() as server, leaving(executor), _admin(server) as admin:
+    async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
         run_id = await _created(server)
         await executor.until("assign")
         await admin.DeleteExecutor(pb.DeleteExecutorRequest(executor_id="e1"))
-        assert await _why_lost(house, run_id) == "OPERATOR"
-        assert await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
+        assert await _why_lost(cluster, run_id) == "OPERATOR"
+        assert await cluster.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
         assert (await executor.end()).reason == "SESSION_FENCED"
         assert not (await admin.ListExecutors(pb.ListExecutorsRequest())).executors
 
 
 async def test_work_of_a_deleted_executor_is_lost_when_the_server_that_deleted_it_died() -> None:
-    house = House(times=PATIENT)
+    cluster = Cluster(times=PATIENT)
     executor = ScriptedExecutor()
-    async with house.server() as server, leaving(executor):
+    async with cluster.server() as server, leaving(executor):
         await executor.welcomed(server)
         run_id = await _created(server)
         await executor.until("assign")
         await executor.leave()
 
         # All that a server had done that died between the two steps.
-        await delete_executor(house.db, "e1")
+        await delete_executor(cluster.db, "e1")
 
         async def is_lost() -> bool:
-            return await _why_lost(house, run_id) == "OPERATOR"
+            return await _why_lost(cluster, run_id) == "OPERATOR"
 
         await eventually(is_lost)
 
 
-async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_operator_deleted_it(house: House) -> None:
+async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_operator_deleted_it(
+    cluster: Cluster,
+) -> None:
     executor = ScriptedExecutor()
-    async with house.server() as server, leaving(executor), _admin(server) as admin:
+    async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
         run_id = (await server.engine.create_run(request(), created_by="admin")).value.run.id
         await executor.until("assign")
@@ -282,18 +284,18 @@ async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_ope
         await executor.welcomed(server)
 
         async def is_lost() -> bool:
-            return bool(await _why_lost(house, run_id))
+            return bool(await _why_lost(cluster, run_id))
 
         await eventually(is_lost)
-        assert await _why_lost(house, run_id) == "OPERATOR"
+        assert await _why_lost(cluster, run_id) == "OPERATOR"
 
 
 async def _created(server: Server) -> str:
     return (await server.engine.create_run(request(), created_by="admin")).value.run.id
 
 
-async def _status(house: House, run_id: str) -> int:
-    return (await house.db.read(lambda view: tasks_of(view, run_id)))[0].status
+async def _status(cluster: Cluster, run_id: str) -> int:
+    return (await cluster.db.read(lambda view: tasks_of(view, run_id)))[0].status
 
 
 async def _drain_state(admin: pb_grpc.ExecutorAdminServiceAsyncStub) -> tuple[bool, bool, bool]:
@@ -302,7 +304,7 @@ async def _drain_state(admin: pb_grpc.ExecutorAdminServiceAsyncStub) -> tuple[bo
     return shown.online, shown.draining, shown.drained
 
 
-async def _why_lost(house: House, run_id: str) -> str:
-    tasks = await house.db.read(lambda view: tasks_of(view, run_id))
+async def _why_lost(cluster: Cluster, run_id: str) -> str:
+    tasks = await cluster.db.read(lambda view: tasks_of(view, run_id))
     task = tasks[0]
     return task.reason.code if task.status == run_pb2.TASK_STATUS_LOST else ""

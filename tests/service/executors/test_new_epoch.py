@@ -22,6 +22,7 @@ from sluiceway_server.logs.owners import StoredLogOwners
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, PLACER, PLACER_ID
 from sluiceway_server.runs.explainer import Explainer
 from tests.support.conditions import eventually
+from tests.support.executor_cluster import TIMES, Cluster, ScriptedExecutor, Server
 from tests.support.executor_runs import (
     assigned,
     began_assigned,
@@ -32,14 +33,13 @@ from tests.support.executor_runs import (
     until_gone,
     until_status,
 )
-from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server
 
 import grpc.aio  # isort: skip
 
 
 @pytest.fixture
-def house() -> House:
-    return House(times=replace(TIMES, lost_after=timedelta(minutes=15)))
+def cluster() -> Cluster:
+    return Cluster(times=replace(TIMES, lost_after=timedelta(minutes=15)))
 
 
 @pytest.fixture
@@ -49,21 +49,21 @@ async def other() -> AsyncIterator[ScriptedExecutor]:
     await scripted.leave()
 
 
-async def _assignments(house: House, run_id: str) -> list[records.AssignmentRecord]:
-    return await house.db.read(lambda view: [each for _, each in view.scan(ASSIGNMENT) if each.run_id == run_id])
+async def _assignments(cluster: Cluster, run_id: str) -> list[records.AssignmentRecord]:
+    return await cluster.db.read(lambda view: [each for _, each in view.scan(ASSIGNMENT) if each.run_id == run_id])
 
 
-async def _until_held(house: House, *, open_: bool = False) -> None:
+async def _until_held(cluster: Cluster, *, open_: bool = False) -> None:
     async def holds() -> bool:
-        record = await house.db.get(PLACER, PLACER_ID)
-        return (record.open_epoch if open_ else record.held_epoch) == house.db.epoch
+        record = await cluster.db.get(PLACER, PLACER_ID)
+        return (record.open_epoch if open_ else record.held_epoch) == cluster.db.epoch
 
     await eventually(holds)
 
 
-async def _explained(house: House, server: Server, run_id: str) -> list[run_pb2.Reason]:
-    explainer = Explainer(server.directory, house.clock, times=house.times)
-    told = await house.db.read(lambda view: explainer.explain_run(view, run_id))
+async def _explained(cluster: Cluster, server: Server, run_id: str) -> list[run_pb2.Reason]:
+    explainer = Explainer(server.directory, cluster.clock, times=cluster.times)
+    told = await cluster.db.read(lambda view: explainer.explain_run(view, run_id))
     assert isinstance(told, service_api.RunExplanation)
     return [reason for task in told.tasks for reason in task.reasons]
 
@@ -78,178 +78,178 @@ async def _known(server: Server, executor: ScriptedExecutor) -> None:
     await until_gone(server, executor.id)
 
 
-async def _waiting_run(house: House, server: Server, executor: ScriptedExecutor) -> tuple[str, Position]:
+async def _waiting_run(cluster: Cluster, server: Server, executor: ScriptedExecutor) -> tuple[str, Position]:
     """A run that waits for an executor that is away; and the position up to which the storage has the log."""
     await _known(server, executor)
     run_id = await begin_run(server)
-    await until_status(house, run_id, "NOT_STARTED")
-    return run_id, house.db.position
+    await until_status(cluster, run_id, "NOT_STARTED")
+    return run_id, cluster.db.position
 
 
-async def _recover(house: House, server: Server, executor: ScriptedExecutor, to: Position) -> None:
+async def _recover(cluster: Cluster, server: Server, executor: ScriptedExecutor, to: Position) -> None:
     """etcd is lost with all that came after a position."""
     await server.die()
     await executor.leave()
-    house.db.recover(to)
-    house.kv.wipe(cluster_id=2)
+    cluster.db.recover(to)
+    cluster.kv.wipe(cluster_id=2)
 
 
 @asynccontextmanager
 async def _recovered_before(
-    house: House, executor: ScriptedExecutor, *, reported: str = ""
+    cluster: Cluster, executor: ScriptedExecutor, *, reported: str = ""
 ) -> AsyncIterator[tuple[Server, str, pb.Assign]]:
     """A new server on a database that was recovered to just before a run was assigned; with the run, and what is void.
 
     Args:
         reported: the phase that the executor had reported of it, if any.
     """
-    async with house.server() as first:
-        run_id, kept = await _waiting_run(house, first, executor)
+    async with cluster.server() as first:
+        run_id, kept = await _waiting_run(cluster, first, executor)
         await executor.welcomed(first)
         void = await assigned(executor)
         if reported:
             await executor.reported(void, reported)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
+        await _recover(cluster, first, executor, kept)
+        async with cluster.server() as second:
             yield second, run_id, void
 
 
 async def test_what_runs_is_adopted_and_goes_on_and_nothing_starts_twice(
-    house: House, executor: ScriptedExecutor, other: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
-        run_id, kept = await _waiting_run(house, first, executor)
+    async with cluster.server() as first:
+        run_id, kept = await _waiting_run(cluster, first, executor)
         assert (await executor.welcomed(first)).database_epoch == 1
         assign = await assigned(executor)
         await executor.reported(assign, "RUNNING")
-        await _recover(house, first, executor, kept)
-        assert await status_of(house, run_id) == "NOT_STARTED"
-        async with house.server() as second:
+        await _recover(cluster, first, executor, kept)
+        assert await status_of(cluster, run_id) == "NOT_STARTED"
+        async with cluster.server() as second:
             await other.welcomed(second)
-            await _until_held(house)
-            assert await status_of(house, run_id) == "NOT_STARTED"
+            await _until_held(cluster)
+            assert await status_of(cluster, run_id) == "NOT_STARTED"
             assert other.of("assign") == []
             executor.hold(assign, "RUNNING")
             assert (await executor.welcomed(second)).database_epoch == 2
-            await until_status(house, run_id, "RUNNING")
-            await _until_held(house, open_=True)
+            await until_status(cluster, run_id, "RUNNING")
+            await _until_held(cluster, open_=True)
             assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
-            assert await status_of(house, run_id) == "SUCCESS"
-            (assignment,) = await _assignments(house, run_id)
+            assert await status_of(cluster, run_id) == "SUCCESS"
+            (assignment,) = await _assignments(cluster, run_id)
             assert (assignment.id, assignment.epoch) == (assign.assignment_id, assign.epoch)
             assert (executor.of("assign"), executor.of("stop"), other.of("assign")) == ([], [], [])
 
 
 async def test_what_ended_meanwhile_is_adopted_and_settled_by_its_report(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with _recovered_before(house, executor, reported="SUCCESS") as (second, run_id, assign):
+    async with _recovered_before(cluster, executor, reported="SUCCESS") as (second, run_id, assign):
         executor.hold(assign, "SUCCESS")
         await executor.welcomed(second)
-        await until_status(house, run_id, "RUNNING")
+        await until_status(cluster, run_id, "RUNNING")
         await executor.reported(assign, "SUCCESS")
-        assert await status_of(house, run_id) == "SUCCESS"
-        assert len(await _assignments(house, run_id)) == 1
+        assert await status_of(cluster, run_id) == "SUCCESS"
+        assert len(await _assignments(cluster, run_id)) == 1
         assert (await executor.until("release")).release.assignment_id == assign.assignment_id
         assert executor.of("assign") == []
 
 
 async def test_an_end_that_was_acknowledged_and_lost_is_settled_by_its_report(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
+    async with cluster.server() as first:
         await executor.welcomed(first)
         run_id = await begin_run(first)
         assign = await assigned(executor)
         await executor.reported(assign, "RUNNING")
-        kept = house.db.position
+        kept = cluster.db.position
         await executor.reported(assign, "FAILED")
-        assert await status_of(house, run_id) == "FAILED"
-        await _recover(house, first, executor, kept)
-        assert await status_of(house, run_id) == "RUNNING"
-        async with house.server() as second:
+        assert await status_of(cluster, run_id) == "FAILED"
+        await _recover(cluster, first, executor, kept)
+        assert await status_of(cluster, run_id) == "RUNNING"
+        async with cluster.server() as second:
             executor.hold(assign, "FAILED")
             await executor.welcomed(second)
             assert not (await executor.reported(assign, "FAILED")).HasField("refused")
-            assert await status_of(house, run_id) == "FAILED"
+            assert await status_of(cluster, run_id) == "FAILED"
 
 
 async def test_a_run_that_waits_for_the_hold_says_for_whom_and_how_long(
-    house: House, executor: ScriptedExecutor, other: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
+    async with cluster.server() as first:
         await _known(first, other)
-        run_id, kept = await _waiting_run(house, first, executor)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
+        run_id, kept = await _waiting_run(cluster, first, executor)
+        await _recover(cluster, first, executor, kept)
+        async with cluster.server() as second:
             await other.welcomed(second)
-            await _until_held(house)
+            await _until_held(cluster)
 
             async def names_only_the_missing() -> bool:
-                (reason,) = await _explained(house, second, run_id)
+                (reason,) = await _explained(cluster, second, run_id)
                 return "Not heard of yet: e1;" in reason.message
 
             await eventually(names_only_the_missing)
-            (reason,) = await _explained(house, second, run_id)
+            (reason,) = await _explained(cluster, second, run_id)
             assert reason.code == "WAITS_FOR_RECOVERY"
-            record = await house.db.get(PLACER, PLACER_ID)
+            record = await cluster.db.get(PLACER, PLACER_ID)
             wait = record.held_until.ToDatetime() - record.held_since.ToDatetime()
-            assert abs(wait - house.times.lost_after) < timedelta(seconds=30)
+            assert abs(wait - cluster.times.lost_after) < timedelta(seconds=30)
             assert f"{record.held_until.ToDatetime():%Y-%m-%d %H:%M:%SZ}" in reason.message
             assert "sluice executor delete e1" in reason.message
-            assert await status_of(house, run_id) == "NOT_STARTED"
+            assert await status_of(cluster, run_id) == "NOT_STARTED"
 
             await executor.welcomed(second)
-            await until_status(house, run_id, "RUNNING")
-            assert await house.db.read(lambda view: view.get(PLACER, PLACER_ID)) is not None
-            assert not (await house.db.get(PLACER, PLACER_ID)).HasField("held_until")
+            await until_status(cluster, run_id, "RUNNING")
+            assert await cluster.db.read(lambda view: view.get(PLACER, PLACER_ID)) is not None
+            assert not (await cluster.db.get(PLACER, PLACER_ID)).HasField("held_until")
 
 
 async def test_an_executor_that_is_gone_for_good_is_deleted_and_not_waited_for(
-    house: House, executor: ScriptedExecutor, other: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
+    async with cluster.server() as first:
         await _known(first, other)
-        run_id, kept = await _waiting_run(house, first, executor)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
+        run_id, kept = await _waiting_run(cluster, first, executor)
+        await _recover(cluster, first, executor, kept)
+        async with cluster.server() as second:
             await other.welcomed(second)
-            await _until_held(house)
-            await delete_executor(house.db, "e1")
-            await until_status(house, run_id, "RUNNING")
+            await _until_held(cluster)
+            await delete_executor(cluster.db, "e1")
+            await until_status(cluster, run_id, "RUNNING")
             assert (await assigned(other)).specification.run_id == run_id
 
 
 async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could_run_anything(
     executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
-    house = House(times=replace(TIMES, lost_after=timedelta(seconds=1)))
-    async with house.server() as first:
+    cluster = Cluster(times=replace(TIMES, lost_after=timedelta(seconds=1)))
+    async with cluster.server() as first:
         await _known(first, other)
-        run_id, kept = await _waiting_run(house, first, executor)
+        run_id, kept = await _waiting_run(cluster, first, executor)
         await executor.welcomed(first)
         assign = await assigned(executor)
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
+        await _recover(cluster, first, executor, kept)
+        async with cluster.server() as second:
             await other.welcomed(second)
-            await _until_held(house)
-            await until_status(house, run_id, "RUNNING")
-            (assignment,) = await _assignments(house, run_id)
+            await _until_held(cluster)
+            await until_status(cluster, run_id, "RUNNING")
+            (assignment,) = await _assignments(cluster, run_id)
             assert (assignment.executor_id, assignment.epoch) == ("e2", pb.Epoch(database=2, attempt=1))
             # Its pods have ended by now, fed by nobody; what it still holds is not wanted.
             executor.hold(assign, "RUNNING")
-            if (await house.db.get(EXECUTOR, "e1")).vanished:
+            if (await cluster.db.get(EXECUTOR, "e1")).vanished:
                 assert (await executor.refused(second)).reason == "SESSION_FENCED"
             else:
                 await executor.welcomed(second)
                 assert (await executor.until("stop")).stop.discard
-            assert len(await _assignments(house, run_id)) == 1
+            assert len(await _assignments(cluster, run_id)) == 1
 
 
 async def test_what_another_attempt_has_replaced_is_stopped_and_removed(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with _recovered_before(house, executor) as (second, run_id, assign):
+    async with _recovered_before(cluster, executor) as (second, run_id, assign):
         # It comes back without what it held, is given the task anew, and then remembers.
         await executor.welcomed(second)
         new = await assigned(executor)
@@ -262,16 +262,16 @@ async def test_what_another_attempt_has_replaced_is_stopped_and_removed(
         await executor.welcomed(second)
         stop = (await executor.until("stop")).stop
         assert (stop.assignment_id, stop.discard) == (assign.assignment_id, True)
-        assert await status_of(house, run_id) == "RUNNING"
-        (assignment,) = await _assignments(house, run_id)
+        assert await status_of(cluster, run_id) == "RUNNING"
+        (assignment,) = await _assignments(cluster, run_id)
         assert assignment.id == new.assignment_id
 
 
 @pytest.mark.parametrize("phase", ["ACCEPTED", "RUNNING", "SUCCESS", "FAILED", "LOST"])
 async def test_a_report_on_an_assignment_that_is_void_has_no_effect(
-    phase: str, house: House, executor: ScriptedExecutor
+    phase: str, cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with _recovered_before(house, executor) as (second, run_id, void):
+    async with _recovered_before(cluster, executor) as (second, run_id, void):
         await executor.welcomed(second)
         new = await assigned(executor)
         answer = await executor.reported(void, phase)
@@ -280,15 +280,15 @@ async def test_a_report_on_an_assignment_that_is_void_has_no_effect(
         mixed = pb.Assign(assignment_id=new.assignment_id, epoch=void.epoch)
         answer = await executor.reported(mixed, phase)
         assert not answer.HasField("refused") or answer.refused.code == "STALE_EPOCH"
-        assert await status_of(house, run_id) == "RUNNING"
-        (assignment,) = await _assignments(house, run_id)
+        assert await status_of(cluster, run_id) == "RUNNING"
+        (assignment,) = await _assignments(cluster, run_id)
         assert assignment.phase in (pb.ASSIGNMENT_PHASE_ASSIGNED, pb.ASSIGNMENT_PHASE_ACCEPTED)
 
 
 async def test_a_specification_of_an_assignment_that_is_void_is_not_given(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with _recovered_before(house, executor) as (second, _, void):
+    async with _recovered_before(cluster, executor) as (second, _, void):
         await executor.welcomed(second)
         async with open_channel(f"127.0.0.1:{second.port}", token=executor.token) as channel:
             asked = pb.GetSpecificationRequest(
@@ -303,13 +303,13 @@ async def test_a_specification_of_an_assignment_that_is_void_is_not_given(
         assert isinstance(error_of(caught.value), NotFound)
 
 
-async def test_commands_of_before_are_confirmed_without_effect(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as first:
-        run_id, kept = await _waiting_run(house, first, executor)
+async def test_commands_of_before_are_confirmed_without_effect(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as first:
+        run_id, kept = await _waiting_run(cluster, first, executor)
         await executor.welcomed(first)
         void = (await executor.until("assign")).assign
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
+        await _recover(cluster, first, executor, kept)
+        async with cluster.server() as second:
             await executor.welcomed(second)
             new = (await executor.until("assign")).assign
             assert new.number > void.number
@@ -317,39 +317,39 @@ async def test_commands_of_before_are_confirmed_without_effect(house: House, exe
             await executor.confirm(void.number, refused="NO_SLOT")
             await executor.confirm(new.number)
             assert not (await executor.reported(new, "RUNNING")).HasField("refused")
-            assert await status_of(house, run_id) == "RUNNING"
+            assert await status_of(cluster, run_id) == "RUNNING"
 
 
 async def test_a_session_that_the_database_lost_is_begun_anew_and_settles(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first:
+    async with cluster.server() as first:
         run_id = await begin_run(first)
-        kept = house.db.position
+        kept = cluster.db.position
         old = await executor.welcomed(first)
         assign = await assigned(executor)
         await executor.reported(assign, "RUNNING")
-        await _recover(house, first, executor, kept)
-        assert await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
-        async with house.server() as second:
+        await _recover(cluster, first, executor, kept)
+        assert await cluster.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
+        async with cluster.server() as second:
             executor.hold(assign, "RUNNING")
             new = await executor.welcomed(second)
             assert new.session_id != old.session_id
             # Nobody could be waited for whom the database did not know. That is why an executor is sent its first
             # assignment only when its record is in the object storage: this one could not have been given anything.
-            await until_status(house, run_id, "RUNNING")
+            await until_status(cluster, run_id, "RUNNING")
 
 
 async def test_an_executor_is_sent_its_first_assignment_when_the_object_storage_knows_that_it_has_one(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
-        assert (await executor_record(house)).use == records.EXECUTOR_USE_NONE
-        house.db.storage_is_there.clear()
+        assert (await executor_record(cluster)).use == records.EXECUTOR_USE_NONE
+        cluster.db.storage_is_there.clear()
         run_id = await begin_run(server)
-        await until_status(house, run_id, "RUNNING")
-        assert (await executor_record(house)).use == records.EXECUTOR_USE_FIRST
+        await until_status(cluster, run_id, "RUNNING")
+        assert (await executor_record(cluster)).use == records.EXECUTOR_USE_FIRST
         await executor.heartbeat(1)
         await executor.until("heartbeat_acknowledgement")
         assert executor.of("assign") == []
@@ -362,51 +362,53 @@ async def test_an_executor_is_sent_its_first_assignment_when_the_object_storage_
         await executor.until("heartbeat_acknowledgement")
         assert executor.of("assign") == []
 
-        house.db.storage_is_there.set()
+        cluster.db.storage_is_there.set()
         assign = await assigned(executor, run_id)
-        assert (await executor_record(house)).use == records.EXECUTOR_USE_UNSPECIFIED
+        assert (await executor_record(cluster)).use == records.EXECUTOR_USE_UNSPECIFIED
         await executor.reported(assign, "SUCCESS")
 
         # Later ones need no storage, on another stream neither.
-        house.db.storage_is_there.clear()
+        cluster.db.storage_is_there.clear()
         _, second = await began_assigned(server, executor)
         await executor.reported(second, "SUCCESS")
         await executor.leave()
         await executor.welcomed(server)
         await began_assigned(server, executor)
-        house.db.storage_is_there.set()
+        cluster.db.storage_is_there.set()
 
 
 async def test_executors_that_never_had_an_assignment_are_not_waited_for(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     invented = [ScriptedExecutor(f"invented-{n}", journal=f"journal-{n}", slots=0) for n in range(5)]
-    async with house.server() as first:
+    async with cluster.server() as first:
         await _known(first, executor)
         for each in invented:
             await each.welcomed(first)
         for each in invented:
             await each.leave()
-        run_id, kept = await begin_run(first), house.db.position
-        await _recover(house, first, executor, kept)
-        async with house.server() as second:
-            await _until_held(house)
-            assert await status_of(house, run_id) == "NOT_STARTED"
+        run_id, kept = await begin_run(first), cluster.db.position
+        await _recover(cluster, first, executor, kept)
+        async with cluster.server() as second:
+            await _until_held(cluster)
+            assert await status_of(cluster, run_id) == "NOT_STARTED"
             await executor.welcomed(second)
             assert (await assigned(executor)).specification.run_id == run_id
 
 
-async def test_the_log_of_an_assignment_that_the_executor_is_about_to_bring_back_is_not_refused(house: House) -> None:
-    owners = StoredLogOwners(house.db)
+async def test_the_log_of_an_assignment_that_the_executor_is_about_to_bring_back_is_not_refused(
+    cluster: Cluster,
+) -> None:
+    owners = StoredLogOwners(cluster.db)
 
     def settled_in(epoch: int) -> records.ExecutorRecord:
         return records.ExecutorRecord(group="blue", session_id="s", settled_epoch=epoch)
 
     async def store(record: records.ExecutorRecord) -> None:
-        await house.db.commit([Put(EXECUTOR, "e1", record)])
+        await cluster.db.commit([Put(EXECUTOR, "e1", record)])
 
     await store(settled_in(1))
-    house.db.recover(house.db.position)
+    cluster.db.recover(cluster.db.position)
     with pytest.raises(Unavailable) as early:
         await owners.key_of("e1", "s", "void", 0)
     assert early.value.reason == "NOT_SETTLED"

@@ -23,10 +23,10 @@ from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords.types import RECORD_TYPES
 from tests.fakes.database import FakeDatabase
+from tests.support.executor_cluster import Cluster, ScriptedExecutor, log_answer
 from tests.support.executor_runs import (
     began_assigned,
 )
-from tests.support.executor_side import House, ScriptedExecutor, log_answer
 
 import grpc.aio  # isort: skip
 
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 
 async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first, house.server(scheduler=False) as second:
+    async with cluster.server() as first, cluster.server(scheduler=False) as second:
         await executor.welcomed(first)
         run_id, assign = await began_assigned(first, executor)
         await executor.reported(assign, "RUNNING")
@@ -64,12 +64,12 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
             answer = await log_answer(push)
             while answer.stored_offset < 7:
                 answer = await log_answer(push)
-            house.storage.hold()
+            cluster.storage.hold()
             await push.write(chunk(7, b"only in memory "))
             seen = [c async for c in _take(first.logs.read(run_id, task_id, step=0, offset=7, follow=True), 1)]
             assert seen[0].data == b"only in memory "
             await first.die()
-            house.storage.release()
+            cluster.storage.release()
         async with open_channel(f"127.0.0.1:{second.port}", token="blue") as channel:
             push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
             await push.write(chunk(22, b"and the end"))
@@ -85,7 +85,7 @@ async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
             assert await push.read() is grpc.aio.EOF
         async with asyncio.timeout(30):
             assert await following == b"stored only in memory and the end"
-        index = await LogStore(house.storage, house.clock).compose(LogKey(run_id, task_id, Epoch(1, 1), 0))
+        index = await LogStore(cluster.storage, cluster.clock).compose(LogKey(run_id, task_id, Epoch(1, 1), 0))
         assert index.size == 33
 
 
@@ -97,8 +97,8 @@ async def _take(chunks: AsyncIterator[T], count: int) -> AsyncIterator[T]:
             return
 
 
-async def test_logs_without_the_session_are_refused(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_logs_without_the_session_are_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
             push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
@@ -110,11 +110,11 @@ async def test_logs_without_the_session_are_refused(house: House, executor: Scri
             assert error_of(caught.value).reason == "SESSION_FENCED"
 
 
-async def test_storage_that_hangs_does_not_delay_heartbeats(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_storage_that_hangs_does_not_delay_heartbeats(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
-        house.storage.hold()
+        cluster.storage.hold()
         async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
             push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
             await push.write(
@@ -129,21 +129,21 @@ async def test_storage_that_hangs_does_not_delay_heartbeats(house: House, execut
             for number in range(1, 6):
                 await executor.heartbeat(number)
                 await executor.until("heartbeat_acknowledgement", lambda a, n=number: a.number == n)  # type: ignore[misc]
-            house.storage.release()
+            cluster.storage.release()
             answer = await log_answer(push)
             while answer.stored_offset < 5:
                 answer = await log_answer(push)
 
 
 async def test_follower_of_a_step_that_writes_nothing_ends_with_the_step(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
         await executor.reported(assign, "RUNNING")
-        store = LogStore(house.storage, house.clock)
-        reader = LogReader(store, server.live_logs, StoredLogStates(house.db), poll=timedelta(hours=1))
+        store = LogStore(cluster.storage, cluster.clock)
+        reader = LogReader(store, server.live_logs, StoredLogStates(cluster.db), poll=timedelta(hours=1))
         chunks = reader.read(run_id, assign.specification.task_id, step=0, follow=True)
         following = asyncio.ensure_future(anext(chunks, None))
         await asyncio.wait([following], timeout=0)
@@ -153,13 +153,13 @@ async def test_follower_of_a_step_that_writes_nothing_ends_with_the_step(
             assert await following is None
 
 
-async def test_owner_of_a_sent_assignment_is_not_read(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_owner_of_a_sent_assignment_is_not_read(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
     what = assign.specification
     key = LogKey(run_id, what.task_id, Epoch(1, 1), 0)
-    read, sent = StoredLogOwners(house.db), StoredLogOwners(FakeDatabase(RECORD_TYPES, clock=house.clock))
+    read, sent = StoredLogOwners(cluster.db), StoredLogOwners(FakeDatabase(RECORD_TYPES, clock=cluster.clock))
     sent.on_assign("e1", executor.session_id, assign)
     for owners in (read, sent):
         assert await owners.key_of("e1", executor.session_id, assign.assignment_id, 0) == key

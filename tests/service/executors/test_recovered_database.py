@@ -19,22 +19,22 @@ from sluiceway_server.runrecords.types import ASSIGNMENT, PLACER, PLACER_ID, REC
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 from tests.support.databases import FAST
+from tests.support.executor_cluster import TIMES, Cluster, ScriptedExecutor
 from tests.support.executor_runs import began_assigned, until_gone
-from tests.support.executor_side import TIMES, House, ScriptedExecutor
 from tests.support.run_engine import request
 from tests.support.storage_away import SwitchedStorage
 
 
 @asynccontextmanager
 async def opened(
-    house: House, kv: FakeKeyValueStore, storage: SwitchedStorage, folder: Path, policy: RecoverPolicy
+    cluster: Cluster, kv: FakeKeyValueStore, storage: SwitchedStorage, folder: Path, policy: RecoverPolicy
 ) -> AsyncIterator[DataManager]:
-    """Open the database as the house's own; one that cannot be flushed does not wait for that when it ends."""
+    """Open the database of the cluster; one that cannot be flushed does not wait for that when it ends."""
     settings = replace(FAST, server_id="one", stop_timeout=timedelta(milliseconds=200))
     async with DataManager.open(
         kv=kv, storage=storage, prefix="p", path=folder, types=RECORD_TYPES, settings=settings, recover=policy
     ) as database:
-        house.db = database  # type: ignore[assignment]  # the real one in place of the fake
+        cluster.db = database  # type: ignore[assignment]  # the real one in place of the fake
         yield database
 
 
@@ -52,7 +52,7 @@ async def _until(database: DataManager, run_id: str, status: str) -> None:
 
 @pytest.mark.parametrize("phase", ["RUNNING", "SUCCESS"])
 async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str, tmp_path: Path) -> None:
-    house = House(times=replace(TIMES, lost_after=timedelta(minutes=15)))
+    cluster = Cluster(times=replace(TIMES, lost_after=timedelta(minutes=15)))
     posix, kv = PosixStorage(tmp_path / "objects"), FakeKeyValueStore()
     storage = SwitchedStorage(posix)
     executor, other = ScriptedExecutor(), ScriptedExecutor("e2", journal="journal-2")
@@ -61,8 +61,8 @@ async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str,
             stack.push_async_callback(each.leave)
         stack.push_async_callback(posix.close)
         async with (
-            opened(house, kv, storage, tmp_path / "one", RecoverManually()) as database,
-            house.server() as server,
+            opened(cluster, kv, storage, tmp_path / "one", RecoverManually()) as database,
+            cluster.server() as server,
         ):
             # Both are known, and have run something; none is there when the run is made.
             for each in (executor, other):
@@ -90,8 +90,11 @@ async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str,
         # All of etcd goes, and the folder of the only server.
         storage.away = False
         kv.wipe(cluster_id=2)
-        house.kv.wipe(cluster_id=2)
-        async with opened(house, kv, storage, tmp_path / "anew", RecoverAlways()) as database, house.server() as server:
+        cluster.kv.wipe(cluster_id=2)
+        async with (
+            opened(cluster, kv, storage, tmp_path / "anew", RecoverAlways()) as database,
+            cluster.server() as server,
+        ):
             assert database.epoch == 2
             assert await _status(database, run_id) == "NOT_STARTED"
             await other.welcomed(server)

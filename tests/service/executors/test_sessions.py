@@ -23,24 +23,24 @@ from sluiceway_common.foundation.errors import (
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.runrecords.types import EXECUTOR
 from tests.support.conditions import eventually
+from tests.support.executor_cluster import TIMES, Cluster, ScriptedExecutor, Server, leaving
 from tests.support.executor_runs import (
     began_assigned,
     executor_record,
     until_gone,
     until_live,
 )
-from tests.support.executor_side import TIMES, House, ScriptedExecutor, Server, leaving
 
 
-async def test_hello_is_welcomed_and_heartbeats_are_confirmed(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_hello_is_welcomed_and_heartbeats_are_confirmed(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         welcome = await executor.welcomed(server)
         assert welcome.group == "blue"
         assert welcome.session_secret
-        assert welcome.heartbeat_interval.ToTimedelta() == house.times.heartbeat_interval
+        assert welcome.heartbeat_interval.ToTimedelta() == cluster.times.heartbeat_interval
         await executor.heartbeat(7)
         await executor.until("heartbeat_acknowledgement", lambda a: a.number == 7)
-        record = await executor_record(house)
+        record = await executor_record(cluster)
         assert record.session_id == welcome.session_id
         assert welcome.session_secret.encode() not in record.SerializeToString()
         await until_live(server)
@@ -48,24 +48,24 @@ async def test_hello_is_welcomed_and_heartbeats_are_confirmed(house: House, exec
         await until_gone(server)
 
 
-async def test_first_message_must_be_a_possible_hello(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_first_message_must_be_a_possible_hello(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         error = await executor.refused(server, executor_id="../x", slots=-1, drivers=[], journal_id="")
         assert isinstance(error, InvalidInput)
         assert [v.path for v in error.violations] == ["executor_id", "journal_id", "slots", "drivers"]
 
 
-async def test_stream_without_a_good_token_is_refused(house: House) -> None:
+async def test_stream_without_a_good_token_is_refused(cluster: Cluster) -> None:
     executor = ScriptedExecutor(token="nobody's")
-    async with house.server() as server:
+    async with cluster.server() as server:
         assert isinstance(await executor.refused(server), Unauthenticated)
 
 
 async def test_second_hello_without_proof_is_refused_while_the_session_lives(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     impostor = ScriptedExecutor()
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         error = await impostor.refused(server)
         assert isinstance(error, AlreadyExists)
@@ -83,29 +83,29 @@ async def test_second_hello_without_proof_is_refused_while_the_session_lives(
         await impostor.leave()
 
 
-async def test_id_of_another_group_is_refused(house: House, executor: ScriptedExecutor) -> None:
+async def test_id_of_another_group_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
     stranger = ScriptedExecutor(token="green")
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         assert isinstance(await stranger.refused(server), PermissionDenied)
 
 
 async def test_an_executor_that_expects_another_group_is_refused_before_it_is_known(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         error = await executor.refused(server, expected_group="green")
         assert isinstance(error, PermissionDenied)
         assert error.reason == "ANOTHER_GROUP"
         assert error.message == 'the token is of the group "blue", not of "green"'
-        assert (await house.db.list(EXECUTOR, Query())).records == ()
+        assert (await cluster.db.list(EXECUTOR, Query())).records == ()
         assert (await executor.welcomed(server, expected_group="blue")).group == "blue"
 
 
 async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as first, house.server(scheduler=False) as second:
+    async with cluster.server() as first, cluster.server(scheduler=False) as second:
         welcome = await executor.welcomed(first)
         successor = ScriptedExecutor(session_id=welcome.session_id, session_secret=welcome.session_secret)
         async with leaving(successor):
@@ -121,9 +121,9 @@ async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
 
 
 async def test_silent_executor_is_cut_and_its_key_goes() -> None:
-    house = House(times=replace(TIMES, heartbeat_interval=timedelta(milliseconds=50)))
+    cluster = Cluster(times=replace(TIMES, heartbeat_interval=timedelta(milliseconds=50)))
     executor = ScriptedExecutor()
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         error = await executor.end()
         assert isinstance(error, Unavailable)
@@ -132,11 +132,11 @@ async def test_silent_executor_is_cut_and_its_key_goes() -> None:
 
 
 async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    async with house.server() as server:
+    async with cluster.server() as server:
         await executor.welcomed(server)
-        house.kv.go_away()
+        cluster.kv.go_away()
 
         await executor.heartbeat(1)
         number = 1
@@ -148,7 +148,7 @@ async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
                 await asyncio.sleep(0.1)
         last = len(executor.of("heartbeat_acknowledgement"))
         await executor.heartbeat(1000)
-        house.kv.come_back()
+        cluster.kv.come_back()
         await eventually(lambda: _lease_is_well(server))
         await executor.heartbeat(2000)
         await executor.until("heartbeat_acknowledgement", lambda a: a.number == 2000)
@@ -159,9 +159,9 @@ async def _lease_is_well(server: Server) -> bool:
     return server.keys.is_valid("blue")
 
 
-async def test_siblings_are_told_when_the_group_changes(house: House, executor: ScriptedExecutor) -> None:
+async def test_siblings_are_told_when_the_group_changes(cluster: Cluster, executor: ScriptedExecutor) -> None:
     other, stranger = ScriptedExecutor("e2"), ScriptedExecutor("e3", token="green")
-    async with house.server() as server, leaving(other, stranger):
+    async with cluster.server() as server, leaving(other, stranger):
         await executor.welcomed(server)
         await executor.until("siblings", lambda s: list(s.executor_ids) == [])
         await stranger.welcomed(server)
@@ -175,8 +175,8 @@ async def test_siblings_are_told_when_the_group_changes(house: House, executor: 
 
 
 async def test_a_group_has_room_for_so_many_executors_and_for_those_that_it_has(executor: ScriptedExecutor) -> None:
-    house = House(max_executors=3)
-    async with house.server() as server:
+    cluster = Cluster(max_executors=3)
+    async with cluster.server() as server:
         for number in range(2):
             await ScriptedExecutor(f"x{number}").welcomed(server)
         await executor.welcomed(server)
@@ -191,10 +191,10 @@ async def test_a_group_has_room_for_so_many_executors_and_for_those_that_it_has(
 
 
 async def test_an_executor_that_never_had_an_assignment_goes_from_the_list_when_it_is_gone(
-    house: House, executor: ScriptedExecutor
+    cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     used = ScriptedExecutor("used", journal="journal-2")
-    async with house.server() as server:
+    async with cluster.server() as server:
         await used.welcomed(server)
         _, assign = await began_assigned(server, used)
         await used.reported(assign, "SUCCESS")
@@ -203,17 +203,17 @@ async def test_an_executor_that_never_had_an_assignment_goes_from_the_list_when_
             await each.leave()
 
         async def is_forgotten() -> bool:
-            return await house.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
+            return await cluster.db.read(lambda view: view.get(EXECUTOR, "e1")) is None
 
         await eventually(is_forgotten)
-        assert await executor_record(house, "used") is not None
+        assert await executor_record(cluster, "used") is not None
         # It may come back as a new one.
         executor.session_id = executor.session_secret = ""
         await executor.welcomed(server)
 
 
-async def test_an_update_out_of_bounds_is_refused_alone(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_an_update_out_of_bounds_is_refused_alone(cluster: Cluster, executor: ScriptedExecutor) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
         late = Timestamp(seconds=1 << 60)
@@ -234,8 +234,10 @@ async def test_an_update_out_of_bounds_is_refused_alone(house: House, executor: 
         assert not answers[502].HasField("refused")
 
 
-async def test_a_message_out_of_bounds_ends_the_stream_by_its_field(house: House, executor: ScriptedExecutor) -> None:
-    async with house.server() as server:
+async def test_a_message_out_of_bounds_ends_the_stream_by_its_field(
+    cluster: Cluster, executor: ScriptedExecutor
+) -> None:
+    async with cluster.server() as server:
         await executor.welcomed(server)
         await executor._say(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=-1)))
         error = await executor.end()

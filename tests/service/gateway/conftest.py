@@ -149,7 +149,7 @@ class Versions(version_grpc.VersionServiceServicer):
         return version_pb2.GetVersionResponse(version="1.2.3")
 
 
-class House:
+class Installation:
     """A server and a gateway, each of which can be stopped and started again."""
 
     def __init__(self, runs: Runs) -> None:
@@ -223,22 +223,22 @@ def without_delete_logs() -> Runs:
 
 
 @pytest.fixture
-async def start_house() -> AsyncIterator[Callable[..., Awaitable[House]]]:
-    houses: list[House] = []
+async def start_installation() -> AsyncIterator[Callable[..., Awaitable[Installation]]]:
+    installations: list[Installation] = []
 
-    async def start(runs: Runs | None = None, **settings: Any) -> House:
-        house = House(runs or Runs())  # type: ignore[abstract]  # the rest is not offered
-        houses.append(house)
-        await house.start_server()
-        await house.start_gateway(GatewaySettings(**settings))
-        return house
+    async def start(runs: Runs | None = None, **settings: Any) -> Installation:
+        installation = Installation(runs or Runs())  # type: ignore[abstract]  # the rest is not offered
+        installations.append(installation)
+        await installation.start_server()
+        await installation.start_gateway(GatewaySettings(**settings))
+        return installation
 
     yield start
-    for house in houses:
-        await house.stop_gateway()
-        await house.stop_server()
+    for installation in installations:
+        await installation.stop_gateway()
+        await installation.stop_server()
 
 
 @pytest.fixture
-async def house(start_house: Callable[..., Awaitable[House]]) -> House:
-    return await start_house()
+async def installation(start_installation: Callable[..., Awaitable[Installation]]) -> Installation:
+    return await start_installation()

@@ -35,9 +35,9 @@ async def has_worker() -> bool:
     return bool(workers())
 
 
-async def test_call_without_a_token_is_refused_before_its_body(house: Any) -> None:
+async def test_call_without_a_token_is_refused_before_its_body(installation: Any) -> None:
     async with asyncio.timeout(20):
-        answer = await house.raw(head(1000))
+        answer = await installation.raw(head(1000))
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"CREDENTIALS_MISSING" in answer
 
@@ -58,34 +58,34 @@ async def test_call_without_a_token_is_refused_before_its_body(house: Any) -> No
     ],
 )
 async def test_faults_are_reported_to_permitted_callers_only(
-    house: Any, token: str | None, method: str, path: str, headers: dict[str, str], body: bytes | None
+    installation: Any, token: str | None, method: str, path: str, headers: dict[str, str], body: bytes | None
 ) -> None:
-    async with house.client(token) as client:
+    async with installation.client(token) as client:
         refused = await client.request(method, path, headers=headers, content=body)
-    async with house.client() as client:
+    async with installation.client() as client:
         told = await client.request(method, path, headers=headers, content=body)
     assert refused.status_code == 401
     assert told.status_code in {400, 406, 415}
-    assert house.runs.requests == []
+    assert installation.runs.requests == []
 
 
-async def test_revoked_token_is_refused_before_faults_are_reported(house: Any) -> None:
-    house.tokens.good.add("mine")
-    async with house.client("mine") as client:
+async def test_revoked_token_is_refused_before_faults_are_reported(installation: Any) -> None:
+    installation.tokens.good.add("mine")
+    async with installation.client("mine") as client:
         assert (await client.post("/api/v1/runs", json={})).status_code == 201
-        house.tokens.good.discard("mine")
+        installation.tokens.good.discard("mine")
         assert (await client.post("/api/v1/runs", json={})).status_code == 401
         assert (await client.post("/api/v1/runs", json={"nope": 1})).status_code == 401
-        house.tokens.good.add("mine")
+        installation.tokens.good.add("mine")
         assert (await client.post("/api/v1/runs", json={})).status_code == 201, "a refusal is not remembered"
 
 
-async def test_call_counts_for_the_limit_before_its_body_is_read(start_house: Any) -> None:
-    house = await start_house(max_calls=1)
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+async def test_call_counts_for_the_limit_before_its_body_is_read(start_installation: Any) -> None:
+    installation = await start_installation(max_calls=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", installation.port)
     writer.write(head(2, "good") + b"{")
     await writer.drain()
-    async with house.client() as client, asyncio.timeout(20):
+    async with installation.client() as client, asyncio.timeout(20):
         while (await client.get("/api/v1/runs/r")).status_code != 429:
             pass
         writer.write(b"}")
@@ -95,11 +95,11 @@ async def test_call_counts_for_the_limit_before_its_body_is_read(start_house: An
     writer.close()
 
 
-async def test_large_body_waits_while_others_are_held(start_house: Any) -> None:
-    house = await start_house(max_large_bodies=1)
+async def test_large_body_waits_while_others_are_held(start_installation: Any) -> None:
+    installation = await start_installation(max_large_bodies=1)
     body = b"{}" + b" " * 100_000
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
-    async with house.client() as client, asyncio.timeout(20):
+    reader, writer = await asyncio.open_connection("127.0.0.1", installation.port)
+    async with installation.client() as client, asyncio.timeout(20):
         writer.write(head(len(body), "good") + body[:70_000])
         await writer.drain()
         # Its first bytes were taken when its caller was admitted, which the server saw.
@@ -113,9 +113,9 @@ async def test_large_body_waits_while_others_are_held(start_house: Any) -> None:
     writer.close()
 
 
-async def test_large_body_is_429_when_the_wait_times_out(start_house: Any) -> None:
-    house = await start_house(max_large_bodies=1, read_timeout=timedelta(seconds=3))
-    async with house.client() as client:
+async def test_large_body_is_429_when_the_wait_times_out(start_installation: Any) -> None:
+    installation = await start_installation(max_large_bodies=1, read_timeout=timedelta(seconds=3))
+    async with installation.client() as client:
         holder = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
         await eventually(has_worker)
         answer = await client.post("/api/v1/runs", content=b"{}" + b" " * 100_000, headers=JSON)
@@ -197,9 +197,9 @@ LARGE_BODY = (TASKS[:-1] + b"]}").ljust(LARGE)
     ],
 )
 async def test_four_posts_of_8_mb_do_not_delay_other_calls(
-    house: Any, tmp_path: Path, token: str | None, body: bytes, seconds: int, code: bytes
+    installation: Any, tmp_path: Path, token: str | None, body: bytes, seconds: int, code: bytes
 ) -> None:
-    with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
+    with gateway_process(tmp_path, f"127.0.0.1:{installation.server_port}") as gateway:
         data = head(len(body), token, f"sluice-timeout: {seconds}") + body
         answers, latencies, busy = await asyncio.to_thread(send_four, gateway, data, "/healthz")
     assert [answer[9:12] for answer in answers] == [code] * 4
@@ -211,9 +211,9 @@ async def test_four_posts_of_8_mb_do_not_delay_other_calls(
 
 @pytest.mark.parametrize(("token", "code"), [(None, b"401"), ("good", b"400")])
 async def test_chunks_of_one_byte_do_not_delay_other_calls(
-    house: Any, tmp_path: Path, token: str | None, code: bytes
+    installation: Any, tmp_path: Path, token: str | None, code: bytes
 ) -> None:
-    with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
+    with gateway_process(tmp_path, f"127.0.0.1:{installation.server_port}") as gateway:
         start = head(0, token).replace(b"content-length: 0", b"transfer-encoding: chunked")
         data = start + b"1\r\n \r\n" * 1_400_000 + b"0\r\n\r\n"
         answers, latencies, busy = await asyncio.to_thread(send_four, gateway, data, "/healthz")

@@ -17,16 +17,16 @@ SIZE = len(DATA)
 
 
 @pytest.fixture
-def logs(house: Any) -> Any:
-    house.runs.log = DATA
-    house.runs.chunk_bytes = 100
-    return house
+def logs(installation: Any) -> Any:
+    installation.runs.log = DATA
+    installation.runs.chunk_bytes = 100
+    return installation
 
 
 async def get(
-    house: Any, headers: dict[str, str] | None = None, query: str = "", method: str = "GET"
+    installation: Any, headers: dict[str, str] | None = None, query: str = "", method: str = "GET"
 ) -> httpx.Response:
-    async with house.client() as client:
+    async with installation.client() as client:
         answer: httpx.Response = await client.request(method, LOG + query, headers=headers or {})
         return answer
 
@@ -156,14 +156,14 @@ async def test_head_of_an_unreadable_log_has_its_error_status(logs: Any) -> None
     assert (await get(logs, method="HEAD")).status_code == 404
 
 
-async def test_head_of_an_event_stream_has_its_headers(house: Any) -> None:
-    house.runs.feed.put_nowait(house.snapshot([]))
-    async with house.client() as client:
+async def test_head_of_an_event_stream_has_its_headers(installation: Any) -> None:
+    installation.runs.feed.put_nowait(installation.snapshot([]))
+    async with installation.client() as client:
         answer = await client.head("/api/v1/runs/r:watch")
         allowed = await client.options("/api/v1/runs/r:watch")
         assert "HEAD" in allowed.headers["allow"]
         async with asyncio.timeout(20):
-            await house.runs.left.wait()
+            await installation.runs.left.wait()
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
 

@@ -59,13 +59,13 @@ def codes(answers: bytes) -> list[int]:
         pytest.param(CHUNKED + "1\r\n \r\n" * 17_000 + "0\r\n\r\n", 400, id="very many small chunks"),
     ],
 )
-async def test_ambiguous_request_closes_its_connection(house: Any, data: str, code: int) -> None:
-    answers = await house.raw((data + SMUGGLED * 2).encode("latin-1"))
+async def test_ambiguous_request_closes_its_connection(installation: Any, data: str, code: int) -> None:
+    answers = await installation.raw((data + SMUGGLED * 2).encode("latin-1"))
     assert codes(answers) == [code], "what follows is not answered"
     top, _, body = answers.partition(b"\r\n\r\n")
     assert b"\r\nconnection: close" in top.lower()
     assert json.loads(body)["error"]["code"] == code
-    assert house.runs.requests == []
+    assert installation.runs.requests == []
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ async def test_ambiguous_request_closes_its_connection(house: Any, data: str, co
     ],
 )
 @pytest.mark.parametrize("at_a_time", [1_000_000, 7])
-async def test_requests_are_read_whatever_their_segmentation(house: Any, data: str, at_a_time: int) -> None:
+async def test_requests_are_read_whatever_their_segmentation(installation: Any, data: str, at_a_time: int) -> None:
     sent = (data * 3 + LAST).encode()
     if at_a_time < 100 and len(sent) > 100_000:
         at_a_time = 997
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", installation.port)
     for begin in range(0, len(sent), at_a_time):
         writer.write(sent[begin : begin + at_a_time])
         await writer.drain()
@@ -95,24 +95,24 @@ async def test_requests_are_read_whatever_their_segmentation(house: Any, data: s
         answers = await reader.read()
     writer.close()
     assert codes(answers) == [201] * 4
-    assert len(house.runs.requests) == 4
+    assert len(installation.runs.requests) == 4
 
 
-async def test_request_with_a_refused_body_does_not_reach_the_server(house: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+async def test_request_with_a_refused_body_does_not_reach_the_server(installation: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", installation.port)
     writer.write((CHUNKED + "2\r\n{}\r\n").encode())
     await writer.drain()
     writer.write(b"nonsense\r\n")
     async with asyncio.timeout(20):
         assert codes(await reader.read()) == [400]
         writer.close()
-        async with house.client() as client:
+        async with installation.client() as client:
             while 'sluiceway_gateway_requests_total{code="499"' not in (await client.get("/metrics")).text:
                 pass
-    assert house.runs.requests == []
+    assert installation.runs.requests == []
 
 
-async def test_idle_connection_is_closed(start_house: Any) -> None:
-    house = await start_house(read_timeout=timedelta(milliseconds=200))
+async def test_idle_connection_is_closed(start_installation: Any) -> None:
+    installation = await start_installation(read_timeout=timedelta(milliseconds=200))
     async with asyncio.timeout(20):
-        assert await house.raw(b"") == b""
+        assert await installation.raw(b"") == b""

@@ -57,9 +57,11 @@ def reason_of(error: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("fault", "code"), [pytest.param(f, c, id=type(f).__name__) for f, c in TABLE])
-async def test_grpc_code_maps_to_status_with_message_and_details(house: Any, fault: Exception, code: int) -> None:
-    house.runs.fault = fault
-    async with house.client() as client:
+async def test_grpc_code_maps_to_status_with_message_and_details(
+    installation: Any, fault: Exception, code: int
+) -> None:
+    installation.runs.fault = fault
+    async with installation.client() as client:
         answer = await client.get("/api/v1/runs/r")
         streamed = await client.get("/api/v1/runs/r:watch")
     assert answer.status_code == streamed.status_code == code
@@ -75,9 +77,9 @@ def test_status_table_has_every_grpc_code() -> None:
     assert {getattr(fault, "code", e.Code.INTERNAL).value for fault, _ in TABLE} == set(HTTP_CODES) - {"OK"}
 
 
-async def test_error_details_are_protobuf_json(house: Any) -> None:
-    house.runs.fault = e.InvalidInput([e.Violation("tasks[2]", "is bad")], reason="X", metadata={"k": "v"})
-    async with house.client() as client:
+async def test_error_details_are_protobuf_json(installation: Any) -> None:
+    installation.runs.fault = e.InvalidInput([e.Violation("tasks[2]", "is bad")], reason="X", metadata={"k": "v"})
+    async with installation.client() as client:
         error = check_shape(await client.get("/api/v1/runs/r"))
     assert error["details"] == [
         {"@type": ERROR_INFO, "reason": "X", "domain": "sluiceway", "metadata": {"k": "v"}},
@@ -88,20 +90,20 @@ async def test_error_details_are_protobuf_json(house: Any) -> None:
     ]
 
 
-async def test_error_names_request_fields_as_in_json(house: Any) -> None:
+async def test_error_names_request_fields_as_in_json(installation: Any) -> None:
     faults = [e.Violation("page_size", "must be less than `page_token`"), e.Violation("tasks[0].always_run", "x")]
-    house.runs.fault = e.InvalidInput(faults)
-    async with house.client() as client:
+    installation.runs.fault = e.InvalidInput(faults)
+    async with installation.client() as client:
         error = check_shape(await client.get("/api/v1/runs"))
     assert error["message"] == "pageSize: must be less than `pageToken`; tasks[0].always_run: x"
     violations = error["details"][1]["fieldViolations"]
     assert violations[0] == {"field": "pageSize", "description": "must be less than `pageToken`"}
 
 
-async def test_stream_error_names_request_fields_as_in_json(house: Any) -> None:
-    house.runs.announces = True
-    async with house.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
-        house.runs.feed.put_nowait(e.InvalidInput([e.Violation("run_id", "is odd")]))
+async def test_stream_error_names_request_fields_as_in_json(installation: Any) -> None:
+    installation.runs.announces = True
+    async with installation.client() as client, client.stream("GET", "/api/v1/runs/r:watch") as answer:
+        installation.runs.feed.put_nowait(e.InvalidInput([e.Violation("run_id", "is odd")]))
         assert b'"message":"runId: is odd"' in await answer.aread()
 
 
@@ -110,18 +112,18 @@ async def test_stream_error_names_request_fields_as_in_json(house: Any) -> None:
     [("DELETE", 405, "GET, HEAD"), ("PUT", 405, "GET, HEAD"), ("OPTIONS", 204, "GET, HEAD")],
 )
 async def test_method_that_the_server_lacks_is_405(
-    start_house: Any, without_delete_logs: Any, method: str, code: int, allow: str
+    start_installation: Any, without_delete_logs: Any, method: str, code: int, allow: str
 ) -> None:
-    house = await start_house(runs=without_delete_logs)
-    async with house.client() as client:
+    installation = await start_installation(runs=without_delete_logs)
+    async with installation.client() as client:
         answer = await client.request(method, "/api/v1/runs/r/tasks/t/log")
     assert (answer.status_code, answer.headers["allow"]) == (code, allow)
     if code == 405:
         assert reason_of(check_shape(answer)) == "METHOD_NOT_ALLOWED"
 
 
-async def test_method_that_the_server_has_is_served(house: Any) -> None:
-    async with house.client() as client:
+async def test_method_that_the_server_has_is_served(installation: Any) -> None:
+    async with installation.client() as client:
         allowed = await client.options("/api/v1/runs/r/tasks/t/log")
         assert (await client.delete("/api/v1/runs/r/tasks/t/log")).status_code == 204
     assert allowed.headers["allow"] == "DELETE, GET, HEAD"
@@ -142,16 +144,16 @@ async def test_method_that_the_server_has_is_served(house: Any) -> None:
         ("api/v1/runs", 400),
     ],
 )
-async def test_request_target_may_be_a_url(house: Any, target: str, code: int) -> None:
+async def test_request_target_may_be_a_url(installation: Any, target: str, code: int) -> None:
     lines = [f"GET {target} HTTP/1.1", "host: other", "authorization: Bearer good", "connection: close", "", ""]
-    answer = await house.raw("\r\n".join(lines).encode())
+    answer = await installation.raw("\r\n".join(lines).encode())
     assert answer.startswith(b"HTTP/1.1 %d " % code)
     if "pageSize" in target:
-        assert house.runs.requests[0].page_size == 3
+        assert installation.runs.requests[0].page_size == 3
 
 
-async def test_options_of_the_whole_server_is_204(house: Any) -> None:
-    answer = await house.raw(b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+async def test_options_of_the_whole_server_is_204(installation: Any) -> None:
+    answer = await installation.raw(b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 204 ")
 
 
@@ -164,9 +166,9 @@ async def test_options_of_the_whole_server_is_204(house: Any) -> None:
         pytest.param(e.NotFound("none"), None, id="not found"),
     ],
 )
-async def test_retry_after_says_when_to_try_again(house: Any, fault: Exception, seconds: str | None) -> None:
-    house.runs.fault = fault
-    async with house.client() as client:
+async def test_retry_after_says_when_to_try_again(installation: Any, fault: Exception, seconds: str | None) -> None:
+    installation.runs.fault = fault
+    async with installation.client() as client:
         assert (await client.get("/api/v1/runs/r")).headers.get("retry-after") == seconds
 
 
@@ -177,15 +179,15 @@ async def test_retry_after_says_when_to_try_again(house: Any, fault: Exception, 
         pytest.param("bad", "CREDENTIALS_INVALID", id="unknown"),
     ],
 )
-async def test_call_without_a_good_token_is_401(house: Any, token: str | None, reason: str) -> None:
-    async with house.client(token) as client:
+async def test_call_without_a_good_token_is_401(installation: Any, token: str | None, reason: str) -> None:
+    async with installation.client(token) as client:
         answer = await client.get("/api/v1/runs/r")
         version = await client.get("/api/v1/version")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert reason_of(check_shape(answer)) == reason
     assert version.json() == {"version": "1.2.3"}, "what is public needs no token, and a bad one does no harm"
-    assert house.runs.requests == []
+    assert installation.runs.requests == []
 
 
 JSON_HEADER = {"content-type": "application/json"}
@@ -238,7 +240,7 @@ BAD_REQUESTS = [
     [pytest.param(*row, id=f"{row[0]} {row[1]} {(row[2] or b'')[:30]!r} {row[4]}") for row in BAD_REQUESTS],
 )
 async def test_invalid_request_says_why(
-    house: Any,
+    installation: Any,
     method: str,
     path: str,
     body: bytes | None,
@@ -252,7 +254,7 @@ async def test_invalid_request_says_why(
     if body is not None:
         head["content-length"] = str(len(body))
     lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in head.items())]
-    answer = await house.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
+    answer = await installation.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
     top, _, text = answer.partition(b"\r\n\r\n")
     assert int(top.split()[1]) == code
     if code == 405:
@@ -266,12 +268,12 @@ async def test_invalid_request_says_why(
     if field:
         violations = [v for detail in error["details"] for v in detail.get("fieldViolations", [])]
         assert [violation["field"] for violation in violations] == [field]
-    assert house.runs.requests == []
+    assert installation.runs.requests == []
 
 
 @pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded"])
-async def test_body_without_a_content_type_says_what_to_add(house: Any, content_type: str | None) -> None:
-    async with house.client() as client:
+async def test_body_without_a_content_type_says_what_to_add(installation: Any, content_type: str | None) -> None:
+    async with installation.client() as client:
         headers = {} if content_type is None else {"content-type": content_type}
         error = check_shape(await client.post("/api/v1/runs", content=b"{}", headers=headers))
     assert error["code"] == 415
@@ -279,22 +281,22 @@ async def test_body_without_a_content_type_says_what_to_add(house: Any, content_
     assert "-H 'Content-Type: application/json'" in error["message"]
 
 
-async def test_all_faults_of_a_body_are_reported_at_once(house: Any) -> None:
+async def test_all_faults_of_a_body_are_reported_at_once(installation: Any) -> None:
     body = {"runn": 1, "tasks": [{"nam": 1}, {"x": 2}], "setupErrors": "no list"}
-    async with house.client() as client:
+    async with installation.client() as client:
         error = check_shape(await client.post("/api/v1/runs", json=body))
     fields = {v["field"] for detail in error["details"] for v in detail.get("fieldViolations", [])}
     assert fields == {"runn", "tasks[0].nam", "tasks[1].x", "setupErrors"}
 
 
-async def test_body_over_the_limit_is_413(start_house: Any) -> None:
-    house = await start_house(max_body_bytes=1000)
+async def test_body_over_the_limit_is_413(start_installation: Any) -> None:
+    installation = await start_installation(max_body_bytes=1000)
 
     async def chunks() -> Any:
         for _ in range(30):
             yield b" " * 100
 
-    async with house.client() as client:
+    async with installation.client() as client:
         for content in (b" " * 1001, chunks()):
             answer = await client.post("/api/v1/runs", content=content, headers=JSON_HEADER)
             assert answer.status_code == 413
@@ -303,48 +305,48 @@ async def test_body_over_the_limit_is_413(start_house: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [pytest.param(33_000, id="just too large"), pytest.param(1_000_000, id="huge")])
-async def test_huge_header_is_431(house: Any, size: int) -> None:
+async def test_huge_header_is_431(installation: Any, size: int) -> None:
     request = b"GET /api/v1/runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-big: " + b"a" * size + b"\r\n\r\n"
-    answer = await house.raw(request)
+    answer = await installation.raw(request)
     assert answer.startswith(b"HTTP/1.1 431 ")
     error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
     assert (error["code"], error["status"]) == (431, "RESOURCE_EXHAUSTED")
 
 
-async def test_request_that_is_not_http_gets_a_json_error(house: Any) -> None:
-    answer = await house.raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+async def test_request_that_is_not_http_gets_a_json_error(installation: Any) -> None:
+    answer = await installation.raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["status"] == "INVALID_ARGUMENT"
 
 
-async def test_endless_headers_end_the_connection(start_house: Any) -> None:
-    house = await start_house(read_timeout=timedelta(milliseconds=200))
+async def test_endless_headers_end_the_connection(start_installation: Any) -> None:
+    installation = await start_installation(read_timeout=timedelta(milliseconds=200))
     async with asyncio.timeout(20):
-        assert await house.raw(b"GET / HTTP/1.1\r\nx-slow: ") == b""
+        assert await installation.raw(b"GET / HTTP/1.1\r\nx-slow: ") == b""
 
 
-async def test_body_that_never_comes_is_504(start_house: Any) -> None:
-    house = await start_house(read_timeout=timedelta(milliseconds=200))
+async def test_body_that_never_comes_is_504(start_installation: Any) -> None:
+    installation = await start_installation(read_timeout=timedelta(milliseconds=200))
     request = (
         b"POST /api/v1/runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer good\r\n"
         b"content-length: 10\r\n\r\n{"
     )
     async with asyncio.timeout(20):
-        assert (await house.raw(request)).startswith(b"HTTP/1.1 504 ")
+        assert (await installation.raw(request)).startswith(b"HTTP/1.1 504 ")
 
 
-async def test_two_tokens_in_one_request_are_refused(house: Any) -> None:
+async def test_two_tokens_in_one_request_are_refused(installation: Any) -> None:
     request = (
         b"GET /api/v1/runs/r HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
         b"authorization: Bearer good\r\nauthorization: Bearer bad\r\n\r\n"
     )
-    assert (await house.raw(request)).startswith(b"HTTP/1.1 400 ")
+    assert (await installation.raw(request)).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_origin_is_allowed_only_when_listed_exactly(start_house: Any) -> None:
-    house = await start_house(cors_origins=frozenset({"https://ci.example.org", "null"}))
+async def test_origin_is_allowed_only_when_listed_exactly(start_installation: Any) -> None:
+    installation = await start_installation(cors_origins=frozenset({"https://ci.example.org", "null"}))
     allowed = {}
-    async with house.client() as client:
+    async with installation.client() as client:
         for origin in ("https://ci.example.org", "https://ci.example.org.evil.net", "http://ci.example.org", "null"):
             asked = {"origin": origin, "access-control-request-method": "POST"}
             preflight = await client.options("/api/v1/runs", headers=asked)
@@ -355,8 +357,8 @@ async def test_origin_is_allowed_only_when_listed_exactly(start_house: Any) -> N
     assert set(map(str, allowed.values())) == {"{None}"}
 
 
-async def test_every_response_has_the_security_headers(house: Any) -> None:
-    async with house.client() as client:
+async def test_every_response_has_the_security_headers(installation: Any) -> None:
+    async with installation.client() as client:
         for path in ("/", "/api/v1/runs/r", "/nothing", "/metrics"):
             headers = (await client.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"

@@ -53,26 +53,26 @@ def ask(method: str, url: str, token: str | None, *, mebibytes: int, chunked: bo
     ],
 )
 async def test_client_that_sends_before_it_reads_gets_the_response(
-    house: Any, method: str, path: str, token: str | None, mebibytes: int, code: int, chunked: bool
+    installation: Any, method: str, path: str, token: str | None, mebibytes: int, code: int, chunked: bool
 ) -> None:
-    url = f"http://127.0.0.1:{house.port}{path}"
+    url = f"http://127.0.0.1:{installation.port}{path}"
     seen, body = await asyncio.to_thread(ask, method, url, token, mebibytes=mebibytes, chunked=chunked)
     assert seen == body["error"]["code"] == code
-    assert house.runs.requests == []
+    assert installation.runs.requests == []
 
 
-async def test_gateway_process_lingers(house: Any, tmp_path: Path) -> None:
+async def test_gateway_process_lingers(installation: Any, tmp_path: Path) -> None:
     # It has another event loop (uvloop) than tests have.
-    with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}") as gateway:
+    with gateway_process(tmp_path, f"127.0.0.1:{installation.server_port}") as gateway:
         url = f"http://127.0.0.1:{gateway.port}/api/v1/runs"
         for chunked in (False, True):
             seen, _ = await asyncio.to_thread(ask, "POST", url, "good", mebibytes=64, chunked=chunked)
             assert seen == 413
 
 
-async def test_connection_is_reused_after_a_small_unread_body(house: Any) -> None:
+async def test_connection_is_reused_after_a_small_unread_body(installation: Any) -> None:
     body = b'{"a": "' + b"x" * 60_000 + b'"}'
-    answers = await house.raw(
+    answers = await installation.raw(
         b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
         + body
         + b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -81,8 +81,10 @@ async def test_connection_is_reused_after_a_small_unread_body(house: Any) -> Non
     assert b"HTTP/1.1 200 " in answers
 
 
-async def test_closing_connection_has_connection_close(house: Any) -> None:
-    answer = await house.raw(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+async def test_closing_connection_has_connection_close(installation: Any) -> None:
+    answer = await installation.raw(
+        b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 1_000_000
+    )
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
@@ -108,16 +110,16 @@ def send_for_ever(port: int, *, pause: float) -> float:
     ],
 )
 async def test_client_that_never_stops_sending_is_disconnected(
-    start_house: Any, settings: dict[str, Any], pause: float
+    start_installation: Any, settings: dict[str, Any], pause: float
 ) -> None:
-    house = await start_house(**settings)
-    assert await asyncio.to_thread(send_for_ever, house.port, pause=pause) < 20
+    installation = await start_installation(**settings)
+    assert await asyncio.to_thread(send_for_ever, installation.port, pause=pause) < 20
 
 
-async def test_stopping_gateway_does_not_wait_for_senders(house: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+async def test_stopping_gateway_does_not_wait_for_senders(installation: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", installation.port)
     writer.write(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nxx")
     async with asyncio.timeout(20):
         assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
-        await house.stop_gateway()
+        await installation.stop_gateway()
     writer.close()

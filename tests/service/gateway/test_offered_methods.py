@@ -18,34 +18,34 @@ LOG = "/api/v1/runs/r/tasks/t/log"
         pytest.param(LOG, {"DELETE", "GET", "HEAD"}, id="all methods of a stream"),
     ],
 )
-async def test_allow_names_the_methods_that_are_offered(house: Any, path: str, allow: set[str]) -> None:
-    async with house.client() as client:
+async def test_allow_names_the_methods_that_are_offered(installation: Any, path: str, allow: set[str]) -> None:
+    async with installation.client() as client:
         answer = await client.put(path)
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == allow
 
 
-async def test_allow_leaves_out_a_method_that_is_not_offered(house: Any) -> None:
-    fewer = type("Fewer", (type(house.runs),), {"DeleteLogs": pb_grpc.RunServiceServicer.DeleteLogs})
-    await house.stop_server()
-    house.runs = fewer()
-    await house.start_server()
-    async with house.client() as client:
+async def test_allow_leaves_out_a_method_that_is_not_offered(installation: Any) -> None:
+    fewer = type("Fewer", (type(installation.runs),), {"DeleteLogs": pb_grpc.RunServiceServicer.DeleteLogs})
+    await installation.stop_server()
+    installation.runs = fewer()
+    await installation.start_server()
+    async with installation.client() as client:
         answer = await client.put(LOG)
         assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
         deleted = await client.delete(LOG)
         assert (deleted.status_code, deleted.headers["allow"]) == (405, "GET, HEAD")
 
 
-async def test_path_without_offered_methods_is_404(house: Any) -> None:
-    async with house.client() as client:
+async def test_path_without_offered_methods_is_404(installation: Any) -> None:
+    async with installation.client() as client:
         answer = await client.get("/api/v1/runs/r:restart")
     assert answer.status_code == 404
     assert answer.json()["error"]["details"][0]["reason"] == "ROUTE_UNKNOWN"
 
 
-async def test_allow_has_every_method_while_the_server_is_away(house: Any) -> None:
-    await house.stop_server()
-    async with house.client() as client:
+async def test_allow_has_every_method_while_the_server_is_away(installation: Any) -> None:
+    await installation.stop_server()
+    async with installation.client() as client:
         answer = await client.get("/api/v1/runs/r:restart")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -14,8 +14,8 @@ from tests.support.gateway_process import gateway_process
 OPTIONS = ("--cors-origin", "https://ci.example.org", "--max-body-bytes", "1Ki", "--read-timeout", "300ms")
 
 
-async def test_options_set_origins_limits_and_timeouts(house: Any, tmp_path: Path) -> None:
-    with gateway_process(tmp_path, f"127.0.0.1:{house.server_port}", OPTIONS) as gateway:
+async def test_options_set_origins_limits_and_timeouts(installation: Any, tmp_path: Path) -> None:
+    with gateway_process(tmp_path, f"127.0.0.1:{installation.server_port}", OPTIONS) as gateway:
         url = f"http://127.0.0.1:{gateway.port}"
         headers = {"authorization": "Bearer good"}
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=False) as client:
@@ -29,11 +29,11 @@ async def test_options_set_origins_limits_and_timeouts(house: Any, tmp_path: Pat
         writer.close()
 
 
-async def test_connection_over_the_limit_is_503(start_house: Any) -> None:
-    house = await start_house(max_connections=1)
-    async with house.client() as client, asyncio.timeout(20):
+async def test_connection_over_the_limit_is_503(start_installation: Any) -> None:
+    installation = await start_installation(max_connections=1)
+    async with installation.client() as client, asyncio.timeout(20):
         assert (await client.get("/healthz")).status_code == 200
-        answer = await house.raw(b"")
+        answer = await installation.raw(b"")
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nretry-after: 1\r\n" in answer
         assert b"GATEWAY_BUSY" in answer
@@ -41,9 +41,11 @@ async def test_connection_over_the_limit_is_503(start_house: Any) -> None:
 
 
 @pytest.mark.parametrize("option", [("--max-calls", "0"), ("--deadline", "1h")])
-async def test_gateway_with_wrong_options_does_not_start(house: Any, tmp_path: Path, option: tuple[str, str]) -> None:
+async def test_gateway_with_wrong_options_does_not_start(
+    installation: Any, tmp_path: Path, option: tuple[str, str]
+) -> None:
     with (
         pytest.raises(AssertionError, match=option[0]),
-        gateway_process(tmp_path, f"127.0.0.1:{house.server_port}", option),
+        gateway_process(tmp_path, f"127.0.0.1:{installation.server_port}", option),
     ):
         pass

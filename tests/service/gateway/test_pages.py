@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 
-async def test_unchanged_openapi_is_304(house: Any) -> None:
-    async with house.client(None) as client:
+async def test_unchanged_openapi_is_304(installation: Any) -> None:
+    async with installation.client(None) as client:
         first = await client.get("/openapi.json")
         tag = first.headers["etag"]
         same = await client.get("/openapi.json", headers={"if-none-match": f'"x", W/{tag}'})
@@ -15,8 +15,8 @@ async def test_unchanged_openapi_is_304(house: Any) -> None:
     assert (other.status_code, other.content) == (200, first.content)
 
 
-async def test_root_page_links_to_existing_pages(house: Any) -> None:
-    async with house.client(None) as client:
+async def test_root_page_links_to_existing_pages(installation: Any) -> None:
+    async with installation.client(None) as client:
         page = await client.get("/")
         assert "Sluiceway" in page.text
         links = [part.split('"')[0] for part in page.text.split('href="')[1:]]
@@ -28,15 +28,15 @@ async def test_root_page_links_to_existing_pages(house: Any) -> None:
         assert (await client.get("/docs.js")).headers["content-type"].startswith("text/javascript")
 
 
-async def test_unchanged_page_is_304(house: Any) -> None:
-    async with house.client(None) as client:
+async def test_unchanged_page_is_304(installation: Any) -> None:
+    async with installation.client(None) as client:
         first = await client.get("/")
         again = await client.get("/", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_openapi_has_only_offered_methods(house: Any) -> None:
-    async with house.client(None) as client:
+async def test_openapi_has_only_offered_methods(installation: Any) -> None:
+    async with installation.client(None) as client:
         api = (await client.get("/openapi.json")).json()
     assert api["openapi"] == "3.1.0"
     assert set(api["paths"]) == {
@@ -54,14 +54,14 @@ async def test_openapi_has_only_offered_methods(house: Any) -> None:
     assert api["paths"]["/api/v1/version"]["get"]["security"] == []
 
 
-async def test_openapi_is_503_while_the_server_is_unavailable(house: Any) -> None:
-    await house.stop_server()
-    async with house.client(None) as client:
+async def test_openapi_is_503_while_the_server_is_unavailable(installation: Any) -> None:
+    await installation.stop_server()
+    async with installation.client(None) as client:
         assert (await client.get("/openapi.json")).status_code == 503
 
 
-async def test_metrics_count_by_route_not_by_path(house: Any) -> None:
-    async with house.client() as client:
+async def test_metrics_count_by_route_not_by_path(installation: Any) -> None:
+    async with installation.client() as client:
         await client.get("/api/v1/runs/r1")
         await client.get("/api/v1/runs/r2")
         await client.get("/made-up")

@@ -38,7 +38,7 @@ OPERATOR, EXECUTOR, USER = pb.TOKEN_KIND_OPERATOR, pb.TOKEN_KIND_EXECUTOR, pb.TO
 
 
 @dataclass
-class Place:
+class ServedTokens:
     database: FakeDatabase
     address: str
     token: str
@@ -56,7 +56,7 @@ class Place:
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Place]:
+async def served() -> AsyncIterator[ServedTokens]:
     database, clock = FakeDatabase(RECORD_TYPES), SystemClock()
     spec = TokenSpec(CallerKind.OPERATOR, "first operator", user_id="admin", scopes=frozenset({"*"}))
     token = await make_token(database, spec)
@@ -68,17 +68,17 @@ async def place() -> AsyncIterator[Place]:
     await rpc.serve(offer)
     address = f"127.0.0.1:{await rpc.start('127.0.0.1:0')}"
     async with connect(address, token=token) as client:
-        yield Place(database, address, token, client)
+        yield ServedTokens(database, address, token, client)
     await rpc.drain(timedelta(0))
 
 
-async def test_token_is_created_used_listed_and_revoked(place: Place) -> None:
-    made, text = await place.client.tokens.create("laptop", OPERATOR)
+async def test_token_is_created_used_listed_and_revoked(served: ServedTokens) -> None:
+    made, text = await served.client.tokens.create("laptop", OPERATOR)
     assert (made.kind, made.name, made.user_id, list(made.scopes)) == (OPERATOR, "laptop", "admin", ["*"])
     assert made.id == token_id(text)[:16]
-    stored = await place.database.get(TOKEN, token_id(text))
+    stored = await served.database.get(TOKEN, token_id(text))
     assert text.encode() not in stored.SerializeToString()
-    async with connect(place.address, token=text) as other:
+    async with connect(served.address, token=text) as other:
         listed = await other.tokens.list()
         assert [(token.name, token.HasField("revoke_time")) for token in listed] == [
             ("first operator", False),
@@ -86,21 +86,21 @@ async def test_token_is_created_used_listed_and_revoked(place: Place) -> None:
         ]
         assert [token.name for token in await other.tokens.list(kind=USER)] == []
         for _ in range(2):
-            await place.client.tokens.revoke(made.id[:10])
+            await served.client.tokens.revoke(made.id[:10])
         with pytest.raises(Unauthenticated):
             await other.tokens.list()
-    assert [token.HasField("revoke_time") for token in await place.client.tokens.list()] == [False, True]
+    assert [token.HasField("revoke_time") for token in await served.client.tokens.list()] == [False, True]
 
 
-async def test_list_of_tokens_has_pages(place: Place) -> None:
+async def test_list_of_tokens_has_pages(served: ServedTokens) -> None:
     for number in range(7):
-        await place.make(CallerKind.USER, "runs:read", name=f"t{number}")
-    stub = token_service_pb2_grpc.TokenServiceStub(place.client.connection.channel)
+        await served.make(CallerKind.USER, "runs:read", name=f"t{number}")
+    stub = token_service_pb2_grpc.TokenServiceStub(served.client.connection.channel)
     names: list[str] = []
     page_token = ""
     while True:
         request = pb.ListTokensRequest(page_size=3, page_token=page_token, kind=USER)
-        page = await place.client.connection.call(stub.ListTokens, request)
+        page = await served.client.connection.call(stub.ListTokens, request)
         assert len(page.tokens) <= 3
         names += [token.name for token in page.tokens]
         page_token = page.next_page_token
@@ -125,63 +125,63 @@ async def test_list_of_tokens_has_pages(place: Place) -> None:
         pytest.param(pb.Token(kind=USER, name="x", expire_time={"seconds": 1}), "token.expire_time", id="in the past"),
     ],
 )
-async def test_invalid_token_request_is_refused_by_field(place: Place, token: pb.Token, path: str) -> None:
-    stub = token_service_pb2_grpc.TokenServiceStub(place.client.connection.channel)
+async def test_invalid_token_request_is_refused_by_field(served: ServedTokens, token: pb.Token, path: str) -> None:
+    stub = token_service_pb2_grpc.TokenServiceStub(served.client.connection.channel)
     with pytest.raises(InvalidInput) as refused:
-        await place.client.connection.call(stub.CreateToken, pb.CreateTokenRequest(token=token))
+        await served.client.connection.call(stub.CreateToken, pb.CreateTokenRequest(token=token))
     assert path in [violation.path for violation in refused.value.violations]
-    assert len(await place.client.tokens.list()) == 1
+    assert len(await served.client.tokens.list()) == 1
 
 
-async def test_duplicate_name_and_unknown_token_are_errors(place: Place) -> None:
+async def test_duplicate_name_and_unknown_token_are_errors(served: ServedTokens) -> None:
     with pytest.raises(AlreadyExists, match="first operator"):
-        await place.client.tokens.create("first operator", OPERATOR)
+        await served.client.tokens.create("first operator", OPERATOR)
     with pytest.raises(NotFound, match="no token"):
-        await place.client.tokens.revoke("abc")
-    (only,) = await place.client.tokens.list()
+        await served.client.tokens.revoke("abc")
+    (only,) = await served.client.tokens.list()
     with pytest.raises(FailedPrecondition, match="last valid token"):
-        await place.client.tokens.revoke(only.id)
+        await served.client.tokens.revoke(only.id)
 
 
-async def test_token_service_is_for_operators_within_their_scopes(place: Place) -> None:
-    user = await place.make(CallerKind.USER, "*", name="user")
-    executor = await place.make(CallerKind.EXECUTOR, name="executor", group="g")
-    reader = await place.make(CallerKind.OPERATOR, "tokens:read", name="reader")
-    maker = await place.make(CallerKind.OPERATOR, "tokens:write", "runs:read", name="maker")
+async def test_token_service_is_for_operators_within_their_scopes(served: ServedTokens) -> None:
+    user = await served.make(CallerKind.USER, "*", name="user")
+    executor = await served.make(CallerKind.EXECUTOR, name="executor", group="g")
+    reader = await served.make(CallerKind.OPERATOR, "tokens:read", name="reader")
+    maker = await served.make(CallerKind.OPERATOR, "tokens:write", "runs:read", name="maker")
     for text in (user, executor):
-        async with connect(place.address, token=text) as client:
+        async with connect(served.address, token=text) as client:
             for call in (client.tokens.list(), client.tokens.create("x", USER), client.tokens.revoke("a")):
                 with pytest.raises(PermissionDenied):
                     await call
-    async with connect(place.address, token=reader) as client:
+    async with connect(served.address, token=reader) as client:
         assert len(await client.tokens.list()) == 5
         with pytest.raises(PermissionDenied, match="tokens:write"):
             await client.tokens.create("x", USER)
-    async with connect(place.address, token=maker) as client:
+    async with connect(served.address, token=maker) as client:
         with pytest.raises(PermissionDenied, match=r"lacks .*\*"):
             await client.tokens.create("x", OPERATOR)
         made, _ = await client.tokens.create("x", USER, scopes=["runs:read"])
         assert list(made.scopes) == ["runs:read"]
 
 
-async def test_token_commands_create_list_and_revoke(place: Place) -> None:
-    made = await place.sluice("token", "create", "blue", "--executor-group", "blue", "--expires-in", "30d")
+async def test_token_commands_create_list_and_revoke(served: ServedTokens) -> None:
+    made = await served.sluice("token", "create", "blue", "--executor-group", "blue", "--expires-in", "30d")
     assert made.returncode == 0, made.stderr
     text = made.stdout.strip()
-    caller = await TokenAuthenticator(place.database).authenticate(text)
+    caller = await TokenAuthenticator(served.database).authenticate(text)
     assert caller is not None
     assert (caller.kind, caller.group) == (CallerKind.EXECUTOR, "blue")
-    stored = await place.database.get(TOKEN, token_id(text))
+    stored = await served.database.get(TOKEN, token_id(text))
     left = stored.expire_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
     assert timedelta(days=29) < left <= timedelta(days=30)
-    listed = (await place.sluice("token", "list")).stdout.splitlines()
+    listed = (await served.sluice("token", "list")).stdout.splitlines()
     shown = [line.split()[:2] for line in listed[1:]]
     assert [name for _, name in shown] == ["blue", "first"]
-    assert all(token_id(of).startswith(short) for of, (short, _) in zip((text, place.token), shown, strict=True))
-    assert (await place.sluice("token", "revoke", token_id(text)[:16])).returncode == 0
-    assert text not in (await place.sluice("token", "list", "--all")).stdout
-    assert len(json.loads((await place.sluice("token", "list", "-o", "json")).stdout)) == 1
-    assert len(json.loads((await place.sluice("token", "list", "--all", "-o", "json")).stdout)) == 2
+    assert all(token_id(of).startswith(short) for of, (short, _) in zip((text, served.token), shown, strict=True))
+    assert (await served.sluice("token", "revoke", token_id(text)[:16])).returncode == 0
+    assert text not in (await served.sluice("token", "list", "--all")).stdout
+    assert len(json.loads((await served.sluice("token", "list", "-o", "json")).stdout)) == 1
+    assert len(json.loads((await served.sluice("token", "list", "--all", "-o", "json")).stdout)) == 2
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,9 @@ async def test_token_commands_create_list_and_revoke(place: Place) -> None:
         pytest.param(("--expires-in", "soon"), "duration", id="no duration"),
     ],
 )
-async def test_wrong_token_command_line_exits_with_2(place: Place, arguments: tuple[str, ...], said: str) -> None:
-    done = await place.sluice("token", "create", "x", *arguments)
+async def test_wrong_token_command_line_exits_with_2(
+    served: ServedTokens, arguments: tuple[str, ...], said: str
+) -> None:
+    done = await served.sluice("token", "create", "x", *arguments)
     assert done.returncode == 2
     assert said in done.stderr

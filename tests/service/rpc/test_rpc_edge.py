@@ -103,7 +103,7 @@ class Executors(executor_grpc.ExecutorServiceServicer):
         return executor_pb2.GetSpecificationResponse()
 
 
-class House:
+class Endpoint:
     def __init__(self, server: RpcServer, runs: Runs, port: int) -> None:
         self.server, self.runs, self.port = server, runs, port
 
@@ -129,28 +129,28 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def endpoint() -> AsyncIterator[Endpoint]:
     server, runs = RpcServer(Tokens()), Runs()  # type: ignore[abstract]  # the rest is not offered
     server.add(pb_grpc.add_RunServiceServicer_to_server, runs)
     server.add(executor_grpc.add_ExecutorServiceServicer_to_server, Executors())  # type: ignore[abstract]  # as above
     port = await server.start("127.0.0.1:0")
-    yield House(server, runs, port)
+    yield Endpoint(server, runs, port)
     await server.drain(timedelta(0))
 
 
-async def test_response_has_the_position_and_the_request_id(house: House) -> None:
-    async with house.stub() as stub:
+async def test_response_has_the_position_and_the_request_id(endpoint: Endpoint) -> None:
+    async with endpoint.stub() as stub:
         call = stub.GetRun(pb.GetRunRequest(run_id="r"), metadata=(("sluice-position", "p1"), ("x-request-id", "abc")))
         assert (await call).run.id == "r"
         trailers = dict(await call.trailing_metadata())
     assert trailers["sluice-position"] == "00000001-0000000000000005.000000"
     assert trailers["x-request-id"] == "abc"
-    assert house.runs.seen == [(TOKENS["admin"], "p1")]
+    assert endpoint.runs.seen == [(TOKENS["admin"], "p1")]
 
 
-async def test_sluiceway_error_arrives_whole(house: House) -> None:
+async def test_sluiceway_error_arrives_whole(endpoint: Endpoint) -> None:
     raised = InvalidInput([Violation("tasks[2].name", "is empty")], reason="TASK_WRONG", metadata={"task": "2"})
-    _, arrived = await house.fault_of(raised)
+    _, arrived = await endpoint.fault_of(raised)
     assert isinstance(arrived, InvalidInput)
     assert (arrived.violations, arrived.reason, arrived.metadata, str(arrived)) == (
         raised.violations,
@@ -160,8 +160,8 @@ async def test_sluiceway_error_arrives_whole(house: House) -> None:
     )
 
 
-async def test_request_fields_are_checked_after_the_caller(house: House) -> None:
-    async with house.stub() as stub, house.stub(None) as stranger:
+async def test_request_fields_are_checked_after_the_caller(endpoint: Endpoint) -> None:
+    async with endpoint.stub() as stub, endpoint.stub(None) as stranger:
         for caller, reason in ((stub, "INVALID_INPUT"), (stranger, "CREDENTIALS_MISSING")):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await caller.StopRun(pb.StopRunRequest(request_id="x" * 101))
@@ -169,19 +169,19 @@ async def test_request_fields_are_checked_after_the_caller(house: House) -> None
             assert arrived.reason == reason
             if isinstance(arrived, InvalidInput):
                 assert [violation.path for violation in arrived.violations] == ["run_id", "request_id"]
-    assert house.runs.seen == []
+    assert endpoint.runs.seen == []
 
 
-async def test_error_with_2000_faults_fits_into_the_trailers(house: House) -> None:
+async def test_error_with_2000_faults_fits_into_the_trailers(endpoint: Endpoint) -> None:
     raised = InvalidInput([Violation(f"tasks[{n}].name", "ä" * 100) for n in range(2000)])
-    _, arrived = await house.fault_of(raised)
+    _, arrived = await endpoint.fault_of(raised)
     assert isinstance(arrived, InvalidInput)
     assert arrived.violations[0] == raised.violations[0]
     assert arrived.violations[-1].message.startswith("and ")
 
 
-async def test_unexpected_exception_is_internal_without_its_text(house: House) -> None:
-    plain, arrived = await house.fault_of(ValueError("a secret"))
+async def test_unexpected_exception_is_internal_without_its_text(endpoint: Endpoint) -> None:
+    plain, arrived = await endpoint.fault_of(ValueError("a secret"))
     assert plain.code() is grpc.StatusCode.INTERNAL
     assert isinstance(arrived, Internal)
     assert arrived.incident
@@ -189,15 +189,15 @@ async def test_unexpected_exception_is_internal_without_its_text(house: House) -
     assert "secret" not in str(plain)
 
 
-async def test_handler_that_raises_cancelled_error_fails_at_once(house: House) -> None:
+async def test_handler_that_raises_cancelled_error_fails_at_once(endpoint: Endpoint) -> None:
     async with asyncio.timeout(30):
-        plain, _ = await house.fault_of(asyncio.CancelledError())
+        plain, _ = await endpoint.fault_of(asyncio.CancelledError())
     assert plain.code() is grpc.StatusCode.INTERNAL
 
 
-async def test_failed_stream_has_its_error(house: House) -> None:
-    house.runs.fault = NotFound("gone", resource_type="run", resource_name="r")
-    async with house.stub() as stub:
+async def test_failed_stream_has_its_error(endpoint: Endpoint) -> None:
+    endpoint.runs.fault = NotFound("gone", resource_type="run", resource_name="r")
+    async with endpoint.stub() as stub:
         messages = aiter(stub.WatchRun(pb.WatchRunRequest(run_id="r")))
         assert (await anext(messages)).position == "1"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -207,14 +207,14 @@ async def test_failed_stream_has_its_error(house: House) -> None:
     assert arrived.resource_name == "r"
 
 
-async def test_stream_is_cleaned_up_when_its_reader_disconnects(house: House) -> None:
-    async with house.stub() as stub:
+async def test_stream_is_cleaned_up_when_its_reader_disconnects(endpoint: Endpoint) -> None:
+    async with endpoint.stub() as stub:
         call = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
         await anext(aiter(call))
-        await house.runs.entered.wait()
+        await endpoint.runs.entered.wait()
         call.cancel()
         async with asyncio.timeout(30):
-            await house.runs.cleaned.wait()
+            await endpoint.runs.cleaned.wait()
 
 
 RUNS = "/sluiceway.api.run.v1.RunService"
@@ -236,9 +236,9 @@ RUNS = "/sluiceway.api.run.v1.RunService"
     ],
 )
 async def test_access_is_checked_without_a_call(
-    house: House, token: str | None, method: str, reason: str | None
+    endpoint: Endpoint, token: str | None, method: str, reason: str | None
 ) -> None:
-    async with house.channel(token) as channel:
+    async with endpoint.channel(token) as channel:
         call = access_grpc.AccessServiceStub(channel).CheckAccess(access_pb2.CheckAccessRequest(method=method))
         if reason is None:
             await call
@@ -246,11 +246,11 @@ async def test_access_is_checked_without_a_call(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
             assert error_of(caught.value).reason == reason
-    assert house.runs.seen == []
+    assert endpoint.runs.seen == []
 
 
-async def test_method_without_a_handler_is_unimplemented(house: House) -> None:
-    async with house.channel() as channel:
+async def test_method_without_a_handler_is_unimplemented(endpoint: Endpoint) -> None:
+    async with endpoint.channel() as channel:
         for call in (
             pb_grpc.RunServiceStub(channel).RestartRun(pb.RestartRunRequest(run_id="r")),
             cast("Any", channel).unary_unary("/no.Such/Method")(b""),
@@ -270,12 +270,14 @@ async def test_method_without_a_handler_is_unimplemented(house: House) -> None:
         pytest.param("executor", Code.PERMISSION_DENIED, "WRONG_CALLER", id="an executor"),
     ],
 )
-async def test_caller_without_permission_is_denied(house: House, token: str | None, code: Code, reason: str) -> None:
-    async with house.stub(token) as stub:
+async def test_caller_without_permission_is_denied(
+    endpoint: Endpoint, token: str | None, code: Code, reason: str
+) -> None:
+    async with endpoint.stub(token) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.StopRun(pb.StopRunRequest(run_id="r"))
     assert (error_of(caught.value).code, error_of(caught.value).reason) == (code, reason)
-    assert house.runs.seen == []
+    assert endpoint.runs.seen == []
 
 
 @pytest.mark.parametrize(
@@ -287,9 +289,9 @@ async def test_caller_without_permission_is_denied(house: House, token: str | No
         pytest.param(("admin", "admin"), id="one twice"),
     ],
 )
-async def test_call_with_two_tokens_is_unauthenticated(house: House, tokens: tuple[str, str]) -> None:
+async def test_call_with_two_tokens_is_unauthenticated(endpoint: Endpoint, tokens: tuple[str, str]) -> None:
     metadata = tuple(("authorization", f"Bearer {token}") for token in tokens)
-    async with house.channel(None) as channel:
+    async with endpoint.channel(None) as channel:
         stopped = pb_grpc.RunServiceStub(channel).StopRun(pb.StopRunRequest(run_id="r"), metadata=metadata)
         checked = access_grpc.AccessServiceStub(channel).CheckAccess(
             access_pb2.CheckAccessRequest(method="/sluiceway.api.run.v1.RunService/StopRun"), metadata=metadata
@@ -303,19 +305,19 @@ async def test_call_with_two_tokens_is_unauthenticated(house: House, tokens: tup
             health_pb2.HealthCheckRequest(), metadata=metadata
         )
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    assert house.runs.seen == []
+    assert endpoint.runs.seen == []
 
 
-async def test_write_is_retried_with_one_request_id_when_unavailable(house: House) -> None:
-    async with house.stub() as stub:
+async def test_write_is_retried_with_one_request_id_when_unavailable(endpoint: Endpoint) -> None:
+    async with endpoint.stub() as stub:
         await stub.StopRun(pb.StopRunRequest(run_id="r"))
-    assert len(house.runs.seen) == 3
-    assert len(set(house.runs.seen)) == 1
-    assert house.runs.seen[0]
+    assert len(endpoint.runs.seen) == 3
+    assert len(set(endpoint.runs.seen)) == 1
+    assert endpoint.runs.seen[0]
 
 
-async def test_port_for_executors_serves_executors_only(house: House) -> None:
-    port = await house.server.start("127.0.0.1:0", offered_to={CallerKind.EXECUTOR})
+async def test_port_for_executors_serves_executors_only(endpoint: Endpoint) -> None:
+    port = await endpoint.server.start("127.0.0.1:0", offered_to={CallerKind.EXECUTOR})
     channel = open_channel(f"127.0.0.1:{port}", token="executor")
     wanted = executor_pb2.GetSpecificationRequest(
         executor_id="e", session_id="s", session_secret="x", assignment_id="a", epoch={"database": 1, "attempt": 1}
@@ -327,31 +329,31 @@ async def test_port_for_executors_serves_executors_only(house: House) -> None:
     await channel.close()
 
 
-async def test_port_in_use_is_an_error(house: House) -> None:
-    with pytest.raises(FailedPrecondition, match=f"cannot listen on 127.0.0.1:{house.port}") as caught:
-        await RpcServer(Tokens()).start(f"127.0.0.1:{house.port}")
+async def test_port_in_use_is_an_error(endpoint: Endpoint) -> None:
+    with pytest.raises(FailedPrecondition, match=f"cannot listen on 127.0.0.1:{endpoint.port}") as caught:
+        await RpcServer(Tokens()).start(f"127.0.0.1:{endpoint.port}")
     assert caught.value.reason == "ADDRESS_IN_USE"
 
 
-async def test_health_lists_the_offered_services(house: House) -> None:
-    async with house.channel(None) as channel:
+async def test_health_lists_the_offered_services(endpoint: Endpoint) -> None:
+    async with endpoint.channel(None) as channel:
         answer = await cast("Any", health_pb2_grpc.HealthStub(channel)).Check(
             health_pb2.HealthCheckRequest(service="sluiceway.api.run.v1.RunService")
         )
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_drain_ends_streams_and_waits_for_calls_and_cleanup(house: House) -> None:
-    async with house.stub() as stub:
+async def test_drain_ends_streams_and_waits_for_calls_and_cleanup(endpoint: Endpoint) -> None:
+    async with endpoint.stub() as stub:
         watch = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
         await anext(aiter(watch))
-        await house.runs.entered.wait()
-        house.runs.entered.clear()
+        await endpoint.runs.entered.wait()
+        endpoint.runs.entered.clear()
         slow = stub.CancelRun(pb.CancelRunRequest(run_id="r"))
         pending = asyncio.ensure_future(slow)
-        await house.runs.entered.wait()
-        house.runs.cleaned.clear()
-        drain = asyncio.create_task(house.server.drain(timedelta(milliseconds=300)))
+        await endpoint.runs.entered.wait()
+        endpoint.runs.cleaned.clear()
+        drain = asyncio.create_task(endpoint.server.drain(timedelta(milliseconds=300)))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await anext(aiter(watch))
         assert error_of(caught.value).reason == "SERVER_DRAINING"
@@ -359,14 +361,14 @@ async def test_drain_ends_streams_and_waits_for_calls_and_cleanup(house: House) 
             await pending
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         await drain
-        assert house.runs.cleaned.is_set()
+        assert endpoint.runs.cleaned.is_set()
 
 
 async def test_malformed_request_is_refused_after_authentication(
-    house: House, caplog: pytest.LogCaptureFixture
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     for token, reason in ((None, "CREDENTIALS_MISSING"), ("admin", "MALFORMED_REQUEST")):
-        async with house.channel(token) as channel:
+        async with endpoint.channel(token) as channel:
             call: Any = channel.unary_unary("/sluiceway.api.run.v1.RunService/GetRun", request_serializer=bytes)
             with structlog.testing.capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(b"\x0a\xff\xff\xff\x0f")
@@ -374,14 +376,14 @@ async def test_malformed_request_is_refused_after_authentication(
         assert [entry["event"] for entry in logs] == ["rpc_refused"]
         assert "Error" not in error_of(caught.value).message
     assert caplog.records == [], "gRPC logs what it cannot deserialize, with a traceback"
-    assert house.runs.seen == []
+    assert endpoint.runs.seen == []
 
 
-async def test_malformed_message_ends_its_stream(house: House) -> None:
+async def test_malformed_message_ends_its_stream(endpoint: Endpoint) -> None:
     async def requests() -> AsyncIterator[bytes]:
         yield b"\x0a\xff\xff\xff\x0f"
 
-    async with house.channel() as channel:
+    async with endpoint.channel() as channel:
         path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
         call: Any = channel.stream_stream(path, request_serializer=bytes)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

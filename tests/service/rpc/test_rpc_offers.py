@@ -69,7 +69,7 @@ def offer(runs: Runs, token: str) -> ServiceSet:
     return made
 
 
-class House:
+class Endpoint:
     def __init__(self, server: RpcServer, port: int, channel: grpc.aio.Channel) -> None:
         self.server, self.port = server, port
         self.runs: pb_grpc.RunServiceAsyncStub = pb_grpc.RunServiceStub(channel)
@@ -86,49 +86,49 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def endpoint() -> AsyncIterator[Endpoint]:
     server = RpcServer()
     port = await server.start("127.0.0.1:0")
     # The channel repeats what is UNAVAILABLE until its deadline; here the first answer is what counts.
     channel = open_channel(f"127.0.0.1:{port}", token="one", deadline=timedelta(seconds=10))
-    yield House(server, port, channel)
+    yield Endpoint(server, port, channel)
     await channel.close()
     await server.drain(timedelta(0))
 
 
-async def test_server_without_services_is_not_ready_and_says_why(house: House) -> None:
-    await house.server.refuse(EMPTY)
-    assert await house.health() == _NOT_SERVING
-    error = await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))
+async def test_server_without_services_is_not_ready_and_says_why(endpoint: Endpoint) -> None:
+    await endpoint.server.refuse(EMPTY)
+    assert await endpoint.health() == _NOT_SERVING
+    error = await endpoint.refusal(endpoint.runs.GetRun(pb.GetRunRequest(run_id="r")))
     assert (type(error), error.reason, error.message) == (Unavailable, "ETCD_EMPTY", "etcd at X is empty")
-    await house.server.refuse(Unavailable("etcd at X is away", reason="ETCD_AWAY"))
-    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "ETCD_AWAY"
+    await endpoint.server.refuse(Unavailable("etcd at X is away", reason="ETCD_AWAY"))
+    assert (await endpoint.refusal(endpoint.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "ETCD_AWAY"
 
 
-async def test_services_and_tokens_change_behind_the_same_port(house: House) -> None:
+async def test_services_and_tokens_change_behind_the_same_port(endpoint: Endpoint) -> None:
     first, second = make_runs("first"), make_runs("second")
-    await house.server.serve(offer(first, "one"))
-    assert await house.health() == _SERVING
-    assert await house.health("sluiceway.api.run.v1.RunService") == _SERVING
-    assert (await house.runs.GetRun(pb.GetRunRequest(run_id="r"))).run.id == "first"
-    await house.server.refuse(EMPTY)
-    assert await house.health("sluiceway.api.run.v1.RunService") == _NOT_SERVING
-    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "ETCD_EMPTY"
-    await house.server.serve(offer(second, "one"))
-    assert await house.health() == _SERVING
-    assert (await house.runs.GetRun(pb.GetRunRequest(run_id="r"))).run.id == "second"
-    await house.server.refuse(EMPTY)
-    await house.server.serve(offer(first, "another"))
-    assert (await house.refusal(house.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "CREDENTIALS_INVALID"
+    await endpoint.server.serve(offer(first, "one"))
+    assert await endpoint.health() == _SERVING
+    assert await endpoint.health("sluiceway.api.run.v1.RunService") == _SERVING
+    assert (await endpoint.runs.GetRun(pb.GetRunRequest(run_id="r"))).run.id == "first"
+    await endpoint.server.refuse(EMPTY)
+    assert await endpoint.health("sluiceway.api.run.v1.RunService") == _NOT_SERVING
+    assert (await endpoint.refusal(endpoint.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "ETCD_EMPTY"
+    await endpoint.server.serve(offer(second, "one"))
+    assert await endpoint.health() == _SERVING
+    assert (await endpoint.runs.GetRun(pb.GetRunRequest(run_id="r"))).run.id == "second"
+    await endpoint.server.refuse(EMPTY)
+    await endpoint.server.serve(offer(first, "another"))
+    assert (await endpoint.refusal(endpoint.runs.GetRun(pb.GetRunRequest(run_id="r")))).reason == "CREDENTIALS_INVALID"
 
 
-async def test_calls_of_withdrawn_services_end_with_the_reason(house: House) -> None:
+async def test_calls_of_withdrawn_services_end_with_the_reason(endpoint: Endpoint) -> None:
     watched, waited = make_runs("a"), make_runs("b")
     for runs, call in (
-        (watched, lambda: house.runs.WatchRun(pb.WatchRunRequest(run_id="r"))),
-        (waited, lambda: house.runs.CancelRun(pb.CancelRunRequest(run_id="r"))),
+        (watched, lambda: endpoint.runs.WatchRun(pb.WatchRunRequest(run_id="r"))),
+        (waited, lambda: endpoint.runs.CancelRun(pb.CancelRunRequest(run_id="r"))),
     ):
-        await house.server.serve(offer(runs, "one"))
+        await endpoint.server.serve(offer(runs, "one"))
 
         async def finish(call: Any = call) -> None:
             answer = call()
@@ -140,18 +140,18 @@ async def test_calls_of_withdrawn_services_end_with_the_reason(house: House) -> 
 
         standing = asyncio.create_task(finish())
         await runs.entered.wait()
-        await house.server.refuse(EMPTY)
+        await endpoint.server.refuse(EMPTY)
         assert runs.cleaned.is_set()
-        assert (await house.refusal(standing)).reason == "ETCD_EMPTY"
+        assert (await endpoint.refusal(standing)).reason == "ETCD_EMPTY"
 
 
-async def test_health_watch_follows_services_that_come_and_go(house: House) -> None:
-    await house.server.serve(offer(make_runs("a"), "one"))
-    watch = house.health_stub.Watch(health_pb2.HealthCheckRequest())
+async def test_health_watch_follows_services_that_come_and_go(endpoint: Endpoint) -> None:
+    await endpoint.server.serve(offer(make_runs("a"), "one"))
+    watch = endpoint.health_stub.Watch(health_pb2.HealthCheckRequest())
     seen = [(await watch.read()).status]
-    await house.server.refuse(EMPTY)
+    await endpoint.server.refuse(EMPTY)
     seen.append((await watch.read()).status)
-    await house.server.serve(offer(make_runs("b"), "one"))
+    await endpoint.server.serve(offer(make_runs("b"), "one"))
     seen.append((await watch.read()).status)
     assert seen == [_SERVING, _NOT_SERVING, _SERVING]
     watch.cancel()

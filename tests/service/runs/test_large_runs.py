@@ -13,7 +13,7 @@ from sluiceway_common.runconfig import model as config_model
 from sluiceway_common.runmodel import model
 from sluiceway_server.runs import create_request
 from tests.fakes.objectstorage import FakeObjectStorage
-from tests.support.loop_turns import turns_during
+from tests.support.event_loop import count_turns
 from tests.support.run_engine import World, definition, request
 
 LARGEST = model.MAX_RUN_STEPS // model.MAX_TASKS
@@ -68,7 +68,7 @@ async def test_a_large_run_is_checked_off_the_event_loop() -> None:
             await engine.create_run(faulty, created_by="admin")
         return caught.value
 
-    error, turns = await turns_during(refused())
+    error, turns = await count_turns(refused())
 
     assert len(error.violations) == 999
     assert turns > 50

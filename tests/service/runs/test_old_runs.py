@@ -26,23 +26,25 @@ from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, RUN
 from sluiceway_server.runs.configs import RunConfigs
 from tests.fakes.executor_directory import FakeExecutorDirectory
 from tests.service.runs.test_run_service import Served, refusal, serving
-from tests.support.old_records import LogOfReads, Place, gone
+from tests.support.remote_bodies import DatabaseStores, ReadRecorder, wait_until_remote
 from tests.support.run_engine import World, definition, request
 
 GROUPS = ("/user/admin/repo/main", "/user/admin/repo/other")
 
 
 @pytest.fixture
-async def place(etcd_endpoint: str, tmp_path: Path, etcd_prefix: str) -> AsyncIterator[Place]:
+async def stores(etcd_endpoint: str, tmp_path: Path, etcd_prefix: str) -> AsyncIterator[DatabaseStores]:
     kv, storage = EtcdStore([etcd_endpoint]), PosixStorage(tmp_path / "objects")
-    yield Place(kv, storage, tmp_path, etcd_prefix.strip("/"))
+    yield DatabaseStores(kv, storage, tmp_path, etcd_prefix.strip("/"))
     await storage.close()
     await kv.close()
 
 
 @asynccontextmanager
-async def served(place: Place, server_id: str = "one", **more: Any) -> AsyncIterator[tuple[DataManager, Served]]:
-    async with place.server(server_id, types=RECORD_TYPES, **more) as database:
+async def served(
+    stores: DatabaseStores, server_id: str = "one", **more: Any
+) -> AsyncIterator[tuple[DataManager, Served]]:
+    async with stores.server(server_id, types=RECORD_TYPES, **more) as database:
         world = World()
         world.db = database  # type: ignore[assignment]  # a real one
         world.executors = FakeExecutorDirectory(database)
@@ -112,18 +114,18 @@ def configs_of(database: DataManager) -> RunConfigs:
     return RunConfigs(database, None, SystemClock(), inline_bytes=1 << 20)
 
 
-async def test_old_runs_are_what_they_were(place: Place) -> None:
-    async with served(place) as (database, at):
+async def test_old_runs_are_what_they_were(stores: DatabaseStores) -> None:
+    async with served(stores) as (database, at):
         runs = await finished_runs(at)
         assert (await at.world.tasks(runs[1]))["build"].attempt == 2
         expected, expected_logs = await answers(at, runs), await logs(database, runs, at)
         configs = [await configs_of(database).of_run(run_id) for run_id in runs]
-        await place.settle(database, types=RECORD_TYPES)
+        await stores.settle(database, types=RECORD_TYPES)
         # All that is not of the run that still runs; and its configuration, which is at rest from the beginning.
         for type_, number in ((RUN, 3), (RUN_CONFIG, 4), (TASK, 5), (ASSIGNMENT, 4)):
-            await gone(database, number, of=type_)
+            await wait_until_remote(database, number, of=type_)
         assert await answers(at, runs) == expected
-    async with served(place, "new") as (database, at):
+    async with served(stores, "new") as (database, at):
         assert await answers(at, runs) == expected
         assert await logs(database, runs, at) == expected_logs
         assert [await configs_of(database).of_run(run_id) for run_id in runs] == configs
@@ -134,12 +136,12 @@ async def test_old_runs_are_what_they_were(place: Place) -> None:
         assert (await at.world.run(runs[2])).HasField("stop_request")
 
 
-async def test_a_run_goes_on_at_a_server_that_never_had_its_bodies(place: Place) -> None:
-    async with served(place) as (database, at):
+async def test_a_run_goes_on_at_a_server_that_never_had_its_bodies(stores: DatabaseStores) -> None:
+    async with served(stores) as (database, at):
         run_id = (await at.stub.CreateRun(request(definition("a"), definition("b", "a")))).run.id
         await at.world.finish(at.engine, run_id, "a")
-        await place.settle(database, types=RECORD_TYPES)
-    async with served(place, "new") as (database, at):
+        await stores.settle(database, types=RECORD_TYPES)
+    async with served(stores, "new") as (database, at):
         assignment = await at.world.assignment_of(run_id, "b")
         specification = await at.engine.specification(assignment.id)
         assert specification.task_name == "b"
@@ -147,13 +149,13 @@ async def test_a_run_goes_on_at_a_server_that_never_had_its_bodies(place: Place)
         assert (await at.world.phase(run_id), await at.world.result(run_id)) == ("finished", "success")
 
 
-async def test_a_list_of_old_runs_reads_no_object(place: Place) -> None:
-    async with served(place) as (database, at):
+async def test_a_list_of_old_runs_reads_no_object(stores: DatabaseStores) -> None:
+    async with served(stores) as (database, at):
         runs = await finished_runs(at)
         expected = await at.stub.ListRuns(pb.ListRunsRequest())
-        await place.settle(database, types=RECORD_TYPES)
-    reads = LogOfReads(place.storage)
-    async with served(place, "new", storage=reads) as (database, at):
+        await stores.settle(database, types=RECORD_TYPES)
+    reads = ReadRecorder(stores.storage)
+    async with served(stores, "new", storage=reads) as (database, at):
         reads.reads.clear()
         listed = await at.stub.ListRuns(pb.ListRunsRequest())
         assert listed == expected
@@ -168,7 +170,7 @@ async def test_a_list_of_old_runs_reads_no_object(place: Place) -> None:
         assert first == whole
 
 
-async def test_a_token_of_another_list_of_tasks_is_refused(place: Place) -> None:
+async def test_a_token_of_another_list_of_tasks_is_refused(stores: DatabaseStores) -> None:
     async with serving() as at:
         one, two = [(await at.stub.CreateRun(request(definition("a"), definition("b")))).run.id for _ in range(2)]
         token = (await at.stub.ListTasks(pb.ListTasksRequest(run_id=one, page_size=1))).next_page_token

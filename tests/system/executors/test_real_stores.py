@@ -17,7 +17,7 @@ from sluiceway_server.objectstorage.posix import PosixStorage
 from sluiceway_server.runrecords.types import RECORD_TYPES
 from sluiceway_server.runs.transaction import tasks_of
 from tests.support.databases import open_database
-from tests.support.executor_side import House, ScriptedExecutor, leaving, log_answer
+from tests.support.executor_cluster import Cluster, ScriptedExecutor, leaving, log_answer
 from tests.support.run_engine import request
 
 
@@ -29,12 +29,12 @@ async def test_run_goes_through_a_restart_of_the_server_and_its_log_is_whole(
     storage = PosixStorage(tmp_path / "objects")
     types: Any = RECORD_TYPES
     executor = ScriptedExecutor()
-    house = House()
+    cluster = Cluster()
     try:
         async with open_database(kv, storage, tmp_path, prefix=etcd_prefix, types=types) as database:
-            stores: Any = house
+            stores: Any = cluster
             stores.db, stores.kv, stores.storage = database, kv, storage
-            async with leaving(executor), house.server() as first:
+            async with leaving(executor), cluster.server() as first:
                 await executor.welcomed(first)
                 run_id = (await first.engine.create_run(request(), created_by="admin")).value.run.id
                 assign = (await executor.until("assign")).assign
@@ -43,7 +43,7 @@ async def test_run_goes_through_a_restart_of_the_server_and_its_log_is_whole(
                 await first.die()
                 await executor.leave()
                 executor.hold(assign, "RUNNING")
-                async with house.server() as second:
+                async with cluster.server() as second:
                     await executor.welcomed(second)
                     body = b"line\n" * 10_000
                     async with open_channel(f"127.0.0.1:{second.port}", token="blue") as channel:

@@ -14,7 +14,7 @@ from sluiceway_server.datamanager.model import LogSequence, Put
 from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import NOTE, note
-from tests.support.loop_turns import turns_during
+from tests.support.event_loop import count_turns
 
 ENTRIES = 40
 SOON = timedelta(seconds=60)
@@ -56,6 +56,6 @@ async def test_the_event_loop_turns_while_many_large_entries_are_read() -> None:
         return [entry async for entry in log.entries(LogSequence(1, 1))]
 
     for way in (look, read):
-        found, turns = await turns_during(way())
+        found, turns = await count_turns(way())
         assert [entry.digest for entry in found] == [entry.digest for entry in entries]
         assert turns > 10, way.__name__

@@ -20,7 +20,7 @@ from sluiceway_common.foundation.rpc.requests import (
     RequestReader,
     count_parts,
 )
-from tests.support.loop_turns import turns_during
+from tests.support.event_loop import count_turns
 from tests.support.run_engine import definition, request
 
 CREATE = "/sluiceway.api.run.v1.RunService/CreateRun"
@@ -132,7 +132,7 @@ async def test_large_request_is_measured_off_the_event_loop() -> None:
     step = definition().steps[0]
     data = request(*(definition(f"task {n}", steps=[step] * 10) for n in range(2_000))).SerializeToString()
 
-    message, turns = await turns_during(RequestReader().message(CREATE, pb.CreateRunRequest, data))
+    message, turns = await count_turns(RequestReader().message(CREATE, pb.CreateRunRequest, data))
 
     assert message == pb.CreateRunRequest.FromString(data)
     assert turns > 20

@@ -15,11 +15,11 @@ from sluiceway_server.datamanager.model import Action, Column, Delete, LogSequen
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
-from tests.support.written_log import (
+from tests.support.log_builder import (
     JOB,
     LOCAL,
     SMALL,
-    WrittenLog,
+    LogBuilder,
     all_keys,
     checkpointer,
     contents,
@@ -44,7 +44,7 @@ async def test_a_checkpoint_holds_what_the_log_says(
     any_storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     storage = any_storage
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a", "1"), local("b", "1"), groups=["g", "h"])
     await log.flush()
     log.commit_batch(([local("a", "2"), local("c")], ["g"]), ([Delete(LOCAL, "b"), job("j", group="x", rank=3)], []))
@@ -71,7 +71,7 @@ async def test_the_next_one_keeps_untouched_files_by_reference(
     any_storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     storage = any_storage
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     for n in range(40):
         log.commit(*(job(f"{n:03}-{m:03}", done=True, text=noise(2000)) for m in range(20)))
     first = await maker.run(await log.flush(), log.lineage)
@@ -95,7 +95,7 @@ async def test_random_histories_in_many_checkpoints(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     chance = random.Random(11)
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     ids = [f"{n:02}" for n in range(60)]
     for _ in range(12):
         for _ in range(chance.randrange(1, 20)):
@@ -116,7 +116,7 @@ async def test_records_of_unknown_types_are_carried_through(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     tomorrow: RecordType[log_pb2.Emit] = RecordType("tomorrow", log_pb2.Emit)
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(Put(tomorrow, "a", log_pb2.Emit(kind="x")), Put(tomorrow, "b", log_pb2.Emit(kind="y")))
     await maker.run(await log.flush(), log.lineage)
     log.commit(Put(tomorrow, "b", log_pb2.Emit(kind="z")), local("a"))
@@ -128,7 +128,7 @@ async def test_records_of_unknown_types_are_carried_through(
 async def test_a_type_whose_last_record_is_deleted_has_no_files(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(local("a"), job("j"))
     await maker.run(await log.flush(), log.lineage)
     log.commit(Delete(LOCAL, "a"), Delete(LOCAL, "never"))
@@ -140,7 +140,7 @@ async def test_a_type_whose_last_record_is_deleted_has_no_files(
 async def test_revisions_are_those_of_the_log(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit_batch(([local("a")], []), ([local("b")], []), ([local("a")], ["g"]))
     made = await checkpointer(storage, etcd, tmp_path, prefix=prefix).run(await log.flush(), log.lineage)
     found = await contents(storage, prefix, made)
@@ -154,7 +154,7 @@ async def test_revisions_are_those_of_the_log(
 async def test_index_dumps_have_the_columns_and_the_bodies_of_what_may_still_change(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     at = log.commit(job("a", group="g", rank=4, done=True), job("b", rank=5))
     made = await checkpointer(storage, etcd, tmp_path, prefix=prefix).run(await log.flush(), log.lineage)
     assert made is not None
@@ -167,7 +167,7 @@ async def test_index_dumps_have_the_columns_and_the_bodies_of_what_may_still_cha
 async def test_dumps_of_other_versions_are_renewed_beside_files_that_nothing_touches(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(job("a", rank=4, done=True))
     old = checkpointer(storage, etcd, tmp_path, prefix=prefix, server_id="old", types=(LOCAL,))
     first = await old.run(await log.flush(), log.lineage)

@@ -17,8 +17,8 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.checkpoint import Overtaken
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
-from tests.support.written_log import (
-    WrittenLog,
+from tests.support.log_builder import (
+    LogBuilder,
     all_keys,
     checkpointer,
     contents,
@@ -32,7 +32,7 @@ def sequence_of(manifest: Manifest | None) -> LogSequence | None:
 
 
 async def test_nothing_to_do(storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     assert await maker.run(log.mark(), log.lineage) is None
     log.commit(local("a"))
     made = await maker.run(await log.flush(), log.lineage)
@@ -43,7 +43,7 @@ async def test_nothing_to_do(storage: ObjectStorage, etcd: EtcdStore, prefix: st
 async def test_only_what_flushed_names_is_taken_in(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(local("a", "1"))
     early = log.mark()
     log.commit(local("a", "2"))
@@ -60,7 +60,7 @@ async def test_it_crosses_epochs_and_leaves_out_what_is_void(
     any_storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     storage = any_storage
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     for n in range(3):
         log.commit(local(f"a{n}"))
     await maker.run(await log.flush(), log.lineage)
@@ -85,7 +85,7 @@ async def test_it_crosses_epochs_and_leaves_out_what_is_void(
 async def test_a_void_manifest_is_not_gone_on_from(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(local("a"))
     await maker.run(await log.flush(), log.lineage)
     log.commit(local("void"))
@@ -101,7 +101,7 @@ async def test_a_void_manifest_is_not_gone_on_from(
 async def test_a_server_whose_epoch_is_over_makes_no_manifest_any_more(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"))
     left_behind = checkpointer(storage, etcd, tmp_path, prefix=prefix, server_id="old")
     await left_behind.run(await log.flush(), log.lineage)
@@ -119,7 +119,7 @@ async def test_a_server_whose_epoch_is_over_makes_no_manifest_any_more(
 async def test_a_gap_names_both_neighbours(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     for n in range(6):
         log.commit(local(f"a{n}"))
         if n % 2:
@@ -140,7 +140,7 @@ async def test_a_gap_names_both_neighbours(
 async def test_a_gap_before_a_new_epoch_is_told(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     for n in range(4):
         log.commit(local(f"a{n}"))
         await log.flush()
@@ -153,13 +153,13 @@ async def test_a_gap_before_a_new_epoch_is_told(
 async def test_another_history_is_not_gone_on_with(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(local("a"))
     mark = await log.flush()
     with pytest.raises(DataLoss, match="different entries"):
         await maker.run(replace(mark, digest=b"another"), log.lineage)
     await maker.run(mark, log.lineage)
-    other = WrittenLog(storage, prefix)
+    other = LogBuilder(storage, prefix)
     other.commit(local("b"))
     other.commit(local("c"))
     other._pending = other._pending[1:]

@@ -9,7 +9,7 @@ from pathlib import Path
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.kv import FakeKeyValueStore
-from tests.support.written_log import WrittenLog, checkpointer, contents, job
+from tests.support.log_builder import LogBuilder, checkpointer, contents, job
 
 MIB = 1024 * 1024
 BODY = 4000
@@ -21,7 +21,7 @@ async def peak_of_a_checkpoint(folder: Path, records: int) -> tuple[int, Manifes
     """Change something in every file of a database, and tell the most memory that this took."""
     chance = random.Random(5)
     storage = PosixStorage(folder / "objects")
-    log = WrittenLog(storage, "db")
+    log = LogBuilder(storage, "db")
     maker = checkpointer(storage, FakeKeyValueStore(), folder, prefix="db")
     for start in range(0, records, 100):
         log.commit(

@@ -18,8 +18,8 @@ from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
-from tests.support.written_log import (
-    WrittenLog,
+from tests.support.log_builder import (
+    LogBuilder,
     all_keys,
     checkpointer,
     contents,
@@ -39,7 +39,7 @@ async def test_two_servers_at_once_make_one_manifest(
     any_storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     storage = any_storage
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     makers = [checkpointer(storage, etcd, tmp_path, prefix=prefix, server_id=name) for name in ("one", "two", "three")]
     for n in range(4):
         log.commit(*(job(f"{n}-{m}", text=noise(2000)) for m in range(50)))
@@ -66,7 +66,7 @@ async def test_the_answer_of_the_manifests_put_is_lost(etcd: EtcdStore, prefix: 
             return await super().put_if_absent(key, body) if "/manifest/" in key else True
 
     storage = Repeating()
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"))
     made = await checkpointer(storage, etcd, tmp_path, prefix=prefix).run(await log.flush(), log.lineage)
     assert await contents(storage, prefix, made) == log.model
@@ -83,7 +83,7 @@ async def test_files_stay_when_it_is_not_known_whether_the_manifest_was_put(
             return True
 
     storage = Silent()
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"))
     mark = await log.flush()
     maker = checkpointer(storage, etcd, tmp_path, prefix=prefix)
@@ -97,7 +97,7 @@ async def test_a_file_that_is_gone_is_not_named(
     any_storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     storage = any_storage
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(local("a"), job("j"))
     first = await maker.run(await log.flush(), log.lineage)
     assert first is not None
@@ -116,7 +116,7 @@ async def test_a_file_that_is_gone_is_not_named(
 async def test_damage_is_told_with_the_objects_name_and_changes_nothing(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
-    log, maker = WrittenLog(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
+    log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)
     log.commit(local("a", noise(5000)))
     first = await maker.run(await log.flush(), log.lineage)
     assert first is not None
@@ -139,7 +139,7 @@ async def test_a_body_that_is_no_message_of_its_type_is_told(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     other: RecordType[log_pb2.Put] = RecordType("job", log_pb2.Put)
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(Put(other, "bad", log_pb2.Put(id="\x08")))
     with pytest.raises(DataLoss, match="'bad'"):
         await checkpointer(storage, etcd, tmp_path, prefix=prefix).run(await log.flush(), log.lineage)
@@ -160,7 +160,7 @@ async def test_one_that_took_too_long_gives_up(
             clock.advance(timedelta(hours=4))
             return await storage.head(key)
 
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"), job("b"))
     maker = checkpointer(Slow(), etcd, tmp_path, prefix=prefix, clock=clock)  # type: ignore[arg-type]
     with pytest.raises(DeadlineExceeded, match="6:00:00"):
@@ -186,7 +186,7 @@ async def test_one_that_slept_before_its_manifest_removes_it_again(
                 await storage.delete(f"{prefix}/{file}")
             return await storage.put_if_absent(key, body)
 
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"))
     maker = checkpointer(Sleepy(), etcd, tmp_path, prefix=prefix, clock=clock)  # type: ignore[arg-type]
     with pytest.raises(DeadlineExceeded, match="suspended"):
@@ -210,7 +210,7 @@ async def test_a_cancelled_one_leaves_nothing_that_counts(
             await asyncio.Event().wait()
             return None
 
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"))
     maker = checkpointer(Stuck(), etcd, tmp_path, prefix=prefix)  # type: ignore[arg-type]
     running = asyncio.create_task(maker.run(await log.flush(), log.lineage))
@@ -231,7 +231,7 @@ async def test_etcd_away_at_the_end_does_not_spoil_a_checkpoint(
 
     kv = FakeKeyValueStore()
     kv.go_away()
-    log = WrittenLog(storage, prefix)
+    log = LogBuilder(storage, prefix)
     log.commit(local("a"))
     made = await checkpointer(storage, kv, tmp_path, prefix=prefix).run(await log.flush(), log.lineage)
     assert await contents(storage, prefix, made) == log.model

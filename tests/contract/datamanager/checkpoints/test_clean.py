@@ -27,9 +27,8 @@ from sluiceway_server.runrecords.types import RECORD_TYPES
 from sluiceway_server.runs.configs import RunConfigs
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
-from tests.support.kept import keep
-from tests.support.written_log import (
-    WrittenLog,
+from tests.support.log_builder import (
+    LogBuilder,
     all_keys,
     check_whole,
     checkpointer,
@@ -40,6 +39,7 @@ from tests.support.written_log import (
     seq,
     stores,
 )
+from tests.support.store_snapshot import take_snapshot
 
 DAY = timedelta(days=1, minutes=1)
 ALL = ("data", "index", "manifest", "wal")
@@ -50,7 +50,7 @@ class Base:
 
     def __init__(self, storage: ObjectStorage, etcd: EtcdStore, prefix: str, folder: Path) -> None:
         self.storage, self.etcd, self.prefix = storage, etcd, prefix
-        self.log = WrittenLog(storage, prefix)
+        self.log = LogBuilder(storage, prefix)
         self.maker = checkpointer(storage, etcd, folder, prefix=prefix)
 
     async def write(self, entries: int = 5) -> Base:
@@ -328,12 +328,12 @@ async def test_a_clean_that_dies_anywhere_leaves_a_whole_database(
     assert {name for name in CRASH_POINTS if name.startswith("clean.")} == CLEAN_POINTS
     base = await Base(storage, etcd, prefix, tmp_path).write(5)
     await base.leave_orphans()
-    kept = await keep(etcd, prefix, tmp_path / "objects")
+    snapshot = await take_snapshot(etcd, prefix, tmp_path / "objects")
     clock.advance(DAY)
     met: set[str] = set()
     ended = False
     for number in range(1, 1000):
-        await kept.put_back()
+        await snapshot.restore()
         hits: list[str] = []
         with crashing(at_hit(number, hits), *CLEAN_POINTS):
             try:

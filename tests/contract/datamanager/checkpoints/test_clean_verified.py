@@ -9,35 +9,35 @@ from datetime import UTC, datetime, timedelta
 from sluiceway_common.foundation.crashpoints import Crashed, crashing
 from sluiceway_server.datamanager.tables.garbage_collector import Cleaned
 from tests.fakes.clock import FakeClock
+from tests.support.backing_stores import PREFIX, BackingStores, crash_once
+from tests.support.database_operations import SETTINGS, checkpoint, everything, faults, fill, opened
 from tests.support.databases import flushed
-from tests.support.kept import keep
-from tests.support.operated import SETTINGS, checkpoint, everything, faults, fill, opened
-from tests.support.sites import PREFIX, Site, crash_once
-from tests.support.written_log import cleaner
+from tests.support.log_builder import cleaner
+from tests.support.store_snapshot import take_snapshot
 
 EAGER = replace(SETTINGS, manifests_kept_for=timedelta(0), manifests_kept=1)
 POINTS = [f"clean.{when}-{what}" for when in ("before", "after") for what in ("mark", "manifest", "file", "segment")]
 
 
-async def clean(site: Site) -> Cleaned:
-    stores = site.stores()
+async def clean(backing: BackingStores) -> Cleaned:
+    stores = backing.stores()
     clock = FakeClock(datetime.now(UTC) + timedelta(days=2))
     lineage = stores.epochs.lineage_of(await stores.epochs.all(), 1)
-    return await cleaner(site.storage, site.kv, prefix=PREFIX, clock=clock, settings=EAGER).run(lineage)
+    return await cleaner(backing.storage, backing.kv, prefix=PREFIX, clock=clock, settings=EAGER).run(lineage)
 
 
-async def test_a_clean_that_dies_anywhere_leaves_a_database_that_verifies_clean(site: Site) -> None:
-    async with opened(site) as database:
+async def test_a_clean_that_dies_anywhere_leaves_a_database_that_verifies_clean(backing: BackingStores) -> None:
+    async with opened(backing) as database:
         for number in range(4):
             await fill(database, number, records=3)
             await flushed(database)
-            await checkpoint(site)
+            await checkpoint(backing)
         found = await everything(database)
-    kept = await keep(site.kv, PREFIX, site.folder / "objects")
+    snapshot = await take_snapshot(backing.kv, PREFIX, backing.folder / "objects")
     met: set[str] = set()
     done: Cleaned | None = None
     for number in range(1, 100):
-        await kept.put_back()
+        await snapshot.restore()
         hits: list[str] = []
 
         def hit(name: str, hits: list[str] = hits, number: int = number) -> None:
@@ -47,29 +47,29 @@ async def test_a_clean_that_dies_anywhere_leaves_a_database_that_verifies_clean(
 
         with crashing(hit, *POINTS):
             try:
-                done = await clean(site)
+                done = await clean(backing)
             except Crashed:
                 done = None
         met.update(hits)
-        assert await faults(site) == []
+        assert await faults(backing) == []
         if done is not None:
             break
     assert done is not None
     assert (done.manifests, done.stopped) == (3, "")
     assert met == set(POINTS)
-    async with opened(site, "anew") as database:
+    async with opened(backing, "anew") as database:
         assert await everything(database) == found
 
 
-async def test_cleans_that_die_again_and_again_leave_a_database_that_verifies_clean(site: Site) -> None:
-    async with opened(site) as database:
+async def test_cleans_that_die_again_and_again_leave_a_database_that_verifies_clean(backing: BackingStores) -> None:
+    async with opened(backing) as database:
         for number in (1, 4, 7, 10, 13):
             await fill(database, number, records=3)
             await flushed(database)
-            await checkpoint(site)
+            await checkpoint(backing)
             with crashing(crash_once(number), *POINTS), suppress(Crashed):
-                await clean(site)
-        assert await faults(site) == []
+                await clean(backing)
+        assert await faults(backing) == []
         found = await everything(database)
-    async with opened(site, "anew") as database:
+    async with opened(backing, "anew") as database:
         assert await everything(database) == found

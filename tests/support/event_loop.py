@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def turns_during(work: Coroutine[Any, Any, T]) -> tuple[T, int]:
+async def count_turns(work: Coroutine[Any, Any, T]) -> tuple[T, int]:
     """Do something; answers, too, how many turns another task had meanwhile.
 
     Work on the event loop itself leaves it a few; work of tens of milliseconds in a thread, hundreds.

@@ -23,9 +23,9 @@ from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
+from tests.support.backing_stores import PREFIX, BackingStores
 from tests.support.databases import FAST, NOTE, flushed, open_database, put
-from tests.support.sites import PREFIX, Site
-from tests.support.written_log import JOB, job
+from tests.support.log_builder import JOB, job
 
 __all__ = [
     "MIXED",
@@ -50,18 +50,18 @@ _ids = UuidSource()
 
 @asynccontextmanager
 async def opened(
-    site: Site, server_id: str = "one", *, prefix: str = PREFIX, settings: DataManagerSettings = SETTINGS
+    backing: BackingStores, server_id: str = "one", *, prefix: str = PREFIX, settings: DataManagerSettings = SETTINGS
 ) -> AsyncIterator[DataManager]:
     async with open_database(
-        site.kv, site.storage, site.folder, prefix=prefix, server_id=server_id, settings=settings, types=MIXED
+        backing.kv, backing.storage, backing.folder, prefix=prefix, server_id=server_id, settings=settings, types=MIXED
     ) as database:
         yield database
 
 
 @asynccontextmanager
-async def unflushed(site: Site) -> AsyncIterator[DataManager]:
+async def unflushed(backing: BackingStores) -> AsyncIterator[DataManager]:
     """A server that leaves all that it writes in etcd, until it ends."""
-    async with opened(site, settings=replace(SETTINGS, flush_interval=timedelta(hours=1))) as database:
+    async with opened(backing, settings=replace(SETTINGS, flush_interval=timedelta(hours=1))) as database:
         yield database
 
 
@@ -89,22 +89,22 @@ async def everything(database: DataManager) -> dict[tuple[str, str], bytes]:
     return await database.read(read)
 
 
-async def checkpoint(site: Site, *, prefix: str = PREFIX) -> Manifest:
+async def checkpoint(backing: BackingStores, *, prefix: str = PREFIX) -> Manifest:
     """Make a checkpoint of what is flushed, as a server does."""
-    stores = site.stores(prefix=prefix)
+    stores = backing.stores(prefix=prefix)
     look = await stores.log.look()
     assert look.flushed is not None
     epochs = await stores.epochs.all()
     made = await Checkpointer(
-        storage=site.storage,
+        storage=backing.storage,
         prefix=prefix,
         log_=stores.log,
         segments=stores.segments,
         manifests=stores.manifests,
-        files=FileStore(site.storage, prefix=prefix),
+        files=FileStore(backing.storage, prefix=prefix),
         catalogue=Catalogue(MIXED),
         database_id=epochs[0].database_id,
-        folder=site.folder / "checkpoints",
+        folder=backing.folder / "checkpoints",
         settings=SETTINGS,
         clock=SystemClock(),
     ).run(look.flushed, stores.epochs.lineage_of(epochs, look.flushed.sequence.epoch))
@@ -112,14 +112,14 @@ async def checkpoint(site: Site, *, prefix: str = PREFIX) -> Manifest:
     return made
 
 
-async def check(site: Site, *, kv: bool = True, prefix: str = PREFIX) -> tuple[list[Finding], Progress]:
+async def check(backing: BackingStores, *, kv: bool = True, prefix: str = PREFIX) -> tuple[list[Finding], Progress]:
     """Verify; answers what was found and how much was read."""
     verifier = Verifier(
-        site.kv if kv else None,
-        site.storage,
+        backing.kv if kv else None,
+        backing.storage,
         prefix=prefix,
         types=MIXED,
-        scratch=site.folder / f"verify-{_ids.new_id()}",
+        scratch=backing.folder / f"verify-{_ids.new_id()}",
         etcd_name="etcd",
         now=SystemClock().now,
         timeout=_SECONDS,
@@ -135,9 +135,9 @@ async def check(site: Site, *, kv: bool = True, prefix: str = PREFIX) -> tuple[l
     return findings, progress
 
 
-async def faults(site: Site, **how: bool) -> list[Finding]:
+async def faults(backing: BackingStores, **how: bool) -> list[Finding]:
     """Verify; answers the faults."""
-    findings, _ = await check(site, **how)  # type: ignore[arg-type]  # of its two options one is given
+    findings, _ = await check(backing, **how)  # type: ignore[arg-type]  # of its two options one is given
     return [finding for finding in findings if finding.is_fault]
 
 
@@ -161,10 +161,10 @@ async def export(kv: KeyValueStore | None, storage: ObjectStorage, path: Path, *
 
 
 def importer(
-    site: Site, file: Path, *, prefix: str = PREFIX, types: Sequence[RecordType[log_pb2.Epoch]] = MIXED
+    backing: BackingStores, file: Path, *, prefix: str = PREFIX, types: Sequence[RecordType[log_pb2.Epoch]] = MIXED
 ) -> Importer:
     return Importer(
-        Place(site.kv, site.storage, prefix, "etcd"),
+        Place(backing.kv, backing.storage, prefix, "etcd"),
         file,
         types=types,
         writer="operator",
@@ -174,18 +174,18 @@ def importer(
     )
 
 
-async def written(site: Site, rounds: int = 2) -> dict[tuple[str, str], bytes]:
+async def written(backing: BackingStores, rounds: int = 2) -> dict[tuple[str, str], bytes]:
     """A database with a checkpoint after each round but the last, all of it flushed; answers what is in it.
 
     Each round has three segments at least.
     """
     found: dict[tuple[str, str], bytes] = {}
     for round_ in range(rounds):
-        async with opened(site) as database:
+        async with opened(backing) as database:
             for first in (0, 10, 20):
                 await fill(database, round_, records=10, first=first)
                 await flushed(database)
             found = await everything(database)
         if round_ < rounds - 1:
-            await checkpoint(site)
+            await checkpoint(backing)
     return found

@@ -49,7 +49,7 @@ __all__ = [
     "JOB",
     "LOCAL",
     "SMALL",
-    "WrittenLog",
+    "LogBuilder",
     "all_keys",
     "check_whole",
     "checkpointer",
@@ -89,7 +89,7 @@ def local(id_: str, text: str = "") -> Put:
     return Put(LOCAL, id_, log_pb2.Epoch(database_id=text))
 
 
-class WrittenLog:
+class LogBuilder:
     """See the module.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Databases whose old records have their bodies in the object storage, for tests.
 
-A `Place` is an etcd, a storage and a prefix: servers are opened in it, and checkpoints made.
+A `DatabaseStores` is an etcd, a storage and a prefix: servers are opened in it, and checkpoints made.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.conditions import eventually
 from tests.support.databases import FAST, NOTE, flushed, open_database
-from tests.support.written_log import JOB, SMALL, checkpointer
+from tests.support.log_builder import JOB, SMALL, checkpointer
 
-__all__ = ["ALL", "KEEPING", "LEAVING", "LogOfReads", "Place", "everything", "gone", "remote"]
+__all__ = ["ALL", "KEEPING", "LEAVING", "DatabaseStores", "ReadRecorder", "everything", "remote", "wait_until_remote"]
 
 ALL = (NOTE, JOB)
 _QUIET = replace(FAST, checkpoint_interval=timedelta(hours=1), body_interval=timedelta(milliseconds=20))
@@ -35,7 +35,7 @@ LEAVING = replace(_QUIET, body_retention=timedelta(0))
 KEEPING = replace(_QUIET, body_retention=timedelta(hours=24))
 
 
-class LogOfReads:
+class ReadRecorder:
     """An object storage that tells what was read of data files, and that can be away for those."""
 
     def __init__(self, storage: ObjectStorage) -> None:
@@ -55,7 +55,7 @@ class LogOfReads:
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseStores:
     """See the module."""
 
     kv: KeyValueStore
@@ -126,7 +126,7 @@ def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
     return database.status().remote.get(type_.name, 0)
 
 
-async def gone(database: DataManager, number: int, *, of: RecordType[Any] = JOB) -> None:
+async def wait_until_remote(database: DataManager, number: int, *, of: RecordType[Any] = JOB) -> None:
     """Wait until so many bodies of a type are in the object storage only."""
 
     async def holds() -> bool:

@@ -26,13 +26,13 @@ from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.databases import FAST, contents, count, flushed, open_database
 from tests.support.etcd import EtcdProcess
 
-__all__ = ["PREFIX", "Site", "crash_once"]
+__all__ = ["PREFIX", "BackingStores", "crash_once"]
 
 PREFIX = "p"
 _SECOND = timedelta(seconds=5)
 
 
-class Site:
+class BackingStores:
     """See the module. `close` it; the etcd process is the caller's."""
 
     def __init__(self, etcd: EtcdProcess, folder: Path) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from sluiceway_server.kv.port import DeleteKey, KeyValue, KeyValueStore, PutKey
 
-__all__ = ["Kept", "keep"]
+__all__ = ["StoreSnapshot", "take_snapshot"]
 
 _SOON = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoreSnapshot:
     """See the module."""
 
     kv: KeyValueStore
@@ -31,7 +31,7 @@ class Kept:
     objects: Path
     copy: Path
 
-    async def put_back(self) -> None:
+    async def restore(self) -> None:
         """Let keys and objects be what they were; objects have the times that they had."""
         shutil.rmtree(self.objects)
         shutil.copytree(self.copy, self.objects)
@@ -42,10 +42,10 @@ class Kept:
         await self.kv.txn(then=actions, timeout=_SOON)
 
 
-async def keep(kv: KeyValueStore, prefix: str, objects: Path) -> Kept:
+async def take_snapshot(kv: KeyValueStore, prefix: str, objects: Path) -> StoreSnapshot:
     """Copy the keys below a prefix, and a folder of objects, to a folder beside it."""
     copy = objects.with_name(f"{objects.name}-kept")
     shutil.copytree(objects, copy)
     keys, _ = await kv.list_prefix(f"{prefix}/", timeout=_SOON)
     assert keys, "there is something to keep"
-    return Kept(kv, prefix, keys, objects, copy)
+    return StoreSnapshot(kv, prefix, keys, objects, copy)

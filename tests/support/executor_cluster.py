@@ -42,7 +42,7 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
 
-__all__ = ["TIMES", "House", "ScriptedExecutor", "Server", "log_answer"]
+__all__ = ["TIMES", "Cluster", "ScriptedExecutor", "Server", "log_answer"]
 
 # Shorter than a server would take: no pod runs here that would have to end before its task is lost.
 TIMES = ExecutorTimes(
@@ -98,7 +98,7 @@ class _Dead:
 
 
 @dataclass
-class House:
+class Cluster:
     """What servers share: one database, one etcd, one object storage."""
 
     clock: Clock = field(default_factory=SystemClock)
