@@ -1,7 +1,14 @@
-"""The database: a log in etcd, folded into files in an object storage, read from SQLite.
+"""The database: a replicated log in etcd, compacted into files in an object storage, read from SQLite replicas.
 
-What the services see is `model` and `port`. Behind it, in the order in which to read: `entries` and `log` (what is in
-etcd), `segments` and `epochs` (what is in the object storage), `readdb` (what is in SQLite), `state` and `committer`
-(the write path), `core` (where everything is), `follower`, `flusher`, `subscriptions`, and `database`, which puts them
-together.
+Services use `port` with the types of `model`; `database` opens it. The folders, each above the one before:
+
+    log        the log in etcd and in the object storage
+    tables     checkpoints: sorted files and manifests in the object storage, and garbage collection
+    replica    the copy of the database in this server's SQLite file, and reads of it
+    recovery   what etcd and the object storage have, and a new epoch after etcd was lost
+    engine     the write path and the background loops
+    admin      verify, export, import, status
+
+Read `model`, `port`, `log`, `engine` (the write path), `replica`, `tables`, `recovery`. The design is
+docs/datamanager.md.
 """

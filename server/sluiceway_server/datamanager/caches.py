@@ -1,9 +1,9 @@
-"""What this server keeps in memory of the database, and what that weighs.
+"""The caches of one server, and the weight of what is in them.
 
-A message weighs many times its encoding: a task of 325 bytes takes 2.6 kB as a message, and 900 bytes more with its
-body, key, revision and place in a cache. So caches are not bounded by encoded bytes but by *weights*: upper estimates
-of resident memory, which `tests/contract/datamanager/test_cache_weights.py` measures. The limits of all caches of one
-server together are below 100 MB, whatever the number of records:
+A message takes many times its encoding in memory: a task of 325 bytes takes 2.6 kB as a message, and 900 bytes more
+with its body, key, revision and place in a cache. So caches are bounded by *weights*: upper estimates of resident
+memory, which `tests/contract/datamanager/test_cache_weights.py` measures. The limits of one server add up to less than
+100 MB, whatever the number of records:
 
     records of the writer       15 MiB    RECORD_CACHE_BYTES
     change groups                2 MiB    GROUP_CACHE_BYTES
@@ -12,14 +12,12 @@ server together are below 100 MB, whatever the number of records:
     blocks of data files         6 MiB    FILE_CACHE_BYTES
     SQLite, writer              12 MiB    WRITER_PAGE_BYTES
     SQLite, each of 4 readers    2 MiB    READER_PAGE_BYTES
-    pictures of running runs    24 MiB    `sluiceway_server.runs.cache`
+    running runs                24 MiB    `sluiceway_server.runs.cache`
     large configurations        12 MiB    `sluiceway_server.runs.configs`
 
-Beside them, while it runs, each read of old records has up to 8 MiB of their bodies (`AT_HAND_BYTES`); at most four
-reads and four transactions fetch some at one time (`READS_OF_OLD_RECORDS`).
-
-None of them needs more: what a run at work touches was touched a moment ago, and the pages of the read database are
-also in the cache of the operating system.
+In addition each read of old records has up to 8 MiB of their bodies (`AT_HAND_BYTES`) while it runs; at most four reads
+and four transactions do so at one time (`READS_OF_OLD_RECORDS`). Larger caches are of little use: a running run touches
+the same records again and again, and the operating system caches the pages of the replica.
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ WRITER_PAGE_BYTES = 12 * _MIB
 READER_PAGE_BYTES = 2 * _MIB
 
 WEIGHT_OF_KEY = 400
-"""Of a place in an `Lru` with its key, and of a revision."""
+"""Of an item in an `Lru` with its key and a revision."""
 _MESSAGE = 1700
 _MESSAGE_PER_BYTE = 9
 _VERSION = 150
@@ -72,27 +70,27 @@ V = TypeVar("V")
 
 
 def weight_of_message(size: int) -> int:
-    """Weigh a message whose encoding has `size` bytes; without the encoding."""
+    """Return the weight of a message whose encoding has `size` bytes, without the encoding."""
     return _MESSAGE + _MESSAGE_PER_BYTE * size
 
 
 def weight_of_version(size: int) -> int:
-    """Weigh a record with revision, message and encoding, in its place in an `Lru`."""
+    """Return the weight of a record with revision, message and encoding in an `Lru`."""
     return WEIGHT_OF_KEY + _VERSION + size + weight_of_message(size)
 
 
 def weight_of_transaction(size: int) -> int:
-    """Weigh a transaction with its actions, messages and their encodings; `size` is that of the transaction's."""
+    """Return the weight of a transaction of `size` bytes with its messages and their encodings."""
     return _TRANSACTION + _TRANSACTION_PER_BYTE * size
 
 
 def weight_of_block(size: int, records: int) -> int:
-    """Weigh a block of a data file, read and in its place in an `Lru`; `size` is that before compression."""
+    """Return the weight of a decoded block of `size` bytes (not compressed) in an `Lru`."""
     return WEIGHT_OF_KEY + _BLOCK + size + _BLOCK_PER_RECORD * records
 
 
 def weight_of_footer(blocks: int, text: int) -> int:
-    """Weigh the footer of a data file, read and in its place in an `Lru`; `text` is the length of all ids in it."""
+    """Return the weight of a decoded footer in an `Lru`; `text` is the length of all its ids."""
     return WEIGHT_OF_KEY + _BLOCK + text + _FOOTER_PER_BLOCK * blocks
 
 
@@ -112,11 +110,11 @@ class Lru(Generic[K, V]):
 
     @property
     def weight(self) -> int:
-        """Of all values together."""
+        """The weight of all values."""
         return self._weight
 
     def get(self, key: K) -> V | None:
-        """Find a value and mark it as used."""
+        """Return a value and mark it as used."""
         found = self._values.get(key)
         if found is None:
             return None
@@ -124,7 +122,7 @@ class Lru(Generic[K, V]):
         return found[0]
 
     def put(self, key: K, value: V, weight: int) -> None:
-        """Keep a value, and drop the least recently used ones that are too many now."""
+        """Store a value, and evict the least recently used ones above the limit."""
         old = self._values.pop(key, None)
         self._weight += weight - (old[1] if old else 0)
         self._values[key] = (value, weight)

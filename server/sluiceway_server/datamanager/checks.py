@@ -1,4 +1,4 @@
-"""What every transaction is checked for, by the committer and by the fake alike. Pure."""
+"""The checks of every transaction, for the committer and for the fake. Pure."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ __all__ = [
 
 MAX_ACTIONS = 10_000
 MAX_BYTES = 4 * 1024 * 1024
-"""Before compression: a stop of a run of 2,000 tasks changes each of them, and tells of each (decision 0063)."""
+"""Before compression: a stop of a run of 2,000 tasks changes each of them, with an event each (decision 0063)."""
 
 MAX_NAME_BYTES = 1024
-"""Of an id or the name of a change group, in UTF-8: the first and last ids of all blocks stand in a file's footer."""
+"""Of an id or the name of a change group, in UTF-8: the footer of a file has the first and last id of each block."""
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
@@ -57,7 +57,7 @@ def check_count(actions: Sequence[Action]) -> None:
 
 
 def check_size(size: int) -> None:
-    """Raise `Exhausted` for a transaction that is larger, as stored, than one may be."""
+    """Raise `Exhausted` for a transaction of more bytes than one may have."""
     if size > MAX_BYTES:
         raise Exhausted(
             f"a transaction has at most {MAX_BYTES} bytes, this one has {size}: split it",
@@ -66,7 +66,7 @@ def check_size(size: int) -> None:
 
 
 def check_names(actions: Sequence[Action], groups: Sequence[str]) -> None:
-    """Raise `InvalidInput` for an id, or the name of a change group, that is too long or no text."""
+    """Raise `InvalidInput` for an id or the name of a change group that is too long or not valid Unicode."""
     for action in actions:
         if isinstance(action, Put | Delete):
             _check_name(action.id, f"the id of a {action.type.name}")
@@ -78,17 +78,17 @@ def _check_name(name: str, what: str) -> None:
     try:
         size = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError as cause:
-        raise InvalidInput(f"{what} is no text: {cause}") from cause
+        raise InvalidInput(f"{what} is not valid Unicode: {cause}") from cause
     if size > MAX_NAME_BYTES:
-        raise InvalidInput(f"{what} has {size} bytes, and may have {MAX_NAME_BYTES}: {name[:80]!r}...")
+        raise InvalidInput(f"{what} has {size} bytes, at most {MAX_NAME_BYTES} are possible: {name[:80]!r}...")
 
 
 def check_columns(type_: RecordType[Any], id_: str, message: Message) -> None:
-    """Raise for a record whose columns no read database can hold, before it is in the log of all servers for ever.
+    """Raise for a record whose columns cannot be stored in a replica, before it is in the log.
 
     Raises:
         InvalidInput: the value of a column is a number of more than 64 bits.
-        Exception: what the column's own function raises.
+        Exception: the column's function raised it.
     """
     for column in type_.columns:
         value = column.of(message)
@@ -99,7 +99,7 @@ def check_columns(type_: RecordType[Any], id_: str, message: Message) -> None:
 
 
 def check_preconditions(view: View, preconditions: Sequence[Precondition]) -> None:
-    """Raise `Conflict` for the first that does not hold, with what the record or group has instead."""
+    """Raise `Conflict` for the first that is false, with the actual revision."""
     for wanted in preconditions:
         have: Position | None
         match wanted:
@@ -118,10 +118,10 @@ def check_preconditions(view: View, preconditions: Sequence[Precondition]) -> No
 
 
 def _conflict(what: str, have: Position | None, wanted: Position | None) -> Conflict:
-    has = f"is at {have}" if have else "is not there"
+    has = f"is at {have}" if have else "does not exist"
     should = f"at {wanted}" if wanted else "absent"
     return Conflict(
-        f"{what} {has}, and should be {should}: read it again and redo",
+        f"{what} {has}, and should be {should}: read it again and retry",
         metadata={"subject": what, "revision": str(have or "")},
     )
 
@@ -129,7 +129,7 @@ def _conflict(what: str, have: Position | None, wanted: Position | None) -> Conf
 def plain_transaction(
     actions: Sequence[Action], preconditions: Sequence[Precondition], groups: Sequence[str]
 ) -> TransactionFunction[None]:
-    """Make the transaction function of `Database.commit`. Raises `InvalidInput` when there is nothing to do."""
+    """Return the transaction function of `Database.commit`. Raises `InvalidInput` without actions."""
     if not actions:
         raise InvalidInput("a transaction needs at least one action")
 
@@ -141,7 +141,7 @@ def plain_transaction(
 
 
 def topics_of(actions: Sequence[Action]) -> frozenset[str]:
-    """Tell the topics that a subscriber may know a transaction by."""
+    """Return the topics of a transaction."""
     topics: set[str] = set()
     for action in actions:
         match action:

@@ -1,8 +1,7 @@
-"""The words of the database: records, transactions, positions (datamanager.md, "Model").
+"""The types of the database: records, transactions, positions. Pure values.
 
 A record is (type, id) -> a protobuf message. A transaction is a list of actions with preconditions, all or nothing. A
-transaction function is called by the committer at its place in the log with an exact `View`, and decides there. Pure
-values; no I/O.
+transaction function is called by the committer at its place in the log with an exact `View`, and decides there.
 """
 
 from __future__ import annotations
@@ -54,50 +53,47 @@ Value = str | int | bytes | None
 Fields = Mapping[str, Value]
 """The values of a record's columns, by column name."""
 Where = Mapping[str, Value | tuple[Value, ...]]
-"""What columns must equal; a tuple: one of these values."""
+"""Values that columns must equal; a tuple: one of these."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LogSequence:
-    """The number of a log entry.
-
-    The epoch grows when etcd was lost or went back, the counter has no gaps inside one.
-    """
+    """The number of a log entry. The epoch grows with each recovery; the counter has no gaps within one."""
 
     epoch: int
     counter: int
 
     def __str__(self) -> str:
-        """Print so that string order is number order: 8 hex digits, `-`, 16 hex digits."""
+        """Return 8 hex digits, `-`, 16 hex digits, which sort as sequences do."""
         return f"{self.epoch:08x}-{self.counter:016x}"
 
     @staticmethod
     def parse(text: str) -> LogSequence:
-        """Read what `str` printed. Raises ValueError for anything else."""
-        # `int` alone would take capitals, signs and underscores: a key that is written so names another object.
+        """Parse the result of `str`. Raises ValueError for anything else."""
+        # `int` alone accepts capitals, signs and underscores, and such a key is of another object.
         if not _SEQUENCE.fullmatch(text):
             raise ValueError(f"not a sequence: {text!r}")
         return LogSequence(int(text[:8], 16), int(text[9:], 16))
 
     def next(self) -> LogSequence:
-        """The one after it, in the same epoch."""
+        """Return the next one in the same epoch."""
         return LogSequence(self.epoch, self.counter + 1)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in the log, and a revision: an entry's sequence and the index of the transaction in it."""
+    """A transaction in the log: the sequence of its entry, and its index there. Also the revision of a record."""
 
     sequence: LogSequence
     index: int
 
     def __str__(self) -> str:
-        """Print so that string order is number order: the sequence, `.`, 6 hex digits."""
+        """Return the sequence, `.`, 6 hex digits, which sort as positions do."""
         return f"{self.sequence}.{self.index:06x}"
 
     @staticmethod
     def parse(text: str) -> Position:
-        """Read what `str` printed. Raises ValueError for anything else."""
+        """Parse the result of `str`. Raises ValueError for anything else."""
         if not _POSITION.fullmatch(text):
             raise ValueError(f"not a position: {text!r}")
         sequence, _, index = text.partition(".")
@@ -105,10 +101,7 @@ class Position:
 
 
 class Bodies(StrEnum):
-    """Where the bodies of a type are.
-
-    Whole in each server's read database, or in the data files with only their columns there.
-    """
+    """Where the bodies of a type are: in each replica, or, once settled, in the object storage only."""
 
     LOCAL = "local"
     REMOTE = "remote"
@@ -116,9 +109,9 @@ class Bodies(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[M]):
-    """A column of a type's read model: what lists filter and order by, and what `View.rows` answers. `of` is pure.
+    """A column of a type: for filters and orders of lists, and for `View.rows`. `of` is pure.
 
-    A column of bytes is there to be read by `View.rows` only; no index has it.
+    A column of bytes is for `View.rows` only, and in no index.
     """
 
     name: str
@@ -127,13 +120,13 @@ class Column(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Under:
-    """Says what records of a type are below: a tombstone of the parent hides them (`tombstones`).
+    """The parent of the records of a type: its tombstone deletes them too (`replica.deleted_subtrees`).
 
     Attributes:
         type: the name of the parent's type.
-        column: of the type below; it holds the parent's id. Empty or no value: below nothing.
-        path: it holds a path instead, and every prefix of it is the id of a parent: `a`, `a/b` and `a/b/c`. Only paths
-            may be below their own type.
+        column: of the child; it has the parent's id. Empty or NULL: no parent.
+        path: the column has a path instead, and every prefix is the id of a parent: `a`, `a/b` and `a/b/c`. Only with
+            paths may a type be below itself.
     """
 
     type: str
@@ -148,17 +141,17 @@ class RecordType(Generic[M]):
     Attributes:
         name: stable, lower_snake_case; part of keys in the object storage.
         message: the protobuf class of its bodies.
-        columns: of its read model.
-        indexes: tuples of column names, each followed by id; every `Query` must be served by one: its first columns
-            are those of `where` (in any order), the rest is exactly `order`.
-        sparse: columns whose indexes leave out the records that have no value there: a list of the few that are live
-            costs nothing for the many that are not. A `Query` must give such a column a value.
-        under: what its records are below. Needs an index that begins with the column; for a path, one of it alone.
+        columns: of its table in the replica.
+        indexes: tuples of column names, each followed by id. Every `Query` needs one: its first columns are those of
+            `where` (in any order), the rest is exactly `order`.
+        sparse: columns whose indexes omit records without a value, so that a list of the few live records costs
+            nothing for the many others. A `Query` on such an index must give the column a value.
+        under: its parents. Needs an index that begins with the column; for a path, one of the column alone.
         bodies: where they are.
-        settled: of a type with remote bodies: whether a record has come to rest, such as a run that ended. The bodies
-            of those that have not are local everywhere. None: all have, from the beginning.
-        version: raise it when a column's `of` answers differently for the same message: every server then builds its
-            read database anew.
+        settled: for remote bodies: whether a record will hardly change, such as a run that ended. Bodies of other
+            records are in every replica. None: all are settled.
+        version: increase it when a column's `of` returns another value for the same message: servers then rebuild
+            their replicas.
     """
 
     name: str
@@ -174,7 +167,7 @@ class RecordType(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store a record, whole. The message must not be changed afterwards."""
+    """Store a record. The message must not be changed afterwards."""
 
     type: RecordType[Any]
     id: str
@@ -183,7 +176,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a record. One that is not there is not an error."""
+    """Delete a record, if it exists."""
 
     type: RecordType[Any]
     id: str
@@ -191,9 +184,9 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Say something to subscribers, in the log and in this transaction, without keeping a record of it.
+    """Publish an event to subscribers, in this transaction, without storing a record.
 
-    `topics` are what subscribers filter on (`run/<id>`, `group/<path>`); `kind` names the message.
+    Subscribers filter by `topics` (`run/<id>`, `group/<path>`); `kind` names the message.
     """
 
     kind: str
@@ -206,7 +199,7 @@ Action = Put | Delete | Emit
 
 @dataclass(frozen=True, slots=True)
 class RecordRevision:
-    """Holds when the record's last change is exactly `revision`."""
+    """True if the record's revision is exactly this."""
 
     type: RecordType[Any]
     id: str
@@ -215,7 +208,7 @@ class RecordRevision:
 
 @dataclass(frozen=True, slots=True)
 class RecordAbsent:
-    """Holds when there is no such record."""
+    """True if the record does not exist."""
 
     type: RecordType[Any]
     id: str
@@ -223,7 +216,7 @@ class RecordAbsent:
 
 @dataclass(frozen=True, slots=True)
 class GroupRevision:
-    """Holds when the change group's last move is exactly `revision` (None: it never moved)."""
+    """True if the change group's revision is exactly this (None: it never changed)."""
 
     name: str
     revision: Position | None
@@ -234,13 +227,13 @@ Precondition = RecordRevision | RecordAbsent | GroupRevision
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[T_co]):
-    """What a transaction function decided.
+    """The decision of a transaction function.
 
     Attributes:
-        value: handed to the caller of `transact` when the transaction is committed. When there are no actions,
-            nothing is written, and the answer's position is that of the transaction before.
+        value: returned by `transact` when the transaction is committed. Without actions nothing is written, and the
+            position is that of the transaction before.
         actions: in order; of two on one record the later counts.
-        groups: the change groups whose revision this transaction moves.
+        groups: the change groups whose revision changes.
     """
 
     value: T_co
@@ -253,11 +246,10 @@ class Query:
     """A page of a list.
 
     Attributes:
-        where: columns that must equal a value, or one of a few: at most 32 combinations.
-        order: column names, `-` in front of all of them for descending; the id decides ties, in the same direction.
-            Empty: by id.
+        where: columns that must equal a value, or one of several: at most 32 combinations.
+        order: column names, all with `-` in front for descending; then the id, in the same direction.
         size: 1 to 1,000.
-        token: opaque, from the page before; one made for another query is refused.
+        token: opaque, from the page before; that of another query is rejected.
     """
 
     where: Where = field(default_factory=dict)
@@ -268,68 +260,65 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T_co]):
-    """Records of a list (messages, or columns) with the token of the next page; empty when this is the last."""
+    """Records of a list (messages or columns), and the token of the next page; empty: this is the last page."""
 
     records: tuple[tuple[str, T_co], ...]
     next_token: str
 
 
 class View(Protocol):
-    """The database at one position. Messages that it hands out are shared: copy before you change one.
+    """The database at one position. Returned messages are shared: copy one before you change it.
 
-    Bodies of old records may be in the object storage (`Bodies.REMOTE`). A function that asks for one is called again
-    when it is here, so it sees nothing of that but the time. `rows`, `fields`, `revision`, `group` and `count` never
-    need one.
+    Bodies of old records may be in the object storage (`Bodies.REMOTE`). A function that reads one is called again when
+    it was fetched. `rows`, `fields`, `revision`, `group` and `count` never read a body.
     """
 
     @property
     def position(self) -> Position:
-        """The position that the transaction gets if it commits now; for a read, the last one applied."""
+        """The position that the transaction gets if it commits; for a read, the last one applied."""
         ...
 
     def get(self, type_: RecordType[M], id_: str) -> M | None:
-        """Read a record; None when there is none."""
+        """Return a record; None: it does not exist."""
         ...
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
-        """Read the columns of a record; None when there is none."""
+        """Return the columns of a record; None: it does not exist."""
         ...
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
-        """The position of the record's last change; None when there is none."""
+        """Return the position of a record's last change; None: it does not exist."""
         ...
 
     def group(self, name: str) -> Position | None:
-        """The position at which the change group last moved; None when it never did."""
+        """Return the position of a change group's last change; None: it never changed."""
         ...
 
     def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        """Walk the records whose id begins with `prefix` and sorts after `after`, by id."""
+        """Yield the records whose id begins with `prefix` and sorts after `after`, by id."""
         ...
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        """Answer a page of a list."""
+        """Return a page of a list."""
         ...
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
-        """Answer a page of a list with the columns alone: what a list of a million old records needs."""
+        """Return a page of a list with the columns only: for lists of millions of old records."""
         ...
 
     def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
-        """Count the records of a list, up to `limit` of at most 1,000. Reads an index only, and no record."""
+        """Count the records of a list in its index, up to `limit` of at most 1,000."""
         ...
 
 
 TransactionFunction = Callable[[View], Decision[T]]
-"""Pure, and quick.
-
-5 ms, 25 ms for a whole pass over a large run. May be called again with another view. What it raises of our error
-family goes to the caller of `transact`, and nothing is written."""
+"""A pure function of the view. Budget: 5 ms, 25 ms for a pass over a large run. It may be called again with another
+view. Its errors are raised by `transact`, and nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A transaction as it stands in the log."""
+    """A transaction in the log."""
 
     position: Position
     time: datetime

@@ -1,4 +1,4 @@
-"""The face of the database: all that the services above it use."""
+"""The interface of the database that services use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T_co]):
-    """The answer of a transaction: the function's value and the position from which on every reader sees it."""
+    """The result of a transaction: the function's value, and the position from which on every read sees it."""
 
     value: T_co
     position: Position
@@ -39,26 +39,25 @@ class Committed(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a server saw of its database: an entry that is committed, in an epoch that was."""
+    """The last entry that a server knew to be committed."""
 
     sequence: LogSequence
     digest: bytes
 
 
 class DatabaseLost(FailedPrecondition):
-    """This server cannot go on with the database as it has it open; it may be opened again.
+    """This server cannot continue with the open database; it may be opened again.
 
-    `DataManager.open` ends its body with it. Before, what this server knows and the object storage lacked was put
-    there, if that was possible; the message says when it was not. The reason says what was seen:
+    `DataManager.open` ends its body with this error. Before that, entries that only this server knew were stored in the
+    object storage; the message says so if it was not possible. Reasons:
 
-        ETCD_CHANGED    etcd was wiped, restored, or is another one
-        EPOCH_CHANGED   others recovered the database into a newer epoch
-        LOG_GAP         the log goes on, and entries in between are nowhere
-        LOG_DIVERGED    the log is not a continuation of what this server has applied
+        ETCD_CHANGED    etcd was wiped, restored or replaced
+        EPOCH_CHANGED   another server recovered the database into a newer epoch
+        LOG_GAP         entries of the log are missing
+        LOG_DIVERGED    the log does not continue what this server has applied
 
     Attributes:
-        seen: the last entry that this server knew to be committed; for `RecoverIfRolledBack` when it is opened again.
-            None when it had not come so far.
+        seen: for `RecoverIfRolledBack` when it is opened again; None: the database was not open yet.
     """
 
     reason = "DATABASE_LOST"
@@ -66,23 +65,23 @@ class DatabaseLost(FailedPrecondition):
 
 
 class Database(Protocol):
-    """One database, through this server. Safe to use from any task of the event loop."""
+    """One database, through this server. May be used from any task of the event loop."""
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool = False) -> Committed[T]:
         """Commit what `function` decides, at its place in the log.
 
         Args:
-            function: see `TransactionFunction`.
-            durable: answer only when the object storage holds it too.
+            function: decides on the actions.
+            durable: return only when the object storage has it too.
 
         Raises:
-            SluicewayError: what the function raised; nothing was written.
-            Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied, or (`durable`) it was, and may be given up
-                by a recovery. Read, then decide.
-            Exhausted: the transaction is over 4 MiB or 10,000 actions.
-            DeadlineExceeded: only when `durable`: it is committed, and not in the object storage after a minute.
-            Unavailable: nothing was written; the store is away, or too much waits to be flushed, or the function needs
-                old records (`OLD_RECORDS_UNAVAILABLE`), and the object storage that has them is away.
+            SluicewayError: the function's own; nothing was written.
+            Conflict: reason `OUTCOME_UNKNOWN`: it may have been applied, or (`durable`) it was, and a recovery may
+                discard it. Read, then decide.
+            Exhausted: the transaction has more than 4 MiB or 10,000 actions.
+            DeadlineExceeded: with `durable`: it is committed, and not in the object storage after a minute.
+            Unavailable: nothing was written; etcd is away, or too much is unflushed, or the function needs old records
+                (`OLD_RECORDS_UNAVAILABLE`) and the object storage is away.
         """
         ...
 
@@ -95,51 +94,51 @@ class Database(Protocol):
         """Commit actions if all preconditions hold, all or nothing.
 
         Raises:
-            Conflict: one does not hold; the message names it and the revision that it has.
+            Conflict: a precondition is false; the message has the record and its revision.
             InvalidInput: no actions.
         """
         ...
 
     async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
-        """Run a pure function over one consistent view that has applied at least `after`.
+        """Run a pure function over one consistent view at `after` or later.
 
         Raises:
-            Unavailable: this server did not reach `after` within 2 s; or, with the reason `OLD_RECORDS_UNAVAILABLE`, it
-                needs old records, and the object storage that has them is away.
-            Exhausted: reason `TOO_MANY_OLD_RECORDS`: it wants more than 8 MiB of old records at once.
+            Unavailable: this server did not reach `after` within 2 s; or the function needs old records
+                (`OLD_RECORDS_UNAVAILABLE`) and the object storage is away.
+            Exhausted: reason `TOO_MANY_OLD_RECORDS`: it needs more than 8 MiB of old records.
         """
         ...
 
     async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
-        """Read a record; before it says NOT_FOUND it reads linearizably. Raises `NotFound`."""
+        """Return a record. Raises `NotFound`, after a linearizable read."""
         ...
 
     async def list(self, type_: RecordType[M], query: Query, *, after: Position | None = None) -> Page[M]:
-        """Answer a page of a list."""
+        """Return a page of a list."""
         ...
 
     async def linearize(self) -> Position:
-        """Ask etcd for the newest entry, wait until it is applied here, and answer its position."""
+        """Wait until the newest entry of etcd is applied here, and return its position."""
         ...
 
     def subscribe(
         self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncGenerator[Applied, None]:
-        """Give every transaction applied after a position, in order, none twice.
+        """Yield every transaction after a position, in order, each once.
 
-        Leave it early through `contextlib.aclosing`, so that its place is given up at once.
+        Use `contextlib.aclosing` to leave it early.
 
         Args:
             after: the last position that the subscriber has seen.
-            topics: only transactions that emit to one of these, or (`type:<record type>`) that touch a record of that
+            topics: only transactions that emit to one of these, or (`type:<record type>`) that change a record of that
                 type; empty: all.
-            on_live: is called once, when all transactions of the past were given and the next ones are waited for.
+            on_live: called once, when all past transactions were delivered.
 
         Raises:
-            OutOfRange: `after` is older than the history that is kept (24 h). Start from a snapshot.
-            Exhausted: reason `SUBSCRIBER_TOO_SLOW`: 1 MiB waited for it; metadata `position` is the last one
+            OutOfRange: `after` is older than the history (24 h). Start from a snapshot.
+            Exhausted: reason `SUBSCRIBER_TOO_SLOW`: its queue was full (1 MiB); metadata `position` is the last one
                 delivered.
-            Unavailable: this server stops; go on at another one.
+            Unavailable: this server stops; continue at another one.
         """
         ...
 

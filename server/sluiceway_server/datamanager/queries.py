@@ -1,10 +1,8 @@
-"""Lists: which ones an index serves, and the opaque tokens between their pages. Pure.
+"""Lists: which queries an index serves, and the opaque tokens of pages. Pure.
 
-Every list is answered from an index (datamanager.md, "Read"), so a query that none serves is refused where it is made
-and not when the table has grown. A token holds the place of the last record of a page, not a number of records, so
-that a page never repeats or loses one because of what was written in between.
-
-A filter that allows several values is several lists, each from one index, that are merged by their order.
+Every list is read from an index, so a query without one is rejected where it is written, and not when the table has
+grown. A token has the last row of a page, and not a number of rows: a page never repeats or omits a record because of
+writes meanwhile. A filter with several values is several lists, each from one index, merged by their order.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ MAX_MERGED = 32
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page ended: the values of the ordering columns, then the id, of its last record."""
+    """The last row of a page: the values of the ordering columns, and the id."""
 
     values: tuple[Value, ...]
     id: str
@@ -40,13 +38,12 @@ class ListPlan:
     """A query that was checked.
 
     Attributes:
-        wheres: the lists that are merged, at least one, and none has a record of another: each pairs of column and
-            value.
-        order: the ordering columns; the id comes after them.
+        wheres: the disjoint lists to merge, at least one: each is pairs of column and value.
+        order: the ordering columns; then the id.
         descending: the direction of all of them.
         size: of the page.
-        after: where the page before ended.
-        fingerprint: of type, filter and order; tokens carry it.
+        after: the end of the page before.
+        fingerprint: of type, filter and order; part of tokens.
     """
 
     wheres: tuple[tuple[tuple[str, Value], ...], ...]
@@ -57,11 +54,11 @@ class ListPlan:
     fingerprint: str
 
     def holds(self, fields: Fields) -> bool:
-        """Whether a record is of the list, by its columns."""
+        """Return whether a record with these columns is in the list."""
         return any(all(fields[name] == value for name, value in where) for where in self.wheres)
 
     def token(self, place: Place) -> str:
-        """Print the token of the page that begins after `place`."""
+        """Return the token of the page after `place`."""
         return token_of(self.fingerprint, place)
 
 
@@ -99,7 +96,7 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
 
 
 def check_indexes(type_: RecordType[Any]) -> None:
-    """Find faults of a declaration when the database is opened, and not at the first list. Raises `InvalidInput`."""
+    """Raise `InvalidInput` for an index that serves no query."""
     for index in type_.indexes:
         filters = max((at + 1 for at, name in enumerate(index) if name in type_.sparse), default=0)
         plan_list(type_, Query(dict.fromkeys(index[:filters], ""), index[filters:]))
@@ -107,11 +104,11 @@ def check_indexes(type_: RecordType[Any]) -> None:
 
 def _served(type_: RecordType[Any], query: Query, order: tuple[str, ...]) -> bool:
     if len({name.startswith("-") for name in query.order}) > 1:
-        return False  # an index walks one way
+        return False  # an index is read in one direction
     for name in type_.sparse:
         wanted = query.where.get(name, "")
         if name in order or None in (wanted if isinstance(wanted, tuple) else (wanted,)):
-            return False  # its indexes do not have the records without a value
+            return False  # its indexes omit records without a value
     if not query.where and not order:
         return True  # by id
     filters = len(query.where)
@@ -124,13 +121,13 @@ def _fingerprint(type_name: str, where: Where, order: tuple[str, ...]) -> str:
 
 
 def token_of(fingerprint: str, place: Place) -> str:
-    """Print the token of the page that begins after a place, in the list that a fingerprint names."""
+    """Return the token of the page after a place, in the list with a fingerprint."""
     text = json.dumps([fingerprint, *place.values, place.id], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def place_of(token: str, fingerprint: str, values: int) -> Place:
-    """Read what `token_of` printed, with so many values besides the id. Raises `InvalidInput`."""
+    """Decode a token with so many values besides the id. Raises `InvalidInput`."""
     try:
         content = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (ValueError, binascii.Error, RecursionError) as error:
@@ -147,5 +144,5 @@ def place_of(token: str, fingerprint: str, values: int) -> Place:
 
 def _bad_token(what: str) -> InvalidInput:
     return InvalidInput(
-        [Violation("page_token", f"the token {what}; begin again without one")], reason="PAGE_TOKEN_INVALID"
+        [Violation("page_token", f"the token {what}; start again without one")], reason="PAGE_TOKEN_INVALID"
     )

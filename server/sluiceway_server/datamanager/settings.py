@@ -12,55 +12,52 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataManagerSettings:
-    """See the module.
+    """The settings.
 
     Attributes:
         server_id: names this server in entries, segments and messages. Should be stable over restarts.
         etcd_name: how messages name etcd: its endpoints.
-        flush_interval: between two segments. Longer: fewer objects, more to lose when all of etcd is lost.
-        flush_bytes: as much unflushed is flushed at once; the size of a segment.
+        flush_interval: between two segments. Longer: fewer objects, and more is lost with all of etcd.
+        flush_bytes: unflushed bytes that are flushed at once; the size of a segment.
         flush_entries: entries in one segment, and so keys deleted by one etcd transaction.
-        keep_log_entries: flushed entries that stay in etcd, so that servers that were away briefly need no segment.
-        slow_at_bytes: as much unflushed slows writes down: the object storage is away or slow.
-        refuse_at_bytes: as much unflushed refuses them.
+        keep_log_entries: flushed entries that stay in etcd, for servers that were away briefly.
+        slow_at_bytes: unflushed bytes that slow writes down: the object storage is away or slow.
+        refuse_at_bytes: unflushed bytes at which writes are refused.
         max_batch_bytes: of one group commit, before compression; etcd refuses requests above 1.5 MiB.
-        etcd_timeout: of one call. Shorter than etcd's own election time-out: more unknown outcomes to settle.
-        commit_patience: how long a transaction waits for an etcd that is away before it is refused.
-        position_wait: how long a read waits for a position that another server answered.
+        etcd_timeout: of one call. Shorter than etcd's election timeout: more unknown outcomes.
+        commit_patience: how long a transaction waits for etcd before it is refused.
+        position_wait: how long a read waits for a position of another server.
         durable_wait: how long `durable` waits for the object storage.
-        read_timeout: of one read of the read database.
-        read_threads: for reads of the read database.
-        history: how far back `subscribe` reaches. Costs disk in each server's read database.
-        body_retention: the bodies of records that came to rest, such as ended runs, stay in each server's read database
-            for so long after their last change; then they are read from the object storage. Shorter: less disk, and
-            more reads of the object storage.
-        body_interval: between two looks for such bodies.
+        read_timeout: of one read of the replica.
+        read_threads: for reads of the replica.
+        history: how far back `subscribe` reaches. Costs disk for each replica.
+        body_retention: how long the bodies of settled records, such as ended runs, stay in the replica after their last
+            change; then they are read from the object storage. Shorter: less disk, more reads of the object storage.
+        body_interval: between two searches for such bodies.
         body_timeout: of one read of them from the object storage.
         ring_bytes: of memory for the newest transactions, for subscribers (eight times their encoding).
-        subscriber_bytes: as much waiting for one subscriber cuts it.
-        sweep_interval: between two looks for what tombstones have hidden and nobody has removed yet.
-        check_interval: between two looks at etcd when nothing else talks to it.
-        in_use_interval: between two looks whether somebody who wants to recover the database asks if it is in use. They
-            wait for four times as long. Longer: fewer reads of the object storage, and slower recoveries.
-        checkpoint_entries: as many log entries in the object storage since the newest manifest make a checkpoint due.
-            Fewer: new servers start sooner, and more is written.
-        checkpoint_bytes: as many bytes of them do.
-        checkpoint_interval: so does this time since the newest manifest, when anything has changed.
-        checkpoint_gives_up: a checkpoint that takes longer is of no use. Shorter than `orphans_after` by far: its files
-            are nobody's until it ends.
-        file_bytes: of a data file; one that would be larger is split. Larger: fewer objects, more to write anew for a
-            change in the middle.
-        duty_interval: between two looks whether a checkpoint or a clean is due, and for a newer manifest.
-        clean_interval: between two cleans of the server that made the newest manifest.
-        manifests_kept_for: a manifest, all that it names, and the log after it stay as long.
-        manifests_kept: so do as many of the newest, however old they are.
-        orphans_after: an object that nothing names goes after this time. Longer than any clock is wrong.
+        subscriber_bytes: the limit of a subscriber's queue.
+        sweep_interval: between two removals of records below tombstones.
+        check_interval: between two checks of etcd when there is no other traffic.
+        in_use_interval: between two checks whether a recovery asks if the object storage is in use. A recovery waits
+            four times as long. Longer: fewer reads of the object storage, and slower recoveries.
+        checkpoint_entries: entries in the object storage since the newest manifest that make a checkpoint due. Fewer:
+            new servers start sooner, and more is written.
+        checkpoint_bytes: bytes of these entries that make it due.
+        checkpoint_interval: time since the newest manifest that makes it due, if anything has changed.
+        checkpoint_gives_up: time limit of a checkpoint. Much shorter than `orphans_after`: no manifest names its files.
+        file_bytes: of a data file; a larger one is split. Larger: fewer objects, and a change writes more again.
+        duty_interval: between two checks for a due checkpoint or garbage collection, and for a newer manifest.
+        clean_interval: between two garbage collections of the server that made the newest manifest.
+        manifests_kept_for: how long a manifest, its files and the log after it are kept.
+        manifests_kept: as many of the newest manifests are kept in any case.
+        orphans_after: age after which an object that nothing names is deleted. Longer than any error of a clock.
         stop_timeout: for finishing and flushing at the end.
-        rescue_timeout: for storing what only this server knows, when its database is lost.
-        recovery_wait: how long a recovery waits for etcd to answer, and for another recoverer to get on.
-        etcd_quota_bytes: etcd's --quota-backend-bytes, where etcd does not tell it (before 3.6: in its metrics only).
-        etcd_check_interval: between two looks at etcd's size and alarms; a fifth of it while it is nearly full.
-        etcd_history: a healthy etcd has forgotten by then what was overwritten.
+        rescue_timeout: for storing entries that only this server has, when its database is lost.
+        recovery_wait: how long a recovery waits for etcd, and for another recovery.
+        etcd_quota_bytes: etcd's --quota-backend-bytes, for etcd before 3.6, which does not report it.
+        etcd_check_interval: between two checks of etcd's size and alarms; a fifth of it while etcd is nearly full.
+        etcd_history: after this time a healthy etcd has compacted old revisions.
     """
 
     server_id: str = "server"

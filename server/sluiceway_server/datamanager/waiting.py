@@ -1,4 +1,4 @@
-"""Small things that tasks wait with: a mark that grows, a read that is shared, a back-off."""
+"""Primitives that tasks wait with: a value that only grows, a shared call, a back-off."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Backoff", "Mark", "SharedCall"]
-
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -18,7 +16,7 @@ _MOST_GIVEN_UP = 100
 
 
 class Mark(Generic[K]):
-    """A value that only grows, and tasks that wait until it has reached theirs."""
+    """A value that only grows, and tasks that wait for it to reach another one."""
 
     def __init__(self, value: K) -> None:
         self._value = value
@@ -29,16 +27,16 @@ class Mark(Generic[K]):
 
     @property
     def waiting(self) -> int:
-        """How many are remembered; some may have given up."""
+        """The number of waiting tasks; some may have given up."""
         return len(self._waiting)
 
     @property
     def value(self) -> K:
-        """Where it is."""
+        """The current value."""
         return self._value
 
     def move(self, value: K) -> None:
-        """Move it forward; a value that is behind changes nothing."""
+        """Move it forward; a smaller value changes nothing."""
         if not _less(self._value, value):
             return
         self._value = value
@@ -50,7 +48,7 @@ class Mark(Generic[K]):
                 future.set_result(None)
 
     def end(self, error: Exception) -> None:
-        """Say that it moves no more: whoever waits, now or later, gets this error."""
+        """Raise this error in all tasks that wait, now or later."""
         self._ended = error
         waiting, self._waiting = self._waiting, []
         for _, _, future in waiting:
@@ -58,7 +56,7 @@ class Mark(Generic[K]):
                 future.set_exception(error)
 
     async def reach(self, value: K) -> None:
-        """Wait until it is there. Raises what `end` was told."""
+        """Wait until the value is reached. Raises the error of `end`."""
         if not _less(self._value, value):
             return
         if self._ended is not None:
@@ -72,7 +70,7 @@ class Mark(Generic[K]):
                 self._forget_one()
 
     def _forget_one(self) -> None:
-        # A value may never be reached: a position is what a client says. Those who gave up go when they are the most.
+        # A value may never be reached, because clients send it. Tasks that gave up are removed when they are the most.
         self._gave_up += 1
         if self._gave_up > max(len(self._waiting) // 2, _MOST_GIVEN_UP):
             self._waiting = [item for item in self._waiting if not item[2].done()]
@@ -85,10 +83,10 @@ def _less(one: Any, other: Any) -> bool:
 
 
 class SharedCall(Generic[T]):
-    """One call for all that ask meanwhile.
+    """One call for all tasks that ask meanwhile.
 
-    Who asks while a call runs gets the answer of the next one, which began after the question: that keeps a
-    linearizable read linearizable.
+    A task that asks while a call runs gets the result of the next one, which begins after it asked: so a linearizable
+    read stays linearizable.
     """
 
     def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
@@ -98,7 +96,7 @@ class SharedCall(Generic[T]):
         self._ended: Exception | None = None
 
     async def ask(self) -> T:
-        """Get an answer to a call that begins after this. Raises what `end` was told."""
+        """Return the result of a call that begins after this. Raises the error of `end`."""
         self._raise_ended()
         if self._running is None:
             task = self._running = self._start(None)
@@ -119,13 +117,13 @@ class SharedCall(Generic[T]):
             raise self._ended from None
 
     async def close(self) -> None:
-        """Wait for what runs."""
+        """Wait for running calls."""
         tasks = {task for task in (self._running, self._next) if task is not None}
         if tasks:
             await asyncio.wait(tasks)
 
     async def end(self, error: Exception) -> None:
-        """Cancel what runs: whoever asks, or asked, gets this error."""
+        """Cancel running calls, and raise this error in all tasks that ask or asked."""
         self._ended = error
         for task in (self._next, self._running):
             if task is not None:
@@ -134,7 +132,7 @@ class SharedCall(Generic[T]):
 
     def _start(self, before: asyncio.Task[T] | None) -> asyncio.Task[T]:
         task = asyncio.create_task(self._run(before))
-        # Whoever asked may have gone away; then nobody else takes the error.
+        # If the tasks that asked are gone, nobody else retrieves the error.
         task.add_done_callback(lambda done: None if done.cancelled() else (done.exception(), None)[1])
         return task
 
@@ -163,5 +161,5 @@ class Backoff:
         self._seconds = min(self._seconds * 2, 1.0)
 
     def reset(self) -> None:
-        """Begin again."""
+        """Start again with the shortest wait."""
         self._seconds = 0.02

@@ -95,7 +95,7 @@ async def test_of_two_writes_of_one_record_in_a_transaction_the_later_counts(dat
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("x" * 1025, "has 1025 bytes"), ("\u00e4" * 513, "has 1026 bytes"), ("a\ud800", "is no text")],
+    [("x" * 1025, "has 1025 bytes"), ("\u00e4" * 513, "has 1026 bytes"), ("a\ud800", "is not valid Unicode")],
     ids=["long", "long in UTF-8", "half a character"],
 )
 async def test_names_that_no_file_could_hold_are_refused(database: Database, name: str, says: str) -> None:

@@ -1,7 +1,7 @@
-"""Log entries: their bytes, and how each follows from the one before.
+"""Log entries: their encoding, and the chain of their digests. Pure.
 
-An entry's digest covers its own content and the digest before, so two servers that agree on one digest agree on the
-whole log up to there, and an entry that was lost or exchanged is seen at the next one. Pure.
+The digest of an entry covers its content and the digest before. So two servers that agree on one digest agree on the
+whole log up to it, and a lost or exchanged entry is detected at the next one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """An entry of the log: what its header says, and its bytes as they are stored."""
+    """An entry of the log: its header, and its bytes as they are stored."""
 
     sequence: LogSequence
     batch_id: bytes
@@ -59,13 +59,13 @@ class LogEntry:
 
     @property
     def position(self) -> Position:
-        """Of its last transaction."""
+        """The position of its last transaction."""
         return Position(self.sequence, max(self.transactions - 1, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedTransaction:
-    """A transaction with what it costs: the bodies of its puts, in their order, and its size in bytes."""
+    """A transaction with the bodies of its puts in order, and its size in bytes."""
 
     applied: Applied
     bodies: tuple[bytes, ...]
@@ -73,7 +73,7 @@ class LoggedTransaction:
 
 
 class Catalogue:
-    """The record types that this server knows; gives an opaque one for every other name."""
+    """The record types that this server knows, and an opaque type for every other name."""
 
     def __init__(self, types: Iterable[RecordType[Any]]) -> None:
         self._known: dict[str, RecordType[Any]] = {}
@@ -89,7 +89,7 @@ class Catalogue:
         return self._known
 
     def type(self, name: str) -> RecordType[Any]:
-        """Find a type by name. The bodies of an opaque one pass through untouched."""
+        """Return a type by name. Bodies of an opaque type are copied unchanged."""
         found = self._known.get(name) or self._opaque.get(name)
         if found is None:
             found = self._opaque[name] = RecordType(name, log_pb2.Opaque)
@@ -97,22 +97,22 @@ class Catalogue:
 
 
 def micros(time: datetime) -> int:
-    """Turn a time into microseconds since 1970."""
+    """Convert a time into microseconds since 1970."""
     return (time - _EPOCH_START) // _MICROSECOND
 
 
 def from_micros(value: int) -> datetime:
-    """Turn microseconds since 1970 into a time."""
+    """Convert microseconds since 1970 into a time."""
     return _EPOCH_START + timedelta(microseconds=value)
 
 
 def sequence_proto(sequence: LogSequence) -> log_pb2.Sequence:
-    """Turn a sequence into its message."""
+    """Encode a sequence."""
     return log_pb2.Sequence(epoch=sequence.epoch, counter=sequence.counter)
 
 
 def from_sequence_proto(message: log_pb2.Sequence) -> LogSequence:
-    """Read a sequence from its message."""
+    """Decode a sequence."""
     return LogSequence(message.epoch, message.counter)
 
 
@@ -126,7 +126,7 @@ def encode_entry(
     previous_digest: bytes,
     compressor: zstandard.ZstdCompressor,
 ) -> LogEntry:
-    """Make the bytes of an entry."""
+    """Encode an entry."""
     body = batch.SerializeToString()
     encoding = log_pb2.ENCODING_PLAIN
     if len(body) >= _PLAIN_BELOW:
@@ -147,20 +147,20 @@ def encode_entry(
 
 
 def decode_entry(raw: bytes) -> LogEntry:
-    """Read an entry's header and check its digest. Raises `DataLoss`."""
+    """Decode the header of an entry and check its digest. Raises `DataLoss`."""
     entry = _parse(raw)
     if entry.digest != _digest(entry):
-        raise DataLoss(f"the log entry {from_sequence_proto(entry.sequence)} does not have the digest that it names")
+        raise DataLoss(f"the log entry {from_sequence_proto(entry.sequence)} does not match its digest")
     return _log_entry(entry, raw)
 
 
 def decode_entries(raws: Sequence[bytes]) -> list[LogEntry]:
-    """Read several. Many are MiB to digest: in a thread, then. Raises `DataLoss`."""
+    """Decode several entries; in a thread, if they are megabytes. Raises `DataLoss`."""
     return [decode_entry(raw) for raw in raws]
 
 
 def decode_batch(entry: LogEntry) -> log_pb2.Batch:
-    """Read the batch of an entry; the bodies in it stay bytes. Raises `DataLoss`."""
+    """Decode the batch of an entry, without the bodies in it. Raises `DataLoss`."""
     message = _parse(entry.raw)
     try:
         if message.encoding == log_pb2.ENCODING_ZSTD:
@@ -175,7 +175,7 @@ def decode_batch(entry: LogEntry) -> log_pb2.Batch:
 
 
 def decode_transactions(entry: LogEntry, catalogue: Catalogue) -> tuple[LoggedTransaction, ...]:
-    """Read the transactions of an entry. Raises `DataLoss`."""
+    """Decode the transactions of an entry. Raises `DataLoss`."""
     batch = decode_batch(entry)
     time = from_micros(entry.time_us)
     try:
@@ -238,7 +238,7 @@ def _transaction(
             case "emit":
                 actions.append(Emit(action.emit.kind, tuple(action.emit.topics), action.emit.body))
             case _:
-                pass  # of a newer version; the entry's bytes keep it
+                pass  # an action of a newer version, which stays in the entry's bytes
     applied = Applied(position, time, tuple(actions), tuple(message.groups))
     return LoggedTransaction(applied, tuple(bodies), message.ByteSize())
 
@@ -246,7 +246,7 @@ def _transaction(
 def add_transaction(
     batch: log_pb2.Batch, actions: Sequence[Action], groups: Sequence[str]
 ) -> tuple[tuple[bytes, ...], int]:
-    """Add a transaction to a batch; answers the bodies of its puts and its size."""
+    """Add a transaction to a batch; return the bodies of its puts and its size."""
     message = batch.transactions.add()
     bodies: list[bytes] = []
     for action in actions:

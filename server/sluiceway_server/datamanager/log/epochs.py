@@ -1,8 +1,8 @@
-"""Epoch objects: where each part of the log began, and what it went on from.
+"""Epoch objects: where each epoch of the log begins, and which entry it continues from.
 
-`epoch/<n>` is put, if absent, before anything else of epoch n: it ties the database to one etcd cluster and says which
-entry of an earlier epoch is the last one that counts. All of them together give the `Lineage`. One that nothing goes on
-from is left by a recovery that crashed or was overtaken, and means nothing.
+`epoch/<n>` is put, if absent, before anything else of epoch n. It ties the database to one etcd cluster, and names the
+last entry of an earlier epoch that counts. All of them together are the `Lineage`. An epoch that no later one continues
+from was begun by a recovery that crashed or was overtaken, and has no meaning.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _MAGIC = b"SLEPO\x00\x00\x01"
 
 @dataclass(frozen=True, slots=True)
 class EpochInfo:
-    """What an epoch object says.
+    """The content of an epoch object.
 
     Attributes:
         number: from 1.
-        cluster_id: of the etcd that holds it.
+        cluster_id: of the etcd that has it.
         writer: the server that began it.
         began: when.
-        database_id: made once, and kept by later epochs.
-        accepted: the last entry that it goes on from, of an earlier epoch; None: it began with nothing.
+        database_id: the same in all epochs.
+        accepted: the entry of an earlier epoch that it continues from; None: it began empty.
         accepted_digest: of that entry.
         cause: why it was begun, for people.
-        from_manifest: of a first epoch: it begins with the records of the manifest at its counter 0, by an import.
+        from_manifest: a first epoch that begins with the manifest at its counter 0, by an import.
     """
 
     number: int
@@ -73,11 +73,7 @@ class Epochs:
         self._folder = f"{prefix}/{Folder.EPOCH}/"
 
     async def all(self) -> list[EpochInfo]:
-        """Read all epoch objects, oldest first. There is one for each recovery, so they are few.
-
-        Raises:
-            DataLoss: one is damaged.
-        """
+        """Read all epoch objects, oldest first; one for each recovery. Raises `DataLoss`."""
         found = []
         async for info in self._storage.list(self._folder):
             name = info.key.removeprefix(self._folder)
@@ -91,37 +87,33 @@ class Epochs:
         return found
 
     async def newest(self) -> EpochInfo | None:
-        """Read the epoch object with the highest number; None when there is none. It may be one that never was."""
+        """Read the newest epoch object, which may have no meaning; None when there is none."""
         found = await self.all()
         return found[-1] if found else None
 
     async def lineage(self, present: int) -> Lineage:
-        """Find the history of the epoch that etcd's head is in.
-
-        Raises:
-            DataLoss: an epoch object of the history is missing or damaged.
-        """
+        """Return the history of the present epoch. Raises `DataLoss` if an epoch object is missing or damaged."""
         return self.lineage_of(await self.all(), present)
 
     def lineage_of(self, epochs: Sequence[EpochInfo], present: int) -> Lineage:
-        """Do what `lineage` does, with epoch objects that were read already."""
+        """Return the history of the present epoch, with epoch objects that were read already."""
         try:
             return Lineage.of({epoch.number: epoch.accepted for epoch in epochs}, present)
         except KeyError as cause:
             raise DataLoss(
-                f"the epoch object {self.key(cause.args[0])} is missing: without it nobody can tell which entries are"
-                " the history of this database; restore it from a copy of the object storage",
+                f"the epoch object {self.key(cause.args[0])} is missing: without it the history of this database is not"
+                " known; restore it from a copy of the object storage",
                 reason="EPOCH_MISSING",
             ) from cause
         except ValueError as cause:
             raise DataLoss(f"the epoch objects in {self._folder} make no history: {cause}") from cause
 
     def key(self, number: int) -> str:
-        """The key of an epoch object."""
+        """Return the key of an epoch object."""
         return f"{self._folder}{number:08x}"
 
     async def put(self, info: EpochInfo) -> bool:
-        """Store an epoch object unless there is one of this number."""
+        """Store an epoch object unless there is one of this number; return whether it was stored."""
         content = log_pb2.Epoch(
             number=info.number,
             accepted=None if info.accepted is None else sequence_proto(info.accepted),

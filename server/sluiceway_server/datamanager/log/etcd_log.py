@@ -1,19 +1,21 @@
-"""The log in etcd: `head`, `flushed`, `log/<sequence>` and `checkpoint`, and nothing else.
+"""The log in etcd.
 
-    <prefix>/db/head            the newest entry; compared by value by whoever writes the next one
-    <prefix>/db/log/<sequence>  the entries that are not trimmed yet
-    <prefix>/db/flushed         up to where the object storage has them
-    <prefix>/db/checkpoint      the newest manifest; a hint for whoever would list them otherwise
+    <prefix>/db/head            the newest entry; compared by value when the next one is appended
+    <prefix>/db/log/<sequence>  the entries that are not deleted yet
+    <prefix>/db/flushed         the watermark of what the object storage has
+    <prefix>/db/checkpoint      the newest manifest; a hint that saves listing
+    <prefix>/db/cleaned         the watermark of garbage collection
 
-Every answer is checked: it comes from the etcd cluster that the epoch object names, and etcd's revision never falls.
+Every response is checked: it must come from the etcd cluster of the epoch object, and etcd's revision never decreases.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -44,7 +46,7 @@ from sluiceway_server.kv.port import (
     Write,
 )
 
-__all__ = ["CleanMark", "FlushMark", "HeadMark", "Log", "LogLook"]
+M = TypeVar("M", "HeadMark", "FlushMark")
 
 _ENTRIES_AT_ONCE = 64
 _DECODED_HERE_BYTES = 256 * 1024
@@ -52,7 +54,7 @@ _DECODED_HERE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class HeadMark:
-    """The value of `head`, as bytes and read."""
+    """The value of `head`, encoded and decoded."""
 
     raw: bytes
     sequence: LogSequence
@@ -64,12 +66,12 @@ class HeadMark:
 
     @property
     def position(self) -> Position:
-        """Of the newest transaction."""
+        """The position of the newest transaction."""
         return Position(self.sequence, max(self.transactions - 1, 0))
 
     @staticmethod
     def parse(raw: bytes) -> HeadMark:
-        """Read the value of `head`."""
+        """Decode the value of `head`."""
         head = log_pb2.Head.FromString(raw)
         return HeadMark(
             raw=raw,
@@ -83,10 +85,10 @@ class HeadMark:
 
     @staticmethod
     def after(before: HeadMark, entry: LogEntry) -> HeadMark:
-        """Make the head that an entry leaves."""
+        """Return the head after an entry."""
         return HeadMark.parse(
             log_pb2.Head(
-                sequence=log_pb2.Sequence(epoch=entry.sequence.epoch, counter=entry.sequence.counter),
+                sequence=sequence_proto(entry.sequence),
                 batch_id=entry.batch_id,
                 writer=entry.writer,
                 total_bytes=before.total_bytes + len(entry.raw),
@@ -98,7 +100,7 @@ class HeadMark:
 
 @dataclass(frozen=True, slots=True)
 class FlushMark:
-    """The value of `flushed`, as bytes and read."""
+    """The value of `flushed`, encoded and decoded."""
 
     raw: bytes
     sequence: LogSequence
@@ -109,7 +111,7 @@ class FlushMark:
 
     @staticmethod
     def parse(raw: bytes) -> FlushMark:
-        """Read the value of `flushed`."""
+        """Decode the value of `flushed`."""
         mark = log_pb2.Flushed.FromString(raw)
         sequence = from_sequence_proto(mark.sequence)
         return FlushMark(
@@ -124,7 +126,7 @@ class FlushMark:
 
 @dataclass(frozen=True, slots=True)
 class CleanMark:
-    """The value of `cleaned`, as bytes and read: what is before this manifest may be gone. None: nothing is."""
+    """The value of `cleaned`, encoded and decoded: objects older than this manifest may be deleted. None: none is."""
 
     raw: bytes | None
     sequence: LogSequence | None
@@ -132,12 +134,12 @@ class CleanMark:
 
 @dataclass(frozen=True, slots=True)
 class LogLook:
-    """What etcd answered.
+    """A response of etcd.
 
     Attributes:
-        succeeded: for an append: it was applied, and nothing else here is set but the revision.
-        head: None when there is none.
-        entries: some that follow the asked-for one; may begin later, when what was between is trimmed.
+        succeeded: an append was applied; then only the revision is set.
+        head: None: there is none.
+        entries: some from the requested one on; they may begin later if entries were deleted.
     """
 
     succeeded: bool
@@ -148,7 +150,7 @@ class LogLook:
 
 
 class Log:
-    """See the module. Raises what `KeyValueStore` raises, and `DatabaseLost` when etcd is not the one it was."""
+    """The log. Raises what `KeyValueStore` raises, and `DatabaseLost` if etcd was wiped, restored or replaced."""
 
     def __init__(self, kv: KeyValueStore, *, prefix: str, timeout: timedelta) -> None:
         self._kv = kv
@@ -162,21 +164,21 @@ class Log:
         self._folder = f"{prefix}/db/log/"
 
     def expect_cluster(self, cluster_id: int) -> None:
-        """Refuse answers of any other etcd cluster from now on."""
+        """Reject responses of any other etcd cluster from now on."""
         self._cluster_id = cluster_id
 
     async def identify(self) -> tuple[LogLook, int]:
-        """Look for the first time; answers the cluster id too. One of the two keys may be missing."""
+        """Read head, flushed and the cluster id for the first time. One of the keys may be missing."""
         result = await self._txn(then=(self._marks(),))
         return await self._look(result), result.cluster_id
 
     async def entry(self, sequence: LogSequence) -> LogEntry | None:
-        """Read one entry; None when it is not there: trimmed, or not written."""
+        """Read one entry; None: it was deleted, or not written."""
         result = await self._txn(then=(Get(f"{self._folder}{sequence}"),))
         return decode_entry(result.reads[0][0].value) if result.reads[0] else None
 
     async def entries(self, first: LogSequence) -> AsyncIterator[LogEntry]:
-        """Read the entries of an epoch from one on, in their order, as many as there are. Gaps are not looked for."""
+        """Yield the entries of an epoch from one on, in order. Gaps are not detected."""
         while True:
             result = await self._txn(then=(self._entries(first),))
             found = await _decoded(result.reads[0])
@@ -196,13 +198,10 @@ class Log:
         *,
         cleaned: CleanMark,
     ) -> bool:
-        """Begin an epoch with its first entry, if head and clean mark are still the known ones.
+        """Begin an epoch with its first entry, if head and `cleaned` have not changed; return whether it was done.
 
-        In one transaction: head, flushed, the entry, the newest checkpoint of the history, and no entry of any other
-        epoch any more. Sending it again after an unknown outcome is safe: it can succeed once only.
-
-        Returns:
-            Whether it was done.
+        One transaction writes head, flushed, the entry and the checkpoint, and deletes all other entries. It succeeds
+        at most once, so it may be sent again after an unknown outcome.
         """
         first = entry.sequence
         newest = storage_pb2.Checkpoint(sequence=sequence_proto(checkpoint)) if checkpoint is not None else None
@@ -229,7 +228,7 @@ class Log:
         await self._txn(compare=(Compare(self.head_key, None),), then=self.first_keys(head, flushed))
 
     def first_keys(self, head: HeadMark, flushed: FlushMark) -> tuple[Write, ...]:
-        """Make what begins a database. A clean mark that is there is of one that was removed from this place."""
+        """Return the writes that begin a database. A `cleaned` that exists is of a database that was removed here."""
         return (
             PutKey(self.head_key, head.raw),
             PutKey(self.flushed_key, flushed.raw),
@@ -237,15 +236,15 @@ class Log:
         )
 
     async def look(self, first: LogSequence | None = None) -> LogLook:
-        """Read head, flushed and (with `first`) some entries from one on, of its epoch. Linearizable."""
+        """Read head, flushed and (with `first`) some entries of its epoch from there on. Linearizable."""
         reads: list[Read] = [self._marks()]
         if first is not None:
             reads.append(self._entries(first))
         result = await self._txn(then=reads)
-        return _whole(await self._look(result))
+        return _both_or_neither(await self._look(result))
 
     async def append(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
-        """Put an entry, if the head is still the known one; answers what moved if it is not."""
+        """Append an entry if the head is still the known one; otherwise return what is newer."""
         result = await self._txn(
             compare=(Compare(self.head_key, known.raw),),
             then=(PutKey(f"{self._folder}{entry.sequence}", entry.raw), PutKey(self.head_key, head.raw)),
@@ -253,12 +252,13 @@ class Log:
         )
         if result.succeeded:
             return LogLook(succeeded=True, revision=result.revision)
-        return _whole(await self._look(result))
+        return _both_or_neither(await self._look(result))
 
     async def advance_flushed(self, known: FlushMark, new: FlushMark) -> FlushMark:
-        """Move `flushed` and delete the entries before its `first_kept`, if it is still the known one.
+        """Move `flushed`, if it is still the known one, and delete the entries before its `first_kept`.
 
-        Answers what it is now.
+        Returns:
+            The value now.
         """
         writes: list[Write | Read] = [PutKey(self.flushed_key, new.raw)]
         if new.first_kept > known.first_kept:
@@ -276,31 +276,19 @@ class Log:
         return self.read_flushed(result.reads[0][0].value)
 
     def read_head(self, raw: bytes) -> HeadMark:
-        """Read the value of `head`. Raises `DataLoss` with reason `ETCD_DAMAGED` for what is none."""
-        try:
-            head = HeadMark.parse(raw)
-        except DecodeError as cause:
-            raise _damaged(self.head_key) from cause
-        if head.sequence.epoch == 0 or len(head.digest) != len(GENESIS_DIGEST):
-            raise _damaged(self.head_key)
-        return head
+        """Decode the value of `head`. Raise `DataLoss` (`ETCD_DAMAGED`) if it is not valid."""
+        return _checked(self.head_key, HeadMark.parse, raw)
 
     def read_flushed(self, raw: bytes) -> FlushMark:
-        """Read the value of `flushed`; as `read_head`."""
-        try:
-            flushed = FlushMark.parse(raw)
-        except DecodeError as cause:
-            raise _damaged(self.flushed_key) from cause
-        if flushed.sequence.epoch == 0 or len(flushed.digest) != len(GENESIS_DIGEST):
-            raise _damaged(self.flushed_key)
-        return flushed
+        """Decode the value of `flushed`. Raise `DataLoss` (`ETCD_DAMAGED`) if it is not valid."""
+        return _checked(self.flushed_key, FlushMark.parse, raw)
 
     async def checkpoint(self) -> LogSequence | None:
-        """Read which manifest is the newest. A hint: it may be behind, or absent, or of a history that is void."""
+        """Read the sequence of the newest manifest: a hint, which may be behind, absent or outside the history."""
         return (await self._checkpoint())[1]
 
     async def advance_checkpoint(self, sequence: LogSequence) -> LogSequence:
-        """Say that there is a manifest of a sequence, unless a newer one is named; answers which one is now."""
+        """Move `checkpoint` to a manifest, unless it is newer already; return its value."""
         new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
         while True:
             raw, known = await self._checkpoint()
@@ -319,11 +307,11 @@ class Log:
         try:
             value = storage_pb2.Checkpoint.FromString(raw)
         except DecodeError:
-            return raw, None  # what is not understood gives no hint, and is overwritten
+            return raw, None  # an unknown value is no hint, and is overwritten
         return raw, from_sequence_proto(value.sequence)
 
     async def cleaned(self) -> CleanMark:
-        """Read up to where cleaners may have deleted. Raises `DataLoss` when it cannot be understood."""
+        """Read the watermark of garbage collection. Raises `DataLoss` if it cannot be decoded."""
         raw = await self._get(self.cleaned_key)
         if raw is None:
             return CleanMark(None, None)
@@ -336,12 +324,9 @@ class Log:
             ) from cause
 
     async def advance_cleaned(self, known: FlushMark, sequence: LogSequence) -> bool:
-        """Say that all before a manifest may be deleted from now on, if `flushed` is still the known one.
+        """Move `cleaned` to a manifest, if `flushed` is still the known one; return whether it is there or after it.
 
-        Each epoch begins with another `flushed`, so this cannot happen in an epoch that the caller does not know.
-
-        Returns:
-            Whether the mark is there, at the sequence or after it.
+        Each epoch begins with another `flushed`, so this fails in an epoch that the caller does not know.
         """
         mark = await self.cleaned()
         if mark.sequence is not None and mark.sequence >= sequence:
@@ -389,10 +374,10 @@ class Log:
         if self._cluster_id is not None and result.cluster_id != self._cluster_id:
             raise DatabaseLost(
                 f"etcd cluster {result.cluster_id:x} answered, and this database is in cluster {self._cluster_id:x}:"
-                " an endpoint is wrong, or etcd was made anew",
+                " an endpoint is wrong, or etcd was set up again",
                 reason="ETCD_CHANGED",
             )
-        # Answers may overtake each other; an answer may not be older than what was known when it was asked for.
+        # Responses may overtake each other, but none may be older than what was known at its request.
         if result.revision < before:
             raise DatabaseLost(
                 f"etcd went back from revision {before} to {result.revision}: it was wiped or restored from a snapshot",
@@ -404,21 +389,28 @@ class Log:
 
 async def _decoded(found: Sequence[KeyValue]) -> list[LogEntry]:
     raws = [item.value for item in found]
-    # Small ones, as they mostly are, take less than the way to a thread and back.
+    # A hop to a thread costs more than decoding small entries.
     if sum(map(len, raws)) <= _DECODED_HERE_BYTES:
         return decode_entries(raws)
     return await asyncio.to_thread(decode_entries, raws)
 
 
-def _damaged(key: str) -> DataLoss:
-    return DataLoss(
-        f"the key {key} in etcd holds what no server writes there: somebody else changed it, or another program uses"
+def _checked(key: str, parse: Callable[[bytes], M], raw: bytes) -> M:
+    cause: DecodeError | None = None
+    try:
+        mark = parse(raw)
+        if mark.sequence.epoch > 0 and len(mark.digest) == len(GENESIS_DIGEST):
+            return mark
+    except DecodeError as error:
+        cause = error
+    raise DataLoss(
+        f"the key {key} in etcd has a value that no server writes: somebody else changed it, or another program uses"
         " this prefix. Restore etcd from a snapshot; or stop the servers, delete the key, and run `sluice db recover`",
         reason="ETCD_DAMAGED",
-    )
+    ) from cause
 
 
-def _whole(look: LogLook) -> LogLook:
+def _both_or_neither(look: LogLook) -> LogLook:
     if (look.head is None) != (look.flushed is None):
         raise DatabaseLost(
             "etcd has only one of the keys head and flushed of this database; somebody else changed them."

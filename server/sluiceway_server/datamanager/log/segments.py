@@ -1,15 +1,12 @@
-"""Segments: the log in the object storage, many entries in one object.
-
-    wal/<first sequence>
+"""Segments: the log in the object storage, many entries in one object, `wal/<first sequence>`.
 
 An object is a magic with the format's version, the SHA-256 of all that follows, the length of the header, the header
-(`SegmentHeader`: it has the last sequence), and the entries as etcd had them, each with its length in front. Objects
-are put if absent and never changed; entries of one epoch are the same for every server, so when two servers flush at
-once the second one finds the first one's segment and goes on after it.
+(`SegmentHeader`), and the entries as they were in etcd, each with its length in front. Objects are put if absent and
+never changed. Entries of one epoch are the same for every server: when two servers flush at once, the second one finds
+the segment of the first and continues after it.
 
-The folder may hold more than the history: a server that was paused may wake and put a segment of an epoch that others
-have left. So segments are read along a `Lineage`, cut where it ends an epoch, and what it leaves out is void. A file
-with a name that no segment has is left alone and told in the log.
+The folder may have segments outside the history: a server that was paused may put one of an epoch that is over. So
+segments are read along a `Lineage`, and cut where it ends an epoch. An object with another name is ignored and logged.
 """
 
 from __future__ import annotations
@@ -32,8 +29,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["Segment", "SegmentStore", "decode_segment", "encode_segment"]
-
 log = structlog.get_logger(__name__)
 
 _MAGIC = b"SLWAL\x00\x00\x01"
@@ -44,12 +39,12 @@ _FEWEST_BETWEEN_LISTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment as it was read and checked.
+    """A segment that was checked.
 
     Attributes:
-        header: of the object, whole.
-        entries: at least one; fewer than the object has where a lineage cut it (`within`).
-        total_bytes: of all entries of the epoch, up to and with the last of these.
+        header: of the object.
+        entries: at least one; fewer than in the object after `within`.
+        total_bytes: of all entries of the epoch up to the last of these.
     """
 
     header: log_pb2.SegmentHeader
@@ -58,21 +53,19 @@ class Segment:
 
     @property
     def first(self) -> LogSequence:
-        """The sequence of its first entry."""
         return self.entries[0].sequence
 
     @property
     def last(self) -> LogSequence:
-        """The sequence of its last entry."""
         return self.entries[-1].sequence
 
     @property
     def digest(self) -> bytes:
-        """Of its last entry."""
+        """The digest of its last entry."""
         return self.entries[-1].digest
 
     def within(self, first: LogSequence, lineage: Lineage) -> Segment | None:
-        """Leave out the entries before one, and those that are not part of the history. None when none is left."""
+        """Return the entries from one on that are part of the history; None: there are none."""
         kept = tuple(entry for entry in self.entries if entry.sequence >= first and lineage.contains(entry.sequence))
         if not kept:
             return None
@@ -81,14 +74,7 @@ class Segment:
 
 
 def encode_segment(entries: Sequence[LogEntry], *, total_bytes: int, writer: str, database_id: str = "") -> bytes:
-    """Make the bytes of a segment of contiguous entries.
-
-    Args:
-        entries: at least one.
-        total_bytes: of all entries of the epoch, up to and with these.
-        writer: the server that flushes.
-        database_id: of the database.
-    """
+    """Encode a segment of contiguous entries; `total_bytes` counts all entries of the epoch up to the last."""
     first, last = entries[0], entries[-1]
     header = log_pb2.SegmentHeader(
         first=sequence_proto(first.sequence),
@@ -108,7 +94,7 @@ def encode_segment(entries: Sequence[LogEntry], *, total_bytes: int, writer: str
 
 
 def decode_segment(name: str, body: bytes) -> Segment:
-    """Read a segment and check all of it: checksum, header, contiguous entries, chained digests. Raises `DataLoss`."""
+    """Decode a segment, and check checksum, header and the chain of entries. Raises `DataLoss`."""
     if body[: len(_MAGIC)] != _MAGIC:
         raise _damaged(name, "it does not begin as a segment that this version can read")
     if hashlib.sha256(memoryview(body)[_DIGEST_END:]).digest() != body[len(_MAGIC) : _DIGEST_END]:
@@ -161,28 +147,28 @@ class SegmentStore:
 
     @property
     def strange(self) -> frozenset[str]:
-        """The keys that were seen in the folder and are not the names of segments."""
+        """Keys in the folder that are not names of segments."""
         return frozenset(self._strange)
 
     @property
     def remembered(self) -> int:
-        """How many segments it knows of; some may be gone."""
+        """The number of segments whose names are in memory."""
         return len(self._firsts)
 
     def key(self, first: LogSequence) -> str:
-        """The key of the segment that begins with an entry."""
+        """Return the key of the segment that begins with an entry."""
         return f"{self._folder}{first}"
 
     async def put(self, first: LogSequence, body: bytes) -> bool:
-        """Store a segment unless there is one that begins there. Tells whether it was stored."""
+        """Store a segment unless there is one that begins with this entry; return whether it was stored."""
         return await self._storage.put_if_absent(self.key(first), body)
 
     async def exists(self, first: LogSequence) -> bool:
-        """Whether there is a segment that begins with an entry."""
+        """Return whether there is a segment that begins with an entry."""
         return await self._storage.head(self.key(first)) is not None
 
     async def read(self, first: LogSequence) -> Segment:
-        """Read one, whole. Raises `NotFound`, `DataLoss`."""
+        """Read a segment. Raises `NotFound`, `DataLoss`."""
         key = self.key(first)
         body = await self._storage.get(key)
         segment = await asyncio.to_thread(decode_segment, key, body)
@@ -191,23 +177,23 @@ class SegmentStore:
         return segment
 
     async def firsts(self) -> list[LogSequence]:
-        """List the first entries of all segments, void ones too, in order."""
+        """List the first entries of all segments in order, also outside the history."""
         await self._refresh(None)
         return list(self._firsts)
 
     async def newer(self, sequence: LogSequence) -> list[LogSequence]:
-        """List the first entries of the segments that begin after a sequence, in order, whatever their epoch."""
+        """List the first entries of the segments after a sequence in order, also outside the history."""
         return [first async for first in self._list(sequence)]
 
     async def delete(self, first: LogSequence) -> None:
-        """Remove a segment that nobody needs any more. Removing one that is not there is not an error."""
+        """Delete a segment, if it exists."""
         await self._storage.delete(self.key(first))
         at = bisect.bisect_left(self._firsts, first)
         if at < len(self._firsts) and self._firsts[at] == first:
             del self._firsts[at]
 
     async def last(self, lineage: Lineage) -> Segment | None:
-        """Read the newest one of the history, without what is void; None when there is none."""
+        """Read the newest segment of the history; None: there is none."""
         await self._refresh(self._firsts[-1] if self._firsts else None)
         while True:
             newest = next((first for first in reversed(self._firsts) if lineage.contains(first)), None)
@@ -216,20 +202,18 @@ class SegmentStore:
             try:
                 return (await self.read(newest)).within(newest, lineage)
             except NotFound:
-                await self._refresh(None)  # cleaned since it was listed
+                await self._refresh(None)  # deleted since it was listed
                 if newest in self._firsts:
                     raise
 
     async def after(self, sequence: LogSequence, lineage: Lineage) -> AsyncGenerator[Segment, None]:
-        """Give what follows an entry of the history, oldest first, as long as it is contiguous.
+        """Yield the segments after an entry of the history, oldest first, up to the end or a gap.
 
-        The entry itself and void entries are left out of the segments. Where the history passes from one epoch to the
-        next, the next one's first entry follows from the last one that was accepted.
-
-        It ends at the end of what the storage has, or at a gap: `following` of the last sequence tells what was sought.
+        Segments are cut to entries of the history after that one. The first entry of an epoch follows from the last one
+        that was accepted of the epoch before.
 
         Args:
-            sequence: part of the history; counter 0: the start of an epoch. Nothing here checks its digest.
+            sequence: part of the history; counter 0: the start of an epoch. Its digest is not checked.
             lineage: the history.
 
         Raises:
@@ -252,14 +236,14 @@ class SegmentStore:
             wanted, before = lineage.following(segment.last), segment
 
     async def _with(self, wanted: LogSequence) -> Segment | None:
-        """Read the segment that has an entry, or else the last one before it; None when there is neither."""
+        """Read the segment that has an entry, or the last one before it; None: there is neither."""
         at = bisect.bisect_right(self._firsts, wanted) - 1
         if at == len(self._firsts) - 1:
-            # The end of what is known. There may be newer ones; one between two others never appears.
+            # The end of what is known: there may be newer ones.
             await self._refresh(self._firsts[-1] if self._firsts else None)
             at = bisect.bisect_right(self._firsts, wanted) - 1
         if at < 0 or self._firsts[at].epoch != wanted.epoch:
-            # But for one that somebody restored.
+            # A segment that was restored may be between known ones.
             await self._refresh(None)
             at = bisect.bisect_right(self._firsts, wanted) - 1
         if at < 0 or self._firsts[at].epoch != wanted.epoch:
@@ -267,18 +251,18 @@ class SegmentStore:
         try:
             return await self.read(self._firsts[at])
         except NotFound:
-            await self._refresh(None)  # cleaned; the caller finds a gap
+            await self._refresh(None)  # deleted; the caller finds a gap
             return None
 
     async def _refresh(self, start_after: LogSequence | None) -> None:
         if self._added >= max(self._listed, _FEWEST_BETWEEN_LISTS):
-            # Other servers clean, so many that are known may be gone. All are listed each time they have doubled.
+            # Other servers delete segments, so all are listed again when the known ones have doubled.
             start_after = None
         found = [first async for first in self._list(start_after)]
         if start_after is None:
             self._firsts, self._listed, self._added = found, len(found), 0
         else:
-            # Another task may have looked meanwhile.
+            # Another task may have listed meanwhile.
             new = [first for first in found if not self._firsts or first > self._firsts[-1]]
             self._firsts += new
             self._added += len(new)

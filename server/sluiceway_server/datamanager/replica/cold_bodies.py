@@ -27,8 +27,6 @@ from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
-__all__ = ["NO_BODIES", "BodiesNotLoaded", "ColdBodyStore", "FetchedBodies", "Missing"]
-
 MOST_AT_ONCE = 1000
 """Missing bodies in one `BodiesNotLoaded`."""
 _TRIES = 4

@@ -42,21 +42,6 @@ from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, Mi
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey
 
-__all__ = [
-    "TOMBSTONE",
-    "FilteredView",
-    "check_not_deleted",
-    "check_under",
-    "delete_subtree",
-    "deleted_subtrees",
-    "filtered",
-    "parent_types",
-    "parents_of",
-    "tombstone_id",
-    "tombstone_target",
-    "unfiltered",
-]
-
 M = TypeVar("M", bound=Message)
 
 TOMBSTONE: RecordType[storage_pb2.Tombstone] = RecordType("tombstone", storage_pb2.Tombstone)

@@ -16,16 +16,6 @@ from typing import TypeVar
 
 from sluiceway_common.foundation.errors import Unavailable
 
-__all__ = [
-    "ReplicaDiskError",
-    "clear_damage_mark",
-    "disk_error_of",
-    "find_disk_error",
-    "is_marked_damaged",
-    "translate_sqlite_errors",
-    "with_translated_errors",
-]
-
 T = TypeVar("T")
 
 _FULL = frozenset({sqlite3.SQLITE_FULL})

@@ -37,8 +37,6 @@ from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey, Tables, Version
 from sluiceway_server.datamanager.replica.view import Overlay, ReplicaView
 
-__all__ = ["Readers"]
-
 T = TypeVar("T")
 
 

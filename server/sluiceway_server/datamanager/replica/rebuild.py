@@ -49,8 +49,6 @@ from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
-__all__ = ["FolderInUse", "ReplicaFile", "lock_folder"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")

@@ -31,8 +31,6 @@ from sluiceway_server.datamanager.replica.schema import (
     unpack,
 )
 
-__all__ = ["AppliedUpTo", "Replica", "Row"]
-
 
 @dataclass(frozen=True, slots=True)
 class AppliedUpTo:

@@ -20,18 +20,6 @@ from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.model import Bodies, LogSequence, Position, RecordType, Value
 from sluiceway_server.datamanager.queries import ListPlan
 
-__all__ = [
-    "RecordKey",
-    "Statement",
-    "Table",
-    "Tables",
-    "Version",
-    "entry_key",
-    "pack",
-    "pack_end",
-    "unpack",
-]
-
 RecordKey = tuple[str, str]
 """The name of a record type, and an id."""
 

@@ -29,8 +29,6 @@ from sluiceway_server.datamanager.model import Applied, LogSequence, Position
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.replica import Replica
 
-__all__ = ["Subscriptions"]
-
 _ENTRIES_AT_ONCE = 64
 # More than the largest entry, so that a chunk always has an entry after the one that was seen.
 _BYTES_AT_ONCE = 2 * 1024 * 1024

@@ -18,8 +18,6 @@ from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, Fe
 from sluiceway_server.datamanager.replica.replica import Replica, Row
 from sluiceway_server.datamanager.replica.schema import RecordKey, Version
 
-__all__ = ["Known", "Overlay", "ReplicaView"]
-
 M = TypeVar("M", bound=Message)
 
 

@@ -30,32 +30,6 @@ from sluiceway.records.storage.v1.storage_pb2 import Values
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
 
-__all__ = [
-    "CHECKSUM_BYTES",
-    "LARGEST_BLOCK",
-    "LARGEST_RECORD",
-    "Block",
-    "FileDamaged",
-    "IndexBlock",
-    "RecordBlock",
-    "StoredRecord",
-    "StoredRow",
-    "checksum",
-    "decode_blobs",
-    "decode_index",
-    "decode_records",
-    "decode_texts",
-    "decompress",
-    "encode_blobs",
-    "encode_index",
-    "encode_records",
-    "encode_texts",
-    "parse_bounded",
-    "rising",
-    "transpose",
-    "untranspose",
-]
-
 _MIB = 1024 * 1024
 
 LARGEST_RECORD = 16 * _MIB

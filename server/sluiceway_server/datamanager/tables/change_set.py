@@ -22,8 +22,6 @@ from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_batch
 from sluiceway_server.datamanager.model import LogSequence, Position
 
-__all__ = ["CHANGE_GROUP", "Change", "ChangeScratch", "ChangeSize", "Changes"]
-
 CHANGE_GROUP = "change_group"
 """The reserved record type of change groups."""
 

@@ -34,8 +34,6 @@ from sluiceway_server.datamanager.tables.compaction_plan import (
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.file_writer import FileWriter
 
-__all__ = ["Compaction", "FilesOfType", "index_rows", "merge_changes", "records_of", "write_index"]
-
 declare_crash_points(
     "checkpoint.before-data-file",
     "checkpoint.after-data-file",

@@ -24,8 +24,6 @@ from sluiceway_server.datamanager.tables.block import LARGEST_RECORD, StoredReco
 from sluiceway_server.datamanager.tables.footer import LARGEST_FOOTER, FileKind, encode_end
 from sluiceway_server.objectstorage.port import ObjectUpload
 
-__all__ = ["BLOCK_BYTES", "COMPRESSION_LEVEL", "FileWriter", "record_size", "row_size"]
-
 R = TypeVar("R", StoredRecord, StoredRow)
 
 BLOCK_BYTES = 64 * 1024

@@ -37,25 +37,6 @@ from sluiceway_server.datamanager.tables.block import (
 )
 from sluiceway_server.objectstorage.layout import Folder
 
-__all__ = [
-    "LARGEST_FOOTER",
-    "MAGIC_BYTES",
-    "TRAILER_BYTES",
-    "BlockRange",
-    "FileKind",
-    "Footer",
-    "check_against",
-    "check_magic",
-    "decode_end",
-    "decode_range",
-    "decode_trailer",
-    "encode_end",
-    "index_block",
-    "ranges",
-    "record_block",
-    "type_of_key",
-]
-
 A = TypeVar("A", bound=Block)
 B = TypeVar("B")
 

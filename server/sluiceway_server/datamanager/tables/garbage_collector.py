@@ -49,8 +49,6 @@ from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.objectstorage.layout import FOLDERS, Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["Cleaned", "GarbageCollector"]
-
 log = structlog.get_logger(__name__)
 
 declare_crash_points(

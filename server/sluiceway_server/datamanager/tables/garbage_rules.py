@@ -27,18 +27,6 @@ from itertools import pairwise
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 
-__all__ = [
-    "CleanRules",
-    "Found",
-    "JudgedManifests",
-    "choose_files",
-    "choose_segments",
-    "is_before",
-    "judge_manifests",
-    "sequence_of_file",
-    "why_not_now",
-]
-
 _FILE = re.compile(r"(?:data|index)/[^/]+/([0-9a-f]{8}-[0-9a-f]{16})-[^/]+")
 
 

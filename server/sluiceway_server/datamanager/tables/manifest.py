@@ -26,8 +26,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["ManifestDamaged", "ManifestStore", "decode_manifest", "encode_manifest", "faults_of"]
-
 log = structlog.get_logger(__name__)
 
 _MAGIC = b"SLMAN\x00\x00\x01"
