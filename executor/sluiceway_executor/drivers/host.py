@@ -56,8 +56,6 @@ class HostDriver:
         folder = await asyncio.to_thread(self._prepare, request)
         init = Path(__file__).with_name("pod_init.py")
         launch = Launch(
-            # It ends its descendants when its socket ends.
-            ends_with_launcher=False,
             argv=(sys.executable, "-I", "-S", str(init), INIT_SOCKET, "tree"),
             home=str(folder / "home"),
             script_dir=str(folder / "tmp"),

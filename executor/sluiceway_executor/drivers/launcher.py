@@ -1,4 +1,4 @@
-"""Starts programs through one small process (`pod_launcher.py`), which makes their namespaces and ends with us."""
+"""Starts programs and pods through one small process (`pod_launcher.py`), which ends with this one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 
-__all__ = ["LaunchRequest", "LaunchedProcess", "Launcher"]
+__all__ = ["LaunchRequest", "LaunchedProcess", "Launcher", "MountEntry", "PodStart", "bind"]
+
+MountEntry = Sequence[str | int]
+"""A mount of a pod, as `pod_mounts` says."""
 
 _ANSWER_BYTES = 1 << 13
 _ANSWER_SECONDS = 30.0
@@ -31,30 +34,51 @@ class LaunchRequest:
     Attributes:
         argv: the program, by its whole path, and its arguments.
         env: all of its environment.
-        stage: where `mounts` are bound: a folder of this machine, which only this program sees covered.
-        mounts: name below `stage` to what is bound there. Needs root.
-        network: None: the caller's network namespace. Otherwise one of its own, from which the listed IPv4 networks
-            (`10.0.0.0/8`) are unreachable, whatever devices it gets later.
-        uid: who it runs as; None: the caller. Needs root.
-        ends_with_launcher: whether the kernel kills it when the launcher ends, which it does when this process ends.
-            False is for a program that notices by itself, and ends others first.
     """
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    stage: str = ""
-    mounts: Mapping[str, Path] = field(default_factory=dict)
-    network: Sequence[str] | None = None
+
+
+def bind(target: str, source: Path, *, writable: bool = False) -> MountEntry:
+    """Return the mount that shows a file or folder of the machine in a pod."""
+    return ("bind", target, str(source), writable)
+
+
+@dataclass(frozen=True, slots=True)
+class PodStart:
+    """A pod to start; its first process is `pod_init`, in namespaces of its own.
+
+    Attributes:
+        mounts: what it shows, as `pod_mounts` says.
+        hostname: how the machine is named in it.
+        uid_inside: the uid and gid that its processes have in it.
+        uid: the ones that they have outside; None: the caller's. Needs root.
+        stage: where `staged` is bound: a folder of this machine, which only this pod sees covered.
+        staged: name below `stage` to what is bound there. Needs root.
+        network: None: the caller's network namespace. Otherwise one of its own, from which the listed IPv4 networks
+            (`10.0.0.0/8`) are unreachable, whatever devices it gets later.
+    """
+
+    mounts: Sequence[MountEntry]
+    hostname: str
+    uid_inside: int
     uid: int | None = None
-    ends_with_launcher: bool = True
+    stage: str = ""
+    staged: Mapping[str, Path] = field(default_factory=dict)
+    network: Sequence[str] | None = None
 
 
 class LaunchedProcess:
-    """A process that the launcher started. It is not a child of this process, so its exit status is not known."""
+    """A process that the launcher started. It is not a child of this process, so its exit status is not known.
 
-    def __init__(self, pid: int, pidfd: int) -> None:
-        self.pid = pid
+    Attributes:
+        namespaces: of a pod: the descriptors of its network namespace, and of the user namespace that owns it.
+    """
+
+    def __init__(self, pidfd: int, namespaces: Sequence[int] = ()) -> None:
         self._pidfd = pidfd
+        self.namespaces = tuple(namespaces)
 
     @property
     def is_alive(self) -> bool:
@@ -87,16 +111,20 @@ class LaunchedProcess:
         return True
 
     def close(self) -> None:
-        """Release the descriptor. May be called twice; the process is taken for ended afterwards."""
+        """Release the descriptors. May be called twice; the process is taken for ended afterwards."""
+        for each in self.namespaces:
+            os.close(each)
+        self.namespaces = ()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
 
 
 class Launcher:
-    """Starts programs one after the other. Its process is started when it is first needed, and again if it died.
+    """Starts programs and pods one after the other.
 
-    That process ends when this object is closed or this process ends.
+    Its process is started when it is first needed, and again if it died. That process ends when this object is closed
+    or this process ends.
     """
 
     def __init__(self) -> None:
@@ -106,7 +134,7 @@ class Launcher:
         self._number = 0
 
     async def launch(self, request: LaunchRequest, *, output: int, inherited: Sequence[int] = ()) -> LaunchedProcess:
-        """Start a program; returns when it is about to be executed.
+        """Start a program in a session of its own; returns when it is about to be executed.
 
         Args:
             request: see there.
@@ -116,27 +144,38 @@ class Launcher:
         Raises:
             FailedPrecondition: it could not be started (`LAUNCH_FAILED`); the message says which step failed.
         """
+        message = {"argv": list(request.argv), "env": dict(request.env)}
+        return await self._launch(message, [output, *inherited], request.argv[0])
+
+    async def launch_pod(
+        self, start: PodStart, *, output: int, connection: int, syscall_filter: int
+    ) -> LaunchedProcess:
+        """Start a pod; returns when its namespaces are made, and before its mounts are.
+
+        Args:
+            start: see there.
+            output: a descriptor for messages about what fails after that.
+            connection: that of its socket.
+            syscall_filter: that of a file with the program that filters its system calls.
+
+        Raises:
+            FailedPrecondition: it could not be started (`LAUNCH_FAILED`); the message says which step failed.
+        """
+        pod = asdict(start) | {"staged": [[name, str(source)] for name, source in start.staged.items()]}
+        return await self._launch({"pod": pod}, [output, connection, syscall_filter], "a pod")
+
+    async def _launch(self, message: dict[str, Any], descriptors: Sequence[int], what: str) -> LaunchedProcess:
         async with self._turn:
             self._number += 1
-            message = {
-                "id": self._number,
-                "argv": list(request.argv),
-                "env": dict(request.env),
-                "stage": request.stage,
-                "mounts": [[name, str(source)] for name, source in request.mounts.items()],
-                "network": None if request.network is None else list(request.network),
-                "uid": request.uid,
-                "ends_with_launcher": request.ends_with_launcher,
-            }
             try:
-                answer, descriptors = await self._ask(json.dumps(message).encode(), [output, *inherited])
+                answer, opened = await self._ask(json.dumps({"id": self._number, **message}).encode(), descriptors)
             except BaseException:
                 # What is answered later must not be taken for the answer to the next request.
                 self._end()
                 raise
         if "error" in answer:
-            raise FailedPrecondition(f"cannot start {request.argv[0]}: {answer['error']}", reason="LAUNCH_FAILED")
-        return LaunchedProcess(answer["pid"], descriptors[0])
+            raise FailedPrecondition(f"cannot start {what}: {answer['error']}", reason="LAUNCH_FAILED")
+        return LaunchedProcess(opened[0], opened[1:])
 
     async def _ask(self, message: bytes, descriptors: Sequence[int]) -> tuple[dict[str, Any], list[int]]:
         try:

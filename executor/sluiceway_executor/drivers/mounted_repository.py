@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from sluiceway_executor.drivers.launcher import MountEntry, bind
 from sluiceway_executor.drivers.port import Repository
 
-__all__ = ["clone_source", "repository_files", "repository_folders", "repository_options"]
+__all__ = ["clone_source", "repository_files", "repository_folders", "repository_mounts"]
 
 _FOLDER = "/mnt/repository"
 _GIT = "/mnt/git"
@@ -46,22 +47,22 @@ def repository_files(repository: Repository | None) -> dict[str, str]:
     return {f"{_FILES}/alternates": paths, f"{_FILES}/none": ""}
 
 
-def repository_options(repository: Repository | None, seen: Mapping[str, Path]) -> list[str]:
-    """Return the options of bubblewrap; `seen` says where the folders, and that of the pod, are when it runs."""
+def repository_mounts(repository: Repository | None, seen: Mapping[str, Path]) -> list[MountEntry]:
+    """Return the mounts of the pod; `seen` says where the folders, and that of the pod, are when they are made."""
     if repository is None:
         return []
-    options = ["--dir", "/mnt", "--ro-bind", str(seen["repository"]), _FOLDER]
+    mounts = [bind(_FOLDER, seen["repository"])]
     if "git" in seen:
-        options += ["--ro-bind", str(seen["git"]), _GIT]
+        mounts.append(bind(_GIT, seen["git"]))
     files = seen["pod"] / _FILES
     if repository.alternates:
-        options += ["--ro-bind", str(files / "alternates"), f"{_git_folder(repository)}/objects/info/alternates"]
+        mounts.append(bind(f"{_git_folder(repository)}/objects/info/alternates", files / "alternates"))
     for number, path in enumerate(repository.alternates):
-        options += ["--ro-bind", str(seen[f"objects{number}"]), f"{_OBJECTS}/{number}"]
+        mounts.append(bind(f"{_OBJECTS}/{number}", seen[f"objects{number}"]))
         if (path / "info/alternates").exists():
             # What it borrows in turn is in the list of the first.
-            options += ["--ro-bind", str(files / "none"), f"{_OBJECTS}/{number}/info/alternates"]
-    return options
+            mounts.append(bind(f"{_OBJECTS}/{number}/info/alternates", files / "none"))
+    return mounts
 
 
 def _git_folder(repository: Repository) -> str:

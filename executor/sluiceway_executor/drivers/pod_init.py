@@ -1,12 +1,12 @@
 """The first process of a pod: starts commands, reaps what ends, and ends the pod when nobody feeds it.
 
-It runs inside the pod, under whatever Python 3 the machine has, so it uses the standard library only, and of ours
-`pod_command.py` and `pod_processes.py`, which are beside it. It talks with its executor over one stream socket that it
-inherits (`pod_init.py FD MODE`), with messages that have their length before them and file descriptors beside them:
-Python literals to the pod, JSON from it. When that socket ends, or the pod was not fed in time, it ends with all of the
-pod.
+It runs inside the pod, so it uses the standard library only, and of ours `pod_command.py` and `pod_processes.py`, which
+are beside it. It talks with its executor over one stream socket that it inherits (`pod_init.py FD MODE`), with messages
+that have their length before them and file descriptors beside them: Python literals to the pod, JSON from it. When that
+socket ends, or the pod was not fed in time, it ends with all of the pod.
 
-- `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends.
+- `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends. Such a
+  process is a fork of the launcher (`pod_entry.py`); what was not imported before the fork cannot be imported.
 - `MODE` is `tree` when it is a plain process: it makes itself the reaper of its descendants, so that those that fork
   twice or begin a session of their own stay below it, and kills them by itself.
 
@@ -21,8 +21,9 @@ To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors)
 none: all of the pod), `feed` (seconds).
 From the pod: `ready`, `exit` (id, status, limit, error, output_open), `stopped` (all of the pod), `starved`.
 """
-# Every pod waits for the imports of this file. `_signal`, `_socket` and `_stat` are what `signal`, `socket` and `stat`
-# wrap in enums; with those, `json`, `ctypes`, `contextlib` and `pathlib`, the start would take three times as long.
+# Every pod of the host driver waits for the imports of this file. `_signal`, `_socket` and `_stat` are what `signal`,
+# `socket` and `stat` wrap in enums; with those, `json`, `ctypes`, `contextlib` and `pathlib`, the start would take
+# three times as long.
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING or __package__:
         writers_of,
     )
 else:
-    # Inside a pod there is no package: these are files beside this one.
+    # It is run as a file, or imported by one: there is no package, and these are beside it.
     sys.path.append(__file__.rpartition("/")[0])
     from pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
     from pod_processes import (

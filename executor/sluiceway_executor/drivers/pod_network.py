@@ -139,11 +139,11 @@ def resolver_file(network: PodNetwork, machine: str) -> str:
 
 
 async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: PodNetwork, folder: Path) -> Outside:
-    """Start `slirp4netns` for the network namespace of a process; return when the device is up.
+    """Start `slirp4netns` for the network namespace of a pod; return when the device is up.
 
     Args:
         launcher: starts it.
-        pod: a process in that namespace.
+        pod: the first process of the pod.
         network: its addresses.
         folder: where it may leave its output.
 
@@ -158,9 +158,9 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
         try:
             process = await launcher.launch(
                 # It ends by itself, by the pipe, when this process does.
-                LaunchRequest(_slirp4netns(pod.pid, network), env={}, ends_with_launcher=False),
+                LaunchRequest(_slirp4netns(network), env={}),
                 output=output,
-                inherited=[ready, ended],
+                inherited=[ready, ended, *pod.namespaces],
             )
         finally:
             for each in (output, ready, ended):
@@ -193,15 +193,15 @@ async def disconnect(outside: Outside) -> None:
     outside.process.close()
 
 
-def _slirp4netns(pid: int, network: PodNetwork) -> list[str]:
+def _slirp4netns(network: PodNetwork) -> list[str]:
     command = ["/usr/bin/slirp4netns", "--configure", f"--mtu={_MTU}", "--disable-host-loopback", "--enable-seccomp"]
     command += ["--ready-fd=3", "--exit-fd=4", f"--cidr={network.cidr}"]
     if os.geteuid() == 0:
         # It gives up what root may do. Without root it has nothing to give up, and cannot enter this sandbox.
         command.append("--enable-sandbox")
     else:
-        command.append(f"--userns-path=/proc/{pid}/ns/user")
-    return [*command, "--netns-type=path", f"/proc/{pid}/ns/net", _DEVICE]
+        command.append("--userns-path=/proc/self/fd/6")
+    return [*command, "--netns-type=path", "/proc/self/fd/5", _DEVICE]
 
 
 async def _is_told(descriptor: int) -> bool:

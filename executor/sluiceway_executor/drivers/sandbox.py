@@ -1,4 +1,4 @@
-"""Pods in bubblewrap: no daemon, no images to pull, about 40 ms each.
+"""Pods in namespaces of their own: no daemon, no images to pull, about 20 ms of processor time each.
 
 What a pod sees is built up from nothing (executors.md, "Drivers"): `/usr` read-only with the usual links, of `/etc`
 only what tools need, a home and a `/tmp` of its own on disk, and no more. The image `host` is this machine's `/usr`; an
@@ -6,7 +6,7 @@ absolute path is a folder with a whole root in it, mounted read-only.
 
 An executor that is root must not start pods as root, not even in a user namespace: that maps uid 1000 inside to uid 0
 outside, and to the kernel the owner of `/proc/sys` may write it, capabilities or not. So root first becomes a uid that
-nobody else has, one for each pod, and bubblewrap starts from there (docs/decisions/0080).
+nobody else has, one for each pod, and the pod's namespaces are made from there (docs/decisions/0080, 0244).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,20 +24,20 @@ import structlog
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import SANDBOX
-from sluiceway_executor.drivers.launcher import Launcher
+from sluiceway_executor.drivers.launcher import Launcher, MountEntry, PodStart, bind
 from sluiceway_executor.drivers.machine import machine_archs
 from sluiceway_executor.drivers.mounted_repository import (
     clone_source,
     repository_files,
     repository_folders,
-    repository_options,
+    repository_mounts,
 )
 from sluiceway_executor.drivers.pod_network import missing_for_isolation, this_machine
 from sluiceway_executor.drivers.pod_store import PodStore
 from sluiceway_executor.drivers.port import Command, Network, PodRequest
 from sluiceway_executor.drivers.refusal import refuse_request
-from sluiceway_executor.drivers.shared_files import GROUP, INIT_FOLDER, PASSWD, SharedFiles
-from sluiceway_executor.drivers.supervised import FILTER_FILE, INIT_SOCKET, Launch, SupervisedPod
+from sluiceway_executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
+from sluiceway_executor.drivers.supervised import Launch, SupervisedPod
 from sluiceway_executor.drivers.syscall_filter import task_filter
 
 __all__ = ["SandboxDriver", "SandboxSettings", "overlap"]
@@ -49,8 +48,6 @@ _HOME = "/home/sluice"
 _USER = "sluice"
 _UID = 1000
 _NOBODY = 65534
-_INIT = "/.sluice/init"
-_MACHINE_USR = "/.sluice/usr"
 _PASSWD = (
     f"root:x:0:0:root:/:/usr/sbin/nologin\n{_USER}:x:{_UID}:{_UID}::{_HOME}:/bin/sh\n"
     f"nobody:x:{_NOBODY}:{_NOBODY}:nobody:/:/usr/sbin/nologin\n"
@@ -58,10 +55,9 @@ _PASSWD = (
 _GROUP = f"root:x:0:\n{_USER}:x:{_UID}:\nnogroup:x:{_NOBODY}:\n"
 _ETC = ("ssl", "alternatives", "ld.so.cache", "nsswitch.conf")
 _ETC_OF_NETWORK = ("hosts", "resolv.conf")
-_NOT_OF_IMAGES = frozenset({"proc", "dev", "tmp", "home", "mnt", "run", "sys", ".sluice", "etc"})
+_NOT_OF_IMAGES = frozenset({"proc", "dev", "tmp", "home", "mnt", "run", "sys", "etc"})
 _LINKS = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 _STAGES = ("/mnt", "/media", "/srv", "/opt", "/tmp")  # noqa: S108 - covered by a private mount, never written to
-_SHM_BYTES = 64 << 20
 _TMPFS_BYTES = 256 << 20
 
 
@@ -129,10 +125,6 @@ class SandboxDriver:
         refuse_request(request, self.capabilities)
         _check_mounts(request)
         network = narrower_network(request.network, self._settings.network)
-        if not os.access("/usr/bin/bwrap", os.X_OK):
-            raise FailedPrecondition(
-                "bubblewrap is not installed (Debian: apt-get install bubblewrap)", reason="TOOL_MISSING"
-            )
         uid = self._take_uid()
         try:
             # In one thread and one step: each step of its own would cost as much as most of them do.
@@ -200,7 +192,7 @@ class SandboxDriver:
         image = self._image_folder(request.image)
         outside = this_machine() if network is Network.ISOLATED else None
         with self._preparing:
-            init = self._shared.prepare()
+            self._shared.prepare()
             resolver = "" if outside is None else self._shared.resolver(outside)
         folder = self._make_folder(request, uid)
         mounts = {"pod": folder, "shared": self._shared.folder, **repository_folders(request.repository)}
@@ -208,18 +200,23 @@ class SandboxDriver:
             mounts["root"] = image
         stage = "" if uid is None else _stage()
         seen = {name: Path(stage, name) for name in mounts} if stage else mounts
+        start = PodStart(
+            mounts=_mounts(request, seen, image, network, resolver=resolver),
+            hostname=_USER,
+            uid_inside=_UID,
+            uid=uid,
+            stage=stage,
+            staged=mounts if stage else {},
+            network=None if network is Network.HOST else () if outside is None else outside.unreachable,
+        )
         return folder, Launch(
-            argv=_bubblewrap(request, seen, image, network, init=init, resolver=resolver),
             home=_HOME,
             script_dir="/tmp",  # noqa: S108 - the pod's own
             repository=clone_source(request.repository),
             environment={"USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
-            stage=stage,
-            mounts=mounts if stage else {},
+            pod=start,
             network=outside,
-            uid=uid,
             syscall_filter=task_filter(),
-            has_pid_namespace=True,
         )
 
     def _make_folder(self, request: PodRequest, uid: int | None) -> Path:
@@ -242,7 +239,7 @@ class SandboxDriver:
 
 
 class SandboxPod(SupervisedPod):
-    """A pod of bubblewrap."""
+    """A pod in namespaces of its own; see `port.Pod`."""
 
     def __init__(
         self,
@@ -266,41 +263,25 @@ class SandboxPod(SupervisedPod):
         self._driver.give_back(self._assignment_id, self._uid)
 
 
-def _bubblewrap(
-    request: PodRequest, seen: Mapping[str, Path], image: Path | None, network: Network, *, init: str, resolver: str
-) -> list[str]:
-    """Return the command line; `seen` says where the pod's folder, repository and root are when it runs."""
-    pod = seen["pod"]
-    options: list[str] = ["/usr/bin/bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    options += ["--unshare-cgroup-try", "--disable-userns", "--uid", str(_UID), "--gid", str(_UID)]
-    options += ["--hostname", _USER, "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"]
-    options += ["--cap-drop", "ALL", "--seccomp", FILTER_FILE]
-    if network is Network.NONE:
-        options += ["--unshare-net"]
-    if image is None:
-        options += _machine_root()
-        start = ["/usr/bin/python3"]
-    else:
-        options += _folder_root(seen["root"], image)
-        start = _machine_python()
-    for name in (PASSWD, GROUP):
-        options += ["--ro-bind", str(seen["shared"] / name), f"/etc/{name}"]
+def _mounts(
+    request: PodRequest, seen: Mapping[str, Path], image: Path | None, network: Network, *, resolver: str
+) -> list[MountEntry]:
+    """Return what a pod shows; `seen` says where its folder, repository and root are when it is made."""
+    pod, shared = seen["pod"], seen["shared"]
+    mounts = _machine_root() if image is None else _folder_root(seen["root"], image)
+    mounts += [bind(f"/etc/{name}", shared / name) for name in (PASSWD, GROUP)]
     if network is not Network.NONE:
         if Path("/etc/hosts").exists():
-            options += ["--ro-bind", str(Path("/etc/hosts").resolve()), "/etc/hosts"]
-        names = seen["shared"] / resolver if network is Network.ISOLATED else Path("/etc/resolv.conf").resolve()
+            mounts.append(bind("/etc/hosts", Path("/etc/hosts")))
+        names = shared / resolver if network is Network.ISOLATED else Path("/etc/resolv.conf")
         if network is Network.ISOLATED or names.exists():
-            options += ["--ro-bind", str(names), "/etc/resolv.conf"]
-    options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(pod / "tmp"), "/tmp"]  # noqa: S108
-    options += ["--dir", "/home", "--bind", str(pod / "home"), _HOME]
-    options += ["--ro-bind", str(seen["shared"] / INIT_FOLDER), _INIT]
-    options += repository_options(request.repository, seen)
-    for mount in request.tmpfs:
-        options += ["--size", str(mount.size_bytes or _TMPFS_BYTES), "--tmpfs", mount.path]
+            mounts.append(bind("/etc/resolv.conf", names))
+    mounts.append(bind("/tmp", pod / "tmp", writable=True))  # noqa: S108 - the pod's own
+    mounts.append(bind(_HOME, pod / "home", writable=True))
+    mounts += repository_mounts(request.repository, seen)
     # A step could fill memory through these.
-    options += ["--size", str(_SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
-    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-    return [*options, "--", *start, "-I", "-S", f"{_INIT}/{init}", INIT_SOCKET, "namespace"]
+    mounts += [("tmpfs", each.path, each.size_bytes or _TMPFS_BYTES) for each in request.tmpfs]
+    return mounts
 
 
 def narrower_network(wanted: Network, offered: Network) -> Network:
@@ -351,55 +332,34 @@ def _check_mounts(request: PodRequest) -> None:
             raise FailedPrecondition(f"a volume cannot be mounted at {mount.path}", reason="VOLUME")
 
 
-def _machine_root() -> list[str]:
-    options = ["--ro-bind", "/usr", "/usr"]
+def _machine_root() -> list[MountEntry]:
+    mounts = [bind("/usr", Path("/usr"))]
     for name in _LINKS:
         path = Path("/", name)
         if path.is_symlink():
-            options += ["--symlink", str(path.readlink()), f"/{name}"]
+            mounts.append(("link", f"/{name}", str(path.readlink())))
         elif path.is_dir():
-            options += ["--ro-bind", f"/{name}", f"/{name}"]
-    options += ["--perms", "0755", "--dir", "/etc"]
-    for name in _ETC:
-        if Path("/etc", name).exists():
-            options += ["--ro-bind", str(Path("/etc", name).resolve()), f"/etc/{name}"]
-    return options
+            mounts.append(bind(f"/{name}", path))
+    return mounts + [bind(f"/etc/{name}", Path("/etc", name)) for name in _ETC if Path("/etc", name).exists()]
 
 
-def _folder_root(source: Path, image: Path) -> list[str]:
-    options: list[str] = []
+def _folder_root(source: Path, image: Path) -> list[MountEntry]:
+    mounts = []
     for entry in sorted(image.iterdir()):
-        if entry.name in _NOT_OF_IMAGES:
-            continue
-        if entry.is_symlink():
-            options += ["--symlink", str(entry.readlink()), f"/{entry.name}"]
-        else:
-            options += ["--ro-bind", str(source / entry.name), f"/{entry.name}"]
-    options += ["--perms", "0755", "--dir", "/etc"]
+        if entry.name not in _NOT_OF_IMAGES:
+            mounts.append(_entry_of_image(source, image, entry))
     if (image / "etc").is_dir():
         for entry in sorted((image / "etc").iterdir()):
-            if entry.name in {"passwd", "group", *_ETC_OF_NETWORK}:
-                continue
-            if entry.is_symlink():
-                options += ["--symlink", str(entry.readlink()), f"/etc/{entry.name}"]
-            else:
-                options += ["--ro-bind", str(source / "etc" / entry.name), f"/etc/{entry.name}"]
-    return [*options, "--ro-bind", "/usr", _MACHINE_USR]
+            if entry.name not in {PASSWD, GROUP, *_ETC_OF_NETWORK}:
+                mounts.append(_entry_of_image(source, image, entry))
+    return mounts
 
 
-def _machine_python() -> list[str]:
-    """Start this machine's Python in a root that has none, through this machine's own loader and libraries."""
-    loader = next((path for path in Path("/usr/lib64").glob("ld-linux*.so.*")), None) or next(
-        (path for path in Path("/usr/lib").glob("ld-linux*.so.*")), None
-    )
-    if loader is None:
-        raise FailedPrecondition("folder images need glibc's loader on this machine", reason="IMAGE")
-    triplet = getattr(sys.implementation, "_multiarch", "x86_64-linux-gnu")
-    libraries = f"{_MACHINE_USR}/lib/{triplet}:{_MACHINE_USR}/lib"
-    python = f"{_MACHINE_USR}/bin/python3"
-    # Links in it are absolute, and would lead into the other root.
-    inside = f"{_MACHINE_USR}/{loader.resolve().relative_to('/usr')}"
-    return [inside, "--library-path", libraries, "--argv0", python, python]
+def _entry_of_image(source: Path, image: Path, entry: Path) -> MountEntry:
+    inside = entry.relative_to(image)
+    if entry.is_symlink():
+        return ("link", f"/{inside}", str(entry.readlink()))
+    return bind(f"/{inside}", source / inside)
 
 
 def _stage() -> str:

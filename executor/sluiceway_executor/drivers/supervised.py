@@ -13,26 +13,23 @@ import os
 import pty
 import socket
 import termios
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from sluiceway_common.foundation.errors import FailedPrecondition
-from sluiceway_executor.drivers.launcher import LaunchedProcess, Launcher, LaunchRequest
+from sluiceway_executor.drivers.launcher import LaunchedProcess, Launcher, LaunchRequest, PodStart
 from sluiceway_executor.drivers.pod_network import Outside, PodNetwork, connect_outside, disconnect
 from sluiceway_executor.drivers.pod_store import MARKER, PodStore
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
 from sluiceway_executor.drivers.supervised_process import SupervisedProcess
 
-__all__ = ["FILTER_FILE", "INIT_SOCKET", "Launch", "SupervisedPod"]
+__all__ = ["INIT_SOCKET", "Launch", "SupervisedPod"]
 
 log = structlog.get_logger(__name__)
-
-FILTER_FILE = "4"
-"""The number of the descriptor at which the program finds `Launch.syscall_filter`."""
 
 INIT_SOCKET = "3"
 """The number of the descriptor at which the first process finds its socket."""
@@ -50,29 +47,24 @@ class Launch:
     """How to start the first process of a pod.
 
     Attributes:
-        argv: the program; it inherits the socket as `INIT_SOCKET`.
         home: the home folder as the pod sees it.
         script_dir: a folder that the pod may write, for scripts, as it sees it.
         repository: the path from which the pod clones the repository; empty: none.
         environment: of every command, below the request's.
-        stage, mounts, uid, ends_with_launcher: see `launcher.LaunchRequest`.
-        syscall_filter: the program inherits a file with these bytes as `FILTER_FILE`, if there are any.
-        has_pid_namespace: the kernel ends all processes of the pod with its first one.
-        network: the pod gets a network namespace of its own, connected to the outside; None: as `argv` makes it.
+        argv: the program, if `pod` is None; it inherits the socket as `INIT_SOCKET` and ends when that ends.
+        pod: its namespaces and mounts; the kernel ends all processes of such a pod with its first one.
+        network: what the pod's own network is connected to; None: nothing.
+        syscall_filter: of a `pod`.
     """
 
-    argv: Sequence[str]
     home: str
     script_dir: str
     repository: str
     environment: Mapping[str, str]
-    stage: str = ""
-    mounts: Mapping[str, Path] = field(default_factory=dict)
+    argv: Sequence[str] = ()
+    pod: PodStart | None = None
     network: PodNetwork | None = None
-    uid: int | None = None
-    ends_with_launcher: bool = True
     syscall_filter: bytes = b""
-    has_pid_namespace: bool = False
 
 
 class SupervisedPod:
@@ -150,19 +142,19 @@ class SupervisedPod:
             os.close(errors)
 
     async def _launch(self, errors: int) -> LaunchedProcess:
-        network = self._plan.network
-        request = LaunchRequest(
-            self._plan.argv,
-            env={MARKER: self._mark, "PATH": _BASE_PATH},
-            stage=self._plan.stage,
-            mounts=self._plan.mounts,
-            network=None if network is None else network.unreachable,
-            uid=self._plan.uid,
-            ends_with_launcher=self._plan.ends_with_launcher,
-        )
-        with _file_of(self._plan.syscall_filter) as filters:
-            inherited = [self._remote.fileno(), *filters]
-            return await self._launcher.launch(request, output=errors, inherited=inherited)
+        connection = self._remote.fileno()
+        if self._plan.pod is None:
+            # It ends its descendants when its socket ends.
+            request = LaunchRequest(self._plan.argv, env={MARKER: self._mark, "PATH": _BASE_PATH})
+            return await self._launcher.launch(request, output=errors, inherited=[connection])
+        syscall_filter = os.memfd_create("sluice", os.MFD_CLOEXEC)
+        try:
+            os.pwrite(syscall_filter, self._plan.syscall_filter, 0)
+            return await self._launcher.launch_pod(
+                self._plan.pod, output=errors, connection=connection, syscall_filter=syscall_filter
+            )
+        finally:
+            os.close(syscall_filter)
 
     async def exec(self, command: Command) -> SupervisedProcess:
         if command.tty:
@@ -304,8 +296,8 @@ class SupervisedPod:
             self._outside.process.kill()
         if self._child is not None:
             ended = await self._child.wait(_END_SECONDS)
-            # Nothing outlives the first process of a pid namespace, and bubblewrap ends after that.
-            self._ended_by_kernel = ended and self._plan.has_pid_namespace
+            # The first process of a pid namespace has ended when all others of it have.
+            self._ended_by_kernel = ended and self._plan.pod is not None
             if not ended:
                 self._child.kill()
                 await self._child.wait(_END_SECONDS)
@@ -399,20 +391,6 @@ class SupervisedPod:
         if path.startswith("~/"):
             return f"{self.home}/{path[2:]}"
         return path if path.startswith("/") else f"{self.home}/{path}"
-
-
-@contextlib.contextmanager
-def _file_of(content: bytes) -> Iterator[list[int]]:
-    """Open a file in memory with this content, at its start; no file if it is empty."""
-    if not content:
-        yield []
-        return
-    descriptor = os.memfd_create("sluice", os.MFD_CLOEXEC)
-    try:
-        os.pwrite(descriptor, content, 0)
-        yield [descriptor]
-    finally:
-        os.close(descriptor)
 
 
 def _limits_of(limits: Limits) -> dict[str, int]:

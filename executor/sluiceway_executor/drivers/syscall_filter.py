@@ -56,7 +56,7 @@ class _Comparison(ctypes.Structure):
 
 @functools.cache
 def task_filter() -> bytes:
-    """Return the filter as the program that bubblewrap's `--seccomp` reads.
+    """Return the filter as a program for the kernel (seccomp(2)).
 
     Raises:
         FailedPrecondition: libseccomp is not installed, or refuses (`TOOL_MISSING`).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,6 @@ from tests.support.pods import REQUEST, NewPod
 
 @pytest.fixture(params=["sandbox", "host"])
 async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    if request.param == "sandbox" and shutil.which("bwrap") is None:
-        pytest.skip("bubblewrap is not installed")
     made: Driver = HostDriver(tmp_path) if request.param == "host" else SandboxDriver(tmp_path)
     yield made
     made.close()

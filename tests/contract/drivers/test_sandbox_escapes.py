@@ -16,10 +16,7 @@ import pytest
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest
 from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
-]
+pytestmark = pytest.mark.system
 
 REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
 

@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 UID = "65533"
-SUITES = ("tests/contract/drivers/test_pod_network.py", "tests/contract/drivers/test_sandbox_escapes.py")
+SUITES = tuple(
+    f"tests/contract/drivers/test_{name}.py" for name in ("pod_network", "sandbox_escapes", "sandbox_namespaces")
+)
 # In a mount namespace of its own: there `/dev/net/tun` is everybody's, as systemd makes it on most machines.
 PROGRAM = """
 set -e

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +23,6 @@ BEGUN = 3
 
 @pytest.fixture(params=["sandbox", "host"])
 def driver(request: pytest.FixtureRequest) -> str:
-    if request.param == "sandbox" and shutil.which("bwrap") is None:
-        pytest.skip("bubblewrap is not installed")
     return str(request.param)
 
 
@@ -242,7 +239,6 @@ async def test_a_partial_clone_is_cloned_with_a_depth_only(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only pods of a root executor run as another user")
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 async def test_a_repository_that_pods_cannot_read_is_named(
     server: FakeExecutorServer, start: Start, root: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -16,10 +15,7 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from tests.fakes.executor_server import FakeExecutorServer
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
-]
+pytestmark = pytest.mark.system
 
 PROGRAM = """
 import os, sys

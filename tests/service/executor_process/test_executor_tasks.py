@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -247,7 +246,6 @@ async def test_a_clean_is_answered_when_the_pods_are_gone(server: FakeExecutorSe
     assert server.stream.pods_gone[0].session_id == "gone"
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 async def test_a_clone_in_a_sandbox_comes_from_this_machine(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
@@ -274,7 +272,6 @@ async def test_a_clone_in_a_sandbox_comes_from_this_machine(
     assert b"/etc is no folder below" in server.log_of("a2", -1)
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 async def test_variables_of_a_task_do_not_reach_its_clone(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:

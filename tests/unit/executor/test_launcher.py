@@ -1,4 +1,4 @@
-"""Programs that the launcher starts, with and without something to prepare, find the same things."""
+"""What programs find that the launcher starts; how it ends, and what ends with it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import pytest
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_executor.drivers.launcher import Launcher, LaunchRequest
-
-# Spawned, and forked: `pod_launcher.py` prepares one that is to end with it.
-both = pytest.mark.parametrize("ends_with_launcher", [False, True], ids=["spawned", "forked"])
 
 _LOOK = """
 import os
@@ -50,15 +47,14 @@ async def run(launcher: Launcher, request: LaunchRequest) -> str:
             os.close(each)
 
 
-@both
-async def test_a_program_finds_its_descriptors_and_nothing_else(launcher: Launcher, ends_with_launcher: bool) -> None:
+async def test_a_program_finds_its_descriptors_and_nothing_else(launcher: Launcher) -> None:
     argv = (sys.executable, "-I", "-S", "-X", "utf8", "-c", _LOOK)
-    request = LaunchRequest(argv, env={"A": "1"}, ends_with_launcher=ends_with_launcher)
+    request = LaunchRequest(argv, env={"A": "1"})
     for _ in range(2):
         assert await run(launcher, request) == "1 True / 0 0o22\n['A'] [3, 4] b'inherited'\n"
 
 
 async def test_a_program_that_is_not_there_is_refused(launcher: Launcher) -> None:
-    request = LaunchRequest(("/no/such/program",), env={}, ends_with_launcher=False)
+    request = LaunchRequest(("/no/such/program",), env={})
     with pytest.raises(FailedPrecondition, match="cannot start /no/such/program: No such file or directory"):
         await asyncio.wait_for(run(launcher, request), 20)
