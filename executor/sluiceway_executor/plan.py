@@ -92,6 +92,7 @@ class Ending:
     code: str
     message: str
     timed_out: bool = False
+    in_setup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +325,7 @@ def _pod_started(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
 def _setup_failed(life: Life, message: str) -> tuple[Life, tuple[Instruction, ...]]:
     if life.phase is not TaskPhase.SETUP:
         return life, ()
-    ending = life.ending or Ending(Outcome.FAILED, "SETUP_FAILED", message)
+    ending = life.ending or Ending(Outcome.FAILED, "SETUP_FAILED", message, in_setup=True)
     setup = StepState(StepPhase.FAILED, code=ending.code, message=message)
     return _finish(replace(life, setup=setup, ending=ending))
 

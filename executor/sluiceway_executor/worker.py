@@ -441,6 +441,8 @@ class Worker:
         if final and life.ending is not None:
             update.reason.CopyFrom(run_pb2.Reason(code=life.ending.code, message=life.ending.message))
             update.timed_out = life.ending.timed_out
+            if life.ending.outcome is plan.Outcome.FAILED:
+                update.cause = _cause(life.ending)
         if update.steps or final:
             self._report(update)
 
@@ -488,6 +490,12 @@ _OUTCOMES = {
     plan.Outcome.CANCELLED: pb.ASSIGNMENT_PHASE_CANCELLED,
     plan.Outcome.LOST: pb.ASSIGNMENT_PHASE_LOST,
 }
+
+
+def _cause(ending: plan.Ending) -> definition_pb2.RetryCause:
+    if ending.timed_out:
+        return definition_pb2.RETRY_CAUSE_TIMEOUT
+    return definition_pb2.RETRY_CAUSE_SETUP if ending.in_setup else definition_pb2.RETRY_CAUSE_FAILED
 
 
 def _phase(life: plan.Life) -> pb.AssignmentPhase:

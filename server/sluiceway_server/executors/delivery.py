@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.api.run.v1 import run_pb2
+from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.errors import Exhausted, NotFound, SluicewayError, Unavailable
 from sluiceway_common.runmodel.model import Reason, ReasonCode
@@ -142,6 +142,7 @@ class Deliverer:
             assignment_id=assignment.id,
             epoch=assignment.epoch,
             phase=pb.ASSIGNMENT_PHASE_FAILED,
+            cause=definition_pb2.RETRY_CAUSE_SETUP,
             reason=run_pb2.Reason(code="SETUP_FAILED", message=str(error)),
         )
         await self.engine.report(self.executor_id, self.session_id, [update])

@@ -58,22 +58,25 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps:
     phase = enums.ASSIGNMENT_PHASE_OF.get(update.phase)
     if phase is None or any(step.phase not in STEP_PHASES for step in update.steps):
         return None
-    cause = None
-    if phase is model.AssignmentPhase.FAILED:
-        cause = model.RetryCause.FAILED
-        if update.timed_out:
-            cause = model.RetryCause.TIMEOUT
-        elif update.reason.code in ("SETUP_FAILED", "SETUP"):
-            cause = model.RetryCause.SETUP
     return Report(
         assignment=update.assignment_id,
         epoch=model.Epoch(update.epoch.database, update.epoch.attempt),
         session=session,
         phase=phase,
-        cause=cause,
+        cause=_cause(update) if phase is model.AssignmentPhase.FAILED else None,
         reason=codec.decode_reason(update.reason) if update.HasField("reason") else None,
         steps=encoded(steps).merged(update.steps) if update.steps else None,
     )
+
+
+def _cause(update: executor_api.AssignmentUpdate) -> model.RetryCause:
+    cause = enums.RETRY_CAUSE_OF.get(update.cause)
+    if cause is not None:
+        return cause
+    # An executor of a version without the field `cause`.
+    if update.timed_out:
+        return model.RetryCause.TIMEOUT
+    return model.RetryCause.SETUP if update.reason.code in ("SETUP_FAILED", "SETUP") else model.RetryCause.FAILED
 
 
 def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDefinition:

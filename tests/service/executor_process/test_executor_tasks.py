@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway.api.run.v1 import run_pb2
+from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway_executor.drivers.port import Network
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, journal_of, script, until, until_exists
@@ -146,6 +146,7 @@ async def test_a_task_that_takes_too_long_is_ended(server: FakeExecutorServer, s
     assert final is not None
     reason = run_pb2.Reason(code="TIMEOUT", message="timed out after 0.5s")
     assert (final.phase, final.reason, final.timed_out) == (pb.ASSIGNMENT_PHASE_FAILED, reason, True)
+    assert final.cause == definition_pb2.RETRY_CAUSE_TIMEOUT
     step = next(step for step in final.steps if step.step == 0)
     assert (step.phase, step.reason) == (run_pb2.STEP_PHASE_STOPPED, reason)
 
@@ -268,7 +269,7 @@ async def test_a_clone_in_a_sandbox_comes_from_this_machine(
     await server.until(lambda: server.final_of("a2"))
     final = server.final_of("a2")
     assert final is not None
-    assert final.reason.code == "SETUP_FAILED"
+    assert (final.reason.code, final.cause) == ("SETUP_FAILED", definition_pb2.RETRY_CAUSE_SETUP)
     assert b"/etc is no folder below" in server.log_of("a2", -1)
 
 

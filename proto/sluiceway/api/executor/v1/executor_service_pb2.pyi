@@ -178,7 +178,7 @@ class StepUpdate(_message.Message):
 
 class AssignmentUpdate(_message.Message):
     """The state of an assignment."""
-    __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time")
+    __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time", "cause")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +187,7 @@ class AssignmentUpdate(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
     POD_START_TIME_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
     number: int
     """The number of the update, counted in one session. It is acknowledged."""
     assignment_id: str
@@ -203,7 +204,11 @@ class AssignmentUpdate(_message.Message):
     """Whether the attempt timed out."""
     pod_start_time: _timestamp_pb2.Timestamp
     """When the pod started. The task's timeout counts from it."""
-    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    cause: _definition_pb2.RetryCause
+    """In the phase `ASSIGNMENT_PHASE_FAILED`: why, as far as `retry` tells causes apart. Not set by executors of versions
+    before this field: for them `timed_out` and the code of `reason` decide.
+    """
+    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ...) -> None: ...
 
 class Updates(_message.Message):
     """Updates that were waiting at the same time."""
