@@ -193,15 +193,15 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
         Unavailable: etcd or the object storage is away.
     """
     async with opened(settings) as at:
-        standing, ledger = await survey(at)
+        standing, inventory = await survey(at)
         if standing.is_healthy:
             raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
-        end = await find_end(at.stores(), ledger)
+        end = await find_end(at.stores(), inventory)
         if end.gap is not None:
             raise end.gap.error()
         if not force:
             await _recovery(at).refuse_if_in_use()
-        return RecoverPlan(standing.message, end, ledger.newest_epoch + 1, _time_of(end.last.time_us))
+        return RecoverPlan(standing.message, end, inventory.newest_epoch + 1, _time_of(end.last.time_us))
 
 
 async def recover(settings: StoreSettings, plan: RecoverPlan) -> Recovered:
@@ -238,8 +238,8 @@ class RestorePlan:
 async def history(settings: StoreSettings, *, limit: int, before: datetime | None = None) -> Sequence[RestorePoint]:
     """List restore points, the newest first; nothing is changed. See `RestorePoints.newest`."""
     async with opened(settings, only_reads=True) as at:
-        _, ledger = await survey(at)
-        return await RestorePoints(at.stores(), ledger).newest(limit=limit, before=before)
+        _, inventory = await survey(at)
+        return await RestorePoints(at.stores(), inventory).newest(limit=limit, before=before)
 
 
 async def plan_restore(settings: StoreSettings, target: str) -> RestorePlan:
@@ -256,27 +256,27 @@ async def plan_restore(settings: StoreSettings, target: str) -> RestorePlan:
     """
     wanted = parse_target(target)
     async with opened(settings) as at:
-        _, ledger = await survey(at)
-        to = wanted if isinstance(wanted, LogSequence) else await RestorePoints(at.stores(), ledger).at(wanted)
-        if not ledger.lineage.contains(to):
+        _, inventory = await survey(at)
+        to = wanted if isinstance(wanted, LogSequence) else await RestorePoints(at.stores(), inventory).at(wanted)
+        if not inventory.lineage.contains(to):
             raise FailedPrecondition(
                 f"{to} is not part of the present history, which is that of the epochs"
-                f" {', '.join(str(epoch) for epoch in ledger.lineage.epochs)}; `sluice db status` shows it",
+                f" {', '.join(str(epoch) for epoch in inventory.lineage.epochs)}; `sluice db status` shows it",
                 reason="SEQUENCE_UNKNOWN",
             )
-        end = await find_end(at.stores(), ledger, to=to)
-        cleaned = ledger.cleaned.sequence
+        end = await find_end(at.stores(), inventory, to=to)
+        cleaned = inventory.cleaned.sequence
         if end.last.sequence != to or (cleaned is not None and to < cleaned):
-            raise unreachable(ledger, end, to)  # before anybody is asked
-        newest, newest_time = await _newest(at, ledger)
+            raise unreachable(inventory, end, to)  # before anybody is asked
+        newest, newest_time = await _newest(at, inventory)
         newest = max(newest, to)
         return RestorePlan(
             to=to,
             time=_time_of(end.last.time_us),
             newest=newest,
             newest_time=newest_time,
-            given_up=entries_between(ledger.lineage, to, newest),
-            epoch=ledger.newest_epoch + 1,
+            given_up=entries_between(inventory.lineage, to, newest),
+            epoch=inventory.newest_epoch + 1,
         )
 
 
@@ -304,18 +304,18 @@ async def restore(settings: StoreSettings, plan: RestorePlan) -> Recovered:
         return await _recovery(at).restore(plan.to, cause=f"an operator restored it to {plan.to}")
 
 
-async def _newest(at: Opened, ledger: Inventory) -> tuple[LogSequence, datetime | None]:
+async def _newest(at: Opened, inventory: Inventory) -> tuple[LogSequence, datetime | None]:
     """The last entry that is known, with its time if that can be read."""
-    newest = LogSequence(ledger.lineage.epochs[0], 0)
+    newest = LogSequence(inventory.lineage.epochs[0], 0)
     time: datetime | None = None
     try:
-        segment = await at.stores().segments.last(ledger.lineage)
+        segment = await at.stores().segments.last(inventory.lineage)
     except SluicewayError:
         segment = None  # what is given up need not be whole
     if segment is not None:
         newest, time = segment.last, _time_of(segment.entries[-1].time_us)
-    head = ledger.head
-    if head is not None and ledger.lineage.contains(head.sequence) and head.sequence > newest:
+    head = inventory.head
+    if head is not None and inventory.lineage.contains(head.sequence) and head.sequence > newest:
         entry = await at.stores().log.entry(head.sequence)
         newest, time = head.sequence, time if entry is None else _time_of(entry.time_us)
     return newest, time

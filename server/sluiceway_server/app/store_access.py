@@ -14,7 +14,7 @@ from pathlib import Path
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, diagnose, inspect
-from sluiceway_server.datamanager.recovery.history import Inventory, read_ledger
+from sluiceway_server.datamanager.recovery.history import Inventory, read_inventory
 from sluiceway_server.kv.access import EtcdAccess
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import KeyValueStore
@@ -101,7 +101,7 @@ def operator_name() -> str:
 
 
 async def survey(opened: Opened) -> tuple[StoreDiagnosis, Inventory]:
-    """Look how both stores stand, and what of the log they have. Raises what `look` and `read_ledger` do."""
+    """Look how both stores stand, and what of the log they have. Raises what `look` and `read_inventory` do."""
     name = opened.settings.etcd_name
     standing = diagnose(await inspect(opened.stores(), etcd_name=name), now=SystemClock().now())
-    return standing, await read_ledger(opened.stores(), etcd_name=name)
+    return standing, await read_inventory(opened.stores(), etcd_name=name)

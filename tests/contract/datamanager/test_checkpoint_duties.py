@@ -54,7 +54,7 @@ async def fill(database: DataManager, number: int, *, first: int = 0) -> None:
 # -- asked for
 
 
-async def test_a_checkpoint_that_is_asked_for_has_all_that_was_committed(
+async def test_requested_checkpoint_has_all_that_was_committed(
     etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, settings=MANUAL) as database:
@@ -110,7 +110,7 @@ async def test_a_storage_that_is_away_refuses_one_and_the_next_is_good(
 # -- due
 
 
-async def test_checkpoints_are_made_when_they_are_due_and_others_follow(
+async def test_due_checkpoint_is_made_and_other_servers_follow(
     etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, settings=OFTEN, server_id="two") as two:
@@ -231,7 +231,7 @@ async def test_an_object_storage_that_is_away_is_waited_for(etcd: EtcdStore, tmp
 # -- cleans
 
 
-async def test_eager_servers_that_check_and_clean_all_the_time_lose_nothing(
+async def test_servers_that_checkpoint_and_clean_always_lose_nothing(
     etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     eager = replace(
@@ -282,7 +282,7 @@ POINTS = sorted(name for name in CRASH_POINTS if name.startswith("checkpoint.") 
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_after_a_crash_a_new_server_has_it_all_and_makes_the_next_one(
+async def test_new_server_after_a_crash_makes_the_next_checkpoint(
     point: str, etcd: EtcdStore, tmp_path: Path, etcd_prefix: str
 ) -> None:
     def die(name: str) -> None:

@@ -115,7 +115,7 @@ async def test_a_restore_to_what_a_clean_is_deleting_is_refused(place: Place) ->
     assert await place.is_whole(seq(1, 6), 1)
 
 
-async def test_a_restore_that_read_what_a_clean_deletes_then_does_not_succeed(place: Place) -> None:
+async def test_restore_fails_when_a_clean_deletes_what_it_read(place: Place) -> None:
     with pytest.raises(FailedPrecondition, match="cannot go back") as refused:
         await place.restore(seq(1, 2), At(place.storage, "put_if_absent", "/epoch/", place.clean))
     assert refused.value.reason == "SEQUENCE_UNREACHABLE"
@@ -130,9 +130,7 @@ async def test_a_restore_that_read_what_a_clean_deletes_then_does_not_succeed(pl
         pytest.param(3, "/epoch/", id="segments, before they are listed again"),
     ],
 )
-async def test_a_restore_under_which_is_cleaned_looks_again_and_says_what_is_left(
-    place: Place, first_manifest: int, folder: str
-) -> None:
+async def test_restore_during_a_clean_names_what_is_left(place: Place, first_manifest: int, folder: str) -> None:
     for counter in range(1, first_manifest):
         await place.storage.delete(f"{place.prefix}/manifest/{seq(1, counter)}")
     with pytest.raises(FailedPrecondition, match=f"what is before {seq(1, 4)} is being cleaned") as refused:
@@ -141,7 +139,7 @@ async def test_a_restore_under_which_is_cleaned_looks_again_and_says_what_is_lef
     assert await place.is_whole(seq(1, 6), 1)
 
 
-async def test_a_clean_that_meets_a_restore_deletes_nothing_that_it_needs(place: Place) -> None:
+async def test_clean_deletes_nothing_that_a_restore_needs(place: Place) -> None:
     """The restore goes to what the clean leaves, so both may go on."""
 
     async def restore() -> None:
@@ -182,7 +180,7 @@ async def test_a_new_database_has_no_mark_of_the_one_that_was_there(etcd: EtcdSt
     assert (await log.cleaned()).sequence is None
 
 
-async def test_a_mark_that_somebody_changed_is_told_and_nothing_is_deleted(place: Place) -> None:
+async def test_changed_clean_mark_is_an_error_and_nothing_is_deleted(place: Place) -> None:
     log = Log(place.kv, prefix=place.prefix, timeout=SOON)
     await place.kv.put(log.cleaned_key, b"\xff no message", timeout=SOON)
     before = {info.key async for info in place.storage.list(f"{place.prefix}/")}

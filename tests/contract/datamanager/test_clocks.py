@@ -51,9 +51,7 @@ async def test_times_of_entries_never_fall_whatever_a_clock_does(folder_storage:
     assert found[1:5] == [START + HOUR, START + HOUR, START + HOUR, START + timedelta(hours=20)]
 
 
-async def test_times_of_entries_never_fall_between_servers_whose_clocks_disagree(
-    folder_storage: PosixStorage, tmp_path: Path
-) -> None:
+async def test_times_of_entries_never_fall_when_clocks_disagree(folder_storage: PosixStorage, tmp_path: Path) -> None:
     kv = FakeKeyValueStore()
     ahead, behind = WallClock(START + 3 * HOUR), WallClock(START - 3 * HOUR)
     async with (
@@ -86,9 +84,7 @@ async def write(database: DataManager, times: int) -> int:
     return database.position.sequence.counter
 
 
-async def test_history_of_a_clock_that_was_ahead_ages_from_when_it_came(
-    folder_storage: PosixStorage, tmp_path: Path
-) -> None:
+async def test_history_of_a_clock_ahead_ages_from_its_arrival(folder_storage: PosixStorage, tmp_path: Path) -> None:
     """Else all that follows it in the log would be kept until its time has come."""
     kv, own, mad = FakeKeyValueStore(), WallClock(), WallClock(START + timedelta(days=3650))
     async with open_database(kv, folder_storage, tmp_path, prefix="p", settings=DAY, clock=own) as database:
@@ -118,9 +114,7 @@ async def test_history_has_no_gap_after_a_clock_was_back_for_a_while(
         assert counters[0] <= 8
 
 
-async def test_history_is_as_long_as_it_should_be_after_a_clock_was_ahead_for_a_while(
-    folder_storage: PosixStorage, tmp_path: Path
-) -> None:
+async def test_history_has_its_length_after_a_clock_was_ahead(folder_storage: PosixStorage, tmp_path: Path) -> None:
     clock = WallClock()
     async with open_database(
         FakeKeyValueStore(), folder_storage, tmp_path, prefix="p", settings=DAY, clock=clock

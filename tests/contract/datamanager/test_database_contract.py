@@ -85,7 +85,7 @@ async def test_deleting_what_is_not_there_is_no_error(database: Database) -> Non
     assert (applied.position, applied.actions) == (committed.position, (Delete(NOTE, "nobody"),))
 
 
-async def test_of_two_writes_of_one_record_in_a_transaction_the_later_counts(database: Database) -> None:
+async def test_later_of_two_writes_in_a_transaction_counts(database: Database) -> None:
     await database.commit([put("a", rank=1), put("a", rank=2)])
     await database.commit([put("b", rank=1), Delete(NOTE, "b")])
     assert (await database.get(NOTE, "a")).number == 2
@@ -119,7 +119,7 @@ async def test_a_revision_that_still_holds_lets_the_write_through(database: Data
     assert (await database.get(NOTE, "a")).number == 2
 
 
-async def test_a_revision_that_moved_is_a_conflict_that_names_record_and_revision(database: Database) -> None:
+async def test_moved_revision_is_a_conflict_that_names_the_record(database: Database) -> None:
     first = await database.commit([put("a", rank=1)])
     second = await database.commit([put("a", rank=2)])
     with pytest.raises(Conflict, match="note 'a'") as caught:
@@ -138,7 +138,7 @@ async def test_a_record_can_be_made_only_once(database: Database) -> None:
     await database.commit([put("a", rank=3)], [RecordAbsent(NOTE, "a")])
 
 
-async def test_a_change_group_moves_with_every_transaction_that_names_it(database: Database) -> None:
+async def test_change_group_moves_with_each_transaction_naming_it(database: Database) -> None:
     first = await database.commit([put("a")], [GroupRevision("run/1", None)], ["run/1", "other"])
     with pytest.raises(Conflict, match="run/1"):
         await database.commit([put("b")], [GroupRevision("run/1", None)], ["run/1"])
@@ -207,7 +207,7 @@ async def test_functions_see_deletes_of_earlier_ones(database: Database) -> None
     assert sorted(answer.value for answer in answers) == ["", "", *(f"n/{n}" for n in range(10))]
 
 
-async def test_what_a_function_raises_reaches_its_caller_and_nothing_is_written(database: Database) -> None:
+async def test_error_of_a_function_reaches_its_caller(database: Database) -> None:
     def refuse(view: View) -> Decision[None]:
         raise AlreadyExists("there is one of this name")
 
@@ -230,7 +230,7 @@ async def test_a_failing_transaction_does_not_spoil_the_others(database: Databas
     assert [id_ for id_, _ in page.records] == ["a1", "a3", "a5", "a7", "a9"]
 
 
-async def test_a_function_without_actions_writes_nothing_and_its_position_can_be_read(database: Database) -> None:
+async def test_function_without_actions_has_a_readable_position(database: Database) -> None:
     committed = await database.commit([put("a", rank=4)])
     looked = await database.transact(lambda view: Decision(view.get(NOTE, "a")))
     assert looked.value is not None
@@ -259,7 +259,7 @@ async def test_a_transaction_over_the_limit_of_actions_is_refused(database: Data
         await database.commit([Delete(NOTE, f"a{n}") for n in range(10_001)])
 
 
-async def test_transactions_that_are_too_large_for_one_entry_together_are_all_stored(database: Database) -> None:
+async def test_transactions_too_large_for_one_entry_are_all_stored(database: Database) -> None:
     text = os.urandom(150_000).hex()
     await asyncio.gather(*(database.commit([put(f"a{n}", text=text)]) for n in range(12)))
     page = await database.list(NOTE, Query())
@@ -313,7 +313,7 @@ async def test_lists_give_all_pages_in_order(database: Database, query: Query, e
     assert await pages(database, query) == expected
 
 
-async def test_a_page_goes_on_after_its_last_record_whatever_was_written_between(database: Database) -> None:
+async def test_next_page_begins_after_the_last_record(database: Database) -> None:
     await database.commit([put(f"n{n}", "g", n) for n in range(6)])
     first = await database.list(NOTE, Query({"group": "g"}, ("rank",), 3))
     await database.commit([Delete(NOTE, "n2"), put("early", "g", 0), put("n4", "g", 1)])
@@ -382,7 +382,7 @@ async def test_linearize_answers_the_newest_position(database: Database) -> None
 # -- subscribe
 
 
-async def test_a_subscriber_gets_what_follows_its_position_in_order_and_once(database: Database) -> None:
+async def test_subscriber_gets_transactions_in_order_and_once(database: Database) -> None:
     start = database.position
     committed = [await database.commit([put(f"a{n}", rank=n)], groups=["g"]) for n in range(5)]
     found = await take(database, 5, after=start)
@@ -427,7 +427,7 @@ async def test_topics_choose_what_comes_later(database: Database) -> None:
     assert [item.actions[0].body for item in await running if isinstance(item.actions[0], Emit)] == [b"1", b"4"]
 
 
-async def test_a_subscriber_that_lets_too_much_wait_is_cut_with_its_last_position(database: Database) -> None:
+async def test_slow_subscriber_ends_with_its_last_position(database: Database) -> None:
     start = (await database.commit([put("first")])).position
     text = "x" * 200_000
     seen: list[Position] = []

@@ -49,7 +49,7 @@ async def test_the_log_in_etcd_keeps_only_the_newest_flushed_entries(
         assert [LogSequence.parse(key.key.rsplit("/", 1)[1]).counter for key in keys] == [18, 19, 20]
 
 
-async def test_a_deleted_read_database_is_built_again_from_segments_and_log(
+async def test_deleted_replica_is_rebuilt_from_segments_and_log(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, settings=SHORT_LOG) as database:
@@ -100,7 +100,7 @@ async def test_a_damaged_read_database_is_built_again(
         assert await contents(database) == {"a": ("", 1)}
 
 
-async def test_a_segment_that_was_stored_without_an_answer_is_found_again(
+async def test_segment_stored_without_a_response_is_found(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyStorage(storage)
@@ -116,7 +116,7 @@ async def test_a_segment_that_was_stored_without_an_answer_is_found_again(
         assert len(await contents(database)) == 20
 
 
-async def test_a_storage_that_refuses_this_server_is_waited_for_as_one_that_is_away(
+async def test_flusher_waits_for_a_storage_that_refuses_access(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyStorage(storage)
@@ -136,7 +136,7 @@ async def test_a_storage_that_refuses_this_server_is_waited_for_as_one_that_is_a
         assert database.status().flushed > committed.position.sequence
 
 
-async def test_writes_slow_down_and_are_refused_while_the_storage_is_away(
+async def test_writes_slow_down_and_fail_while_the_storage_is_away(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyStorage(storage)

@@ -28,7 +28,7 @@ from tests.support.databases import (
 from tests.support.faulty_stores import FaultyKeyValueStore
 
 
-async def test_a_subscriber_reads_what_memory_has_no_more_from_the_read_database(
+async def test_subscriber_reads_older_transactions_from_the_replica(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     settings = replace(FAST, ring_bytes=500)

@@ -111,7 +111,7 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others(
         await database.transact(count)
 
 
-async def test_etcd_that_stays_away_refuses_after_a_while_and_writes_nothing(
+async def test_write_is_refused_when_etcd_stays_away(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyKeyValueStore(etcd)
@@ -136,7 +136,7 @@ async def _in_doubt(database: DataManager, faulty: FaultyKeyValueStore) -> async
     return in_doubt
 
 
-async def test_who_waits_behind_an_entry_in_doubt_is_refused_after_a_while(
+async def test_transaction_behind_an_entry_in_doubt_is_refused(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyKeyValueStore(etcd)

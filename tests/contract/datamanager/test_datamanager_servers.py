@@ -49,7 +49,7 @@ async def test_an_idle_server_follows_another_one(
         assert [item.position for item in await following] == [item.position for item in committed]
 
 
-async def test_a_record_that_another_server_made_is_found_without_a_position(
+async def test_record_of_another_server_is_found_without_a_position(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     slow = FaultyKeyValueStore(etcd)

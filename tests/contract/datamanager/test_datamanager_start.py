@@ -109,9 +109,7 @@ async def test_a_server_whose_etcd_changed_under_it_ends(wreck: object, storage:
     assert caught.value.seen.sequence == LogSequence(1, 5)
 
 
-async def test_a_loop_that_fails_otherwise_is_not_called_a_lost_database(
-    storage: ObjectStorage, tmp_path: Path
-) -> None:
+async def test_failure_of_a_loop_is_not_a_lost_database(storage: ObjectStorage, tmp_path: Path) -> None:
     class Broken(FaultyStorage):
         async def put_if_absent(self, key: str, body: bytes) -> bool:
             if "/wal/" in key:

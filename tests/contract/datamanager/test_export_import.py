@@ -77,7 +77,7 @@ async def all_keys(backing: BackingStores, prefix: str = NEW) -> set[str]:
     return stored | {item.key for item in in_etcd}
 
 
-async def test_an_export_holds_every_record_with_its_revision_and_the_change_groups(backing: BackingStores) -> None:
+async def test_export_has_every_record_revision_and_change_group(backing: BackingStores) -> None:
     expected = await written(backing)
     path = await export(backing.kv, backing.storage, backing.folder / "export")
     assert bodies_of(path) == expected
@@ -93,7 +93,7 @@ async def test_an_export_holds_every_record_with_its_revision_and_the_change_gro
     assert not list(backing.folder.glob("*.scratch*"))
 
 
-async def test_what_only_etcd_has_is_exported_too_and_left_out_without_etcd(backing: BackingStores) -> None:
+async def test_entries_that_only_etcd_has_are_exported_with_etcd(backing: BackingStores) -> None:
     async with unflushed(backing) as database:
         await fill(database, 1, records=8)
         expected = await everything(database)
@@ -143,7 +143,7 @@ async def test_an_export_is_consistent_while_it_is_written_to(backing: BackingSt
         group.create_task(read())
 
 
-async def test_a_gap_is_filled_from_etcd_and_otherwise_not_exported_over(backing: BackingStores) -> None:
+async def test_export_fills_a_gap_from_etcd_or_fails(backing: BackingStores) -> None:
     expected = await written(backing)
     newest = max(await backing.stores().manifests.sequences())
     segments = [first for first in await backing.stores().segments.firsts() if first > newest]
@@ -196,7 +196,7 @@ async def test_an_imported_database_has_the_same_records_and_works(backing: Back
     assert bodies_of(again) == after
 
 
-async def test_an_import_survives_the_loss_of_etcd_before_the_first_write(backing: BackingStores) -> None:
+async def test_import_survives_loss_of_etcd_before_the_first_write(backing: BackingStores) -> None:
     expected = await written(backing)
     path = await export(backing.kv, backing.storage, backing.folder / "export")
     await importer(backing, path, prefix=NEW).run()
@@ -206,7 +206,7 @@ async def test_an_import_survives_the_loss_of_etcd_before_the_first_write(backin
     assert await imported(backing) == expected
 
 
-async def test_nothing_is_written_when_the_file_is_damaged_cut_or_another_one(backing: BackingStores) -> None:
+async def test_import_of_a_damaged_file_writes_nothing(backing: BackingStores) -> None:
     await written(backing, rounds=1)
     path = await export(backing.kv, backing.storage, backing.folder / "export")
     whole = path.read_bytes()
@@ -250,7 +250,7 @@ POINTS = sorted(
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_an_import_that_crashed_anywhere_is_done_again_or_recovered(backing: BackingStores, point: str) -> None:
+async def test_import_that_crashed_is_repeated_or_recovered(backing: BackingStores, point: str) -> None:
     expected = await written(backing, rounds=1)
     path = await export(backing.kv, backing.storage, backing.folder / "export")
     if point.endswith("leftovers"):
@@ -273,7 +273,7 @@ async def test_an_import_that_crashed_anywhere_is_done_again_or_recovered(backin
     assert [finding for finding in findings if finding.is_fault] == []
 
 
-async def test_of_two_imports_at_once_one_wins_and_the_database_is_whole(backing: BackingStores) -> None:
+async def test_one_of_two_imports_wins_and_the_database_is_whole(backing: BackingStores) -> None:
     first_records = await written(backing, rounds=1)
     first = await export(backing.kv, backing.storage, backing.folder / "first")
     async with opened(backing) as database:

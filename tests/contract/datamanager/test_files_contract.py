@@ -44,9 +44,7 @@ async def keys(storage: ObjectStorage) -> list[str]:
     return [info.key async for info in storage.list(PREFIX)]
 
 
-async def test_a_file_of_several_megabytes_is_written_read_searched_and_verified(
-    storage: ObjectStorage, store: FileStore
-) -> None:
+async def test_large_file_is_written_read_searched_and_verified(storage: ObjectStorage, store: FileStore) -> None:
     content = [*records(9_000, body_bytes=1_000), record(9_000, b"x" * 4_000_000), record(9_001)]
     ref = await write(store, content)
     assert await keys(storage) == [f"{PREFIX}/data/{TYPE}/1-0-a"]

@@ -29,7 +29,7 @@ class _CountsListed:
             yield info
 
 
-async def test_servers_that_flush_in_turns_do_not_list_all_segments_each_time(
+async def test_servers_that_flush_in_turns_list_new_segments_only(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     counted = _CountsListed(storage)

@@ -88,7 +88,7 @@ async def run_into_the_full_disk(kv: KeyValueStore, storage: PosixStorage, disk:
     return answered
 
 
-async def test_a_full_disk_ends_the_database_in_order_and_loses_nothing(
+async def test_full_disk_closes_the_database_and_loses_nothing(
     storage: PosixStorage, small_disk: Path, tmp_path: Path
 ) -> None:
     kv = FakeKeyValueStore()

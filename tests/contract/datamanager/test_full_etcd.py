@@ -30,9 +30,7 @@ def count(view: View) -> Decision[int]:
     return Decision(value, [put("counter", rank=value, text="x" * 1000)])
 
 
-async def test_a_full_etcd_refuses_writes_and_nothing_else_until_there_is_room(
-    storage: PosixStorage, tmp_path: Path
-) -> None:
+async def test_full_etcd_refuses_only_writes_until_there_is_room(storage: PosixStorage, tmp_path: Path) -> None:
     with etcd_process(tmp_path / "etcd", quota_bytes=16 * 1024**2) as etcd:
         kv = EtcdStore([etcd.endpoint])
         try:
@@ -77,9 +75,7 @@ async def test_a_full_etcd_refuses_writes_and_nothing_else_until_there_is_room(
             await kv.close()
 
 
-async def test_writes_are_slowed_and_all_answered_while_etcd_is_nearly_full(
-    storage: PosixStorage, tmp_path: Path
-) -> None:
+async def test_writes_are_slow_and_succeed_while_etcd_is_nearly_full(storage: PosixStorage, tmp_path: Path) -> None:
     kv = FakeKeyValueStore()
     kv.quota_bytes = 100_000
     kv.in_use_bytes = kv.size_bytes = 99_000
@@ -108,7 +104,7 @@ async def test_writes_are_slowed_and_all_answered_while_etcd_is_nearly_full(
 
 
 @pytest.mark.parametrize("fate", ["lost_answer", "lost_request", "late"])
-async def test_a_transaction_in_doubt_is_settled_though_etcd_became_full_after_it(
+async def test_transaction_in_doubt_is_settled_when_etcd_gets_full(
     fate: str, storage: PosixStorage, tmp_path: Path
 ) -> None:
     kv = FaultyKeyValueStore(FakeKeyValueStore())

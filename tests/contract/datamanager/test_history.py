@@ -35,7 +35,7 @@ async def written(database: DataManager, count: int, *, name: str = "n") -> list
     return sorted(found)
 
 
-async def test_a_server_that_began_from_a_manifest_gives_all_history_that_the_storage_has(
+async def test_server_that_began_from_a_manifest_has_all_history(
     stores: DatabaseStores,
 ) -> None:
     async with stores.server(settings=SMALL_RING) as database:
@@ -54,7 +54,7 @@ async def test_a_server_that_began_from_a_manifest_gives_all_history_that_the_st
             assert [applied.position for applied in await take(new, len(rest), position)] == rest
 
 
-async def test_a_live_subscriber_misses_nothing_between_the_segments_and_what_is_written_meanwhile(
+async def test_subscriber_misses_nothing_after_the_segments(
     stores: DatabaseStores,
 ) -> None:
     async with stores.server(settings=SMALL_RING) as database:
@@ -83,7 +83,7 @@ async def test_history_before_the_oldest_segment_is_out_of_range(stores: Databas
         assert [applied.position for applied in await take(new, len(late), early[-1])] == late
 
 
-async def test_a_server_that_was_away_for_long_gives_what_it_did_not_keep_from_the_segments(
+async def test_server_away_for_long_reads_history_from_segments(
     stores: DatabaseStores,
 ) -> None:
     async with stores.server(settings=SMALL_RING) as database:
@@ -128,7 +128,7 @@ async def test_a_storage_that_is_away_is_told_as_such(stores: DatabaseStores) ->
         assert len(await take(new, 9, start)) == 9
 
 
-async def test_history_goes_on_over_epochs_and_what_became_void_is_out_of_range(backing: BackingStores) -> None:
+async def test_history_spans_epochs_and_void_positions_are_refused(backing: BackingStores) -> None:
     async with backing.database(settings=SMALL_RING) as database:
         start = database.position
         positions = await written(database, 4)
@@ -150,7 +150,7 @@ async def test_history_goes_on_over_epochs_and_what_became_void_is_out_of_range(
             await take(database, 1, Position(LogSequence(3, 1), 0))
 
 
-async def test_a_manifest_before_an_epoch_and_segments_after_it_make_one_database(backing: BackingStores) -> None:
+async def test_manifest_before_an_epoch_and_segments_after_are_one(backing: BackingStores) -> None:
     stores = DatabaseStores(backing.kv, backing.storage, backing.folder, "p")
     async with stores.server(settings=SMALL_RING) as database:
         positions = await written(database, 4)

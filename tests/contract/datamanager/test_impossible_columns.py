@@ -29,7 +29,7 @@ def wide(bodies: Bodies) -> RecordType[log_pb2.Epoch]:
 
 
 @pytest.mark.parametrize("bodies", Bodies)
-async def test_a_column_of_more_than_64_bits_or_that_fails_is_its_writers_error_and_nobody_elses(
+async def test_column_that_fails_is_an_error_of_its_writer_only(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str, bodies: Bodies
 ) -> None:
     type_ = wide(bodies)

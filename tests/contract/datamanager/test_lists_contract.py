@@ -146,7 +146,7 @@ async def test_a_list_that_no_index_serves_is_refused(filled: Database, query: Q
         await filled.read(lambda view: view.rows(ITEM, query))
 
 
-async def test_a_transaction_function_reads_columns_with_what_was_just_written(filled: Database) -> None:
+async def test_transaction_function_reads_columns_just_written(filled: Database) -> None:
     await filled.commit([item("h", "red", 0, 1, "H")])
     page = await filled.read(lambda view: view.rows(ITEM, Query({"live": 1}, ("rank",), 1)))
     assert page.records[0][0] == "h"

@@ -32,7 +32,7 @@ async def seen(
     )
 
 
-async def test_of_a_healthy_database_everything_is_shown_and_nothing_found(backing: BackingStores) -> None:
+async def test_overview_of_a_healthy_database_has_no_findings(backing: BackingStores) -> None:
     await written(backing)
     made = await checkpoint(backing)
     found = await seen(backing)

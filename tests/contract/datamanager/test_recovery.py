@@ -40,7 +40,7 @@ async def unflushed(backing: BackingStores, times: int) -> LogSequence:
 # -- etcd was wiped
 
 
-async def test_a_wiped_etcd_is_recovered_whole_when_an_operator_says_so(backing: BackingStores) -> None:
+async def test_wiped_etcd_is_recovered_by_an_operator(backing: BackingStores) -> None:
     before = await backing.written(10, rounds=3)
     backing.wipe()
     with pytest.raises(FailedPrecondition) as caught:
@@ -75,7 +75,7 @@ async def test_a_database_whose_storage_is_empty_is_not_recovered(backing: Backi
     assert caught.value.reason == "NOTHING_TO_RECOVER"
 
 
-async def test_a_gap_stops_and_names_both_sides_and_one_may_go_back_to_before_it(backing: BackingStores) -> None:
+async def test_gap_stops_a_recovery_and_a_restore_goes_before_it(backing: BackingStores) -> None:
     await backing.written(10, rounds=3)
     backing.wipe()
     segments = await backing.keys("wal/")
@@ -203,7 +203,7 @@ async def test_a_first_start_that_dies_is_gone_on_with(point: str, backing: Back
     assert await backing.written(3) == {"counter": ("", 3)}
 
 
-async def test_the_epoch_object_of_a_recovery_that_came_to_nothing_does_no_harm(backing: BackingStores) -> None:
+async def test_epoch_object_of_a_failed_recovery_is_harmless(backing: BackingStores) -> None:
     before = await backing.written(5)
     with crashing(crash_once(), "recover.before-head"), pytest.raises(Crashed):
         await backing.recover(leaving=1)
@@ -233,7 +233,7 @@ async def test_a_recovery_whose_answer_was_lost_has_happened_once(backing: Backi
     assert await backing.contents() == {"counter": ("", 5)}
 
 
-async def test_an_entry_that_arrives_late_at_a_database_that_was_recovered_is_refused(backing: BackingStores) -> None:
+async def test_late_entry_is_refused_after_a_recovery(backing: BackingStores) -> None:
     await backing.written(5)
     faulty = FaultyKeyValueStore(backing.kv)
     faulty.apply_late = asyncio.Event()

@@ -20,7 +20,7 @@ def seq(epoch: int, counter: int) -> LogSequence:
     return LogSequence(epoch, counter)
 
 
-async def test_a_database_goes_back_to_an_entry_and_says_what_it_gives_up(backing: BackingStores) -> None:
+async def test_restore_to_an_entry_reports_what_it_gives_up(backing: BackingStores) -> None:
     await backing.written(10)
     restored = await backing.restore(seq(1, 7))
     assert (restored.epoch, restored.accepted) == (2, seq(1, 7))
@@ -32,7 +32,7 @@ async def test_a_database_goes_back_to_an_entry_and_says_what_it_gives_up(backin
         assert (await database.transact(count)).value == 8
 
 
-async def test_a_server_that_was_there_before_does_not_keep_what_is_given_up(backing: BackingStores) -> None:
+async def test_server_drops_entries_that_a_restore_gave_up(backing: BackingStores) -> None:
     await backing.written(10)
     await backing.restore(seq(1, 4))
     async with backing.database("one") as database:
@@ -82,7 +82,7 @@ async def test_an_entry_that_was_given_up_is_refused(backing: BackingStores) -> 
     assert caught.value.reason == "SEQUENCE_UNKNOWN"
 
 
-async def test_an_entry_behind_a_missing_segment_is_refused_with_the_last_one_before(backing: BackingStores) -> None:
+async def test_restore_behind_a_missing_segment_names_the_last_entry(backing: BackingStores) -> None:
     await backing.written(5, rounds=3)
     segments = await backing.keys("wal/")
     gap = LogSequence.parse(segments[-2].rsplit("/", 1)[1])
@@ -126,7 +126,7 @@ async def test_servers_that_run_follow_into_the_restored_database(backing: Backi
         assert await contents(database) == {"counter": ("", 2)}
 
 
-async def test_what_a_flusher_stores_after_it_was_left_behind_is_void_for_ever(backing: BackingStores) -> None:
+async def test_segment_of_a_flusher_left_behind_stays_void(backing: BackingStores) -> None:
     await backing.written(10)
     stores = backing.stores()
     entries = []

@@ -62,7 +62,7 @@ class Server:
             await self._task
 
 
-async def test_nothing_acknowledged_is_lost_when_etcd_goes_back_under_a_server(backing: BackingStores) -> None:
+async def test_acknowledged_writes_survive_when_etcd_goes_back(backing: BackingStores) -> None:
     server = Server(backing)
     await server.count(5)
     await flushed(await server.database())
@@ -118,7 +118,7 @@ async def test_of_two_servers_the_one_that_knows_more_saves_it(backing: BackingS
         await server.end()
 
 
-async def test_a_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(backing: BackingStores) -> None:
+async def test_wiped_etcd_is_not_recovered_by_a_server_that_shares_it(backing: BackingStores) -> None:
     server = Server(backing)
     await server.count(5)
     backing.wipe()
@@ -157,7 +157,7 @@ async def killed(backing: BackingStores, times: int) -> None:
         await database.read(lambda view: view.position)
 
 
-async def test_what_only_the_read_database_of_a_server_has_is_saved_at_its_start(backing: BackingStores) -> None:
+async def test_entries_only_in_a_replica_are_rescued_at_its_start(backing: BackingStores) -> None:
     await backing.written(5)
     await killed(backing, 7)
     backing.wipe()
@@ -182,7 +182,7 @@ async def test_a_server_that_dies_while_it_saves_does_it_again(point: str, backi
         assert await contents(database) == {"counter": ("", 12)}
 
 
-async def test_a_storage_that_is_away_when_etcd_is_lost_is_said_and_saved_to_later(backing: BackingStores) -> None:
+async def test_entries_are_rescued_later_when_the_storage_is_away(backing: BackingStores) -> None:
     storage = FaultyStorage(backing.storage)
     settings = replace(FAST, rescue_timeout=timedelta(milliseconds=200), stop_timeout=timedelta(milliseconds=200))
     server = Server(backing, storage=storage, settings=settings)
@@ -201,7 +201,7 @@ async def test_a_storage_that_is_away_when_etcd_is_lost_is_said_and_saved_to_lat
     await again.end()
 
 
-async def test_a_server_that_wakes_up_in_another_epoch_loses_its_database(backing: BackingStores) -> None:
+async def test_server_that_wakes_in_another_epoch_loses_its_database(backing: BackingStores) -> None:
     """Its flusher was about to store entries when it was paused; those are void."""
     gate = Gate(backing)
     server = Server(backing, kv=gate.kv, storage=gate.storage)
@@ -254,7 +254,7 @@ class _Held:
         return held
 
 
-async def test_reads_that_find_the_database_lost_send_the_caller_elsewhere(backing: BackingStores) -> None:
+async def test_read_of_a_lost_database_is_unavailable(backing: BackingStores) -> None:
     server = Server(backing, settings=replace(FAST, check_interval=timedelta(seconds=60)))
     await server.count(3)
     database = await server.database()

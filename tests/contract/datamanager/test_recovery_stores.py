@@ -52,9 +52,7 @@ async def test_a_server_that_was_given_a_wrong_etcd_forks_nothing(backing: Backi
         assert database.epoch == 1
 
 
-async def test_two_databases_on_one_prefix_are_told_by_their_ids_and_never_recovered_over(
-    backing: BackingStores, tmp_path: Path
-) -> None:
+async def test_two_databases_on_one_prefix_are_never_recovered(backing: BackingStores, tmp_path: Path) -> None:
     before = await backing.written(5)
     other = BackingStores(backing.etcd, tmp_path / "other")
     with etcd_process(tmp_path / "etcd-of-the-other") as process:
@@ -101,9 +99,7 @@ async def test_a_key_that_somebody_deleted_is_told_and_recovered_from(key: str, 
 
 
 @pytest.mark.parametrize("keys", [["head"], ["flushed"], ["head", "flushed"]], ids=" and ".join)
-async def test_what_only_etcd_has_outlives_the_keys_that_somebody_deleted(
-    keys: list[str], backing: BackingStores
-) -> None:
+async def test_entries_that_only_etcd_has_survive_deleted_keys(keys: list[str], backing: BackingStores) -> None:
     await backing.written(3)
     faulty = FaultyStorage(backing.storage)
     impatient = replace(FAST, stop_timeout=timedelta(milliseconds=100))
@@ -134,7 +130,7 @@ async def test_a_key_that_somebody_overwrote_is_named_with_what_to_do(key: str, 
 
 
 @pytest.mark.parametrize("key", ["head", "flushed"])
-async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: str, backing: BackingStores) -> None:
+async def test_key_overwritten_under_a_server_ends_its_database(key: str, backing: BackingStores) -> None:
     async def serve() -> None:
         async with backing.database() as database:
             await database.transact(count)
@@ -147,7 +143,7 @@ async def test_a_key_that_is_overwritten_under_a_server_ends_its_database(key: s
             await serve()
 
 
-async def test_a_copy_of_etcd_in_another_cluster_goes_on_only_when_told(backing: BackingStores, tmp_path: Path) -> None:
+async def test_copy_of_etcd_in_another_cluster_needs_a_recovery(backing: BackingStores, tmp_path: Path) -> None:
     before = await backing.written(5)
     keys, _ = await backing.kv.list_prefix(f"{PREFIX}/", timeout=_SECONDS)
     with etcd_process(tmp_path / "restored") as process:
@@ -190,7 +186,7 @@ async def test_what_two_histories_hold_is_never_mixed(backing: BackingStores) ->
     assert await backing.contents() == {"counter": ("", 10)}
 
 
-async def test_a_storage_that_lost_its_newest_segment_stops_the_flusher(backing: BackingStores) -> None:
+async def test_flusher_stops_when_the_newest_segment_is_lost(backing: BackingStores) -> None:
     async def serve() -> None:
         async with backing.database() as database:
             await database.transact(count)
@@ -242,9 +238,7 @@ async def test_files_that_do_not_belong_there_harm_nothing(backing: BackingStore
     assert await backing.contents() == before
 
 
-async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(
-    backing: BackingStores, tmp_path: Path
-) -> None:
+async def test_storage_in_use_is_not_recovered_unless_forced(backing: BackingStores, tmp_path: Path) -> None:
     with etcd_process(tmp_path / "elsewhere") as process:
         wrong = BackingStores(process, backing.folder)
         recovery = wrong.recovery()
@@ -265,9 +259,7 @@ async def test_a_storage_that_is_still_written_is_not_recovered_unless_forced(
         await wrong.close()
 
 
-async def test_a_storage_of_idle_servers_is_not_recovered_with_another_etcd_and_nothing_is_written_while_nobody_asks(
-    backing: BackingStores, tmp_path: Path
-) -> None:
+async def test_storage_of_idle_servers_is_not_recovered(backing: BackingStores, tmp_path: Path) -> None:
     with etcd_process(tmp_path / "elsewhere") as process:
         wrong = BackingStores(process, backing.folder)
         settings = replace(FAST, etcd_name="http://the-right-one")
@@ -341,9 +333,7 @@ async def test_a_recovery_waits_until_others_have_saved_what_they_know(backing: 
     assert await backing.contents() == {"counter": ("", 8)}
 
 
-async def test_a_server_that_is_left_behind_at_another_etcd_stops_and_does_not_take_the_database_back(
-    backing: BackingStores, tmp_path: Path
-) -> None:
+async def test_server_left_behind_at_another_etcd_stops(backing: BackingStores, tmp_path: Path) -> None:
     """The operator recovered with a mistyped etcd, and forced it: the two must not go on side by side."""
     await backing.written(5)
     ready, write = asyncio.Event(), asyncio.Event()

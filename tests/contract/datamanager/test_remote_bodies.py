@@ -51,7 +51,7 @@ async def write_old_jobs(stores: DatabaseStores, count: int, *, text: str = "tex
 # -- what is read
 
 
-async def test_nothing_that_is_read_differs_when_bodies_are_in_the_object_storage(stores: DatabaseStores) -> None:
+async def test_reads_are_the_same_when_bodies_are_remote(stores: DatabaseStores) -> None:
     async with stores.server() as database:
         await write_jobs(database, 300)
         await database.commit([job("open", group="x", rank=5), put("note", "x")], groups=["h"])
@@ -180,7 +180,7 @@ async def test_a_precondition_on_an_old_record_needs_no_body(stores: DatabaseSto
         assert reads.reads == []
 
 
-async def test_a_transaction_that_waits_for_old_records_holds_up_no_other(stores: DatabaseStores) -> None:
+async def test_transaction_that_waits_for_bodies_blocks_no_other(stores: DatabaseStores) -> None:
     await write_old_jobs(stores, 2)
     reads, asked, goes_on = ReadRecorder(stores.storage), asyncio.Event(), asyncio.Event()
 
@@ -221,7 +221,7 @@ async def test_a_transaction_sees_what_its_batch_made_of_an_old_record(stores: D
 
 
 @pytest.mark.parametrize("fault", [Unavailable, PermissionDenied], ids=["away", "it refuses us"])
-async def test_only_reads_of_old_records_fail_while_the_storage_is_away(
+async def test_only_reads_of_old_records_fail_without_the_storage(
     stores: DatabaseStores, fault: type[SluicewayError]
 ) -> None:
     async with stores.server() as database:
@@ -269,7 +269,7 @@ async def test_a_storage_that_does_not_answer_ends_a_read_in_time(stores: Databa
         assert error.value.reason == "OLD_RECORDS_UNAVAILABLE"
 
 
-async def test_a_reader_whose_files_were_cleaned_takes_the_newest_manifest(stores: DatabaseStores) -> None:
+async def test_reader_whose_files_are_gone_uses_the_newest_manifest(stores: DatabaseStores) -> None:
     async with stores.server() as database:
         await write_jobs(database, 20)
         first = await stores.settle(database)
@@ -285,7 +285,7 @@ async def test_a_reader_whose_files_were_cleaned_takes_the_newest_manifest(store
         assert found == {f"j{n:04}": f"text {n}" if n % 2 else "new" for n in range(20)}
 
 
-async def test_a_record_that_changed_while_its_body_was_fetched_is_read_as_it_is_then(stores: DatabaseStores) -> None:
+async def test_record_changed_during_a_fetch_is_read_as_it_is_then(stores: DatabaseStores) -> None:
     await write_old_jobs(stores, 2)
     reads = ReadRecorder(stores.storage)
     changed = False

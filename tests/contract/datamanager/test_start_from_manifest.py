@@ -98,7 +98,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("harm", UNUSABLE)
-async def test_a_read_database_that_cannot_be_used_is_made_anew_and_answers_the_same(
+async def test_unusable_replica_is_rebuilt_with_the_same_records(
     stores: DatabaseStores, harm: Callable[[Path], None]
 ) -> None:
     expected = await write(stores)
@@ -109,7 +109,7 @@ async def test_a_read_database_that_cannot_be_used_is_made_anew_and_answers_the_
         assert remote(database) > 90, "the bodies of old records were never here"
 
 
-async def test_a_new_server_answers_the_same_as_the_old_one_and_writes_on(stores: DatabaseStores) -> None:
+async def test_new_server_has_the_same_records_and_writes(stores: DatabaseStores) -> None:
     expected = await write(stores)
     async with stores.server("one") as old, stores.server("new") as new:
         assert await everything(new, groups=GROUPS) == expected
@@ -124,7 +124,7 @@ async def test_settled_bodies_are_not_read_at_the_start(stores: DatabaseStores) 
         assert {key.split("/")[2] for key in reads.reads} == {"note", "change_group"}
 
 
-async def test_a_server_whose_following_segments_were_cleaned_away_takes_the_manifest(stores: DatabaseStores) -> None:
+async def test_server_whose_segments_are_gone_uses_the_manifest(stores: DatabaseStores) -> None:
     async with stores.server("away", settings=SHORT_LOG) as away:
         await away.commit([put("before")])
         await flushed(away)
@@ -184,7 +184,7 @@ async def test_records_of_types_that_are_not_known_are_carried_through(stores: D
         assert (await upgraded.get(OTHER, "o")).body == b"bytes"
 
 
-async def test_a_file_that_is_cleaned_away_meanwhile_is_read_from_the_newest_manifest(stores: DatabaseStores) -> None:
+async def test_removed_file_is_read_through_the_newest_manifest(stores: DatabaseStores) -> None:
     async with stores.server() as database:
         await database.commit([put(f"n{n}") for n in range(50)])
         first = await stores.settle(database)
@@ -252,7 +252,7 @@ async def test_a_server_that_has_a_usable_file_reads_no_manifest(stores: Databas
         assert await everything(database, groups=GROUPS) == expected
 
 
-async def test_two_servers_of_one_manifest_are_the_same_file_to_those_who_ask(stores: DatabaseStores) -> None:
+async def test_two_servers_from_one_manifest_read_the_same(stores: DatabaseStores) -> None:
     await write(stores)
     async with stores.server("a", settings=LEAVING) as a, stores.server("b", settings=KEEPING) as b:
         assert await everything(a, groups=GROUPS) == await everything(b, groups=GROUPS)

@@ -17,7 +17,7 @@ KIB = 1024
 SMALL = replace(FAST, flush_bytes=32 * KIB, slow_at_bytes=128 * KIB, refuse_at_bytes=160 * KIB)
 
 
-async def test_a_storage_that_is_away_slows_writes_then_refuses_them_and_loses_nothing(
+async def test_storage_away_slows_and_then_refuses_writes(
     etcd: EtcdStore, folder_storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     outage = await storage_away(

@@ -115,14 +115,14 @@ async def test_all_below_is_gone_at_once_for_every_way_of_reading(database):
     assert (await database.get(RUN, "p2-0")).writer == "p2"
 
 
-async def test_a_path_buries_what_is_below_it_and_not_what_begins_alike(database):
+async def test_path_hides_what_is_below_and_not_equal_prefixes(database):
     await database.commit(tree())
     before = await database.read(everything)
     await delete(database, GROUP, "a")
     assert await database.read(everything) == under(before, "p3") | {"folder": ["ab"]}
 
 
-async def test_transaction_functions_do_not_see_it_either_and_not_in_the_same_batch(database):
+async def test_transaction_functions_do_not_see_hidden_records(database):
     await database.commit(tree())
 
     def read(view: View) -> Decision[object]:
@@ -201,7 +201,7 @@ async def test_a_sweep_leaves_nothing_of_it_and_all_of_the_rest(database):
     assert (await database.get(RUN, "p1-0")).writer == "p1"
 
 
-async def test_a_sweep_is_made_of_small_transactions_and_never_of_many_tombstones(database):
+async def test_sweep_uses_small_transactions_and_few_tombstones(database):
     await database.commit([put(GROUP, "g", "g"), put(PROJECT, "p", "g")])
     for first in range(0, 600, 300):
         await database.commit([put(RUN, f"{n:05}", "p", n) for n in range(first, first + 300)])
@@ -236,9 +236,7 @@ async def test_two_sweepers_share_the_work(database):
     assert len((await database.read(everything))["run"]) == 20
 
 
-async def test_a_running_server_sweeps_by_itself_and_another_server_sees_nothing_of_it(
-    tmp_path, etcd_endpoint, etcd_prefix
-):
+async def test_running_server_sweeps_by_itself(tmp_path, etcd_endpoint, etcd_prefix):
     kv = EtcdStore([etcd_endpoint])
     storage = PosixStorage(tmp_path / "objects")
     quick = replace(FAST, sweep_interval=timedelta(milliseconds=20))
@@ -293,7 +291,7 @@ async def test_a_running_server_sweeps_by_itself_and_another_server_sees_nothing
         ),
     ],
 )
-def test_faults_of_a_declaration_are_found_when_the_database_is_opened(types, says):
+def test_faults_of_a_declaration_are_errors_at_open(types, says):
     with pytest.raises(InvalidInput, match=says):
         check_under({type_.name: type_ for type_ in types})
 

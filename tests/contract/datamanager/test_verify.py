@@ -40,7 +40,7 @@ async def keys_of(backing: BackingStores, folder: str) -> list[str]:
     return await backing.keys(f"{folder}/")
 
 
-async def test_a_database_that_is_whole_has_no_faults_and_every_object_is_read(backing: BackingStores) -> None:
+async def test_whole_database_has_no_faults_and_all_objects_are_read(backing: BackingStores) -> None:
     await written(backing, rounds=3)
     findings, progress = await check(backing)
     assert findings == []
@@ -94,7 +94,7 @@ async def test_every_object_that_is_missing_is_a_fault_that_names_it(backing: Ba
     assert await faults(backing) == []
 
 
-async def test_a_missing_segment_after_the_oldest_manifest_is_a_gap_that_names_both_sides(
+async def test_missing_segment_is_a_gap_that_names_both_sides(
     backing: BackingStores,
 ) -> None:
     await written(backing, rounds=3)
@@ -126,7 +126,7 @@ async def test_what_lies_before_the_oldest_manifest_may_be_gone(backing: Backing
     assert len(await keys_of(backing, "wal")) < len(segments)
 
 
-async def test_a_segment_of_another_history_is_seen_although_it_is_whole(backing: BackingStores) -> None:
+async def test_whole_segment_of_another_history_is_a_fault(backing: BackingStores) -> None:
     await written(backing)
     key = (await keys_of(backing, "wal"))[2]
     segment = decode_segment(key, await backing.storage.get(key))
@@ -196,7 +196,7 @@ async def test_files_that_are_whole_and_hold_something_else_are_faults(
     assert any(says in fault.message for fault in found), found
 
 
-async def test_a_log_key_that_somebody_deleted_is_a_fault_unless_it_is_flushed(backing: BackingStores) -> None:
+async def test_deleted_log_key_is_a_fault_unless_it_is_flushed(backing: BackingStores) -> None:
     async with opened(backing) as database:
         await fill(database, 0)
         await flushed(database)
@@ -208,7 +208,7 @@ async def test_a_log_key_that_somebody_deleted_is_a_fault_unless_it_is_flushed(b
     assert await faults(backing) == []
 
 
-async def test_a_log_key_that_only_etcd_had_is_a_fault_when_it_is_deleted(backing: BackingStores) -> None:
+async def test_deleted_log_key_that_only_etcd_had_is_a_fault(backing: BackingStores) -> None:
     async with unflushed(backing) as database:
         await fill(database, 0, records=6)
         found = await check(backing)
@@ -252,7 +252,7 @@ async def test_a_wiped_etcd_is_a_fault_that_says_what_to_do(backing: BackingStor
     assert any("is empty" in fault.message and "sluice db recover" in fault.message for fault in found)
 
 
-async def test_no_false_fault_while_servers_write_flush_checkpoint_and_clean(backing: BackingStores) -> None:
+async def test_no_false_fault_while_servers_write_and_clean(backing: BackingStores) -> None:
     await written(backing)
     done = asyncio.Event()
 

@@ -60,9 +60,7 @@ def test_a_function_within_its_budget_is_not_told_of(preparer: BatchBuilder, thr
     assert told(preparer, thread, 0.0, 0.02, 0.025) == []
 
 
-def test_one_that_takes_longer_is_named_and_again_only_when_it_gets_much_worse(
-    preparer: BatchBuilder, thread: Thread
-) -> None:
+def test_slow_function_is_logged_again_only_when_much_slower(preparer: BatchBuilder, thread: Thread) -> None:
     assert told(preparer, thread, 0.03, 0.03, 0.05, 0.2, 0.1) == [
         ("told.<locals>.slow", 0.03),
         ("told.<locals>.slow", 0.2),

@@ -73,7 +73,7 @@ def test_a_cache_keeps_what_was_used_last_up_to_its_limit() -> None:
     assert (len(cache), cache.weight) == (3, 25)
 
 
-def test_a_value_that_outweighs_a_cache_stays_until_the_next_one_comes() -> None:
+def test_value_heavier_than_the_cache_stays_until_the_next() -> None:
     cache: Lru[str, int] = Lru(30)
     cache.put("small", 1, 10)
     cache.put("huge", 2, 1000)
@@ -82,9 +82,7 @@ def test_a_value_that_outweighs_a_cache_stays_until_the_next_one_comes() -> None
     assert (cache.get("huge"), cache.weight) == (None, 10)
 
 
-def test_the_writer_keeps_no_more_than_its_limit_and_answers_from_sqlite_beyond(
-    database: Replica, tables: Tables
-) -> None:
+def test_writer_cache_is_bounded_and_falls_back_to_sqlite(database: Replica, tables: Tables) -> None:
     state = State(database)
     last = AppliedUpTo(START, GENESIS_DIGEST, 0, 0)
     heaviest = 0
@@ -126,9 +124,7 @@ async def test_readers_keep_no_more_messages_than_their_limit(
         await asyncio.to_thread(readers.close)
 
 
-async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
-    tmp_path: Path, database: Replica, tables: Tables
-) -> None:
+async def test_ring_of_newest_transactions_is_bounded(tmp_path: Path, database: Replica, tables: Tables) -> None:
     state = State(database)
     settings = DataManagerSettings()
     readers = Readers(tmp_path / "read.sqlite", tables, threads=1, timeout=settings.read_timeout)
@@ -157,7 +153,7 @@ async def test_the_newest_transactions_in_memory_weigh_no_more_than_their_limit(
         await asyncio.to_thread(readers.close)
 
 
-def test_all_caches_of_a_server_together_may_take_less_than_a_hundred_megabytes() -> None:
+def test_caches_of_a_server_take_less_than_100_megabytes() -> None:
     settings = DataManagerSettings()
     of_the_database = RECORD_CACHE_BYTES + GROUP_CACHE_BYTES + MESSAGE_CACHE_BYTES + settings.ring_bytes
     of_sqlite = WRITER_PAGE_BYTES + settings.read_threads * READER_PAGE_BYTES

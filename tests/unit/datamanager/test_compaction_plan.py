@@ -186,7 +186,7 @@ def test_every_change_has_one_place_and_untouched_files_none(
 
 
 @pytest.mark.parametrize("portion", [1, 7, 40, 170])
-def test_records_that_are_only_added_make_few_files_and_are_written_a_few_times(portion: int) -> None:
+def test_records_that_are_only_added_make_few_files(portion: int) -> None:
     """The usual case: ids grow with time. Sizes here are exact, as if nothing were compressed."""
     existing: list[Existing] = []
     written = total = number = 0

@@ -166,9 +166,7 @@ async def test_a_file_of_no_records_is_refused(storage: AskedStorage, store: Fil
     assert await objects(storage) == []
 
 
-async def test_nothing_is_visible_before_the_end_and_nothing_after_an_abort(
-    storage: AskedStorage, store: FileStore
-) -> None:
+async def test_file_is_invisible_before_its_end_and_after_an_abort(storage: AskedStorage, store: FileStore) -> None:
     writer = await store.data_writer(TYPE, "x")
     await writer.add_all(records(20_000))
     assert storage.chunks
@@ -181,9 +179,7 @@ async def test_nothing_is_visible_before_the_end_and_nothing_after_an_abort(
     assert await objects(storage) == []
 
 
-async def test_a_finished_file_survives_an_abort_and_takes_nothing_more(
-    storage: AskedStorage, store: FileStore
-) -> None:
+async def test_finished_file_survives_an_abort_and_is_closed(storage: AskedStorage, store: FileStore) -> None:
     writer = await store.data_writer(TYPE, "x")
     await writer.add(record(1))
     ref = await writer.finish()
@@ -206,9 +202,7 @@ async def test_a_file_that_lost_a_part_on_its_way_cannot_be_finished(storage: As
     assert await objects(storage) == []
 
 
-async def test_a_file_that_the_storage_refuses_at_the_end_leaves_nothing(
-    storage: AskedStorage, store: FileStore
-) -> None:
+async def test_file_that_the_storage_refuses_leaves_nothing(storage: AskedStorage, store: FileStore) -> None:
     writer = await store.data_writer(TYPE, "x")
     await writer.add(record(1))
     storage.fill_up()
@@ -270,9 +264,7 @@ async def test_a_file_that_is_full_has_a_footer_that_readers_take(storage: Asked
     assert len(await store.find([LiveFile(data=ref)], [ref.first, ref.last])) == 2
 
 
-async def test_records_are_found_with_one_range_read_for_each_block_and_none_the_next_time(
-    storage: AskedStorage, store: FileStore
-) -> None:
+async def test_records_are_found_with_one_range_read_for_each_block(storage: AskedStorage, store: FileStore) -> None:
     content = records(400)
     halves = [await write(store, content[:200], name="a"), await write(store, content[200:], name="b")]
     files = [LiveFile(data=ref) for ref in halves]

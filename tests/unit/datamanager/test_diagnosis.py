@@ -143,7 +143,7 @@ def test_what_is_found_means(found: Holdings, kind: Kind) -> None:
     assert error.reason == kind
 
 
-def test_an_empty_etcd_is_told_with_epoch_age_writer_and_what_to_do() -> None:
+def test_empty_etcd_message_has_epoch_age_writer_and_advice() -> None:
     assert diagnose(EMPTY_ETCD, now=NOW).message == (
         "etcd at etcd.example is empty, storage holds epoch 1, last written 1:00:00 ago by server-7;"
         " run `sluice db recover`"

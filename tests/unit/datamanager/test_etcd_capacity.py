@@ -66,7 +66,7 @@ def watch(kv: FakeKeyValueStore, clock: FakeClock) -> EtcdCapacityMonitor:
     return EtcdCapacityMonitor(kv, settings=settings, clock=clock)
 
 
-async def test_each_step_is_told_once_with_what_to_do_and_the_way_back_too() -> None:
+async def test_each_level_is_logged_once_with_advice() -> None:
     kv, clock = FakeKeyValueStore(), FakeClock()
     watched = watch(kv, clock)
     told: list[str] = []
@@ -128,7 +128,7 @@ async def _write(kv: FakeKeyValueStore, times: int) -> int:
 
 
 @pytest.mark.parametrize("compacted", [True, False])
-async def test_an_etcd_that_nobody_compacts_is_told_of_once_with_the_flag(compacted: bool) -> None:
+async def test_etcd_without_compaction_is_logged_once_with_the_flag(compacted: bool) -> None:
     kv, clock = FakeKeyValueStore(), FakeClock()
     watched = watch(kv, clock)
     with capture_logs() as logs:

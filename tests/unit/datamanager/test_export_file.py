@@ -105,7 +105,7 @@ def test_frames_that_are_not_where_they_were_are_seen(tmp_path: Path, order: lis
         write(tmp_path / "export", *(frames[at] for at in order)).check()
 
 
-def test_blocks_of_another_export_are_seen_although_each_is_whole(tmp_path: Path) -> None:
+def test_blocks_of_another_export_are_damage(tmp_path: Path) -> None:
     other = frames_of([SMALL[0], ("note", [record("c", bytes(2999))]), SMALL[2]])
     frames = frames_of(SMALL)
     with pytest.raises(ExportDamaged, match="digest"):

@@ -13,7 +13,7 @@ def seq(epoch: int, counter: int) -> LogSequence:
 ACCEPTED = {1: None, 2: seq(1, 4), 3: seq(2, 5), 4: seq(2, 3)}
 
 
-def test_it_is_walked_from_the_present_epoch_and_leaves_out_what_nothing_goes_on_from():
+def test_lineage_leaves_out_epochs_that_no_epoch_continues():
     lineage = Lineage.of(ACCEPTED, 4)
     assert lineage.epochs == (1, 2, 4)
     assert lineage.ends == {1: seq(1, 4), 2: seq(2, 3)}

@@ -79,7 +79,7 @@ async def test_manifests_are_listed_from_the_oldest(store: ManifestStore) -> Non
     assert await store.sequences() == sorted(LogSequence(*each) for each in numbers)
 
 
-async def test_the_newest_manifest_of_the_history_is_found_and_void_ones_are_passed_over(store: ManifestStore) -> None:
+async def test_newest_manifest_of_the_history_is_found(store: ManifestStore) -> None:
     for epoch, counter in ((1, 5), (1, 9), (2, 3), (3, 2)):
         await store.put(manifest(counter, epoch))
 
@@ -113,7 +113,7 @@ async def test_a_damaged_void_manifest_is_nobodys_trouble(storage: FakeObjectSto
     assert found.sequence.counter == 5
 
 
-async def test_a_manifest_that_was_cleaned_away_while_it_was_looked_for_leads_to_a_newer_one(
+async def test_newest_is_found_when_a_listed_manifest_is_removed(
     storage: FakeObjectStorage,
 ) -> None:
     class Cleaned(ManifestStore):
@@ -159,7 +159,7 @@ async def test_a_manifest_under_another_name_is_told(storage: FakeObjectStorage,
         "+0000001-0000000000000007",
     ],
 )
-async def test_something_else_among_the_manifests_is_passed_over_and_told_once(
+async def test_other_names_among_manifests_are_ignored_and_logged_once(
     storage: FakeObjectStorage, store: ManifestStore, name: str
 ) -> None:
     await store.put(manifest(7))

@@ -29,7 +29,7 @@ async def test_a_read_after_the_end_is_unavailable(tmp_path: Path) -> None:
         await readers.raw(lambda database: None)
 
 
-async def test_a_read_that_had_not_begun_at_the_end_is_unavailable_and_not_cancelled(tmp_path: Path) -> None:
+async def test_read_that_had_not_begun_at_close_is_unavailable(tmp_path: Path) -> None:
     readers = make_readers(tmp_path)
     begun, go_on = threading.Event(), threading.Event()
 

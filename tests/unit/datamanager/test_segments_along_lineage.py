@@ -73,7 +73,7 @@ async def test_the_history_is_read_from_any_entry_on(skipped: int) -> None:
     assert await folder.read(after) == HISTORY[skipped:]
 
 
-async def test_a_cut_segment_ends_at_the_accepted_entry_with_its_digest_and_bytes() -> None:
+async def test_cut_segment_ends_at_the_accepted_entry() -> None:
     folder = Folder()
     await folder.fill(*folder.parts[:2])
     last = await folder.store.last(folder.lineage)
@@ -83,7 +83,7 @@ async def test_a_cut_segment_ends_at_the_accepted_entry_with_its_digest_and_byte
     assert last.total_bytes == sum(len(entry.raw) for entry in kept)
 
 
-async def test_the_newest_of_the_history_is_not_the_newest_of_the_folder() -> None:
+async def test_newest_segment_of_history_is_not_newest_of_folder() -> None:
     folder = Folder()
     await folder.fill(*folder.parts[:3])
     assert (await folder.store.firsts())[-1] == seq(1, 8)

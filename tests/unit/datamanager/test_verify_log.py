@@ -68,7 +68,7 @@ def faults(found: list[Finding | Gap]) -> list[Finding | Gap]:
     return [item for item in found if isinstance(item, Gap) or item.is_fault]
 
 
-def test_segments_along_the_history_are_whole_and_what_is_void_is_a_note() -> None:
+def test_void_entries_of_whole_segments_are_a_note() -> None:
     found = check(segment(ONE[:2]), segment(ONE[2:], before=size(ONE[:2])), segment(TWO))
     assert faults(found) == []
     (note,) = found
@@ -156,15 +156,13 @@ def head_of(entry: LogEntry) -> HeadMark:
         pytest.param([], 3, False, id="all of them are missing"),
     ],
 )
-def test_entries_of_etcd_may_lack_what_is_flushed_and_nothing_else(
-    counters: list[int], flushed: int, whole: bool
-) -> None:
+def test_entries_of_etcd_may_lack_only_what_is_flushed(counters: list[int], flushed: int, whole: bool) -> None:
     entries = [ONE[counter - 1] for counter in counters]
     found = findings_of_entries("log/", entries, head=head_of(ONE[5]), flushed=seq(1, flushed), known={})
     assert (found == []) == whole, found
 
 
-def test_entries_of_etcd_follow_from_each_other_and_are_those_of_the_segments() -> None:
+def test_entries_of_etcd_must_be_those_of_the_segments() -> None:
     head, flushed = head_of(ONE[5]), seq(1, 2)
     mixed = [*ONE[:3], *OTHER[3:]]
     assert findings_of_entries("log/", mixed, head=head, flushed=flushed, known={})

@@ -25,7 +25,7 @@ async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
     await patient
 
 
-async def test_a_mark_that_moves_past_those_who_gave_up_still_finds_the_others() -> None:
+async def test_mark_wakes_waiters_behind_cancelled_ones() -> None:
     mark = Mark(0)
     tasks = [asyncio.create_task(mark.reach(n)) for n in range(1, 401)]
     await asyncio.sleep(0)

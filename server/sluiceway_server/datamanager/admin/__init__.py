@@ -1,1 +1,5 @@
-"""What operators do with a database: look, verify, export and import."""
+"""Commands for operators that work on both stores directly, without a running server.
+
+Entry points: `status` (overview), `verify` (with `verify_context`, `verify_log`, `verify_files`), `export` and
+`import_` (with `export_file`, the format), `restore_points`. Recovery and restore themselves are in `recovery`.
+"""

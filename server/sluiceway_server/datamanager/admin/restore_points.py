@@ -39,12 +39,14 @@ class RestorePoint:
 class RestorePoints:
     """The restore points of a database. Changes nothing; raises `Unavailable` and `DataLoss` as the stores do."""
 
-    def __init__(self, stores: Stores, ledger: Inventory) -> None:
+    def __init__(self, stores: Stores, inventory: Inventory) -> None:
         self._stores = stores
-        self._lineage = ledger.lineage
-        oldest = ledger.cleaned.sequence
+        self._lineage = inventory.lineage
+        oldest = inventory.cleaned.sequence
         self._firsts = [
-            first for first in ledger.firsts if ledger.lineage.contains(first) and (oldest is None or first > oldest)
+            first
+            for first in inventory.firsts
+            if inventory.lineage.contains(first) and (oldest is None or first > oldest)
         ]
 
     async def newest(self, *, limit: int, before: datetime | None = None) -> Sequence[RestorePoint]:

@@ -20,7 +20,7 @@ from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Stores
 
-__all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_end", "read_ledger", "unreachable"]
+__all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_end", "read_inventory", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class HistoryEnd:
     gap: Gap | None = None
 
 
-async def read_ledger(stores: Stores, *, etcd_name: str) -> Inventory:
+async def read_inventory(stores: Stores, *, etcd_name: str) -> Inventory:
     """Read the inventory.
 
     Raises:
@@ -133,7 +133,7 @@ def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) ->
         )
 
 
-async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None = None) -> HistoryEnd:
+async def find_end(stores: Stores, inventory: Inventory, *, to: LogSequence | None = None) -> HistoryEnd:
     """Find the end of the history, or (with `to`) one of its entries; then nothing after it is read.
 
     Raises:
@@ -141,22 +141,22 @@ async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None 
         Unavailable: etcd or the object storage is away. Reason `CLEANED_MEANWHILE`: an object of the inventory is
             gone; read the inventory again.
     """
-    lineage = ledger.lineage if to is None else ledger.lineage.until(to)
+    lineage = inventory.lineage if to is None else inventory.lineage.until(to)
     try:
-        checkpoint, end, digests = await _stored(stores, ledger, lineage)
+        checkpoint, end, digests = await _stored(stores, inventory, lineage)
     except NotFound as cause:
         raise Unavailable(
             f"objects were removed from the object storage while it was read ({cause.message}); retry",
             reason="CLEANED_MEANWHILE",
         ) from cause
     stored, tail, void = end.sequence, list[LogEntry](), list[LogSequence]()
-    beyond = [(first, stores.segments.key(first)) for first in ledger.firsts if lineage.contains(first)]
-    async for entry in stores.log.entries(LogSequence(ledger.epoch_in_etcd, 1)):
+    beyond = [(first, stores.segments.key(first)) for first in inventory.firsts if lineage.contains(first)]
+    async for entry in stores.log.entries(LogSequence(inventory.epoch_in_etcd, 1)):
         sequence = entry.sequence
         if sequence <= stored:
             if digests.get(sequence, entry.digest) != entry.digest:
                 void.append(sequence)
-        elif void or not ledger.lineage.contains(sequence):
+        elif void or not inventory.lineage.contains(sequence):
             void.append(sequence)
         elif not lineage.contains(sequence):
             break  # after `to`
@@ -168,8 +168,8 @@ async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None 
         else:
             tail.append(entry)
             end = end.plus(entry, "etcd")
-    if ledger.head is not None and not void and lineage.contains(ledger.head.sequence):
-        beyond.append((ledger.head.sequence, "etcd"))
+    if inventory.head is not None and not void and lineage.contains(inventory.head.sequence):
+        beyond.append((inventory.head.sequence, "etcd"))
     later = min((item for item in beyond if item[0] > end.sequence), default=None)
     return HistoryEnd(
         last=end,
@@ -182,14 +182,14 @@ async def find_end(stores: Stores, ledger: Inventory, *, to: LogSequence | None 
 
 
 async def _stored(
-    stores: Stores, ledger: Inventory, lineage: Lineage
+    stores: Stores, inventory: Inventory, lineage: Lineage
 ) -> tuple[LogSequence | None, LogEnd, dict[LogSequence, bytes]]:
     """Walk what is stored of a history; return its manifest, its end, and digests of entries that etcd may have too."""
     end, digests = LogEnd.beginning(lineage), dict[LogSequence, bytes]()
-    checkpoint = max((sequence for sequence in ledger.manifests if lineage.contains(sequence)), default=None)
+    checkpoint = max((sequence for sequence in inventory.manifests if lineage.contains(sequence)), default=None)
     if checkpoint is not None:
         end = LogEnd.of_manifest(await stores.manifests.read(checkpoint), stores.manifests.key(checkpoint))
-    elif next(epoch for epoch in ledger.epochs if epoch.number == lineage.epochs[0]).from_manifest:
+    elif next(epoch for epoch in inventory.epochs if epoch.number == lineage.epochs[0]).from_manifest:
         raise DataLoss(
             f"this database began with an import, and the manifest {stores.manifests.key(end.sequence)} and all after"
             " it are gone: restore one of them from a copy of the object storage",
@@ -202,32 +202,32 @@ async def _stored(
             if isinstance(item, Foreign):
                 raise item.error()
             end = item.end
-            if end.database_id not in {"", ledger.database_id}:
+            if end.database_id not in {"", inventory.database_id}:
                 raise DataLoss(
                     f"the segment {end.where} is of another database, {end.database_id}; move it away",
                     reason="OTHER_DATABASE",
                 )
-            if end.sequence.epoch == ledger.epoch_in_etcd:
+            if end.sequence.epoch == inventory.epoch_in_etcd:
                 digests.update((entry.sequence, entry.digest) for entry in item.entries)
     return checkpoint, end, digests
 
 
-def can_begin_at(ledger: Inventory, to: LogSequence) -> bool:
+def can_begin_at(inventory: Inventory, to: LogSequence) -> bool:
     """Return whether a restore may go back to an entry: to counter 0 only where an import began."""
-    return ledger.lineage.contains(to) and (to.counter > 0 or to in ledger.manifests)
+    return inventory.lineage.contains(to) and (to.counter > 0 or to in inventory.manifests)
 
 
-def unreachable(ledger: Inventory, end: HistoryEnd, to: LogSequence) -> FailedPrecondition:
+def unreachable(inventory: Inventory, end: HistoryEnd, to: LogSequence) -> FailedPrecondition:
     """Return the error for an entry that a restore cannot go back to; it names the nearest that it can."""
-    known = [sequence for sequence in ledger.manifests if ledger.lineage.contains(sequence)]
-    start = LogSequence(ledger.lineage.epochs[0], 1)
-    cleaned = ledger.cleaned.sequence
-    later = [first for first in ledger.firsts if ledger.lineage.contains(first) and first > end.last.sequence]
+    known = [sequence for sequence in inventory.manifests if inventory.lineage.contains(sequence)]
+    start = LogSequence(inventory.lineage.epochs[0], 1)
+    cleaned = inventory.cleaned.sequence
+    later = [first for first in inventory.firsts if inventory.lineage.contains(first) and first > end.last.sequence]
     if cleaned is not None and to < cleaned:
         why = f"what is before {cleaned} is being cleaned, or was; that is the oldest that can be gone back to"
-    elif known and to < known[0] and start not in ledger.firsts:
+    elif known and to < known[0] and start not in inventory.firsts:
         why = f"what is before {known[0]} was cleaned; that is the oldest that can be gone back to"
-    elif later or (ledger.head is not None and ledger.head.sequence >= to):
+    elif later or (inventory.head is not None and inventory.head.sequence >= to):
         last = end.last.sequence
         why = f"between {last} (in {end.last.where}) and it objects are missing; {last} can be gone back to"
     else:

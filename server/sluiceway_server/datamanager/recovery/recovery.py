@@ -48,7 +48,7 @@ from sluiceway_server.datamanager.recovery.history import (
     OrphanedEntries,
     can_begin_at,
     find_end,
-    read_ledger,
+    read_inventory,
     unreachable,
 )
 from sluiceway_server.datamanager.recovery.storage_in_use import Reply
@@ -222,19 +222,19 @@ class Recovery:
     async def _attempts(self, to: LogSequence | None, cause: str, *, known_epochs: int | None = None) -> Recovered:
         backoff = Backoff()
         for _ in range(_ATTEMPTS):
-            ledger = await read_ledger(self._stores, etcd_name=self._settings.etcd_name)
-            known_epochs = ledger.newest_epoch if known_epochs is None else known_epochs
-            if ledger.head is not None and ledger.head.sequence.epoch > known_epochs:
+            inventory = await read_inventory(self._stores, etcd_name=self._settings.etcd_name)
+            known_epochs = inventory.newest_epoch if known_epochs is None else known_epochs
+            if inventory.head is not None and inventory.head.sequence.epoch > known_epochs:
                 if to is not None:
                     raise Conflict(
-                        f"another recovery began epoch {ledger.head.sequence.epoch} meanwhile; look at `sluice db"
+                        f"another recovery began epoch {inventory.head.sequence.epoch} meanwhile; look at `sluice db"
                         " status`, then decide again",
                         reason="RECOVERED_MEANWHILE",
                     )
-                log.info("recovery_joined", epoch=ledger.head.sequence.epoch)
-                return Recovered(ledger.head.sequence.epoch, None, won=False)
+                log.info("recovery_joined", epoch=inventory.head.sequence.epoch)
+                return Recovered(inventory.head.sequence.epoch, None, won=False)
             try:
-                return await self._attempt(ledger, to, cause)
+                return await self._attempt(inventory, to, cause)
             except _StartOver as why:
                 log.info("recovery_starts_over", why=str(why))
             await backoff.wait()
@@ -244,31 +244,31 @@ class Recovery:
             reason="STORAGE_IN_USE",
         )
 
-    async def _attempt(self, ledger: Inventory, to: LogSequence | None, cause: str) -> Recovered:
+    async def _attempt(self, inventory: Inventory, to: LogSequence | None, cause: str) -> Recovered:
         stores = self._stores
-        stores.log.expect_cluster(ledger.cluster_id)
-        void = () if to is None else await self._given_up(ledger, to)
+        stores.log.expect_cluster(inventory.cluster_id)
+        void = () if to is None else await self._given_up(inventory, to)
         try:
-            end = await find_end(stores, ledger, to=to)
+            end = await find_end(stores, inventory, to=to)
         except Unavailable as error:
             if error.reason != "CLEANED_MEANWHILE":
                 raise
             raise _StartOver(error.message) from error
-        cleaned = ledger.cleaned.sequence
+        cleaned = inventory.cleaned.sequence
         if to is not None and (end.last.sequence != to or (cleaned is not None and to < cleaned)):
-            if await stores.log.cleaned() != ledger.cleaned:
+            if await stores.log.cleaned() != inventory.cleaned:
                 raise _StartOver("a cleaner began to delete")  # this is the cause, and not a missing object
-            raise unreachable(ledger, end, to)
+            raise unreachable(inventory, end, to)
         if to is None and end.gap is not None:
             raise end.gap.error()
-        await self._store_tail(ledger, end)
-        number = ledger.newest_epoch + 1
+        await self._store_tail(inventory, end)
+        number = inventory.newest_epoch + 1
         epoch = EpochInfo(
             number=number,
-            cluster_id=ledger.cluster_id,
+            cluster_id=inventory.cluster_id,
             writer=self._settings.server_id,
             began=self._clock.now(),
-            database_id=ledger.database_id,
+            database_id=inventory.database_id,
             accepted=end.last.sequence,
             accepted_digest=end.last.digest,
             cause=cause,
@@ -279,27 +279,27 @@ class Recovery:
         if not won:
             await self._wait_for_head(number)
             raise _StartOver(f"another recoverer has epoch {number}")
-        if to is None and await self._unknown_segments(ledger, end):
+        if to is None and await self._unknown_segments(inventory, end):
             raise _StartOver("another server saved entries meanwhile")
         entry = self._first_entry(number, end)
-        await self._move_head(ledger, to, entry, end)
-        await self._store_first(entry, ledger.database_id)
+        await self._move_head(inventory, to, entry, end)
+        await self._store_first(entry, inventory.database_id)
         given_up = (*void, *end.void)
         for item in given_up:
             log.warning("entries_void", first=str(item.first), last=str(item.last), entries=item.entries)
         log.warning("recovered", epoch=number, accepted=str(end.last.sequence), from_etcd=len(end.tail), cause=cause)
         return Recovered(number, end.last.sequence, won=True, void=given_up, from_etcd=len(end.tail))
 
-    async def _given_up(self, ledger: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
+    async def _given_up(self, inventory: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
         """Return the entries that a restore makes void, as far as they are known."""
-        lineage = ledger.lineage
-        if not can_begin_at(ledger, to):
+        lineage = inventory.lineage
+        if not can_begin_at(inventory, to):
             raise FailedPrecondition(
                 f"{to} is not part of the present history, which is that of the epochs"
                 f" {', '.join(str(epoch) for epoch in lineage.epochs)}; `sluice db status` shows it",
                 reason="SEQUENCE_UNKNOWN",
             )
-        known = [first for first in ledger.firsts if lineage.contains(first)]
+        known = [first for first in inventory.firsts if lineage.contains(first)]
         last = known[-1] if known else to
         try:
             segment = await self._stores.segments.last(lineage)
@@ -308,19 +308,19 @@ class Recovery:
             raise _StartOver(f"the storage was cleaned meanwhile: {error.message}") from error
         except DataLoss as error:
             log.warning("segment_damaged", error=str(error))  # what is given up may be damaged
-        if ledger.head is not None and lineage.contains(ledger.head.sequence):
-            last = max(last, ledger.head.sequence)
+        if inventory.head is not None and lineage.contains(inventory.head.sequence):
+            last = max(last, inventory.head.sequence)
         return tuple(
             OrphanedEntries(first, end, end.counter - first.counter + 1)
             for first, end in lineage.between(to, max(last, to))
         )
 
-    async def _unknown_segments(self, ledger: Inventory, end: HistoryEnd) -> bool:
+    async def _unknown_segments(self, inventory: Inventory, end: HistoryEnd) -> bool:
         """Return whether a segment of the history has appeared since the end was found."""
-        unknown = set(await self._stores.segments.newer(end.last.sequence)) - set(ledger.firsts)
-        return any(ledger.lineage.contains(first) or first.epoch > ledger.lineage.present for first in unknown)
+        unknown = set(await self._stores.segments.newer(end.last.sequence)) - set(inventory.firsts)
+        return any(inventory.lineage.contains(first) or first.epoch > inventory.lineage.present for first in unknown)
 
-    async def _store_tail(self, ledger: Inventory, end: HistoryEnd) -> None:
+    async def _store_tail(self, inventory: Inventory, end: HistoryEnd) -> None:
         """Put the entries that only etcd has into segments."""
         if not end.tail:
             return
@@ -334,7 +334,7 @@ class Recovery:
                 part,
                 total_bytes=total,
                 writer=self._settings.server_id,
-                database_id=ledger.database_id,
+                database_id=inventory.database_id,
             )
             crash_point("recover.before-tail")
             if not await self._stores.segments.put(part[0].sequence, body):
@@ -352,7 +352,7 @@ class Recovery:
             compressor=zstandard.ZstdCompressor(level=1),
         )
 
-    async def _move_head(self, ledger: Inventory, to: LogSequence | None, entry: LogEntry, end: HistoryEnd) -> None:
+    async def _move_head(self, inventory: Inventory, to: LogSequence | None, entry: LogEntry, end: HistoryEnd) -> None:
         start = LogSequence(entry.sequence.epoch, 0)
         zero = HeadMark.parse(log_pb2.Head(sequence=sequence_proto(start), digest=end.last.digest).SerializeToString())
         head = HeadMark.after(zero, entry)
@@ -361,14 +361,14 @@ class Recovery:
                 sequence=sequence_proto(start),
                 digest=end.last.digest,
                 first_kept_counter=1,
-                database_id=ledger.database_id,
+                database_id=inventory.database_id,
             ).SerializeToString()
         )
-        known = ledger.head
+        known = inventory.head
         if to is not None:
             # The end is chosen, so entries that came meanwhile are given up too.
             known = (await self._stores.log.identify())[0].head
-            if _epoch(known) != _epoch(ledger.head):
+            if _epoch(known) != _epoch(inventory.head):
                 raise _StartOver("the head is in another epoch now")
         backoff = Backoff()
         limit = self._clock.monotonic() + self._settings.recovery_wait.total_seconds()
@@ -376,7 +376,7 @@ class Recovery:
             try:
                 crash_point("recover.before-head")
                 done = await self._stores.log.begin_epoch(
-                    known, entry, head, flushed, end.checkpoint, cleaned=ledger.cleaned
+                    known, entry, head, flushed, end.checkpoint, cleaned=inventory.cleaned
                 )
                 crash_point("recover.after-head")
                 # Although refused now, it may have been applied when it was sent before. Only this server writes this

@@ -151,7 +151,7 @@ async def test_revisions_are_those_of_the_log(
 # -- index dumps
 
 
-async def test_index_dumps_have_the_columns_and_the_bodies_of_what_may_still_change(
+async def test_index_dumps_have_columns_and_bodies_that_may_change(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     log = LogBuilder(storage, prefix)
@@ -164,7 +164,7 @@ async def test_index_dumps_have_the_columns_and_the_bodies_of_what_may_still_cha
     assert not [key for key in await all_keys(storage, prefix, "index") if not key.startswith("index/job/")]
 
 
-async def test_dumps_of_other_versions_are_renewed_beside_files_that_nothing_touches(
+async def test_index_dumps_of_other_versions_are_renewed(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     log = LogBuilder(storage, prefix)

@@ -72,7 +72,7 @@ async def test_the_answer_of_the_manifests_put_is_lost(etcd: EtcdStore, prefix: 
     assert await contents(storage, prefix, made) == log.model
 
 
-async def test_files_stay_when_it_is_not_known_whether_the_manifest_was_put(
+async def test_files_stay_when_the_put_of_the_manifest_is_in_doubt(
     etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     class Silent(FakeObjectStorage):
@@ -113,7 +113,7 @@ async def test_a_file_that_is_gone_is_not_named(
     assert await all_keys(storage, prefix, "data", "index") == {ref.key for ref in files_of(first)} - {gone}
 
 
-async def test_damage_is_told_with_the_objects_name_and_changes_nothing(
+async def test_damage_names_the_object_and_changes_nothing(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)

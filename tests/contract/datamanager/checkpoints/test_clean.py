@@ -178,7 +178,7 @@ async def test_what_other_parts_of_the_server_store_is_known_and_stays(
     assert others <= {info.key async for info in storage.list(f"{prefix}/")}
 
 
-async def test_void_objects_go_after_a_day_and_the_way_between_epochs_stays(
+async def test_void_objects_go_after_a_day_and_links_of_epochs_stay(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
 ) -> None:
     base = await Base(storage, etcd, prefix, tmp_path).write(5)
@@ -240,7 +240,7 @@ async def test_a_recovery_that_begins_stops_a_clean(
     assert not (await base.clean(clock)).stopped, "one that came to nothing holds cleaning up for a day only"
 
 
-async def test_a_cleaner_that_wakes_after_a_week_leaves_what_came_meanwhile(
+async def test_cleaner_that_wakes_after_a_week_keeps_new_objects(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
 ) -> None:
     base = await Base(storage, etcd, prefix, tmp_path).write()
@@ -356,7 +356,7 @@ async def test_a_clean_that_dies_anywhere_leaves_a_whole_database(
 CHECKPOINT_POINTS = {name for name in CRASH_POINTS if name.startswith("checkpoint.")}
 
 
-async def test_a_checkpoint_that_dies_anywhere_is_followed_by_a_good_one_and_leaves_no_orphan(
+async def test_crashed_checkpoint_leaves_no_orphan_after_the_next(
     etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
 ) -> None:
     clock.advance(DAY)

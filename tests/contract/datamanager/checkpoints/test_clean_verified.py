@@ -26,7 +26,7 @@ async def clean(backing: BackingStores) -> Cleaned:
     return await cleaner(backing.storage, backing.kv, prefix=PREFIX, clock=clock, settings=EAGER).run(lineage)
 
 
-async def test_a_clean_that_dies_anywhere_leaves_a_database_that_verifies_clean(backing: BackingStores) -> None:
+async def test_crashed_clean_leaves_a_whole_database(backing: BackingStores) -> None:
     async with opened(backing) as database:
         for number in range(4):
             await fill(database, number, records=3)
@@ -61,7 +61,7 @@ async def test_a_clean_that_dies_anywhere_leaves_a_database_that_verifies_clean(
         assert await everything(database) == found
 
 
-async def test_cleans_that_die_again_and_again_leave_a_database_that_verifies_clean(backing: BackingStores) -> None:
+async def test_repeatedly_crashed_cleans_leave_a_whole_database(backing: BackingStores) -> None:
     async with opened(backing) as database:
         for number in (1, 4, 7, 10, 13):
             await fill(database, number, records=3)
