@@ -92,7 +92,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _compare(work: Callable[[], object], beside: Callable[[], object]) -> tuple[float, float]:
-    """Measure both in turns, so that a busy machine is busy for both; give the medians."""
+    """Measure both in turns, so that load on the machine affects both; return the medians."""
     work()
     beside()
     pairs = [(_timed(work), _timed(beside)) for _ in range(REPEATS)]
@@ -141,7 +141,7 @@ async def measure(scale: float = 1.0) -> list[Row]:
 
 
 def exponent(rows: list[Row]) -> float:
-    """Tell how cost grows from the smallest to the largest size: 1 is linear."""
+    """Return how cost grows from the smallest to the largest size: 1 is linear."""
     first, last = rows[0], rows[-1]
     if last.size == first.size:
         return 0.0

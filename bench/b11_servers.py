@@ -89,12 +89,12 @@ class Round:
 
     @property
     def share(self) -> float:
-        """Of the server with the fewest commits, of what would be its equal part."""
+        """Return the share of the server with the fewest commits, relative to an equal share."""
         return min(each.commits for each in self.servers) * len(self.servers) / sum(e.commits for e in self.servers)
 
 
 async def work(server: int, endpoint: str, folder: Path, prefix: str, writers: int) -> Worked:
-    """Be one server: open, say so, wait for the word, write, and tell."""
+    """Run one server process: open the database, report ready, wait for the start, write, and report."""
     async with AsyncExitStack() as stack:
         store = EtcdStore([endpoint])
         stack.push_async_callback(store.close)
@@ -117,7 +117,7 @@ async def work(server: int, endpoint: str, folder: Path, prefix: str, writers: i
 
 
 def simulate(servers: int, writers: int, seconds: float, seed: int = 1) -> Round:
-    """Do the same in virtual time, where processors cost nothing."""
+    """Run the same load in virtual time, where processors cost nothing."""
     found: list[Worked] = []
 
     async def world(folder: Path) -> None:
@@ -151,7 +151,7 @@ def simulate(servers: int, writers: int, seconds: float, seed: int = 1) -> Round
 async def write_for(
     database: DataManager, server: int, writers: int, seconds: float, time_of: Callable[[], float]
 ) -> Worked:
-    """Write for so long, by one clock, and tell."""
+    """Write for a duration, by one clock, and report."""
     bodies = [os.urandom(BODY_BYTES) for _ in range(writers)]
     took: list[float] = []
     entries: set[int] = set()
@@ -173,7 +173,7 @@ async def write_for(
 
 
 def measure(endpoint: str, folder: Path, prefix: str, servers: int, writers: int, seconds: float) -> Round:
-    """Run servers at once; answers what they did."""
+    """Run servers at once; return their reports."""
     command = [sys.executable, "-m", "bench.b11_servers", "--worker"]
     processes = [
         subprocess.Popen(

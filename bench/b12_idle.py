@@ -33,7 +33,7 @@ GOAL_A_MINUTE = 1.0
 
 @contextmanager
 def standalone(data: Path, endpoint: str) -> Iterator[None]:
-    """Run one until the block ends; it is ready, and its executor is online, when the block begins."""
+    """Run an installation for the block, ready and with its executor online."""
     command = [*SLUICE, "standalone", "--data-dir", str(data), "--etcd", endpoint]
     process = subprocess.Popen(
         [*command, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
@@ -53,7 +53,7 @@ def standalone(data: Path, endpoint: str) -> Iterator[None]:
 
 
 def objects(folder: Path) -> dict[str, tuple[int, int]]:
-    """All objects, each with what another put of it changes."""
+    """Return all objects, each with a value that changes with every put."""
     found = {}
     for path in folder.rglob("*"):
         try:
@@ -66,7 +66,7 @@ def objects(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 async def revision(endpoint: str) -> int:
-    """How often etcd was written to."""
+    """Return the revision of etcd."""
     kv = EtcdStore([endpoint])
     try:
         _, now = await kv.get("bench/none", timeout=timedelta(seconds=10))

@@ -51,13 +51,13 @@ def bare_bwrap(count: int) -> float | None:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used so far, without its children."""
+    """Return the processor time of a process, without its children."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def processes(here: Installation) -> dict[str, int]:
-    """The processes of an installation by name."""
+    """Return the processes of an installation by name."""
     state = here.state["processes"]
     return {name: state[name] for name in ("etcd", "server", "gateway")} | {"executor": state["executors"][0]}
 

@@ -48,7 +48,7 @@ class Measured:
 
 
 class Dispatches:
-    """Remembers when runs came to the executor, and when they were over."""
+    """Records when runs were assigned to the executor and when they were finished."""
 
     def __init__(self) -> None:
         self.assigned: dict[str, float] = {}

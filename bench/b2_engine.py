@@ -44,7 +44,7 @@ PHASES = ("ACCEPTED", "RUNNING", "SUCCESS")
 
 
 async def execute(database: DataManager, engine: Engine) -> None:
-    """An executor that does nothing, quickly: what waits goes in one batch, as on a stream."""
+    """Run an executor that ends every attempt at once; waiting reports go in one batch, as on a stream."""
     waiting: asyncio.Queue[tuple[pb.AssignmentRecord, int]] = asyncio.Queue()
 
     async def hear() -> None:
@@ -85,7 +85,7 @@ async def execute(database: DataManager, engine: Engine) -> None:
 
 
 async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
-    """Answers runs per second and log entries per run."""
+    """Return runs per second and log entries per run."""
     with tempfile.TemporaryDirectory() as folder, etcd_process(Path(folder) / "etcd") as etcd:
         async with AsyncExitStack() as stack:
             store = EtcdStore([etcd.endpoint])

@@ -70,7 +70,7 @@ class Measured:
 
 
 class Ends:
-    """Remembers when runs were over. The end may come before the answer to the creation."""
+    """Records when runs were finished. That may come before the response to the creation."""
 
     def __init__(self) -> None:
         self._over: dict[str, asyncio.Future[float]] = {}

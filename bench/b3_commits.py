@@ -58,7 +58,7 @@ class Round:
 
 
 async def rate(seconds: float, writers: int, step: Callable[[int, int], Awaitable[object]]) -> float:
-    """Let writers repeat a step for a while; answers steps per second."""
+    """Repeat a step with several writers for a while; return steps per second."""
     end = time.perf_counter() + seconds
     counts = [0] * writers
 
@@ -73,7 +73,7 @@ async def rate(seconds: float, writers: int, step: Callable[[int, int], Awaitabl
 
 
 def change(writer: int, body: bytes) -> TransactionFunction[int]:
-    """A read and a write of one record, as an update of a task is."""
+    """Read and write one record, as an update of a task does."""
 
     def function(view: View) -> Decision[int]:
         id_ = f"record-{writer:04}"

@@ -91,7 +91,7 @@ class Measured:
 
 
 async def fill(runs: FinishedRuns, folder: Path, endpoint: str) -> float:
-    """Import; answers the seconds."""
+    """Import; return the seconds."""
     export = folder / "export"
     await asyncio.to_thread(write_export, runs, export)
     kv, storage = EtcdStore([endpoint]), PosixStorage(folder / "objects")
@@ -122,7 +122,7 @@ async def manifest_at(folder: Path, sequence: LogSequence) -> Manifest:
 
 
 async def dumps(folder: Path, manifest: Manifest) -> float:
-    """Make all index dumps anew; answers the seconds."""
+    """Make all index dumps again; return the seconds."""
     storage = PosixStorage(folder / "objects")
     files = FileStore(storage, prefix=PREFIX)
     types = {type_.name: type_ for type_ in RECORD_TYPES}
@@ -141,7 +141,7 @@ async def dumps(folder: Path, manifest: Manifest) -> float:
 
 
 async def timed(calls: int, call: Callable[[], Awaitable[object]]) -> list[float]:
-    """Call one after the other; answers the milliseconds of each."""
+    """Call one after the other; return the milliseconds of each."""
     took = []
     for _ in range(calls):
         began = time.perf_counter()
@@ -151,7 +151,7 @@ async def timed(calls: int, call: Callable[[], Awaitable[object]]) -> list[float
 
 
 async def look(served: Served, runs: FinishedRuns) -> tuple[list[float], list[float], list[float]]:
-    """Read as people do; answers the milliseconds of bare calls, pages, and old runs with their tasks."""
+    """Read as users do; return the milliseconds of bare calls, pages, and old runs with their tasks."""
     choice = random.Random(runs.count)
     expected = min(50, runs.count // GROUPS)
 
@@ -183,7 +183,7 @@ async def look(served: Served, runs: FinishedRuns) -> tuple[list[float], list[fl
 
 
 async def run_some(served: Served, count: int) -> None:
-    """Let new runs go from their creation to their end."""
+    """Run new runs from their creation to their end."""
     ended = asyncio.Event()
     left = count
 
@@ -204,7 +204,7 @@ async def run_some(served: Served, count: int) -> None:
 
 
 async def checkpoint(served: Served, folder: Path) -> Manifest:
-    """Make one; answers it."""
+    """Make and return a checkpoint."""
     stub: database_service_pb2_grpc.DatabaseServiceAsyncStub = database_service_pb2_grpc.DatabaseServiceStub(
         served.admin_channel
     )
@@ -253,7 +253,7 @@ async def measure(count: int) -> Measured:
 
 
 def exponent(results: list[Measured], of: Callable[[Measured], float]) -> float:
-    """How a figure grows between the smallest and the largest size."""
+    """Return how a figure grows between the smallest and the largest size."""
     first, last = results[0], results[-1]
     return math.log(of(last) / of(first)) / math.log(last.runs / first.runs)
 

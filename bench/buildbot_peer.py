@@ -1,4 +1,4 @@
-"""Buildbot, to be measured beside: a master and a worker in a temporary environment, builds of one `true` step.
+"""Buildbot for comparison: a master and a worker in a temporary environment, builds of one `true` step.
 
 Buildbot is installed from PyPI for the measurement; without the network there is no figure, and the reason is given.
 """

@@ -1,4 +1,4 @@
-"""Runs that are finished, as many as are asked for, as the engine leaves them behind.
+"""Generate any number of finished runs, as the engine leaves them.
 
 One run of one task goes through the real engine, from its creation to its end. What it leaves is the pattern; every
 other run is that with its own ids, group, number, times, result and digests of logs. Records of a type come sorted by
@@ -40,7 +40,7 @@ _BLOCK = 200
 
 
 class _Run:
-    """What is one run's own. Made again for each of its records, so it is made quickly."""
+    """The fields that differ between runs. Built again for each record, so it must be fast."""
 
     __slots__ = ("_noise", "_ran", "assignment", "created_ms", "group", "id", "number", "scope", "task")
 
@@ -63,13 +63,13 @@ class _Run:
         return int(self._noise[60:62], 16) * 100 // 256 < FAILED_OF_A_HUNDRED
 
     def digests(self) -> tuple[str, ...]:
-        """Of the logs of its steps."""
+        """Return the digests of the logs of its steps."""
         noise = hashlib.sha512(self._noise.encode()).hexdigest()
         return tuple(noise[step * 64 : step * 64 + 64] for step in range(STEPS))
 
 
 class FinishedRuns:
-    """See the module. The same count gives the same runs."""
+    """Generates the records of `count` finished runs. The same count gives the same runs."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -78,12 +78,12 @@ class FinishedRuns:
         self._spacing_ms = max(int(SPAN.total_seconds() * 1000) // count, 200)
 
     def run_id(self, number: int) -> str:
-        """The id of a run, by its place among all, from 0."""
+        """Return the id of a run by its index."""
         return self._run(number).id
 
     @staticmethod
     def group(number: int) -> str:
-        """The group of a run, by its place among all."""
+        """Return the group of a run by its index."""
         group = number * 7919 % GROUPS  # neighbours are of different groups
         return f"{FinishedRuns.scope(group)}/branch/feature-{group:02}"
 
@@ -95,7 +95,7 @@ class FinishedRuns:
         return _Run(number, self._first_ms + number * self._spacing_ms, self.group(number))
 
     def types(self) -> Iterator[tuple[str, Iterator[StoredRecord]]]:
-        """Give the records by type, sorted, as an export has them."""
+        """Return the records by type, sorted, as an export has them."""
         runs = self._runs
         made: dict[str, Callable[[], Iterator[StoredRecord]]] = {
             ASSIGNMENT.name: lambda: (_record(run.assignment, self._assignment(run)) for run in runs()),
@@ -156,7 +156,7 @@ class FinishedRuns:
 
 
 def write_export(runs: FinishedRuns, path: Path) -> None:
-    """Write them as a file for `sluice db import`."""
+    """Write the records as a file for `sluice db import`."""
     encoder = ExportEncoder()
     with path.open("wb") as file:
         now = datetime.now(UTC)
@@ -182,7 +182,7 @@ def write_export(runs: FinishedRuns, path: Path) -> None:
 
 
 async def _pattern() -> dict[str, Any]:
-    """Let one run go through the engine; answers what it left, by type."""
+    """Run one run through the engine; return the records that it left, by type."""
     world = World()
     engine = await world.placing_engine()
     task = definition()

@@ -1,4 +1,4 @@
-"""Watches a run that waits for an approval, for ten minutes: each watch must stay quiet, and on one connection.
+"""Watch a run that waits for an approval for ten minutes: each watch must stay idle, on one connection.
 
 Three clients watch it, each through a tap that reads the HTTP/2 frames: the SDK; a plain gRPC client that has a
 keepalive of ten seconds, as grpc-js and grpc-go are often given, and that does not resume; and a reader of server-sent
@@ -33,7 +33,7 @@ from tests.support.installation import installation
 
 @dataclass
 class Watch:
-    """One client, and what happened to it."""
+    """One client, and the events of its watch."""
 
     name: str
     tap: Http2Tap
@@ -95,7 +95,7 @@ async def gateway(watch: Watch, token: str, run_id: str) -> None:
 
 
 async def follow(watch: Watch, client: Client, token: str, run_id: str) -> None:
-    """Run a client; whatever way it ends before it is cancelled is a fault."""
+    """Run a client; any end before it is cancelled is a fault."""
     try:
         await client(watch, token, run_id)
     except (grpc.aio.AioRpcError, httpx.HTTPError, SluicewayError) as error:
@@ -121,7 +121,7 @@ async def measure(address: str, token: str, minutes: float) -> list[Watch]:
 
 
 def waiting_run() -> run_service_pb2.CreateRunRequest:
-    """A run of one task that somebody has to approve."""
+    """Create a run of one task that needs an approval."""
     task = definition_pb2.TaskDefinition(
         name="gate",
         runtime=definition_pb2.Runtime(containers=[definition_pb2.Container(image="host")]),

@@ -1,8 +1,8 @@
-"""A server to be measured: etcd and `sluice server` as processes of their own, and a null executor.
+"""A server to measure: etcd and `sluice server` as processes of their own, and a null executor.
 
-Who imports this is the load generator, in a third process. The null executor speaks the real stream: hello,
-heartbeats, an acknowledgement for each command, and for each assignment the updates of a task of one step without
-output: accepted, running, success. They go together and wait for one commit, as those of a task that ends at once do.
+The load generator imports this, in a third process. The null executor speaks the real stream: hello, heartbeats, an
+acknowledgement for each command, and for each assignment the updates of a task of one step without output: accepted,
+running, success. They go together and wait for one commit, as those of a task that ends at once do.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, its etcd, and ways into both."""
+    """A running server, its etcd, and clients of both."""
 
     runs: run_service_pb2_grpc.RunServiceAsyncStub
     admin_channel: grpc.aio.Channel
@@ -52,28 +52,28 @@ class Served:
     server_pid: int
 
     async def revision(self) -> int:
-        """How many transactions etcd has made: each that writes moves its revision by one."""
+        """Return how many transactions etcd has made: each that writes increments its revision."""
         _, revision = await self.kv.get("bench/none", timeout=TIMEOUT)
         return revision
 
     def server_cpu_seconds(self) -> float:
-        """What the server has used so far, in user and system."""
+        """Return the processor time of the server, user and system."""
         fields = Path(f"/proc/{self.server_pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def server_megabytes(self) -> float:
-        """Its resident memory."""
+        """Return its resident memory."""
         pages = int(Path(f"/proc/{self.server_pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def server_peak_megabytes(self) -> float:
-        """The most that was resident so far."""
+        """Return its peak resident memory."""
         lines = Path(f"/proc/{self.server_pid}/status").read_text().splitlines()
         (peak,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
         return int(peak) * 1024 / 1e6
 
     async def raw_puts(self, seconds: float) -> list[float]:
-        """Put values one after the other for a while; answers the seconds that each took."""
+        """Put values one after the other for a while; return the seconds of each."""
         value = os.urandom(RAW_BYTES)
         took: list[float] = []
         end = time.perf_counter() + seconds
@@ -82,7 +82,7 @@ class Served:
         return took
 
     async def raw_put(self, value: bytes, number: int) -> float:
-        """Put one value; answers the seconds."""
+        """Put one value; return the seconds."""
         began = time.perf_counter()
         await self.kv.put(f"bench/{number % 1000}", value, timeout=TIMEOUT)
         return time.perf_counter() - began
@@ -90,7 +90,7 @@ class Served:
 
 @asynccontextmanager
 async def serve(folder: Path) -> AsyncIterator[Served]:
-    """Start an etcd and a server in a folder; both end with the block."""
+    """Run an etcd and a server in a folder for the block."""
     with etcd_process(folder / "etcd") as etcd:
         async with serve_on(folder, etcd.endpoint) as served:
             yield served
@@ -98,7 +98,7 @@ async def serve(folder: Path) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def serve_on(folder: Path, endpoint: str, *, ready_seconds: float = READY_SECONDS) -> AsyncIterator[Served]:
-    """Start a server in a folder on an etcd that is there, and wait until it answers; it ends with the block."""
+    """Run a server in a folder on an existing etcd for the block, ready to serve."""
     data = folder / "server"
     (port,) = free_ports(1)
     with (folder / "server.log").open("wb") as log:
@@ -147,7 +147,7 @@ Heard = Callable[[str, float], None]
 
 
 class NullExecutor:
-    """See the module.
+    """An executor that reports success for each assignment at once.
 
     Args:
         assigned: hears when an assignment is here.
@@ -167,7 +167,7 @@ class NullExecutor:
         self.refusals: list[str] = []
 
     async def run(self) -> None:
-        """Serve until cancelled, or until the stream ends, which is an error."""
+        """Serve until cancelled; raise when the stream ends."""
         call = self._stub.Connect()
         hello = pb.Hello(
             executor_id="null", journal_id="null", version="1", archs=["amd64"], slots=self._slots, drivers=["null"]
@@ -236,7 +236,7 @@ class NullExecutor:
 
 
 def one_task(group: str) -> run_service_pb2.CreateRunRequest:
-    """A run of one task with one step."""
+    """Return a run of one task with one step."""
     task = definition_pb2.TaskDefinition(
         name="task",
         runtime=definition_pb2.Runtime(containers=[definition_pb2.Container(image="host")]),
@@ -246,7 +246,7 @@ def one_task(group: str) -> run_service_pb2.CreateRunRequest:
 
 
 async def check_finished(served: Served, expected: int) -> None:
-    """Look whether so many runs are finished with success, as everyone sees it."""
+    """Check that `count` runs are finished with success, as clients see it."""
     found, token = 0, ""
     while True:
         page = await served.runs.ListRuns(

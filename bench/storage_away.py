@@ -1,4 +1,4 @@
-"""Fault: the object storage is away for ten minutes under load, with the limits as they are.
+"""Fault: the object storage is unavailable for ten minutes under load, with the default limits.
 
     python -m bench.storage_away [--minutes 10] [--writers 8] [--rate 25]
 

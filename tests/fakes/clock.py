@@ -1,4 +1,4 @@
-"""A `Clock` that moves only when told to."""
+"""A `Clock` that only moves when a test moves it."""
 
 from __future__ import annotations
 

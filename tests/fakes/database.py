@@ -59,7 +59,7 @@ class _Stored:
 
 
 class FakeDatabase:
-    """See the module. Each transaction is an entry of its own; `history` keeps them all for the test to look at.
+    """A `Database` in memory. Each transaction is an entry of its own; `history` keeps all entries for tests.
 
     Attributes:
         storage_is_there: while it is clear, nothing becomes durable.
@@ -116,7 +116,7 @@ class FakeDatabase:
         return filtered(_View(self, position), deleted, self._types)
 
     def recover(self, to: Position) -> None:
-        """Lose all after a position and go on in the next epoch, as a database does that was recovered."""
+        """Lose all entries after a position and start the next epoch, as a recovery does."""
         self._records = {name: {} for name in self._types}
         self._groups = {}
         for applied, _, _ in self.history:
@@ -206,7 +206,7 @@ class FakeDatabase:
             yield waiting[0][0]
 
     def forget_history(self) -> None:
-        """Drop all that `subscribe` could give of the past, as 24 hours do."""
+        """Drop the past events of `subscribe`, as the real database does after 24 hours."""
         self._oldest = self._position
         self.history.clear()
 

@@ -1,4 +1,4 @@
-"""Executors that are there because a test says so."""
+"""A directory of live executors that a test fills."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sluiceway_server.runrecords.types import EXECUTOR
 
 
 class FakeExecutorDirectory:
-    """The list of live executors, with the record of each in the database, as the sessions would keep them."""
+    """The list of live executors, with their records in the database, as sessions keep them."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -26,7 +26,7 @@ class FakeExecutorDirectory:
         self._callbacks.append(callback)
 
     async def connect(self, view: ExecutorView) -> None:
-        """An executor says hello."""
+        """Add an executor, as after its hello."""
         record = pb.ExecutorRecord(
             group=view.group, session_id=view.session, slots=view.slots, settled_epoch=self._db.epoch
         )
@@ -35,7 +35,7 @@ class FakeExecutorDirectory:
         self._tell()
 
     def disconnect(self, executor_id: str) -> None:
-        """Its key goes."""
+        """Remove an executor, as when its key is deleted."""
         del self._live[executor_id]
         self._tell()
 
@@ -45,6 +45,6 @@ class FakeExecutorDirectory:
 
 
 def executor(id_: str = "e1", *, slots: int = 4, session: str = "", **more: object) -> ExecutorView:
-    """An executor that takes everything."""
+    """Return an executor that accepts every task."""
     fields: dict[str, object] = {"archs": frozenset({"amd64"}), "drivers": frozenset({"sandbox"}), **more}
     return ExecutorView(id=id_, group="default", slots=slots, session=session or f"session-of-{id_}", **fields)  # type: ignore[arg-type]  # what a test adds

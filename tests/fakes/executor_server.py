@@ -1,8 +1,8 @@
-"""The server's side of ExecutorService, for tests of the executor: real gRPC, a script instead of an engine.
+"""A fake `ExecutorService` over real gRPC, for tests of the executor.
 
-It keeps the contract's words: a hello is answered by a welcome, heartbeats and updates are acknowledged, logs are
-taken by offset and acknowledged when they are stored. What a test wants otherwise, it says: refuse the next hello,
-hold back acknowledgements, break streams, forget bytes that were not stored.
+It keeps the contract: a hello is answered by a welcome, heartbeats and updates are acknowledged, logs are accepted by
+offset and acknowledged when they are stored. A test can change this: refuse the next hello, hold back
+acknowledgements, break streams, lose bytes that were not stored.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FakeStream:
 
 @dataclass
 class FakeLog:
-    """One log as a server has it."""
+    """One log as a server stores it."""
 
     received: bytearray = field(default_factory=bytearray)
     stored: bytearray = field(default_factory=bytearray)
@@ -50,7 +50,7 @@ class FakeLog:
 
 
 class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
-    """See the module."""
+    """A fake server with one port. A test reads what it received and changes how it responds."""
 
     def __init__(self) -> None:
         self.streams: list[FakeStream] = []
@@ -88,7 +88,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         await self._server.start()
 
     async def stop(self) -> None:
-        """Break everything off; `start` comes back on the same port, as another process would."""
+        """Break all streams; `start` listens again on the same port, as a new process would."""
         if self._server is not None:
             await self._server.stop(None)
             self._server = None
@@ -97,7 +97,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
             del log.received[len(log.stored) :]
 
     async def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> None:
-        """Wait until something is true of what was received."""
+        """Wait until a condition on what was received holds."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(condition)
 

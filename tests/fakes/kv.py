@@ -1,6 +1,6 @@
-"""An honest `KeyValueStore` in memory: it keeps the promises of etcd, and fails when told to.
+"""A `KeyValueStore` in memory that keeps the contract of etcd and fails on demand.
 
-Leases follow the injected clock: after moving it, the next call (or `expire_leases`) removes what has run out.
+Leases follow the injected clock: after moving it, the next call (or `expire_leases`) deletes the keys of expired ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SMALLEST_TTL_SECONDS = 2
 
 
 class Fate(StrEnum):
-    """What happens to a write instead of going well."""
+    """What happens to a write that does not succeed."""
 
     APPLIED_BUT_TIMED_OUT = "APPLIED_BUT_TIMED_OUT"
     NOT_APPLIED_AND_TIMED_OUT = "NOT_APPLIED_AND_TIMED_OUT"
@@ -61,7 +61,7 @@ class _Lease:
 
 @dataclass(slots=True)
 class Snapshot:
-    """All of a store at one moment; see `FakeKeyValueStore.restore`."""
+    """The whole state of a store at one moment; see `FakeKeyValueStore.restore`."""
 
     cluster_id: int
     revision: int = 1
@@ -108,17 +108,17 @@ class FakeKeyValueStore:
     # The switches.
 
     def decide_next_writes(self, *fates: Fate) -> None:
-        """Let the next transactions and puts end so, in order; those after go well."""
+        """Set the fates of the next transactions and puts, in order; later ones succeed."""
         self._fates.extend(fates)
 
     def apply_late(self) -> None:
-        """Apply what was `APPLIED_LATE`, in order, to the state of now."""
+        """Apply the `APPLIED_LATE` writes, in order, to the present state."""
         late, self._late = self._late, []
         for apply in late:
             apply()
 
     def go_away(self) -> None:
-        """Answer nothing any more; watches break."""
+        """Refuse every call and break watches, until `come_back`."""
         self._away = True
         self.break_watches()
 
@@ -126,34 +126,34 @@ class FakeKeyValueStore:
         self._away = False
 
     def break_watches(self) -> None:
-        """End every watch as a broken connection does."""
+        """End every watch with a connection error."""
         self._generation += 1
         self._wake()
 
     def wipe(self, *, cluster_id: int) -> None:
-        """Lose everything, as when an empty etcd answers at the same address."""
+        """Lose all data, as when an empty etcd starts at the same address."""
         self.restore(Snapshot(cluster_id))
 
     def snapshot(self) -> Snapshot:
         return self._state.copy()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to what was; watches break."""
+        """Go back to a snapshot; watches break."""
         self._state = snapshot.copy()
         self.break_watches()
 
     @property
     def revision(self) -> int:
-        """The newest one."""
+        """Return the newest revision."""
         return self._state.revision
 
     def peek(self, key: str) -> bytes | None:
-        """Look at a value without a call."""
+        """Return a value without a call."""
         found = self._state.values.get(_key(key))
         return found.value if found else None
 
     def expire_leases(self) -> None:
-        """Remove what has run out by the clock."""
+        """Delete the keys of leases that the clock has passed."""
         now = self._clock.monotonic()
         for lease in [lease for lease, value in self._state.leases.items() if value.ends <= now]:
             self._end_lease(lease)
@@ -184,7 +184,7 @@ class FakeKeyValueStore:
         then: Sequence[Write | Read] = (),
         otherwise: Sequence[Write | Read] = (),
     ) -> TxnResult:
-        """Apply a transaction that has arrived, for a test whose network is its own: no fate, no absence, no wait."""
+        """Apply a transaction at once, for a test with a simulated network: no fate, no outage, no wait."""
         for item in compare:
             _key(item.key)
         _check_operations(compare, then, otherwise)

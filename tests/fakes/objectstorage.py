@@ -1,4 +1,4 @@
-"""An honest `ObjectStorage` in memory: the promises of the port, and failures when told to."""
+"""An `ObjectStorage` in memory that keeps the contract of the port and fails on demand."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ class FakeObjectStorage:
     # The switches.
 
     def go_away(self) -> None:
-        """Refuse everything until `come_back`."""
+        """Refuse every call until `come_back`."""
         self._away = True
 
     def come_back(self) -> None:
         self._away = False
 
     def fill_up(self) -> None:
-        """Refuse to store until `make_room`."""
+        """Refuse puts until `make_room`."""
         self._full = True
 
     def make_room(self) -> None:
         self._full = False
 
     def hold(self) -> None:
-        """Let calls wait before they do anything, until `release`."""
+        """Hold calls before they have an effect, until `release`."""
         self._open.clear()
 
     def release(self) -> None:
         self._open.set()
 
     def fail_next_writes(self, *errors: SluicewayError, applied: bool = False) -> None:
-        """Let the next puts and completes raise these, in order; `applied`: after they had their effect."""
+        """Set the errors of the next puts and completes, in order; `applied`: after they had their effect."""
         self._failures += [(error, applied) for error in errors]
 
     def damage(self, key: str, body: bytes) -> None:
-        """Replace an object's bytes, as a torn or rotten disk does."""
+        """Replace an object's bytes, as a corrupt disk does."""
         encoded = encode_key(key, _NAME)
         self._objects[encoded] = _Object(body, self._objects[encoded].modified)
 

@@ -1,4 +1,4 @@
-"""One run, moved by sentences: a pure simulator for the tests of the run model.
+"""A simulator of one run for the tests of the run model.
 
 A graph is written as `a; b: a; c! *2: a[on_failure,on_skipped] b`: a name, its marks, then its parents with the
 conditions of each edge. Marks: `~` its `when` did not match, `!` its failure is ignored, `?` it needs an approval
@@ -61,12 +61,12 @@ STEPS = EncodedSteps.of_definitions(
 
 
 def step(phase: str, **fields: object) -> executor_api.StepUpdate:
-    """What an executor reports of a step: its phase in lower case, and the other fields."""
+    """Build a step report: the phase in lower case, and the other fields."""
     return executor_api.StepUpdate(phase=f"STEP_PHASE_{phase.upper()}", **fields)  # type: ignore[arg-type]
 
 
 def phases(steps: Steps | None) -> str:
-    """The phases of setup and steps in one line."""
+    """Return the phases of setup and steps in one line."""
     assert steps is not None
     attempt = encoded(steps).decoded()
     names = [api.StepPhase.Name(each.phase) for each in (attempt.setup_step, *attempt.steps)]
@@ -125,7 +125,7 @@ def creation_request(
 
 
 class Simulator:
-    """One run under test. `does` takes sentences; what is refused raises."""
+    """One run under test. `does` takes sentences and raises when the model refuses one."""
 
     def __init__(self, text: str | Sequence[TaskDefinition], *, start: bool = True, **facts: object) -> None:
         tasks = graph(text) if isinstance(text, str) else tuple(text)
@@ -272,7 +272,7 @@ class Simulator:
         self.settle(Change(self.state, self.state))
 
     def does(self, story: str) -> Simulator:
-        """Take sentences, split by `;`: `a succeeds`, `b runs`, `stop`, `force stop`, `approve a`, `wait 8d`."""
+        """Apply sentences, split by `;`: `a succeeds`, `b runs`, `stop`, `force stop`, `approve a`, `wait 8d`."""
         for sentence in filter(None, map(str.strip, story.split(";"))):
             match sentence.split():
                 case ["start"]:
@@ -304,7 +304,7 @@ class Simulator:
         return self
 
     def finish(self, outcomes: dict[str, str] | None = None) -> Simulator:
-        """Run whatever is left to its end; approvals are given; outcomes by name, else success."""
+        """Run all remaining tasks to their end; approve what waits; outcomes by name, else success."""
         outcomes = outcomes or {}
         for _ in range(20 * len(self.state.tasks) + 20):
             if self.state.run.phase.is_terminal:

@@ -1,4 +1,4 @@
-"""A database of its own, for tests of what becomes of it: an etcd that may be wiped or set back, and a folder."""
+"""An etcd that can be wiped or set back and an object storage folder, with the database in them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SECOND = timedelta(seconds=5)
 
 
 class BackingStores:
-    """See the module. `close` it; the etcd process is the caller's."""
+    """The etcd and object storage of one database. `close` does not end the etcd process."""
 
     def __init__(self, etcd: EtcdProcess, folder: Path) -> None:
         self.etcd = etcd
@@ -67,7 +67,7 @@ class BackingStores:
             yield database
 
     async def written(self, times: int, *, rounds: int = 1, server_id: str = "one") -> dict[str, tuple[str, int]]:
-        """Count `times` in each of some rounds, with a segment or more for each; answers what is there then."""
+        """Count `times` in each round, with at least one segment a round; return the contents."""
         async with self.database(server_id) as database:
             for _ in range(rounds):
                 for _ in range(times):
@@ -76,7 +76,7 @@ class BackingStores:
             return await contents(database)
 
     async def contents(self, server_id: str = "anew") -> dict[str, tuple[str, int]]:
-        """What a server that never was here before finds."""
+        """Return the contents as seen by a server that starts with an empty data folder."""
         shutil.rmtree(self.folder / server_id, ignore_errors=True)
         async with self.database(server_id) as database:
             return await contents(database)
@@ -84,12 +84,12 @@ class BackingStores:
     # What happens to etcd.
 
     def wipe(self) -> None:
-        """All of it is lost; an empty one starts at the same address."""
+        """Lose all data of etcd; start an empty one at the same address."""
         self.etcd.wipe()
         self.etcd.start()
 
     def snapshot(self) -> Path:
-        """Keep a copy of its data as they are; it is down for a moment."""
+        """Copy the data of etcd, which is stopped for that."""
         copy = self.folder / "etcd-snapshot"
         self.etcd.stop()
         shutil.rmtree(copy, ignore_errors=True)
@@ -98,13 +98,13 @@ class BackingStores:
         return copy
 
     def go_back(self, copy: Path) -> None:
-        """Start it with the data of a snapshot, as the same cluster."""
+        """Start etcd with the data of a snapshot, as the same cluster."""
         self.etcd.wipe()
         shutil.copytree(copy, self.etcd.data_dir)
         self.etcd.start()
 
     async def lose_keys(self) -> None:
-        """All keys of the database are deleted; the cluster is the same, and its revision grows."""
+        """Delete all keys of the database; cluster id and revision go on."""
         keys, _ = await self.kv.list_prefix(f"{PREFIX}/", timeout=_SECOND)
         for key in keys:
             await self.kv.txn(then=(DeleteKey(key.key),), timeout=_SECOND)
@@ -136,7 +136,7 @@ class BackingStores:
 
 
 def crash_once(after: int = 0) -> Callable[[str], None]:
-    """Make what `crashing` calls: the process dies at the first time, or later; and lives from then on."""
+    """Return a hook for `crashing` that raises `Crashed` once, after `after` calls."""
     left = after + 1
 
     def hit(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line as a process, against the real `RunService` with the engine on a database in memory."""
+"""The command line as a process against the real `RunService` with an engine on a database in memory."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ BYTES = bytes(range(256)) * 400
 
 
 class Tokens:
-    """Knows one token."""
+    """Authenticates one token."""
 
     async def authenticate(self, token: str) -> Caller | None:
         return ADMIN if token == "good" else None
 
 
 class OneLog:
-    """Each step of the first attempt wrote the same bytes: all that there are, unless a test sets others."""
+    """Logs in which each step of the first attempt wrote the same bytes: all byte values, unless a test sets others."""
 
     def __init__(self) -> None:
         self.data = BYTES
@@ -60,7 +60,7 @@ class OneLog:
 
 @dataclass
 class Ended:
-    """What a command printed, and its exit code."""
+    """Output and exit code of a command."""
 
     code: int
     out: bytes
@@ -69,7 +69,7 @@ class Ended:
 
 @dataclass
 class ServedEngine:
-    """A server, and ways into it."""
+    """A server with an engine, and a client and commands that call it."""
 
     address: str
     world: World

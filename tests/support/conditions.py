@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for time."""
+"""Wait for a condition instead of a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["eventually"]
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], *, seconds: float = 30.0) -> None:
-    """Return once `holds` does; TimeoutError when it does not within `seconds`."""
+    """Return once `holds` is true; raise `TimeoutError` when it is not within `seconds`."""
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - the condition lives in another process; there is no event to wait on
             await asyncio.sleep(0.02)

@@ -1,14 +1,14 @@
-"""A process that uses a database in every way and dies at a crash point; and one that looks at what it left.
+"""A process that uses a database in every way and dies at a crash point, and one that inspects what is left.
 
     python -m tests.support.crash_victim
 
-reads jobs from its standard input, one JSON object a line, and does each in a process that it forks, so that the
-modules are loaded once. It answers each with a line: how the process ended.
+Reads jobs from standard input, one JSON object a line, and runs each in a forked process, so that modules are loaded
+once. It prints a line for each: how the process ended.
 
-    {"work": "live", "crash_at": "flush.after-segment:3", ...}    lives until it is killed there
+    {"work": "live", "crash_at": "flush.after-segment:3", ...}    runs until it is killed there
     {"work": "inspect", ...}                                      opens what is left, compares, verifies
 
-What was acknowledged stands in `acks`, a line each, written and synced before the next thing is done:
+Acknowledged work is in the file `acks`, a line each, written and synced before the next step:
 `put <id> <rank>`, `delete <id>`, `count <value>`.
 """
 
@@ -71,7 +71,7 @@ _SETTINGS = DataManagerSettings(
 
 @dataclass(frozen=True)
 class Job:
-    """What to do, and where. `prefix` has no slash at its end; an import goes to `<prefix>-copy`."""
+    """What to run, and where. `prefix` has no slash at its end; an import goes to `<prefix>-copy`."""
 
     work: str
     endpoint: str
@@ -85,7 +85,7 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """Where `inspect` leaves what it found."""
+        """Return the file in which `inspect` leaves its findings."""
         return Path(self.folder) / "result.json"
 
     @property
@@ -97,7 +97,7 @@ class Job:
 
 
 class _Clock(SystemClock):
-    """The machine's clock, some days ahead once that is asked for."""
+    """The machine's clock, some days ahead when asked."""
 
     ahead = timedelta(0)
 
@@ -106,7 +106,7 @@ class _Clock(SystemClock):
 
 
 class _HeldStorage:
-    """Lets uploads wait until it is released."""
+    """Holds uploads until they are released."""
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
@@ -123,7 +123,7 @@ class _HeldStorage:
 
 
 class _NoEpochs:
-    """A storage that takes no epoch object: an import fails there, and leaves what it made."""
+    """A storage that refuses epoch objects: an import fails there and leaves its files."""
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
@@ -138,7 +138,7 @@ class _NoEpochs:
 
 
 class _Victim:
-    """One life, through every crash point that there is."""
+    """One run through every crash point."""
 
     def __init__(self, job: Job, kv: KeyValueStore, storage: PosixStorage) -> None:
         self._job = job
@@ -150,7 +150,7 @@ class _Victim:
         self._counted = 0
 
     async def live(self) -> None:
-        """Do everything."""
+        """Run through every crash point."""
         first = await self._work_and_clean()
         await self._go_back_to(first)
         older = await self._work_with_the_storage_away()
@@ -168,7 +168,7 @@ class _Victim:
         os.fsync(self._acks.fileno())
 
     async def _write(self, database: DataManager, times: int) -> LogSequence:
-        """Write some; answers where the last one is."""
+        """Commit some records; return the position of the last one."""
         last = database.position.sequence
         for _ in range(times):
             self._number += 1
@@ -214,7 +214,7 @@ class _Victim:
         return last
 
     async def _delete_subtree(self, database: DataManager) -> None:
-        """Delete something that has much below it, and wait until that is removed."""
+        """Delete the head of a large subtree, and wait until the rest is removed."""
         leaves = [Put(LEAF, f"leaf/{number}", note("parent", number)) for number in range(5)]
         await database.commit([Put(NOTE, "parent", note("", 1)), *leaves])
         await database.commit(delete_subtree(NOTE, "parent", now=self._clock.now()))
@@ -228,7 +228,7 @@ class _Victim:
         await eventually(swept, seconds=30)
 
     async def _be_overtaken(self, database: DataManager) -> None:
-        """A checkpoint that is late: another one, of another server, is made while it writes."""
+        """Make a checkpoint during which another server makes a newer one."""
         held = _HeldStorage(self._storage)
         late = replace(_SETTINGS, server_id="late")
         folder = Path(self._job.folder) / "late"
@@ -250,12 +250,12 @@ class _Victim:
         return Stores.of(self._kv, self._storage, prefix=self._job.prefix, etcd_timeout=_TIMEOUT)
 
     async def _go_back_to(self, last: LogSequence) -> None:
-        """Restore to the last entry, which only etcd has: nothing is lost by it."""
+        """Restore to the last entry, which only etcd has: nothing is lost."""
         recovery = Recovery(self._stores(), settings=_SETTINGS, clock=self._clock)
         await recovery.restore(last, cause="the test says so")
 
     async def _work_with_the_storage_away(self) -> dict[str, bytes]:
-        """Answers etcd as it was before the last entries, which only this server's read database will have."""
+        """Return the data of etcd before the last entries, which only this server's replica has."""
         async with self._open() as database:
             await self._write(database, 2)
             await database.checkpoint()
@@ -266,7 +266,7 @@ class _Victim:
         return {item.key: item.value for item in found}
 
     async def _lose_etcd(self, older: dict[str, bytes]) -> None:
-        """Etcd goes back; the server finds out at its start."""
+        """Set etcd back; the server detects it at its start."""
         await self._kv.txn(then=[DeletePrefix(f"{self._job.prefix}/db/")], timeout=_TIMEOUT)
         await self._kv.txn(then=[PutKey(key, value) for key, value in older.items()], timeout=_TIMEOUT)
         async with self._open() as database:
@@ -305,7 +305,7 @@ async def _opened(
 
 
 async def _import(job: Job, kv: KeyValueStore, storage: Any, *, fails: bool = False) -> None:
-    """Export the database, and import it as another one."""
+    """Export the database, and import it under another prefix."""
     file = Path(job.folder) / "export"
     scratch = Path(job.folder) / "scratch.sqlite"
     pieces = export_stores(
@@ -343,7 +343,7 @@ async def _import(job: Job, kv: KeyValueStore, storage: Any, *, fails: bool = Fa
 
 
 async def _inspect(job: Job, kv: KeyValueStore, storage: PosixStorage) -> dict[str, Any]:
-    """Open what is left, with what the victim had, and with nothing; verify. Answers what there is."""
+    """Open the database with and without the victim's data folder, verify it, and return the findings."""
     clock = SystemClock()
     async with _opened(job, kv, storage, clock, "victim") as database:
         own = await _contents(database)
@@ -369,7 +369,7 @@ async def _inspect(job: Job, kv: KeyValueStore, storage: PosixStorage) -> dict[s
 
 
 async def _finish_import(job: Job, kv: KeyValueStore, storage: PosixStorage) -> None:
-    """What an operator does: import again, and when that says that only the last step is missing, recover."""
+    """Import again, and recover when only the last step is missing, as an operator does."""
     try:
         await _import(job, kv, storage)
     except FailedPrecondition as error:
@@ -419,7 +419,7 @@ async def _work(job: Job) -> None:
 
 
 def _forked(job: Job) -> int:
-    """Do a job in a process of its own; answers how it ended, as `subprocess` says it."""
+    """Run a job in a forked process; return its exit status in the form of `subprocess`."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:

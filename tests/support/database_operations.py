@@ -1,4 +1,4 @@
-"""A database as operators meet it: records of two types, remote bodies among them, with checkpoints made by hand."""
+"""Operations on a database of two record types: fill, checkpoint, verify, export, import."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ async def opened(
 
 @asynccontextmanager
 async def unflushed(backing: BackingStores) -> AsyncIterator[DataManager]:
-    """A server that leaves all that it writes in etcd, until it ends."""
+    """Yield a server that leaves all its entries in etcd until it ends."""
     async with opened(backing, settings=replace(SETTINGS, flush_interval=timedelta(hours=1))) as database:
         yield database
 
 
 async def fill(database: DataManager, round_: int, *, records: int = 30, first: int = 0) -> None:
-    """Write and change some records, one entry for each; what is there depends on all rounds."""
+    """Write and change some records, one entry each; the contents depend on all rounds."""
     for n in range(first, first + records):
         text = f"{round_}-{n}" * 20
         id_ = f"{n:03}" if n % 3 else f"{round_}-{n:03}"
@@ -77,7 +77,7 @@ async def fill(database: DataManager, round_: int, *, records: int = 30, first: 
 
 
 async def everything(database: DataManager) -> dict[tuple[str, str], bytes]:
-    """All records, by type and id, as bytes."""
+    """Return all records, by type and id, as bytes."""
 
     def read(view: View) -> dict[tuple[str, str], bytes]:
         return {
@@ -90,7 +90,7 @@ async def everything(database: DataManager) -> dict[tuple[str, str], bytes]:
 
 
 async def checkpoint(backing: BackingStores, *, prefix: str = PREFIX) -> Manifest:
-    """Make a checkpoint of what is flushed, as a server does."""
+    """Make a checkpoint of the flushed log, as a server does."""
     stores = backing.stores(prefix=prefix)
     look = await stores.log.look()
     assert look.flushed is not None
@@ -113,7 +113,7 @@ async def checkpoint(backing: BackingStores, *, prefix: str = PREFIX) -> Manifes
 
 
 async def check(backing: BackingStores, *, kv: bool = True, prefix: str = PREFIX) -> tuple[list[Finding], Progress]:
-    """Verify; answers what was found and how much was read."""
+    """Verify; return the findings and how much was read."""
     verifier = Verifier(
         backing.kv if kv else None,
         backing.storage,
@@ -136,7 +136,7 @@ async def check(backing: BackingStores, *, kv: bool = True, prefix: str = PREFIX
 
 
 async def faults(backing: BackingStores, **how: bool) -> list[Finding]:
-    """Verify; answers the faults."""
+    """Verify; return the faults."""
     findings, _ = await check(backing, **how)  # type: ignore[arg-type]  # of its two options one is given
     return [finding for finding in findings if finding.is_fault]
 
@@ -175,7 +175,7 @@ def importer(
 
 
 async def written(backing: BackingStores, rounds: int = 2) -> dict[tuple[str, str], bytes]:
-    """A database with a checkpoint after each round but the last, all of it flushed; answers what is in it.
+    """Write a database with a checkpoint after each round but the last, all of it flushed; return its contents.
 
     Each round has three segments at least.
     """

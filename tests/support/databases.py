@@ -1,4 +1,4 @@
-"""Real databases for tests: a record type, and a datamanager over a real etcd and a folder."""
+"""Databases on a real etcd and a folder, and a record type."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def open_database(
 
 
 def count(view: View) -> Decision[int]:
-    """Add one to a counter: a transaction that must be applied once."""
+    """Increment a counter: a transaction that must be applied exactly once."""
     old = view.get(NOTE, "counter")
     value = (old.number if old else 0) + 1
     return Decision(value, [put("counter", rank=value)])
@@ -103,7 +103,7 @@ async def contents(database: DataManager) -> dict[str, tuple[str, int]]:
 
 
 async def flushed(database: DataManager) -> None:
-    """Wait until the object storage has all that is committed."""
+    """Wait until all committed entries are in the object storage."""
 
     async def holds() -> bool:
         status = database.status()

@@ -1,4 +1,4 @@
-"""A driver that can do all that a configuration can ask for: for tests of the language itself."""
+"""A driver that supports everything that a configuration can ask for."""
 
 from __future__ import annotations
 

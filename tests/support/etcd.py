@@ -78,7 +78,7 @@ class EtcdProcess(Restartable):
         self._process.wait_until_ready(self._fault, seconds=_START_SECONDS)
 
     def make_room(self) -> None:
-        """Do what an operator does with a full etcd: compact, defragment, disarm the alarm."""
+        """Compact, defragment and disarm the alarm, as an operator does with a full etcd."""
         with grpc.insecure_channel(self.endpoint.removeprefix("http://")) as channel:
             kv, maintenance = api.KVStub(channel), api.MaintenanceStub(channel)
             status = maintenance.Status(api.StatusRequest(), timeout=10)
@@ -116,7 +116,7 @@ def etcd_process(
     options: Sequence[str] = (),
     certificates: Path | None = None,
 ) -> Iterator[EtcdProcess]:
-    """Run an etcd while the block lasts; it may be killed and started again inside.
+    """Run an etcd for the block, which may kill and start it.
 
     Args:
         data_dir: its folder.

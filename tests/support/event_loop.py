@@ -1,4 +1,4 @@
-"""Whether something that takes its time leaves the event loop to others."""
+"""Measure whether a coroutine leaves the event loop to others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def count_turns(work: Coroutine[Any, Any, T]) -> tuple[T, int]:
-    """Do something; answers, too, how many turns another task had meanwhile.
+    """Run a coroutine; return its result and how many turns another task had meanwhile.
 
     Work on the event loop itself leaves it a few; work of tens of milliseconds in a thread, hundreds.
     """

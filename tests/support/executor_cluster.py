@@ -1,5 +1,4 @@
-"""Servers as executors see them, over real gRPC: the real skins, engine and groups, with fakes behind; and a scripted
-executor."""
+"""Servers with the real executor services over gRPC and fake stores behind, and a scripted executor."""
 
 from __future__ import annotations
 
@@ -66,7 +65,7 @@ class _Tokens:
 
 @dataclass
 class Server:
-    """One server process, as far as executors are concerned."""
+    """The part of one server process that executors use."""
 
     id: str
     port: int
@@ -80,7 +79,7 @@ class Server:
     _tasks: list[asyncio.Task[Any]]
 
     async def die(self) -> None:
-        """End as by kill -9: nothing is withdrawn, nothing in memory is stored."""
+        """End as by SIGKILL: nothing is withdrawn, nothing in memory is stored."""
         for task in self._tasks:
             task.cancel()
         for task in self.live_logs._tasks:
@@ -99,7 +98,7 @@ class _Dead:
 
 @dataclass
 class Cluster:
-    """What servers share: one database, one etcd, one object storage."""
+    """The database, etcd and object storage that servers share."""
 
     clock: Clock = field(default_factory=SystemClock)
     times: ExecutorTimes = TIMES
@@ -193,7 +192,7 @@ class Cluster:
 
 @dataclass
 class ScriptedExecutor:
-    """An executor that does what a test says, and remembers what it was told."""
+    """An executor that does what a test says and records the messages it receives."""
 
     id: str = "e1"
     token: str = "blue"
@@ -215,7 +214,7 @@ class ScriptedExecutor:
         self._number = 0
 
     async def connect(self, server: Server, **more: Any) -> None:
-        """Say hello. `more` overrides fields of it."""
+        """Open a stream and send the hello. `more` overrides fields of it."""
         self.heard, self.ended, self.is_ended = [], None, False
         self._channel = open_channel(f"127.0.0.1:{server.port}", token=self.token)
         self._call = executor_service_pb2_grpc.ExecutorServiceStub(self._channel).Connect()
@@ -255,7 +254,7 @@ class ScriptedExecutor:
     async def until(
         self, kind: str, holds: Callable[[Any], bool] = lambda _: True, *, after: int = 0
     ) -> pb.ConnectResponse:
-        """The first message of a kind, after so many messages, for which something holds."""
+        """Wait for the first message of a kind, after the first `after` messages, for which `holds` is true."""
 
         def found() -> pb.ConnectResponse | None:
             for message in self.heard[after:]:
@@ -293,7 +292,7 @@ class ScriptedExecutor:
         attempt: int = 0,
         steps: Sequence[pb.StepUpdate] = (),
     ) -> int:
-        """Send an update; answers its number."""
+        """Send an update; return its number."""
         if not number:
             self._number += 1
         update = pb.AssignmentUpdate(
@@ -372,7 +371,7 @@ class ScriptedExecutor:
 
 @asynccontextmanager
 async def leaving(*executors: ScriptedExecutor) -> AsyncIterator[None]:
-    """Let go of executors at the end."""
+    """Close the streams of executors at the end of the block."""
     async with AsyncExitStack() as stack:
         for executor in executors:
             stack.push_async_callback(executor.leave)
@@ -380,7 +379,7 @@ async def leaving(*executors: ScriptedExecutor) -> AsyncIterator[None]:
 
 
 async def log_answer(push: grpc.aio.StreamStreamCall[pb.PushLogsRequest, pb.PushLogsResponse]) -> pb.PushLogsResponse:
-    """The next answer of a stream of logs that goes on."""
+    """Return the next response of an open stream of logs."""
     answer = await push.read()
     assert isinstance(answer, pb.PushLogsResponse), "the stream ended"
     return answer

@@ -1,4 +1,4 @@
-"""An executor as it runs in its process, with what tests give it to do and what it keeps in its folder."""
+"""An executor in the event loop of its test, and its journal and tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["RunningExecutor", "Start", "StopWish", "journal_of", "script", "unti
 
 
 class StopWish:
-    """What an operator's wish to end a process is for it: `event` is set."""
+    """The request of an operator to end the process: `event` is set."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -29,7 +29,7 @@ class StopWish:
 
 @dataclass
 class RunningExecutor:
-    """One executor in the loop of its test; it may be started again on the same folder."""
+    """One executor; it may be started again on the same folder."""
 
     settings: ExecutorSettings
     stop: StopWish = field(default_factory=StopWish)
@@ -40,13 +40,13 @@ class RunningExecutor:
         self.task = asyncio.create_task(run_executor(self.settings, self.stop))
 
     async def kill(self) -> None:
-        """End it where it stands."""
+        """End it as by SIGKILL."""
         assert self.task is not None
         self.task.cancel()
         await asyncio.wait([self.task])
 
     async def drain(self) -> None:
-        """End it in order."""
+        """Drain it and wait for its end."""
         assert self.task is not None
         self.stop.event.set()
         async with asyncio.timeout(30):
@@ -80,7 +80,7 @@ def script(*commands: str, masks: tuple[bytes, ...] = (), timeout: float = 60, g
 
 
 def journal_of(executor: RunningExecutor) -> dict[str, Any]:
-    """What it has written down of itself."""
+    """Return the entries of its journal."""
     path = executor.settings.work_dir / "journal.json"
     assert path.stat().st_mode & 0o777 == 0o600
     content: dict[str, Any] = json.loads(path.read_text())

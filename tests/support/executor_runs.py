@@ -1,4 +1,4 @@
-"""Runs of scripted executors: begun, given to one, and looked at in the database behind the servers."""
+"""Create runs, assign them to scripted executors, and read them from the database."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ __all__ = [
 
 
 async def begin_run(server: Server) -> str:
-    """Create a run of one task; answers its id."""
+    """Create a run of one task; return its id."""
     return (await server.engine.create_run(request(), created_by="admin")).value.run.id
 
 
 async def task_of(cluster: Cluster, run_id: str) -> run_pb2.Task:
-    """Its only task."""
+    """Return the only task of a run."""
     page = await cluster.db.read(lambda view: tasks_of(view, run_id))
     return page[0]
 
 
 async def status_of(cluster: Cluster, run_id: str) -> str:
-    """The status of its only task, without the prefix of the enumeration."""
+    """Return the status of the only task, without the prefix of the enum."""
     return run_pb2.TaskStatus.Name((await task_of(cluster, run_id)).status).removeprefix("TASK_STATUS_")
 
 
@@ -87,7 +87,7 @@ async def until_gone(server: Server, executor_id: str = "e1") -> None:
 
 
 async def assigned(executor: ScriptedExecutor, run_id: str = "") -> pb.Assign:
-    """The next assignment (of a run) that a connected executor is given, acknowledged."""
+    """Return the next assignment (of a run) of a connected executor, acknowledged."""
     told = await executor.until("assign", lambda a: not run_id or a.specification.run_id == run_id)
     assign: pb.Assign = told.assign
     await executor.confirm(assign.number)
@@ -95,6 +95,6 @@ async def assigned(executor: ScriptedExecutor, run_id: str = "") -> pb.Assign:
 
 
 async def began_assigned(server: Server, executor: ScriptedExecutor) -> tuple[str, pb.Assign]:
-    """A new run whose only task is assigned to a connected executor, and acknowledged."""
+    """Create a run whose only task is assigned to a connected executor, and acknowledge the assignment."""
     run_id = await begin_run(server)
     return run_id, await assigned(executor, run_id)

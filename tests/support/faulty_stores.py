@@ -1,4 +1,4 @@
-"""Wrappers that let calls to a real store end badly, on demand."""
+"""Wrappers around real stores whose calls fail on demand."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FaultyKeyValueStore:
 
 
 class FaultyStorage:
-    """An object storage that can be away, refuse us, or lose the answer of a put."""
+    """An object storage that can be unavailable, deny access, or lose the response of a put."""
 
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage

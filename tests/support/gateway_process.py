@@ -1,4 +1,4 @@
-"""A gateway in a process of its own, before a server that the test has."""
+"""A gateway in a process of its own, in front of a server of the test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(folder: Path, server: str, options: Sequence[str] = ()) -> Iterator[GatewayProcess]:
-    """Start `sluice gateway` before a server at this address, with its log in a folder; end it after."""
+    """Run `sluice gateway` in front of a server for the block, with its log in a folder."""
     words = folder / "gateway.log"
     command = [sys.executable, "-m", "sluiceway.cli.entry", "gateway", "--http", "127.0.0.1:0", "--server", server]
     process = GuardedProcess([*command, *options], words=words)
@@ -43,7 +43,7 @@ def gateway_process(folder: Path, server: str, options: Sequence[str] = ()) -> I
 
 
 def _port(words: Path) -> int:
-    """The port that the log names; 0 while it names none."""
+    """Return the port that the log names; 0 while it names none."""
     for line in words.read_text().splitlines(keepends=True):
         if "http_listening" in line and line.endswith("\n"):
             port: int = json.loads(line)["port"]

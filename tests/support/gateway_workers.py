@@ -1,4 +1,4 @@
-"""The processes that translate large messages for a gateway of this process."""
+"""Find and occupy the worker processes of a gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["slow_body", "workers"]
 
 
 def workers(parent: int | None = None) -> list[int]:
-    """The ids of the workers of a process; None: of this one."""
+    """Return the process ids of the workers of a process; None: of this one."""
     found = []
     for children in Path(f"/proc/{parent or os.getpid()}/task").glob("*/children"):
         for child in children.read_text().split():
@@ -19,5 +19,5 @@ def workers(parent: int | None = None) -> list[int]:
 
 
 def slow_body() -> bytes:
-    """A body of 8 MiB whose translation takes a worker half a minute."""
+    """Return a body of 8 MiB whose translation takes a worker half a minute."""
     return b'{"tasks":[' + b"{}," * (8 * 1024 * 1024 // 3 - 100) + b"{}]}"

@@ -17,7 +17,7 @@ _SECONDS = 30
 
 @contextmanager
 def git_server(folder: Path) -> Iterator[str]:
-    """Serve the repositories below a folder, read-only; gives the URL of the folder."""
+    """Serve the repositories below a folder, read-only; yield the URL of the folder."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -27,7 +27,7 @@ def git_server(folder: Path) -> Iterator[str]:
             self._backend()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
-            """Say nothing: git's own words are what a test looks at."""
+            """Do not log: tests look at the output of git."""
 
         def _backend(self) -> None:
             path, _, query = self.path.partition("?")

@@ -1,4 +1,4 @@
-"""What an etcd asks of its clients: certificates, and users with passwords."""
+"""Access control of etcd for tests: certificates, and users with passwords."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Guarded:
         self._root: tuple[tuple[str, str], ...] = ()
 
     def enable(self, prefix: str = "own/") -> None:
-        """Add the users, and ask for them from now on."""
+        """Add the users and enable authentication."""
         with self.channel() as channel:
             auth = api.AuthStub(channel)
             auth.UserAdd(api.AuthUserAddRequest(name="root", password="root"))
@@ -52,7 +52,7 @@ class Guarded:
             auth.AuthEnable(api.AuthEnableRequest())
 
     def grant(self, prefix: str) -> None:
-        """Give our user everything below a prefix. Every change of rights ends the tokens of all."""
+        """Grant our user everything below a prefix. Every change of permissions invalidates all tokens."""
         with self.channel() as channel:
             auth = api.AuthStub(channel)
             role = f"writer of {prefix}"
@@ -63,7 +63,7 @@ class Guarded:
             auth.UserGrantRole(api.AuthUserGrantRoleRequest(user=OURS.user, role=role), metadata=self._root)
 
     def log_in(self) -> None:
-        """Be root from now on."""
+        """Log in as root."""
         with self.channel() as channel:
             answer = api.AuthStub(channel).Authenticate(api.AuthenticateRequest(name="root", password="root"))
         self._root = (("token", answer.token),)

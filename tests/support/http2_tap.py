@@ -1,4 +1,4 @@
-"""HTTP/2 by its frames: a TCP proxy that notes which ones pass a plain-text gRPC connection, and a client of pings."""
+"""A TCP proxy that records the HTTP/2 frames of a plain-text gRPC connection, and a client that only pings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Connection:
     _prefaced: bool = False
 
     def read(self, data: bytes, *, is_request: bool) -> None:
-        """Take note of the frames in the next bytes of one direction."""
+        """Record the frames in the next bytes of one direction."""
         left = self._left[is_request] + data
         if is_request and not self._prefaced:
             if len(left) < len(_PREFACE):
@@ -54,7 +54,7 @@ class Connection:
 
 
 class Http2Tap(TcpProxy):
-    """See the module.
+    """A TCP proxy that records frames.
 
     Attributes:
         connections: all that were made, in order.
@@ -66,7 +66,7 @@ class Http2Tap(TcpProxy):
 
     @property
     def goaways(self) -> list[str]:
-        """The debug data of all GOAWAY frames of the server."""
+        """Return the debug data of all GOAWAY frames of the server."""
         return [text for connection in self.connections for text in connection.goaways]
 
     def connected(self) -> Connection:
@@ -133,7 +133,7 @@ def _frame(kind: int, payload: bytes) -> bytes:
 
 
 def _frames(data: bytes) -> tuple[list[tuple[int, int, bytes]], bytes]:
-    """Take whole frames off the front: type, flags and payload of each, and what is left."""
+    """Take whole frames off the front: return type, flags and payload of each, and the remaining bytes."""
     found = []
     while len(data) >= _HEADER_BYTES:
         end = _HEADER_BYTES + int.from_bytes(data[:3], "big")

@@ -24,7 +24,7 @@ HOST_TASK = {"containers": [{"image": "host"}]}
 
 
 def until(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECONDS) -> Any:
-    """Wait for a condition of another process; answers its value."""
+    """Wait for a condition of another process; return its value."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -36,7 +36,7 @@ def until(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECO
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -44,7 +44,7 @@ def is_alive(pid: int) -> bool:
 
 
 def make_repository(path: Path, files: Mapping[str, str]) -> str:
-    """Make a git repository with one commit; answers the commit."""
+    """Make a git repository with one commit; return the commit."""
     path.mkdir(parents=True)
     for name, text in files.items():
         target = path / name
@@ -64,7 +64,7 @@ def config(*tasks: Mapping[str, Any], name: str = "run", **fields: Any) -> str:
 
 @dataclass
 class Installation:
-    """A running installation, and the ways in."""
+    """A running installation, and its clients."""
 
     data: Path
     repositories: Path
@@ -72,18 +72,18 @@ class Installation:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What `standalone.json` says now."""
+        """Return the contents of `standalone.json`."""
         state: dict[str, Any] = json.loads((self.data / "standalone.json").read_text())
         return state
 
     @property
     def token(self) -> str:
-        """Of the first operator."""
+        """Return the token of the first operator."""
         return (self.data / "admin.token").read_text().strip()
 
     @property
     def executor_token(self) -> str:
-        """Of executors."""
+        """Return the token of executors."""
         return (self.data / "executor.token").read_text().strip()
 
     def sluice(self, *arguments: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
@@ -99,7 +99,7 @@ class Installation:
         return done
 
     def http(self, **headers: str) -> httpx.Client:
-        """A client of the gateway, as the first operator."""
+        """Yield a client of the gateway, as the first operator."""
         return httpx.Client(
             base_url=f"http://{self.state['http']}",
             headers={"Authorization": f"Bearer {self.token}", **headers},
@@ -109,11 +109,11 @@ class Installation:
         )
 
     def create(self, repository: Path, *arguments: str) -> str:
-        """Make a run with the command line; answers its id."""
+        """Create a run with the command line; return its id."""
         return self.sluice("run", "create", "--repo", str(repository), "-o", "name", *arguments).stdout.split()[0]
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """The run as the gateway tells it."""
+        """Return a run as the gateway shows it."""
         with self.http() as client:
             answer = client.get(f"/api/v1/runs/{run_id}")
         assert answer.status_code == 200, answer.text
@@ -121,14 +121,14 @@ class Installation:
         return run
 
     def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
-        """The tasks of a run by name, as the gateway tells them."""
+        """Return the tasks of a run by name, as the gateway shows them."""
         with self.http() as client:
             answer = client.get(f"/api/v1/runs/{run_id}/tasks")
         assert answer.status_code == 200, answer.text
         return {task["name"]: task for task in answer.json()["tasks"]}
 
     def log(self, run_id: str, task: str, step: int) -> bytes:
-        """The stored log of a step, as the gateway gives it."""
+        """Return the stored log of a step, as the gateway shows it."""
         task_id = self.tasks(run_id)[task]["id"]
         with self.http(Accept="text/plain") as client:
             answer = client.get(f"/api/v1/runs/{run_id}/tasks/{task_id}/log", params={"step": step})
@@ -151,14 +151,14 @@ class Installation:
         return run
 
     def stop(self) -> int:
-        """End it in order; answers the parent's exit code."""
+        """Stop it by SIGTERM; return the parent's exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
 
 @contextmanager
 def installation(folder: Path, *arguments: str) -> Iterator[Installation]:
-    """Start an installation below a folder, or go on with the one that is there; ends it after."""
+    """Run an installation below a folder for the block; one that is there is started again."""
     data, repositories = folder / "data", folder / "repositories"
     repositories.mkdir(parents=True, exist_ok=True)
     data.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""A validator for JSON Schemas, of the part of draft 2020-12 that ours uses; another keyword fails the test."""
+"""A validator for the part of JSON Schema (draft 2020-12) that our schema uses; another keyword fails the test."""
 
 from __future__ import annotations
 

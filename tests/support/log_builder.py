@@ -1,6 +1,6 @@
-"""A log in an object storage, written without a server, with the plain model of what it means.
+"""Build a log in an object storage without a server, with a plain model of its contents.
 
-    log = WrittenLog(storage, "prefix")
+    log = LogBuilder(storage, "prefix")
     log.commit(put("a", rank=1), groups=["g"])
     flushed = await log.flush()
     log.begin_epoch(accepted=LogSequence(1, 3))
@@ -90,7 +90,7 @@ def local(id_: str, text: str = "") -> Put:
 
 
 class LogBuilder:
-    """See the module.
+    """A log and its model.
 
     Attributes:
         model: what the history says, by type and id.
@@ -120,7 +120,7 @@ class LogBuilder:
         return self.commit_batch((actions, groups))
 
     def commit_batch(self, *transactions: tuple[Sequence[Action], Sequence[str]]) -> Position:
-        """Add an entry of several."""
+        """Add an entry of several transactions."""
         batch = log_pb2.Batch()
         sequence = self._last.next()
         for index, (actions, groups) in enumerate(transactions):
@@ -150,7 +150,7 @@ class LogBuilder:
         return entry.position
 
     async def flush(self) -> FlushMark:
-        """Put what is pending as one segment; answers what `flushed` says then."""
+        """Store the pending entries as one segment; return the new flush mark."""
         if self._pending:
             body = encode_segment(self._pending, total_bytes=self._total, writer="test")
             assert await self.segments.put(self._pending[0].sequence, body)
@@ -162,14 +162,14 @@ class LogBuilder:
         return FlushMark.parse(flushed.SerializeToString())
 
     async def write_head(self, kv: KeyValueStore, prefix: str) -> None:
-        """Let etcd say where this log is."""
+        """Write the head and the flush mark of this log into etcd."""
         log = Log(kv, prefix=prefix, timeout=_SOON)
         head = log_pb2.Head(sequence=sequence_proto(self._last), digest=self._digest)
         await kv.put(log.head_key, head.SerializeToString(), timeout=_SOON)
         await kv.put(log.flushed_key, self.mark().raw, timeout=_SOON)
 
     def begin_epoch(self, accepted: LogSequence, *, number: int | None = None) -> FlushMark:
-        """Go on in a new epoch from an entry; answers the first `flushed` there. Its first entry is pending."""
+        """Start a new epoch after an entry; return its first flush mark. Its first entry is pending."""
         number = number or self._last.epoch + 1
         self._accepted[number] = accepted
         self._pending = []
@@ -244,9 +244,9 @@ async def all_keys(storage: ObjectStorage, prefix: str, *folders: str) -> set[st
 
 
 async def check_whole(storage: ObjectStorage, prefix: str, lineage: Lineage, end: LogSequence) -> set[str]:
-    """Check that each manifest of the history has all it names, and that the log goes from the oldest to the end.
+    """Check that all files of each manifest exist, and that the log reaches from the oldest to the end.
 
-    Answers the keys that they name.
+    Returns the keys that the manifests name.
     """
     manifests, _ = stores(storage, prefix)
     segments = SegmentStore(storage, prefix=prefix)
@@ -264,7 +264,7 @@ async def check_whole(storage: ObjectStorage, prefix: str, lineage: Lineage, end
 
 
 async def contents(storage: ObjectStorage, prefix: str, manifest: Manifest | None) -> Contents:
-    """Read all that a manifest names, each object checked whole."""
+    """Read the contents of a manifest, verifying each object."""
     _, files = stores(storage, prefix)
     found: Contents = {}
     for type_ in manifest.types if manifest is not None else ():

@@ -1,4 +1,4 @@
-"""Pods of real drivers for tests: what is asked of them, commands in them, and the processes that they leave."""
+"""Run commands in pods of real drivers, and find the processes that they leave."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NewPod = Callable[..., Awaitable[Pod]]
 async def run(
     pod: Pod, script: str, *, shell: tuple[str, ...] = ("/bin/sh", "-e"), **options: object
 ) -> tuple[ExitStatus, bytes]:
-    """Run a script to its end; answers its status and output."""
+    """Run a script to its end; return its status and output."""
     process = await pod.exec(Command(argv=shell, script=script, **options))  # type: ignore[arg-type]
     async with asyncio.timeout(60):
         output = b"".join([data async for data in chunks_of(process)])
@@ -30,7 +30,7 @@ async def run(
 
 
 async def chunks_of(process: Process) -> AsyncIterator[bytes]:
-    """The output of a command, as it comes."""
+    """Yield the output of a command."""
     while data := await process.read():
         yield data
 
@@ -58,7 +58,7 @@ async def python_in(pod: Pod, program: str, *, wait: bool = True) -> str | Proce
 
 
 def marked(mark: str) -> list[int]:
-    """Find the processes whose command line or environment holds a word."""
+    """Find the processes whose command line or environment contains a text."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -71,7 +71,7 @@ def marked(mark: str) -> list[int]:
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something is true of processes or files, which tell nobody when they change."""
+    """Poll until a condition of processes or files holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)

@@ -1,7 +1,7 @@
-"""Processes that tests start: logged into a file, signalled as tests like, and never left behind.
+"""Processes that tests start: logged into a file, and never left behind.
 
-A test runner that is killed cannot end what it started. So each process has a guard, which ends it when the runner is
-gone, however that came.
+A test runner that is killed cannot end its processes. So each has a guard process, which ends it when the runner has
+ended in whatever way.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class GuardedProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether it has not ended."""
         return self._process.poll() is None
 
     def wait_until_ready(self, fault: Callable[[], str | None], *, seconds: float) -> None:
-        """Wait until `fault` finds none. Else it is killed, and an `AssertionError` says what its last words were."""
+        """Wait until `fault` returns nothing. Otherwise kill it, and raise `AssertionError` with its last output."""
         deadline = time.monotonic() + seconds
         while (found := fault()) is not None:
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -67,7 +67,7 @@ class GuardedProcess:
             time.sleep(0.02)
 
     def end(self, how: signal.Signals, *, seconds: float = 20) -> None:
-        """Send it a signal that ends it, paused or not, and wait until it has ended; SIGKILL when it takes too long."""
+        """Send it a signal that ends it, paused or not, and wait for its end; SIGKILL when it takes too long."""
         # First: later, the number may be another process's.
         self._guard.kill()
         self._guard.wait(timeout=10)
@@ -83,34 +83,34 @@ class GuardedProcess:
 
 
 class Restartable:
-    """What runs as one process at a time, and can be ended and started again on the same data and ports.
+    """A process that can be ended and started again on the same data and ports.
 
-    `start` is the kind's own: it sets `_process`.
+    A subclass implements `start`, which sets `_process`.
     """
 
     _process: GuardedProcess | None = None
 
     @property
     def pid(self) -> int:
-        """Of the process that runs."""
+        """Return the id of the running process."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Return whether it was started and has not ended."""
         return self._process is not None and self._process.is_running
 
     def kill(self) -> None:
-        """End it as a power cut does (SIGKILL), paused or not."""
+        """End it by SIGKILL, as a power failure does, paused or not."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it in order (SIGTERM)."""
+        """End it by SIGTERM."""
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stand, nothing is answered."""
+        """Send SIGSTOP: connections stay open without a response."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:

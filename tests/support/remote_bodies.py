@@ -1,4 +1,4 @@
-"""Databases whose old records have their bodies in the object storage, for tests.
+"""Databases whose old records have their bodies only in the object storage.
 
 A `DatabaseStores` is an etcd, a storage and a prefix: servers are opened in it, and checkpoints made.
 """
@@ -36,7 +36,7 @@ KEEPING = replace(_QUIET, body_retention=timedelta(hours=24))
 
 
 class ReadRecorder:
-    """An object storage that tells what was read of data files, and that can be away for those."""
+    """An object storage that records which data files were read, and can fail those reads."""
 
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
@@ -56,7 +56,7 @@ class ReadRecorder:
 
 @dataclass(frozen=True)
 class DatabaseStores:
-    """See the module."""
+    """An etcd, a storage and a prefix, in which servers are opened and checkpoints made."""
 
     kv: KeyValueStore
     storage: ObjectStorage
@@ -86,7 +86,7 @@ class DatabaseStores:
             yield database
 
     async def checkpoint(self, *, types: Sequence[RecordType[Any]] = ALL) -> Manifest:
-        """Make a manifest of all that is flushed."""
+        """Make a manifest of the flushed log."""
         log = Log(self.kv, prefix=self.prefix, timeout=timedelta(seconds=5))
         look = await log.look()
         assert look.flushed is not None
@@ -98,14 +98,14 @@ class DatabaseStores:
         return made
 
     async def settle(self, database: DataManager, *, types: Sequence[RecordType[Any]] = ALL) -> Manifest:
-        """Flush, checkpoint, and tell the server."""
+        """Flush, make a checkpoint, and pass it to the server."""
         await flushed(database)
         made = await self.checkpoint(types=types)
         database.bodies.use(made)
         return made
 
     async def delete(self, *folders: str) -> list[str]:
-        """Delete objects; answers their keys."""
+        """Delete objects; return their keys."""
         keys = [info.key for folder in folders async for info in _list(self.storage, f"{self.prefix}/{folder}/")]
         for key in keys:
             await self.storage.delete(key)
@@ -122,12 +122,12 @@ async def _list(storage: ObjectStorage, prefix: str) -> AsyncIterator[Any]:
 
 
 def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
-    """How many records of a type have no body here."""
+    """Return how many records of a type have no local body."""
     return database.status().remote.get(type_.name, 0)
 
 
 async def wait_until_remote(database: DataManager, number: int, *, of: RecordType[Any] = JOB) -> None:
-    """Wait until so many bodies of a type are in the object storage only."""
+    """Wait until `number` bodies of a type are in the object storage only."""
 
     async def holds() -> bool:
         return remote(database, of) == number
@@ -138,7 +138,7 @@ async def wait_until_remote(database: DataManager, number: int, *, of: RecordTyp
 async def everything(
     database: DataManager, types: Sequence[RecordType[Any]] = ALL, groups: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """All that a database answers: records, revisions, lists in both forms, change groups."""
+    """Return all that a database shows: records, revisions, lists in both forms, change groups."""
     await database.linearize()
 
     def read(view: View) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An engine of runs on a database in memory, and requests and reports in few words."""
+"""An engine of runs on a database in memory, with short constructors for requests and reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GROUP = "/user/admin/repo/main"
 
 
 def definition(name: str = "build", *depends: str, **more: object) -> definition_api.TaskDefinition:
-    """A task that runs `true`. `depends`: "a", or "a:on_failure"."""
+    """Define a task that runs `true`. `depends`: "a", or "a:on_failure"."""
     task = definition_api.TaskDefinition(name=name)
     task.runtime.containers.add(image="host")
     task.steps.add(name="true", run=definition_api.RunStep(command="true"))
@@ -56,7 +56,7 @@ def request(
 
 @dataclass
 class World:
-    """One database, one list of executors, any number of engines."""
+    """One database and one list of executors, with any number of engines."""
 
     clock: Any = field(default_factory=FakeClock)
     scopes: ScopeSettings | None = None
@@ -90,7 +90,7 @@ class World:
         return LogDeletion(self.db, self.log_store, self.clock)
 
     async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
-        """An engine that is the scheduler, and one executor, `e1`."""
+        """Return an engine that is the scheduler, with one executor, `e1`."""
         engine = self.engine(server_id)
         await engine.scheduler.election.stand()
         if slots:
@@ -154,7 +154,7 @@ class World:
         return [event for event in found if not run_id or event.run_id == run_id]
 
     def told(self, run_id: str = "") -> list[str]:
-        """The events in short, such as `build: NOT_STARTED>RUNNING`."""
+        """Return the events in short form, such as `build: NOT_STARTED>RUNNING`."""
         return [
             f"{event.task_name or 'run'}: {_short(event.old_value)}>{_short(event.new_value)}"
             for event in self.events(run_id)

@@ -1,7 +1,7 @@
-"""An HTTP proxy in front of an S3 server, which lets chosen requests end badly: before, in or after their effect.
+"""An HTTP proxy in front of an S3 server that makes chosen requests fail: before, during or after their effect.
 
-Requests go through byte for byte, so signatures hold. What happens to one is said by a *fate*, a function of the
-request and of what sends it on; fates wait in a queue and each takes the next request that it fits.
+Requests pass byte for byte, so signatures stay valid. A *fate* is a function of the request and of the call that
+forwards it; fates wait in a queue, and each applies to the next request that it matches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DRAIN_BYTES = 1 << 16
 
 @dataclass
 class Answer:
-    """What the server answered, to be given to the client or not."""
+    """The response of the server, forwarded or not."""
 
     status: int
     headers: CIMultiDict[str]
@@ -37,7 +37,7 @@ Fate = Callable[[web.Request, Callable[[], Awaitable[Answer]]], Awaitable[Answer
 
 
 def answer_with(status: int, code: str, *, headers: dict[str, str] | None = None) -> Fate:
-    """Do not send it on; answer with an error of S3."""
+    """Respond with an S3 error without forwarding the request."""
 
     async def fate(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         return _error(status, code, headers)
@@ -46,7 +46,7 @@ def answer_with(status: int, code: str, *, headers: dict[str, str] | None = None
 
 
 def applied_but(status: int, code: str) -> Fate:
-    """Send it on, and answer with an error all the same."""
+    """Forward the request, and respond with an error all the same."""
 
     async def fate(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
         await send()
@@ -56,23 +56,23 @@ def applied_but(status: int, code: str) -> Fate:
 
 
 async def lose_request(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> None:
-    """Cut the connection, and send nothing on."""
+    """Close the connection without forwarding the request."""
 
 
 async def lose_answer(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> None:
-    """Send it on, and cut the connection."""
+    """Forward the request, and close the connection."""
     await send()
 
 
 async def hang(request: web.Request, send: Callable[[], Awaitable[Answer]]) -> None:
-    """Send it on, and answer nothing until the client goes."""
+    """Forward the request, and do not respond until the client disconnects."""
     await send()
     await asyncio.Event().wait()
 
 
 @dataclass
 class S3Proxy:
-    """The proxy, and what it saw.
+    """The proxy, and what passed through it.
 
     Attributes:
         endpoint: where clients reach it.
@@ -94,12 +94,12 @@ class S3Proxy:
     _fates: list[tuple[str, str, Fate]] = field(default_factory=list)
 
     def next(self, method: str, *fates: Fate, containing: str = "") -> None:
-        """Let the next requests of a method, whose path and query hold a text, have these fates, in order."""
+        """Set fates for the next requests of a method whose path and query contain a text, in order."""
         self._fates += [(method, containing, fate) for fate in fates]
 
     @property
     def fates_left(self) -> int:
-        """How many have not struck."""
+        """Return how many fates have not been used."""
         return len(self._fates)
 
     def fate_of(self, request: web.Request) -> Fate | None:

@@ -1,8 +1,7 @@
-"""Real S3 servers for tests, each a process of its own on free ports of 127.0.0.1.
+"""Real S3 servers for tests, each a process on free ports of 127.0.0.1.
 
-`Seaweed` is durable, refuses whom it does not know, and can be killed, paused and started again on the same data and
-ports. `Moto` keeps all in memory and lets everybody in. Both need no event loop, so that one may serve a whole session
-of tests with a loop each.
+`Seaweed` is durable, checks credentials, and can be killed, paused and started again on the same data and ports.
+`Moto` keeps all in memory and checks none. Both need no event loop, so one serves a whole session of tests.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ STRANGER = _credentials("stranger")
 
 
 class S3Server(Restartable, ABC):
-    """One server and its data. `start` and `kill` may follow each other any number of times."""
+    """One server and its data. `start` and `kill` may be called any number of times."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +70,7 @@ class S3Server(Restartable, ABC):
     @property
     @abstractmethod
     def endpoint(self) -> str:
-        """Its URL."""
+        """Return its URL."""
 
     def url(self, prefix: str | None = None, *, endpoint: str | None = None) -> str:
         """Address a storage on it, as `--object-storage` takes it.
@@ -84,7 +83,7 @@ class S3Server(Restartable, ABC):
         return f"s3://{BUCKET}/{prefix}?endpoint={endpoint or self.endpoint}&region=us-east-1"
 
     def client(self) -> Any:
-        """A plain botocore client as its owner, to look behind our back."""
+        """Return a plain botocore client of the owner, to look at what is stored."""
         return botocore.session.get_session().create_client(
             "s3",
             endpoint_url=self.endpoint,
@@ -206,7 +205,7 @@ def _identity(who: Mapping[str, str], actions: list[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def started(server: S3Server) -> Iterator[S3Server]:
-    """Run a server while the block lasts; it may be killed and started again inside."""
+    """Run a server for the block, which may kill and start it."""
     try:
         server.start()
         yield server

@@ -1,4 +1,4 @@
-"""S3 storages for tests, straight or behind a proxy that breaks requests, and looks behind their back."""
+"""Open S3 storages for tests, directly or behind a proxy that breaks requests, and list what is stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def opened(url: str, settings: S3Settings | None = None) -> AsyncIterator[
 
 @asynccontextmanager
 async def impatient(url: str) -> AsyncIterator[S3Storage]:
-    """One that gives up after a second, but is patient while it tries out the endpoint."""
+    """Open a storage that gives up after a second, but not while it checks the endpoint."""
     async with opened(url):
         pass
     storage = S3Storage(await S3Calls.open(parse_address(url), IMPATIENT))

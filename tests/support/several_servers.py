@@ -1,6 +1,6 @@
-"""Several servers on one etcd and one object storage, each with a gateway and an executor: real processes, one by one.
+"""Several servers on one etcd and one object storage, each with a gateway and an executor, as single processes.
 
-`standalone` restarts what dies; here nothing does, so that a test decides what is dead and for how long.
+`standalone` restarts a process that ends; here a test decides what is down and for how long.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs."""
+        """Return the id of the running process."""
         assert self.running is not None
         return self.running.pid
 
@@ -63,7 +63,7 @@ class Process:
             self.running = None
 
     def end(self, seconds: float = 30) -> int:
-        """End it in order; answers its exit code."""
+        """Stop it by SIGTERM; return its exit code."""
         if self.running is None:
             return 0
         self.running.send_signal(signal.SIGCONT)
@@ -76,7 +76,7 @@ class Process:
 
 
 def definitions(*tasks: Mapping[str, Any], **fields: Any) -> list[Any]:
-    """Render tasks as a creation over HTTP carries them."""
+    """Render tasks for a create request over HTTP."""
     context = Context()
     text = config(*tasks, **fields)
     loaded = load_source("config.json", text.encode(), MappingFiles({}), context)
@@ -86,7 +86,7 @@ def definitions(*tasks: Mapping[str, Any], **fields: Any) -> list[Any]:
 
 @dataclass
 class Servers:
-    """The running processes, and the ways in: through one server or another."""
+    """The running processes, and clients of each server."""
 
     folder: Path
     etcd: Process
@@ -100,7 +100,7 @@ class Servers:
     token: str = ""
 
     def client(self, server: int = 0, **headers: str) -> httpx.Client:
-        """A client of the gateway of one server, as the first operator."""
+        """Yield a client of the gateway of one server, as the first operator."""
         return httpx.Client(
             base_url=f"http://{self.http[server]}",
             headers={"Authorization": f"Bearer {self.token}", **headers},
@@ -110,7 +110,7 @@ class Servers:
         )
 
     def create(self, *tasks: Mapping[str, Any], server: int = 0, group: str = "/user/me/test", **body: Any) -> str:
-        """Make a run through one server; answers its id."""
+        """Create a run through one server; return its id."""
         run = {"name": "run", "group": group, **body.pop("run", {})}
         with self.client(server) as client:
             answer = client.post("/api/v1/runs", json={"run": run, "tasks": definitions(*tasks), **body})
@@ -125,16 +125,16 @@ class Servers:
         return answer.json()
 
     def run(self, run_id: str, server: int = 0) -> dict[str, Any]:
-        """The run as one server tells it."""
+        """Return the run as one server shows it."""
         run: dict[str, Any] = self.get(f"/api/v1/runs/{run_id}", server)
         return run
 
     def tasks(self, run_id: str, server: int = 0) -> dict[str, dict[str, Any]]:
-        """The tasks by name, as one server tells them."""
+        """Return the tasks by name, as one server shows them."""
         return {task["name"]: task for task in self.get(f"/api/v1/runs/{run_id}/tasks", server, pageSize=1000)["tasks"]}
 
     def log(self, run_id: str, task: str, server: int = 0, **parameters: Any) -> bytes:
-        """A step's log through one server."""
+        """Return a step's log through one server."""
         task_id = self.tasks(run_id, server)[task]["id"]
         with self.client(server, Accept="text/plain") as client:
             answer = client.get(
@@ -146,7 +146,7 @@ class Servers:
     def wait_for(
         self, run_id: str, phase: str = "RUN_PHASE_FINISHED", *, server: int = 0, seconds: float = 60
     ) -> dict[str, Any]:
-        """Wait until a run is in a phase, as one server tells it."""
+        """Wait until a run is in a phase, as one server shows it."""
 
         def reached() -> dict[str, Any] | None:
             try:
@@ -159,7 +159,7 @@ class Servers:
         return run
 
     def is_ready(self, server: int = 0) -> bool:
-        """Whether a gateway finds its server ready."""
+        """Return whether a gateway finds its server ready."""
         try:
             return (
                 httpx.get(f"http://{self.http[server]}/readyz", timeout=2, trust_env=False, verify=False).status_code
@@ -169,7 +169,7 @@ class Servers:
             return False
 
     def refusal(self, server: int = 0) -> dict[str, Any]:
-        """What a server that is not ready answers: its error; empty when it answers otherwise, or not at all."""
+        """Return the error of a server that is not ready; empty when it has another response or none."""
         try:
             with self.client(server) as client:
                 answer = client.get("/api/v1/runs", headers={"sluice-timeout": "2"})
@@ -182,24 +182,24 @@ class Servers:
 
     @property
     def etcd_endpoint(self) -> str:
-        """Where it is."""
+        """Return the address of etcd."""
         return f"http://127.0.0.1:{self.etcd_ports[0]}"
 
     def wipe_etcd(self) -> None:
-        """All of it is lost, and an empty one starts at the same address."""
+        """Lose all data of etcd; start an empty one at the same address."""
         self.etcd.kill()
         shutil.rmtree(self.folder / "etcd")
         self.etcd.command = _etcd_command(self.folder, self.etcd_ports)
         self.etcd.start()
 
     def copy_etcd(self) -> None:
-        """Keep a copy of its data as they are; it is down for a moment."""
+        """Copy the data of etcd, which is stopped for that."""
         self.etcd.end()
         shutil.copytree(self.folder / "etcd", self.folder / "etcd-copy")
         self.etcd.start()
 
     def set_back_etcd(self) -> None:
-        """Start it with the data of the copy."""
+        """Start etcd with the data of the copy."""
         self.etcd.kill()
         shutil.rmtree(self.folder / "etcd")
         (self.folder / "etcd-copy").rename(self.folder / "etcd")
@@ -208,7 +208,7 @@ class Servers:
     def db(
         self, command: str, *arguments: str, etcd: str = "", seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of `sluice db` on both stores directly. `etcd`: of another one than that of the servers."""
+        """Run a `sluice db` command on both stores directly. `etcd`: another one than that of the servers."""
         where = ["--etcd", etcd or self.etcd_endpoint, "--object-storage", self.storage]
         done = subprocess.run(
             [*SLUICE, "db", command, *where, *arguments],
@@ -227,7 +227,7 @@ class Servers:
         return subprocess.run([*SLUICE, *arguments], env=environment, capture_output=True, timeout=seconds, check=False)
 
     def log_of(self, process: Process) -> list[dict[str, Any]]:
-        """What a process told, as events."""
+        """Return the log events of a process."""
         events = []
         for line in process.log.read_text().splitlines():
             if line.startswith("{"):
@@ -245,7 +245,7 @@ def several_servers(
     ids: tuple[str, ...] = ("one", "two", "three"),
     storage: str | None = None,
 ) -> Iterator[Servers]:
-    """Start etcd, and `count` servers with a gateway and an executor each; ends all after."""
+    """Run etcd, and `count` servers with a gateway and an executor each, for the block."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(2 + 2 * count)
     etcd_ports = (ports[0], ports[1])
@@ -298,6 +298,6 @@ def _etcd_command(folder: Path, ports: tuple[int, int]) -> list[str]:
 
 
 def online(here: Servers, server: int = 0) -> list[str]:
-    """The executors that a server sees online."""
+    """Return the executors that a server sees online."""
     executors = here.get("/api/v1/executors", server).get("executors", [])
     return [executor["id"] for executor in executors if executor.get("online")]

@@ -1,4 +1,4 @@
-"""An object storage that is away for a while under load: what writes see of it, and whether anything is lost.
+"""An outage of the object storage under load: how writes behave, and whether anything is lost.
 
 Used by a test, with small limits, so that it takes seconds, and by `python -m bench.storage_away`, with the real ones.
 """
@@ -26,7 +26,7 @@ __all__ = ["Outage", "SwitchedStorage", "storage_away"]
 
 
 class SwitchedStorage:
-    """An object storage that answers nothing while `away`."""
+    """An object storage that refuses every call while `away`."""
 
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
@@ -53,7 +53,7 @@ class SwitchedStorage:
 
 @dataclass
 class Outage:
-    """What happened.
+    """The figures of one outage.
 
     Attributes:
         acknowledged: the number of the last write of each writer that was answered.
@@ -91,7 +91,7 @@ async def storage_away(
     pause: float = 0.0,
     until_refused: bool = False,
 ) -> Outage:
-    """Write without a break while the storage is there, away, and there again; then compare with another server.
+    """Write without a pause before, during and after an outage; then compare with another server.
 
     Args:
         kv, storage, folder, prefix, settings: of the database.

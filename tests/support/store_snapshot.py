@@ -1,10 +1,10 @@
-"""A database as it was at one moment, to be put back any number of times: for tests that let something die everywhere.
+"""A snapshot of etcd and object storage that can be restored any number of times, for tests of crashes.
 
-    kept = await keep(etcd, prefix, tmp_path / "objects")
+    snapshot = await take_snapshot(etcd, prefix, tmp_path / "objects")
     for number in ...:
-        await kept.put_back()
+        await snapshot.restore()
 
-Nobody may have the database open meanwhile.
+No server may have the database open meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SOON = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class StoreSnapshot:
-    """See the module."""
+    """The keys of a prefix and a copy of the object storage folder."""
 
     kv: KeyValueStore
     prefix: str
@@ -32,7 +32,7 @@ class StoreSnapshot:
     copy: Path
 
     async def restore(self) -> None:
-        """Let keys and objects be what they were; objects have the times that they had."""
+        """Restore keys and objects, with the times that the objects had."""
         shutil.rmtree(self.objects)
         shutil.copytree(self.copy, self.objects)
         now, _ = await self.kv.list_prefix(f"{self.prefix}/", timeout=_SOON)
@@ -43,7 +43,7 @@ class StoreSnapshot:
 
 
 async def take_snapshot(kv: KeyValueStore, prefix: str, objects: Path) -> StoreSnapshot:
-    """Copy the keys below a prefix, and a folder of objects, to a folder beside it."""
+    """Copy the keys below a prefix, and the objects to a folder beside theirs."""
     copy = objects.with_name(f"{objects.name}-kept")
     shutil.copytree(objects, copy)
     keys, _ = await kv.list_prefix(f"{prefix}/", timeout=_SOON)

@@ -1,4 +1,4 @@
-"""Data files for tests: records, files of them, and a storage that tells what was asked of it."""
+"""Data files for tests: records, files of them, and a storage that records calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = ("group", "phase", "created")
 
 
 class AskedStorage(FakeObjectStorage):
-    """Notes which ranges were read, and which chunks were written."""
+    """Records which ranges were read and which chunks were written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ def record(number: int, body: bytes = b"body") -> StoredRecord:
 
 
 def records(count: int, *, body_bytes: int = 100, first: int = 0) -> list[StoredRecord]:
-    """Records whose bodies cannot be compressed."""
+    """Return records whose bodies cannot be compressed."""
     noise = random.Random(count)
     return [record(number, noise.randbytes(body_bytes)) for number in range(first, first + count)]
 
 
 def rows(count: int) -> list[StoredRow]:
-    """Rows with values of every kind, some with a body."""
+    """Return rows with values of every type, some with a body."""
     made = []
     for number in range(count):
         values: tuple[Value, ...] = (f"/group/{number % 7}", (None, 3, b"\x00x")[number % 3], number - 5)
@@ -80,7 +80,7 @@ async def write_index(store: FileStore, content: Sequence[StoredRow], *, name: s
 
 
 def file_ref(key: str, *, first: str = "a", last: str = "b", records: int = 2, size: int = 200) -> storage_pb2.FileRef:
-    """A name of a file that nobody wrote."""
+    """Return a reference to a file that was not written."""
     digest = hashlib.sha256(key.encode()).digest()
     return storage_pb2.FileRef(
         key=key, size=size, digest=digest, first=first, last=last, records=records, footer_offset=size // 2

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server, to break the way between them in chosen ways."""
+"""A TCP proxy between a client and a server that breaks the connection in chosen ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["TcpProxy", "tcp_proxy"]
 
 
 class TcpProxy:
-    """Forwards bytes both ways until told otherwise.
+    """Forwards bytes both ways until a test changes that.
 
     Attributes:
         requests_seen: bytes that went to the server so far.
@@ -33,25 +33,25 @@ class TcpProxy:
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def mute_answers(self) -> None:
-        """Withhold what the server says; it goes through when unmuted."""
+        """Hold back what the server sends until unmuted."""
         self._flowing[False].clear()
 
     def unmute_answers(self) -> None:
         self._flowing[False].set()
 
     def mute_requests(self) -> None:
-        """Withhold what clients say, for good."""
+        """Discard what clients send."""
         self._flowing[True].clear()
 
     def connected(self) -> object:
-        """Hear of a new connection; the answer is passed to `passes`."""
+        """Handle a new connection; the result is passed to `passes`."""
         return None
 
     def passes(self, connection: object, data: bytes, *, is_request: bool) -> None:
-        """Hear of bytes that are about to be passed on."""
+        """Handle bytes before they are forwarded."""
 
     def cut(self) -> None:
-        """Reset every connection; new ones are taken."""
+        """Reset every connection; new ones are accepted."""
         for writer in self._writers:
             writer.transport.abort()
 
