@@ -1,7 +1,7 @@
-"""The executor as a whole: settings in, and `run_executor` until it is told to end.
+"""Composes the executor: `run_executor` runs it with its settings until it is asked to end.
 
-The first wish to end drains it: no more assignments, what runs is finished and reported. A second one cancels it:
-pods are removed at once, and the next process of this executor reports their assignments as lost.
+The first request to end drains it: it takes no more assignments, and completes and reports those that run. A second one
+cancels it: pods are removed at once, and the next process of this executor reports their assignments as lost.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sluiceway_executor.session import Identity, Session, SessionTimes
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import WorkerSettings
 
-__all__ = ["ExecutorSettings", "Network", "StopWish", "run_executor"]
+__all__ = ["ExecutorSettings", "Network", "StopRequest", "run_executor"]
 
 log = structlog.get_logger(__name__)
 
@@ -47,33 +47,34 @@ _WITHDRAW_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSettings:
-    """What one executor is told.
+    """The settings of an executor.
 
     Attributes:
         server: `host:port` of a server, or a gRPC target of several.
-        group: that the token should be of; None: any.
-        work_dir: its own folder: journal, logs that wait, pods. One process at a time.
-        token_file: a file with the token of its group; read anew at each connection. None: no token.
-        ca_file: certificates by which the server is known; None: the connection is not encrypted.
-        executor_id: what it is called in its group; empty: chosen once and kept in `work_dir`.
-        drivers: `sandbox`, `host`; the first one that can carry out a task runs it.
+        group: that the token must be of; None: any.
+        work_dir: its own folder, with the journal, logs that are not stored yet, and pods. For one process at a time.
+        token_file: a file with the token of its group, read at each connection. None: no token.
+        ca_file: the certificates that the server's is verified with; None: the connection is not encrypted.
+        executor_id: its id in its group; empty: chosen once, and kept in `work_dir`.
+        drivers: `sandbox`, `host`; the first one that supports a task runs it.
         slots: tasks at a time.
-        local_repositories: a folder below which repositories may be cloned from this disk; None: no such clones.
+        local_repositories: the folder below which repositories of this machine may be cloned; None: no such clones.
         archs: that it reports; empty: those of its driver.
-        labels: what tasks may ask for.
-        dynamic: it may vanish, and its siblings clean up after it.
-        network: the most that tasks reach; a task may ask for less.
-        image_dir: below it are the folders that tasks may name as images; None: no folder may be one.
-        memory_bytes: of a task that names none; 0: its share of four fifths of the machine.
-        processes: of a task. More only for tasks that really have so many threads.
-        spool_limit_bytes: of log that is not stored yet; beyond it output is slowed.
-        disk_bytes: of a task; 0: as much as there is.
-        min_free_disk_bytes: less than that, and the task that uses most of it is ended.
-        fence_after: seconds that a pod lives unfed; None: what the server says. Tests scale it down.
-        always_seconds: for the `always` steps after a bad end.
-        setup_seconds: for a pod to start.
-        store_logs_seconds: how long a report of an end waits for its logs to be stored.
-        session_times: when to give up on a stream. Tests scale them down.
+        labels: that tasks may require.
+        dynamic: it may vanish without notice.
+        network: the most access that tasks get; a task may ask for less.
+        image_dir: the folder below which folders may be images; None: none may.
+        memory_bytes: the limit of a task that sets none; 0: its share of four fifths of the machine.
+        processes: the limit of a task. More only for tasks that really have so many threads.
+        spool_limit_bytes: of log that is not stored yet; beyond it output waits.
+        disk_bytes: the limit of a task; 0: none.
+        min_free_disk_bytes: with less free disk, the task that uses most is ended.
+        fence_after: seconds that a pod lives without an acknowledged heartbeat; None: as the server says. Tests scale
+            it down.
+        always_seconds: the time limit of the `always` steps of a task that did not succeed.
+        setup_seconds: the time limit for the start of a pod.
+        store_logs_seconds: how long the report of an end waits for the logs to be stored.
+        session_times: when a stream is given up. Tests scale them down.
         push_times: the same of the stream of logs.
         sandbox_uids: the first uid of the pods of a root executor, and how many there are.
     """
@@ -106,25 +107,24 @@ class ExecutorSettings:
     sandbox_uids: tuple[int, int] = (210_000, 1_000)
 
 
-class StopWish(Protocol):
-    """The wish that the executor ends (`foundation.lifecycle.Stop` is one)."""
+class StopRequest(Protocol):
+    """The request that the executor ends (`foundation.lifecycle.Stop`)."""
 
     async def wait(self) -> None:
-        """Wait until somebody asks."""
+        """Wait until the executor is asked to end."""
         ...
 
 
 async def run_executor(
-    settings: ExecutorSettings, stop: StopWish, *, clock: Clock | None = None, connected: asyncio.Event | None = None
+    settings: ExecutorSettings, stop: StopRequest, *, clock: Clock | None = None, connected: asyncio.Event | None = None
 ) -> None:
-    """Run an executor until `stop` is asked for and what it runs is over.
+    """Run an executor until `stop` is requested and its tasks are over.
 
-    Cancelled, it removes its pods and ends. `connected`, when given, is set once a server has taken it.
+    When cancelled, it removes its pods and ends. `connected`, if given, is set after the first welcome.
 
     Raises:
-        InvalidInput: the settings name something impossible.
-        Unauthenticated, PermissionDenied: the first server that answered does not take this token, or it is of another
-            group than `group`.
+        InvalidInput: the settings are invalid.
+        Unauthenticated, PermissionDenied: the first server that responded refuses the token, or it is not of `group`.
         FailedPrecondition: the work folder cannot be used or another process uses it, or a driver does not work on this
             machine.
         DataLoss: the journal in the work folder is damaged.
@@ -132,7 +132,7 @@ async def run_executor(
     clock = clock or SystemClock()
     _check(settings)
     async with AsyncExitStack() as resources:
-        resources.enter_context(_own(settings.work_dir))
+        resources.enter_context(_lock(settings.work_dir))
         journal = await Journal.open(settings.work_dir / "journal.json", executor_id=settings.executor_id)
         drivers = await _drivers(settings)
         for driver in drivers:
@@ -154,12 +154,12 @@ async def run_executor(
             fence_seconds=settings.fence_after or 720.0,
             fence_fixed=settings.fence_after is not None,
         )
-        await assignments.take_up()
+        await assignments.recover()
         resources.push_async_callback(journal.flush)
         resources.push_async_callback(assignments.close)
-        dial = _dialler(settings)
+        connect = _connector(settings)
         session = Session(
-            dial,
+            connect,
             assignments,
             identity=_identity(settings, drivers),
             journal=journal,
@@ -167,7 +167,9 @@ async def run_executor(
             clock=clock,
             times=settings.session_times,
         )
-        pusher = LogPusher(dial, spools, journal, connected=session.connected, clock=clock, times=settings.push_times)
+        pusher = LogPusher(
+            connect, spools, journal, connected=session.connected, clock=clock, times=settings.push_times
+        )
         guard = DiskGuard(
             settings.work_dir,
             assignments,
@@ -181,12 +183,12 @@ async def run_executor(
                 connected.set()
             await stop.wait()
             if session.connected.is_set() or not assignments.is_idle:
-                # What is assigned until the server knows is still taken: a refused assignment is a lost task.
+                # Until the server knows, assignments are still accepted: a refused one is a lost task.
                 await session.withdraw(_WITHDRAW_SECONDS)
             assignments.draining.set()
             log.info("executor_drains", running=len(assignments.running()))
             await assignments.wait_idle()
-            await _reported(outbox, spools)
+            await _wait_reported(outbox, spools)
         log.info("executor_ends", executor=journal.executor_id)
 
 
@@ -206,9 +208,9 @@ def _check(settings: ExecutorSettings) -> None:
     elif settings.image_dir is not None and overlap(settings.image_dir, settings.work_dir):
         violations.append(Violation("image_dir", f"{settings.image_dir} overlaps the work folder {settings.work_dir}"))
     if settings.local_repositories is not None and not settings.local_repositories.is_dir():
-        violations.append(Violation("local_repositories", f"{settings.local_repositories} is no folder"))
+        violations.append(Violation("local_repositories", f"{settings.local_repositories} is not a folder"))
     if settings.token_file is not None and not settings.token_file.is_file():
-        violations.append(Violation("token_file", f"{settings.token_file} is no file"))
+        violations.append(Violation("token_file", f"{settings.token_file} is not a file"))
     elif settings.token_file is not None and (fault := _token_fault(settings.token_file)):
         violations.append(Violation("token_file", f"{settings.token_file} {fault}"))
     if settings.ca_file is not None and (fault := _ca_fault(settings.ca_file)):
@@ -226,11 +228,11 @@ def _token_fault(file: Path) -> str:
     try:
         token = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        return f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+        return f"cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"
     if not token:
         return "is empty"
-    # gRPC takes no other bytes in a header, and would say so anew at every connection.
-    return "" if token.isascii() and token.isprintable() else "holds characters that no token has; copy it again"
+    # gRPC allows no other bytes in a header, and would fail at every connection.
+    return "" if token.isascii() and token.isprintable() else "has characters that no token has; copy it again"
 
 
 def _ca_fault(file: Path) -> str:
@@ -238,12 +240,12 @@ def _ca_fault(file: Path) -> str:
         found = b"-----BEGIN CERTIFICATE-----" in file.read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return "" if found else "holds no certificate in PEM form"
+    return "" if found else "has no certificate in PEM form"
 
 
 @contextlib.contextmanager
-def _own(work_dir: Path) -> Iterator[None]:
-    """Hold the work folder: two processes with one journal would be one executor twice."""
+def _lock(work_dir: Path) -> Iterator[None]:
+    """Lock the work folder: two processes with one journal would be one executor twice."""
     try:
         work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         work_dir.chmod(0o700)
@@ -304,20 +306,20 @@ def _identity(settings: ExecutorSettings, drivers: Sequence[Driver]) -> Identity
     )
 
 
-def _dialler(settings: ExecutorSettings) -> Callable[[], grpc.aio.Channel]:
-    def dial() -> grpc.aio.Channel:
+def _connector(settings: ExecutorSettings) -> Callable[[], grpc.aio.Channel]:
+    def connect() -> grpc.aio.Channel:
         token = settings.token_file.read_text().strip() if settings.token_file is not None else None
         tls = None
         if settings.ca_file is not None:
             tls = grpc.ssl_channel_credentials(settings.ca_file.read_bytes())
         return open_channel(settings.server, token=token, tls=tls)
 
-    return dial
+    return connect
 
 
 @asynccontextmanager
 async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run works beside the body; one that fails ends the body, and its error is what is raised."""
+    """Run coroutines beside the body. If one fails, the body is cancelled, and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
@@ -344,8 +346,8 @@ async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
             task.cancel()
 
 
-async def _reported(outbox: Outbox, spools: Spools) -> None:
-    """Give the last reports and bytes of log some time to arrive; the journal keeps those that do not."""
+async def _wait_reported(outbox: Outbox, spools: Spools) -> None:
+    """Wait until the last reports and logs are acknowledged, for some time; the journal keeps the others."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_REPORT_SECONDS):
             while len(outbox) or any(not spool.complete for spool in spools):  # noqa: ASYNC110 - of two owners, once

@@ -1,7 +1,7 @@
-"""The assignments of this executor: takes commands, runs workers, keeps the journal true.
+"""The assignments of this executor: executes commands, runs workers, and keeps the journal up to date.
 
-This is where the executor's promises about order are kept: an assignment is in the journal before it is acknowledged,
-acknowledged before it starts; its end is in the journal before it is reported; its data stays until it is released.
+It guarantees this order: an assignment is in the journal before it is acknowledged, and acknowledged before it starts;
+its end is in the journal before it is reported; its data is kept until it is released.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_executor.drivers.port import Driver
-from sluiceway_executor.journal import Held, Journal
+from sluiceway_executor.journal import Journal, JournaledAssignment
 from sluiceway_executor.outbox import FINAL_PHASES, Outbox
+from sluiceway_executor.specification import unsupported_by
 from sluiceway_executor.spool import Spools
-from sluiceway_executor.worker import Worker, WorkerSettings, unsupported_by
+from sluiceway_executor.worker import Worker, WorkerSettings
 
 __all__ = ["Assignments"]
 
@@ -29,7 +30,12 @@ log = structlog.get_logger(__name__)
 
 
 class Assignments:
-    """See the module; this is the `Commands` of the session."""
+    """What this executor holds and runs. Every command may be repeated.
+
+    Attributes:
+        changed: notified when an assignment ends.
+        draining: set: no assignment is accepted any more.
+    """
 
     def __init__(
         self,
@@ -59,11 +65,10 @@ class Assignments:
         self._background: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Condition()
         self.draining = asyncio.Event()
-        """Set: no assignment is taken any more."""
 
     @property
     def workers(self) -> Mapping[str, Worker]:
-        """The workers of what runs, by assignment."""
+        """The workers that run, by assignment."""
         return {name: worker for name, worker in self._workers.items() if name in self._active}
 
     @property
@@ -71,10 +76,10 @@ class Assignments:
         """Whether nothing runs."""
         return not self._active
 
-    async def take_up(self) -> None:
-        """Take up what an earlier process of this executor left: what had ended is reported, the rest is lost.
+    async def recover(self) -> None:
+        """Report what an earlier process of this executor held: what had ended as it ended, the rest as lost.
 
-        Pods of `sandbox` and `host` end with the process that made them. Before the session.
+        Pods of `sandbox` and `host` end with the process that created them. Call it before the session runs.
         """
         await self._journal.reserve_numbers()
         for held in list(self._journal.held.values()):
@@ -85,7 +90,7 @@ class Assignments:
             log.warning("assignment_lost", assignment=held.assignment_id)
             reason = run_pb2.Reason(
                 code="EXECUTOR_RESTARTED",
-                message="the executor that ran it was started anew, and its pod ended with it",
+                message="the executor that ran it was restarted, and its pod ended with it",
             )
             lost = pb.AssignmentUpdate(
                 assignment_id=held.assignment_id,
@@ -101,7 +106,7 @@ class Assignments:
             await self.changed.wait_for(lambda: self.is_idle)
 
     async def close(self) -> None:
-        """End all workers at once: their pods are removed, and nothing is reported; the journal still knows them."""
+        """Cancel all workers: pods are removed, nothing is reported, and the journal keeps the assignments."""
         tasks = [*self._running.values(), *self._background]
         for task in tasks:
             task.cancel()
@@ -110,20 +115,21 @@ class Assignments:
 
     # -- commands -----------------------------------------------------------------------------------------------
 
-    async def assign(self, command: pb.Assign) -> tuple[run_pb2.Reason | None, Callable[[], None]]:
+    async def assign(self, command: pb.Assign) -> tuple[run_pb2.Reason | None, Callable[[], None] | None]:
+        """Write an assignment to the journal. Return why it is refused, and what starts it once it is acknowledged."""
         known = self._journal.held.get(command.assignment_id)
         if known is not None:
             if (known.database_epoch, known.attempt) != (command.epoch.database, command.epoch.attempt):
-                return run_pb2.Reason(code="OTHER_EPOCH", message="it is held under another epoch"), _nothing
-            return None, _nothing
+                return run_pb2.Reason(code="OTHER_EPOCH", message="it is held under another epoch"), None
+            return None, None
         if self.draining.is_set():
-            return run_pb2.Reason(code="DRAINING", message="this executor takes no more tasks"), _nothing
+            return run_pb2.Reason(code="DRAINING", message="this executor takes no more tasks"), None
         if len(self._active) >= self._slots:
-            return run_pb2.Reason(code="NO_SLOT", message=f"all {self._slots} slots are in use"), _nothing
+            return run_pb2.Reason(code="NO_SLOT", message=f"all {self._slots} slots are in use"), None
         self._active.add(command.assignment_id)
         try:
             await self._journal.hold(
-                Held(
+                JournaledAssignment(
                     assignment_id=command.assignment_id,
                     database_epoch=command.epoch.database,
                     attempt=command.epoch.attempt,
@@ -157,11 +163,12 @@ class Assignments:
         return None, start
 
     def _driver_for(self, specification: pb.Specification) -> Driver:
-        """Choose the first driver that can carry out a task; the first one, which then refuses it, if none can."""
+        """Return the first driver that supports a task; if none does, the first one, whose setup then fails."""
         able = (driver for driver in self._drivers if not unsupported_by(driver, specification))
         return next(able, self._drivers[0])
 
     async def stop(self, command: pb.Stop) -> None:
+        """Stop an assignment; return when that has begun."""
         held = self._journal.held.get(command.assignment_id)
         if held is None:
             return
@@ -180,20 +187,23 @@ class Assignments:
             )
 
     async def release(self, command: pb.Release) -> None:
+        """Remove all that is kept of an assignment that is over."""
         if command.assignment_id in self._active:
-            log.warning("release_of_what_runs", assignment=command.assignment_id)
+            log.warning("release_of_running_assignment", assignment=command.assignment_id)
             return
         self._outbox.forget(command.assignment_id)
-        self._journal.let_go(command.assignment_id)
+        self._journal.forget(command.assignment_id)
         await self._spools.remove(command.assignment_id)
 
     async def clean(self, command: pb.Clean) -> None:
+        """Remove the pods of a vanished session, and report them gone."""
         for driver in self._drivers:
             for assignment_id in await driver.list_pods(command.session_id):
                 await driver.remove_pod(command.session_id, assignment_id)
         self._outbox.pods_gone(command.session_id)
 
     def held(self) -> Sequence[pb.HeldAssignment]:
+        """Return all assignments that are held, for a hello."""
         return [
             pb.HeldAssignment(
                 assignment_id=held.assignment_id,
@@ -206,18 +216,22 @@ class Assignments:
         ]
 
     def running(self) -> Sequence[str]:
+        """Return the ids of the assignments that run."""
         return sorted(self._active)
 
     def feed(self, seconds: float) -> None:
+        """Keep all pods alive for so many seconds from now."""
         for worker in self._workers.values():
             worker.feed(self._fence_seconds if self._fence_fixed else seconds)
 
     async def welcomed(self, *, fence_seconds: float) -> None:
+        """Set how long pods live without an acknowledged heartbeat, after a welcome."""
         if not self._fence_fixed:
             self._fence_seconds = fence_seconds
         await self._journal.reserve_numbers()
 
     def report_again(self) -> None:
+        """Report all that is held again: what was acknowledged may have been lost."""
         for held in self._journal.held.values():
             worker = self._workers.get(held.assignment_id)
             if held.final:
@@ -226,11 +240,12 @@ class Assignments:
                 worker.report_again()
 
     async def fenced(self) -> None:
+        """Discard all assignments, and the session, because it was fenced."""
         for assignment_id in list(self._journal.held):
             await self._discard(assignment_id)
-        await self._journal.let_all_go()
+        await self._journal.forget_all()
 
-    # -- the life of one ----------------------------------------------------------------------------------------
+    # -- workers ----------------------------------------------------------------------------------------
 
     async def _run(self, worker: Worker) -> None:
         try:
@@ -268,7 +283,7 @@ class Assignments:
             return
         final = base64.b64encode(update.SerializeToString()).decode()
         await self._journal.hold(replace(held, phase=update.phase, final=final))
-        # Before the server knows of the free slot, it must be free.
+        # The slot must be free before the server knows that it is.
         self._active.discard(update.assignment_id)
         self._outbox.update(update)
         phase = pb.AssignmentPhase.Name(update.phase).removeprefix("ASSIGNMENT_PHASE_").lower()
@@ -284,7 +299,7 @@ class Assignments:
             await asyncio.wait([running])
         self._active.discard(assignment_id)
         self._outbox.forget(assignment_id)
-        self._journal.let_go(assignment_id)
+        self._journal.forget(assignment_id)
         await self._spools.remove(assignment_id)
         log.info("task_discarded", assignment=assignment_id)
         await self._notify()
@@ -297,7 +312,3 @@ class Assignments:
     async def _notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()
-
-
-def _nothing() -> None:
-    return

@@ -1,7 +1,7 @@
-"""Keeps a task that fills the disk from hurting anything else.
+"""Ends tasks that fill the disk.
 
-A task that uses more than it may is ended. When the work folder's disk is nearly full, the task that uses most of it is
-ended. Plain file systems have no quotas, so this is a watch, and reacts within its pause.
+A task that exceeds its disk limit is ended. When the disk of the work folder is nearly full, the task that uses most of
+it is ended. Plain file systems have no quotas, so usage is polled, and a limit may be exceeded between two checks.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["DiskGuard"]
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 2.0
-# Times the duration of a look are between it and the next.
-_REST = 10
+_CHECK_SECONDS = 2.0
+# The pause after a check is at least so many times its duration.
+_PAUSE_FACTOR = 10
 MOST_HARMLESS_BYTES = 64 << 20
-"""A task that uses less is not to blame for a full disk."""
+"""A task that uses less is never ended because the disk is full."""
 
 
 class _Worker(Protocol):
-    def pass_limit(self, code: str, message: str) -> None: ...
+    def exceed_limit(self, code: str, message: str) -> None: ...
 
 
 class _Running(Protocol):
@@ -39,30 +39,30 @@ class _Running(Protocol):
 
 
 class DiskGuard:
-    """See the module."""
+    """Checks the disk usage of the tasks that run."""
 
     def __init__(self, work_dir: Path, running: _Running, *, min_free_bytes: int, task_bytes: int = 0) -> None:
-        """Say what is to stay free, and what each task may use; 0: as much as there is."""
+        """Create a guard that keeps `min_free_bytes` free, and each task below `task_bytes`; 0: no limit."""
         self._work_dir = work_dir
         self._running = running
         self._min_free_bytes = min_free_bytes
         self._task_bytes = task_bytes
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        pause = _LOOK_SECONDS
+        """Check until cancelled."""
+        pause = _CHECK_SECONDS
         while True:
             await asyncio.sleep(pause)
             began = time.monotonic()
             try:
-                await self.look()
+                await self.check()
             except OSError as error:
-                log.warning("disk_not_seen", error=str(error))
-            # A task may have millions of files: most of the time is not for counting them.
-            pause = max(_LOOK_SECONDS, _REST * (time.monotonic() - began))
+                log.warning("disk_not_checked", error=str(error))
+            # A task may have millions of files: counting them must not take most of the time.
+            pause = max(_CHECK_SECONDS, _PAUSE_FACTOR * (time.monotonic() - began))
 
-    async def look(self) -> tuple[str, ...]:
-        """Look once; return the assignments that were ended."""
+    async def check(self) -> tuple[str, ...]:
+        """Check once; return the assignments that were ended."""
         free = (await asyncio.to_thread(shutil.disk_usage, self._work_dir)).free
         is_full = free < self._min_free_bytes
         if not is_full and not self._task_bytes:
@@ -77,7 +77,7 @@ class DiskGuard:
                 ended += self._end(name, size, message)
         if is_full and not ended:
             worst = max(used, key=lambda name: used[name], default=None)
-            # One that uses little is not to blame, and ending it would not help.
+            # Ending a task that uses little would not help.
             if worst is None or used[worst] < min(self._min_free_bytes, MOST_HARMLESS_BYTES):
                 log.warning("disk_nearly_full", free_bytes=free, work_dir=str(self._work_dir))
             else:
@@ -90,7 +90,7 @@ class DiskGuard:
         if worker is None:
             return []
         log.warning("task_ended_for_disk", assignment=assignment_id, used_bytes=used)
-        worker.pass_limit("LIMIT_DISK", message)
+        worker.exceed_limit("LIMIT_DISK", message)
         return [assignment_id]
 
     def _used(self, assignment_id: str) -> int:

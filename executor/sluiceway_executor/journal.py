@@ -1,10 +1,10 @@
-"""What an executor knows after its own restart: who it is, its session, and the assignments that it holds.
+"""Stores what an executor must know after its own restart: its id, its session, and the assignments that it holds.
 
-One small JSON file, mode 600, replaced atomically and synced before a call returns; concurrent changes share a sync.
-What may be lost without harm is written with the next change: phases, and that an assignment was let go (a server that
-hears of it again says `release` again), which waits for no more than a second.
-No user secret is in it: a specification is asked for again. Its id is random; a server that sees another one knows
-that the executor remembers nothing of before.
+The journal is a small JSON file, mode 600, replaced atomically and synced before a call returns; concurrent changes
+share a sync. Changes that may be lost are written with the next one: phases, and, after a second at most, that an
+assignment was forgotten (a server that is told of it again sends `release` again).
+It contains no secret of a user: a specification is requested again. Its id is random; a server that sees another one
+knows that the executor forgot all it held.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from sluiceway_common.foundation.errors import DataLoss
 
-__all__ = ["Held", "Journal"]
+__all__ = ["Journal", "JournaledAssignment"]
 
 _NUMBERS_AT_ONCE = 10_000
 _VERSION = 1
@@ -27,7 +27,7 @@ _WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class JournaledAssignment:
     """An assignment that this executor holds.
 
     Attributes:
@@ -36,8 +36,8 @@ class Held:
         attempt: the attempt, from 1.
         run_id: its run.
         task_id: its task.
-        phase: the protocol's number of its phase.
-        final: its last update, serialised, base64; empty while it is not over.
+        phase: the number of its phase in the protocol.
+        final: its last update, serialised, in base64; empty: it is not over.
     """
 
     assignment_id: str
@@ -49,11 +49,11 @@ class Held:
     final: str = ""
 
 
-_FIELDS = tuple(field.name for field in fields(Held))
+_FIELDS = tuple(field.name for field in fields(JournaledAssignment))
 
 
 class Journal:
-    """The journal. Changes are seen at once by readers in this process; see the module for when they are on disk."""
+    """The journal of an executor. Changes are visible at once; the module says when they are on disk."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self._path = path
@@ -63,7 +63,7 @@ class Journal:
         self.session_secret: str = content["session_secret"]
         self._numbers_to: int = content["numbers_to"]
         self._next_number: int = self._numbers_to
-        self.held: dict[str, Held] = {item["assignment_id"]: Held(**item) for item in content["held"]}
+        self.held = {item["assignment_id"]: JournaledAssignment(**item) for item in content["held"]}
         self._lock = asyncio.Lock()
         self._waiting = asyncio.Event()
         self._changed = 0
@@ -71,12 +71,12 @@ class Journal:
 
     @classmethod
     async def open(cls, path: Path, *, executor_id: str = "") -> Journal:
-        """Read the journal at `path`, or begin one.
+        """Read the journal at `path`, or create it.
 
-        `executor_id` names the executor when it is given; otherwise the journal keeps the one that was chosen first.
+        `executor_id` is the id of the executor if it is given; else the journal chooses one when it is created.
 
         Raises:
-            DataLoss: there is a file that is not a journal.
+            DataLoss: the file is not a journal.
         """
         content = await asyncio.to_thread(_read, path)
         if content is None:
@@ -90,38 +90,38 @@ class Journal:
                 "held": [],
             }
         elif executor_id and content["executor_id"] != executor_id:
-            # Another name is another executor: the session is not its own.
+            # With another id it is another executor, which does not have this session.
             content |= {"executor_id": executor_id, "session_id": "", "session_secret": ""}
         journal = cls(path, content)
         await journal._sync()
         return journal
 
     async def set_session(self, session_id: str, session_secret: str) -> None:
-        """Keep the session."""
+        """Store the session."""
         if (session_id, session_secret) != (self.session_id, self.session_secret):
             self.session_id, self.session_secret = session_id, session_secret
             await self._sync()
 
-    async def hold(self, held: Held) -> None:
-        """Keep an assignment, new or changed."""
+    async def hold(self, held: JournaledAssignment) -> None:
+        """Store an assignment, new or changed."""
         if self.held.get(held.assignment_id) != held:
             self.held[held.assignment_id] = held
             await self._sync()
 
     def mark(self, assignment_id: str, phase: int) -> None:
-        """Take note of a phase; it reaches the disk with the next change: losing it loses nothing."""
+        """Set the phase of an assignment. It is written with the next change, and may be lost."""
         held = self.held.get(assignment_id)
         if held is not None and not held.final:
             self.held[assignment_id] = replace(held, phase=phase)
 
-    def let_go(self, assignment_id: str) -> None:
-        """Forget an assignment; `run` removes it from the disk. May be repeated."""
+    def forget(self, assignment_id: str) -> None:
+        """Remove an assignment; `run` removes it from the disk. May be repeated."""
         if self.held.pop(assignment_id, None) is not None:
             self._changed += 1
             self._waiting.set()
 
     async def run(self) -> None:
-        """Write what waits for the next change when there is none for a second, until cancelled."""
+        """Write pending changes within a second, until cancelled."""
         while True:
             await self._waiting.wait()
             self._waiting.clear()
@@ -129,23 +129,23 @@ class Journal:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits for the next change."""
+        """Write pending changes."""
         await self._write_out(self._changed)
 
-    async def let_all_go(self) -> None:
-        """Forget the session and all assignments: the executor was declared vanished."""
+    async def forget_all(self) -> None:
+        """Remove the session and all assignments: the session was fenced."""
         self.held.clear()
         self.session_id = self.session_secret = ""
         await self._sync()
 
     async def reserve_numbers(self) -> None:
-        """See to it that `next_number` may be called; numbers never come back, even after a crash."""
+        """Reserve numbers for `next_number` on disk, so that no number is used again after a crash."""
         if self._next_number + _NUMBERS_AT_ONCE // 2 > self._numbers_to:
             self._numbers_to = self._next_number + _NUMBERS_AT_ONCE
             await self._sync()
 
     def next_number(self) -> int:
-        """Give the next number of an update."""
+        """Return the next number of an update."""
         self._next_number += 1
         return self._next_number - 1
 
@@ -154,7 +154,7 @@ class Journal:
         await self._write_out(self._changed)
 
     async def _write_out(self, wanted: int) -> None:
-        # Not to be cut in the middle: a later change could otherwise be overwritten by an earlier one.
+        # Shielded: if it was cancelled half-way, its thread could overwrite a later change.
         await asyncio.shield(asyncio.create_task(self._write(wanted)))
 
     async def _write(self, wanted: int) -> None:

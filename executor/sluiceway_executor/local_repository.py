@@ -1,9 +1,9 @@
-"""From the path of a repository on the executor's machine to the folders that a clone of it needs.
+"""Finds the folders that a clone of a repository on the executor's machine needs.
 
 A repository may be spread over several folders: the refs and objects of a worktree are in its main repository, and a
 clone made with `--shared` or `--reference` borrows objects. Files in a repository say where (gitrepository-layout(5)).
-Whoever made the repository wrote them, so each folder that they name has to be below the executor's
-`--local-repositories`, too. This module reads the disk; nothing here runs git.
+These files are not trusted: each folder that they name must be below the executor's `--local-repositories`, too. This
+module reads the disk, and does not run git.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["is_local", "local_repository"]
 
 _FILE_BYTES = 64 << 10
 _ALTERNATES_DEPTH = 5
-"""As deep as git itself follows alternates of alternates."""
+"""The depth to which git follows alternates of alternates."""
 _ALTERNATES = 32
 _PARTIAL = re.compile(rb"^\s*(?:partialclone\s*=|promisor\s*=\s*true\b)", re.IGNORECASE | re.MULTILINE)
 
@@ -30,15 +30,15 @@ def is_local(repository: str) -> bool:
 
 
 def local_repository(repository: str, allowed: Path | None, *, whole: bool = True) -> Repository:
-    """Find a repository of this machine, and all folders that belong to it, with links resolved. Reads the disk.
+    """Return a repository of this machine, with all folders that belong to it and links resolved. Reads the disk.
 
     Args:
         repository: its path.
         allowed: all that belongs to it must be below this folder; None: no repository may be used.
-        whole: the clone takes all of the history, which a partial clone does not have.
+        whole: the clone needs the whole history, which a partial clone does not have.
 
     Raises:
-        FailedPrecondition: this executor takes none, or not that one (`LOCAL_REPOSITORY`).
+        FailedPrecondition: this executor clones no such repositories, or not this one (`LOCAL_REPOSITORY`).
     """
     if allowed is None:
         raise _refused(
@@ -48,7 +48,7 @@ def local_repository(repository: str, allowed: Path | None, *, whole: bool = Tru
     folder, root = Path(repository).resolve(), allowed.resolve()
     if not folder.is_relative_to(root) or not folder.is_dir():
         raise _refused(
-            f"{repository} is no folder below {allowed}, this executor's --local-repositories; "
+            f"{repository} is not a folder below {allowed}, this executor's --local-repositories; "
             "name a URL instead, or move the repository there"
         )
     git_folder = _git_folder(repository, folder)
@@ -69,7 +69,7 @@ def local_repository(repository: str, allowed: Path | None, *, whole: bool = Tru
 
 
 def _git_folder(repository: str, folder: Path) -> Path:
-    """Find the folder with the refs and objects of a repository, wherever it is."""
+    """Return the folder with the refs and objects of a repository."""
     dot_git = folder / ".git"
     if dot_git.is_file():
         target = _read(dot_git).removeprefix(b"gitdir:").strip()
@@ -82,13 +82,13 @@ def _git_folder(repository: str, folder: Path) -> Path:
         raise _refused(f"{repository} is not a git repository")
     if not found.is_dir():
         raise _refused(f"{repository} is not a git repository: its git folder {found} does not exist")
-    # Of a worktree, the main repository's.
+    # The folder of the main repository, for a worktree.
     common = found / "commondir"
     return _join(found, _read(common).strip()) if common.is_file() else found
 
 
 def _alternates(repository: str, objects: Path, *, root: Path, allowed: Path) -> list[Path]:
-    """List the folders of objects that a repository borrows, and those that these borrow."""
+    """Return the folders of objects that a repository borrows, and those that these borrow."""
     found: list[Path] = []
     level = [objects]
     for _ in range(_ALTERNATES_DEPTH):
@@ -96,7 +96,7 @@ def _alternates(repository: str, objects: Path, *, root: Path, allowed: Path) ->
         for alternate in level:
             if not alternate.is_relative_to(root) or not alternate.is_dir():
                 raise _refused(
-                    f"{repository} borrows objects from {alternate}, which is no folder below {allowed}, this "
+                    f"{repository} borrows objects from {alternate}, which is not a folder below {allowed}, this "
                     "executor's --local-repositories; move that one there, or make the repository independent "
                     "(git repack -a -d; rm .git/objects/info/alternates)"
                 )
@@ -112,7 +112,7 @@ def _alternates_of(objects: Path) -> list[Path]:
 
 
 def _unquoted(line: bytes) -> bytes:
-    """Take the quotes and escapes off a name that begins with a quote, as git writes unusual names."""
+    """Return a name without quotes and escapes, if it begins with a quote, as git writes unusual names."""
     if not line.startswith(b'"'):
         return line
     return line[1:].rpartition(b'"')[0].decode("unicode_escape").encode("latin-1")
@@ -123,7 +123,7 @@ def _join(folder: Path, name: bytes) -> Path:
         found = (folder / os.fsdecode(name)).resolve()
         found.is_dir()
     except (OSError, RuntimeError, ValueError) as error:
-        raise _refused(f"{folder} is not a git repository: it names a folder that there cannot be") from error
+        raise _refused(f"{folder} is not a git repository: it names a folder that cannot exist") from error
     return found
 
 

@@ -1,9 +1,9 @@
-"""Sends the logs of all steps to a server, on one stream of its own, and drops what is stored.
+"""Pushes the logs of all steps to a server, on a stream of its own, and drops what is stored.
 
-It sends 64 KiB at a time, or less when 100 ms have passed, and does not wait for answers; the server's flow control
-slows it. After any break it goes back to what is stored, and so it does for one log when the server says `rewind`. A
-log that ends without a byte is not sent: the update of its step says that its size is 0. A stream is of one session,
-and the server refuses on it the logs of any other: with a new session begins a new stream.
+It sends 64 KiB at a time, or less after 100 ms, and does not wait for acknowledgements; the flow control of the stream
+slows it. After a break it continues from the stored offset, and so it does for one log when the server says `rewind`.
+An empty log is not sent: the update of its step has its size. A stream belongs to one session, and the server refuses
+the logs of any other on it; a new session needs a new stream.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_executor.journal import Journal
+from sluiceway_executor.reporter import SETUP
 from sluiceway_executor.spool import LogName, Spool, Spools
 
 __all__ = ["LogPusher", "PushTimes"]
@@ -31,26 +32,25 @@ __all__ = ["LogPusher", "PushTimes"]
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
-_SETUP = -1
 
 
 @dataclass(frozen=True, slots=True)
 class PushTimes:
-    """Attributes of the pusher.
+    """The times of the pusher.
 
     Attributes:
         gather_seconds: how long less than a full chunk waits for more.
-        setup_gather_seconds: the same, of the log of a setup, which mostly is over by then and goes in one message.
-        silence_seconds: a stream on which nothing was stored for so long, though something waits, is begun anew.
-        first_backoff_seconds: the ceiling of the first pause after a break; it doubles.
-        most_backoff_seconds: of any pause.
+        setup_gather_seconds: the same for the log of a setup, which is mostly over by then and sent in one message.
+        silence_seconds: a stream on which nothing is acknowledged for so long, though something was sent, is replaced.
+        first_backoff_seconds: the maximum of the first pause after a break; it doubles.
+        max_backoff_seconds: the maximum of any pause.
     """
 
     gather_seconds: float = 0.1
     setup_gather_seconds: float = 0.5
     silence_seconds: float = 120.0
     first_backoff_seconds: float = 0.2
-    most_backoff_seconds: float = 5.0
+    max_backoff_seconds: float = 5.0
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class _Progress:
 
 
 class LogPusher:
-    """See the module."""
+    """Pushes the logs of one executor."""
 
     def __init__(
         self,
@@ -82,14 +82,14 @@ class LogPusher:
         self._clock = clock
         self._times = times or PushTimes()
         self._random = random
-        # Of an earlier process, which may have sent bytes that it had not written to disk.
+        # Logs of an earlier process, which may have sent bytes that it had not written to disk.
         self._earlier = frozenset(spool.name for spool in spools)
         self._failures = 0
         self._progress: dict[LogName, _Progress] = {}
-        self._heard_at = 0.0
+        self._acknowledged_at = 0.0
 
     async def run(self) -> None:
-        """Push until cancelled. Never returns, never fails."""
+        """Push until cancelled. Never returns, and raises nothing."""
         while True:
             await self._connected.wait()
             await self._complete_empty()
@@ -99,7 +99,7 @@ class LogPusher:
                     await self._spools.changed.wait()
                 continue
             try:
-                await self._one_stream()
+                await self._run_stream()
             except SluicewayError as error:
                 log.info("log_stream_broken", code=error.code.value, reason=error.reason, error=str(error))
             except Exception:
@@ -108,7 +108,7 @@ class LogPusher:
             pause = backoff_seconds(
                 self._failures,
                 first=self._times.first_backoff_seconds,
-                limit=self._times.most_backoff_seconds,
+                limit=self._times.max_backoff_seconds,
                 random=self._random,
             )
             await asyncio.sleep(pause)
@@ -121,9 +121,9 @@ class LogPusher:
             if spool.ended and not spool.size:
                 await self._spools.stored(spool, 0, complete=True)
 
-    async def _one_stream(self) -> None:
+    async def _run_stream(self) -> None:
         self._progress = {}
-        self._heard_at = self._clock.monotonic()
+        self._acknowledged_at = self._clock.monotonic()
         session = self._journal.session_id
         channel = self._open_channel()
         over = asyncio.Event()
@@ -133,10 +133,10 @@ class LogPusher:
             try:
                 async for response in call:
                     self._failures = 0
-                    self._heard_at = self._clock.monotonic()
+                    self._acknowledged_at = self._clock.monotonic()
                     if self._journal.session_id != session:
                         break
-                    await self._take(response)
+                    await self._handle(response)
             finally:
                 watch.cancel()
                 call.cancel()
@@ -154,7 +154,7 @@ class LogPusher:
     async def _watch(
         self, call: grpc.aio.StreamStreamCall[pb.PushLogsRequest, pb.PushLogsResponse], session: str
     ) -> None:
-        """End a stream on which nothing moves, or whose session is over."""
+        """Cancel a stream on which nothing is acknowledged, or whose session is over."""
         while True:
             await asyncio.sleep(min(1.0, self._times.silence_seconds / 4))
             waits = any(
@@ -163,13 +163,13 @@ class LogPusher:
                 if (spool := self._spools.get(name)) is not None and not spool.complete
             )
             if not waits:
-                self._heard_at = self._clock.monotonic()
-            silent = self._clock.monotonic() - self._heard_at
+                self._acknowledged_at = self._clock.monotonic()
+            silent = self._clock.monotonic() - self._acknowledged_at
             if silent > self._times.silence_seconds or self._journal.session_id != session:
                 call.cancel()
                 return
 
-    async def _take(self, response: pb.PushLogsResponse) -> None:
+    async def _handle(self, response: pb.PushLogsResponse) -> None:
         name = LogName(response.log.assignment_id, response.log.step)
         spool = self._spools.get(name)
         if spool is None:
@@ -194,7 +194,7 @@ class LogPusher:
             session_secret=self._journal.session_secret,
             executor_id=self._journal.executor_id,
         )
-        # grpc may still wait here for a stream that has ended; it must not take anything from the next one.
+        # grpc may still wait here for a stream that has ended: what comes next belongs to the next stream.
         while not over.is_set():
             self._spools.changed.clear()
             soonest: float | None = None
@@ -221,7 +221,7 @@ class LogPusher:
                     pass
 
     def _due_in(self, spool: Spool, progress: _Progress) -> float | None:
-        """Seconds until something of this log is to be sent; None: nothing is."""
+        """Return the seconds until a chunk of a log is to be sent; None: none is."""
         ready = spool.size - progress.sent
         if spool.ended:
             return None if progress.end_sent and ready <= 0 else 0.0
@@ -234,7 +234,7 @@ class LogPusher:
         if progress.since is None:
             progress.since = now
         times = self._times
-        gather = times.setup_gather_seconds if spool.name.step == _SETUP else times.gather_seconds
+        gather = times.setup_gather_seconds if spool.name.step == SETUP else times.gather_seconds
         return max(0.0, progress.since + gather - now)
 
     async def _next_chunk(self, spool: Spool, progress: _Progress) -> pb.PushLogsRequest | None:
@@ -248,7 +248,7 @@ class LogPusher:
             return None
         progress.since = None
         progress.sent = offset + len(data)
-        # One message with all of a log replaces what is stored of it.
+        # One message with the whole log replaces what is stored of it.
         may_replace = progress.begun or offset > 0 or spool.name not in self._earlier
         progress.end_sent = ended and progress.sent >= spool.size and may_replace
         progress.begun = True

@@ -1,12 +1,12 @@
-"""Secrets that leave a log before a byte leaves the executor: a stream in, a stream out.
+"""Masks secrets in a stream of bytes, before it leaves the executor. Pure.
 
 A *form* is a way in which a secret may be written: plain, in base64 at each alignment, escaped for a URL, for JSON, for
 a shell. Every byte that belongs to an occurrence of any form is covered, overlapping occurrences included, and each run
-of covered bytes becomes `***`. That makes the result a function of the whole stream and of nothing else: however the
-stream is cut into writes, the output is the same. Base64 is also found when its lines were wrapped.
+of covered bytes becomes `***`. The output depends on the whole stream only, and not on how it is cut into writes.
+Base64 is also found when its lines were wrapped.
 
-To decide on a byte one must know what follows it, so the masker holds back the end of what it was fed for as long as
-that could be the beginning of a form. Pure.
+To decide on a byte, the masker must know what follows it; so it holds back the end of its input for as long as that
+could be the beginning of a form.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["MASK", "MINIMUM_BYTES", "Masker", "forms_of"]
 
 MASK = b"***"
 MINIMUM_BYTES = 4
-"""Shorter secrets are refused when they are set: to mask them would tell where they are."""
+"""Shorter secrets are refused when they are set: they would occur in ordinary text."""
 
 _LINE_MINIMUM_BYTES = 12
 _WRAPPED_MINIMUM_BYTES = 8
@@ -32,10 +32,9 @@ _NEWLINES = b"\r\n"
 
 
 def forms_of(secret: bytes) -> frozenset[bytes]:
-    """List all forms of a secret, itself included; none for one that is shorter than `MINIMUM_BYTES`.
+    """Return all forms of a secret, itself included; none for one that is shorter than `MINIMUM_BYTES`.
 
-    Of a secret with several lines, each line that is long enough to be telling counts as well: tools like to
-    indent or prefix what they print.
+    Of a secret with several lines, each line of some length counts as well, because tools indent or prefix lines.
     """
     if len(secret) < MINIMUM_BYTES:
         return frozenset()
@@ -56,7 +55,7 @@ def forms_of(secret: bytes) -> frozenset[bytes]:
 
 
 class Masker:
-    """Masks one stream. Feed it in order, then finish it; then another one may follow."""
+    """Masks a stream. Call `feed` in order, then `finish`; another stream may follow."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         values = [secret for secret in secrets if len(secret) >= MINIMUM_BYTES]
@@ -71,24 +70,24 @@ class Masker:
         self._plain = _Finder(plain)
         self._wrapped = _Finder(wrapped)
         self._held = b""
-        # How much of what is held is covered already, and whether the last byte that was decided was.
+        # How much of what is held back is covered already, and whether the last byte of the output was.
         self._covered = 0
         self._in_run = False
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next bytes; give those that are decided, which may be none, and may be of earlier calls."""
+        """Add the next bytes; return those that are decided, which may be none, and may be of earlier calls."""
         if not self._plain.forms:
             return data
         return self._decide(self._held + data, final=False)
 
     def finish(self) -> bytes:
-        """Give what was held back: what follows, if anything does, is another stream."""
+        """Return what was held back, at the end of the stream."""
         output = self._decide(self._held, final=True)
         self._in_run = False
         return output
 
     def once(self, text: bytes) -> bytes:
-        """Mask a whole text that is not part of the stream. Only between `finish` and the next `feed`."""
+        """Return a whole text masked, which is not part of the stream. Only between `finish` and the next `feed`."""
         return self.feed(text) + self.finish()
 
     def _decide(self, text: bytes, *, final: bool) -> bytes:
@@ -112,7 +111,7 @@ class Masker:
         return output
 
     def _render(self, text: bytes, covered: list[tuple[int, int]], hold: int) -> tuple[bytes, int]:
-        """Write out what lies before `hold`; also tell how far the occurrences that begin there reach."""
+        """Return the masked text before `hold`, and the end of the last occurrence that begins there."""
         parts: list[bytes] = []
         position = 0
         reach = self._covered
@@ -134,7 +133,7 @@ class Masker:
 
 
 class _Positions:
-    """From the text without newlines back to the text with them."""
+    """Maps positions in the text without newlines to positions in the text with them."""
 
     def __init__(self, newlines: list[int]) -> None:
         # The n-th newline stands before the joined position newlines[n] - n.
@@ -145,7 +144,7 @@ class _Positions:
 
 
 class _Finder:
-    """Occurrences of any of some forms in a text, and where an unfinished one may begin."""
+    """Finds occurrences of forms in a text, and where an incomplete one may begin."""
 
     def __init__(self, forms: Iterable[bytes]) -> None:
         self.forms = sorted(set(forms))
@@ -162,7 +161,7 @@ class _Finder:
                 start = text.find(form, start + 1)
 
     def hold(self, text: bytes) -> int:
-        """Find the first position whose rest is the beginning, and not all, of a form; the end if there is none."""
+        """Return the first position from which the text is the beginning, not all, of a form; else its end."""
         end = len(text)
         for start in range(max(0, end - self._longest + 1), end):
             key = text[start : start + _KEY_BYTES]
@@ -181,7 +180,7 @@ class _Finder:
 def _base64_forms(value: bytes) -> Iterator[bytes]:
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + value)
-        # Only the characters that are made of the secret's bits alone: their neighbours depend on what stands around.
+        # Only the characters that consist of bits of the secret: their neighbours depend on the bytes around it.
         core = encoded[-(-shift * 8 // 6) : (shift + len(value)) * 8 // 6]
         if len(core) >= MINIMUM_BYTES:
             yield core
@@ -204,7 +203,7 @@ def _json_forms(value: bytes) -> Iterator[bytes]:
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         for form in (escaped, escaped.replace("/", "\\/"), _html_safe(escaped)):
             yield form.encode()
-            # JSON inside JSON, as logs of logs have it.
+            # JSON in JSON, as in logs of logs.
             yield json.dumps(form, ensure_ascii=ascii_only)[1:-1].encode()
     yield re.sub(r"\\u[0-9a-f]{4}", lambda match: "\\u" + match.group()[2:].upper(), json.dumps(text)[1:-1]).encode()
 

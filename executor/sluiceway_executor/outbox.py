@@ -1,8 +1,8 @@
-"""What the executor has to report and the server has not yet acknowledged.
+"""The reports of the executor that a server has not acknowledged yet.
 
 Entries are numbered when they are added, sent in order, and sent again on each new stream until they are acknowledged.
-Two changes of one assignment that wait unsent become one, so whoever sends may wait a moment for more, unless what
-waits is urgent: an attempt has ended. Touches no disk and no network.
+Updates of one assignment that are not sent yet are merged, so that the sender may wait a moment for more, unless an
+entry is urgent: the end of an attempt. No I/O.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ FINAL_PHASES = frozenset(
     }
 )
 
-_MOST_IN_ONE = 100
+_MAX_UPDATES = 100
 # Of all updates in one message; a single one has at most 250 KiB, with 1,000 steps.
-_MOST_BYTES_IN_ONE = 256 * 1024
+_MAX_UPDATE_BYTES = 256 * 1024
 
 
 class Outbox:
-    """See the module.
+    """A queue of reports that is sent again on each stream.
 
     Attributes:
-        waiting: set while something is there that was not sent on this stream.
-        urgent: set while some of that must not wait for more.
+        waiting: set while an entry was not sent on this stream.
+        urgent: set while such an entry must not wait for more.
     """
 
     def __init__(self, next_number: Callable[[], int]) -> None:
@@ -48,33 +48,33 @@ class Outbox:
         return len(self._entries)
 
     def update(self, update: pb.AssignmentUpdate) -> None:
-        """Report a change of an assignment; the number is given here."""
+        """Add an update of an assignment, and number it."""
         for number in reversed(self._entries):
             if number <= self._sent:
                 break
             entry = self._entries[number]
             if isinstance(entry, pb.AssignmentUpdate) and entry.assignment_id == update.assignment_id:
                 _merge(entry, update)
-                self._hurry(entry)
+                self._set_urgent(entry)
                 return
         self._add(update)
 
     def pods_gone(self, session_id: str) -> None:
-        """Report that the pods of a vanished session are gone."""
+        """Add that the pods of a vanished session are gone."""
         self._add(pb.PodsGone(session_id=session_id))
 
     def acknowledge(self, number: int) -> None:
-        """The server has it. May be repeated."""
+        """Remove an entry that the server has. May be repeated."""
         self._entries.pop(number, None)
 
     def forget(self, assignment_id: str) -> None:
-        """Nobody wants to know of this assignment any more."""
+        """Remove the updates of an assignment."""
         for number, entry in list(self._entries.items()):
             if isinstance(entry, pb.AssignmentUpdate) and entry.assignment_id == assignment_id:
                 del self._entries[number]
 
     def begin_stream(self, *, same_session: bool) -> None:
-        """Begin to send from the start; in another session under new numbers."""
+        """Send all entries again; in another session under new numbers."""
         if not same_session:
             entries = list(self._entries.values())
             self._entries.clear()
@@ -86,7 +86,7 @@ class Outbox:
             self.urgent.set()
 
     def take(self) -> Sequence[pb.ConnectRequest]:
-        """Take what was not sent on this stream, in order, as messages."""
+        """Return what was not sent on this stream, in order, as messages."""
         self.waiting.clear()
         self.urgent.clear()
         messages: list[pb.ConnectRequest] = []
@@ -102,8 +102,8 @@ class Outbox:
             if (
                 not messages
                 or not messages[-1].HasField("updates")
-                or len(messages[-1].updates.updates) >= _MOST_IN_ONE
-                or size > _MOST_BYTES_IN_ONE
+                or len(messages[-1].updates.updates) >= _MAX_UPDATES
+                or size > _MAX_UPDATE_BYTES
             ):
                 messages.append(pb.ConnectRequest(updates=pb.Updates()))
                 size = entry.ByteSize()
@@ -114,9 +114,9 @@ class Outbox:
         entry.number = self._next_number()
         self._entries[entry.number] = entry
         self.waiting.set()
-        self._hurry(entry)
+        self._set_urgent(entry)
 
-    def _hurry(self, entry: pb.AssignmentUpdate | pb.PodsGone) -> None:
+    def _set_urgent(self, entry: pb.AssignmentUpdate | pb.PodsGone) -> None:
         if not isinstance(entry, pb.AssignmentUpdate) or entry.phase in FINAL_PHASES:
             self.urgent.set()
 

@@ -1,4 +1,4 @@
-"""The output of one step on its way to the spool: masked, counted, cut at its limit."""
+"""Writes the output of one step to its spool: masked, counted, and cut at the limit of the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_LOG_LIMIT_BYTES = 1 << 30
 
 
 class StepLog:
-    """Where a step writes. One writer at a time."""
+    """The log of a step that runs. One writer at a time."""
 
     def __init__(
         self, spools: Spools, spool: Spool, *, masks: Iterable[bytes], clock: Clock, limit_bytes: int = 0
@@ -30,32 +30,32 @@ class StepLog:
 
     @property
     def size(self) -> int:
-        """Bytes in the log so far."""
+        """The size of the log so far, in bytes."""
         return self._spool.size
 
     @property
     def sha256(self) -> str:
-        """Their digest in hex."""
+        """The digest of the log so far, in hex."""
         return self._spool.sha256
 
     async def write(self, data: bytes) -> None:
-        """Write what the step wrote. Waits when the spool is full."""
-        await self._keep(self._masker.feed(data))
+        """Write output of the step. Waits while the spools are full."""
+        await self._append(self._masker.feed(data))
 
     async def note(self, text: str) -> None:
-        """Write a line of our own, on a line of its own; not more than one screen, whatever `text` is."""
-        await self._keep(self._masker.finish())
+        """Write a line of the executor, at most 4 KiB of `text`."""
+        await self._append(self._masker.finish())
         start = b"" if self._last == b"\n" else b"\n"
         line = self._masker.once(text.encode("utf-8", "replace")[:4096])
-        await self._keep(start + b"[sluice] " + line.rstrip(b"\n") + b"\n")
+        await self._append(start + b"[sluice] " + line.rstrip(b"\n") + b"\n")
 
     async def finish(self) -> None:
         """End the log. May be repeated."""
         if not self._spool.ended:
-            await self._keep(self._masker.finish())
+            await self._append(self._masker.finish())
             await self._spools.end(self._spool)
 
-    async def _keep(self, data: bytes) -> None:
+    async def _append(self, data: bytes) -> None:
         if not data or self._cut:
             return
         if len(data) > self._left:

@@ -1,20 +1,19 @@
-"""The life of a task on its executor, as a pure function: what happened, and what to do next.
+"""The state machine of a task on its executor, as a pure function: an event comes, instructions follow.
 
-There is one machine, of the task, and one small one for each of its steps, which only the task's moves.
+There is one machine for the task, and a small one for each of its steps, which only that of the task moves.
 
-The task: `accepted` -> `setup` (its pod is made) -> `steps` -> `over`. From the first bad end on (a step failed, the
-time is up, somebody stopped it, a limit was hit) it has an *ending*; then only steps with `always` are begun, within
-one budget of time for all of them. The first ending stays, whatever follows: a stop during the clean-up after a failure
-leaves the task failed, a step that fails while a stop is carried out leaves it stopped. A task without an ending
+The task: `accepted` -> `setup` (its pod is created) -> `steps` -> `over`. With the first bad end (a step failed, the
+time is up, it was stopped, a limit was exceeded) it has an *ending*; from then on only steps with `always` are started,
+within one time budget for all of them. The first ending stays, whatever follows: a stop during the clean-up after a
+failure leaves the task failed, a step that fails while it is stopped leaves the task stopped. A task without an ending
 succeeded.
 
-A stop ends the step that runs, unless that is an `always` step: the clean-up goes on, within its budget, unless the
-stop is *forced*. The end of a step that is being stopped is awaited (`StepEnded`); nothing else is begun before. A task
-that is stopped before its pod ran is *cancelled*. A limit of the machine ends all that runs in the pod, `always` steps
-too.
-A pod that is gone ends everything at once: there is nowhere to run a step.
+A stop ends the step that runs, unless that is an `always` step: those continue within their budget, unless the stop is
+*forced*. The end of a step that is being stopped is awaited (`StepEnded`); nothing else is started before. A task that
+is stopped before its pod runs is *cancelled*. A limit of the machine ends all that runs in the pod, `always` steps too.
+When the pod is gone, the task ends at once.
 
-Events may come late or twice: what does not fit any more changes nothing and asks for nothing.
+Late and repeated events change nothing, and no instruction follows.
 """
 
 from __future__ import annotations
@@ -24,14 +23,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 __all__ = [
-    "BudgetSpent",
+    "BudgetExceeded",
+    "CreatePod",
     "Ending",
     "Event",
     "Finish",
     "Instruction",
-    "Life",
-    "LimitPassed",
-    "MakePod",
+    "LimitExceeded",
     "Outcome",
     "PodGone",
     "PodStarted",
@@ -47,7 +45,8 @@ __all__ = [
     "StopSetup",
     "StopStep",
     "TaskPhase",
-    "TimeIsUp",
+    "TaskState",
+    "TimedOut",
     "advance",
     "begin",
     "check",
@@ -55,7 +54,7 @@ __all__ = [
 
 
 class TaskPhase(StrEnum):
-    """Where a task stands on its executor."""
+    """How far a task is on its executor."""
 
     ACCEPTED = "accepted"
     SETUP = "setup"
@@ -64,7 +63,7 @@ class TaskPhase(StrEnum):
 
 
 class StepPhase(StrEnum):
-    """Where a step stands."""
+    """How far a step is, and how it ended."""
 
     NOT_STARTED = "not_started"
     RUNNING = "running"
@@ -86,7 +85,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a task ended otherwise than well: `code` as in the protocol, `message` for a person."""
+    """Why a task did not succeed: `code` as in the protocol, `message` for a person."""
 
     outcome: Outcome
     code: str
@@ -97,7 +96,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """What the plan must know of a step."""
+    """The part of a step's definition that the plan needs."""
 
     name: str
     always: bool = False
@@ -106,7 +105,7 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """How far a step is. `exit_status` is given when its command ended by itself."""
+    """The state of a step. `exit_status` is set if its command ended by itself."""
 
     phase: StepPhase = StepPhase.NOT_STARTED
     exit_status: int | None = None
@@ -115,18 +114,18 @@ class StepState:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """A task's life so far.
+class TaskState:
+    """The state of a task.
 
     Attributes:
         plans: the steps, in order.
-        phase: where it stands.
-        setup: how the making of its pod went.
-        steps: how far each step is.
-        ending: the first bad end; None while all is well.
-        forced: a stop that spares no `always` step came.
-        stopping: why the step that runs was told to end; None: it was not.
-        budget: the time for `always` steps runs.
+        phase: how far it is.
+        setup: the state of its setup, which creates the pod.
+        steps: the state of each step.
+        ending: the first bad end; None: there was none.
+        forced: it was stopped by force, so that no `always` step is started.
+        stopping: why the step that runs is being stopped; None: it is not.
+        budget: the time budget of the `always` steps has started.
     """
 
     plans: tuple[StepPlan, ...]
@@ -140,7 +139,7 @@ class Life:
 
     @property
     def current(self) -> int | None:
-        """The step that runs, if one does."""
+        """The step that runs; None: none does."""
         for index, step in enumerate(self.steps):
             if step.phase is StepPhase.RUNNING:
                 return index
@@ -148,7 +147,7 @@ class Life:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it has not."""
+        """How it ended; None: it has not."""
         if self.phase is not TaskPhase.OVER:
             return None
         return self.ending.outcome if self.ending else Outcome.SUCCESS
@@ -161,7 +160,7 @@ class PodStarted:
 
 @dataclass(frozen=True, slots=True)
 class SetupFailed:
-    """The pod could not be made."""
+    """The pod could not be created."""
 
     message: str
 
@@ -171,9 +170,9 @@ class StepEnded:
     """A step is over.
 
     Attributes:
-        step: which.
-        exit_status: of its command; None when it has none.
-        code: why it failed without one, or beside it (`LIMIT_MEMORY`, `CLONE_FAILED`); empty otherwise.
+        step: its index.
+        exit_status: of its command; None: there is none.
+        code: why it failed, if not by its exit status alone (`LIMIT_MEMORY`, `CLONE_FAILED`); else empty.
         message: the same for a person.
     """
 
@@ -185,7 +184,7 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Somebody wants it to end."""
+    """The task was stopped by a person or by the server."""
 
     force: bool = False
     code: str = "STOPPED"
@@ -193,22 +192,22 @@ class StopRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeIsUp:
-    """It took longer than the task's timeout."""
+class TimedOut:
+    """The task took longer than its timeout."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class LimitPassed:
-    """The task used more than the machine can give: `code` as in the protocol (`LIMIT_DISK`)."""
+class LimitExceeded:
+    """The task exceeded a limit of the machine: `code` as in the protocol (`LIMIT_DISK`)."""
 
     code: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetSpent:
+class BudgetExceeded:
     """The `always` steps took longer than their budget."""
 
     message: str
@@ -222,206 +221,206 @@ class PodGone:
     message: str
 
 
-Event = PodStarted | SetupFailed | StepEnded | StopRequested | TimeIsUp | LimitPassed | BudgetSpent | PodGone
+Event = PodStarted | SetupFailed | StepEnded | StopRequested | TimedOut | LimitExceeded | BudgetExceeded | PodGone
 
 
 @dataclass(frozen=True, slots=True)
-class MakePod:
-    """Make the pod; answer with `PodStarted` or `SetupFailed`."""
+class CreatePod:
+    """Create the pod; `PodStarted` or `SetupFailed` follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartStep:
-    """Run a step; answer with `StepEnded`."""
+    """Run a step; `StepEnded` follows."""
 
     step: int
 
 
 @dataclass(frozen=True, slots=True)
 class StopSetup:
-    """End the making of the pod; no answer is expected."""
+    """Cancel the creation of the pod; no event follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopStep:
-    """End the step that runs; it still answers with `StepEnded`. What earlier steps left behind goes on."""
+    """Stop the step that runs; `StepEnded` follows. Background processes of earlier steps continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopPod:
-    """End all that runs in the pod; a step that runs still answers with `StepEnded`."""
+    """Stop all that runs in the pod; if a step does, `StepEnded` follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartBudget:
-    """From now on, `always` steps have their budget; when it is spent, say `BudgetSpent`."""
+    """Start the time budget of the `always` steps; `BudgetExceeded` follows at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """All is over: store the logs, remove the pod, report the outcome."""
+    """The task is over: remove the pod, store the logs, report the outcome."""
 
 
-Instruction = MakePod | StartStep | StopSetup | StopStep | StopPod | StartBudget | Finish
+Instruction = CreatePod | StartStep | StopSetup | StopStep | StopPod | StartBudget | Finish
 
 
-def begin(plans: Sequence[StepPlan]) -> tuple[Life, tuple[Instruction, ...]]:
-    """Begin a task's life: its pod is to be made."""
+def begin(plans: Sequence[StepPlan]) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Return the first state of a task, and the instruction to create its pod."""
     steps = tuple(StepState(StepPhase.SKIPPED if plan.skip else StepPhase.NOT_STARTED) for plan in plans)
-    life = Life(tuple(plans), TaskPhase.SETUP, StepState(StepPhase.RUNNING), steps)
-    return life, (MakePod(),)
+    task = TaskState(tuple(plans), TaskPhase.SETUP, StepState(StepPhase.RUNNING), steps)
+    return task, (CreatePod(),)
 
 
-def advance(life: Life, event: Event) -> tuple[Life, tuple[Instruction, ...]]:
-    """Take note of an event; say what to do now. Pure; an event that does not fit any more changes nothing."""
-    if life.phase is TaskPhase.OVER:
-        return life, ()
+def advance(task: TaskState, event: Event) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Return the state after an event, and the instructions that follow. Late and repeated events change nothing."""
+    if task.phase is TaskPhase.OVER:
+        return task, ()
     match event:
         case PodStarted():
-            return _pod_started(life)
+            return _pod_started(task)
         case SetupFailed(message=message):
-            return _setup_failed(life, message)
+            return _setup_failed(task, message)
         case StepEnded():
-            return _step_ended(life, event)
+            return _step_ended(task, event)
         case StopRequested():
-            return _stop_requested(life, event)
-        case TimeIsUp(message=message):
-            return _interrupt(life, Ending(Outcome.FAILED, "TIMEOUT", message, timed_out=True))
-        case LimitPassed(code=code, message=message):
-            return _limit_passed(life, Ending(Outcome.FAILED, code, message))
-        case BudgetSpent(message=message):
-            if not life.budget:
-                return life, ()
-            return _force(life, Ending(Outcome.FAILED, "TIMEOUT", message))
+            return _stop_requested(task, event)
+        case TimedOut(message=message):
+            return _interrupt(task, Ending(Outcome.FAILED, "TIMEOUT", message, timed_out=True))
+        case LimitExceeded(code=code, message=message):
+            return _limit_exceeded(task, Ending(Outcome.FAILED, code, message))
+        case BudgetExceeded(message=message):
+            if not task.budget:
+                return task, ()
+            return _force(task, Ending(Outcome.FAILED, "TIMEOUT", message))
         case PodGone(code=code, message=message):
-            return _pod_gone(life, Ending(Outcome.LOST, code, message))
+            return _pod_gone(task, Ending(Outcome.LOST, code, message))
 
 
-def check(life: Life) -> None:
-    """State what always holds of a life.
+def check(task: TaskState) -> None:
+    """Check the invariants of a state.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: one does not hold.
     """
-    running = [step for step in life.steps if step.phase is StepPhase.RUNNING]
+    running = [step for step in task.steps if step.phase is StepPhase.RUNNING]
     assert len(running) <= 1, "two steps run"  # noqa: S101 - this is what the function is for
-    assert len(life.steps) == len(life.plans), "a step has no state"  # noqa: S101
-    if life.phase is not TaskPhase.STEPS:
+    assert len(task.steps) == len(task.plans), "a step has no state"  # noqa: S101
+    if task.phase is not TaskPhase.STEPS:
         assert not running, "a step runs without a pod"  # noqa: S101
-    if life.phase is TaskPhase.OVER:
-        open_steps = [step for step in life.steps if step.phase is StepPhase.NOT_STARTED]
+    if task.phase is TaskPhase.OVER:
+        open_steps = [step for step in task.steps if step.phase is StepPhase.NOT_STARTED]
         assert not open_steps, "the task is over and a step waits"  # noqa: S101
-        assert life.setup.phase is not StepPhase.RUNNING, "the task is over and its setup runs"  # noqa: S101
-    if life.phase is TaskPhase.STEPS:
+        assert task.setup.phase is not StepPhase.RUNNING, "the task is over and its setup runs"  # noqa: S101
+    if task.phase is TaskPhase.STEPS:
         assert running, "nothing runs and the task is not over"  # noqa: S101
 
 
-def _pod_started(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
-    if life.phase is not TaskPhase.SETUP:
-        return life, ()
-    return _next(replace(life, phase=TaskPhase.STEPS, setup=StepState(StepPhase.SUCCESS)))
+def _pod_started(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
+    if task.phase is not TaskPhase.SETUP:
+        return task, ()
+    return _next(replace(task, phase=TaskPhase.STEPS, setup=StepState(StepPhase.SUCCESS)))
 
 
-def _setup_failed(life: Life, message: str) -> tuple[Life, tuple[Instruction, ...]]:
-    if life.phase is not TaskPhase.SETUP:
-        return life, ()
-    ending = life.ending or Ending(Outcome.FAILED, "SETUP_FAILED", message, in_setup=True)
+def _setup_failed(task: TaskState, message: str) -> tuple[TaskState, tuple[Instruction, ...]]:
+    if task.phase is not TaskPhase.SETUP:
+        return task, ()
+    ending = task.ending or Ending(Outcome.FAILED, "SETUP_FAILED", message, in_setup=True)
     setup = StepState(StepPhase.FAILED, code=ending.code, message=message)
-    return _finish(replace(life, setup=setup, ending=ending))
+    return _finish(replace(task, setup=setup, ending=ending))
 
 
-def _step_ended(life: Life, event: StepEnded) -> tuple[Life, tuple[Instruction, ...]]:
-    if life.current != event.step:
-        return life, ()
+def _step_ended(task: TaskState, event: StepEnded) -> tuple[TaskState, tuple[Instruction, ...]]:
+    if task.current != event.step:
+        return task, ()
     good = event.exit_status == 0 and not event.code
-    if life.stopping is not None and not good:
-        state = StepState(StepPhase.STOPPED, code=life.stopping.code, message=life.stopping.message)
+    if task.stopping is not None and not good:
+        state = StepState(StepPhase.STOPPED, code=task.stopping.code, message=task.stopping.message)
     elif good:
         state = StepState(StepPhase.SUCCESS, event.exit_status)
     else:
         message = event.message or f"exited with {event.exit_status}"
         state = StepState(StepPhase.FAILED, event.exit_status, event.code or "STEP_FAILED", message)
-    life = _with_step(replace(life, stopping=None), event.step, state)
-    if state.phase is StepPhase.FAILED and life.ending is None:
-        name = life.plans[event.step].name or f"step {event.step + 1}"
+    task = _with_step(replace(task, stopping=None), event.step, state)
+    if state.phase is StepPhase.FAILED and task.ending is None:
+        name = task.plans[event.step].name or f"step {event.step + 1}"
         ending = Ending(Outcome.FAILED, event.code or "STEP_FAILED", f'"{name}" {state.message}')
-        life = replace(life, ending=ending)
-    return _next(life)
+        task = replace(task, ending=ending)
+    return _next(task)
 
 
-def _stop_requested(life: Life, event: StopRequested) -> tuple[Life, tuple[Instruction, ...]]:
-    if life.phase is TaskPhase.SETUP:
-        return _stop_setup(life, Ending(Outcome.CANCELLED, event.code, event.message))
+def _stop_requested(task: TaskState, event: StopRequested) -> tuple[TaskState, tuple[Instruction, ...]]:
+    if task.phase is TaskPhase.SETUP:
+        return _stop_setup(task, Ending(Outcome.CANCELLED, event.code, event.message))
     ending = Ending(Outcome.STOPPED, event.code, event.message)
     if event.force:
-        return _force(replace(life, ending=life.ending or ending), ending)
-    return _interrupt(life, ending)
+        return _force(replace(task, ending=task.ending or ending), ending)
+    return _interrupt(task, ending)
 
 
-def _interrupt(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
-    """Give it an ending; what runs is ended unless it cleans up."""
-    if life.phase is TaskPhase.SETUP:
-        return _stop_setup(life, ending)
-    known = life.ending is not None
-    life = replace(life, ending=life.ending or ending)
-    current = life.current
-    if current is None or life.stopping is not None or known:
-        # With an ending from before, only a clean-up step can be running.
-        return life, ()
-    if life.plans[current].always:
-        return replace(life, budget=True), (StartBudget(),)
-    return replace(life, stopping=ending), (StopStep(),)
+def _interrupt(task: TaskState, ending: Ending) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Set the ending, and stop the step that runs unless it is an `always` step."""
+    if task.phase is TaskPhase.SETUP:
+        return _stop_setup(task, ending)
+    known = task.ending is not None
+    task = replace(task, ending=task.ending or ending)
+    current = task.current
+    if current is None or task.stopping is not None or known:
+        # With an earlier ending, only an `always` step can be running.
+        return task, ()
+    if task.plans[current].always:
+        return replace(task, budget=True), (StartBudget(),)
+    return replace(task, stopping=ending), (StopStep(),)
 
 
-def _limit_passed(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
-    """End what runs, and what earlier steps left behind: either may be what uses too much."""
-    if life.phase is TaskPhase.SETUP:
-        return _stop_setup(life, ending)
-    return replace(life, ending=life.ending or ending, stopping=life.stopping or ending), (StopPod(),)
+def _limit_exceeded(task: TaskState, ending: Ending) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Stop all that runs in the pod, since background processes of earlier steps may have exceeded the limit."""
+    if task.phase is TaskPhase.SETUP:
+        return _stop_setup(task, ending)
+    return replace(task, ending=task.ending or ending, stopping=task.stopping or ending), (StopPod(),)
 
 
-def _force(life: Life, why: Ending) -> tuple[Life, tuple[Instruction, ...]]:
-    if life.forced:
-        return life, ()
-    life = replace(life, forced=True)
-    if life.current is None or life.stopping is not None:
-        return life, ()
-    return replace(life, stopping=why), (StopStep(),)
+def _force(task: TaskState, why: Ending) -> tuple[TaskState, tuple[Instruction, ...]]:
+    if task.forced:
+        return task, ()
+    task = replace(task, forced=True)
+    if task.current is None or task.stopping is not None:
+        return task, ()
+    return replace(task, stopping=why), (StopStep(),)
 
 
-def _stop_setup(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
+def _stop_setup(task: TaskState, ending: Ending) -> tuple[TaskState, tuple[Instruction, ...]]:
     setup = StepState(StepPhase.STOPPED, code=ending.code, message=ending.message)
-    life, instructions = _finish(replace(life, setup=setup, ending=life.ending or ending))
-    return life, (StopSetup(), *instructions)
+    task, instructions = _finish(replace(task, setup=setup, ending=task.ending or ending))
+    return task, (StopSetup(), *instructions)
 
 
-def _pod_gone(life: Life, ending: Ending) -> tuple[Life, tuple[Instruction, ...]]:
-    current = life.current
+def _pod_gone(task: TaskState, ending: Ending) -> tuple[TaskState, tuple[Instruction, ...]]:
+    current = task.current
     if current is not None:
         state = StepState(StepPhase.STOPPED, code=ending.code, message=ending.message)
-        life = _with_step(life, current, state)
-    if life.setup.phase is StepPhase.RUNNING:
-        life = replace(life, setup=StepState(StepPhase.FAILED, code=ending.code, message=ending.message))
-    return _finish(replace(life, ending=life.ending or ending))
+        task = _with_step(task, current, state)
+    if task.setup.phase is StepPhase.RUNNING:
+        task = replace(task, setup=StepState(StepPhase.FAILED, code=ending.code, message=ending.message))
+    return _finish(replace(task, ending=task.ending or ending))
 
 
-def _next(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
-    """Begin the next step that may run; finish when there is none."""
-    for index, (plan, state) in enumerate(zip(life.plans, life.steps, strict=True)):
+def _next(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Start the next step that may run; finish if there is none."""
+    for index, (plan, state) in enumerate(zip(task.plans, task.steps, strict=True)):
         if state.phase is not StepPhase.NOT_STARTED:
             continue
-        if life.ending is None or (plan.always and not life.forced):
+        if task.ending is None or (plan.always and not task.forced):
             budget: tuple[Instruction, ...] = ()
-            if life.ending is not None and not life.budget:
-                life, budget = replace(life, budget=True), (StartBudget(),)
-            return _with_step(life, index, StepState(StepPhase.RUNNING)), (*budget, StartStep(index))
-    return _finish(life)
+            if task.ending is not None and not task.budget:
+                task, budget = replace(task, budget=True), (StartBudget(),)
+            return _with_step(task, index, StepState(StepPhase.RUNNING)), (*budget, StartStep(index))
+    return _finish(task)
 
 
-def _finish(life: Life) -> tuple[Life, tuple[Instruction, ...]]:
-    steps = tuple(StepState(StepPhase.SKIPPED) if step.phase is StepPhase.NOT_STARTED else step for step in life.steps)
-    return replace(life, phase=TaskPhase.OVER, steps=steps, stopping=None), (Finish(),)
+def _finish(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
+    steps = tuple(StepState(StepPhase.SKIPPED) if step.phase is StepPhase.NOT_STARTED else step for step in task.steps)
+    return replace(task, phase=TaskPhase.OVER, steps=steps, stopping=None), (Finish(),)
 
 
-def _with_step(life: Life, index: int, state: StepState) -> Life:
-    return replace(life, steps=(*life.steps[:index], state, *life.steps[index + 1 :]))
+def _with_step(task: TaskState, index: int, state: StepState) -> TaskState:
+    return replace(task, steps=(*task.steps[:index], state, *task.steps[index + 1 :]))

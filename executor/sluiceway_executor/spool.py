@@ -1,12 +1,12 @@
-"""Logs of this executor, from the moment a byte is masked until a server says that it is stored.
+"""Keeps the masked logs of this executor until a server has stored them.
 
 One `Spool` is the log of one step: append-only, read by offset, dropped from the front as it is stored. Its newest
-bytes are in memory; they are written to disk when they are many or a second old, so that the log of a short step never
-is. On disk it has a folder of its own with files of a few MiB, so that a restarted executor finds what was not stored
-yet. `Spools` holds them all, knows how much waits, and slows the writers when that is too much: a slow storage slows
-output, and loses nothing.
+bytes are in memory; they are written to disk when there are many or they are a second old, so that the log of a short
+step is never on disk. On disk a log has a folder with files of a few MiB, so that a restarted executor finds what is
+not stored yet. `Spools` has all of them, and makes writers wait while too many bytes are not stored: a slow object
+storage slows output, and loses nothing.
 
-Methods that touch the disk block; callers put them into threads.
+Methods that access the disk block; call them in a thread.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ log = structlog.get_logger(__name__)
 
 _PART_BYTES = 4 << 20
 _MEMORY_BYTES = 64 << 10
-"""Of one log in memory only: more is written to disk at once."""
+"""The bytes of one log that may be in memory only; more is written to disk at once."""
 _WRITE_SECONDS = 1.0
-"""How long the end of a log is in memory only."""
+"""How long bytes of a log may be in memory only."""
 _MAX_TIMES = 4096
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LogName:
-    """Which log: of an assignment, and of which step; -1 is the setup."""
+    """The identity of a log: an assignment, and a step of it; -1 is the setup."""
 
     assignment_id: str
     step: int
 
 
 class Spool:
-    """The log of one step. One writer; readers and whoever writes it to disk may be in other threads."""
+    """The log of one step. It has one writer; reading and writing to disk may be in other threads."""
 
     def __init__(self, name: LogName, folder: Path) -> None:
         self.name = name
@@ -57,7 +57,7 @@ class Spool:
         self.ended = False
         self.complete = False
         self.is_on_disk = False
-        """Something of it is on disk, so that most methods block."""
+        """Part of it is on disk, so that most methods block."""
         self._folder = folder
         self._digest = hashlib.sha256()
         self._unwritten = bytearray()
@@ -66,22 +66,22 @@ class Spool:
         self._starts: list[int] = []
         self._times: list[tuple[int, datetime]] = []
         self._lock = threading.Lock()
-        """Of what is in memory: never held while the disk is waited for."""
+        """Protects what is in memory; never held during I/O."""
         self._disk = threading.RLock()
-        """Of the files. Taken before the other one."""
+        """Protects the files. Acquired before the other lock."""
 
     @classmethod
     def load(cls, folder: Path) -> Spool:
-        """Take up what an earlier process left; nothing more can be written, so it has ended. Blocks.
+        """Load the log that an earlier process left; it has ended. Blocks.
 
         Raises:
-            ValueError: the folder holds no log.
+            ValueError: the folder has no log.
         """
         try:
             note = json.loads((folder / "log.json").read_text())
             name = LogName(note["assignment"], int(note["step"]))
         except (OSError, KeyError) as error:
-            raise ValueError(f"{folder} holds no log") from error
+            raise ValueError(f"{folder} has no log") from error
         spool = cls(name, folder)
         spool._starts = sorted(int(part.stem) for part in folder.glob("*.part"))
         spool.stored = spool.size = spool._starts[0] if spool._starts else int(note.get("size", 0))
@@ -95,12 +95,12 @@ class Spool:
 
     @property
     def waiting(self) -> int:
-        """Bytes that are not stored."""
+        """How many bytes are not stored."""
         return self.size - self.stored
 
     @property
     def unwritten(self) -> int:
-        """Bytes that are in memory only."""
+        """How many bytes are in memory only."""
         return len(self._unwritten)
 
     @property
@@ -109,7 +109,7 @@ class Spool:
         return self._digest.hexdigest()
 
     def append(self, data: bytes, now: datetime) -> None:
-        """Write at the end, in memory. Does not block."""
+        """Append bytes in memory. Does not block."""
         if not data:
             return
         with self._lock:
@@ -117,7 +117,7 @@ class Spool:
             self._digest.update(data)
             self._times.append((self.size, now))
             if len(self._times) > _MAX_TIMES:
-                # Coarser, not endless: every other one goes.
+                # Bounded: every other one of the older half is dropped.
                 self._times = [*self._times[: _MAX_TIMES // 2 : 2], *self._times[_MAX_TIMES // 2 :]]
             self.size += len(data)
 
@@ -125,7 +125,7 @@ class Spool:
         """Write to disk what is in memory only. May be repeated. Blocks.
 
         Raises:
-            OSError: the disk does not take it; it stays in memory.
+            OSError: it cannot be written, and stays in memory.
         """
         with self._disk:
             with self._lock:
@@ -180,12 +180,12 @@ class Spool:
             return b"".join(parts)
 
     def time_of(self, offset: int) -> datetime | None:
-        """Say when the byte at `offset` was written, about; None when that is not known any more."""
+        """Return about when the byte at `offset` was appended; None: it is not known any more."""
         index = bisect_right(self._times, offset, key=lambda entry: entry[0]) - 1
         return self._times[index][1] if index >= 0 else None
 
     def drop(self, stored: int) -> None:
-        """All bytes before `stored` are stored: let them go. Blocks if on disk. Going back changes nothing."""
+        """Drop all bytes before `stored`. Blocks if on disk. A lower offset than before changes nothing."""
         with self._lock:
             self.stored = max(self.stored, min(stored, self.size))
             keep = max(0, bisect_right(self._times, self.stored, key=lambda entry: entry[0]) - 1)
@@ -198,12 +198,12 @@ class Spool:
                 self._path(self._starts.pop(0)).unlink(missing_ok=True)
 
     def end(self) -> None:
-        """Nothing more is appended. May be repeated. Does not block."""
+        """End the log. May be repeated. Does not block."""
         self.ended = True
 
     def finish(self) -> None:
-        """The log is whole and stored, or nobody wants it: only a note of it stays. Blocks if on disk."""
-        if self._let_go():
+        """Drop all bytes, because they are stored or refused; a note stays on disk. Blocks if on disk."""
+        if self._clear_memory():
             with self._disk:
                 self._close_part()
                 for start in self._starts:
@@ -212,7 +212,7 @@ class Spool:
                 self._save()
 
     def close(self) -> None:
-        """Write it to disk and let go of the file. Blocks."""
+        """Write it to disk, and close its file. Blocks."""
         with self._disk:
             try:
                 if self.needs_write:
@@ -222,15 +222,15 @@ class Spool:
 
     def remove(self) -> None:
         """Remove all of it. May be repeated. Blocks if on disk."""
-        if self._let_go():
+        if self._clear_memory():
             with self._disk:
                 self._close_part()
                 shutil.rmtree(self._folder, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     self._folder.parent.rmdir()
 
-    def _let_go(self) -> bool:
-        """Forget what is in memory; return whether something is on disk."""
+    def _clear_memory(self) -> bool:
+        """Drop what is in memory; return whether part of the log is on disk."""
         with self._lock:
             self.complete = self.ended = True
             self.stored = self.size
@@ -279,7 +279,8 @@ class Spool:
 class Spools:
     """All logs of this executor.
 
-    `changed` is set whenever there may be something to send; whoever sends clears it.
+    Attributes:
+        changed: set when there may be something to send; the sender clears it.
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
@@ -287,20 +288,20 @@ class Spools:
         self._limit_bytes = limit_bytes
         self._spools: dict[LogName, Spool] = {}
         self._unwritten: dict[LogName, float] = {}
-        """Since when something of a log is in memory only."""
+        """Since when bytes of a log are in memory only."""
         self._has_unwritten = asyncio.Event()
-        self._room = asyncio.Condition()
+        self._has_space = asyncio.Condition()
         self.changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[Spool]:
         return iter(tuple(self._spools.values()))
 
     def get(self, name: LogName) -> Spool | None:
-        """Find a log."""
+        """Return a log; None: there is none of this name."""
         return self._spools.get(name)
 
     async def load(self) -> None:
-        """Take up what an earlier process left. Before anything else."""
+        """Load the logs that an earlier process left. Call it first."""
         for folder in sorted(await asyncio.to_thread(lambda: list(self._folder.glob("*/*")))):
             try:
                 spool = await asyncio.to_thread(Spool.load, folder)
@@ -310,7 +311,7 @@ class Spools:
         self.changed.set()
 
     async def run(self) -> None:
-        """Write to disk what has been in memory only for `_WRITE_SECONDS`, until cancelled."""
+        """Write to disk what was in memory only for `_WRITE_SECONDS`, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._has_unwritten.wait()
@@ -327,7 +328,7 @@ class Spools:
                 self._has_unwritten.clear()
 
     async def create(self, name: LogName) -> Spool:
-        """Make the log of a step; what an earlier one of that name left goes."""
+        """Create the log of a step; an earlier one of that name is removed."""
         earlier = self._spools.get(name)
         if earlier is not None:
             await asyncio.to_thread(earlier.remove)
@@ -337,14 +338,14 @@ class Spools:
         return spool
 
     async def append(self, spool: Spool, data: bytes, now: datetime) -> None:
-        """Write to a log; waits while too much of all logs is not stored yet.
+        """Append to a log; wait while too many bytes of all logs are not stored.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: it cannot be written to disk.
         """
         if self._waiting() >= self._limit_bytes:
-            async with self._room:
-                await self._room.wait_for(lambda: self._waiting() < self._limit_bytes or spool.complete)
+            async with self._has_space:
+                await self._has_space.wait_for(lambda: self._waiting() < self._limit_bytes or spool.complete)
         if not spool.complete:
             spool.append(data, now)
             if spool.unwritten >= _MEMORY_BYTES:
@@ -355,44 +356,44 @@ class Spools:
             self.changed.set()
 
     async def read(self, spool: Spool, offset: int, limit: int) -> bytes:
-        """Read from a log; see `Spool.read`."""
+        """Read up to `limit` bytes of a log from `offset`, in a thread if they are on disk."""
         if spool.is_in_memory(offset):
             return spool.read(offset, limit)
         return await asyncio.to_thread(spool.read, offset, limit)
 
     async def end(self, spool: Spool) -> None:
-        """Say that a log is over."""
+        """End a log. May be repeated."""
         if not spool.ended:
             spool.end()
             self._note_unwritten(spool)
             self.changed.set()
 
     async def stored(self, spool: Spool, offset: int, *, complete: bool) -> None:
-        """Take note of what a server has stored."""
+        """Drop the bytes of a log that a server has stored."""
         if complete and spool.ended:
             await self._finish(spool)
         elif offset > spool.stored and spool.is_on_disk:
             await asyncio.to_thread(spool.drop, offset)
         elif offset > spool.stored:
             spool.drop(offset)
-        async with self._room:
-            self._room.notify_all()
+        async with self._has_space:
+            self._has_space.notify_all()
 
     async def refused(self, spool: Spool) -> None:
-        """Nobody wants this log: what is written to it from now on goes nowhere."""
+        """Drop a log that the server refused, and all that is appended to it from now on."""
         await self._finish(spool)
-        async with self._room:
-            self._room.notify_all()
+        async with self._has_space:
+            self._has_space.notify_all()
 
     async def refuse_all(self, assignment_id: str) -> None:
-        """Nobody wants the logs of an assignment any more: what waits for room to write goes on."""
+        """Drop all logs of an assignment; writers that wait continue."""
         for spool in [spool for spool in self if spool.name.assignment_id == assignment_id]:
             await self.refused(spool)
 
     async def wait_complete(self, assignment_id: str) -> None:
-        """Wait until all logs of an assignment are stored. Without limit of time: the caller has one."""
-        async with self._room:
-            await self._room.wait_for(
+        """Wait until all logs of an assignment are stored. The caller sets the time limit."""
+        async with self._has_space:
+            await self._has_space.wait_for(
                 lambda: all(s.complete for s in self._spools.values() if s.name.assignment_id == assignment_id)
             )
 
@@ -407,11 +408,11 @@ class Spools:
         else:
             for spool in spools:
                 spool.remove()
-        async with self._room:
-            self._room.notify_all()
+        async with self._has_space:
+            self._has_space.notify_all()
 
     def close(self) -> None:
-        """Write all logs to disk and let go of their files, at the end of the process. Blocks for a moment."""
+        """Write all logs to disk, and close their files, at the end of the process. Blocks."""
         for spool in self._spools.values():
             spool.close()
 

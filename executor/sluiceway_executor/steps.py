@@ -1,7 +1,7 @@
-"""From a step of a specification to the command that runs it. Pure.
+"""Builds the commands of `run` and `clone` steps. Pure.
 
-A `run` step is its text in a file, given to its shell. A `clone` step is a script of ours, with everything that came
-from outside in variables, checked, and never in the place of an option.
+The text of a `run` step is a file that its shell runs. A `clone` step is a fixed script; all input of users is checked,
+in variables, and never where git could take it for an option.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ _HEX = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh)://[^\s/?#-][^\s]*\Z")
 _SCP = re.compile(r"(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s-][^\s]*\Z")
 _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\.\Z|/\Z")
-_OF_CONNECTIONS = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"})
+_CONNECTION_VARIABLES = frozenset(
+    {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
+)
 _SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a run is of, as far as a clone has to know.
+    """The source of a run, as a clone needs it.
 
     Attributes:
-        repository: a URL, or a path of the executor's machine.
+        repository: a URL, or a path on the executor's machine.
         ref: the full ref; the id of the commit, or empty, for a commit that was chosen without one.
         commit_sha: the commit.
         branch: of the ref, if it is one.
@@ -43,13 +45,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CloneOf:
-    """What to clone and how.
+    """A clone.
 
     Attributes:
-        source: from where.
-        mounted: where the driver put a repository of this machine, as the pod sees it; empty: it comes by network.
-        depth: history that is fetched; 0: all.
-        submodules: whether submodules come along.
+        source: of the run.
+        mounted: the path in the pod at which the driver mounted a repository of this machine; empty: the clone is made
+            over the network.
+        depth: how much history is fetched; 0: all.
+        submodules: whether submodules are cloned, too.
     """
 
     source: Source
@@ -67,7 +70,7 @@ def run_command(
     user: str = "",
     tty: bool = False,
 ) -> Command:
-    """Make the command of a `run` step.
+    """Return the command of a `run` step.
 
     Raises:
         FailedPrecondition: the shell is not a command line, or a variable cannot be one (`STEP_INVALID`).
@@ -85,13 +88,13 @@ def run_command(
 def clone_command(
     clone: CloneOf, *, environment: Mapping[str, str] | None = None, cwd: str = "", user: str = ""
 ) -> Command:
-    """Make the command of a `clone` step: the folder `cwd` ends at the source's commit.
+    """Return the command of a `clone` step, after which the folder `cwd` is at the source's commit.
 
-    Its environment is its own, so that no variable of the task leads git, the shell or the loader astray. Of
-    `environment`, the task's, it takes what leads to servers: proxies and certificates.
+    It does not inherit the environment of the task, so that no variable changes what git, the shell or the loader do.
+    Of `environment`, the task's, it takes only those of proxies and certificates.
 
     Raises:
-        FailedPrecondition: the source names something that we do not clone (`CLONE_REFUSED`).
+        FailedPrecondition: the source cannot be cloned (`CLONE_REFUSED`).
     """
     source = clone.source
     if not source.repository or not source.commit_sha:
@@ -108,7 +111,7 @@ def clone_command(
         _check_ref(ref)
     if source.branch:
         _check_ref(f"refs/heads/{source.branch}")
-    variables = {name: value for name, value in (environment or {}).items() if name.lower() in _OF_CONNECTIONS}
+    variables = {name: value for name, value in (environment or {}).items() if name.lower() in _CONNECTION_VARIABLES}
     _check_environment(variables)
     variables |= {
         "SLUICE_CLONE_NAME": source.repository,

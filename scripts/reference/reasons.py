@@ -22,7 +22,7 @@ from sluiceway_server.datamanager.recovery.diagnosis import Kind, StoreDiagnosis
 from sluiceway_server.gateway.errors import HTTP_CODES
 
 SOURCES = ("common", "server", "executor", "client")
-OUTCOME_CALLS = {"Ending", "PodGone", "Reason", "StepEnded", "StepState", "StopRequested", "pass_limit"}
+OUTCOME_CALLS = {"Ending", "PodGone", "Reason", "StepEnded", "StepState", "StopRequested", "exceed_limit"}
 DESCRIPTIONS = ROOT / "docs" / "reference" / "reasons.toml"
 
 HEAD = """# Reasons

@@ -14,10 +14,10 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway_executor.app import ExecutorSettings, run_executor
 
-__all__ = ["RunningExecutor", "Start", "StopWish", "journal_of", "script", "until", "until_exists"]
+__all__ = ["RunningExecutor", "Start", "StopRequest", "journal_of", "script", "until", "until_exists"]
 
 
-class StopWish:
+class StopRequest:
     """The request of an operator to end the process: `event` is set."""
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class RunningExecutor:
     """One executor; it may be started again on the same folder."""
 
     settings: ExecutorSettings
-    stop: StopWish = field(default_factory=StopWish)
+    stop: StopRequest = field(default_factory=StopRequest)
     task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self.stop = StopWish()
+        self.stop = StopRequest()
         self.task = asyncio.create_task(run_executor(self.settings, self.stop))
 
     async def kill(self) -> None:

@@ -199,7 +199,7 @@ async def test_is_cloned(
     [
         pytest.param(worktree, "belongs to the git repository {outside}/.git, which is not below", id="worktree"),
         pytest.param(
-            borrowing, "borrows objects from {outside}/.git/objects, which is no folder below", id="alternates"
+            borrowing, "borrows objects from {outside}/.git/objects, which is not a folder below", id="alternates"
         ),
         pytest.param(borrowing_twice, "borrows objects from {outside}/.git/objects", id="alternates of alternates"),
     ],

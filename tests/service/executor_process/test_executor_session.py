@@ -11,7 +11,7 @@ from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition
 from sluiceway_executor.app import run_executor
 from tests.fakes.executor_server import FakeExecutorServer
-from tests.support.executor_process import Start, StopWish, journal_of, script, until, until_exists
+from tests.support.executor_process import Start, StopRequest, journal_of, script, until, until_exists
 
 pytestmark = pytest.mark.system
 
@@ -34,7 +34,7 @@ async def test_updates_are_sent_again_until_they_are_acknowledged(server: FakeEx
     assert not server.stream.updates
 
 
-async def test_in_a_new_epoch_of_the_database_all_that_is_held_is_reported_anew(
+async def test_all_that_is_held_is_reported_again_in_a_new_epoch(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     await start()
@@ -42,7 +42,8 @@ async def test_in_a_new_epoch_of_the_database_all_that_is_held_is_reported_anew(
     await server.until(lambda: server.final_of("over"))
     go_on = tmp_path / "go on"
     server.assign("runs", script("echo first", f"until [ -e '{go_on}' ]; do sleep 0.02; done"))
-    await server.until(lambda: any(s.step == 1 for u in server.updates_of("runs") for s in u.steps))
+    running = (1, run_pb2.STEP_PHASE_RUNNING)
+    await server.until(lambda: any((s.step, s.phase) == running for u in server.updates_of("runs") for s in u.steps))
     # Once all of it is acknowledged, a stream that breaks brings nothing again.
     for _ in range(10):
         known = server.stream
@@ -185,4 +186,4 @@ async def test_the_token_is_read_anew_for_each_connection(
 async def test_two_processes_cannot_be_one_executor(server: FakeExecutorServer, start: Start) -> None:
     executor = await start()
     with pytest.raises(FailedPrecondition, match="another executor uses"):
-        await run_executor(executor.settings, StopWish())
+        await run_executor(executor.settings, StopRequest())

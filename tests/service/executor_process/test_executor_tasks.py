@@ -270,7 +270,7 @@ async def test_a_clone_in_a_sandbox_comes_from_this_machine(
     final = server.final_of("a2")
     assert final is not None
     assert (final.reason.code, final.cause) == ("SETUP_FAILED", definition_pb2.RETRY_CAUSE_SETUP)
-    assert b"/etc is no folder below" in server.log_of("a2", -1)
+    assert b"/etc is not a folder below" in server.log_of("a2", -1)
 
 
 async def test_variables_of_a_task_do_not_reach_its_clone(

@@ -13,7 +13,7 @@ class Worker:
     def __init__(self) -> None:
         self.codes: list[str] = []
 
-    def pass_limit(self, code: str, message: str) -> None:
+    def exceed_limit(self, code: str, message: str) -> None:
         self.codes.append(code)
 
 
@@ -35,23 +35,23 @@ async def test_the_one_that_uses_most_is_ended(
     tmp_path: Path, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sluiceway_executor.disk.MOST_HARMLESS_BYTES", 100_000)
-    assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).look() == ("large",)
+    assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).check() == ("large",)
     assert running.workers["large"].codes == ["LIMIT_DISK"]
     assert running.workers["small"].codes == []
 
 
 async def test_nobody_is_ended_who_is_not_to_blame(tmp_path: Path, running: Running) -> None:
-    assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).look() == ()
+    assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).check() == ()
     assert not running.workers["large"].codes
 
 
 async def test_nothing_happens_while_there_is_room(tmp_path: Path, running: Running) -> None:
-    assert await DiskGuard(tmp_path, running, min_free_bytes=0).look() == ()
+    assert await DiskGuard(tmp_path, running, min_free_bytes=0).check() == ()
 
 
 async def test_a_task_that_uses_more_than_it_may_is_ended_while_there_is_room(tmp_path: Path, running: Running) -> None:
     guard = DiskGuard(tmp_path, running, min_free_bytes=0, task_bytes=100_000)
-    assert await guard.look() == ("large",)
+    assert await guard.check() == ("large",)
     assert running.workers["large"].codes == ["LIMIT_DISK"]
     assert running.workers["small"].codes == []
-    assert await DiskGuard(tmp_path, running, min_free_bytes=0, task_bytes=1 << 20).look() == ()
+    assert await DiskGuard(tmp_path, running, min_free_bytes=0, task_bytes=1 << 20).check() == ()

@@ -42,7 +42,7 @@ def test_only_repositories_below_the_folder_are_taken(root: Path) -> None:
     assert local_repository(str(inside), root) == Repository(inside, inside / ".git")
     assert local_repository(str(root / "good-link"), root) == Repository(inside, inside / ".git")
     for path in (outside, root / "link", root / ".." / "outside", root / "none"):
-        assert "is no folder below" in refused(path, root)
+        assert "is not a folder below" in refused(path, root)
     assert "--local-repositories" in refused(inside, None)
 
 

@@ -7,7 +7,7 @@ import itertools
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_executor.outbox import Outbox
-from sluiceway_executor.session import OutgoingMessages
+from sluiceway_executor.outgoing import OutgoingMessages
 
 LONG = 3_600.0
 

@@ -16,7 +16,7 @@ from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_executor import spool as spool_module
-from sluiceway_executor.journal import Held, Journal
+from sluiceway_executor.journal import Journal, JournaledAssignment
 from sluiceway_executor.outbox import Outbox
 from sluiceway_executor.output import StepLog
 from sluiceway_executor.spool import LogName, Spool, Spools
@@ -189,7 +189,7 @@ async def test_an_assignment_that_was_let_go_leaves_the_disk_with_the_next_chang
     path = tmp_path / "journal.json"
     journal = await Journal.open(path)
     await journal.hold(held("a1"))
-    journal.let_go("a1")
+    journal.forget("a1")
     assert not journal.held
     await journal.hold(held("a2"))
     assert list((await Journal.open(path)).held) == ["a2"]
@@ -206,8 +206,8 @@ async def test_notes_stand_on_lines_of_their_own_and_are_masked(tmp_path: Path) 
     assert spool.read(0, 1000) == b"no newline hunter\n[sluice] the password is ***\n***\n"
 
 
-def held(name: str) -> Held:
-    return Held(name, 1, 1, "run", "task", pb.ASSIGNMENT_PHASE_ACCEPTED)
+def held(name: str) -> JournaledAssignment:
+    return JournaledAssignment(name, 1, 1, "run", "task", pb.ASSIGNMENT_PHASE_ACCEPTED)
 
 
 async def test_a_journal_remembers_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ async def test_a_journal_remembers_and_keeps_its_mode(tmp_path: Path) -> None:
     journal = await Journal.open(path)
     await journal.set_session("s", "secret")
     await asyncio.gather(*(journal.hold(held(f"a{i}")) for i in range(20)))
-    journal.let_go("a3")
+    journal.forget("a3")
     await journal.flush()
     again = await Journal.open(path)
     assert (again.journal_id, again.executor_id) == (journal.journal_id, journal.executor_id)

@@ -1,0 +1,151 @@
+"""Translates the specification of a task into the plan of its steps, the request for its pod, and commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway.api.run.v1 import definition_pb2
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.runconfig.capabilities import unsupported_parts
+from sluiceway_executor import plan
+from sluiceway_executor.drivers.port import Command, Driver, Limits, Network, PodRequest, Repository, TmpfsMount
+from sluiceway_executor.local_repository import is_local, local_repository
+from sluiceway_executor.steps import CloneOf, Source, clone_command, run_command
+
+__all__ = ["pod_request", "seconds_of", "step_command", "step_plans", "unsupported_by"]
+
+
+def unsupported_by(driver: Driver, specification: pb.Specification) -> str:
+    """Return what of a task a driver does not support, as a sentence; empty if it supports all of it."""
+    kinds = [step.definition.WhichOneof("kind") or "" for step in specification.steps]
+    parts = unsupported_parts(specification.runtime, specification.user, kinds, (driver.capabilities,))
+    return "; ".join(message for _, message in parts)
+
+
+def step_plans(specification: pb.Specification) -> tuple[plan.StepPlan, ...]:
+    """Return what the plan needs of each step."""
+    return tuple(
+        plan.StepPlan(each.name or each.WhichOneof("kind") or "", each.always, each.skip)
+        for each in (step.definition for step in specification.steps)
+    )
+
+
+def seconds_of(specification: pb.Specification, field: str, default: float) -> float:
+    """Return a duration of a specification in seconds, or `default` if it is not set."""
+    if not specification.HasField(field):
+        return default
+    seconds: float = getattr(specification, field).ToTimedelta().total_seconds()
+    return seconds if seconds > 0 else default
+
+
+async def pod_request(
+    assign: pb.Assign,
+    driver: Driver,
+    *,
+    session_id: str,
+    fence_seconds: float,
+    default_limits: Limits,
+    local_repositories: Path | None,
+) -> PodRequest:
+    """Return the request for the pod of an assignment. Reads the disk for a repository of this machine.
+
+    Raises:
+        FailedPrecondition: the driver does not support the task, or the repository may not be used.
+    """
+    specification = assign.specification
+    containers = specification.runtime.containers
+    if not containers:
+        raise FailedPrecondition("the task has no container")
+    main = containers[0]
+    unsupported = unsupported_by(driver, specification)
+    if unsupported:
+        raise FailedPrecondition(unsupported)
+    return PodRequest(
+        assignment_id=assign.assignment_id,
+        session_id=session_id,
+        image=main.image,
+        arch=specification.runtime.arch,
+        user=specification.user or main.user,
+        privileged=any(container.privileged for container in containers),
+        network=Network(specification.runtime.network or Network.ISOLATED),
+        services=len(containers) - 1,
+        tmpfs=tuple(TmpfsMount(volume.path, volume.tmpfs.size_bytes) for volume in main.volumes),
+        environment=_values(main.environment),
+        repository=await _repository(specification, local_repositories),
+        limits=_limits(default_limits, specification.resources, main.resources),
+        fence_after=fence_seconds,
+    )
+
+
+async def _repository(specification: pb.Specification, local_repositories: Path | None) -> Repository | None:
+    clones = [
+        step.definition.clone
+        for step in specification.steps
+        if step.definition.WhichOneof("kind") == "clone" and not step.definition.skip
+    ]
+    if not clones or not is_local(specification.source.repository):
+        return None
+    return await asyncio.to_thread(
+        local_repository,
+        specification.source.repository,
+        local_repositories,
+        whole=any(clone.depth <= 0 for clone in clones),
+    )
+
+
+def step_command(specification: pb.Specification, step: int, *, mounted_repository: str) -> Command:
+    """Return the command of a step.
+
+    Raises:
+        FailedPrecondition: this executor has no such steps, or the step cannot be run.
+    """
+    definition = specification.steps[step].definition
+    kind = definition.WhichOneof("kind")
+    if kind == "run":
+        run = definition.run
+        return run_command(
+            run.command,
+            shell=run.shell or specification.shell,
+            environment={**specification.environment, **_values(run.environment)},
+            cwd=_join(specification.working_dir, run.working_dir),
+            user=specification.user,
+            tty=run.tty,
+        )
+    if kind == "clone":
+        source = specification.source
+        clone = CloneOf(
+            Source(source.repository, source.ref, source.commit_sha, source.branch),
+            mounted=mounted_repository,
+            depth=definition.clone.depth,
+            submodules=definition.clone.recurse_submodules,
+        )
+        return clone_command(
+            clone,
+            environment={
+                **_values(specification.runtime.containers[0].environment),
+                **specification.environment,
+            },
+            cwd=specification.working_dir,
+            user=specification.user,
+        )
+    raise FailedPrecondition(f"this executor has no steps of the kind {kind}", reason="STEP_UNSUPPORTED")
+
+
+def _values(environment: Mapping[str, definition_pb2.EnvironmentValue]) -> dict[str, str]:
+    return {name: value.value for name, value in environment.items()}
+
+
+def _limits(default: Limits, of_task: definition_pb2.Resources, of_container: definition_pb2.Resources) -> Limits:
+    memory = of_task.memory_bytes or of_container.memory_bytes or default.memory_bytes
+    return Limits(default.processes, memory, default.open_files, default.file_bytes)
+
+
+def _join(base: str, path: str) -> str:
+    if not path:
+        return base
+    if path.startswith(("/", "~")):
+        return path
+    return f"{base}/{path}"
