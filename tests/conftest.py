@@ -1,4 +1,4 @@
-"""What tests of every layer may ask for. Nothing here starts before a test asks."""
+"""Fixtures for tests of every layer. Nothing starts before a test requests it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHOICE = "SLUICE_TEST_ETCD"
 
 
 def pytest_configure() -> None:
-    """Choose the etcd of all tests and of what they start: that of the system (the default), or that of the wheel.
+    """Choose the etcd of all tests: that of the system (the default), or that of the wheel.
 
     `find_etcd` takes the first one on the PATH, so the one of the wheel is put there.
     """
@@ -48,14 +48,14 @@ _LOGGING = structlog.get_config()
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """What tests, and fixtures of any scope, configure of the logs is no matter of the next one in their process."""
+    """Restore the logging configuration after each test."""
     yield
     structlog.configure(**_LOGGING)
 
 
 @pytest.fixture(scope="session")
 def etcd_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real etcd that all tests of the session share: keep to `etcd_prefix`.
+    """Return the address of a real etcd that all tests of the session share; use keys below `etcd_prefix` only.
 
     Its history may be compacted by any test: watch from a revision of your own test.
     """
@@ -67,13 +67,13 @@ def etcd_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def etcd_prefix() -> str:
-    """Keys of this test only, ending in a slash; no prefix of a test begins with another's."""
+    """Return a prefix for the keys of this test, ending in a slash; prefixes of tests do not overlap."""
     return f"test-{next(_numbers)}/"
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real, durable S3 server (SeaweedFS) that all tests of the session share: never end or pause it."""
+    """Yield a durable S3 server (SeaweedFS) that all tests of the session share: do not end or pause it."""
     from tests.support.s3_servers import Seaweed, started
 
     with started(Seaweed(tmp_path_factory.mktemp("s3"))) as server:
@@ -82,7 +82,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def s3_memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A second implementation of S3 (moto), in the memory of its own process, shared by all tests of the session."""
+    """Yield a second implementation of S3 (moto), in memory, shared by all tests of the session."""
     from tests.support.s3_servers import Moto, started
 
     with started(Moto(tmp_path_factory.mktemp("s3-memory"))) as server:
@@ -91,7 +91,7 @@ def s3_memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Ser
 
 @pytest.fixture
 def s3_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment, also of processes that the test starts, has the credentials of the owner of S3 buckets."""
+    """Put the credentials of the owner of the buckets into the environment, also for child processes."""
     from tests.support.s3_servers import OWNER
 
     for name, value in OWNER.items():
@@ -100,11 +100,11 @@ def s3_owner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def s3_url(s3_server: S3Server, s3_owner: None) -> str:
-    """The address of an empty object storage on the durable S3 server, for `open_storage` or `--object-storage`."""
+    """Return the address of an empty storage on the durable S3 server, for `open_storage` or `--object-storage`."""
     return s3_server.url()
 
 
 @pytest.fixture
 def s3_memory_url(s3_memory_server: S3Server, s3_owner: None) -> str:
-    """The address of an empty object storage on the S3 server in memory."""
+    """Return the address of an empty storage on the S3 server in memory."""
     return s3_memory_server.url()

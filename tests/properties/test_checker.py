@@ -1,4 +1,4 @@
-"""The checker finds each single thing that is changed in the record of a history that is right."""
+"""The checker finds each single change to the record of a correct history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.properties.workload import Look, Transaction, Write, draw_looks, draw
 
 
 def calm_plan() -> Plan:
-    """Two servers, forty transactions one after another, reads between them, and nothing goes wrong."""
+    """Return a plan of two servers and forty transactions, one after another, without faults."""
     rng = random.Random(11)
     plan = draw_plan(1)
     steps = [PlannedStep("transact", 0.2, 0, {"transaction": Transaction(writes=(Write("add", id="a"),))})]

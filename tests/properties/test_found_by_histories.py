@@ -1,4 +1,4 @@
-"""What histories found, as small tests. The README has a line for each."""
+"""Faults that histories found, as small tests. The README has a line for each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recovery(kv: FakeKeyValueStore, storage: FakeObjectStorage) -> Recovery:
 
 
 class CleanedMeanwhile:
-    """A storage in which all segments are cleaned right after they were listed for the first time."""
+    """A storage in which all segments are cleaned right after their first list."""
 
     def __init__(self, storage: FakeObjectStorage) -> None:
         self._storage = storage
@@ -53,7 +53,7 @@ class CleanedMeanwhile:
 
 
 class RecoveredByAnother:
-    """A storage in which somebody else recovers the database between the first and the second look at its epochs."""
+    """A storage in which another process recovers the database between two reads of its epochs."""
 
     def __init__(self, kv: FakeKeyValueStore, storage: FakeObjectStorage) -> None:
         self._kv = kv

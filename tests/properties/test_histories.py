@@ -1,4 +1,4 @@
-"""Random histories of several servers are right: a slice in bounded time. `make chaos-db` runs ten thousand.
+"""Random histories of several servers have no problems: some in bounded time; `make chaos-db` runs ten thousand.
 
 Needs no real etcd and no S3: the fakes keep the same promises (tests/contract). The histories of the first seeds are
 run as long as there is time: the same ones each time, as many as the machine can.

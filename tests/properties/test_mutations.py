@@ -1,4 +1,4 @@
-"""Histories show when a store breaks a promise of its port: an acknowledged write that is lost, a list that lags.
+"""Histories find a store that breaks its contract: an acknowledged write that is lost, a list that lags.
 
 A mutation that no history shows means that histories are too tame, or that the checker looks away. Watches are only
 hints, and what was not deleted does no harm: such mutations must change nothing.

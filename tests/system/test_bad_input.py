@@ -1,4 +1,4 @@
-"""What every command says when it is given something impossible: one sentence, no traceback, nothing half-made."""
+"""What every command prints for invalid input: one sentence, no traceback, nothing half-made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
 
 
 def command(*arguments: str | Path, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that is to fail by itself, and soon."""
+    """Run a command that must fail by itself, and soon."""
     return subprocess.run(
         [*SLUICE, *map(str, arguments)],
         env={**os.environ, **environment},
@@ -50,7 +50,7 @@ def command(*arguments: str | Path, seconds: float = 60, **environment: str) -> 
 
 
 def sentence_of(done: subprocess.CompletedProcess[str], *, code: int = 1) -> str:
-    """The one sentence that a failed command says."""
+    """Return the one sentence that a failed command prints."""
     everything = done.stdout + done.stderr
     assert done.returncode == code, everything
     for mark in ("Traceback", "exc_type", "this should not have happened", "[Errno", 'File "/'):
@@ -252,7 +252,7 @@ def test_executor_without_user_namespaces_names_it(here: Installation, tmp_path:
 
 @pytest.fixture(scope="module")
 def odd(here: Installation) -> Path:
-    """Repositories of many kinds that cannot be used."""
+    """Make repositories that cannot be used, of many kinds."""
     folder = here.repositories
     (folder / "plain").mkdir()
     (folder / "corrupt" / ".git").mkdir(parents=True)
@@ -380,7 +380,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave no byte free; the file that is answered gives it back."""
+    """Fill the disk; return the file that holds the space."""
     path = disk / "filling"
     with path.open("wb", buffering=0) as file:
         try:

@@ -1,9 +1,9 @@
-"""A process that is killed at any named point of the database loses nothing that it had acknowledged.
+"""A process that is killed at any crash point of the database loses nothing that it acknowledged.
 
-For every crash point that any module declares, a real process uses a real etcd and a folder, in every way there is, and
-is killed there with SIGKILL. Then what is left is opened with what it had, and with nothing; both agree, everything
-that was acknowledged is there, and verify finds no fault. A point that the process never comes to fails its test, so a
-new one cannot be forgotten: `tests/support/crash_victim.py` has to do what leads to it.
+For every crash point that any module declares, a real process uses a real etcd and a folder in every way and is killed
+there with SIGKILL. Then the database is opened with and without the process's data folder: both agree, everything that
+was acknowledged is there, and verify finds no fault. A point that the process never reaches fails its test, so a new
+one cannot be forgotten: `tests/support/crash_victim.py` has to reach it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def points() -> list[str]:
-    """Every crash point, and for those that are come to again and again, a later time too."""
+    """Return every crash point, and a later hit for those that are reached repeatedly."""
     for module in pkgutil.walk_packages(sluiceway_server.datamanager.__path__, "sluiceway_server.datamanager."):
         importlib.import_module(module.name)
     later = [f"{point}:{times}" for point in CRASH_POINTS for kind, times in AGAIN.items() if point.startswith(kind)]
@@ -77,7 +77,7 @@ class Lane:
 
 
 class Lanes:
-    """Crashes begun when the first test asks, as many at once as there are lanes; each test takes its own."""
+    """Crashes that start with the first test, as many at once as there are lanes; each test takes its own result."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self._folder = folder
@@ -153,12 +153,12 @@ def acknowledged(job: Job) -> list[str]:
 
 
 def may_be_the_first(point: str) -> bool:
-    """Whether a process comes to it before it can have acknowledged anything."""
+    """Return whether a process may reach the point before it has acknowledged anything."""
     return point.startswith(("epoch.", "commit.", "flush.")) and ":" not in point
 
 
 def missing(job: Job, found: dict[str, int]) -> list[str]:
-    """Tell what was acknowledged and is not there, or otherwise."""
+    """Return what was acknowledged and is missing or differs."""
     wanted: dict[str, int] = {}
     deleted: set[str] = set()
     counted = 0

@@ -1,4 +1,4 @@
-"""What becomes of an installation of three servers when etcd is lost or set back, with real processes."""
+"""An installation of three servers whose etcd is lost or set back, with real processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(autouse=True)
 def all_is_well(here: Servers) -> None:
-    """Each test begins with everything up, whatever the one before it broke."""
+    """Start each test with everything up."""
     for process in (here.etcd, *here.servers, *here.gateways, *here.executors):
         if process.running is None:
             process.start()
@@ -60,7 +60,7 @@ def has_grown(here: Servers, epoch: int) -> bool:
 
 
 def start_ticking(here: Servers, group: str) -> list[str]:
-    """A run through each server, each of which has printed something."""
+    """Start a run through each server, and wait until each has printed something."""
     runs = [here.create({"name": "ticks", "steps": [{"run": TICKS}]}, server=n, group=group + str(n)) for n in range(3)]
     for run_id in runs:
         until(lambda run_id=run_id: here.log(run_id, "ticks"), f"{run_id} counts", seconds=PATIENCE)  # type: ignore[misc]  # mypy does not infer the default
@@ -68,7 +68,7 @@ def start_ticking(here: Servers, group: str) -> list[str]:
 
 
 def assert_all_is_there(here: Servers, running: list[str], before: set[str]) -> None:
-    """Every run that was acknowledged is there, and those that were running end as if nothing had been."""
+    """Check that every acknowledged run exists, and that running ones end normally."""
     for run_id in running:
         assert here.wait_for(run_id, seconds=PATIENCE)["result"] == "RUN_RESULT_SUCCESS"
         for server in range(COUNT):

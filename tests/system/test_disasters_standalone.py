@@ -1,4 +1,4 @@
-"""What becomes of `sluice standalone` when its own etcd is lost; and the main job with the objects on an S3 server."""
+"""`sluice standalone` whose own etcd is lost, and a pipeline with the objects on an S3 server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong, as a caller of the HTTP API sees it: a real gateway before a real server, each a process."""
+"""Errors as a caller of the HTTP API sees them: a real gateway and a real server, each a process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_body(name: str = "r", **fields: Any) -> dict[str, Any]:
 
 
 def error_of(answer: httpx.Response, status: str, *, code: int | None = None) -> dict[str, Any]:
-    """Every failure has this shape, whoever found it."""
+    """Check the form of an error response, and return the error."""
     assert answer.status_code == (code or CODES[status]), answer.text
     assert answer.headers["content-type"] == "application/json"
     assert set(answer.json()) == {"error"}
@@ -313,7 +313,7 @@ def test_each_bad_query_parameter_is_named(here: Installation, query: str, field
 
 @contextmanager
 def gateway_before(server: str, folder: Path) -> Iterator[httpx.Client]:
-    """Run a gateway of our own; gives a client of it."""
+    """Run a second gateway for the block; yield a client of it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         http = f"127.0.0.1:{probe.getsockname()[1]}"

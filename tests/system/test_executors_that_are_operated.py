@@ -1,4 +1,4 @@
-"""What becomes of an executor, on real parts: drained, undrained, deleted, and missing for too long."""
+"""Executors on real parts: drained, undrained, deleted, and missing for too long."""
 
 from __future__ import annotations
 

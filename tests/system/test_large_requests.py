@@ -1,4 +1,4 @@
-"""What one caller may send, and what the others notice of it: on a real server, with the figures of a client."""
+"""Large requests of one caller on a real server, and the latency of the others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run_of(tasks: int, steps: int, command: str = "true") -> bytes:
 
 
 def empty_parts(field: str, *, of: bytes = b"", count: int) -> bytes:
-    """A request with so many empty messages in one field, two bytes each."""
+    """Return a request with that many empty messages in one field, two bytes each."""
     return of + bytes([pb.CreateRunRequest.DESCRIPTOR.fields_by_name[field].number << 3 | 2, 0]) * count
 
 
@@ -103,6 +103,6 @@ def test_large_request_does_not_delay_other_calls(here: Installation, method: st
 
 
 def resident_bytes(here: Installation) -> int:
-    """What the server has in memory."""
+    """Return the resident memory of the server."""
     lines = Path(f"/proc/{here.state['processes']['server']}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))

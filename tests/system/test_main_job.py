@@ -1,4 +1,4 @@
-"""The main job on real parts: etcd, server, gateway, executor and sandbox, each a process of its own."""
+"""Pipelines on real parts: etcd, server, gateway, executor and sandbox, each a process of its own."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_stopped_run_exits_with_2_and_leaves_no_process(here: Installation) -> N
 
 
 def sleepers(mark: str) -> set[str]:
-    """The last arguments that end with the mark, of all processes of the machine."""
+    """Return the last arguments that end with the mark, of all processes of the machine."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # a process that has ended since

@@ -1,4 +1,4 @@
-"""OpenAPI against a real installation: what it gives as an example is accepted, what it requires is missed."""
+"""OpenAPI against a real installation: its examples are accepted, its required fields are required."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def operations_of(api: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 
 def call(client: httpx.Client, verb: str, path: str, operation: dict[str, Any], body: Any) -> tuple[int, Any]:
-    """Call an operation with ids of nothing; answers the status, and the JSON if it is no stream."""
+    """Call an operation with ids of nothing; return the status, and the JSON unless it is a stream."""
     query = {}
     for parameter in operation["parameters"]:
         if parameter["in"] == "path":
@@ -51,13 +51,13 @@ def call(client: httpx.Client, verb: str, path: str, operation: dict[str, Any], 
 
 
 def body_of(operation: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """The schema and the example of an operation's body."""
+    """Return the schema and the example of an operation's body."""
     content = operation["requestBody"]["content"]["application/json"]
     return content["schema"], content["example"]
 
 
 def check_answer(api: dict[str, Any], described: dict[str, Any], answer: Any) -> None:
-    """Validate an answer by the schema that OpenAPI has for it."""
+    """Validate a response by its schema in OpenAPI."""
     if "$ref" in described:
         described = api["components"]["responses"][described["$ref"].rpartition("/")[2]]
     schema = {**described["content"]["application/json"]["schema"], "components": api["components"]}
@@ -82,7 +82,7 @@ def test_openapi_examples_are_accepted_with_documented_status(here: Installation
 
 
 def required_paths(api: dict[str, Any], schema: dict[str, Any], example: Any) -> Iterator[tuple[str | int, ...]]:
-    """The places in an example of what its schema requires, in lists too."""
+    """Yield the paths in an example that its schema requires, in lists too."""
     if "$ref" in schema:
         schema = api["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if isinstance(example, list):

@@ -1,4 +1,4 @@
-"""Parts that are killed under a running task and come back: what is stored stays, what is lost is told."""
+"""Parts that are killed under a running task and restarted: stored data stay, lost tasks are reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def start(here: Installation, name: str, script: str) -> str:
 
 
 def processes_marked(mark: str) -> list[int]:
-    """Find the processes whose command line or environment holds a mark."""
+    """Find the processes whose command line or environment contains a mark."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():

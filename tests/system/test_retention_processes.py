@@ -1,4 +1,4 @@
-"""The retention with real processes: what is old goes from the API and from the object storage."""
+"""Retention with real processes: old runs and logs go from the API and from the object storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sluice standalone` with its objects on a real S3 server that dies while runs flow; and who holds the credentials."""
+"""`sluice standalone` with its objects on a real S3 server that is killed while runs run."""
 
 from __future__ import annotations
 

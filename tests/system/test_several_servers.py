@@ -41,7 +41,7 @@ def is_empty(folder: Path) -> bool:
 
 @pytest.fixture(autouse=True)
 def both_are_there(here: Servers) -> None:
-    """Each test begins with everything up, whatever the one before it broke."""
+    """Start each test with both servers up."""
     for process in (here.etcd, *here.servers, *here.gateways, *here.executors):
         if process.running is None:
             process.start()
@@ -55,7 +55,7 @@ def time_of(text: str) -> datetime:
 
 
 def scheduler(here: Servers) -> int:
-    """The server that was elected last."""
+    """Return the server that was elected last."""
     elected = [
         (event["timestamp"], number)
         for number, server in enumerate(here.servers)

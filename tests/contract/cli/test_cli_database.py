@@ -1,4 +1,4 @@
-"""`sluice db` on etcd and object storage directly, as a process: what it says, and how it ends."""
+"""`sluice db` as a process on etcd and object storage: output, exit codes and effects."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def where(backing: BackingStores, *, etcd: bool = True) -> list[str]:
 def sluice(
     backing: BackingStores, command: str, *arguments: str, etcd: bool = True, **how: Any
 ) -> subprocess.CompletedProcess[Any]:
-    """Run a command of `sluice db` on the site's stores."""
+    """Run a `sluice db` command on the backing stores."""
     how = {"text": True, "stdin": subprocess.DEVNULL, **how}
     return subprocess.run(
         [*SLUICE, "db", command, *where(backing, etcd=etcd), *arguments],

@@ -1,4 +1,4 @@
-"""From a repository and a ref to a commit: real git, on folders and over HTTP."""
+"""Resolve a repository and a ref to a commit, with real git, in folders and over HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def commit(folder: Path, text: str, message: str) -> str:
 
 @pytest.fixture(scope="module", params=["sha1", "sha256"])
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A repository with a branch, a plain and an annotated tag, in a folder and by URL."""
+    """Yield a repository with a branch, a plain and an annotated tag: its folder and its URL."""
     root = tmp_path_factory.mktemp("served")
     folder = root / "app"
     folder.mkdir()

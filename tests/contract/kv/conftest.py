@@ -26,7 +26,7 @@ class ManualClock:
 
 @dataclass(slots=True)
 class Harness:
-    """One implementation under test, and what the suite needs beside the port."""
+    """One implementation under test, with helpers that are not part of the port."""
 
     store: KeyValueStore
     prefix: str

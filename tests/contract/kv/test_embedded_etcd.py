@@ -1,4 +1,4 @@
-"""An etcd of our own: found, started, ended."""
+"""The embedded etcd: how it is found, started and stopped."""
 
 from __future__ import annotations
 

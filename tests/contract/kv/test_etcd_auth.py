@@ -1,4 +1,4 @@
-"""An etcd that asks for user and password, and a store whose tokens end."""
+"""An etcd with user and password authentication, and a store whose tokens expire."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_call_without_its_permission_is_denied(store: EtcdStore) -> None:
 
 
 async def wait_for_the_end_of(store: EtcdStore, etcd: Guarded) -> None:
-    """Wait until etcd has forgotten the token that a store has now."""
+    """Wait until etcd has expired the present token of a store."""
     sent = await store._authentication.metadata(store._members[0], 10)
     channel = grpc.aio.insecure_channel(etcd.process.endpoint.removeprefix("http://"))
 

@@ -1,6 +1,6 @@
-"""Calls that are given up while etcd serves them: it has to outlive them, whatever its release is.
+"""Calls that are cancelled while etcd serves them must not end etcd, whatever its release.
 
-The etcd of the wheel is 3.5.1, which ends with a panic when a transaction that only reads is given up.
+The etcd of the wheel is 3.5.1, which panics when a read-only transaction is cancelled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the etcd adapter says when the way to etcd, or etcd itself, fails; and the traps of etcd3aio, one test each."""
+"""What the etcd adapter raises when etcd or its connection fails; and the traps of etcd3aio, one test each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
-    """An etcd that the tests of this file may mistreat; each leaves it running."""
+    """Yield an etcd that the tests of this file may pause and kill; each leaves it running."""
     with etcd_process(tmp_path_factory.mktemp("own-etcd") / "data") as process:
         yield process
 
@@ -47,7 +47,7 @@ async def direct(etcd_endpoint: str) -> AsyncIterator[EtcdStore]:
 
 @pytest.fixture
 async def proxied(proxy: TcpProxy, etcd_prefix: str) -> AsyncIterator[EtcdStore]:
-    """A store whose connection through the proxy stands."""
+    """Yield a store that is connected through the proxy."""
     store = EtcdStore([proxy.address])
     await store.get(etcd_prefix, timeout=T)
     yield store

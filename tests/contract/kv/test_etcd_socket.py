@@ -1,4 +1,4 @@
-"""An etcd that listens on unix sockets only, and the store that reaches it there."""
+"""An etcd that listens on unix sockets only, and a store that connects to it."""
 
 from __future__ import annotations
 

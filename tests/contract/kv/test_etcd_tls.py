@@ -1,4 +1,4 @@
-"""TLS with client certificates against a real etcd; the certificates are made for the test."""
+"""TLS with client certificates against a real etcd; the test makes the certificates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def access_of(certificates: Path) -> EtcdAccess:
-    """The access of a node."""
+    """Return the access with the certificate of a node."""
     return read_access(
         ca_file=certificates / "ca.pem", cert_file=certificates / "node.pem", key_file=certificates / "node.key"
     )

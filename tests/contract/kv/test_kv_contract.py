@@ -1,4 +1,4 @@
-"""What etcd and the fake both promise: one suite, two implementations."""
+"""The contract of key-value stores: one suite for etcd and the fake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder as an object storage promises beyond the port: nothing half there, nothing left, clear errors."""
+"""A folder as an object storage, beyond the port: no partial objects, no leftovers, clear errors."""
 
 from __future__ import annotations
 

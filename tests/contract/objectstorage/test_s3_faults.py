@@ -1,4 +1,4 @@
-"""Calls to a real S3 server on a way that breaks: repeated, or told by name, and never half an answer.
+"""Calls to a real S3 server over a faulty connection: retried or raised by reason, never a partial result.
 
 `tests/support/s3_proxy.py` breaks single requests; `tests/support/tcp_proxy.py` breaks connections.
 """
@@ -101,7 +101,7 @@ async def test_connection_reset_in_a_body_is_retried(s3_server, s3_owner):
 
 
 async def sent(proxy: TcpProxy, count: int) -> None:
-    """Wait until so many further bytes went to the server."""
+    """Wait until that many more bytes went to the server."""
     seen = proxy.requests_seen
 
     async def enough() -> bool:

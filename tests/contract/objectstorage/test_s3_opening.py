@@ -1,4 +1,4 @@
-"""Who may use a bucket as an object storage, and what the endpoint has to do: told at the start, by name."""
+"""What opening a bucket requires of its permissions and its endpoint, checked at the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose conditional put won, also when answers are lost: on a real S3 server, with a broken way to it."""
+"""Which conditional put won, also when responses are lost: a real S3 server behind a faulty proxy."""
 
 from __future__ import annotations
 

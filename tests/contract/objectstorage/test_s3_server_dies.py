@@ -1,4 +1,4 @@
-"""An S3 server that is killed, away, or hangs. Its own one, so that others are not disturbed."""
+"""An S3 server that is killed, stopped, or hangs; not the shared one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Others in the bucket, and lists that pass over them."""
+"""A bucket with foreign objects, which lists skip."""
 
 from __future__ import annotations
 

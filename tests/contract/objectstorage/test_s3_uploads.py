@@ -1,4 +1,4 @@
-"""Uploads to a real S3 server: part by part, in little memory, with nothing left when they fail."""
+"""Uploads to a real S3 server: in parts, in little memory, without leftovers when they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every object storage promises: one suite, each implementation."""
+"""The contract of object storages: one suite for each implementation."""
 
 from __future__ import annotations
 

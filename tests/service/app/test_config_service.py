@@ -1,4 +1,4 @@
-"""Configurations over the API: the answers of the command line, for those without one."""
+"""`ConfigService` over a real port: check, render and draw configurations."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_call_that_is_cancelled_ends_its_worker() -> None:
 
 
 def children(of: int | None = None) -> set[int]:
-    """The processes that a process has started, and that have not ended."""
+    """Return the running child processes of a process."""
     try:
         text = Path(f"/proc/{of or os.getpid()}/task/{of or os.getpid()}/children").read_text()
     except FileNotFoundError:

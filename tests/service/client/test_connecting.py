@@ -1,4 +1,4 @@
-"""How the SDK connects: arguments that are wrong, TLS, and a token that must not be sent in clear."""
+"""How the SDK connects: wrong arguments, TLS, and tokens over plain text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Runs(pb_grpc.RunServiceServicer):
 
 
 def certificate() -> tuple[bytes, bytes]:
-    """A key and a certificate of its own for localhost, in PEM."""
+    """Return a key and a self-signed certificate for localhost, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The example of the README, as it is: it is typed, and prints a word."""
+"""The examples of the README: they pass mypy and print what the README says."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Runs(pb_grpc.RunServiceServicer):
 
 
 def examples() -> list[str]:
-    """The programs of the section "From a program", without their indent."""
+    """Return the programs of the section "From a program", without their indent."""
     section = README.read_text().partition("## From a program\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"(?:^(?:    .*)?\n)+", section, re.MULTILINE)
     return [textwrap.dedent(block).strip() + "\n" for block in blocks if block.strip()]

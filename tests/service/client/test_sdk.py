@@ -1,4 +1,4 @@
-"""The SDK against a real server over a real channel: a scripted `RunService`, and the real one over a fake database."""
+"""The SDK against a real server: a scripted `RunService`, and the real one over a fake database."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Tokens:
 
 
 class Scripted(pb_grpc.RunServiceServicer):
-    """Plays each call of a stream by the next script; notes what was asked for."""
+    """Plays the next script for each stream; records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -110,7 +110,7 @@ async def scripted(*, patience: timedelta = timedelta(seconds=30)) -> AsyncItera
 
 
 class NoLogs:
-    """There is no log at all."""
+    """A reader of logs that has none."""
 
     async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
         raise NotFound("no log")

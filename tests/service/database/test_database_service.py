@@ -1,4 +1,4 @@
-"""`DatabaseService` through a real port, over a real database: what operators are told, and nobody else."""
+"""`DatabaseService` through a real port, over a real database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tokens:
 
 
 class Gate(PosixStorage):
-    """Lets nobody list objects while it is shut."""
+    """An object storage that holds lists while it is shut."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -1,4 +1,4 @@
-"""A real gateway before a real gRPC server whose services do as the test says."""
+"""A real gateway in front of a real gRPC server whose services are scripted by the test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POSITION = "00000001-0000000000000007.000000"
 
 
 class Tokens:
-    """Knows the tokens in `good`; the one of that name from the beginning."""
+    """Authenticates the tokens in `good`, at first one of that name."""
 
     def __init__(self) -> None:
         self.good = {"good"}
@@ -43,7 +43,7 @@ class Tokens:
 
 
 class Runs(pb_grpc.RunServiceServicer):
-    """Answers what it was asked, or raises what the test put there; streams what the test puts into `feed`."""
+    """Returns the request, or raises what the test set; streams what the test puts into `feed`."""
 
     def __init__(self) -> None:
         self.fault: BaseException | None = None
@@ -137,7 +137,7 @@ class Runs(pb_grpc.RunServiceServicer):
 
 
 class RunsWithoutDeleteLogs(Runs):
-    """A server of which that method is not built."""
+    """A service that lacks that method."""
 
     DeleteLogs = pb_grpc.RunServiceServicer.DeleteLogs  # type: ignore[assignment]  # the generated one, not offered
 
@@ -218,7 +218,7 @@ class Installation:
 
 @pytest.fixture
 def without_delete_logs() -> Runs:
-    """A server that does not delete logs."""
+    """Return a service that lacks `DeleteLogs`."""
     return RunsWithoutDeleteLogs()  # type: ignore[abstract]  # as the rest
 
 

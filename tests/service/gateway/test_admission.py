@@ -1,4 +1,4 @@
-"""Who may not call is refused before anything of the request is read, parsed or judged."""
+"""A caller without permission is refused before its request is read or parsed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LARGE = 8 * 1024 * 1024 - 1024
 
 
 def head(length: int, token: str | None = None, *lines: str) -> bytes:
-    """Write the head of a request to make a run."""
+    """Return the head of a request to create a run."""
     authorization = [] if token is None else [f"authorization: Bearer {token}"]
     fixed = ["host: x", "connection: close", "content-type: application/json", f"content-length: {length}"]
     return "\r\n".join(["POST /api/v1/runs HTTP/1.1", *fixed, *authorization, *lines, "", ""]).encode()
 
 
 async def has_worker() -> bool:
-    """Whether a large body is being translated, or was before."""
+    """Return whether a large body is or was translated by a worker."""
     return bool(workers())
 
 
@@ -129,7 +129,7 @@ async def test_large_body_is_429_when_the_wait_times_out(start_installation: Any
 
 
 class Latencies:
-    """Asks a gateway, one question after the other, until it is told to stop; keeps how long each answer took."""
+    """Calls a gateway in a loop until stopped; records the latency of each call."""
 
     def __init__(self, port: int, path: str) -> None:
         self.seconds: list[float] = []
@@ -159,7 +159,7 @@ class Latencies:
 
 
 def send(port: int, data: bytes, answers: list[bytes]) -> None:
-    """Send a request, and keep the first bytes of what comes back."""
+    """Send a request, and record the first bytes of the response."""
     with socket.create_connection(("127.0.0.1", port), timeout=100) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -167,7 +167,7 @@ def send(port: int, data: bytes, answers: list[bytes]) -> None:
 
 
 def send_four(gateway: GatewayProcess, data: bytes, path: str) -> tuple[list[bytes], list[float], float]:
-    """Send a request four times at once; answers what came back, the latencies of others, the loop's seconds."""
+    """Send a request four times at once; return the responses, the latencies of others, the loop's seconds."""
     answers: list[bytes] = []
     with Latencies(gateway.port, path) as others:
         while len(others.seconds) < 10:

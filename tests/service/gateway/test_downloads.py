@@ -1,4 +1,4 @@
-"""A log as a file over HTTP: whole, by ranges, on conditions (RFC 9110, 13 and 14)."""
+"""Logs as files over HTTP: whole, by range, and conditional (RFC 9110, sections 13 and 14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection holds exactly the requests that everybody reads in it (RFC 9112); what is not clear ends it."""
+"""Request framing on a connection (RFC 9112): an ambiguous request closes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST = HEAD + "connection: close\r\ncontent-length: 2\r\n\r\n{}"
 
 
 def codes(answers: bytes) -> list[int]:
-    """The codes of all answers on a connection."""
+    """Return the status codes of all responses on a connection."""
     return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
 
 

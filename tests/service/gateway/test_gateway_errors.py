@@ -1,4 +1,4 @@
-"""One shape of error on every path and for every failure (api.md, "Errors")."""
+"""Errors have one form on every path and for every failure (api.md, "Errors")."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLE = [
 
 
 def check_shape(answer: httpx.Response) -> dict[str, Any]:
-    """Every error looks like this."""
+    """Check the form of an error response."""
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
     assert set(body) == {"error"}

@@ -1,4 +1,4 @@
-"""A client that sends all of a large request before it reads gets the answer, although nobody reads the request."""
+"""A client that sends a large request before it reads gets the response, although the body is not read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def ask(method: str, url: str, token: str | None, *, mebibytes: int, chunked: bool) -> tuple[int, Any]:
-    """Send a request with urllib, which reads only after it has sent everything; answers code and JSON."""
+    """Send a request with urllib, which reads only after it has sent everything; return status and JSON."""
 
     def parts() -> Iterator[bytes]:
         for _ in range(mebibytes):
@@ -89,7 +89,7 @@ async def test_closing_connection_has_connection_close(installation: Any) -> Non
 
 
 def send_for_ever(port: int, *, pause: float) -> float:
-    """Send a request without an end; answers after how many seconds the connection was cut."""
+    """Send an endless request; return after how many seconds the connection was closed."""
     begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000000\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What the gateway does with methods that its server does not offer."""
+"""How the gateway treats methods that its server does not offer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of `sluice gateway` change, through a real process."""
+"""The effects of the options of `sluice gateway`, through a real process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway serves beside the API."""
+"""The pages of the gateway beside the API: OpenAPI, the root page, metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server streams over HTTP: SSE, JSON lines and raw bytes."""
+"""Server streams over HTTP: server-sent events, JSON lines and raw bytes."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def test_stream_that_fails_after_acceptance_is_an_event(start_installation
 
 
 class EventSource:
-    """Does what the HTML standard says of EventSource: it reconnects after each end, with the last id, until 204."""
+    """A client as the HTML standard defines it: it reconnects after each end, with the last id, until 204."""
 
     def __init__(self, client: httpx.AsyncClient, path: str) -> None:
         self.client, self.path = client, path

@@ -1,4 +1,4 @@
-"""Large messages are translated outside the event loop, with the same result."""
+"""Large messages are translated in worker processes, with the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unary calls through a real gateway: what arrives at the service, and what the client sees."""
+"""Unary calls through a real gateway: the request at the service, and the response at the client."""
 
 from __future__ import annotations
 

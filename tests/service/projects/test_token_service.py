@@ -1,4 +1,4 @@
-"""`TokenService` through a real port, and `sluice token` in front of it."""
+"""`TokenService` through a real port, and the commands of `sluice token`."""
 
 from __future__ import annotations
 

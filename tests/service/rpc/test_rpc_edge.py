@@ -1,4 +1,4 @@
-"""What every RPC may rely on, through a real server and a real channel."""
+"""What the server adds to every RPC, through a real server and a real channel."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Tokens:
 
 
 class Runs(pb_grpc.RunServiceServicer):
-    """A service that does as the test says."""
+    """A service that is scripted by the test."""
 
     def __init__(self) -> None:
         self.fault: BaseException | None = None

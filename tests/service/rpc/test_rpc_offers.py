@@ -1,4 +1,4 @@
-"""A server whose services come and go behind the same ports: what its callers see meanwhile."""
+"""A server whose services change behind the same ports, as its callers see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each option of our channels and servers does, by a real server and a real channel.
+"""The effect of each gRPC option of channels and servers, on a real server and a real channel.
 
 Each option is tried twice: with all of the others and it, and without it. Its effect must be there, and be gone. gRPC
 takes any name for an option and ignores those that it does not know, so the spelling proves nothing. Times are
@@ -36,7 +36,7 @@ QUICK_SERVER = {
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers a call with its request and its metadata; a stream with one message, and then with nothing."""
+    """Returns the request and its metadata; a stream yields one message and then stays idle."""
 
     def __init__(self) -> None:
         self.left = asyncio.Event()
@@ -70,7 +70,7 @@ class Pair:
         self.options = options
 
     async def call(self, request: bytes, metadata: str = "") -> str:
-        """Call; answers what went wrong."""
+        """Call; return the error."""
         try:
             await self.channel.unary_unary("/test/Echo")(request, metadata=(("test", metadata),), timeout=60)
         except grpc.aio.AioRpcError as error:
@@ -78,7 +78,7 @@ class Pair:
         return ""
 
     async def quiet(self) -> asyncio.Task[str]:
-        """Open a stream that stays quiet after its first message; the task answers how it ends."""
+        """Open a stream that is idle after its first message; the task returns how it ends."""
         stream = self.channel.unary_stream("/test/Quiet")(b"")
         await stream.read()
 
@@ -93,7 +93,7 @@ class Pair:
 
     @property
     def connection(self) -> Connection:
-        """The only connection so far."""
+        """Return the only connection so far."""
         (connection,) = self.tap.connections
         return connection
 
@@ -115,7 +115,7 @@ async def pair(channel: Options, server: Options) -> AsyncIterator[Pair]:
 
 
 async def soon(condition: Callable[[], Any], *, within: float = 3.0) -> bool:
-    """Wait for a condition; answers whether it came to be."""
+    """Wait for a condition; return whether it became true."""
     end = time.monotonic() + within
     while not condition():
         if time.monotonic() > end:
@@ -125,7 +125,7 @@ async def soon(condition: Callable[[], Any], *, within: float = 3.0) -> bool:
 
 
 async def attempts(options: Options, *, within: float, hang: bool = False) -> int:
-    """Count how often a channel dials an address that closes each connection, or with `hang` never says a word."""
+    """Count how often a channel dials an address that closes each connection, or with `hang` never responds."""
     accepted: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -326,7 +326,7 @@ SCALE = 50
 
 
 def scaled(options: Options) -> Options:
-    """The same options in a world that is faster: each time is a fiftieth."""
+    """Return the same options with each time divided by fifty."""
     return tuple((name, int(value) // SCALE if name.endswith("_ms") else value) for name, value in options)
 
 

@@ -35,7 +35,7 @@ class Tokens:
 
 
 class Runs(pb_grpc.RunServiceServicer):
-    """Offers two methods of many."""
+    """Offers two of its methods."""
 
     async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
         return pb.GetRunResponse()
@@ -54,7 +54,7 @@ async def address() -> AsyncIterator[str]:
 
 
 async def ask(address: str, service: str, **request: Any) -> reflection_pb2.ServerReflectionResponse:
-    """Ask one question. The messages of both versions are the same on the wire."""
+    """Send one request. The messages of both versions are the same on the wire."""
     async with grpc.aio.insecure_channel(address) as channel:
         call: Any = channel.stream_stream(
             f"/{service}/ServerReflectionInfo",
@@ -68,7 +68,7 @@ async def ask(address: str, service: str, **request: Any) -> reflection_pb2.Serv
 
 
 async def files_of(address: str, service: str, symbol: str) -> list[FileDescriptorProto]:
-    """The files with a symbol; empty: the server does not know it."""
+    """Return the files with a symbol; empty when the server does not know it."""
     answer = await ask(address, service, file_containing_symbol=symbol)
     return [FileDescriptorProto.FromString(file) for file in answer.file_descriptor_response.file_descriptor_proto]
 

@@ -1,4 +1,4 @@
-"""Servers and commands on an etcd that asks for a certificate, a user and a password."""
+"""Servers and commands on an etcd that requires a certificate, a user and a password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another user of the machine, a task, or a full disk can do to a standalone installation: nothing that stays."""
+"""Isolation of a standalone installation from other users of the machine, from tasks, and from a full disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 
 def answers(here: Installation) -> bool:
-    """Whether the gateway answers with what the server says."""
+    """Return whether the gateway returns a response of the server."""
     with contextlib.suppress(httpx.HTTPError), here.http() as client:
         return client.get("/api/v1/runs").status_code == 200
     return False

@@ -1,4 +1,4 @@
-"""Child processes of one parent: restarted, ended in order, never left behind."""
+"""The supervisor of child processes: restarts, ordered stop, none left behind."""
 
 from __future__ import annotations
 

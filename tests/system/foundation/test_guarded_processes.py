@@ -1,4 +1,4 @@
-"""What tests start ends with them, also when they are killed and cannot end it."""
+"""Processes that tests start end with the test runner, also when it is killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ time.sleep(1000)
 
 
 def runs(pid: int) -> bool:
-    """Whether it is there and no zombie, which waits for a parent that may never look."""
+    """Return whether a process exists and is not a zombie, whose parent may never wait for it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def runs(pid: int) -> bool:
 
 
 def pid_of_what_a_runner_left(words: Path, how: signal.Signals) -> int:
-    """Start a runner that starts a process, and end it with a signal."""
+    """Start a test runner that starts a process, and end the runner with a signal."""
     with subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(words)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""How a process of ours begins and ends, in a process of its own."""
+"""Start, signals and end of a process that `run_process` runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data folder: made for one user, and refused when another user could change what is in it."""
+"""The data folder: made for one user, and refused when another user could change its contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOMEBODY = 65_533
 
 @pytest.fixture
 def above(tmp_path: Path) -> Path:
-    """A folder that only this user can change, as those above it."""
+    """Return a folder that only this user can change, as are those above it."""
     folder = tmp_path / "above"
     folder.mkdir(mode=0o755)
     return folder

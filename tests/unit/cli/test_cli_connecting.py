@@ -92,7 +92,7 @@ def test_login_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 async def nothing(client: object) -> None:
-    """What a command does that makes no call."""
+    """The body of a command that makes no call."""
 
 
 def test_token_is_not_sent_in_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""From a commit to the requests that make its runs."""
+"""From a commit to the requests that create its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs at a terminal: nothing that it would obey but colours, wherever the bytes are cut; and a pipe gets the bytes."""
+"""Logs at a terminal have no control sequences but colours, wherever they are cut; a pipe gets the bytes."""
 
 from __future__ import annotations
 

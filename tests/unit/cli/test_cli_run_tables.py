@@ -1,4 +1,4 @@
-"""Runs and tasks in tables: states in words, short ids, steps and exit codes."""
+"""Runs and tasks in tables: states, short ids, steps and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown: tables, JSON, names, and nothing that a terminal would obey."""
+"""Output of commands: tables, JSON, names, without control characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as it goes: which lines are printed, and which exit code is given at the end."""
+"""The lines that a watch prints, and its exit code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def messages_of(*messages: WatchRunResponse) -> AsyncIterator[WatchRunResp
 
 
 async def follow(*messages: WatchRunResponse, **more: Any) -> list[str]:
-    """The lines of one run, with one blank between words and none of the run's title."""
+    """Return the lines of one run, with single blanks and without the run's title."""
     lines: list[str] = []
     following = Following(run("QUEUED"), Layout(lines.append, **more))
     await following.follow(messages_of(*messages))

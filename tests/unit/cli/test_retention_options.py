@@ -1,4 +1,4 @@
-"""What `--log-retention` and `--run-retention` take."""
+"""Values of `--log-retention` and `--run-retention`."""
 
 from __future__ import annotations
 

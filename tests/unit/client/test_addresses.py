@@ -1,4 +1,4 @@
-"""How addresses of servers are read."""
+"""Parsing of server addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pause before another attempt."""
+"""The delay before another attempt."""
 
 from __future__ import annotations
 

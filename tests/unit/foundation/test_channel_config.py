@@ -1,4 +1,4 @@
-"""What a channel repeats by itself and what it never does, and that gRPC knows the options that we name."""
+"""Which calls a channel retries, and whether gRPC knows each option that is set."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def options_in(source: str) -> Iterator[str]:
 
 
 def is_known(option: str) -> bool:
-    """Whether the core library has the name, to its end, among its strings."""
+    """Return whether the core library has the name among its strings."""
     (library,) = (Path(grpc.__file__).parent / "_cython").glob("cygrpc*.so")
     return option.encode() + b"\0" in library.read_bytes()
 

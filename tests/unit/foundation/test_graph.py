@@ -1,4 +1,4 @@
-"""Levels, ancestors, knots and cycles, as properties of any graph."""
+"""Levels, ancestors, components and cycles, as properties of any graph."""
 
 from __future__ import annotations
 

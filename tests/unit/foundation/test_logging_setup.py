@@ -1,4 +1,4 @@
-"""The log is JSON lines where no person looks, ours and the libraries' alike, and short lines at a terminal."""
+"""Logging: JSON lines for programs, also of libraries, and short lines at a terminal."""
 
 from __future__ import annotations
 

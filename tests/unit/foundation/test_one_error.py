@@ -1,4 +1,4 @@
-"""The one error of a task group."""
+"""Which error of a task group is raised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def fail(error: Exception) -> None:
 
 
 async def together(*errors: Exception) -> None:
-    """Tasks that fail with these errors, in a group in a group."""
+    """Run tasks that fail with these errors, in a group in a group."""
     with one_error():
         async with asyncio.TaskGroup(), asyncio.TaskGroup() as tasks:
             for error in errors:

@@ -1,4 +1,4 @@
-"""Who may call what: deny by default, and every RPC says what it needs."""
+"""Access rules of RPCs: denied by default, and declared by every RPC."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROTO = Path(__file__).parents[3] / "proto"
 
 
 def all_methods() -> list[str]:
-    """Find every RPC of ours, by the files and not by a list that could lack one."""
+    """Find every RPC by the proto files, so that none is left out."""
     methods = []
     for path in sorted(PROTO.rglob("sluiceway/api/**/*_pb2.py")):
         module = importlib.import_module(".".join(path.relative_to(PROTO).with_suffix("").parts))

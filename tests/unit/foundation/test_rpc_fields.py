@@ -1,4 +1,4 @@
-"""What the annotations of request fields do."""
+"""The annotations of request fields."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_message_without_annotations_is_unchanged() -> None:
 
 @pytest.fixture(scope="module")
 def requested() -> dict[str, Descriptor]:
-    """The messages of which requests of people are made, by full name."""
+    """Return the messages of which user requests consist, by full name."""
     found: dict[str, Descriptor] = {}
 
     def visit(message: Descriptor) -> None:

@@ -1,4 +1,4 @@
-"""How requests are measured before a message is made of them."""
+"""How requests are measured before they are parsed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GET = "/sluiceway.api.run.v1.RunService/GetRun"
 
 
 def empty_tasks(count: int) -> bytes:
-    """A request of so many tasks that have nothing, two bytes each."""
+    """Return a request with that many empty tasks, two bytes each."""
     number = pb.CreateRunRequest.DESCRIPTOR.fields_by_name["tasks"].number
     return bytes([number << 3 | 2, 0]) * count
 

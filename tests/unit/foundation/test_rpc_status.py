@@ -1,4 +1,4 @@
-"""An error of ours goes over the wire and comes back with nothing lost."""
+"""Errors survive the wire with all their fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that follows small steps of the wall clock, and no large one."""
+"""A clock that follows small steps of the wall clock but no large ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Machine:
 
     @property
     def told(self) -> timedelta:
-        """How far the clock is since the start."""
+        """Return the time of the clock since the start."""
         return self.clock.now() - START
 
 

@@ -1,4 +1,4 @@
-"""What a text may hold that people read, or that is run."""
+"""Which characters names, texts and commands may have."""
 
 from __future__ import annotations
 

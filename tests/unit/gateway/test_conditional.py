@@ -1,4 +1,4 @@
-"""Entity tags and byte ranges, by the rules of RFC 9110."""
+"""Entity tags and byte ranges (RFC 9110)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which heads of requests are refused because others could read another request in them."""
+"""Request heads that are refused because their framing is ambiguous."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_all_faults_of_settings_are_reported_at_once() -> None:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, GatewaySettings]]:
-    """What a gateway would be started with."""
+    """Return the settings that a gateway would be started with."""
     calls: list[tuple[str, str, GatewaySettings]] = []
 
     def main(http: str, server: str, settings: GatewaySettings) -> int:

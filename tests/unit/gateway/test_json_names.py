@@ -1,4 +1,4 @@
-"""Errors in the names that JSON has."""
+"""Field names of errors as in JSON."""
 
 from __future__ import annotations
 

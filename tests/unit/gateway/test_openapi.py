@@ -1,4 +1,4 @@
-"""What OpenAPI says of the API: everything, and in words."""
+"""The OpenAPI document is complete and described."""
 
 from __future__ import annotations
 

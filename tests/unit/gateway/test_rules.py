@@ -1,4 +1,4 @@
-"""What the descriptors say of HTTP."""
+"""HTTP rules from the descriptors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Path templates, and which of them a path is."""
+"""Path templates and routing."""
 
 from __future__ import annotations
 

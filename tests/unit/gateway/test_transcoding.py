@@ -278,7 +278,7 @@ def test_message_survives_the_round_trip_through_json(rule: Rule, data: st.DataO
 
 
 def without_unset_enums(descriptor: Any, value: Any) -> Any:
-    """What protobuf prints with all fields, less the enums that are not set."""
+    """Return the JSON that protobuf prints with all fields, without unset enums."""
     if not isinstance(value, dict) or descriptor.full_name.startswith("google.protobuf."):
         return value
     found = {}

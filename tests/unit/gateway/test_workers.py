@@ -1,4 +1,4 @@
-"""Functions in worker processes: results, errors, and how they end."""
+"""Functions in worker processes: results, errors, and their end."""
 
 from __future__ import annotations
 

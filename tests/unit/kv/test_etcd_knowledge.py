@@ -1,4 +1,4 @@
-"""What is known after each refusal of etcd, as a table; and how endpoints are read."""
+"""What each error of etcd says about the outcome of a call, as a table; and how endpoints are parsed."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_etcd_releases_with_faults_are_known(version, words):
 
 
 class Scripted(EtcdStore):
-    """A store whose ranges are answered by a script: a revision, or what is raised."""
+    """A store whose ranges return scripted revisions or errors."""
 
     def __init__(self, *script: int | Exception) -> None:
         super().__init__(["h:1"])

@@ -1,4 +1,4 @@
-"""The ways in which the fake store fails when told to; what it promises otherwise is in tests/contract/kv."""
+"""The faults of the fake store; its contract is tested in tests/contract/kv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands in the pages for users exist, with the options that they are shown with."""
+"""The commands in the pages for users exist, with their options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links between the pages lead somewhere."""
+"""Links between pages resolve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From addresses to storages; and what an address may not hold."""
+"""Storage addresses: parsing, opening, and what they may not contain."""
 
 from __future__ import annotations
 

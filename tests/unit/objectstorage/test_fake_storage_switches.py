@@ -1,4 +1,4 @@
-"""The ways in which the fake storage fails when told to; what it promises otherwise is in tests/contract."""
+"""The faults of the fake storage; its contract is tested in tests/contract/objectstorage."""
 
 from __future__ import annotations
 

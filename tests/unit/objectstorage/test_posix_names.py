@@ -1,4 +1,4 @@
-"""Keys and paths, one to one."""
+"""Keys and file paths, one to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an endpoint's refusals mean, as a table."""
+"""The meaning of each error of an S3 endpoint, as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and the names of S3 objects: one to one, in one order, and nothing that an endpoint stumbles over."""
+"""Keys and the names of S3 objects: one to one, in one order, and valid for every endpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = st.one_of(
 
 
 def folder_by_folder(name: str) -> list[str]:
-    """How a storage sorts that keeps folders."""
+    """Return the sort key of a storage that keeps folders."""
     return name.split("/")
 
 

@@ -1,4 +1,4 @@
-"""The first tokens of a database: made once, whichever server comes first."""
+"""The first tokens of a database: made once, by whichever server is first."""
 
 from __future__ import annotations
 

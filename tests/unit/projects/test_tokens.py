@@ -1,4 +1,4 @@
-"""What tokens promise."""
+"""Tokens: creation, authentication, expiry and revocation."""
 
 from __future__ import annotations
 
