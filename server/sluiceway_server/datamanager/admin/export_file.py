@@ -169,44 +169,31 @@ class ExportFile:
 
     def check(self) -> ExportInfo:
         """Read and check all of it."""
+        blocks = self.blocks()
+        while True:
+            try:
+                next(blocks)
+            except StopIteration as end:
+                info: ExportInfo = end.value
+                return info
+
+    def blocks(self) -> Generator[tuple[str, list[StoredRecord]], None, ExportInfo]:
+        """Yield the records in blocks of one type, sorted by type and id; return the header with the totals."""
         with self._path.open("rb") as file:
             frames = self._frames(file)
             header = self._header(next(frames, None))
             types: dict[str, int] = {}
-            for frame, place in self._placed(frames):
+            place = _Place()
+            for frame in frames:
+                if frame.kind == _HEADER:
+                    raise self._damaged(frame.at, f"a second beginning stands there, after {place}")
                 if frame.kind == _TRAILER:
-                    trailer = self._parse(frame, pb.Trailer())
                     if (more := next(frames, None)) is not None:
                         raise self._damaged(more.at, "something stands after its end")
-                    counted = {item.type: item.records for item in trailer.types}
-                    if counted != types or trailer.records != sum(types.values()) or trailer.blocks != place.number:
-                        raise self._damaged(
-                            frame.at, "the records that its last frame counts are not those that it has"
-                        )
-                    if trailer.digest != frame.digest:
-                        raise self._damaged(frame.at, "its content does not have the digest that its last frame names")
-                    return ExportInfo(
-                        database_id=header.database_id,
-                        sequence=from_sequence_proto(header.sequence),
-                        time=from_micros(header.time_us),
-                        made=from_micros(header.made_us),
-                        version=header.version,
-                        types=types,
-                        digest=trailer.digest,
-                    )
+                    return self._info(header, frame, types, place)
                 type_name, records = self._records(frame, place)
                 types[type_name] = types.get(type_name, 0) + len(records)
-            raise self._damaged(file.tell(), "it ends without its last frame: it was cut off")
-
-    def blocks(self) -> Generator[tuple[str, list[StoredRecord]], None, None]:
-        """Yield the records in blocks of one type, sorted by type and id."""
-        with self._path.open("rb") as file:
-            frames = self._frames(file)
-            self._header(next(frames, None))
-            for frame, place in self._placed(frames):
-                if frame.kind == _TRAILER:
-                    return
-                yield self._records(frame, place)
+                yield type_name, records
             raise self._damaged(file.tell(), "it ends without its last frame: it was cut off")
 
     # -- inside
@@ -242,13 +229,22 @@ class ExportFile:
             raise self._damaged(frame.at, "its first frame is missing")
         return self._parse(frame, pb.Header())
 
-    def _placed(self, frames: Iterator[_Frame]) -> Iterator[tuple[_Frame, _Place]]:
-        """Yield the frames after the header, each with the place before it."""
-        place = _Place()
-        for frame in frames:
-            if frame.kind == _HEADER:
-                raise self._damaged(frame.at, f"a second beginning stands there, after {place}")
-            yield frame, place
+    def _info(self, header: pb.Header, frame: _Frame, types: Mapping[str, int], place: _Place) -> ExportInfo:
+        trailer = self._parse(frame, pb.Trailer())
+        counted = {item.type: item.records for item in trailer.types}
+        if counted != types or trailer.records != sum(types.values()) or trailer.blocks != place.number:
+            raise self._damaged(frame.at, "the records that its last frame counts are not those that it has")
+        if trailer.digest != frame.digest:
+            raise self._damaged(frame.at, "its content does not have the digest that its last frame names")
+        return ExportInfo(
+            database_id=header.database_id,
+            sequence=from_sequence_proto(header.sequence),
+            time=from_micros(header.time_us),
+            made=from_micros(header.made_us),
+            version=header.version,
+            types=types,
+            digest=trailer.digest,
+        )
 
     def _records(self, frame: _Frame, place: _Place) -> tuple[str, list[StoredRecord]]:
         block = self._parse(frame, pb.Block())

@@ -103,7 +103,7 @@ class Verifier:
                     yield Finding("", diagnosis.message)
                 context.head, context.flushed = diagnosis.holdings.head, diagnosis.holdings.flushed
                 try:
-                    await context.again(context.stores.log.cleaned)
+                    await context.retry(context.stores.log.cleaned)
                 except DataLoss as error:
                     yield fault_of(error, context.stores.log.cleaned_key)
                 async for finding in self._verify_checkpoint(context.stores.log):
@@ -118,10 +118,10 @@ class Verifier:
 
     async def _verify_checkpoint(self, log: Log) -> AsyncIterator[Finding]:
         context = self._context
-        named = await context.again(log.checkpoint)
+        named = await context.retry(log.checkpoint)
         if named is None or named in (known := await context.manifests_now()):
             return
-        if named != await context.again(log.checkpoint) or any(sequence > named for sequence in known):
+        if named != await context.retry(log.checkpoint) or any(sequence > named for sequence in known):
             return  # another one was made meanwhile, and this one removed
         yield Finding(
             log.checkpoint_key,
@@ -133,7 +133,7 @@ class Verifier:
     async def _verify_epochs(self) -> AsyncIterator[Finding | Progress]:
         context = self._context
         try:
-            context.epochs = await context.again(context.epoch_store.all)
+            context.epochs = await context.retry(context.epoch_store.all)
             firsts, manifests = await context.segments_now(), await context.manifests_now()
             stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
             in_etcd = context.head.sequence.epoch if context.head is not None else 0
@@ -165,7 +165,7 @@ class Verifier:
         for sequence in await context.manifests_now():
             key = context.manifest_store.key(sequence)
             try:
-                manifest = await context.again(partial(context.manifest_store.read, sequence))
+                manifest = await context.retry(partial(context.manifest_store.read, sequence))
             except NotFound:
                 continue  # removed since
             except DataLoss as error:
@@ -200,10 +200,10 @@ class Verifier:
                         continue
                     seen.add(identity)
                     try:
-                        await context.again(partial(context.file_store.verify, live.data))
+                        await context.retry(partial(context.file_store.verify, live.data))
                         if live.HasField("index"):
-                            await context.again(partial(context.file_store.verify, live.index))
-                        for fault in await context.again(partial(faults_of_records, context.file_store, type_, live)):
+                            await context.retry(partial(context.file_store.verify, live.index))
+                        for fault in await context.retry(partial(faults_of_records, context.file_store, type_, live)):
                             yield Finding(context.key(live.data.key), f"{fault}. {_OTHER_COPY}")
                     except NotFound as error:
                         if sequence in await context.manifests_now():

@@ -130,13 +130,13 @@ class VerifyContext:
 
     async def segments_now(self) -> list[LogSequence]:
         """List the segments that there are now, by their first entries, in order."""
-        return await self.again(self.segment_store.firsts)
+        return await self.retry(self.segment_store.firsts)
 
     async def manifests_now(self) -> list[LogSequence]:
         """List the manifests that there are now, in order."""
-        return await self.again(self.manifest_store.sequences)
+        return await self.retry(self.manifest_store.sequences)
 
-    async def again(self, ask: Callable[[], Awaitable[R]]) -> R:
+    async def retry(self, ask: Callable[[], Awaitable[R]]) -> R:
         """Call, and retry while a store is away. Raises what the last attempt raised."""
         for attempt in range(1, _ATTEMPTS):
             try:

@@ -22,8 +22,6 @@ from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.compaction import index_rows, merge_changes, records_of
 from sluiceway_server.datamanager.tables.data_file import FileStore
 
-__all__ = ["compare_manifests", "faults_of_records"]
-
 _PAGE_BYTES = 512 * 1024
 _MOST_FAULTS = 5
 

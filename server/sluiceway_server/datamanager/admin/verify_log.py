@@ -23,8 +23,6 @@ from sluiceway_server.datamanager.log.segments import Segment
 from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence
 
-__all__ = ["LogCheck", "LogVerifier", "findings_of_entries"]
-
 _READ_AHEAD = 8
 
 T = TypeVar("T")
@@ -251,7 +249,7 @@ class LogVerifier:
 
         async def read(first: LogSequence) -> Segment | DataLoss | None:
             try:
-                segment = await context.again(lambda: context.segment_store.read(first))
+                segment = await context.retry(lambda: context.segment_store.read(first))
                 await asyncio.to_thread(_read_batches, segment.entries)
             except NotFound:
                 return None  # cleaned since; a gap that this leaves is checked
@@ -299,7 +297,7 @@ class LogVerifier:
         """Return a finding; raise `Conflict` if it is a fault and the history has changed since."""
         context = self._context
         if finding.is_fault and context.lineage is not None:
-            epochs = await context.again(context.epoch_store.all)
+            epochs = await context.retry(context.epoch_store.all)
             if [epoch.number for epoch in epochs] != [epoch.number for epoch in context.epochs]:
                 raise Conflict(
                     "the database was recovered into a new epoch while it was verified; run it again",
@@ -320,7 +318,7 @@ class LogVerifier:
         first = LogSequence(head.sequence.epoch, max(context.flushed.first_kept.counter, 1))
         try:
             entries = [entry async for entry in log.entries(first) if entry.sequence <= head.sequence]
-            fresh = (await context.again(log.look)).flushed
+            fresh = (await context.retry(log.look)).flushed
         except DataLoss as error:
             yield await self._confirmed(fault_of(error, log.head_key))
             return

@@ -38,8 +38,6 @@ from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
-__all__ = ["DutyStatus", "MaintenanceLoop"]
-
 log = structlog.get_logger(__name__)
 
 _TRIES = 5

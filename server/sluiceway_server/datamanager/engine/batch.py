@@ -31,8 +31,6 @@ from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded
 from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_deleted, filtered
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 
-__all__ = ["BatchBuilder"]
-
 log = structlog.get_logger(__name__)
 
 _BUDGET_SECONDS = 0.025

@@ -36,8 +36,6 @@ from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNo
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import OutcomeUnknown
 
-__all__ = ["Committer"]
-
 log = structlog.get_logger(__name__)
 
 declare_crash_points("commit.before-append", "commit.after-append")
@@ -359,7 +357,7 @@ class Committer:
         self.in_flight = entry.batch_id
         try:
             look = await self._send_entry(tip.head, entry, head)
-            # In doubt, it may be there though this answer says that it is not; what stands at its place decides.
+            # In doubt, it may be there although etcd refused it now; the entry at its place decides.
             occupant = entry.batch_id if look.succeeded else await self._occupant(entry, look)
             if occupant == entry.batch_id:
                 # Others may have written since; the next look finds it.
@@ -374,7 +372,7 @@ class Committer:
             self.in_flight = None
 
     async def _send_entry(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
-        """Send an entry until etcd answers; the same one each time, so that it cannot be there twice."""
+        """Send an entry until etcd responds; the same one each time, so that it cannot be there twice."""
         backoff = Backoff()
         sent = False
         while True:

@@ -28,8 +28,6 @@ from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 
-__all__ = ["EtcdCapacityMonitor", "Fullness", "StoreHealth", "assess", "pause_seconds"]
-
 log = structlog.get_logger(__name__)
 
 _WARN_AT = 0.5

@@ -28,8 +28,6 @@ from sluiceway_server.datamanager.recovery.diagnosis import stored_end
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.waiting import Backoff
 
-__all__ = ["Flusher"]
-
 log = structlog.get_logger(__name__)
 
 _LOOK_AHEAD_SECONDS = 30.0
@@ -128,7 +126,7 @@ class Flusher:
         return entries
 
     async def _check_storage(self, known: FlushMark) -> None:
-        """Check that the storage ends where `flushed` says: what is put now has to follow from what is there.
+        """Check that the storage ends where `flushed` says: the next segment has to follow from what is there.
 
         The check reads the newest segment, so it is made when another server has flushed. In between, it is enough that
         this server's own last segment exists: the storage was not exchanged and did not go back.

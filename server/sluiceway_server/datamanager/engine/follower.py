@@ -20,8 +20,6 @@ from sluiceway_server.datamanager.recovery.storage_in_use import Reply
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import Compacted, KeyValueStore
 
-__all__ = ["Follower"]
-
 log = structlog.get_logger(__name__)
 
 
@@ -99,7 +97,7 @@ class Follower:
             await self.sync()  # raises: the key was deleted
 
     async def reply_to_probes(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Reply to whoever asks whether the object storage is in use (`recovery/storage_in_use`), until cancelled."""
+        """Reply to probes whether the object storage is in use (`recovery/storage_in_use`), until cancelled."""
         while True:
             try:
                 await self._reply_to_probe()

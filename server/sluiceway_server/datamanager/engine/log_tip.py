@@ -37,8 +37,6 @@ from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.waiting import Mark
 
-__all__ = ["Diverged", "LogTip"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -140,8 +138,8 @@ class LogTip:
         Raises:
             ReplicaDiskError: the read database's disk is full or broken; this database ends.
         """
-        told = with_translated_errors(self.state.path, function)
-        return await asyncio.get_running_loop().run_in_executor(self._writer, told)
+        translated = with_translated_errors(self.state.path, function)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, translated)
 
     # -- moving `newest`; all of these need `lock`
 

@@ -42,8 +42,6 @@ from sluiceway_server.datamanager.replica.deleted_subtrees import (
 from sluiceway_server.datamanager.replica.schema import RecordKey
 from sluiceway_server.datamanager.waiting import Backoff
 
-__all__ = ["SubtreeSweeper"]
-
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 500

@@ -36,8 +36,6 @@ from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey, Version
 from sluiceway_server.datamanager.replica.view import Known, Overlay, ReplicaView
 
-__all__ = ["Call", "Outcome", "Prepared", "Records", "State", "decode", "effects_of"]
-
 _DROP_EVERY = 50
 _DROP_AT_ONCE = 1000
 

@@ -11,8 +11,6 @@ last entry first, and that takes as long as writing one.
 
 from __future__ import annotations
 
-__all__ = ["MOST_IN_A_ROW", "WriterFairness"]
-
 MOST_IN_A_ROW = 6
 _WAIT_ENTRIES = 3
 _LATELY_SECONDS = 0.25

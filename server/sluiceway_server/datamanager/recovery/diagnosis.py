@@ -67,7 +67,7 @@ class Kind(StrEnum):
     OTHER_DATABASE = "OTHER_DATABASE"
     STORAGE_EMPTY = "STORAGE_EMPTY"
     STORAGE_BEHIND = "STORAGE_BEHIND"
-    """The storage lacks entries that etcd says it has."""
+    """The storage lacks entries before etcd's `flushed`."""
     EPOCH_MISSING = "EPOCH_MISSING"
     """There are segments, manifests or a head of an epoch without its object."""
     DIVERGED = "DIVERGED"
@@ -225,8 +225,8 @@ async def inspect(stores: Stores, *, etcd_name: str) -> Holdings:
 
 
 async def _inspect(stores: Stores, etcd_name: str) -> Holdings:
-    # Storage, etcd, storage: what the storage had before etcd was asked is in etcd, and what etcd says is in the
-    # storage can be found there afterwards.
+    # Storage, etcd, storage: all that the storage has at first is in etcd then, and all up to etcd's `flushed` is in
+    # the storage afterwards.
     firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
     in_etcd, cluster_id = await stores.log.identify()
     epochs = await stores.epochs.all()
@@ -298,7 +298,7 @@ def _diagnose(found: Holdings, now: datetime) -> tuple[Kind, str]:
     if (head is None) != (flushed is None):
         there, lost = ("head", "flushed") if head is not None else ("flushed", "head")
         return Kind.ETCD_TORN, (
-            f"{etcd} has the key {there} of this database and not the key {lost}: somebody deleted it. Restore etcd, or"
+            f"{etcd} has the key {there} of this database and not the key {lost}, which was deleted. Restore etcd, or"
             " run `sluice db recover`"
         )
     if not numbers and found.newest_stored:

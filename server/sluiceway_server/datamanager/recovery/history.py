@@ -65,7 +65,7 @@ class Inventory:
 
     @property
     def epoch_in_etcd(self) -> int:
-        """The epoch of the entries that etcd may have; its head, which says so, may have been deleted alone."""
+        """The epoch of the entries that etcd may have; its head alone may have been deleted."""
         return self.lineage.present if self.head is None else self.head.sequence.epoch
 
     @property

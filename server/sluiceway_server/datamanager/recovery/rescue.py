@@ -28,16 +28,6 @@ from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 
-__all__ = [
-    "ReadEntries",
-    "Rescued",
-    "find_loss",
-    "rescue",
-    "rescue_before_shutdown",
-    "rescue_from_file",
-    "seen_by_file",
-]
-
 log = structlog.get_logger(__name__)
 
 ReadEntries = Callable[[LogSequence], Awaitable[list[bytes]]]

@@ -18,8 +18,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["InUse", "Reply"]
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
