@@ -1,11 +1,11 @@
-"""`DataManager`: the whole database of one server, put together.
+"""`DataManager`: the database of one server.
 
     async with DataManager.open(kv=..., storage=..., prefix="sluiceway", path=folder, types=TYPES) as database:
         await database.commit([Put(...)])
 
-`open` checks that etcd and object storage belong together, opens (or makes anew) the read database and catches up;
-then it owns the loops: committer, applier, follower, flusher. One that fails ends the `async with` body: a server that
-cannot go on with its database must not look alive.
+`open` checks that etcd and the object storage belong together, opens or rebuilds the replica, catches up with the log,
+and runs the loops: committer, applier, follower, flusher and others. If a loop fails, the `async with` body is
+cancelled: a server that cannot continue with its database must not look alive.
 """
 
 from __future__ import annotations
@@ -67,20 +67,20 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class DataManagerStatus:
-    """Where the database of this server is.
+    """The status of the database at this server.
 
     Attributes:
-        ready: it is open, and etcd answered lately.
+        ready: it is open, and etcd responded recently.
         epoch: the present one.
-        committed: the newest entry that this server knows of.
-        applied: what the read database has; reads wait for `committed`.
+        committed: the newest transaction that this server knows.
+        applied: the last one in the replica; reads wait for `committed`.
         flushed: the last entry in the object storage.
         unflushed_bytes: of the log after that.
-        silent_for: since etcd was heard last.
-        store: how full etcd is, as it was seen last.
-        manifest: the newest manifest that this server knows; None when there is none yet.
-        remote: of each type, how many records have their body in the object storage only.
-        duties: how checkpoints and cleans go.
+        silent_for: the time since the last response of etcd.
+        store: how full etcd is.
+        manifest: the newest one that this server knows; None: there is none yet.
+        remote: for each type, how many records have their body in the object storage only.
+        duties: checkpoints and garbage collections.
     """
 
     ready: bool
@@ -97,10 +97,9 @@ class DataManagerStatus:
 
 
 class DataManager:
-    """A `Database`: see the module, and `port` for what each method promises."""
+    """The implementation of `Database`."""
 
     def __init__(self, engine: Engine) -> None:
-        """Put together by `open`."""
         self._engine = engine
         self._tip = engine.tip
         self._duties = engine.maintenance
@@ -126,30 +125,29 @@ class DataManager:
         settings: DataManagerSettings | None = None,
         recover: RecoverPolicy | None = None,
     ) -> AsyncIterator[DataManager]:
-        """Open the database and keep it until the body ends.
+        """Open the database until the body ends.
 
-        It may be opened again after any of these errors. After `DatabaseLost`, do so with
-        `RecoverIfRolledBack(error.seen)`.
+        It may be opened again after any of these errors; after `DatabaseLost` with `RecoverIfRolledBack(error.seen)`.
 
         Args:
             kv: etcd.
             storage: the object storage.
             prefix: of all keys in both, without a slash at the end.
-            path: a folder for the read database; this server's own. What is in it may be deleted between runs.
-            types: all record types; others that are in the log are carried through.
+            path: a folder for the replica, of this server only. Its content may be deleted between runs.
+            types: all record types; records of others are copied as they are.
             clock: for times of entries, ages and waits.
             ids: for the id of a new database.
-            settings: see there.
-            recover: when to recover the database unasked (`opening`); None is `RecoverManually()`.
+            settings: of the database.
+            recover: when to recover the database without an operator (`opening`); None: `RecoverManually()`.
 
         Raises:
             FolderInUse: another process has the folder.
-            FailedPrecondition: etcd and storage do not fit together; the reason is a `standing.Kind`.
+            FailedPrecondition: etcd and storage do not fit together; the reason is a `diagnosis.Kind`.
             DataLoss: parts of the log are missing or damaged.
             Unavailable: etcd or the object storage is away.
-            DatabaseLost: it was open, or nearly, and cannot be gone on with; the body was cancelled.
-            ReplicaDiskError: the disk of the read database is full or broken; if the body ran, it was cancelled.
-            ExceptionGroup: a loop failed otherwise while the body ran; the body was cancelled.
+            DatabaseLost: it cannot be continued with; the body was cancelled.
+            ReplicaDiskError: the disk of the replica is full or broken; the body was cancelled.
+            ExceptionGroup: a loop failed with another error; the body was cancelled.
         """
         clock = clock or SystemClock()
         ids = ids or UuidSource(clock)
@@ -191,7 +189,7 @@ class DataManager:
                 try:
                     yield
                 except Exception as error:
-                    # The body's own error; it is raised below as itself and not in a group.
+                    # The error of the body is raised below as itself, and not in a group.
                     failure = error
                 finally:
                     await self._stop(engine.flusher)
@@ -219,7 +217,7 @@ class DataManager:
         log.error("database_lost", reason=loss.reason, error=loss.message)
         try:
             await tip.apply_once()
-        except Exception as error:  # SQLite's; then what it has is saved
+        except Exception as error:  # of SQLite; what was applied is stored
             log.warning("database_lost_unapplied", error=str(error))
 
         async def read(after: LogSequence) -> list[bytes]:
@@ -248,9 +246,11 @@ class DataManager:
         except (TimeoutError, SluicewayError) as error:
             log.warning("database_stops_unflushed", unflushed_bytes=self._tip.unflushed_bytes, error=str(error))
         finally:
-            await self._newest_head.end(Unavailable("this server stops; ask again, or another", reason="STOPPING"))
+            await self._newest_head.end(
+                Unavailable("this server stops; try again, or at another server", reason="STOPPING")
+            )
 
-    # -- the face
+    # -- Database
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool = False) -> Committed[T]:
         return await self._committer.transact(function, durable=durable)
@@ -264,7 +264,7 @@ class DataManager:
         return await self.transact(plain_transaction(actions, preconditions, groups))
 
     async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
-        """See `Database.read`. What this server answered before is always seen."""
+        """Read as `Database.read`: everything that this server returned before is visible."""
         known = self._tip.newest.position
         await self._tip.wait_applied(known if after is None else max(after, known))
         return await self._readers.view(function)
@@ -283,7 +283,7 @@ class DataManager:
         return await self.read(lambda view: view.select(type_, query), after=after)
 
     async def linearize(self) -> Position:
-        # Every read waits for the tip, which is at or beyond this head now.
+        # Every read waits for the tip, which is at or after this head now.
         return (await self._newest_head.ask()).position
 
     async def _read_head(self) -> HeadMark:
@@ -298,13 +298,13 @@ class DataManager:
                 raise
             self._tip.lose(loss)
             raise Unavailable(
-                "this server lost its database and opens it again; ask again, or another server",
+                "this server lost its database and opens it again; try again, or at another server",
                 reason="DATABASE_LOST",
             ) from error
         return self._tip.head if look.head is None else look.head
 
     async def checkpoint(self) -> Manifest | None:
-        """Make a checkpoint of all that is committed now; return None when the database has no entry."""
+        """Make a checkpoint of everything committed so far; return None if the database has no entry."""
         return await self._duties.checkpoint()
 
     def subscribe(
@@ -314,7 +314,7 @@ class DataManager:
 
     @property
     def position(self) -> Position:
-        """See `Database.position`: every read waits for it."""
+        """The newest position, for which every read waits."""
         return self._tip.newest.position
 
     @property
@@ -323,16 +323,16 @@ class DataManager:
 
     @property
     def bodies(self) -> ColdBodyStore:
-        """Where newer manifests are told, and found."""
+        """The store of remote bodies, which knows the newest manifest."""
         return self._bodies
 
     @property
     def ready(self) -> bool:
-        """Whether it is open and etcd answered lately."""
+        """Whether it is open, and etcd responded recently."""
         return self.status().ready
 
     def status(self) -> DataManagerStatus:
-        """Tell where everything is."""
+        """Return the status."""
         tip = self._tip
         silent = tip.clock.monotonic() - tip.last_heard
         return DataManagerStatus(

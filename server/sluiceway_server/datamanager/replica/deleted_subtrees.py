@@ -1,6 +1,6 @@
 """Tombstones: delete a record with everything below it at once, and remove the records afterwards.
 
-Whoever deletes a record that has much below it (a project, an organisation) writes one tombstone in the same
+To delete a record that has much below it (a project, an organisation), write one tombstone in the same
 transaction. From then on no reader and no transaction function sees the record or anything below it: `FilteredView`
 wraps every view and checks the ancestors of what it returns. The ancestors are named by `RecordType.under`: columns
 that hold the id of a parent, or a path of which every prefix is one. While there is no tombstone, which is nearly

@@ -75,15 +75,7 @@ class Readers:
         timeout: timedelta,
         bodies: ColdBodyStore | None = None,
     ) -> None:
-        """Create them; the file is opened when it is needed.
-
-        Args:
-            path: of the file.
-            tables: of its types.
-            threads: as many reads run at once.
-            timeout: of one read, with what it fetches.
-            bodies: fetches remote ones. None: no type has any.
-        """
+        """Create them; the file is opened when it is needed. Without `bodies` no type has remote ones."""
         self._path = path
         self._tables = tables
         self._timeout = timeout

@@ -109,17 +109,7 @@ def _start_after(manifest: Manifest) -> AppliedUpTo:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFile:
-    """The replica's file.
-
-    Attributes:
-        path: of the file; its folder is created.
-        tables: of the types.
-        writer: the thread that uses the connection.
-        files: the data files.
-        manifests: of the database.
-        database_id: of the database.
-        lineage: its history.
-    """
+    """The replica's file. The connection is used in the thread `writer`."""
 
     path: Path
     tables: Tables

@@ -93,7 +93,7 @@ class Subscriptions:
             readers: of the replica.
             catalogue: of the types.
             segments: the log in the object storage.
-            lineage: the history of the present epoch.
+            lineage: the history.
             position: the last one in the replica, which is the end of an entry.
             ring_bytes: the weight of the transactions in memory.
             subscriber_bytes: the limit of one subscriber's queue.

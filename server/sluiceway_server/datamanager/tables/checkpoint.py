@@ -132,21 +132,7 @@ class Checkpointer:
         settings: DataManagerSettings,
         clock: Clock,
     ) -> None:
-        """Create it.
-
-        Args:
-            storage: that of the stores below.
-            prefix: of its keys, without a slash at the end.
-            log_: the log in etcd.
-            segments: the log in the object storage.
-            manifests: of the database.
-            files: of the database.
-            catalogue: the types that this server knows; records of others are copied as they are.
-            database_id: written into manifests.
-            folder: for the scratch file; used by this checkpointer only.
-            settings: of the database.
-            clock: for time limits.
-        """
+        """Create it. The scratch file is in `folder`, which no other checkpointer uses."""
         self._storage = storage
         self._prefix = prefix
         self._log = log_

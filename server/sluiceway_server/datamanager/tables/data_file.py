@@ -61,6 +61,7 @@ from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = ["FileStore"]
 
+R = TypeVar("R", StoredRecord, StoredRow)
 T = TypeVar("T")
 
 _PARALLEL_READS = 8
@@ -95,36 +96,36 @@ class FileStore:
 
     async def data_writer(self, type_name: str, name: str) -> FileWriter[StoredRecord]:
         """Begin a data file with a unique name. Raises ValueError for a name that no object can have."""
-        key = _key(FileKind.DATA, type_name, name)
-        return FileWriter(
-            await self._storage.upload(self._object(key)),
-            FileKind.DATA,
-            storage_pb2.FileFooter(type=type_name),
-            encode=encode_records,
-            measure=record_size,
-            key=key,
-            block_bytes=self._block_bytes,
-            level=self._level,
-        )
+        footer = storage_pb2.FileFooter(type=type_name)
+        return await self._writer(FileKind.DATA, name, footer, encode_records, record_size)
 
     async def index_writer(
         self, type_name: str, name: str, *, columns: Sequence[str], version: int
     ) -> FileWriter[StoredRow]:
         """Begin the index dump of the data file with this name, as `data_writer`.
 
-        Args:
-            type_name: of its records.
-            name: of the data file.
-            columns: the names of the values of each row.
-            version: the `RecordType.version` that computed the values.
+        `version` is the `RecordType.version` that computes the columns.
         """
-        key = _key(FileKind.INDEX, type_name, name)
+        footer = storage_pb2.FileFooter(type=type_name, columns=columns, type_version=version)
+        return await self._writer(FileKind.INDEX, name, footer, encode_index, partial(row_size, columns=len(columns)))
+
+    async def _writer(
+        self,
+        kind: FileKind,
+        name: str,
+        footer: storage_pb2.FileFooter,
+        encode: Callable[[Sequence[R]], bytes],
+        measure: Callable[[R], int],
+    ) -> FileWriter[R]:
+        if not footer.type.isidentifier() or not name or "/" in name:
+            raise ValueError(f"an object of the folder {kind.value}/ cannot be called {footer.type!r}/{name!r}")
+        key = f"{kind.value}/{footer.type}/{name}"
         return FileWriter(
             await self._storage.upload(self._object(key)),
-            FileKind.INDEX,
-            storage_pb2.FileFooter(type=type_name, columns=columns, type_version=version),
-            encode=encode_index,
-            measure=partial(row_size, columns=len(columns)),
+            kind,
+            footer,
+            encode=encode,
+            measure=measure,
             key=key,
             block_bytes=self._block_bytes,
             level=self._level,
@@ -192,8 +193,8 @@ class FileStore:
             if at < len(files) and files[at].data.first <= id_:
                 by_file.setdefault(at, []).append(id_)
         turns = asyncio.Semaphore(_PARALLEL_READS)
-        answers = await _together([self._find_in(files[at].data, wanted, turns) for at, wanted in by_file.items()])
-        return {record.id: record for found in answers for record in found}
+        found = await _together([self._find_in(files[at].data, wanted, turns) for at, wanted in by_file.items()])
+        return {record.id: record for records in found for record in records}
 
     async def _find_in(self, ref: FileRef, ids: Sequence[str], turns: asyncio.Semaphore) -> list[StoredRecord]:
         async with turns:
@@ -209,8 +210,8 @@ class FileStore:
                 content = await self._block(ref, footer, block)
             return [record for id_ in wanted if (record := content.find(id_)) is not None]
 
-        answers = await _together([search(block, wanted) for block, wanted in by_block.items()])
-        return [record for found in answers for record in found]
+        found = await _together([search(block, wanted) for block, wanted in by_block.items()])
+        return [record for records in found for record in records]
 
     async def present(self, ref: FileRef) -> bool:
         """Return whether the object exists with its size."""
@@ -341,12 +342,6 @@ class FileStore:
             if ahead is not None:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
-
-
-def _key(kind: FileKind, type_name: str, name: str) -> str:
-    if not type_name.isidentifier() or not name or "/" in name:
-        raise ValueError(f"an object of the folder {kind.value}/ cannot be called {type_name!r}/{name!r}")
-    return f"{kind.value}/{type_name}/{name}"
 
 
 def _last_id(file: LiveFile) -> str:

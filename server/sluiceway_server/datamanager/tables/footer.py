@@ -159,7 +159,7 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
         key: names the object in an error; its folder says what type it must be of.
         kind: of the file.
         end: the bytes from `footer_offset` to the object's end.
-        footer_offset: as the manifest or the trailer tells it.
+        footer_offset: as in the manifest or the trailer.
 
     Raises:
         FileDamaged: they are not valid, or the blocks do not fill the object.

@@ -130,17 +130,6 @@ class GarbageCollector:
         settings: DataManagerSettings,
         clock: Clock,
     ) -> None:
-        """Create it.
-
-        Args:
-            storage: that of the stores below.
-            prefix: of its keys, without a slash at the end.
-            log_: the log in etcd.
-            segments: the log in the object storage.
-            manifests: of the database.
-            settings: of the database.
-            clock: for ages.
-        """
         self._storage = storage
         self._prefix = prefix
         self._log = log_
