@@ -25,7 +25,8 @@ from itertools import islice
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway_common.runmodel import creation, rules, updates
-from sluiceway_common.runmodel.model import AssignmentPhase, DependsOn, TaskDefinition
+from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
+from sluiceway_common.runmodel.model import AssignmentPhase
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.runrecords.steps import EncodedSteps
 

@@ -17,7 +17,7 @@ from typing import Any
 from scripts.reference.markdown import NOTICE, ROOT, Fault, code, table
 from sluiceway_common.foundation import errors
 from sluiceway_common.runconfig.capabilities import Feature
-from sluiceway_common.runmodel.model import ReasonCode
+from sluiceway_common.runmodel.reasons import ReasonCode
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, StoreDiagnosis
 from sluiceway_server.gateway.errors import HTTP_CODES
 

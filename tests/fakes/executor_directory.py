@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_common.runmodel.model import ExecutorView
+from sluiceway_common.runmodel.placement import ExecutorView
 from sluiceway_server.datamanager.model import Put
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords.types import EXECUTOR

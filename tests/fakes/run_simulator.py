@@ -20,25 +20,22 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runmodel import creation, invariants, rules, updates
+from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
 from sluiceway_common.runmodel.model import (
     ApprovalGiven,
     ApprovalNeed,
     Assignment,
     AssignmentPhase,
     Condition,
-    DependsOn,
     Epoch,
-    Event,
-    Reason,
-    ReasonCode,
     Retry,
     RetryCause,
-    Steps,
     Task,
-    TaskDefinition,
     TaskStatus,
 )
-from sluiceway_common.runmodel.state import Change, RunState
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.state import Change, Event, RunState
+from sluiceway_common.runmodel.steps import Steps
 from sluiceway_server.runrecords.steps import EncodedSteps, encoded
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -1,20 +1,21 @@
-"""Runs, tasks and the rules that move them: pure.
+"""Runs, tasks and executors, and the rules that move them. Pure: no I/O, clock, randomness or protobuf.
 
-Values in, values out: no I/O, no clock, no randomness, no protobuf. docs/design/run-model.md is the contract. Modules:
+The contract is docs/design/run-model.md. Read in this order:
 
-- `model`: the records and the words for their states. `state`: one run with its tasks and live assignments, and what
-  changed between two such states (`events_between`).
-- `groups`: paths of groups. `creation`: definitions and the facts of a request become a run.
-- `rules`: `advance`, the pass of R1-R10, and what people ask for: `start_run`, `request_stop`, `cancel`, `approve`.
-- `updates`: what executors and the scheduler do to an attempt: `assign`, `report`, `mark_lost`, `adopt`.
-- `invariants`: `check`. `placement`, `queues`: who runs where and when. `explain`: why not yet. `restart`.
+- `model`: a run, its tasks and their assignments; `reasons`, `steps` and `definitions` belong to it. `state`: one run
+  as a value, and what changed between two of them (`events_between`). `invariants`: what always holds.
+- `rules`: R1-R12 and R16-R18: the pass (`advance`), and what people ask for. `updates`: R13-R15, what the scheduler and
+  executors do to an attempt.
+- `creation`: a request becomes a run. `restart`: a run becomes the request for another one. `groups`: paths of groups.
+- `queues` and `placement` decide which run starts, and where a task runs. `explain` says why something waits, or how it
+  ended. `executor_state`: what is known of an executor.
 
-How an engine uses it, in one transaction function:
+In one transaction:
 
-    said = updates.report(stored, assignment, report, now)    # or rules.request_stop(...), rules.approve(...), ...
-    after = rules.settle(said.change, now)
-    after = rules.settle(after.then(updates.assign(after.state, ...)), now)    # for each choice of placement
-    # store after.run, after.tasks, after.assignments (final ones too) and after.events; if after.frees_group, empty
-    # the queue record; keep after.state for the next transaction: it remembers, and a pass over it is cheap
+    reported = updates.report(stored, assignment, report, now)  # or rules.request_stop(...), rules.approve(...)
+    after = rules.settle(reported.change, now)
+    after = rules.settle(after.then(updates.assign(after.state, ...)), now)  # for each choice of placement
 
+Then store `after.run`, `after.tasks`, `after.assignments`, and the events between the stored state and `after.state`.
+Keep `after.state` for the next transaction: it remembers the last pass, so that the next looks only at what changed.
 """

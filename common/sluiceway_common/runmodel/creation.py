@@ -19,24 +19,22 @@ from sluiceway_common.foundation import graph
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.texts import name_fault
 from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.definitions import TaskDefinition
 from sluiceway_common.runmodel.model import (
     MAX_ATTEMPTS,
     MAX_TASKS,
     Edge,
-    Event,
-    EventKind,
-    Reason,
-    ReasonCode,
     RestartOf,
     Run,
     RunId,
     RunPhase,
     Source,
     Task,
-    TaskDefinition,
     TaskId,
     TaskStatus,
 )
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.state import Event, EventKind
 from sluiceway_common.runmodel.wording import quoted
 
 __all__ = ["Created", "CreationRequest", "create", "graph_errors", "levels_of", "violations"]

@@ -16,17 +16,16 @@ from sluiceway_common.runmodel.model import (
     ApprovalState,
     Assignment,
     AssignmentPhase,
-    Reason,
-    ReasonCode,
     Run,
     RunPhase,
-    StepView,
     Task,
     TaskId,
     TaskStatus,
 )
 from sluiceway_common.runmodel.placement import Waiting
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import RunState
+from sluiceway_common.runmodel.steps import StepView
 from sluiceway_common.runmodel.wording import duration, listing, moment, quoted, run_timed_out, status_words
 
 __all__ = ["Explanation", "explain_queued", "explain_run", "explain_standing", "explain_task"]

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 from sluiceway_common.runmodel.model import ApprovalState, RunPhase, RunResult, Task, TaskStatus
 from sluiceway_common.runmodel.state import InvariantBroken, RunState
-from sluiceway_common.runmodel.wording import quoted
+from sluiceway_common.runmodel.wording import quoted, story_of
 
 __all__ = ["broken", "check"]
+
+_MOST_STORIES = 5
 
 
 def check(state: RunState, *, before: RunState | None = None) -> None:
@@ -23,11 +25,14 @@ def check(state: RunState, *, before: RunState | None = None) -> None:
         before: the stored state that it comes from; then what may never go back is checked too.
 
     Raises:
-        InvariantBroken: with every sentence of `broken`.
+        InvariantBroken: with every sentence of `broken`, and what is stored of the tasks that they name.
     """
     found = broken(state, before=before)
-    if found:
-        raise InvariantBroken(f"run {state.run.id}: " + "; ".join(found))
+    if not found:
+        return
+    named = [task for task in state.tasks.values() if any(quoted(task.name) in fault for fault in found)]
+    stories = [story_of(task, state.assignments.get(task.assignment)) for task in named[:_MOST_STORIES]]
+    raise InvariantBroken("\n".join([f"run {state.run.id}: " + "; ".join(found), *stories]))
 
 
 def broken(state: RunState, *, before: RunState | None = None) -> tuple[str, ...]:

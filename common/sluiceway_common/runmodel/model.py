@@ -22,10 +22,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.steps import Steps
 
 __all__ = [
+    "ANY_EXECUTOR",
     "DEFAULT_APPROVAL_TIMEOUT",
+    "DEFAULT_RETRY",
     "DEFAULT_TASK_TIMEOUT",
     "MAX_ATTEMPTS",
     "MAX_RUN_EDGES",
@@ -40,16 +44,10 @@ __all__ = [
     "AssignmentPhase",
     "AttemptEnd",
     "Condition",
-    "DependsOn",
     "Edge",
     "Epoch",
-    "Event",
-    "EventKind",
     "ExecutorId",
-    "ExecutorView",
     "Needs",
-    "Reason",
-    "ReasonCode",
     "RestartKind",
     "RestartOf",
     "Retry",
@@ -59,11 +57,8 @@ __all__ = [
     "RunPhase",
     "RunResult",
     "Source",
-    "StepView",
-    "Steps",
     "StopRequest",
     "Task",
-    "TaskDefinition",
     "TaskId",
     "TaskStatus",
 ]
@@ -185,77 +180,6 @@ class RestartKind(StrEnum):
     FROM_START = "from_start"
     FROM_FAILED = "from_failed"
     FROM_TASKS = "from_tasks"
-
-
-class EventKind(StrEnum):
-    """Which field of the run or of one of its tasks changed."""
-
-    PHASE = "phase"
-    RESULT = "result"
-    TASK_STATUS = "task_status"
-    APPROVAL = "approval"
-    EXECUTOR = "executor"
-
-
-class ReasonCode(StrEnum):
-    """Machine codes of reasons. Stable: programs may rely on them.
-
-    `Reason.code` is a plain `str`, because an executor may report a code that is not in this list.
-    """
-
-    # why a task was skipped or cancelled
-    WHEN_NOT_MATCHED = "when_not_matched"
-    EDGE_NOT_MATCHED = "edge_not_matched"
-    APPROVAL_EXPIRED = "approval_expired"
-    RUN_STOPPED = "run_stopped"
-    RUN_TIMED_OUT = "run_timed_out"
-    RUN_CANCELLED = "run_cancelled"
-    RUN_RESULT_SET = "run_result_set"
-    # why an attempt, or a run, ended as it did
-    TASK_FAILED = "task_failed"
-    TIMEOUT = "timeout"
-    SETUP = "setup"
-    ARCHIVE = "archive"
-    STOPPED = "stopped"
-    EXECUTOR_VANISHED = "executor_vanished"
-    DRAINED = "drained"
-    OPERATOR = "operator"
-    NOT_KNOWN_TO_EXECUTOR = "not_known_to_executor"
-    # why a task waits
-    WAITS_FOR_PARENTS = "waits_for_parents"
-    WAITS_FOR_APPROVAL = "waits_for_approval"
-    WAITS_FOR_RUN = "waits_for_run"
-    WAITS_FOR_LOCK = "waits_for_lock"
-    WAITS_FOR_EXECUTOR = "waits_for_executor"
-    WAITS_FOR_PLACEMENT = "waits_for_placement"
-    WAITS_FOR_RECOVERY = "waits_for_recovery"
-    EXECUTOR_OFFLINE = "executor_offline"
-    # how a task or a run stands, where nothing is waited for
-    RUNS_ON_EXECUTOR = "runs_on_executor"
-    RAN_ON_EXECUTOR = "ran_on_executor"
-    TOLD_TO_STOP = "told_to_stop"
-    RUN_PROGRESS = "run_progress"
-    SETUP_ERROR = "setup_error"
-    # why a run waits
-    QUEUE_GROUP_HELD = "queue_group_held"
-    QUEUE_HOLDER_WAITS_FOR_APPROVAL = "queue_holder_waits_for_approval"
-    QUEUE_BEHIND = "queue_behind"
-    QUEUE_CONCURRENCY = "queue_concurrency"
-    QUEUE_NEXT = "queue_next"
-    SUPERSEDED = "superseded"
-    # why an update of an executor was refused
-    UNKNOWN_ASSIGNMENT = "unknown_assignment"
-    STALE_EPOCH = "stale_epoch"
-    STALE_SESSION = "stale_session"
-    ATTEMPT_ENDED_OTHERWISE = "attempt_ended_otherwise"
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why: a stable `code` for programs (usually a `ReasonCode`) and one `sentence` for a person."""
-
-    code: str
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -393,6 +317,9 @@ class Retry:
     on: frozenset[RetryCause] = frozenset({RetryCause.FAILED, RetryCause.TIMEOUT, RetryCause.SETUP})
 
 
+DEFAULT_RETRY = Retry()
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a task asks of its executor.
@@ -412,40 +339,7 @@ class Needs:
     drivers: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class StepView:
-    """One step, as a sentence names it: `index` of `count`; `exit_status` is None if a signal ended its command."""
-
-    index: int
-    count: int
-    name: str
-    exit_status: int | None = None
-    start_time: datetime | None = None
-
-
-class Steps(Protocol):
-    """The setup and the steps of an attempt: a value that the rules carry, and do not read.
-
-    No rule depends on a step. What is asked here is for sentences, and for the end of an attempt.
-    """
-
-    def ended(self) -> Steps:
-        """Return those of an attempt that is over: a running step was stopped, one that had not started is skipped."""
-
-    def blank(self) -> Steps:
-        """Return those of the next attempt: nothing has started."""
-
-    def running(self) -> StepView | None:
-        """Return the first step that runs; not the setup."""
-
-    def failed(self) -> StepView | None:
-        """Return the first step that failed; not the setup."""
-
-    def setup_failed(self) -> bool:
-        """Return whether the setup failed."""
-
-    def restore_workspace(self) -> bool:
-        """Return whether one of them restores a workspace."""
+ANY_EXECUTOR = Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -504,10 +398,10 @@ class Task:
     waiting_since: datetime | None = None
     approved: ApprovalGiven | None = None
     lock: str = ""
-    retry: Retry = Retry()
+    retry: Retry = DEFAULT_RETRY
     timeout: timedelta | None = None
     priority: int = 0
-    needs: Needs = Needs()
+    needs: Needs = ANY_EXECUTOR
     attempt: int = 1
     assignment: AssignmentId = ""
     executor: ExecutorId = ""
@@ -588,79 +482,3 @@ class Assignment:
     stop_forced: bool = False
     lock: tuple[str, str] | None = None
     steps: Steps | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One field went from the stored value `old` to the stored value `new`; `old` is empty at the creation.
-
-    Position and time are added by the store. `task_id` is empty for a field of the run itself.
-    """
-
-    run_id: RunId
-    kind: EventKind
-    task_id: TaskId
-    old: str
-    new: str
-    reason: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DependsOn:
-    """An edge as a person wrote it, by the parent's name."""
-
-    task: str
-    conditions: frozenset[Condition] = frozenset({Condition.ON_SUCCESS})
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDefinition:
-    """What the rendered configuration says of a task, as far as rules and placement need it.
-
-    Attributes:
-        skip: its `when` did not match; it is created as skipped (R12).
-        priority: None: that of the run.
-        timeout: the one that holds for it (task over run over top), or None for none.
-        steps: its steps, none of which has started.
-    """
-
-    name: str
-    steps: Steps
-    depends: tuple[DependsOn, ...] = ()
-    skip: bool = False
-    ignore_failure: bool = False
-    approval: ApprovalNeed | None = None
-    lock: str = ""
-    retry: Retry = Retry()
-    timeout: timedelta | None = None
-    priority: int | None = None
-    needs: Needs = Needs()
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutorView:
-    """An executor as placement sees it.
-
-    Attributes:
-        slots: how many tasks it may hold; `used` of them are taken by stored assignments.
-        runtimes: the runtime types that its drivers can run.
-        serves: the paths (`/project/<id>`, `/organization/<id>`) that its group serves; None: all.
-        takes_forks: whether it takes runs of forks.
-        holds: workspaces and caches that it has at hand, by whatever key the caller uses.
-    """
-
-    id: ExecutorId
-    group: str
-    slots: int
-    used: int = 0
-    session: str = ""
-    connected: bool = True
-    draining: bool = False
-    archs: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    privileged_allowed: bool = False
-    drivers: frozenset[str] = frozenset()
-    runtimes: frozenset[str] = frozenset({"pod"})
-    serves: frozenset[str] | None = None
-    takes_forks: bool = False
-    holds: frozenset[str] = frozenset()

@@ -20,27 +20,19 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sluiceway_common.runmodel.model import (
-    ExecutorId,
-    ExecutorView,
-    Needs,
-    Reason,
-    ReasonCode,
-    Run,
-    RunId,
-    Task,
-    TaskId,
-)
+from sluiceway_common.runmodel.model import ExecutorId, Needs, Run, RunId, Task, TaskId
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.wording import listing, quoted
 
 __all__ = [
     "AGING",
     "Candidate",
     "Choice",
+    "ExecutorView",
     "LockKey",
     "Missing",
     "PassedOver",
@@ -56,6 +48,35 @@ AGING: Final = timedelta(minutes=10)
 
 LockKey = tuple[str, str]
 """The scope of the run and the name of the lock, as `Assignment.lock` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorView:
+    """An executor as placement sees it.
+
+    Attributes:
+        slots: how many tasks it may hold; `used` of them are taken by stored assignments.
+        runtimes: the runtime types that its drivers can run.
+        serves: the paths (`/project/<id>`, `/organization/<id>`) that its group serves; None: all.
+        takes_forks: whether it takes runs of forks.
+        holds: workspaces and caches that it has at hand, by whatever key the caller uses.
+    """
+
+    id: ExecutorId
+    group: str
+    slots: int
+    used: int = 0
+    session: str = ""
+    connected: bool = True
+    draining: bool = False
+    archs: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    privileged_allowed: bool = False
+    drivers: frozenset[str] = frozenset()
+    runtimes: frozenset[str] = frozenset({"pod"})
+    serves: frozenset[str] | None = None
+    takes_forks: bool = False
+    holds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sluiceway_common.runmodel.model import Reason, ReasonCode, Run, RunId, RunPhase
+from sluiceway_common.runmodel.model import Run, RunId, RunPhase
 from sluiceway_common.runmodel.placement import effective_priority
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 
 __all__ = ["QueueDecision", "QueueSettings", "decide"]
 

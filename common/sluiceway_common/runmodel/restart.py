@@ -20,9 +20,6 @@ from typing import Final
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Violation
 from sluiceway_common.runmodel.creation import Created
 from sluiceway_common.runmodel.model import (
-    Event,
-    EventKind,
-    ReasonCode,
     RestartKind,
     RestartOf,
     Run,
@@ -33,7 +30,8 @@ from sluiceway_common.runmodel.model import (
     TaskId,
     TaskStatus,
 )
-from sluiceway_common.runmodel.state import RunState
+from sluiceway_common.runmodel.reasons import ReasonCode
+from sluiceway_common.runmodel.state import Event, EventKind, RunState
 from sluiceway_common.runmodel.wording import listing, quoted
 
 __all__ = ["RestartPlan", "RunCannotBeRestarted", "WorkspaceExpired", "plan_restart", "restart"]

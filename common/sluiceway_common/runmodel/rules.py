@@ -18,7 +18,7 @@ What executors do is in `updates`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -31,9 +31,6 @@ from sluiceway_common.runmodel.model import (
     AssignmentId,
     Condition,
     Edge,
-    Event,
-    Reason,
-    ReasonCode,
     Run,
     RunPhase,
     RunResult,
@@ -42,8 +39,10 @@ from sluiceway_common.runmodel.model import (
     TaskId,
     TaskStatus,
 )
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import (
     Change,
+    Event,
     InvariantBroken,
     RunState,
     Tally,
@@ -57,6 +56,7 @@ from sluiceway_common.runmodel.wording import (
     quoted,
     run_timed_out,
     status_words,
+    story_of,
     task_timed_out,
     wanted,
     why_ending,
@@ -383,32 +383,51 @@ def _decide_run(run: Run, tally: Tally, now: datetime, *, assigned: bool) -> Run
 
 
 def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task:
-    """R6-R9, and a stop that meets a retry (R14), for a task that is not started. The task itself: no change."""
-    if run.is_ending:
-        if task.previous is not None and task.waits_for_retry:
-            last = task.previous
-            return replace(
-                task,
-                status=last.status,
-                timed_out=last.timed_out,
-                reason=last.reason,
-                attempt=last.attempt,
-                assignment=last.assignment,
-                executor=last.executor,
-                steps=last.steps,
-                archives=last.archives,
-                start_time=last.start_time,
-                end_time=last.end_time,
-                previous=None,
-                runnable_since=None,
-            )
-        if run.is_forced or not task.is_clean_up:
-            reason = why_ending(run)
-            not_started = Reason(reason.code, f"{reason.sentence}, before this task started")
-            return _ended(task, TaskStatus.SKIPPED, not_started, now)
-    elif run.result is not RunResult.UNSET and not task.depends and not task.was_attempted:
-        reason = Reason(ReasonCode.RUN_RESULT_SET, f"the run's result was {run.result} before this task started")
-        return _ended(task, TaskStatus.CANCELLED, reason, now)
+    """Apply the first of `TASK_RULES` that decides on a task that is not started. The task itself: no change."""
+    for _, rule in TASK_RULES:
+        decided = rule(run, task, tasks, now)
+        if decided is not None:
+            return decided
+    return task
+
+
+def _restore_last_attempt(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
+    last = task.previous
+    if not run.is_ending or last is None or not task.waits_for_retry:
+        return None
+    return replace(
+        task,
+        status=last.status,
+        timed_out=last.timed_out,
+        reason=last.reason,
+        attempt=last.attempt,
+        assignment=last.assignment,
+        executor=last.executor,
+        steps=last.steps,
+        archives=last.archives,
+        start_time=last.start_time,
+        end_time=last.end_time,
+        previous=None,
+        runnable_since=None,
+    )
+
+
+def _skip_when_ending(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
+    if not run.is_ending or (task.is_clean_up and not run.is_forced):
+        return None
+    reason = why_ending(run)
+    not_started = Reason(reason.code, f"{reason.sentence}, before this task started")
+    return _ended(task, TaskStatus.SKIPPED, not_started, now)
+
+
+def _cancel_when_decided(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
+    if run.result is RunResult.UNSET or task.depends or task.was_attempted or run.is_ending:
+        return None
+    reason = Reason(ReasonCode.RUN_RESULT_SET, f"the run's result was {run.result} before this task started")
+    return _ended(task, TaskStatus.CANCELLED, reason, now)
+
+
+def _follow_parents(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
     unmatched: list[tuple[str, TaskId, Edge, Task]] = []
     for edge in task.depends:
         parent = tasks[edge.parent]
@@ -417,25 +436,39 @@ def _decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dateti
             return task
         if not edge_matches(edge, parent):
             unmatched.append((parent.name, parent.id, edge, parent))
-    if unmatched:
-        # The first by name, not by place: the order in which edges were written decides nothing.
-        _, _, edge, parent = min(unmatched, key=lambda item: item[:2])
-        why = status_words(parent.status)
-        if _has_expired(parent):
-            why += " because its approval expired"
-        sentence = f"depends on {quoted(parent.name)} {wanted(edge.conditions)}, which {why}"
-        return _ended(task, TaskStatus.SKIPPED, Reason(ReasonCode.EDGE_NOT_MATCHED, sentence), now)
+    if not unmatched:
+        return None
+    # The first by name, not by place: the order in which edges were written decides nothing.
+    edge, parent = min(unmatched, key=lambda item: item[:2])[2:]
+    why = status_words(parent.status)
+    if _has_expired(parent):
+        why += " because its approval expired"
+    sentence = f"depends on {quoted(parent.name)} {wanted(edge.conditions)}, which {why}"
+    return _ended(task, TaskStatus.SKIPPED, Reason(ReasonCode.EDGE_NOT_MATCHED, sentence), now)
+
+
+def _wait_for_approval(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
     if task.approval is None or task.approved is not None:
-        return task
+        return None
+    limit = duration(task.approval.timeout)
     if task.waiting_since is None:
-        reason = Reason(
-            ReasonCode.WAITS_FOR_APPROVAL, f"waits for approval, for at most {duration(task.approval.timeout)}"
-        )
+        reason = Reason(ReasonCode.WAITS_FOR_APPROVAL, f"waits for approval, for at most {limit}")
         return replace(task, waiting_since=now, reason=reason)
-    if now - task.waiting_since >= task.approval.timeout:
-        reason = Reason(ReasonCode.APPROVAL_EXPIRED, f"nobody approved it within {duration(task.approval.timeout)}")
-        return _ended(task, TaskStatus.SKIPPED, reason, now)
-    return task
+    if now - task.waiting_since < task.approval.timeout:
+        return task
+    reason = Reason(ReasonCode.APPROVAL_EXPIRED, f"nobody approved it within {limit}")
+    return _ended(task, TaskStatus.SKIPPED, reason, now)
+
+
+_TaskRule = Callable[[Run, Task, Mapping[TaskId, Task], datetime], Task | None]
+TASK_RULES: Final[tuple[tuple[str, _TaskRule], ...]] = (
+    # In this order; each returns the task as it is to be, the task itself if it stays, or None if it does not decide.
+    ("R14", _restore_last_attempt),  # a stop meets a retry that is due
+    ("R7", _skip_when_ending),  # a stop or a timeout, but for clean-ups
+    ("R6", _cancel_when_decided),  # the result is set before a task without parents started
+    ("R8", _follow_parents),  # not all parents count yet, or one does not match
+    ("R9", _wait_for_approval),  # an approval is missing, or expired
+)
 
 
 def _ended(task: Task, status: TaskStatus, reason: Reason, now: datetime) -> Task:
@@ -473,7 +506,9 @@ class _Pass:
         for _ in range(self._graph.levels + 3):
             if not self._round():
                 return self
-        raise InvariantBroken(f"run {self.run.id}: no fixpoint after {self._graph.levels + 3} rounds")
+        moving = [story_of(self.tasks[key], None) for key in sorted(self._next)[:5]]
+        rounds = self._graph.levels + 3
+        raise InvariantBroken("\n".join([f"run {self.run.id}: no fixpoint after {rounds} rounds", *moving]))
 
     def _round(self) -> bool:
         if self.run.phase is not RunPhase.RUNNING:

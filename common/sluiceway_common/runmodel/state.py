@@ -12,10 +12,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from enum import StrEnum
 
-from sluiceway_common.runmodel.model import Assignment, AssignmentId, Event, EventKind, Run, Task, TaskId, TaskStatus
+from sluiceway_common.runmodel.model import Assignment, AssignmentId, Run, RunId, Task, TaskId, TaskStatus
+from sluiceway_common.runmodel.reasons import Reason
 
-__all__ = ["Change", "Graph", "InvariantBroken", "RunState", "Tally", "altered", "changed_tasks", "events_between"]
+__all__ = [
+    "Change",
+    "Event",
+    "EventKind",
+    "Graph",
+    "InvariantBroken",
+    "RunState",
+    "Tally",
+    "altered",
+    "changed_tasks",
+    "events_between",
+]
 
 
 class InvariantBroken(RuntimeError):
@@ -168,6 +181,31 @@ class RunState:
     def in_order(self, ids: Iterable[TaskId]) -> tuple[TaskId, ...]:
         """Sort by level, name, id."""
         return tuple(sorted(ids, key=self.graph.rank.__getitem__))
+
+
+class EventKind(StrEnum):
+    """Which field of the run or of one of its tasks changed."""
+
+    PHASE = "phase"
+    RESULT = "result"
+    TASK_STATUS = "task_status"
+    APPROVAL = "approval"
+    EXECUTOR = "executor"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One field went from the stored value `old` to the stored value `new`; `old` is empty at the creation.
+
+    Position and time are added by the store. `task_id` is empty for a field of the run itself.
+    """
+
+    run_id: RunId
+    kind: EventKind
+    task_id: TaskId
+    old: str
+    new: str
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

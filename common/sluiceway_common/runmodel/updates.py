@@ -34,18 +34,17 @@ from sluiceway_common.runmodel.model import (
     AttemptEnd,
     Epoch,
     ExecutorId,
-    Reason,
-    ReasonCode,
     RetryCause,
     Run,
     RunPhase,
-    Steps,
     Task,
     TaskId,
     TaskStatus,
 )
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, InvariantBroken, RunState
-from sluiceway_common.runmodel.wording import quoted, task_timed_out, why_ending
+from sluiceway_common.runmodel.steps import Steps
+from sluiceway_common.runmodel.wording import quoted, story_of, task_timed_out, why_ending
 
 __all__ = [
     "Report",
@@ -348,7 +347,7 @@ def _finish(
 ) -> Change:
     """Make an attempt final; give the task its status, or its next attempt (R14)."""
     if task.assignment != assignment.id:
-        raise InvariantBroken(f"task {task.id} is at assignment {task.assignment!r}, not at {assignment.id!r}")
+        raise InvariantBroken(f"assignment {assignment.id} ends, and is not that of {story_of(task, assignment)}")
     steps = task.steps.ended()
     timed_out = cause is RetryCause.TIMEOUT
     over = replace(

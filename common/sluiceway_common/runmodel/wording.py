@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sluiceway_common.runmodel.model import Condition, Reason, ReasonCode, Run, TaskStatus
+from sluiceway_common.runmodel.model import Assignment, Condition, Run, Task, TaskStatus
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 
 __all__ = [
     "CONDITION_ORDER",
@@ -15,6 +16,7 @@ __all__ = [
     "quoted",
     "run_timed_out",
     "status_words",
+    "story_of",
     "task_timed_out",
     "wanted",
     "why_ending",
@@ -79,6 +81,28 @@ def duration(value: timedelta) -> str:
         if amount:
             parts.append(f"{amount}{unit}")
     return "".join(parts) or "0s"
+
+
+def story_of(task: Task, assignment: Assignment | None) -> str:
+    """Write what a task has been through, for a person who looks for a fault of ours; `assignment`: its live one."""
+    parts = []
+    if task.previous is not None:
+        last = task.previous
+        parts.append(f"attempt {last.attempt} {last.status} on {last.executor} at {moment(last.end_time)}")
+    if task.runnable_since is not None:
+        parts.append(f"runnable since {moment(task.runnable_since)}")
+    if task.waiting_since is not None:
+        parts.append(f"waits for approval since {moment(task.waiting_since)}")
+    now = f"attempt {task.attempt} {task.status}"
+    if task.assignment:
+        now += f" by assignment {task.assignment} on {task.executor}"
+    if assignment is not None:
+        now += f", {assignment.phase} since {moment(assignment.start_time or assignment.assign_time)}"
+    if task.end_time is not None:
+        now += f" at {moment(task.end_time)}"
+    if task.reason is not None:
+        now += f" ({task.reason.code}: {task.reason.sentence})"
+    return f"task {quoted(task.name)}: {'; '.join([*parts, now])}"
 
 
 def run_timed_out(timeout: timedelta | None) -> Reason:

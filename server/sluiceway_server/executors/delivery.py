@@ -18,7 +18,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.errors import Exhausted, NotFound, SluicewayError, Unavailable
-from sluiceway_common.runmodel.model import Reason, ReasonCode
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Applied, Emit, Position, Put
 from sluiceway_server.executors.commands import CommandBuffer
 from sluiceway_server.executors.durability import DurableBarrier

@@ -22,7 +22,8 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.runmodel.executor_state import AssignmentsEnded, ExecutorPhase, Vanished
-from sluiceway_common.runmodel.model import ExecutorId, Reason, ReasonCode
+from sluiceway_common.runmodel.model import ExecutorId
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.datamanager.model import Decision, Position, View
 from sluiceway_server.datamanager.port import Database

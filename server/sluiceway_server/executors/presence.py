@@ -22,7 +22,8 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Conflict, NotFound, SluicewayError, Unavailable
-from sluiceway_common.runmodel.model import ExecutorId, ExecutorView
+from sluiceway_common.runmodel.model import ExecutorId
+from sluiceway_common.runmodel.placement import ExecutorView
 from sluiceway_server.kv.port import (
     Compacted,
     Compare,

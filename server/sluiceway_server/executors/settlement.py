@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sluiceway_common.runmodel.model import Assignment, AssignmentId, AssignmentPhase, Epoch, Reason, ReasonCode
+from sluiceway_common.runmodel.model import Assignment, AssignmentId, AssignmentPhase, Epoch
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 
 __all__ = ["ReportedAssignment", "Settlement", "Verdict", "reason_deleted", "reason_forgotten", "settle"]
 

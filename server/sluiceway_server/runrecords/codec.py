@@ -18,6 +18,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.runrecords import enums
 from sluiceway_server.runrecords.steps import EncodedSteps, put_steps
 
@@ -77,12 +78,12 @@ def put_duration(field: Duration, value: timedelta) -> None:
     field.nanos = value.microseconds * 1000
 
 
-def decode_reason(reason: api.Reason) -> model.Reason:
+def decode_reason(reason: api.Reason) -> Reason:
     """Decode a reason: its code is lower case in the model, upper case in messages."""
-    return model.Reason(reason.code.lower(), reason.message)
+    return Reason(reason.code.lower(), reason.message)
 
 
-def encode_reason(reason: model.Reason) -> api.Reason:
+def encode_reason(reason: Reason) -> api.Reason:
     """Encode a reason."""
     return api.Reason(code=reason.code.upper(), message=reason.sentence)
 

@@ -13,6 +13,9 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runconfig.capabilities import drivers_for
 from sluiceway_common.runmodel import model
+from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
+from sluiceway_common.runmodel.state import Event, EventKind
+from sluiceway_common.runmodel.steps import Steps
 from sluiceway_common.runmodel.updates import Report
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.steps import STEP_PHASES, EncodedSteps, encoded
@@ -47,7 +50,7 @@ def decode_held(
     )
 
 
-def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps: model.Steps) -> Report | None:
+def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps: Steps) -> Report | None:
     """Decode an update of an executor about an attempt; None if a phase in it is unknown.
 
     Args:
@@ -79,7 +82,7 @@ def _cause(update: executor_api.AssignmentUpdate) -> model.RetryCause:
     return model.RetryCause.SETUP if update.reason.code in ("SETUP_FAILED", "SETUP") else model.RetryCause.FAILED
 
 
-def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDefinition:
+def decode_definition(definition: definition_api.TaskDefinition) -> TaskDefinition:
     """Decode what rules and placement need of a checked definition."""
     runtime = definition.runtime
     timeout = model.DEFAULT_TASK_TIMEOUT
@@ -90,9 +93,9 @@ def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDe
         approval = model.ApprovalNeed()
         if definition.approval.HasField("timeout"):
             approval = model.ApprovalNeed(codec.read_duration(definition.approval.timeout))
-    return model.TaskDefinition(
+    return TaskDefinition(
         name=definition.name,
-        depends=tuple(model.DependsOn(depend.task, codec.decode_conditions(depend)) for depend in definition.depends),
+        depends=tuple(DependsOn(depend.task, codec.decode_conditions(depend)) for depend in definition.depends),
         skip=definition.skip,
         ignore_failure=definition.ignore_failure,
         approval=approval,
@@ -111,7 +114,7 @@ def decode_definition(definition: definition_api.TaskDefinition) -> model.TaskDe
     )
 
 
-def encode_event(event: model.Event, *, run: model.Run, task_name: str, now: datetime) -> api.RunEvent:
+def encode_event(event: Event, *, run: model.Run, task_name: str, now: datetime) -> api.RunEvent:
     """Encode an event. Its position is added when it is read from the log."""
     message = api.RunEvent(
         kind=enums.EVENT_KINDS[event.kind],
@@ -126,15 +129,15 @@ def encode_event(event: model.Event, *, run: model.Run, task_name: str, now: dat
     return message
 
 
-def _event_value(kind: model.EventKind, value: str) -> str:
+def _event_value(kind: EventKind, value: str) -> str:
     match kind:
-        case model.EventKind.PHASE if value:
+        case EventKind.PHASE if value:
             return api.RunPhase.Name(enums.PHASES[model.RunPhase(value)])
-        case model.EventKind.RESULT if value:
+        case EventKind.RESULT if value:
             return api.RunResult.Name(enums.RESULTS[model.RunResult(value)])
-        case model.EventKind.TASK_STATUS if value:
+        case EventKind.TASK_STATUS if value:
             return api.TaskStatus.Name(enums.STATUSES[model.TaskStatus(value)])
-        case model.EventKind.APPROVAL if value:
+        case EventKind.APPROVAL if value:
             return enums.APPROVAL_WORDS[model.ApprovalState(value)]
         case _:
             return value

@@ -6,6 +6,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runmodel import model
+from sluiceway_common.runmodel.state import EventKind
 
 __all__ = [
     "APPROVAL_WORDS",
@@ -73,11 +74,11 @@ RETRY_CAUSES = {
     model.RetryCause.SETUP: definition_api.RETRY_CAUSE_SETUP,
 }
 EVENT_KINDS = {
-    model.EventKind.PHASE: api.RUN_EVENT_KIND_PHASE,
-    model.EventKind.RESULT: api.RUN_EVENT_KIND_RESULT,
-    model.EventKind.TASK_STATUS: api.RUN_EVENT_KIND_TASK_STATUS,
-    model.EventKind.APPROVAL: api.RUN_EVENT_KIND_APPROVAL,
-    model.EventKind.EXECUTOR: api.RUN_EVENT_KIND_EXECUTOR,
+    EventKind.PHASE: api.RUN_EVENT_KIND_PHASE,
+    EventKind.RESULT: api.RUN_EVENT_KIND_RESULT,
+    EventKind.TASK_STATUS: api.RUN_EVENT_KIND_TASK_STATUS,
+    EventKind.APPROVAL: api.RUN_EVENT_KIND_APPROVAL,
+    EventKind.EXECUTOR: api.RUN_EVENT_KIND_EXECUTOR,
 }
 APPROVAL_WORDS = {
     model.ApprovalState.NOT_NEEDED: "",

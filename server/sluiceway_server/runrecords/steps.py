@@ -1,6 +1,6 @@
 """The setup and the steps of an attempt: how updates of an executor move them, and what ends them.
 
-The rules carry them without reading them (`runmodel.model.Steps`), so they stay encoded: most transactions decode none.
+The rules carry them without reading them (`runmodel.steps.Steps`), so they stay encoded: most transactions decode none.
 Pure.
 """
 
@@ -13,7 +13,7 @@ from datetime import UTC
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway_common.runmodel.model import Steps, StepView
+from sluiceway_common.runmodel.steps import Steps, StepView
 from sluiceway_server.runrecords.types import SETUP_STEP
 
 __all__ = ["STEP_PHASES", "EncodedSteps", "encoded", "put_steps"]
@@ -27,7 +27,7 @@ _WHEN_OVER = {api.STEP_PHASE_RUNNING: api.STEP_PHASE_STOPPED, api.STEP_PHASE_NOT
 
 @dataclass(frozen=True, slots=True)
 class EncodedSteps:
-    """Implements `runmodel.model.Steps`.
+    """Implements `runmodel.steps.Steps`.
 
     Attributes:
         encoded: an `api.Attempt` with `setup_step` and `steps`, serialized.

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sluiceway_common.runmodel import rules, updates
-from sluiceway_common.runmodel.model import Reason, ReasonCode
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.datamanager.port import Committed
 from sluiceway_server.runrecords import codec

@@ -23,7 +23,8 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.runmodel import rules, updates
-from sluiceway_common.runmodel.model import ApprovalGiven, Reason, ReasonCode
+from sluiceway_common.runmodel.model import ApprovalGiven
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View

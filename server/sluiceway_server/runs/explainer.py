@@ -14,9 +14,10 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.runmodel import groups, queues
 from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
-from sluiceway_common.runmodel.model import ExecutorView, Reason, ReasonCode, RunPhase, TaskId
-from sluiceway_common.runmodel.placement import Candidate, Waiting, place
+from sluiceway_common.runmodel.model import RunPhase, TaskId
+from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Waiting, place
 from sluiceway_common.runmodel.queues import QueueSettings
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.rules import advance
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_common.runmodel.wording import duration, moment

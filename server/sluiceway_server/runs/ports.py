@@ -14,8 +14,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from sluiceway.records.run.v1 import records_pb2 as records
-from sluiceway_common.runmodel.model import ExecutorView, Reason
+from sluiceway_common.runmodel.placement import ExecutorView
 from sluiceway_common.runmodel.queues import QueueSettings
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.objectstorage.port import ObjectInfo
 
 __all__ = [

@@ -15,7 +15,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_common.runmodel.model import ExecutorId, Reason, ReasonCode
+from sluiceway_common.runmodel.model import ExecutorId
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.wording import listing
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.runrecords import codec

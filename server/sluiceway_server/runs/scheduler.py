@@ -24,8 +24,8 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
 from sluiceway_common.runmodel import groups, queues, rules, updates
 from sluiceway_common.runmodel.executor_state import ExecutorPhase
-from sluiceway_common.runmodel.model import ExecutorView, Run, RunPhase
-from sluiceway_common.runmodel.placement import Candidate, Waiting, missing, place
+from sluiceway_common.runmodel.model import Run, RunPhase
+from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Waiting, missing, place
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_server.datamanager.model import Decision, Query, View, Where
 from sluiceway_server.datamanager.port import Database

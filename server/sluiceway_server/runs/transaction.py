@@ -22,9 +22,10 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel.executor_state import AssignedFirst
 from sluiceway_common.runmodel.invariants import check
-from sluiceway_common.runmodel.model import Assignment, Event, EventKind, Reason, Run, RunPhase, TaskStatus
+from sluiceway_common.runmodel.model import Assignment, Run, RunPhase, TaskStatus
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.rules import Advanced, next_deadline, settle
-from sluiceway_common.runmodel.state import Change, InvariantBroken, RunState, events_between
+from sluiceway_common.runmodel.state import Change, Event, EventKind, InvariantBroken, RunState, events_between
 from sluiceway_server.datamanager.model import (
     Action,
     Decision,

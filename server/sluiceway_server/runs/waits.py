@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway_common.runmodel.model import Reason, ReasonCode
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Query, View
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.runrecords import codec

@@ -147,7 +147,7 @@ async def test_stop_of_a_run_reaches_the_executor(cluster: Cluster, executor: Sc
 async def test_assignment_that_the_server_gave_up_is_to_be_discarded(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
-    from sluiceway_common.runmodel.model import Reason
+    from sluiceway_common.runmodel.reasons import Reason
 
     async with cluster.server() as server:
         await executor.welcomed(server)

@@ -11,7 +11,8 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import NotFound
-from sluiceway_common.runmodel.model import Epoch, Reason
+from sluiceway_common.runmodel.model import Epoch
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.datamanager.model import Put
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.states import LogState, StoredLogStates

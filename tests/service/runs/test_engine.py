@@ -9,7 +9,7 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, InvalidInput, NotFound
-from sluiceway_common.runmodel.model import Reason
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.datamanager.model import Emit
 from sluiceway_server.runrecords.types import LOCK, QUEUE, RUN_CONFIG, lock_id
 from sluiceway_server.runs.create_request import RunTooLarge

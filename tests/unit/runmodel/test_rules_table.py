@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel import rules, updates
-from sluiceway_common.runmodel.model import (
-    ApprovalGiven,
-    AssignmentPhase,
-    EventKind,
-    Reason,
-    ReasonCode,
-    Source,
-    TaskStatus,
-)
-from sluiceway_common.runmodel.state import Change, RunState
+from sluiceway_common.runmodel import invariants, rules, updates
+from sluiceway_common.runmodel.model import ApprovalGiven, AssignmentPhase, Source, TaskStatus
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.state import Change, EventKind, InvariantBroken, RunState
 from tests.fakes.run_simulator import START, Simulator, phases, span, step
 
 # id, graph, what happens, standing, statuses, runnable
@@ -599,4 +594,17 @@ def test_a_transaction_may_go_on_after_its_pass_and_tells_all_from_the_stored_st
         ("run-1/a", EventKind.TASK_STATUS, "success"),
         ("run-1/b", EventKind.EXECUTOR, "e2"),
         ("run-1/b", EventKind.TASK_STATUS, "running"),
+    ]
+
+
+def test_broken_invariant_says_what_its_task_has_been_through() -> None:
+    run = Simulator("a *2; b").does("a fails; a runs")
+    task = run.task("a")
+    broken = replace(run.state, tasks={**run.state.tasks, task.id: replace(task, timed_out=True)})
+    with pytest.raises(InvariantBroken) as caught:
+        invariants.check(broken)
+    assert str(caught.value).splitlines() == [
+        'run run-1: task "a" timed out, but is running',
+        'task "a": attempt 1 failed on e1 at 2026-01-01 12:00:00Z;'
+        " attempt 2 running by assignment assignment-0002 on e1, running since 2026-01-01 12:00:00Z",
     ]

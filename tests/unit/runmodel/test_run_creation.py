@@ -12,17 +12,11 @@ from hypothesis import strategies as st
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.creation import Created, create
+from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
 from sluiceway_common.runmodel.invariants import check
-from sluiceway_common.runmodel.model import (
-    ApprovalNeed,
-    DependsOn,
-    EventKind,
-    ReasonCode,
-    Retry,
-    TaskDefinition,
-    TaskStatus,
-)
-from sluiceway_common.runmodel.state import RunState
+from sluiceway_common.runmodel.model import ApprovalNeed, Retry, TaskStatus
+from sluiceway_common.runmodel.reasons import ReasonCode
+from sluiceway_common.runmodel.state import EventKind, RunState
 from tests.fakes.run_simulator import START, STEPS, creation_request, graph
 
 

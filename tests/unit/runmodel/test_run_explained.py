@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sluiceway_common.runmodel import explain
-from sluiceway_common.runmodel.model import AssignmentPhase, Reason, ReasonCode
+from sluiceway_common.runmodel.model import AssignmentPhase
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from tests.fakes.run_simulator import START, Simulator, span, step
 
 P = AssignmentPhase

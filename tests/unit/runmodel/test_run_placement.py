@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway_common.runmodel.model import ExecutorView, Needs, ReasonCode, Run, RunPhase, Task
-from sluiceway_common.runmodel.placement import Candidate, Placement, effective_priority, lines_for, place
+from sluiceway_common.runmodel.model import Needs, Run, RunPhase, Task
+from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Placement, effective_priority, lines_for, place
+from sluiceway_common.runmodel.reasons import ReasonCode
 from tests.fakes.run_simulator import START, STEPS
 
 

@@ -15,19 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway_common.runmodel import rules, updates
-from sluiceway_common.runmodel.model import (
-    ApprovalNeed,
-    AssignmentPhase,
-    Condition,
-    DependsOn,
-    Event,
-    EventKind,
-    Retry,
-    RetryCause,
-    TaskDefinition,
-    TaskStatus,
-)
-from sluiceway_common.runmodel.state import Change, RunState
+from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
+from sluiceway_common.runmodel.model import ApprovalNeed, AssignmentPhase, Condition, Retry, RetryCause, TaskStatus
+from sluiceway_common.runmodel.state import Change, Event, EventKind, RunState
 from tests.fakes.run_simulator import STEPS, Simulator
 
 OUTCOMES = ("succeeds", "succeeds", "fails", "times_out", "fails_in_setup", "is_stopped", "never_starts")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluiceway_common.runmodel import explain, updates
-from sluiceway_common.runmodel.model import Reason, ReasonCode, Run, RunPhase, StopRequest
+from sluiceway_common.runmodel.model import Run, RunPhase, StopRequest
 from sluiceway_common.runmodel.placement import Waiting
 from sluiceway_common.runmodel.queues import QueueDecision, QueueSettings, decide
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from tests.fakes.run_simulator import START, Simulator
 
 P1 = "/project/p1"

@@ -6,16 +6,8 @@ import pytest
 
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.runmodel import rules, updates
-from sluiceway_common.runmodel.model import (
-    Archive,
-    Assignment,
-    AssignmentPhase,
-    Epoch,
-    Reason,
-    ReasonCode,
-    RetryCause,
-    TaskStatus,
-)
+from sluiceway_common.runmodel.model import Archive, Assignment, AssignmentPhase, Epoch, RetryCause, TaskStatus
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.updates import ReportOutcome
 from tests.fakes.run_simulator import START, Simulator, phases, span, step
 

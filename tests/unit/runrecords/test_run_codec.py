@@ -14,15 +14,17 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.state import EventKind
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.steps import EncodedSteps
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
-CODES = st.sampled_from([code.value for code in model.ReasonCode])
+CODES = st.sampled_from([code.value for code in ReasonCode])
 TIMES = st.integers(0, 4 * 10**15).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
 DURATIONS = st.timedeltas(timedelta(0), timedelta(days=400))
 COUNTS = st.integers(0, 2**31 - 1)
-REASONS = st.builds(model.Reason, CODES, TEXT)
+REASONS = st.builds(Reason, CODES, TEXT)
 EPOCHS = st.builds(model.Epoch, COUNTS, st.integers(1, 10))
 STEPS = st.lists(
     st.builds(api.Step, name=TEXT, type=TEXT, exit_status=st.integers(-255, 255)), min_size=1, max_size=4
@@ -195,7 +197,7 @@ def test_time_has_microseconds(time: datetime) -> None:
         (enums.ASSIGNMENT_PHASES, model.AssignmentPhase, executor_api.AssignmentPhase),
         (enums.CONDITIONS, model.Condition, definition_api.DependCondition),
         (enums.RETRY_CAUSES, model.RetryCause, definition_api.RetryCause),
-        (enums.EVENT_KINDS, model.EventKind, api.RunEventKind),
+        (enums.EVENT_KINDS, EventKind, api.RunEventKind),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -1,0 +1,43 @@
+"""What a configuration defines: the tasks from which a run is created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sluiceway_common.runmodel.model import ANY_EXECUTOR, DEFAULT_RETRY, ApprovalNeed, Condition, Needs, Retry
+from sluiceway_common.runmodel.steps import Steps
+
+__all__ = ["DependsOn", "TaskDefinition"]
+
+
+@dataclass(frozen=True, slots=True)
+class DependsOn:
+    """An edge as a person wrote it, by the parent's name."""
+
+    task: str
+    conditions: frozenset[Condition] = frozenset({Condition.ON_SUCCESS})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """What the rendered configuration says of a task, as far as rules and placement need it.
+
+    Attributes:
+        skip: its `when` did not match; it is created as skipped (R12).
+        priority: None: that of the run.
+        timeout: the one that holds for it (task over run over top), or None for none.
+        steps: its steps, none of which has started.
+    """
+
+    name: str
+    steps: Steps
+    depends: tuple[DependsOn, ...] = ()
+    skip: bool = False
+    ignore_failure: bool = False
+    approval: ApprovalNeed | None = None
+    lock: str = ""
+    retry: Retry = DEFAULT_RETRY
+    timeout: timedelta | None = None
+    priority: int | None = None
+    needs: Needs = ANY_EXECUTOR
