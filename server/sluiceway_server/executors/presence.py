@@ -1,11 +1,11 @@
-"""Executors in etcd: the keys that this server keeps, and the picture of all that every server has.
+"""The keys of live executors in etcd: a server writes those of its own, and watches all.
 
-For each executor whose stream it holds, a server keeps `<prefix>/executors/<group>/<id>`, on one lease for all its
-executors of that group. Heartbeats cost etcd nothing: only who comes and who goes is written. All servers watch the
-prefix; that is the list of live executors and of siblings.
+For each executor whose stream it has, a server stores `<prefix>/executors/<group>/<id>`, on one lease for all its
+executors of that group. Heartbeats are not written to etcd: only connections and disconnections are. All servers watch
+the prefix; that is the list of live executors and of siblings.
 
-Two servers may hold streams of one executor for a moment, an old one that has not noticed its end and its successor.
-Whose hello came later in the log (`Presence.since`) has the key; the other can neither write nor remove it.
+Two servers may have streams of one executor for a moment: an old one whose end is not noticed yet, and its successor.
+The one whose hello is later in the log (`Presence.since`) owns the key; the other can neither write nor delete it.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ log = structlog.get_logger(__name__)
 
 
 class SessionTakenOver(Conflict):
-    """A newer stream of the same executor proved the session, or got a new one. Nothing is to be done."""
+    """A newer stream of the same executor has the session. Nothing is to be done."""
 
     reason = "SESSION_TAKEN_OVER"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """How presence is kept. Tests scale the times down together.
+    """Keys and times of presence. Tests scale the times down together.
 
     Attributes:
-        prefix: of all our keys in etcd.
-        server_id: of this server process; another one after each start.
+        prefix: of all keys of this installation in etcd.
+        server_id: of this server process; a new one at each start.
         lease: how long the keys of a server that died stay.
-        renew: how often leases are renewed, and etcd is looked at.
+        renew: how often leases are renewed, and etcd is probed.
         timeout: of one call to etcd.
     """
 
@@ -66,7 +66,7 @@ class GroupSettings:
 
     @property
     def root(self) -> str:
-        """Before the keys of all executors."""
+        """The prefix of the keys of all executors."""
         return f"{self.prefix}/executors/"
 
 
@@ -75,9 +75,10 @@ class Presence:
     """A live executor: the value of its key.
 
     Attributes:
-        stream: of the stream that serves it; another one after each reconnection.
-        since: the log's position of its hello, as text: of two, the later one counts.
-        server: that holds the stream, and that its logs are pushed to.
+        session: the id of its session.
+        stream: the id of the stream that serves it; a new one after each reconnection.
+        since: the log's position of its hello, as text: of two, the later one owns the key.
+        server: the server that has the stream, and that its logs are pushed to.
     """
 
     group: str
@@ -94,12 +95,12 @@ class Presence:
     dynamic: bool = False
 
     def encode(self) -> bytes:
-        """As it is stored."""
+        """Return the value of the key."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
 
     @staticmethod
     def decode(value: bytes) -> Presence | None:
-        """Read what a server, perhaps of another version, stored; None for what cannot be read."""
+        """Decode a value that a server, perhaps of another version, stored; None if it cannot be decoded."""
         try:
             raw = json.loads(value)
             known = {name: raw[name] for name in Presence.__dataclass_fields__ if name in raw}
@@ -111,7 +112,7 @@ class Presence:
             return None
 
     def view(self, *, takes_forks: bool = False) -> ExecutorView:
-        """As placement sees it."""
+        """Return the executor as placement sees it."""
         return ExecutorView(
             id=self.id,
             group=self.group,
@@ -126,7 +127,7 @@ class Presence:
 
 
 def _key(settings: GroupSettings, group: str, executor_id: str) -> str:
-    # A group may be named like a path; its executors must not look like another group's.
+    # A group may be named like a path: quoted, so that its keys are not those of another group.
     return f"{settings.root}{quote(group, safe='')}/{quote(executor_id, safe='')}"
 
 
@@ -140,7 +141,7 @@ class _Lease:
 
 
 class GroupKeys:
-    """The keys of the executors whose streams this server holds."""
+    """The keys of the executors whose streams this server has."""
 
     def __init__(self, kv: KeyValueStore, clock: Clock, *, settings: GroupSettings) -> None:
         self._kv = kv
@@ -149,20 +150,20 @@ class GroupKeys:
         self._groups: dict[str, _Lease] = {}
 
     def is_valid(self, group: str) -> bool:
-        """Whether this server's lease on a group is good: only then it may confirm heartbeats. By our own clock."""
+        """Return whether the lease of a group is valid by this clock. Heartbeats may be confirmed only then."""
         lease = self._groups.get(group)
         return lease is not None and lease.id is not None and self._clock.monotonic() < lease.valid_until
 
     async def holder(self, group: str, executor_id: str) -> Presence | None:
-        """Look at who holds the key of an executor, linearizably. Raises `Unavailable`."""
+        """Read the key of an executor, linearizably. Raises `Unavailable`."""
         stored, _ = await self._kv.get(_key(self._settings, group, executor_id), timeout=self._settings.timeout)
         return None if stored is None else Presence.decode(stored.value)
 
     async def announce(self, presence: Presence) -> None:
-        """Store the key of an executor that said hello here. May be repeated.
+        """Store the key of an executor that said hello to this server. May be repeated.
 
         Raises:
-            SessionTakenOver: a later hello has it.
+            SessionTakenOver: the key belongs to a later hello.
             Unavailable: etcd is away.
         """
         lease = self._groups.setdefault(presence.group, _Lease())
@@ -173,20 +174,20 @@ class GroupKeys:
                     await self._grant(lease)
                 await self._take(lease, key, presence)
             except NotFound:
-                # The lease ran out before its renewal noticed.
+                # The lease expired before its renewal noticed.
                 await self._grant(lease)
                 await self._take(lease, key, presence)
             except OutcomeUnknown as cause:
-                # It may be there. The lease's next renewal removes it, unless the executor is back by then.
+                # The key may exist. The next renewal deletes it, unless the executor is back by then.
                 lease.unwanted[key] = presence.encode()
                 raise Unavailable(f"etcd did not say in time whether {key} is stored") from cause
             lease.unwanted.pop(key, None)
             lease.values[key] = presence.encode()
 
     async def withdraw(self, presence: Presence) -> None:
-        """Remove the key of an executor whose stream ended, if it is still this one's. May be repeated.
+        """Delete the key of an executor whose stream ended, if it still belongs to it. May be repeated.
 
-        When etcd is away it is removed later; at the latest it goes with the lease of this server.
+        If etcd is away, it is deleted later, or expires with the lease of this server.
         """
         lease = self._groups.get(presence.group)
         if lease is None:
@@ -200,7 +201,7 @@ class GroupKeys:
             await self._clean(lease)
 
     async def run(self) -> None:
-        """Renew leases until cancelled; then end them, so that others see at once that their executors have gone."""
+        """Renew leases until cancelled; then revoke them, so that other servers see the disconnections at once."""
         try:
             while True:
                 await asyncio.sleep(self._settings.renew.total_seconds())
@@ -211,7 +212,7 @@ class GroupKeys:
                     await asyncio.gather(*(self._end(lease) for lease in self._groups.values()))
 
     async def renew(self) -> None:
-        """Renew each lease once, and repair what was lost. `run` repeats it."""
+        """Renew each lease once, or grant a new one for its keys. `run` repeats it."""
         await asyncio.gather(*(self._renew(group, lease) for group, lease in tuple(self._groups.items())))
 
     async def _renew(self, group: str, lease: _Lease) -> None:
@@ -229,14 +230,14 @@ class GroupKeys:
                 log.warning("lease_not_renewed", group=group, executors=len(lease.values), error=str(error))
 
     async def _prolong(self, lease: _Lease) -> None:
-        assert lease.id is not None  # noqa: S101 - the caller looked
+        assert lease.id is not None  # noqa: S101 - the caller checked
         began = self._clock.monotonic()
         try:
             left = await self._kv.renew_lease(lease.id, timeout=self._settings.timeout)
             lease.valid_until = began + left.total_seconds()
         except NotFound:
             lease.id = None
-            log.warning("lease_ran_out", executors=len(lease.values))
+            log.warning("lease_expired", executors=len(lease.values))
             await self._grant(lease)
             for key, value in tuple(lease.values.items()):
                 presence = Presence.decode(value)
@@ -257,11 +258,11 @@ class GroupKeys:
             stored, _revision = await self._kv.get(key, timeout=self._settings.timeout)
             other = None if stored is None else Presence.decode(stored.value)
             if other is not None and other.since > presence.since:
-                raise SessionTakenOver(f"the executor {presence.id} has said hello to the server {other.server} since")
+                raise SessionTakenOver(f"the executor {presence.id} said hello to the server {other.server} later")
             before = Compare(key, None if stored is None else stored.value)
             if (await self._kv.txn(compare=[before], then=[put], timeout=self._settings.timeout)).succeeded:
                 return
-        raise Unavailable(f"the key {key} does not hold still")
+        raise Unavailable(f"the key {key} changes too often")
 
     async def _clean(self, lease: _Lease) -> None:
         for key, value in tuple(lease.unwanted.items()):
@@ -284,7 +285,7 @@ class GroupKeys:
 
 
 class GroupDirectory:
-    """Which executors are live, on any server: `ports.ExecutorDirectory`."""
+    """The executors that are live, on any server: `ports.ExecutorDirectory`."""
 
     def __init__(
         self,
@@ -294,12 +295,12 @@ class GroupDirectory:
         settings: GroupSettings,
         takes_forks: Callable[[str], bool] = lambda group: False,
     ) -> None:
-        """Make one; `run` fills it.
+        """Create an empty directory; `run` fills it.
 
         Args:
             kv: etcd.
             clock: for `available_since`.
-            settings: where the keys are.
+            settings: of the keys.
             takes_forks: whether a group takes runs of forks.
         """
         self._kv = kv
@@ -316,11 +317,11 @@ class GroupDirectory:
 
     @property
     def available_since(self) -> float | None:
-        """Since when (monotonic seconds) etcd answers without a break; None: it does not."""
+        """Since when (monotonic seconds) etcd responds without a break; None: it does not."""
         return self._available_since
 
     async def ready(self) -> None:
-        """Wait until the list was read once."""
+        """Wait until the keys were read once."""
         await self._ready.wait()
 
     def live(self) -> Sequence[ExecutorView]:
@@ -330,27 +331,27 @@ class GroupDirectory:
         self._callbacks.append(callback)
 
     def watch(self) -> asyncio.Event:
-        """An event that is set at the next change. Take it, look, then wait for it: nothing is missed."""
+        """Return an event that is set at the next change. Get it before reading: then no change is missed."""
         return self._changed
 
     def presences(self) -> Sequence[Presence]:
-        """All that are live, by group and id."""
+        """Return all live executors, by group and id."""
         return sorted(self._present.values(), key=lambda p: (p.group, p.id))
 
     def find(self, group: str, executor_id: str) -> Presence | None:
-        """Find a live executor."""
+        """Return a live executor; None: it is not live."""
         return self._present.get(_key(self._settings, group, executor_id))
 
     def members(self, group: str) -> tuple[ExecutorId, ...]:
-        """The live executors of a group, sorted."""
+        """Return the live executors of a group, sorted."""
         return tuple(sorted(p.id for p in self._present.values() if p.group == group))
 
     def siblings(self, group: str, executor_id: str) -> tuple[ExecutorId, ...]:
-        """The other live executors of a group, sorted."""
+        """Return the other live executors of a group, sorted."""
         return tuple(member for member in self.members(group) if member != executor_id)
 
     async def run(self) -> None:
-        """Keep the picture until cancelled."""
+        """Watch the keys until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._probe(), name="executor directory: probe")
             while True:
@@ -368,24 +369,24 @@ class GroupDirectory:
                 async for batch in batches:
                     self._apply(batch.events)
         except Compacted:
-            pass  # read anew
+            pass  # all keys are read again
         except SluicewayError as error:
-            log.warning("executor_directory_broke", error=str(error))
+            log.warning("executor_watch_failed", error=str(error))
             self._available_since = None
 
     async def _probe(self) -> None:
-        """Ask etcd whether it is there: a watch over which nothing comes tells nothing."""
+        """Read a key again and again: a silent watch does not say whether etcd is available."""
         while True:
             try:
                 await self._kv.get(f"{self._settings.root}?", timeout=self._settings.timeout)
                 if self._available_since is None:
                     self._available_since = self._clock.monotonic()
-                    # Whatever the watch went through meanwhile, the list is read anew.
+                    # The watch may have lost events meanwhile, so all keys are read again.
                     if self._following is not None and self._ready.is_set():
                         self._following.cancel()
             except SluicewayError as error:
                 if self._available_since is not None:
-                    log.warning("etcd_is_unwell", error=str(error))
+                    log.warning("etcd_unavailable", error=str(error))
                 self._available_since = None
             await asyncio.sleep(self._settings.renew.total_seconds())
 

@@ -66,7 +66,7 @@ async def _until(directory: GroupDirectory, holds: Callable[[], bool]) -> None:
             await changed.wait()
 
 
-async def test_every_server_sees_who_comes_and_who_goes(etcd: _Etcd) -> None:
+async def test_every_server_sees_executors_connect_and_disconnect(etcd: _Etcd) -> None:
     keys = etcd.keys()
     async with etcd.directory() as directory:
         await keys.announce(FIRST)
@@ -79,7 +79,7 @@ async def test_every_server_sees_who_comes_and_who_goes(etcd: _Etcd) -> None:
         await _until(directory, lambda: directory.members("g") == ("e2",))
 
 
-async def test_lease_of_a_server_that_died_takes_its_keys_along(etcd: _Etcd) -> None:
+async def test_keys_of_a_server_that_died_expire_with_its_lease(etcd: _Etcd) -> None:
     keys = etcd.keys()
     async with etcd.directory() as directory:
         await keys.announce(FIRST)
@@ -105,7 +105,7 @@ async def test_lease_that_is_renewed_keeps_its_keys(etcd: _Etcd) -> None:
         await _until(directory, lambda: directory.members("g") == ())
 
 
-async def test_lease_that_ran_out_is_made_anew_with_its_keys(etcd: _Etcd) -> None:
+async def test_lease_that_expired_is_granted_again_with_its_keys(etcd: _Etcd) -> None:
     keys = etcd.keys()
     await keys.announce(FIRST)
     async with etcd.directory() as directory:
@@ -115,7 +115,7 @@ async def test_lease_that_ran_out_is_made_anew_with_its_keys(etcd: _Etcd) -> Non
     assert keys.is_valid("g")
 
 
-async def test_later_hello_has_the_key_and_the_earlier_can_neither_write_nor_remove_it(etcd: _Etcd) -> None:
+async def test_key_of_a_later_hello_is_not_changed_by_an_earlier(etcd: _Etcd) -> None:
     one, two = etcd.keys("one"), etcd.keys("two")
     later = replace(FIRST, stream="stream-2", since="00000001-0000000000000002.000000", server="two")
     await one.announce(FIRST)
@@ -149,7 +149,7 @@ async def test_one_lease_serves_a_whole_group() -> None:
     assert stored[0].lease
 
 
-async def test_directory_tells_since_when_etcd_is_well() -> None:
+async def test_directory_knows_since_when_etcd_is_available() -> None:
     kv = FakeKeyValueStore(SystemClock())
     etcd = _Etcd(kv, "p")
     keys = etcd.keys()
@@ -177,7 +177,7 @@ async def test_directory_tells_since_when_etcd_is_well() -> None:
         assert after > before
 
 
-async def test_key_that_could_not_be_removed_is_removed_later() -> None:
+async def test_key_that_could_not_be_deleted_is_deleted_later() -> None:
     kv = FakeKeyValueStore(SystemClock())
     keys = _Etcd(kv, "p").keys()
     await keys.announce(FIRST)
@@ -198,7 +198,7 @@ def server_keys(etcd: _Etcd, server: str) -> ServerKeys:
     return ServerKeys(etcd.kv, prefix=etcd.prefix, server_id=server, lease=timedelta(seconds=2))
 
 
-async def test_a_server_is_live_from_its_first_renewal_until_it_leaves(etcd: _Etcd) -> None:
+async def test_server_is_live_from_its_first_renewal_to_its_end(etcd: _Etcd) -> None:
     one, two = server_keys(etcd, "one"), server_keys(etcd, "two")
     assert not await two.is_live("one")
     await one.leave()
@@ -210,7 +210,7 @@ async def test_a_server_is_live_from_its_first_renewal_until_it_leaves(etcd: _Et
     assert not await two.is_live("one")
 
 
-async def test_a_server_that_does_not_renew_is_dead_when_its_lease_is_over_and_lives_again_after_a_renewal(
+async def test_server_without_renewal_is_dead_until_the_next_one(
     etcd: _Etcd,
 ) -> None:
     one, two = server_keys(etcd, "one"), server_keys(etcd, "two")
@@ -224,7 +224,7 @@ async def test_a_server_that_does_not_renew_is_dead_when_its_lease_is_over_and_l
     assert await two.is_live("one")
 
 
-async def test_renewing_writes_nothing_into_etcd(etcd: _Etcd) -> None:
+async def test_renewal_writes_nothing_to_etcd(etcd: _Etcd) -> None:
     one = server_keys(etcd, "one")
     await one.renew()
     _, before = await etcd.kv.get("any", timeout=timedelta(seconds=2))

@@ -172,7 +172,7 @@ def specification_of(repository: Path, *, depth: int = 0) -> pb.Specification:
         pytest.param(submodule, BEGUN, id="submodule"),
     ],
 )
-async def test_is_cloned(
+async def test_repository_is_cloned(
     server: FakeExecutorServer,
     start: Start,
     root: Path,
@@ -204,7 +204,7 @@ async def test_is_cloned(
         pytest.param(borrowing_twice, "borrows objects from {outside}/.git/objects", id="alternates of alternates"),
     ],
 )
-async def test_is_refused_when_a_part_of_it_is_outside(
+async def test_repository_with_a_part_outside_is_refused(
     server: FakeExecutorServer, start: Start, root: Path, make: Callable[[Path], Path], words: str
 ) -> None:
     repository = make(root)
@@ -222,7 +222,7 @@ async def test_is_refused_when_a_part_of_it_is_outside(
     assert "--local-repositories" in final.reason.message
 
 
-async def test_a_partial_clone_is_cloned_with_a_depth_only(
+async def test_partial_clone_is_cloned_with_a_depth_only(
     server: FakeExecutorServer, start: Start, root: Path, driver: str
 ) -> None:
     repository = partial(root)
@@ -239,9 +239,7 @@ async def test_a_partial_clone_is_cloned_with_a_depth_only(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only pods of a root executor run as another user")
-async def test_a_repository_that_pods_cannot_read_is_named(
-    server: FakeExecutorServer, start: Start, root: Path
-) -> None:
+async def test_repository_that_pods_cannot_read_is_named(server: FakeExecutorServer, start: Start, root: Path) -> None:
     (root / "main").chmod(0o700)
     await start(drivers=("sandbox",), local_repositories=root, network=Network.NONE)
     server.assign("a1", specification_of(root / "main"))

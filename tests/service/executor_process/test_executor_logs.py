@@ -24,14 +24,14 @@ async def test_secrets_do_not_leave_the_executor(server: FakeExecutorServer, sta
     assert server.log_of("a1", 0).split() == [b"***", b"***"]
 
 
-async def test_output_is_kept_byte_for_byte(server: FakeExecutorServer, start: Start) -> None:
+async def test_log_has_the_output_byte_for_byte(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script(r"printf '\000\377\376a\r\n\033[1m'; head -c 300000 /dev/zero"))
     await server.until(lambda: server.final_of("a1"))
     assert server.log_of("a1", 0) == b"\x00\xff\xfea\r\n\x1b[1m" + bytes(300000)
 
 
-async def test_a_restarted_server_loses_no_byte_and_ends_no_task(
+async def test_restarted_server_loses_no_byte_and_ends_no_task(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     await start()
@@ -57,14 +57,14 @@ async def test_a_restarted_server_loses_no_byte_and_ends_no_task(
     assert server.log_of("a1", 0) == expected
 
 
-async def test_a_refused_log_does_not_hold_up_the_end(server: FakeExecutorServer, start: Start) -> None:
+async def test_refused_log_does_not_delay_the_end(server: FakeExecutorServer, start: Start) -> None:
     server.refused_logs.add(("a1", 0))
     await start()
     server.assign("a1", script("echo hi"))
     await server.until(lambda: server.final_of("a1"), seconds=60)
 
 
-async def test_logs_are_sent_in_the_session_of_their_assignment(server: FakeExecutorServer, start: Start) -> None:
+async def test_logs_are_pushed_in_the_session_of_their_assignment(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script("echo one"))
     await server.until(lambda: server.final_of("a1"))
@@ -78,7 +78,7 @@ async def test_logs_are_sent_in_the_session_of_their_assignment(server: FakeExec
     assert server.log_of("a2", 0) == b"two\n"
 
 
-async def test_a_log_ends_at_its_limit_and_the_task_goes_on(server: FakeExecutorServer, start: Start) -> None:
+async def test_log_ends_at_its_limit_and_the_task_continues(server: FakeExecutorServer, start: Start) -> None:
     await start()
     specification = script("seq 1 100000; echo done >&2", "true")
     specification.log_limit_bytes = 1000
@@ -92,9 +92,7 @@ async def test_a_log_ends_at_its_limit_and_the_task_goes_on(server: FakeExecutor
     assert log.endswith(b"[sluice] the log reached its limit of 1000 bytes; what follows is not kept\n")
 
 
-async def test_a_log_of_an_earlier_process_does_not_replace_what_is_stored_of_it(
-    server: FakeExecutorServer, start: Start
-) -> None:
+async def test_log_of_an_earlier_process_replaces_nothing_stored(server: FakeExecutorServer, start: Start) -> None:
     executor = await start()
     server.store_logs = False
     server.assign("a1", script("echo begun; sleep 60"))

@@ -71,7 +71,7 @@ async def test_all_that_is_held_is_reported_again_in_a_new_epoch(
     await server.until(lambda: server.final_of("runs"))
 
 
-async def test_a_restarted_executor_reports_what_it_held_as_lost(
+async def test_restarted_executor_reports_its_assignments_as_lost(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     executor = await start()
@@ -91,7 +91,7 @@ async def test_a_restarted_executor_reports_what_it_held_as_lost(
     assert numbers == sorted(set(numbers))
 
 
-async def test_an_end_that_was_not_acknowledged_survives_the_executor(server: FakeExecutorServer, start: Start) -> None:
+async def test_unacknowledged_end_survives_a_restart(server: FakeExecutorServer, start: Start) -> None:
     executor = await start()
     server.acknowledge_updates = False
     server.assign("a1", script("exit 7"))
@@ -104,7 +104,7 @@ async def test_an_end_that_was_not_acknowledged_survives_the_executor(server: Fa
     assert (final.phase, final.reason.code) == (pb.ASSIGNMENT_PHASE_FAILED, "STEP_FAILED")
 
 
-async def test_a_fenced_executor_removes_its_pods_and_begins_anew(
+async def test_fenced_executor_removes_its_pods_and_registers_again(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     executor = await start()
@@ -120,13 +120,13 @@ async def test_a_fenced_executor_removes_its_pods_and_begins_anew(
     await until(lambda: journal_of(executor)["session_id"] == "session-2")
 
 
-async def test_an_id_that_is_in_use_is_tried_again(server: FakeExecutorServer, start: Start) -> None:
+async def test_hello_with_an_id_in_use_is_retried(server: FakeExecutorServer, start: Start) -> None:
     server.refusals += [AlreadyExists("lives", reason="SESSION_LIVES")] * 2
     await start()
     assert not server.refusals
 
 
-async def test_a_silent_server_is_left(server: FakeExecutorServer, start: Start) -> None:
+async def test_stream_to_a_silent_server_is_ended(server: FakeExecutorServer, start: Start) -> None:
     server.heartbeat_seconds = 0.05
     await start()
     server.acknowledge_heartbeats = False
@@ -150,9 +150,7 @@ async def test_pods_die_while_no_heartbeat_is_acknowledged(
     assert (final.phase, final.reason.code) == (pb.ASSIGNMENT_PHASE_LOST, "FENCED")
 
 
-async def test_a_drained_executor_finishes_what_runs_and_takes_no_more(
-    server: FakeExecutorServer, start: Start, tmp_path: Path
-) -> None:
+async def test_stopped_executor_completes_what_runs(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
     executor = await start()
     server.assign("a1", script(f"touch {tmp_path}/on; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"))
     await until_exists(tmp_path / "on")
@@ -171,9 +169,7 @@ async def test_a_drained_executor_finishes_what_runs_and_takes_no_more(
     assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
 
 
-async def test_the_token_is_read_anew_for_each_connection(
-    server: FakeExecutorServer, start: Start, tmp_path: Path
-) -> None:
+async def test_token_is_read_for_each_connection(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first\n")
     await start(token_file=token)
@@ -183,7 +179,7 @@ async def test_the_token_is_read_anew_for_each_connection(
     assert server.tokens == ["Bearer first", "Bearer second"]
 
 
-async def test_two_processes_cannot_be_one_executor(server: FakeExecutorServer, start: Start) -> None:
+async def test_second_process_in_a_work_folder_is_refused(server: FakeExecutorServer, start: Start) -> None:
     executor = await start()
     with pytest.raises(FailedPrecondition, match="another executor uses"):
         await run_executor(executor.settings, StopRequest())

@@ -72,7 +72,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_the_first_sigterm_drains(server: FakeExecutorServer, executor: asyncio.subprocess.Process) -> None:
+async def test_first_sigterm_drains(server: FakeExecutorServer, executor: asyncio.subprocess.Process) -> None:
     mark = f"drain-{os.getpid()}"
     server.assign("a1", specification("echo on; sleep 1; echo off", mark))
     await server.until(lambda: server.log_of("a1", 0))
@@ -84,7 +84,7 @@ async def test_the_first_sigterm_drains(server: FakeExecutorServer, executor: as
     assert server.log_of("a1", 0) == b"on\noff\n"
 
 
-async def test_the_second_sigterm_stops_and_leaves_no_process(
+async def test_second_sigterm_stops_and_leaves_no_process(
     server: FakeExecutorServer, executor: asyncio.subprocess.Process, tmp_path: Path
 ) -> None:
     mark = f"second-{os.getpid()}"
@@ -100,7 +100,7 @@ async def test_the_second_sigterm_stops_and_leaves_no_process(
     assert not list((tmp_path / "work" / "sandbox" / "pods").iterdir())
 
 
-async def test_a_killed_executor_leaves_no_process(
+async def test_killed_executor_leaves_no_process(
     server: FakeExecutorServer, executor: asyncio.subprocess.Process
 ) -> None:
     mark = f"killed-{os.getpid()}"

@@ -17,9 +17,7 @@ from tests.support.executor_process import Start, journal_of, script, until, unt
 pytestmark = pytest.mark.system
 
 
-async def test_a_task_runs_and_its_log_is_stored_before_its_end_is_reported(
-    server: FakeExecutorServer, start: Start
-) -> None:
+async def test_log_is_stored_before_the_end_is_reported(server: FakeExecutorServer, start: Start) -> None:
     await start()
     number = server.assign("a1", script("echo hello; echo again >&2; pwd", "exit 3", "echo never", "always:echo clean"))
     await server.until(lambda: server.final_of("a1"))
@@ -47,9 +45,7 @@ async def test_a_task_runs_and_its_log_is_stored_before_its_end_is_reported(
     assert all(log.complete for log in server.logs.values())
 
 
-async def test_a_step_that_cannot_be_started_says_why_in_log_and_reason(
-    server: FakeExecutorServer, start: Start
-) -> None:
+async def test_step_that_cannot_start_has_a_reason_and_a_log_line(server: FakeExecutorServer, start: Start) -> None:
     await start()
     specification = script("touch file", "echo never")
     specification.steps[1].definition.run.working_dir = "file/sub"
@@ -63,7 +59,7 @@ async def test_a_step_that_cannot_be_started_says_why_in_log_and_reason(
     assert final.reason.message == f'"echo never" did not start: {log.removeprefix("sluice: ").rstrip()}'
 
 
-async def test_a_step_whose_shell_is_no_command_line_says_so(server: FakeExecutorServer, start: Start) -> None:
+async def test_step_with_an_invalid_shell_has_a_reason(server: FakeExecutorServer, start: Start) -> None:
     await start()
     specification = script("echo never")
     specification.shell = "sh 'open"
@@ -76,7 +72,7 @@ async def test_a_step_whose_shell_is_no_command_line_says_so(server: FakeExecuto
     assert final.reason == run_pb2.Reason(code="STEP_INVALID", message=f'"echo never" did not start: {said}')
 
 
-async def test_a_task_is_called_running_from_the_start_of_its_pod(server: FakeExecutorServer, start: Start) -> None:
+async def test_task_is_running_from_the_start_of_its_pod(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script("true"))
     await server.until(lambda: server.final_of("a1"))
@@ -86,7 +82,7 @@ async def test_a_task_is_called_running_from_the_start_of_its_pod(server: FakeEx
     assert {started for phase, started in phases if phase == pb.ASSIGNMENT_PHASE_ACCEPTED} == {False}
 
 
-async def test_more_than_the_slots_is_refused(server: FakeExecutorServer, start: Start) -> None:
+async def test_assignment_beyond_the_slots_is_refused(server: FakeExecutorServer, start: Start) -> None:
     await start(slots=1)
     server.assign("a1", script("sleep 60"))
     second = server.assign("a2", script("true"))
@@ -94,7 +90,9 @@ async def test_more_than_the_slots_is_refused(server: FakeExecutorServer, start:
     assert server.stream.acknowledged[second].refused.code == "NO_SLOT"
 
 
-async def test_a_stop_ends_the_step_and_cleans_up(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
+async def test_stop_ends_the_step_and_runs_always_steps(
+    server: FakeExecutorServer, start: Start, tmp_path: Path
+) -> None:
     await start()
     server.assign("a1", script(f"touch {tmp_path}/on; sleep 60", f"always:touch {tmp_path}/cleaned"))
     await until_exists(tmp_path / "on")
@@ -110,7 +108,7 @@ async def test_a_stop_ends_the_step_and_cleans_up(server: FakeExecutorServer, st
     assert not step.HasField("exit_status")
 
 
-async def test_a_stopped_task_gives_the_reason_of_the_stop(
+async def test_stopped_task_has_the_reason_of_the_stop(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     await start()
@@ -126,7 +124,7 @@ async def test_a_stopped_task_gives_the_reason_of_the_stop(
     assert (step.phase, step.reason) == (run_pb2.STEP_PHASE_STOPPED, reason)
 
 
-async def test_a_stop_of_another_epoch_has_no_effect(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
+async def test_stop_of_another_epoch_has_no_effect(server: FakeExecutorServer, start: Start, tmp_path: Path) -> None:
     await start()
     server.assign("a1", script(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"), attempt=2)
     number = server.command(stop=pb.Stop(assignment_id="a1", epoch=pb.Epoch(database=1, attempt=1), force=True))
@@ -138,7 +136,7 @@ async def test_a_stop_of_another_epoch_has_no_effect(server: FakeExecutorServer,
     assert final.phase == pb.ASSIGNMENT_PHASE_SUCCESS
 
 
-async def test_a_task_that_takes_too_long_is_ended(server: FakeExecutorServer, start: Start) -> None:
+async def test_task_is_ended_at_its_timeout(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script("sleep 60", timeout=0.5))
     await server.until(lambda: server.final_of("a1"))
@@ -167,7 +165,7 @@ echo never
 """
 
 
-async def test_an_always_step_has_its_own_time_after_a_timeout(server: FakeExecutorServer, start: Start) -> None:
+async def test_always_step_has_its_own_budget_after_a_timeout(server: FakeExecutorServer, start: Start) -> None:
     await start()
     # Longer than the grace: what still stopped the first step would kill it.
     clean = "always:for i in 1 2 3 4 5; do sleep 0.5; echo $i; done"
@@ -183,7 +181,7 @@ async def test_an_always_step_has_its_own_time_after_a_timeout(server: FakeExecu
     ]
 
 
-async def test_a_background_process_lives_on_when_a_later_step_is_stopped(
+async def test_background_process_survives_the_stop_of_a_later_step(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     await start()
@@ -196,7 +194,7 @@ async def test_a_background_process_lives_on_when_a_later_step_is_stopped(
     assert server.log_of("a1", 2) == b"alive\n"
 
 
-async def test_a_log_says_that_a_background_process_can_still_write(server: FakeExecutorServer, start: Start) -> None:
+async def test_log_notes_a_background_process_with_open_output(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.assign("a1", script("sleep 600 & echo begun"))
     await server.until(lambda: server.final_of("a1"))
@@ -204,7 +202,7 @@ async def test_a_log_says_that_a_background_process_can_still_write(server: Fake
     assert server.log_of("a1", 0) == b"begun\n" + note
 
 
-async def test_a_discarded_task_leaves_nothing_and_reports_nothing(
+async def test_discarded_task_is_removed_without_a_report(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     executor = await start()
@@ -216,7 +214,7 @@ async def test_a_discarded_task_leaves_nothing_and_reports_nothing(
     assert not list((executor.settings.work_dir / "host" / "pods").iterdir())
 
 
-async def test_a_release_removes_what_is_kept(server: FakeExecutorServer, start: Start) -> None:
+async def test_release_removes_the_data_of_an_assignment(server: FakeExecutorServer, start: Start) -> None:
     executor = await start()
     server.assign("a1", script("echo hi"))
     await server.until(lambda: server.final_of("a1"))
@@ -227,7 +225,7 @@ async def test_a_release_removes_what_is_kept(server: FakeExecutorServer, start:
     assert not list((executor.settings.work_dir / "spool").glob("*/*"))
 
 
-async def test_an_assignment_that_comes_twice_runs_once(
+async def test_assignment_that_is_sent_twice_runs_once(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     await start()
@@ -240,14 +238,14 @@ async def test_an_assignment_that_comes_twice_runs_once(
     assert (tmp_path / "count").read_text() == "x\n"
 
 
-async def test_a_clean_is_answered_when_the_pods_are_gone(server: FakeExecutorServer, start: Start) -> None:
+async def test_clean_is_reported_when_the_pods_are_gone(server: FakeExecutorServer, start: Start) -> None:
     await start()
     server.command(clean=pb.Clean(session_id="gone", executor_id="e9"))
     await server.until(lambda: server.stream.pods_gone)
     assert server.stream.pods_gone[0].session_id == "gone"
 
 
-async def test_a_clone_in_a_sandbox_comes_from_this_machine(
+async def test_clone_in_a_sandbox_is_of_a_local_repository(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
     repository = tmp_path / "repositories" / "r"

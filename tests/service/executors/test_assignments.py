@@ -61,7 +61,7 @@ async def test_assign_is_sent_again_until_it_is_acknowledged(cluster: Cluster, e
         assert len(executor.of("assign")) == count
 
 
-async def test_assign_that_never_arrived_is_sent_again_after_a_reconnection_with_a_higher_number(
+async def test_assign_that_was_lost_is_sent_again_after_reconnection(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with cluster.server() as server:
@@ -76,7 +76,7 @@ async def test_assign_that_never_arrived_is_sent_again_after_a_reconnection_with
         assert await status_of(cluster, run_id) == "RUNNING"
 
 
-async def test_assign_that_the_executor_refuses_is_lost(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_assignment_that_the_executor_refuses_is_lost(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         run_id = await begin_run(server)
@@ -102,9 +102,7 @@ async def test_update_that_comes_twice_is_acknowledged_without_effect(
         assert await status_of(cluster, run_id) == "SUCCESS"
 
 
-async def test_update_of_an_old_epoch_is_refused_in_its_acknowledgement(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_update_of_an_old_epoch_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
@@ -115,7 +113,7 @@ async def test_update_of_an_old_epoch_is_refused_in_its_acknowledgement(
         assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
 
 
-async def test_update_of_an_assignment_of_another_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_update_of_another_executors_assignment_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
     other = ScriptedExecutor("e2", slots=1)
     async with cluster.server() as server, leaving(other):
         await executor.welcomed(server)
@@ -144,9 +142,7 @@ async def test_stop_of_a_run_reaches_the_executor(cluster: Cluster, executor: Sc
         assert await status_of(cluster, run_id) == "STOPPED"
 
 
-async def test_assignment_that_the_server_gave_up_is_to_be_discarded(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_assignment_that_was_lost_is_discarded(cluster: Cluster, executor: ScriptedExecutor) -> None:
     from sluiceway_common.runmodel.reasons import Reason
 
     async with cluster.server() as server:
@@ -158,9 +154,7 @@ async def test_assignment_that_the_server_gave_up_is_to_be_discarded(
         assert await status_of(cluster, run_id) == "LOST"
 
 
-async def test_restarted_server_goes_on_with_running_tasks_and_loses_nothing(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_restarted_server_continues_running_tasks(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as first:
         await executor.welcomed(first)
         run_id, assign = await began_assigned(first, executor)
@@ -177,7 +171,7 @@ async def test_restarted_server_goes_on_with_running_tasks_and_loses_nothing(
             assert await status_of(cluster, run_id) == "SUCCESS"
 
 
-async def test_assignment_that_a_restarted_executor_no_longer_has_is_lost(
+async def test_assignment_that_a_restarted_executor_forgot_is_lost(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with cluster.server() as server:
@@ -189,7 +183,7 @@ async def test_assignment_that_a_restarted_executor_no_longer_has_is_lost(
         await until_status(cluster, run_id, "LOST")
 
 
-async def test_assignment_that_nobody_knows_is_discarded(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_unknown_assignment_is_discarded(cluster: Cluster, executor: ScriptedExecutor) -> None:
     executor.held.append(
         pb.HeldAssignment(
             assignment_id="unknown", epoch=pb.Epoch(database=1, attempt=1), phase=pb.ASSIGNMENT_PHASE_RUNNING
@@ -201,9 +195,7 @@ async def test_assignment_that_nobody_knows_is_discarded(cluster: Cluster, execu
         assert (stop.assignment_id, stop.discard) == ("unknown", True)
 
 
-async def test_ended_assignment_that_was_not_released_is_released_at_the_next_hello(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_ended_assignment_is_released_at_the_next_hello(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
@@ -214,9 +206,7 @@ async def test_ended_assignment_that_was_not_released_is_released_at_the_next_he
         assert (await executor.until("release")).release.assignment_id == assign.assignment_id
 
 
-async def test_executor_that_stays_away_loses_its_assignments_and_is_fenced(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_missing_executor_is_fenced_and_loses_assignments(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)
@@ -248,7 +238,7 @@ async def test_executor_that_comes_back_in_time_loses_nothing(executor: Scripted
         assert await status_of(cluster, run_id) == "SUCCESS"
 
 
-async def test_dynamic_executor_vanishes_long_before_a_static_one_is_lost() -> None:
+async def test_dynamic_executor_vanishes_before_a_static_one() -> None:
     cluster = Cluster(times=replace(TIMES, vanish_after=timedelta(seconds=0.5), lost_after=timedelta(minutes=15)))
     static, dynamic = ScriptedExecutor("static"), ScriptedExecutor("dynamic", dynamic=True)
     async with cluster.server() as server, leaving(static, dynamic):
@@ -268,7 +258,7 @@ async def test_dynamic_executor_vanishes_long_before_a_static_one_is_lost() -> N
         assert await status_of(cluster, runs["static"].run.id) == "RUNNING"
 
 
-async def test_executor_is_lost_in_time_however_rarely_all_are_looked_at(executor: ScriptedExecutor) -> None:
+async def test_executor_vanishes_in_time_with_rare_checks(executor: ScriptedExecutor) -> None:
     cluster = Cluster(times=replace(TIMES, lost_after=timedelta(milliseconds=300)), look_interval=timedelta(seconds=20))
     async with cluster.server() as server:
         await executor.welcomed(server)
@@ -277,7 +267,7 @@ async def test_executor_is_lost_in_time_however_rarely_all_are_looked_at(executo
         await until_status(cluster, run_id, "LOST")
 
 
-async def test_pods_of_a_dynamic_executor_are_fenced_before_it_vanishes() -> None:
+async def test_pods_of_a_dynamic_executor_end_before_it_vanishes() -> None:
     times = ExecutorTimes()
     cluster = Cluster(times=times)
     for dynamic, fence in ((False, times.fence_after), (True, times.dynamic_fence_after)):
@@ -287,7 +277,7 @@ async def test_pods_of_a_dynamic_executor_are_fenced_before_it_vanishes() -> Non
             assert welcome.fence_after.ToTimedelta() == fence
 
 
-async def test_specification_is_built_again_for_its_holder_only(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_specification_is_returned_to_its_executor_only(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
@@ -319,7 +309,7 @@ async def test_specification_is_built_again_for_its_holder_only(cluster: Cluster
             assert error_of(caught.value).reason == "ASSIGNMENT_FINAL"
 
 
-async def test_no_assignment_is_left_live(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_final_assignments_are_not_live(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         for _ in range(3):

@@ -78,7 +78,7 @@ async def test_executors_are_shown_with_group_siblings_and_slots(cluster: Cluste
 
 
 @pytest.mark.parametrize("method", ["GetExecutor", "DrainExecutor", "UndrainExecutor", "DeleteExecutor"])
-async def test_executor_that_is_not_there_is_not_found(cluster: Cluster, method: str) -> None:
+async def test_unknown_executor_is_not_found(cluster: Cluster, method: str) -> None:
     async with cluster.server() as server, _admin(server) as admin:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await getattr(admin, method)(getattr(pb, f"{method}Request")(executor_id="nobody"))
@@ -95,7 +95,7 @@ async def test_offline_executor_stays_in_the_list(cluster: Cluster) -> None:
         assert not shown.online
 
 
-async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_more(cluster: Cluster) -> None:
+async def test_drained_executor_completes_its_work_and_gets_no_more(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
     async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
@@ -111,7 +111,7 @@ async def test_drained_executor_finishes_its_work_stays_connected_and_gets_no_mo
         assert not executor.is_ended
 
 
-async def test_drain_lasts_over_a_restart_of_the_executor_and_undrain_ends_it_at_once(cluster: Cluster) -> None:
+async def test_drain_survives_a_restart_and_ends_with_undrain(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
     async with (
         cluster.server() as server,
@@ -166,7 +166,7 @@ async def test_executors_are_drained_by_group_and_by_label(cluster: Cluster) -> 
 
 
 @pytest.mark.parametrize("all_at_once", [False, True], ids=["one", "a-group"])
-async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(cluster: Cluster, all_at_once: bool) -> None:
+async def test_assignment_is_lost_when_the_drain_deadline_passed(cluster: Cluster, all_at_once: bool) -> None:
     executor = ScriptedExecutor()
     async with (
         cluster.server() as server,
@@ -195,7 +195,7 @@ async def test_what_still_runs_when_the_time_of_a_drain_is_over_is_lost(cluster:
         assert await _drain_state(admin) == (True, True, True)
 
 
-async def test_time_of_a_drain_is_replaced_by_a_later_call_and_ends_with_the_drain(cluster: Cluster) -> None:
+async def test_drain_deadline_is_replaced_by_a_later_call(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
     async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
@@ -219,14 +219,14 @@ async def test_time_of_a_drain_is_replaced_by_a_later_call_and_ends_with_the_dra
 
 
 @pytest.mark.parametrize("seconds", [-1, 31 * 86400], ids=["negative", "too-long"])
-async def test_time_of_a_drain_that_cannot_be_is_refused(cluster: Cluster, seconds: int) -> None:
+async def test_drain_timeout_out_of_bounds_is_refused(cluster: Cluster, seconds: int) -> None:
     async with cluster.server() as server, _admin(server) as admin:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await admin.DrainExecutor(pb.DrainExecutorRequest(executor_id="e1", timeout=Duration(seconds=seconds)))
         assert error_of(caught.value).code is Code.INVALID_ARGUMENT
 
 
-async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(cluster: Cluster) -> None:
+async def test_deleted_executor_is_fenced_and_may_register_again(cluster: Cluster) -> None:
     executor = ScriptedExecutor()
     async with cluster.server() as server, leaving(executor), _admin(server) as admin:
         await executor.welcomed(server)
@@ -238,7 +238,7 @@ async def test_deleted_executor_is_fenced_at_once_and_may_come_back_anew(cluster
         assert (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor.id == "e1"
 
 
-async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_at_once() -> None:
+async def test_assignments_of_a_deleted_executor_are_lost_at_once() -> None:
     cluster = Cluster(times=PATIENT)
     executor = ScriptedExecutor()
     async with cluster.server() as server, leaving(executor), _admin(server) as admin:
@@ -252,7 +252,7 @@ async def test_deleted_executor_with_work_leaves_the_list_and_its_work_is_lost_a
         assert not (await admin.ListExecutors(pb.ListExecutorsRequest())).executors
 
 
-async def test_work_of_a_deleted_executor_is_lost_when_the_server_that_deleted_it_died() -> None:
+async def test_assignments_are_lost_when_the_deleting_server_died() -> None:
     cluster = Cluster(times=PATIENT)
     executor = ScriptedExecutor()
     async with cluster.server() as server, leaving(executor):
@@ -270,7 +270,7 @@ async def test_work_of_a_deleted_executor_is_lost_when_the_server_that_deleted_i
         await eventually(is_lost)
 
 
-async def test_work_of_a_deleted_executor_that_comes_back_is_lost_because_an_operator_deleted_it(
+async def test_assignment_of_a_deleted_executor_names_the_operator(
     cluster: Cluster,
 ) -> None:
     executor = ScriptedExecutor()

@@ -114,7 +114,7 @@ async def _recovered_before(
             yield second, run_id, void
 
 
-async def test_what_runs_is_adopted_and_goes_on_and_nothing_starts_twice(
+async def test_running_assignment_is_adopted_and_starts_once(
     cluster: Cluster, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
     async with cluster.server() as first:
@@ -140,9 +140,7 @@ async def test_what_runs_is_adopted_and_goes_on_and_nothing_starts_twice(
             assert (executor.of("assign"), executor.of("stop"), other.of("assign")) == ([], [], [])
 
 
-async def test_what_ended_meanwhile_is_adopted_and_settled_by_its_report(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_assignment_that_ended_is_adopted_and_reported(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with _recovered_before(cluster, executor, reported="SUCCESS") as (second, run_id, assign):
         executor.hold(assign, "SUCCESS")
         await executor.welcomed(second)
@@ -154,9 +152,7 @@ async def test_what_ended_meanwhile_is_adopted_and_settled_by_its_report(
         assert executor.of("assign") == []
 
 
-async def test_an_end_that_was_acknowledged_and_lost_is_settled_by_its_report(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_acknowledged_end_that_was_lost_is_reported_again(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as first:
         await executor.welcomed(first)
         run_id = await begin_run(first)
@@ -174,7 +170,7 @@ async def test_an_end_that_was_acknowledged_and_lost_is_settled_by_its_report(
             assert await status_of(cluster, run_id) == "FAILED"
 
 
-async def test_a_run_that_waits_for_the_hold_says_for_whom_and_how_long(
+async def test_held_run_names_the_executors_it_waits_for(
     cluster: Cluster, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
     async with cluster.server() as first:
@@ -205,7 +201,7 @@ async def test_a_run_that_waits_for_the_hold_says_for_whom_and_how_long(
             assert not (await cluster.db.get(PLACER, PLACER_ID)).HasField("held_until")
 
 
-async def test_an_executor_that_is_gone_for_good_is_deleted_and_not_waited_for(
+async def test_deleted_executor_is_not_waited_for_in_a_new_epoch(
     cluster: Cluster, executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
     async with cluster.server() as first:
@@ -220,7 +216,7 @@ async def test_an_executor_that_is_gone_for_good_is_deleted_and_not_waited_for(
             assert (await assigned(other)).specification.run_id == run_id
 
 
-async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could_run_anything(
+async def test_missing_executor_is_waited_for_until_lost_after(
     executor: ScriptedExecutor, other: ScriptedExecutor
 ) -> None:
     cluster = Cluster(times=replace(TIMES, lost_after=timedelta(seconds=1)))
@@ -246,7 +242,7 @@ async def test_an_executor_that_stays_away_is_waited_for_no_longer_than_it_could
             assert len(await _assignments(cluster, run_id)) == 1
 
 
-async def test_what_another_attempt_has_replaced_is_stopped_and_removed(
+async def test_assignment_replaced_by_another_attempt_is_discarded(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with _recovered_before(cluster, executor) as (second, run_id, assign):
@@ -268,7 +264,7 @@ async def test_what_another_attempt_has_replaced_is_stopped_and_removed(
 
 
 @pytest.mark.parametrize("phase", ["ACCEPTED", "RUNNING", "SUCCESS", "FAILED", "LOST"])
-async def test_a_report_on_an_assignment_that_is_void_has_no_effect(
+async def test_report_on_a_void_assignment_has_no_effect(
     phase: str, cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with _recovered_before(cluster, executor) as (second, run_id, void):
@@ -285,9 +281,7 @@ async def test_a_report_on_an_assignment_that_is_void_has_no_effect(
         assert assignment.phase in (pb.ASSIGNMENT_PHASE_ASSIGNED, pb.ASSIGNMENT_PHASE_ACCEPTED)
 
 
-async def test_a_specification_of_an_assignment_that_is_void_is_not_given(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_specification_of_a_void_assignment_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with _recovered_before(cluster, executor) as (second, _, void):
         await executor.welcomed(second)
         async with open_channel(f"127.0.0.1:{second.port}", token=executor.token) as channel:
@@ -303,7 +297,9 @@ async def test_a_specification_of_an_assignment_that_is_void_is_not_given(
         assert isinstance(error_of(caught.value), NotFound)
 
 
-async def test_commands_of_before_are_confirmed_without_effect(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_acknowledgement_of_an_earlier_command_has_no_effect(
+    cluster: Cluster, executor: ScriptedExecutor
+) -> None:
     async with cluster.server() as first:
         run_id, kept = await _waiting_run(cluster, first, executor)
         await executor.welcomed(first)
@@ -320,9 +316,7 @@ async def test_commands_of_before_are_confirmed_without_effect(cluster: Cluster,
             assert await status_of(cluster, run_id) == "RUNNING"
 
 
-async def test_a_session_that_the_database_lost_is_begun_anew_and_settles(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_session_that_the_database_lost_begins_and_settles(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as first:
         run_id = await begin_run(first)
         kept = cluster.db.position
@@ -340,7 +334,7 @@ async def test_a_session_that_the_database_lost_is_begun_anew_and_settles(
             await until_status(cluster, run_id, "RUNNING")
 
 
-async def test_an_executor_is_sent_its_first_assignment_when_the_object_storage_knows_that_it_has_one(
+async def test_first_assignment_is_sent_after_its_record_is_durable(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with cluster.server() as server:
@@ -377,7 +371,7 @@ async def test_an_executor_is_sent_its_first_assignment_when_the_object_storage_
         cluster.db.storage_is_there.set()
 
 
-async def test_executors_that_never_had_an_assignment_are_not_waited_for(
+async def test_executors_without_any_assignment_are_not_waited_for(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     invented = [ScriptedExecutor(f"invented-{n}", journal=f"journal-{n}", slots=0) for n in range(5)]
@@ -396,7 +390,7 @@ async def test_executors_that_never_had_an_assignment_are_not_waited_for(
             assert (await assigned(executor)).specification.run_id == run_id
 
 
-async def test_the_log_of_an_assignment_that_the_executor_is_about_to_bring_back_is_not_refused(
+async def test_log_is_not_refused_before_its_executor_settled(
     cluster: Cluster,
 ) -> None:
     owners = StoredLogOwners(cluster.db)

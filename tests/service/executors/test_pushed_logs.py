@@ -33,9 +33,7 @@ import grpc.aio  # isort: skip
 T = TypeVar("T")
 
 
-async def test_logs_of_an_assignment_are_followed_and_survive_a_killed_server(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_followed_logs_survive_a_killed_server(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as first, cluster.server(scheduler=False) as second:
         await executor.welcomed(first)
         run_id, assign = await began_assigned(first, executor)
@@ -135,9 +133,7 @@ async def test_storage_that_hangs_does_not_delay_heartbeats(cluster: Cluster, ex
                 answer = await log_answer(push)
 
 
-async def test_follower_of_a_step_that_writes_nothing_ends_with_the_step(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_follower_of_an_empty_log_ends_with_the_step(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)

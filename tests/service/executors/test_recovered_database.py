@@ -51,7 +51,7 @@ async def _until(database: DataManager, run_id: str, status: str) -> None:
 
 
 @pytest.mark.parametrize("phase", ["RUNNING", "SUCCESS"])
-async def test_a_task_that_the_recovered_database_forgot_starts_once(phase: str, tmp_path: Path) -> None:
+async def test_task_that_the_recovered_database_lost_starts_once(phase: str, tmp_path: Path) -> None:
     cluster = Cluster(times=replace(TIMES, lost_after=timedelta(minutes=15)))
     posix, kv = PosixStorage(tmp_path / "objects"), FakeKeyValueStore()
     storage = SwitchedStorage(posix)

@@ -48,7 +48,7 @@ async def test_hello_is_welcomed_and_heartbeats_are_confirmed(cluster: Cluster, 
         await until_gone(server)
 
 
-async def test_first_message_must_be_a_possible_hello(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_first_message_must_be_a_valid_hello(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         error = await executor.refused(server, executor_id="../x", slots=-1, drivers=[], journal_id="")
         assert isinstance(error, InvalidInput)
@@ -61,7 +61,7 @@ async def test_stream_without_a_good_token_is_refused(cluster: Cluster) -> None:
         assert isinstance(await executor.refused(server), Unauthenticated)
 
 
-async def test_second_hello_without_proof_is_refused_while_the_session_lives(
+async def test_hello_without_proof_is_refused_while_session_is_used(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     impostor = ScriptedExecutor()
@@ -90,9 +90,7 @@ async def test_id_of_another_group_is_refused(cluster: Cluster, executor: Script
         assert isinstance(await stranger.refused(server), PermissionDenied)
 
 
-async def test_an_executor_that_expects_another_group_is_refused_before_it_is_known(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_executor_that_expects_another_group_is_refused(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         error = await executor.refused(server, expected_group="green")
         assert isinstance(error, PermissionDenied)
@@ -102,7 +100,7 @@ async def test_an_executor_that_expects_another_group_is_refused_before_it_is_kn
         assert (await executor.welcomed(server, expected_group="blue")).group == "blue"
 
 
-async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
+async def test_proved_hello_takes_over_and_closes_the_older_stream(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with cluster.server() as first, cluster.server(scheduler=False) as second:
@@ -120,7 +118,7 @@ async def test_proof_takes_over_at_once_and_the_older_stream_is_closed(
             assert presence.server == second.id
 
 
-async def test_silent_executor_is_cut_and_its_key_goes() -> None:
+async def test_silent_executor_is_disconnected_and_its_key_deleted() -> None:
     cluster = Cluster(times=replace(TIMES, heartbeat_interval=timedelta(milliseconds=50)))
     executor = ScriptedExecutor()
     async with cluster.server() as server:
@@ -131,9 +129,7 @@ async def test_silent_executor_is_cut_and_its_key_goes() -> None:
         await until_gone(server)
 
 
-async def test_heartbeats_are_not_confirmed_while_the_lease_is_in_doubt(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_heartbeats_are_not_confirmed_without_a_valid_lease(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         cluster.kv.go_away()
@@ -159,7 +155,7 @@ async def _lease_is_well(server: Server) -> bool:
     return server.keys.is_valid("blue")
 
 
-async def test_siblings_are_told_when_the_group_changes(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_siblings_are_sent_when_the_group_changes(cluster: Cluster, executor: ScriptedExecutor) -> None:
     other, stranger = ScriptedExecutor("e2"), ScriptedExecutor("e3", token="green")
     async with cluster.server() as server, leaving(other, stranger):
         await executor.welcomed(server)
@@ -174,7 +170,7 @@ async def test_siblings_are_told_when_the_group_changes(cluster: Cluster, execut
         assert not any("e3" in s.executor_ids for s in executor.of("siblings"))
 
 
-async def test_a_group_has_room_for_so_many_executors_and_for_those_that_it_has(executor: ScriptedExecutor) -> None:
+async def test_full_group_accepts_only_executors_it_has(executor: ScriptedExecutor) -> None:
     cluster = Cluster(max_executors=3)
     async with cluster.server() as server:
         for number in range(2):
@@ -190,9 +186,7 @@ async def test_a_group_has_room_for_so_many_executors_and_for_those_that_it_has(
         await ScriptedExecutor("other", token="green").welcomed(server)
 
 
-async def test_an_executor_that_never_had_an_assignment_goes_from_the_list_when_it_is_gone(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_vanished_executor_without_assignments_is_removed(cluster: Cluster, executor: ScriptedExecutor) -> None:
     used = ScriptedExecutor("used", journal="journal-2")
     async with cluster.server() as server:
         await used.welcomed(server)
@@ -212,7 +206,7 @@ async def test_an_executor_that_never_had_an_assignment_goes_from_the_list_when_
         await executor.welcomed(server)
 
 
-async def test_an_update_out_of_bounds_is_refused_alone(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_update_out_of_bounds_is_refused_alone(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         _, assign = await began_assigned(server, executor)
@@ -234,9 +228,7 @@ async def test_an_update_out_of_bounds_is_refused_alone(cluster: Cluster, execut
         assert not answers[502].HasField("refused")
 
 
-async def test_a_message_out_of_bounds_ends_the_stream_by_its_field(
-    cluster: Cluster, executor: ScriptedExecutor
-) -> None:
+async def test_message_out_of_bounds_ends_the_stream(cluster: Cluster, executor: ScriptedExecutor) -> None:
     async with cluster.server() as server:
         await executor.welcomed(server)
         await executor._say(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=-1)))

@@ -64,7 +64,7 @@ def test_options_reach_the_server(here: Installation, tmp_path: Path) -> None:
         assert process.wait(30) == 0
 
 
-def test_executor_starts_without_the_word_run_as_it_did_before(here: Installation, tmp_path: Path) -> None:
+def test_executor_starts_without_the_word_run(here: Installation, tmp_path: Path) -> None:
     with executor(here, tmp_path / "work", "executor", "--id", "older") as process:
         until(lambda: online(here, "older"), "it is online")
         process.send_signal(signal.SIGTERM)
@@ -106,5 +106,5 @@ def lines(here: Installation, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("arguments", [(), ("e1", "--group", "default"), ("--label", "disk")])
-def test_drain_without_one_clear_choice_is_a_wrong_command_line(here: Installation, arguments: tuple[str, ...]) -> None:
+def test_drain_without_one_clear_choice_is_a_usage_error(here: Installation, arguments: tuple[str, ...]) -> None:
     assert here.sluice("executor", "drain", *arguments, check=False).returncode == 2

@@ -22,7 +22,7 @@ from tests.support.run_engine import request
 
 
 @pytest.mark.system
-async def test_run_goes_through_a_restart_of_the_server_and_its_log_is_whole(
+async def test_run_survives_a_restart_of_the_server_with_its_log(
     etcd_endpoint: str, etcd_prefix: str, tmp_path: Path
 ) -> None:
     kv = EtcdStore([etcd_endpoint])

@@ -35,7 +35,7 @@ def refused(path: Path, allowed: Path | None) -> str:
     return caught.value.message
 
 
-def test_only_repositories_below_the_folder_are_taken(root: Path) -> None:
+def test_only_repositories_below_the_folder_are_allowed(root: Path) -> None:
     inside, outside = make(root / "inside"), make(root.parent / "outside")
     (root / "link").symlink_to(outside)
     (root / "good-link").symlink_to(inside)
@@ -46,13 +46,13 @@ def test_only_repositories_below_the_folder_are_taken(root: Path) -> None:
     assert "--local-repositories" in refused(inside, None)
 
 
-def test_a_bare_repository_is_its_own_git_folder(root: Path) -> None:
+def test_bare_repository_is_its_own_git_folder(root: Path) -> None:
     bare = (make(root / "one") / ".git").rename(root / "bare")
     assert local_repository(str(bare), root) == Repository(bare, bare)
 
 
 @pytest.mark.parametrize("target", ["../../outside/.git", "{outside}/.git", "/etc", "link"])
-def test_a_git_file_leads_nowhere_else(root: Path, target: str) -> None:
+def test_git_file_cannot_point_outside(root: Path, target: str) -> None:
     outside = make(root.parent / "outside")
     folder = root / "folder"
     folder.mkdir()
@@ -62,14 +62,14 @@ def test_a_git_file_leads_nowhere_else(root: Path, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["../../../outside/.git", "{outside}/.git", "/etc"])
-def test_a_common_folder_leads_nowhere_else(root: Path, target: str) -> None:
+def test_common_folder_cannot_point_outside(root: Path, target: str) -> None:
     outside = make(root.parent / "outside")
     folder = make(root / "folder")
     (folder / ".git/commondir").write_text(target.format(outside=outside))
     assert "which is not below" in refused(folder, root)
 
 
-def test_objects_are_not_reached_by_a_link(root: Path) -> None:
+def test_objects_folder_must_not_be_a_link(root: Path) -> None:
     outside, folder = make(root.parent / "outside"), make(root / "folder")
     (folder / ".git/objects/info").rmdir()
     (folder / ".git/objects").rmdir()
@@ -80,7 +80,7 @@ def test_objects_are_not_reached_by_a_link(root: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["/etc", "../../../../outside/.git/objects", '"/\\145tc"', "/nowhere", "link", "/proc/self/cwd"]
 )
-def test_alternates_lead_nowhere_else(root: Path, line: str) -> None:
+def test_alternates_cannot_point_outside(root: Path, line: str) -> None:
     make(root.parent / "outside")
     folder = make(root / "folder", alternates=f"{line}\n")
     (folder / ".git/objects/link").symlink_to(root.parent)
@@ -109,7 +109,7 @@ def test_alternates_are_bounded(root: Path) -> None:
     assert "33 folders" in refused(many, root)
 
 
-def test_what_is_no_repository_is_refused(root: Path) -> None:
+def test_folder_without_a_repository_is_refused(root: Path) -> None:
     (root / "empty").mkdir()
     assert "is not a git repository" in refused(root / "empty", root)
     (root / "empty/.git").write_text(f"gitdir: {root}/gone\n")
@@ -123,7 +123,7 @@ def test_what_is_no_repository_is_refused(root: Path) -> None:
     "config",
     ["[extensions]\n\tpartialClone = origin\n", '[remote "origin"]\n\tpromisor = true\n\turl = x\n'],
 )
-def test_a_partial_clone_is_not_whole(root: Path, config: str) -> None:
+def test_partial_clone_is_refused_for_a_whole_clone(root: Path, config: str) -> None:
     folder = make(root / "folder", config=config)
     assert "is a partial clone" in refused(folder, root)
     assert local_repository(str(folder), root, whole=False).folder == folder

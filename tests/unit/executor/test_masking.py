@@ -71,15 +71,15 @@ def test_lines_of_a_secret_are_masked_with_any_prefix() -> None:
     assert out == b"> ***\r\n> ***\r\n> short\r\n"
 
 
-def test_a_terminal_s_line_ends_do_not_hide_a_secret() -> None:
+def test_line_ends_of_a_terminal_do_not_hide_a_secret() -> None:
     assert mask([b"one\ntwo\nthree"], b"[one\r\ntwo\r\nthree]") == b"[***]"
 
 
-def test_overlapping_secrets_are_covered_as_one() -> None:
+def test_overlapping_secrets_are_masked_as_one() -> None:
     assert mask([b"xabc", b"bcde"], b"-xabcde-") == b"-***-"
 
 
-def test_adjacent_secrets_do_not_tell_their_number() -> None:
+def test_adjacent_secrets_are_masked_as_one() -> None:
     assert mask([b"hunter22"], b"hunter22hunter22") == b"***"
 
 
@@ -93,20 +93,20 @@ def test_only_what_could_begin_a_secret_is_held_back() -> None:
     assert masker.feed(b"ond") == b"second"
 
 
-def test_a_secret_of_three_bytes_masks_nothing() -> None:
+def test_secret_of_three_bytes_masks_nothing() -> None:
     assert forms_of(b"abc") == frozenset()
     assert mask([b"abc"], b"abc") == b"abc"
 
 
 @given(secrets, small, st.lists(st.integers(0, 60), max_size=8))
-def test_the_output_does_not_depend_on_the_cuts(values: list[bytes], text: bytes, cuts: list[int]) -> None:
+def test_output_does_not_depend_on_the_cuts(values: list[bytes], text: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     pieces = [text[start:end] for start, end in pairwise(edges)]
     assert mask(values, *pieces) == mask(values, text)
 
 
 @given(secrets, small)
-def test_what_is_left_is_what_no_occurrence_covers(values: list[bytes], text: bytes) -> None:
+def test_output_is_what_no_occurrence_covers(values: list[bytes], text: bytes) -> None:
     covered = [False] * len(text)
     for value in values:
         for form in forms_of(value):

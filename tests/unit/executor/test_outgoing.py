@@ -21,7 +21,7 @@ def update(phase: pb.AssignmentPhase, of: str = "a") -> pb.AssignmentUpdate:
     return pb.AssignmentUpdate(assignment_id=of, phase=phase)
 
 
-async def test_updates_wait_for_the_end_of_an_attempt_and_go_with_it() -> None:
+async def test_updates_are_sent_with_the_end_of_an_attempt() -> None:
     stream, outbox = outgoing(gather_seconds=LONG)
     messages = stream.requests()
     assert (await anext(messages)).HasField("hello")
@@ -41,7 +41,7 @@ async def test_updates_wait_for_the_end_of_an_attempt_and_go_with_it() -> None:
     ]
 
 
-async def test_an_acknowledgement_does_not_wait_and_takes_updates_along() -> None:
+async def test_updates_are_sent_with_an_acknowledgement() -> None:
     stream, outbox = outgoing(gather_seconds=LONG)
     messages = stream.requests()
     await anext(messages)
@@ -52,7 +52,7 @@ async def test_an_acknowledgement_does_not_wait_and_takes_updates_along() -> Non
         assert len((await anext(messages)).updates.updates) == 1
 
 
-async def test_an_update_alone_goes_when_its_time_is_over() -> None:
+async def test_update_alone_is_sent_after_the_gather_time() -> None:
     stream, outbox = outgoing(gather_seconds=0.0)
     messages = stream.requests()
     await anext(messages)

@@ -49,7 +49,7 @@ GOOD = Source("https://example.com/o/r.git", "refs/heads/main", SHA, "main")
     ],
     ids=repr,
 )
-def test_sources_that_are_not_cloned(source: Source) -> None:
+def test_source_is_refused(source: Source) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         clone_command(CloneOf(source))
     assert caught.value.reason == "CLONE_REFUSED"
@@ -58,7 +58,7 @@ def test_sources_that_are_not_cloned(source: Source) -> None:
 @pytest.mark.parametrize(
     "url", ["https://h/r", "http://h:80/r.git", "ssh://git@h:22/r", "git@h.example:o/r.git", "https://user:pw@h/r"]
 )
-def test_sources_that_are(url: str) -> None:
+def test_source_is_cloned(url: str) -> None:
     command = clone_command(CloneOf(replace(GOOD, repository=url)))
     assert command.environment["SLUICE_CLONE_URL"] == url
     assert command.environment["SLUICE_CLONE_PROTOCOLS"] == "https:http:ssh"
@@ -69,13 +69,13 @@ def test_sources_that_are(url: str) -> None:
 @pytest.mark.parametrize(
     "ref", ["", None, "refs/heads/123/-testing2", "refs/heads/-x", "refs/tags/-v1", "refs/pull/1/head"]
 )
-def test_refs_that_are_cloned(ref: str | None, sha: str) -> None:
+def test_ref_is_cloned(ref: str | None, sha: str) -> None:
     command = clone_command(CloneOf(replace(GOOD, commit_sha=sha, ref=sha if ref is None else ref, branch="")))
     assert command.environment["SLUICE_CLONE_REF"] == (ref or "")
     assert command.environment["SLUICE_CLONE_FORMAT"] == ("sha256" if len(sha) == 64 else "")
 
 
-def test_a_clone_takes_nothing_of_the_task_but_the_way_to_servers() -> None:
+def test_clone_takes_only_connection_variables_of_the_task() -> None:
     of_task = {
         "TMPDIR": "/nowhere",
         "GIT_DIR": "/elsewhere",
@@ -96,7 +96,7 @@ def test_a_clone_takes_nothing_of_the_task_but_the_way_to_servers() -> None:
     assert command.environment["SLUICE_CLONE_SHA"] == SHA
 
 
-def test_a_run_step_is_its_text_in_a_file() -> None:
+def test_run_step_is_a_script_for_its_shell() -> None:
     command = run_command("echo 'x'\n", shell="/bin/bash -eo pipefail", environment={"A": "b"}, tty=True)
     assert command.argv == ["/bin/bash", "-eo", "pipefail"]
     assert (command.script, command.environment, command.tty) == ("echo 'x'\n", {"A": "b"}, True)
@@ -106,7 +106,7 @@ def test_a_run_step_is_its_text_in_a_file() -> None:
     ("shell", "environment"),
     [("", {}), ("sh 'open", {}), ("sh \0", {}), ("sh", {"A=B": "x"}), ("sh", {"A": "x\0"}), ("sh", {"": "x"})],
 )
-def test_steps_that_cannot_be_run(shell: str, environment: dict[str, str]) -> None:
+def test_step_that_cannot_be_run_is_refused(shell: str, environment: dict[str, str]) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         run_command("true", shell=shell, environment=environment)
     assert caught.value.reason == "STEP_INVALID"
@@ -161,7 +161,7 @@ def clone(source: Source, target: Path, *, depth: int = 0, submodules: bool = Fa
 @pytest.mark.system
 @pytest.mark.parametrize("depth", [0, 1, 2])
 @pytest.mark.parametrize("back", [0, 1, 2])
-def test_a_clone_ends_at_the_commit(repository: Path, tmp_path: Path, depth: int, back: int) -> None:
+def test_clone_ends_at_the_commit(repository: Path, tmp_path: Path, depth: int, back: int) -> None:
     sha = git(repository, "rev-parse", f"HEAD~{back}")
     source = Source(str(repository), "refs/heads/main", sha, "main")
     target = tmp_path / "target"
@@ -177,7 +177,7 @@ def test_a_clone_ends_at_the_commit(repository: Path, tmp_path: Path, depth: int
 
 @pytest.mark.system
 @pytest.mark.parametrize("branch", ["123/-testing2", "-x", "-", "größe/ß", "a'b\"c$d`e"])
-def test_a_branch_of_any_name_is_cloned(repository: Path, tmp_path: Path, branch: str) -> None:
+def test_branch_of_any_name_is_cloned(repository: Path, tmp_path: Path, branch: str) -> None:
     sha = git(repository, "rev-parse", "HEAD~1")
     git(repository, "update-ref", f"refs/heads/{branch}", sha)
     clone(Source(str(repository), f"refs/heads/{branch}", sha, branch), tmp_path / "target")
@@ -188,7 +188,7 @@ def test_a_branch_of_any_name_is_cloned(repository: Path, tmp_path: Path, branch
 @pytest.mark.system
 @pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("ref", ["the commit", ""])
-def test_a_commit_of_no_branch_is_cloned(repository: Path, tmp_path: Path, ref: str, depth: int) -> None:
+def test_commit_of_no_branch_is_cloned(repository: Path, tmp_path: Path, ref: str, depth: int) -> None:
     git(repository, "checkout", "-q", "--detach")
     sha = commit(repository, "detached")
     git(repository, "checkout", "-q", "main")
@@ -198,7 +198,7 @@ def test_a_commit_of_no_branch_is_cloned(repository: Path, tmp_path: Path, ref: 
 
 
 @pytest.mark.system
-def test_a_tag_is_cloned(repository: Path, tmp_path: Path) -> None:
+def test_tag_is_cloned(repository: Path, tmp_path: Path) -> None:
     git(repository, "tag", "-a", "v1", "-m", "one", "HEAD~1")
     sha = git(repository, "rev-parse", "HEAD~1")
     clone(Source(str(repository), "refs/tags/v1", sha), tmp_path / "target")
@@ -206,7 +206,7 @@ def test_a_tag_is_cloned(repository: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-def test_a_bare_repository_and_one_without_branches_are_cloned(repository: Path, tmp_path: Path) -> None:
+def test_bare_repository_and_one_without_branches_are_cloned(repository: Path, tmp_path: Path) -> None:
     sha = git(repository, "rev-parse", "HEAD")
     git(tmp_path, "clone", "-q", "--bare", str(repository), "bare.git")
     clone(Source(str(tmp_path / "bare.git"), "refs/heads/main", sha, "main"), tmp_path / "one")
@@ -218,7 +218,7 @@ def test_a_bare_repository_and_one_without_branches_are_cloned(repository: Path,
 @pytest.mark.system
 @pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("ref", ["refs/heads/123/-testing2", "refs/tags/v1", ""])
-def test_a_clone_comes_from_a_server(repository: Path, tmp_path: Path, ref: str, depth: int) -> None:
+def test_clone_comes_from_a_server(repository: Path, tmp_path: Path, ref: str, depth: int) -> None:
     repository.rename(tmp_path / "served")
     sha = git(tmp_path / "served", "rev-parse", "HEAD~1")
     if ref:
@@ -232,7 +232,7 @@ def test_a_clone_comes_from_a_server(repository: Path, tmp_path: Path, ref: str,
 
 
 @pytest.mark.system
-def test_submodules_come_along_when_they_are_asked_for(repository: Path, tmp_path: Path) -> None:
+def test_submodules_are_cloned_on_request(repository: Path, tmp_path: Path) -> None:
     repository.rename(tmp_path / "inner")
     outer = tmp_path / "outer"
     outer.mkdir()

@@ -82,7 +82,7 @@ class SlowPod:
         """There is nothing to remove."""
 
 
-async def test_a_stop_before_the_process_of_a_step_has_started_ends_it(tmp_path: Path) -> None:
+async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
     pod = SlowPod()
     reports: list[pb.AssignmentUpdate] = []
     spools = Spools(tmp_path, limit_bytes=1 << 20)

@@ -200,7 +200,7 @@ def phases(task: TaskState) -> str:
         ),
     ],
 )
-def test_story(
+def test_events_lead_to_instructions(
     plans: list[StepPlan], events: list[Event], outcome: Outcome, steps: str, told: list[Instruction]
 ) -> None:
     task, instructions = live(plans, events)
@@ -209,14 +209,14 @@ def test_story(
     assert instructions == told
 
 
-def test_a_timeout_is_told_apart_from_a_failure() -> None:
+def test_timeout_is_marked_in_the_ending() -> None:
     task, _ = live([A], [PodStarted(), TimedOut("timed out after 5s"), StepEnded(0, 143)])
     assert task.ending is not None
     assert (task.ending.code, task.ending.timed_out) == ("TIMEOUT", True)
     assert task.steps[0].exit_status is None
 
 
-def test_each_stopped_step_says_what_stopped_it() -> None:
+def test_stopped_step_has_the_reason_of_its_stop() -> None:
     stopped: list[Event] = [PodStarted(), TimedOut("timed out after 5s"), StepEnded(0, 143)]
     task, _ = live([A, CLEAN], [*stopped, BudgetExceeded(SPENT), StepEnded(1, 137)])
     assert [(step.code, step.message) for step in task.steps] == [("TIMEOUT", "timed out after 5s"), ("TIMEOUT", SPENT)]
@@ -226,7 +226,7 @@ def test_each_stopped_step_says_what_stopped_it() -> None:
     assert task.ending.code == "STEP_FAILED"
 
 
-def test_a_step_that_succeeds_in_spite_of_a_stop_has_succeeded() -> None:
+def test_step_that_succeeds_while_it_is_stopped_succeeds() -> None:
     task, _ = live([A, B], [PodStarted(), StopRequested(), StepEnded(0, 0)])
     assert phases(task) == "success skipped"
     assert task.outcome is Outcome.STOPPED
@@ -249,7 +249,7 @@ events_strategy = st.lists(
 
 
 @given(plans_strategy, events_strategy)
-def test_an_over_task_stays_over_and_no_step_starts_twice(plans: list[StepPlan], events: list[Event]) -> None:
+def test_task_that_is_over_stays_over(plans: list[StepPlan], events: list[Event]) -> None:
     task, told = live(plans, events)
     started = [instruction.step for instruction in told if isinstance(instruction, StartStep)]
     assert started == sorted(set(started))
@@ -260,7 +260,7 @@ def test_an_over_task_stays_over_and_no_step_starts_twice(plans: list[StepPlan],
 
 
 @given(plans_strategy, events_strategy)
-def test_a_forced_stop_always_ends(plans: list[StepPlan], events: list[Event]) -> None:
+def test_forced_stop_always_ends_a_task(plans: list[StepPlan], events: list[Event]) -> None:
     task, _ = live(plans, events)
     task, _ = advance(task, StopRequested(force=True))
     check(task)
@@ -271,7 +271,7 @@ def test_a_forced_stop_always_ends(plans: list[StepPlan], events: list[Event]) -
 
 
 @given(plans_strategy, events_strategy)
-def test_the_first_ending_stays(plans: list[StepPlan], events: list[Event]) -> None:
+def test_first_ending_stays(plans: list[StepPlan], events: list[Event]) -> None:
     task, _ = begin(plans)
     first = None
     for event in events:

@@ -35,7 +35,7 @@ HELLO: dict[str, Any] = {
 }
 
 
-def test_an_honest_hello_is_taken() -> None:
+def test_valid_hello_is_accepted() -> None:
     check_hello(pb.Hello(**HELLO))
     check_hello(pb.Hello(**{**HELLO, "session_id": "", "session_secret": "", "version": "", "held": []}))
 
@@ -84,7 +84,7 @@ def test_an_honest_hello_is_taken() -> None:
         ("held", [pb.HeldAssignment(assignment_id=ID, epoch=pb.Epoch(attempt=-1))], "held[0].epoch.attempt"),
     ],
 )
-def test_a_hello_out_of_bounds_is_refused_by_its_field(field: str, value: object, path: str) -> None:
+def test_hello_out_of_bounds_is_refused_by_its_field(field: str, value: object, path: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_hello(pb.Hello(**{**HELLO, field: value}))
 
@@ -92,7 +92,7 @@ def test_a_hello_out_of_bounds_is_refused_by_its_field(field: str, value: object
     assert ESCAPE not in str(caught.value)
 
 
-def test_every_fault_of_a_hello_is_named() -> None:
+def test_every_violation_of_a_hello_is_named() -> None:
     with pytest.raises(InvalidInput) as caught:
         check_hello(pb.Hello(executor_id="../x", slots=-1))
 
@@ -133,7 +133,7 @@ def test_every_fault_of_a_hello_is_named() -> None:
         ),
     ],
 )
-def test_a_message_out_of_bounds_is_refused_by_its_field(message: pb.ConnectRequest, path: str) -> None:
+def test_message_out_of_bounds_is_refused_by_its_field(message: pb.ConnectRequest, path: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_message(message)
 
@@ -152,11 +152,11 @@ def test_a_message_out_of_bounds_is_refused_by_its_field(message: pb.ConnectRequ
         pb.ConnectRequest(acknowledgement=pb.CommandAcknowledgement(number=1 << 62)),
     ],
 )
-def test_an_honest_message_is_taken(message: pb.ConnectRequest) -> None:
+def test_valid_message_is_accepted(message: pb.ConnectRequest) -> None:
     check_message(message)
 
 
-def test_sentences_are_made_fit_to_be_shown() -> None:
+def test_control_characters_are_removed_from_sentences() -> None:
     said = run_pb2.Reason(code="SETUP_FAILED", message=f"git: {ESCAPE}{BIDI}no\tsuch\nref\0" + "x" * 5_000)
     message = pb.ConnectRequest(
         updates=pb.Updates(updates=[pb.AssignmentUpdate(reason=said, steps=[pb.StepUpdate(reason=said)])])
@@ -186,7 +186,7 @@ UPDATE: dict[str, Any] = {
 }
 
 
-def test_an_honest_update_is_taken() -> None:
+def test_valid_update_is_accepted() -> None:
     assert update_fault(pb.AssignmentUpdate(**UPDATE)) is None
 
 
@@ -211,7 +211,7 @@ def test_an_honest_update_is_taken() -> None:
         ("steps", [pb.StepUpdate(reason=run_pb2.Reason(code=ESCAPE))], "steps[0].reason.code"),
     ],
 )
-def test_an_update_out_of_bounds_says_which_field(field: str, value: object, path: str) -> None:
+def test_update_out_of_bounds_is_refused_by_its_field(field: str, value: object, path: str) -> None:
     fault = update_fault(pb.AssignmentUpdate(**{**UPDATE, field: value}))
 
     assert fault is not None
@@ -228,7 +228,7 @@ def test_an_update_out_of_bounds_says_which_field(field: str, value: object, pat
         (pb.PushLogsRequest(log=pb.LogReference(assignment_id=ID, step=1 << 30)), "log.step"),
     ],
 )
-def test_a_push_out_of_bounds_is_refused_by_its_field(request_: pb.PushLogsRequest, path: str) -> None:
+def test_push_out_of_bounds_is_refused_by_its_field(request_: pb.PushLogsRequest, path: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_push(request_, most_bytes=10)
 

@@ -31,7 +31,7 @@ def running(tmp_path: Path) -> Running:
     return Running()
 
 
-async def test_the_one_that_uses_most_is_ended(
+async def test_task_that_uses_most_of_a_full_disk_is_ended(
     tmp_path: Path, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sluiceway_executor.disk.MOST_HARMLESS_BYTES", 100_000)
@@ -40,16 +40,16 @@ async def test_the_one_that_uses_most_is_ended(
     assert running.workers["small"].codes == []
 
 
-async def test_nobody_is_ended_who_is_not_to_blame(tmp_path: Path, running: Running) -> None:
+async def test_task_that_uses_little_of_a_full_disk_is_not_ended(tmp_path: Path, running: Running) -> None:
     assert await DiskGuard(tmp_path, running, min_free_bytes=1 << 60).check() == ()
     assert not running.workers["large"].codes
 
 
-async def test_nothing_happens_while_there_is_room(tmp_path: Path, running: Running) -> None:
+async def test_no_task_is_ended_while_the_disk_has_space(tmp_path: Path, running: Running) -> None:
     assert await DiskGuard(tmp_path, running, min_free_bytes=0).check() == ()
 
 
-async def test_a_task_that_uses_more_than_it_may_is_ended_while_there_is_room(tmp_path: Path, running: Running) -> None:
+async def test_task_above_its_disk_limit_is_ended(tmp_path: Path, running: Running) -> None:
     guard = DiskGuard(tmp_path, running, min_free_bytes=0, task_bytes=100_000)
     assert await guard.check() == ("large",)
     assert running.workers["large"].codes == ["LIMIT_DISK"]

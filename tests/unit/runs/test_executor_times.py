@@ -26,24 +26,24 @@ FAULTS = {
 }
 
 
-def test_the_defaults_hold_together() -> None:
+def test_default_times_fit_together() -> None:
     ExecutorTimes().check()
 
 
-def test_times_a_tick_inside_the_limits_hold_together() -> None:
+def test_times_just_inside_the_limits_fit_together() -> None:
     _seconds(**SHORT).check()
     _seconds(**{**SHORT, "fence_after": 3.301, "vanish_after": 4.127}).check()
     _seconds(**{**SHORT, "fence_after": 4.999, "vanish_after": 4.999}).check()
 
 
 @pytest.mark.parametrize(("wrong", "paths"), FAULTS.values(), ids=FAULTS)
-def test_times_that_do_not_hold_together_are_refused_by_name(wrong: dict[str, float], paths: set[str]) -> None:
+def test_times_that_do_not_fit_together_are_refused(wrong: dict[str, float], paths: set[str]) -> None:
     with pytest.raises(InvalidInput) as caught:
         _seconds(**{**SHORT, **wrong}).check()
     assert {violation.path for violation in caught.value.violations} == paths
 
 
-def test_pods_of_a_dynamic_executor_end_before_its_tasks_are_lost() -> None:
+def test_dynamic_fence_ends_before_tasks_are_lost() -> None:
     times = ExecutorTimes()
     assert times.dynamic_fence_after == timedelta(seconds=96)
     assert times.dynamic_fence_after < times.after_absence(dynamic=True) == timedelta(minutes=2)
