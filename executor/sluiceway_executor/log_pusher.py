@@ -223,6 +223,8 @@ class LogPusher:
     def _due_in(self, spool: Spool, progress: _Progress) -> float | None:
         """Return the seconds until a chunk of a log is to be sent; None: none is."""
         ready = spool.size - progress.sent
+        if spool.ended and not spool.size:
+            return None  # it ended after `_complete_empty`, which completes it next time: `changed` is set
         if spool.ended:
             return None if progress.end_sent and ready <= 0 else 0.0
         if ready <= 0:

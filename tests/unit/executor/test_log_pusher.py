@@ -1,0 +1,43 @@
+"""What the log pusher sends when logs change while it sends."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_executor.journal import Journal
+from sluiceway_executor.log_pusher import LogPusher, PushTimes
+from sluiceway_executor.spool import LogName, Spools
+from tests.support.conditions import eventually
+
+
+def no_channel() -> Any:
+    raise AssertionError("the test takes the requests itself")
+
+
+async def test_empty_log_that_ends_during_a_round_is_not_sent(tmp_path: Path) -> None:
+    spools = Spools(tmp_path / "logs", limit_bytes=1 << 20)
+    journal = await Journal.open(tmp_path / "journal.json")
+    times = PushTimes(gather_seconds=0, setup_gather_seconds=0)
+    pusher = LogPusher(no_channel, spools, journal, connected=asyncio.Event(), clock=SystemClock(), times=times)
+    first, empty = [await spools.create(LogName("a1", step)) for step in (0, 1)]
+    await spools.append(first, b"text\n", datetime.now(UTC))
+    over = asyncio.Event()
+    requests = pusher._requests(journal.session_id, over)
+    await anext(requests)  # the proof of the session
+    assert (await anext(requests)).log.step == 0
+
+    await spools.end(empty)
+    following = asyncio.ensure_future(anext(requests, None))
+
+    async def is_complete() -> bool:
+        return empty.complete or following.done()
+
+    await eventually(is_complete)
+    over.set()
+    spools.changed.set()
+    assert await following is None
+    assert empty.complete
