@@ -18,7 +18,8 @@ from pathlib import Path
 import grpc
 
 from sluiceway_server.kv._etcd_api import api
-from sluiceway_server.kv.embedded import EtcdBinary, etcd_arguments, etcd_environment, find_etcd, free_ports
+from sluiceway_server.kv.embedded import EtcdBinary, etcd_arguments, etcd_environment, find_etcd
+from tests.support.ports import free_ports
 from tests.support.processes import GuardedProcess, Restartable
 
 __all__ = ["EtcdProcess", "etcd_process", "wheel_etcd"]

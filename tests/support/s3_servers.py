@@ -23,7 +23,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sluiceway_server.kv.embedded import free_ports
+from tests.support.ports import free_ports
 from tests.support.processes import GuardedProcess, Restartable
 
 __all__ = ["BUCKET", "OWNER", "READER", "STRANGER", "Moto", "S3Server", "Seaweed", "started"]

@@ -24,8 +24,9 @@ from sluiceway_common.runconfig.compile import load_source
 from sluiceway_common.runconfig.files import MappingFiles
 from sluiceway_common.runconfig.tasks import tasks_of_run
 from sluiceway_common.runconfig.when import Context
-from sluiceway_server.kv.embedded import etcd_arguments, etcd_environment, find_etcd, free_ports
+from sluiceway_server.kv.embedded import etcd_arguments, etcd_environment, find_etcd
 from tests.support.installation import SLUICE, config, until
+from tests.support.ports import free_ports
 
 __all__ = ["Process", "Servers", "definitions", "several_servers"]
 

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sluiceway_server.kv.embedded import free_ports
 from tests.support.etcd import etcd_process
 from tests.support.installation import SLUICE, until
+from tests.support.ports import free_ports
 from tests.support.several_servers import Process, Servers, online, several_servers
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]

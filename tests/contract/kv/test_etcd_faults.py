@@ -12,11 +12,11 @@ from datetime import timedelta
 import pytest
 
 from sluiceway_common.foundation.errors import Unavailable
-from sluiceway_server.kv.embedded import free_ports
 from sluiceway_server.kv.etcd import EtcdStore, Pings
 from sluiceway_server.kv.port import Compare, Get, OutcomeUnknown, PutKey
 from tests.support.conditions import eventually
 from tests.support.etcd import EtcdProcess, etcd_process
+from tests.support.ports import free_ports
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 T = timedelta(seconds=10)
