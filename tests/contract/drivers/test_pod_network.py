@@ -7,6 +7,7 @@ it reaches any other.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import secrets
 import shutil
@@ -15,7 +16,7 @@ import socketserver
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -169,56 +170,71 @@ async def test_tasks_do_not_reach_each_other(driver: SandboxDriver, pod: Pod) ->
         await other.remove()
 
 
+@dataclass(frozen=True)
+class Cable:
+    """The addresses of the two ends of a cable."""
+
+    near: str
+    far: str
+
+
 @pytest.fixture
-def outside_host() -> Iterator[str]:
-    """A host that this machine reaches over a cable; serves `hello` at port 7000."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("a network namespace beside this machine's needs root and iproute2")
-    name = f"sl{secrets.token_hex(4)}"
-    near, far = "10.231.77.1", "10.231.77.2"
+def cable() -> Iterator[Cable]:
+    """A cable to a host that this machine reaches by it, and that serves `hello` at port 7000."""
+    if os.geteuid() != 0 or any(shutil.which(tool) is None for tool in ("ip", "nsenter", "unshare")):
+        pytest.skip("a network namespace beside this machine's needs root, iproute2 and util-linux")
+    # Names and addresses of this test alone, and a namespace that a process holds: `ip netns add` of several processes
+    # at a time may hide each other's names.
+    name, subnet = f"sl{secrets.token_hex(4)}", secrets.randbelow(1 << 14) * 4
+    base = ipaddress.ip_address("10.231.0.0") + subnet
+    near, far = str(base + 1), str(base + 2)
+    program = (
+        "import socket\nprint('in', flush=True)\ninput()\n"
+        "s = socket.create_server(('0.0.0.0', 7000))\nprint('ready', flush=True)\n"
+        "while True:\n c, _ = s.accept()\n c.sendall(b'hello')\n c.close()"
+    )
+    command = ["unshare", "--net", "/usr/bin/python3", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
 
-    def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True)
+        def ip(*words: str) -> None:
+            subprocess.run(["ip", *words], check=True)
 
-    ip("netns", "add", name)
-    try:
-        ip("link", "add", f"{name}a", "type", "veth", "peer", "name", "far", "netns", name)
-        ip("addr", "add", f"{near}/30", "dev", f"{name}a")
-        ip("link", "set", f"{name}a", "up")
-        ip("-n", name, "addr", "add", f"{far}/30", "dev", "far")
-        ip("-n", name, "link", "set", "far", "up")
-        program = (
-            "import socket\ns = socket.create_server(('0.0.0.0', 7000))\nprint('ready', flush=True)\n"
-            "while True:\n c, _ = s.accept()\n c.sendall(b'hello')\n c.close()"
-        )
-        command = ["ip", "netns", "exec", name, "/usr/bin/python3", "-c", program]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n"
-            yield far
-            server.kill()
-    finally:
-        ip("netns", "del", name)
+        def ip_of_host(*words: str) -> None:
+            subprocess.run(["nsenter", f"--net=/proc/{host.pid}/ns/net", "ip", *words], check=True)
+
+        try:
+            assert host.stdout.readline() == b"in\n"
+            ip("link", "add", f"{name}a", "type", "veth", "peer", "name", "far", "netns", str(host.pid))
+            ip("addr", "add", f"{near}/30", "dev", f"{name}a")
+            ip("link", "set", f"{name}a", "up")
+            ip_of_host("addr", "add", f"{far}/30", "dev", "far")
+            ip_of_host("link", "set", "far", "up")
+            host.stdin.write(b"\n")
+            host.stdin.flush()
+            assert host.stdout.readline() == b"ready\n"
+            yield Cable(near, far)
+        finally:
+            host.kill()  # the namespace and both ends of the cable go with it
 
 
-async def test_outside_is_reached_but_not_this_machine_s_end_of_the_cable(
-    outside_host: str, driver: SandboxDriver
-) -> None:
+async def test_outside_is_reached_but_not_this_machine_s_end_of_the_cable(cable: Cable, driver: SandboxDriver) -> None:
     pod = await driver.create_pod(REQUEST)
     try:
         with greeting("0.0.0.0") as port:
-            targets = [(outside_host, 7000), ("10.231.77.1", port)]
+            targets = [(cable.far, 7000), (cable.near, port)]
             said = await python_in(pod, CONNECT.format(targets=targets))
     finally:
         await pod.remove()
-    assert f"reached {outside_host} 7000  hello" in said
-    assert "reached 10.231.77.1" not in said
+    assert f"reached {cable.far} 7000  hello" in said
+    assert f"reached {cable.near}" not in said
 
 
-async def test_a_task_that_asks_for_none_has_only_itself(outside_host: str, driver: SandboxDriver) -> None:
+async def test_a_task_that_asks_for_none_has_only_itself(cable: Cable, driver: SandboxDriver) -> None:
     pod = await driver.create_pod(replace(REQUEST, network=Network.NONE))
     try:
-        said = await python_in(pod, CONNECT.format(targets=[(outside_host, 7000)]))
+        said = await python_in(pod, CONNECT.format(targets=[(cable.far, 7000)]))
         own = "import socket\ns = socket.create_server(('127.0.0.1', 0))\nsocket.create_connection(s.getsockname())\n"
         assert "own" in await python_in(pod, own + "print('own')")
     finally:
