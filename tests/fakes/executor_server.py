@@ -96,7 +96,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
             # What was not stored was in this process only.
             del log.received[len(log.stored) :]
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         """Wait until a condition on what was received holds."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(condition)

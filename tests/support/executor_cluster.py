@@ -43,12 +43,13 @@ from tests.fakes.objectstorage import FakeObjectStorage
 
 __all__ = ["TIMES", "Cluster", "ScriptedExecutor", "Server", "log_answer"]
 
-# Shorter than a server would take: no pod runs here that would have to end before its task is lost.
+# So long that no test sees them pass on a slow machine: a scripted executor sends no heartbeats of its own. A test of
+# what happens when one of them has passed shortens that one.
 TIMES = ExecutorTimes(
-    heartbeat_interval=timedelta(milliseconds=500),
-    lease=timedelta(seconds=2),
-    vanish_after=timedelta(seconds=1),
-    lost_after=timedelta(seconds=1),
+    heartbeat_interval=timedelta(seconds=20),
+    lease=timedelta(seconds=60),
+    vanish_after=timedelta(seconds=60),
+    lost_after=timedelta(seconds=60),
 )
 
 _TOKENS = {
@@ -133,7 +134,7 @@ class Cluster:
             servers=ServerKeys(self.kv, prefix="p", server_id=name, lease=self.times.lease),
         )
         barrier = DurableBarrier(self.db)
-        store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=2))
+        store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=60))
         cut = timedelta(milliseconds=30)
         live = LogBuffers(store, self.clock, settings=LogBufferSettings(cut_after=cut, first_cut_after=cut))
         owners = StoredLogOwners(self.db)
@@ -175,7 +176,7 @@ class Cluster:
         works = [keys.run(), directory.run(), barrier.run(), detector.run(), *([engine.run()] if scheduler else [])]
         tasks = [asyncio.create_task(work) for work in works]
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await directory.ready()
             port = await rpc.start("127.0.0.1:0")
             reader = LogReader(store, live, StoredLogStates(self.db), poll=timedelta(milliseconds=20))
@@ -215,6 +216,7 @@ class ScriptedExecutor:
 
     async def connect(self, server: Server, **more: Any) -> None:
         """Open a stream and send the hello. `more` overrides fields of it."""
+        await self.leave()
         self.heard, self.ended, self.is_ended = [], None, False
         self._channel = open_channel(f"127.0.0.1:{server.port}", token=self.token)
         self._call = executor_service_pb2_grpc.ExecutorServiceStub(self._channel).Connect()
@@ -245,7 +247,7 @@ class ScriptedExecutor:
         return await self.end()
 
     async def end(self) -> SluicewayError:
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(lambda: self.is_ended)
         await self.leave()
         assert self.ended is not None
@@ -264,7 +266,7 @@ class ScriptedExecutor:
                 raise AssertionError(f"the stream ended: {self.ended!r}")
             return None
 
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(lambda: found() is not None)
         message = found()
         assert message is not None

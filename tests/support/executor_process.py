@@ -49,7 +49,7 @@ class RunningExecutor:
         """Drain it and wait for its end."""
         assert self.task is not None
         self.stop.event.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.task
 
 
@@ -88,7 +88,7 @@ def journal_of(executor: RunningExecutor) -> dict[str, Any]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - files tell nobody when they change
             await asyncio.sleep(0.01)
 

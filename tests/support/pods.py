@@ -70,7 +70,7 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Poll until a condition of processes or files holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - as above

@@ -31,9 +31,12 @@ async def start(server: FakeExecutorServer, tmp_path: Path) -> AsyncIterator[Sta
         work_dir=tmp_path / "work",
         drivers=("host",),
         executor_id="e1",
-        session_times=SessionTimes(welcome_seconds=5, first_backoff_seconds=0.02, max_backoff_seconds=0.1),
+        # Quick to come back, but never impatient: a stream ends when its test ends it, not on a slow machine.
+        session_times=SessionTimes(
+            welcome_seconds=60, missed_heartbeats=300, first_backoff_seconds=0.02, max_backoff_seconds=0.1
+        ),
         push_times=PushTimes(gather_seconds=0.01, first_backoff_seconds=0.02, max_backoff_seconds=0.1),
-        store_logs_seconds=10,
+        store_logs_seconds=60,
         min_free_disk_bytes=0,
     )
 

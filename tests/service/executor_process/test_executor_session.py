@@ -10,6 +10,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition
 from sluiceway_executor.app import run_executor
+from sluiceway_executor.session import SessionTimes
 from tests.fakes.executor_server import FakeExecutorServer
 from tests.support.executor_process import Start, StopRequest, journal_of, script, until, until_exists
 
@@ -56,13 +57,16 @@ async def test_all_that_is_held_is_reported_again_in_a_new_epoch(
     server.database_epoch = 2
     streams = len(server.streams)
     server.break_streams()
-    await server.until(lambda: len(server.streams) > streams and len(server.stream.updates) >= 2)
-    again = {update.assignment_id: update for update in server.stream.updates}
-    assert again["over"].phase == pb.ASSIGNMENT_PHASE_SUCCESS
-    assert [step.step for step in again["over"].steps] == [-1, 0]
-    assert again["over"].steps[1].log_size_bytes == len(b"over\n")
-    assert again["runs"].phase == pb.ASSIGNMENT_PHASE_RUNNING
-    assert [(step.step, step.phase) for step in again["runs"].steps] == [
+
+    def again() -> dict[str, pb.AssignmentUpdate]:
+        return {update.assignment_id: update for stream in server.streams[streams:] for update in stream.updates}
+
+    await server.until(lambda: set(again()) == {"over", "runs"})
+    assert again()["over"].phase == pb.ASSIGNMENT_PHASE_SUCCESS
+    assert [step.step for step in again()["over"].steps] == [-1, 0]
+    assert again()["over"].steps[1].log_size_bytes == len(b"over\n")
+    assert again()["runs"].phase == pb.ASSIGNMENT_PHASE_RUNNING
+    assert [(step.step, step.phase) for step in again()["runs"].steps] == [
         (-1, run_pb2.STEP_PHASE_SUCCESS),
         (0, run_pb2.STEP_PHASE_SUCCESS),
         (1, run_pb2.STEP_PHASE_RUNNING),
@@ -128,7 +132,7 @@ async def test_hello_with_an_id_in_use_is_retried(server: FakeExecutorServer, st
 
 async def test_stream_to_a_silent_server_is_ended(server: FakeExecutorServer, start: Start) -> None:
     server.heartbeat_seconds = 0.05
-    await start()
+    await start(session_times=SessionTimes())
     server.acknowledge_heartbeats = False
     await server.until(lambda: len(server.streams) >= 2)
 
@@ -136,12 +140,12 @@ async def test_stream_to_a_silent_server_is_ended(server: FakeExecutorServer, st
 async def test_pods_die_while_no_heartbeat_is_acknowledged(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:
-    server.fence_seconds = 0.6
+    server.fence_seconds = 3.0
     await start()
     server.assign("a1", script(f"touch {tmp_path}/on; sleep 60"))
     await until_exists(tmp_path / "on")
     beats = len(server.stream.heartbeats)
-    await server.until(lambda: len(server.stream.heartbeats) >= beats + 5)
+    await server.until(lambda: len(server.stream.heartbeats) >= beats + 20)
     assert server.final_of("a1") is None
     server.acknowledge_heartbeats = False
     await server.until(lambda: server.final_of("a1"))

@@ -206,7 +206,8 @@ async def test_ended_assignment_is_released_at_the_next_hello(cluster: Cluster, 
         assert (await executor.until("release")).release.assignment_id == assign.assignment_id
 
 
-async def test_missing_executor_is_fenced_and_loses_assignments(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_missing_executor_is_fenced_and_loses_assignments(executor: ScriptedExecutor) -> None:
+    cluster = Cluster(times=replace(TIMES, vanish_after=timedelta(seconds=1), lost_after=timedelta(seconds=1)))
     async with cluster.server() as server:
         await executor.welcomed(server)
         run_id, assign = await began_assigned(server, executor)

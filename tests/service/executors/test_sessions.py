@@ -129,9 +129,11 @@ async def test_silent_executor_is_disconnected_and_its_key_deleted() -> None:
         await until_gone(server)
 
 
-async def test_heartbeats_are_not_confirmed_without_a_valid_lease(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_heartbeats_are_not_confirmed_without_a_valid_lease(executor: ScriptedExecutor) -> None:
+    cluster = Cluster(times=replace(TIMES, lease=timedelta(seconds=2)))
     async with cluster.server() as server:
         await executor.welcomed(server)
+        _, assign = await began_assigned(server, executor)
         cluster.kv.go_away()
 
         await executor.heartbeat(1)
@@ -144,6 +146,7 @@ async def test_heartbeats_are_not_confirmed_without_a_valid_lease(cluster: Clust
                 await asyncio.sleep(0.1)
         last = len(executor.of("heartbeat_acknowledgement"))
         await executor.heartbeat(1000)
+        await executor.reported(assign, "RUNNING")  # the server has read both
         cluster.kv.come_back()
         await eventually(lambda: _lease_is_well(server))
         await executor.heartbeat(2000)
@@ -172,9 +175,11 @@ async def test_siblings_are_sent_when_the_group_changes(cluster: Cluster, execut
 
 async def test_full_group_accepts_only_executors_it_has(executor: ScriptedExecutor) -> None:
     cluster = Cluster(max_executors=3)
-    async with cluster.server() as server:
-        for number in range(2):
-            await ScriptedExecutor(f"x{number}").welcomed(server)
+    members = [ScriptedExecutor(f"x{number}") for number in range(2)]
+    of_another_group = ScriptedExecutor("other", token="green")
+    async with cluster.server() as server, leaving(*members, of_another_group):
+        for member in members:
+            await member.welcomed(server)
         await executor.welcomed(server)
 
         late = ScriptedExecutor("late")
@@ -183,10 +188,13 @@ async def test_full_group_accepts_only_executors_it_has(executor: ScriptedExecut
         assert "sluice executor delete" in error.message
         # One that is known has its place, and another group its own.
         await executor.welcomed(server)
-        await ScriptedExecutor("other", token="green").welcomed(server)
+        await of_another_group.welcomed(server)
 
 
-async def test_vanished_executor_without_assignments_is_removed(cluster: Cluster, executor: ScriptedExecutor) -> None:
+async def test_vanished_executor_without_assignments_is_removed(
+    executor: ScriptedExecutor,
+) -> None:
+    cluster = Cluster(times=replace(TIMES, vanish_after=timedelta(seconds=1), lost_after=timedelta(seconds=1)))
     used = ScriptedExecutor("used", journal="journal-2")
     async with cluster.server() as server:
         await used.welcomed(server)
