@@ -71,7 +71,7 @@ class Document:
     warnings: tuple[Problem, ...] = ()
 
     def position(self, path: DocumentPath) -> tuple[int, int] | None:
-        """Tell line and column of the node at `path`, or of the nearest one above it; None without lines."""
+        """Return line and column of the node at `path`, or of the nearest one above it; None without lines."""
         mark = self._root()
         if mark is None:
             return None

@@ -24,7 +24,7 @@ _SKIP = re.compile(r"\[(?:ci skip|skip ci)\]", re.IGNORECASE)
 
 
 def static_environment(context: Context, *, repository_url: str, agola: bool = False) -> dict[str, str]:
-    """Give what a run's origin puts into the environment of each of its tasks; empty strings are there too."""
+    """Return what a run's origin puts into the environment of each of its tasks; empty strings are there too."""
     named = {
         "REPOSITORY_URL": repository_url,
         "GIT_REF_TYPE": context.ref_type,
@@ -62,5 +62,5 @@ def _prefixed(named: Mapping[str, str], *, agola: bool) -> dict[str, str]:
 
 
 def skips_ci(commit_message: str) -> bool:
-    """Tell whether a commit's message asks that no run is started for it."""
+    """Return whether a commit's message asks that no run is started for it."""
     return _SKIP.search(commit_message) is not None

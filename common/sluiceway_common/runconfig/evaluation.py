@@ -109,7 +109,7 @@ class Evaluation:
         return self._imports.texts
 
     def run(self) -> str:
-        """See `evaluate`. Returns only when the child is gone."""
+        """Evaluate; return only when the child has exited."""
         source = self._text.encode()
         if len(source) > MAX_SOURCE_BYTES:
             raise EvaluationError(f"the file has {len(source)} bytes; at most {MAX_SOURCE_BYTES} are read")

@@ -188,7 +188,7 @@ class GitFiles:
         self._commit = commit
 
     def read(self, path: str) -> bytes | None:
-        """See `FileReader.read`. Links inside the commit are followed by git itself."""
+        """Read a file of the commit; git follows links inside the commit itself."""
         inside = join_inside("", path)
         # With --follow-symlinks git tells apart a blob, a link that leaves the tree, a loop, and what is missing.
         # The commit is asked for too: one that was not fetched looks like a missing file, and is not the same to a

@@ -23,7 +23,7 @@ class GraphFormat(StrEnum):
 
 
 def levels_of_run(run: Run) -> list[int]:
-    """Give the level of each task of a checked run, in the order of the file."""
+    """Return the level of each task of a checked run, in the order of the file."""
     return graph.levels(_parents(run))
 
 

@@ -68,7 +68,7 @@ def is_agola(path: str) -> bool:
 
 
 def syntax_of(path: str) -> Syntax | None:
-    """Tell the syntax by the name of a file; None for a name of none."""
+    """Return the syntax that a file's name stands for; None if it stands for none."""
     return next((syntax for suffix, syntax in _SYNTAX_BY_SUFFIX.items() if path.endswith(suffix)), None)
 
 

@@ -172,7 +172,7 @@ class RefRules(Model):
     exclude: RuleTexts = Field(default_factory=list)
 
     def compiled(self) -> when.Rules:
-        """Give the rules as `when.matches` takes them."""
+        """Return the rules as `when.matches` takes them."""
         return when.Rules(tuple(self.include), tuple(self.exclude))
 
 
@@ -188,7 +188,7 @@ class When(Model):
     paths: AnyRules | None = None
 
     def compiled(self) -> when.When:
-        """Give the rules as `when.matches` takes them."""
+        """Return the rules as `when.matches` takes them."""
         return when.When(*(r.compiled() if r else None for r in (self.branch, self.tag, self.ref, self.paths)))
 
 

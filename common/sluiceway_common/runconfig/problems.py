@@ -85,7 +85,7 @@ def boolean_word(text: str) -> str | None:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Say which known word was meant, as the end of a message; empty where no word is near enough."""
+    """Return the end of a message that names the known word that was meant; empty if none is near enough."""
     # A word of a stranger may be a megabyte; nothing that long is near anything.
     if len(given) > 100:
         return ""

@@ -38,7 +38,7 @@ class Context:
     commit_sha: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """Give the object that a jsonnet function receives."""
+        """Return the object that a jsonnet function receives."""
         return {
             "ref_type": self.ref_type,
             "ref": self.ref,
@@ -68,7 +68,7 @@ class When:
 
 
 def matches(when: When | None, context: Context, changed_paths: Collection[str] | None = None) -> bool:
-    """Tell whether `when` applies to `context`; `changed_paths` None means that they are not known."""
+    """Return whether `when` applies to `context`; `changed_paths` None means that they are not known."""
     if when is None:
         return True
     return _ref_agrees(when, context) and _paths_agree(when.paths, changed_paths)
@@ -123,7 +123,7 @@ def _expression_of(rule: str) -> str | None:
 
 
 def check_expression(rule: str) -> None:
-    """Say what is wrong with a rule's regular expression, if it is one.
+    """Return what is wrong with a rule's regular expression, if it is one.
 
     Raises:
         ValueError: what is wrong, for a person.

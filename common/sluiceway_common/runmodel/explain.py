@@ -1,7 +1,7 @@
 """Why a task or a run waits, where it runs, or why it ended as it did: sentences with machine codes, for every state.
 
-Nothing here decides. What can be read from the state (parents, an approval, an attempt) is told from it; what was
-decided elsewhere (`placement`, `queues`) is passed in and told on.
+Nothing here decides. Parents, approvals and attempts are read from the state; what `placement` and `queues` decided is
+passed in.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def explain_run(
 
     Args:
         state: the stored state.
-        placed: what the last placement said of the runnable ones; else the reason that they keep is told.
+        placed: what the last placement said of the runnable ones; otherwise the stored reason is used.
         queued: for a queued run: why it is (`explain_queued`).
     """
     placed = placed or {}

@@ -66,7 +66,7 @@ def segments(group: str) -> tuple[str, ...]:
 
 
 def canonical(group: str) -> str:
-    """Check a group and give it its one spelling.
+    """Check a group and return its canonical form.
 
     Raises:
         InvalidInput: it is empty, not absolute, too long, or has a segment that is empty, `.`, `..` or badly escaped.

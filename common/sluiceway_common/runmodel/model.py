@@ -1,4 +1,4 @@
-"""What a run is: its records as values, and the words for their states.
+"""A run, its tasks and their assignments: records as values, and the enums of their states.
 
 Everything here is frozen. Only the functions of this package make new values; nobody assigns to a phase, a result or
 a status. There are three machines, and they are coupled in one direction only:
@@ -7,7 +7,7 @@ a status. There are three machines, and they are coupled in one direction only:
 
 An assignment ends by its executor's report, or as `lost`. A task has the status
 of its last assignment, or the one that the rules give it while it never had one. A run follows from its tasks, and from
-a stop or a timeout. Nothing flows back, but for one thing: a run that is stopped tells its assignments to stop.
+a stop or a timeout. Nothing flows back, except that a stopped run orders its assignments to stop.
 
 The records carry what rules and placement need. What only an executor needs (commands, images, environments) is in the
 run's configuration, which no rule reads.
@@ -81,7 +81,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class RunPhase(StrEnum):
-    """Where a run stands. A terminal phase is for ever."""
+    """The phase of a run. A terminal phase never changes."""
 
     SETUP_ERROR = "setup_error"
     QUEUED = "queued"
@@ -455,10 +455,10 @@ class Assignment:
     Attributes:
         session: the executor's session that owns it; a report of another one is refused.
         start_time: when its pod started.
-        cause: why it did not succeed, in the words of `retry.on`; None while it is not final, on success and on a stop.
-        timed_out: the task's timeout passed; told to stop for that.
-        stop_requested: since when it is told to stop, and `stop_reason`: why.
-        stop_forced: told to stop at once, without grace and without clean-up steps.
+        cause: why it did not succeed; None while it is not final, on success and on a stop.
+        timed_out: the task's timeout passed; it was ordered to stop for that.
+        stop_requested: when it was ordered to stop, and `stop_reason`: why.
+        stop_forced: ordered to stop at once, without grace and without clean-up steps.
         lock: the lock that it holds until it is final, as (scope, name).
         steps: how far they came; None until the attempt is over.
     """

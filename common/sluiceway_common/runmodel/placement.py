@@ -2,7 +2,7 @@
 
 One order everywhere: priority plus one for each 10 minutes waited; then fair share between owners, weighted by what
 each is running, this placement's choices included; then level, age, name. Since priority grows with the wait and stops
-at no bound, no task waits for ever behind others.
+at no bound, no task waits forever behind others.
 
 A task that nobody can take holds back nobody: it is passed over, with the reason, and the next one is looked at. It
 takes neither lock nor slot meanwhile.
@@ -107,7 +107,7 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """This task goes to this executor; the others were passed over."""
+    """A task, its executor, and why the other executors were not chosen."""
 
     run_id: RunId
     task_id: TaskId
@@ -158,7 +158,7 @@ def place(
         now: the time, for the wait.
         locks: the locks that are held, and a word about the holder (`task "deploy" of run 7`).
         running: how many assignments each owner (`Run.scope`) has that are not final.
-        with_passed_over: tell why each other executor was passed over; costs a record for each choice and executor.
+        with_passed_over: return why each other executor was not chosen; costs a record for each choice and executor.
     """
     fleet = _Fleet(executors)
     held = dict(locks)
@@ -183,7 +183,7 @@ def place(
             shares[run.scope] += 1
             if task.lock:
                 held[key] = f"task {quoted(task.name)} of run {run.number}"
-    # What is missing is told as it is after all choices: a task that found its executor full learns by how much.
+    # What is missing is computed after all choices: a task that found its executor full learns by how much.
     return Placement(tuple(choices), tuple(_waiting(fleet, candidate, holder) for candidate, holder in undecided))
 
 
@@ -213,7 +213,7 @@ def missing(run: Run, needs: Needs, executor: ExecutorView) -> Missing | None:
 
 
 def lines_for(run: Run, needs: Needs, executors: Iterable[ExecutorView]) -> tuple[str, ...]:
-    """Say what is missing, one line for each kind of executors; empty when one has a free slot and fits.
+    """Return what is missing, one line for each kind of executors; empty when one has a free slot and fits.
 
     For example: "2 executors (e1 and e2): arch arm64 wanted, have amd64", "1 draining: e3", "1 full, 4 of 4: e4".
     """

@@ -69,7 +69,7 @@ def decide(
     """Decide about all queued runs.
 
     Args:
-        runs: all that are queued or running, in any order; others are passed over.
+        runs: all that are queued or running, in any order; others are ignored.
         holders: the queue records: the run that holds each group. A group that is not named, or has "", is free.
         settings: by scope; the defaults for those not named.
         now: the time, for the wait.

@@ -7,7 +7,7 @@ succeeded, or were skipped for a reason that still holds: they are kept with the
 the run before.
 
 A task whose `when` did not match is never run by a restart: it is for the same commit. Below a task that runs again it
-is made anew as skipped; to choose it is refused.
+is created again as skipped; choosing it is refused.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def restart(
         config_digest=old.config_digest,
     )
     tasks = tuple(
-        [_anew(state.tasks[key], new_ids, now) for key in plan.again]
+        [_created_again(state.tasks[key], new_ids, now) for key in plan.again]
         + [_kept(state.tasks[key], old.id) for key in plan.kept]
     )
     events = [Event(run.id, EventKind.PHASE, "", "", run.phase)]
@@ -233,7 +233,7 @@ def _needed_archives(state: RunState, again: Collection[TaskId]) -> dict[str, Ta
     return {archive.digest: key for key in sorted(kept_above) for archive in state.tasks[key].archives}
 
 
-def _anew(task: Task, new_ids: Mapping[TaskId, TaskId], now: datetime) -> Task:
+def _created_again(task: Task, new_ids: Mapping[TaskId, TaskId], now: datetime) -> Task:
     skipped = _has_no_when(task)
     return Task(
         id=new_ids[task.id],

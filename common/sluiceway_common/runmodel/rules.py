@@ -12,7 +12,7 @@ stop or a timeout over what conditions say, but for clean-ups (R7). A condition 
 A round looks at those tasks only for which something that its decision reads has changed since it was last made: the
 task, a parent, or how the run stands. Where nothing is remembered it looks at all; the end is the same.
 
-People's requests (`start_run`, `request_stop`, `cancel`, `approve`) make a `Change`; `settle` lets the pass follow.
+Requests of people (`start_run`, `request_stop`, `cancel`, `approve`) make a `Change`; `settle` applies the pass to it.
 What executors do is in `updates`.
 """
 
@@ -46,10 +46,10 @@ from sluiceway_common.runmodel.state import (
     InvariantBroken,
     RunState,
     Tally,
-    altered,
     changed_tasks,
     count,
     events_between,
+    fast_replace,
 )
 from sluiceway_common.runmodel.wording import (
     duration,
@@ -108,7 +108,7 @@ class Advanced:
     """What a pass came to.
 
     Attributes:
-        before: the stored state from which it is told.
+        before: the stored state with which `tasks` and `events` compare.
         state: the fixpoint, to be stored.
         runnable: the tasks that R10 names, by level, name and id. Which goes first is placement's decision.
         tasks: the tasks that differ from the stored ones, in the same order.
@@ -132,7 +132,7 @@ class Advanced:
     def events(self) -> tuple[Event, ...]:
         """The events from the stored state to this one: of tasks, by level, name and id, then of the run.
 
-        They are computed at each call: whoever makes several passes in one transaction wants those of all together.
+        They are computed at each call: a transaction of several passes needs the events of all together.
         """
         return events_between(self.before, self.state, [task.id for task in self.tasks])
 
@@ -149,27 +149,27 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
     Args:
         state: the present state; its dirty tasks are looked at, or all where it remembers nothing.
         now: the time of the transaction.
-        since: the stored state from which events and changed tasks are told; `state` itself when None.
+        since: the stored state with which events and changed tasks compare; None: `state` itself.
 
     Raises:
         InvariantBroken: no fixpoint after (number of levels + 3) rounds.
     """
     before = state if since is None else since
     if state.run.phase is not RunPhase.RUNNING:
-        return _told(before, state, runnable=frozenset(), assignments=())
+        return _summarise(before, state, runnable=frozenset(), assignments=())
     whole = state.tally is None
     tally = count(state.tasks.values()) if state.tally is None else state.tally
     live, marked, task_deadline = _expire_tasks(state, tally, now)
     after = _Pass(state, tally, live, now).run_rounds()
     stopping = after.run.timed_out and not state.run.timed_out
     if stopping:
-        # R7: what runs at this moment is told to stop; clean-ups that are assigned later are not.
-        live, told = _told_to_stop(live.values(), now, forced=False, reason=why_ending(after.run))
+        # R7: what runs at this moment is ordered to stop; clean-ups that are assigned later are not.
+        live, told = _order_to_stop(live.values(), now, forced=False, reason=why_ending(after.run))
         marked |= told
     runnable, waiting = after.sets(whole=whole)
     tasks = after.tasks
     after.put(
-        [altered(tasks[key], runnable_since=now) for key in after.seen & runnable if not tasks[key].runnable_since]
+        [fast_replace(tasks[key], runnable_since=now) for key in after.seen & runnable if not tasks[key].runnable_since]
     )
     run = _count_approval_wait(after.run, now, only_approvals=bool(waiting) and not live and not runnable)
     if run.phase is not RunPhase.RUNNING:
@@ -181,11 +181,11 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
         graph=state.graph,
         tally=replace(after.tally, waiting=waiting, runnable=runnable, task_deadline=task_deadline),
     )
-    return _told(before, settled, runnable=runnable, assignments=_by_id(marked))
+    return _summarise(before, settled, runnable=runnable, assignments=_by_id(marked))
 
 
 def settle(change: Change, now: datetime) -> Advanced:
-    """Let the pass follow a change. Tells events, tasks and assignments from the stored state on."""
+    """Apply the pass that follows a change; events, tasks and assignments are those since the stored state."""
     after = advance(change.state, now, since=change.before)
     merged = {a.id: a for a in (*change.assignments, *after.assignments)}
     return replace(after, assignments=_by_id(merged))
@@ -214,7 +214,7 @@ def next_deadline(state: RunState) -> datetime | None:
     return min(times, default=None)
 
 
-# --- what people ask for ------------------------------------------------------------------------------------------
+# --- requests of people -------------------------------------------------------------------------------------------
 
 
 def start_run(state: RunState, now: datetime) -> Change:
@@ -232,7 +232,7 @@ def request_stop(state: RunState, *, by: str, now: datetime, forced: bool = Fals
     """R17: ask a running run to stop. May be repeated.
 
     The first stop tells every live assignment to stop. A second one that is not forced changes nothing: clean-ups that
-    began since go on. A forced one, the first or a later one, stops everything.
+    began since continue. A forced one, the first or a later one, stops everything.
 
     Raises:
         RunNotRunning: the run is in another phase.
@@ -253,7 +253,7 @@ def request_stop(state: RunState, *, by: str, now: datetime, forced: bool = Fals
     live, told = dict(state.assignments), dict[AssignmentId, Assignment]()
     if forced or not run.timed_out:
         reason = why_ending(replace(run, stop=stop, timed_out=False))
-        live, told = _told_to_stop(live.values(), now, forced=forced, reason=reason)
+        live, told = _order_to_stop(live.values(), now, forced=forced, reason=reason)
     stopped = replace(state.with_run(replace(run, stop=stop)), assignments=live)
     return Change(before=state, state=stopped, assignments=_by_id(told))
 
@@ -339,7 +339,7 @@ _HOLDS: Final[Mapping[TaskStatus, frozenset[Condition]]] = {
     TaskStatus.STOPPED: frozenset({_C.ALWAYS, _C.ON_STOPPED}),
     TaskStatus.CANCELLED: frozenset({_C.ALWAYS, _C.ON_STOPPED}),
 }
-# A task whose approval expired was meant to run: whoever waits for "not needed" must not take it for that (R9).
+# A task whose approval expired was meant to run: to a child that waits for "not needed" it is not skipped (R9).
 _HOLDS_AFTER_EXPIRY: Final = frozenset({_C.ALWAYS})
 
 
@@ -472,7 +472,7 @@ TASK_RULES: Final[tuple[tuple[str, _TaskRule], ...]] = (
 
 
 def _ended(task: Task, status: TaskStatus, reason: Reason, now: datetime) -> Task:
-    return altered(task, status=status, reason=reason, end_time=now, waiting_since=None, runnable_since=None)
+    return fast_replace(task, status=status, reason=reason, end_time=now, waiting_since=None, runnable_since=None)
 
 
 def _is_ready(task: Task, tasks: Mapping[TaskId, Task]) -> bool:
@@ -556,7 +556,7 @@ class _Pass:
 
 
 def _with_notes(run: Run, changes: Iterable[Task]) -> Run:
-    """R9: the run says for ever which approvals expired, since it may still be a success."""
+    """R9: a run keeps which approvals expired, since it may still be a success."""
     notes = {
         Reason(ReasonCode.APPROVAL_EXPIRED, f"approval of {quoted(t.name)} expired")
         for t in changes
@@ -579,7 +579,7 @@ def _count_approval_wait(run: Run, now: datetime, *, only_approvals: bool) -> Ru
 
 
 def _deadline(assignment: Assignment, task: Task) -> datetime | None:
-    """When the timeout of an attempt passes; None once it is told to stop, for whatever cause: that came first."""
+    """When the timeout of an attempt passes; None once it is ordered to stop, for any cause: that came first."""
     if task.timeout is None or assignment.start_time is None or assignment.stop_requested is not None:
         return None
     return assignment.start_time + task.timeout
@@ -619,7 +619,7 @@ def _expire_tasks(
     return live, marked, bound
 
 
-def _told_to_stop(
+def _order_to_stop(
     assignments: Iterable[Assignment], now: datetime, *, forced: bool, reason: Reason
 ) -> tuple[dict[AssignmentId, Assignment], dict[AssignmentId, Assignment]]:
     """All of them, and those of them that had not been told so yet, told now."""
@@ -640,7 +640,7 @@ def _by_id(assignments: Mapping[AssignmentId, Assignment]) -> tuple[Assignment, 
     return tuple(assignments[key] for key in sorted(assignments))
 
 
-def _told(
+def _summarise(
     before: RunState,
     after: RunState,
     *,

@@ -25,9 +25,9 @@ __all__ = [
     "InvariantBroken",
     "RunState",
     "Tally",
-    "altered",
     "changed_tasks",
     "events_between",
+    "fast_replace",
 ]
 
 
@@ -143,7 +143,7 @@ class RunState:
     ) -> RunState:
         """Put loaded records together; final assignments are left out.
 
-        A graph never changes, so a caller that has seen the run before may give it, and save the reading. One that
+        A graph never changes, so a caller that has it from before may pass it, which saves computing it. One that
         keeps the whole state of its last commit saves more: that state remembers.
 
         Raises:
@@ -154,7 +154,7 @@ class RunState:
         return cls(run=run, tasks=by_id, assignments=live, graph=graph or Graph.of(by_id))
 
     def forget(self) -> RunState:
-        """The same records without memory, as if loaded anew: the next pass reads every task."""
+        """Return the same records without memory, as if just loaded: the next pass reads every task."""
         return replace(self, tally=None, dirty=frozenset())
 
     def with_run(self, run: Run) -> RunState:
@@ -214,7 +214,7 @@ class Change:
 
     Attributes:
         before: the stored state that it began with.
-        state: the state after it; give it, with `before`, to the pass (`rules.settle`).
+        state: the state after it; `rules.settle` takes it, with `before`.
         assignments: the assignments that it changed or made, final ones too, to be stored.
     """
 
@@ -231,8 +231,8 @@ class Change:
 _TASK_SLOTS = tuple((getattr(Task, f.name).__get__, getattr(Task, f.name).__set__) for f in fields(Task))
 
 
-def altered(task: Task, **changes: object) -> Task:
-    """What `dataclasses.replace` gives, at half the price: a pass may make 2,000 of these (B8).
+def fast_replace(task: Task, **changes: object) -> Task:
+    """Do what `dataclasses.replace` does, in half the time: a pass may make 2,000 of these (B8).
 
     Slots are copied as they are, past `__init__`; nothing of a task is computed there.
     """
@@ -245,7 +245,7 @@ def altered(task: Task, **changes: object) -> Task:
 
 
 def events_between(before: RunState, after: RunState, ids: Iterable[TaskId] | None = None) -> tuple[Event, ...]:
-    """Tell what changed: one event for each changed field, from the stored value to the stored value.
+    """Return one event for each changed field, from the stored value to the stored value.
 
     Args:
         before: the stored state.

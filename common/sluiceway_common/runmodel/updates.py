@@ -7,13 +7,13 @@ An attempt moves along one line, and only forward:
 It may jump (the word about a step in between can be overtaken by the next one). A report that says what is stored
 already, or what the attempt has passed, is acknowledged and has no effect: reports are sent again until they are
 acknowledged, so that is normal. A report of an older epoch, of a session that does not own the attempt, or of another
-end than the stored one is refused; on a stream that is an acknowledgement with a reason, and the stream goes on.
+end than the stored one is refused; on a stream that is an acknowledgement with a reason, and the stream continues.
 
-In what `report` takes and gives, a *stop for a timeout* is special: the server marked the attempt as timed out and told
-it to stop, so its executor says `stopped`, and what is stored is `failed`, timed out. A success that was faster than
-the order to stop stays a success: all of its steps had ended well.
+A *stop for a timeout* is special: the server marked the attempt as timed out and ordered it to stop, so its executor
+says `stopped`, and what is stored is `failed`, timed out. A success that was faster than the order to stop stays a
+success: all of its steps had ended well.
 
-Each function gives a `Change`; `rules.settle` lets the pass follow.
+Each function returns a `Change`; `rules.settle` applies the pass to it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def assign(
     database_epoch: int,
     now: datetime,
 ) -> Change:
-    """Give a runnable task to an executor's session. `state` must be a fixpoint of the rules.
+    """Assign a runnable task to an executor's session. `state` must be a fixpoint of the rules.
 
     Raises:
         NotFound: the run has no such task.
@@ -139,7 +139,7 @@ def assign(
 
 
 def keep_reasons(state: RunState, reasons: Mapping[TaskId, Reason]) -> Change:
-    """Let runnable tasks keep why placement passed them over; those that are not runnable any more are passed over.
+    """Store on runnable tasks why placement did not assign them; tasks that are not runnable any more are ignored.
 
     A reason that a task has already changes nothing, so that the scheduler may say the same again and again.
     """
@@ -247,7 +247,7 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
     if not end.is_final:
         return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
     cause = _cause(assignment, end, said)
-    # Of an attempt that was told to stop the executor knows no more than it was told.
+    # For an attempt that was ordered to stop, the executor only knows what the order said.
     reason = _why(task, assignment, end, cause, said.reason if end is said.phase else None)
     return Reported(
         ReportOutcome.APPLIED,
@@ -256,7 +256,7 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
 
 
 def mark_lost(state: RunState, assignments: Iterable[AssignmentId], *, reason: Reason, now: datetime) -> Change:
-    """R13: attempts of which nobody will hear again end as lost. Those that are not live any more are passed over.
+    """R13: end attempts as lost. Those that are not live any more are ignored.
 
     The caller knows that their pods are gone, or that `lost_after` has passed.
     """

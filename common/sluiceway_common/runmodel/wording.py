@@ -116,7 +116,7 @@ def task_timed_out(timeout: timedelta | None) -> Reason:
 
 
 def why_ending(run: Run) -> Reason:
-    """Why the tasks of a run are told to stop, or are not started any more: its timeout, or the stop (R7)."""
+    """Return why the tasks of a run stop, or are not started any more: its timeout, or the stop (R7)."""
     if run.timed_out:
         return run_timed_out(run.timeout)
     return Reason(ReasonCode.RUN_STOPPED, f"run stopped by {run.stop.by}" if run.stop is not None else "run stopped")

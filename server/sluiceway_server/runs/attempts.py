@@ -1,7 +1,7 @@
-"""The attempts of a task, as people see them. Pure, over one view.
+"""The attempts of a task, as the API shows them. Pure, over one view.
 
 The present or last attempt is the task itself. Each earlier one ended badly, or no other would have followed it; its
-assignment says how, and an index finds those by their task.
+assignment has how it ended, and an index finds assignments by task.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Large configurations of runs in the object storage, named by their digest; several runs may have one.
 
-One that no run has goes after a while. A creation may store the same configuration just then: its put makes the object
-young again, and after its commit it looks whether the object is still there (`RunConfigs.confirm`). A deletion looks
-afterwards whether some run has the configuration, and puts it back. So whoever comes second repairs what the first one
-could not see.
+An object that no run refers to is deleted after a while. A creation may store the same configuration at that moment:
+its put renews the age of the object, and after its commit it checks that the object exists (`RunConfigs.confirm`). A
+deletion checks afterwards whether a run refers to the configuration, and puts it back. So the later of the two repairs
+what the other could not see.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def config_folder(prefix: str) -> str:
 
 
 class ConfigObjects:
-    """See the module."""
+    """Deletes configurations that no run refers to."""
 
     def __init__(self, database: Database, storage: _Storage, *, prefix: str) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Where the configurations of runs are: in their record, or, when large, in the object storage by digest.
+"""The configurations of runs: in their record, or, if large, in the object storage under their digest.
 
 A large one is stored before the run is committed, so a run never names an object that is not there. Objects are named
 by what they hold, so storing one twice is harmless, and restarts share it.
@@ -30,7 +30,7 @@ KEPT_BYTES = 12 * 1024 * 1024
 
 
 class RunConfigs:
-    """Stores and finds configurations; keeps those that were used last."""
+    """Stores and reads configurations; caches the large ones."""
 
     def __init__(
         self, db: Database, bodies: ObjectBodies | None, clock: Clock, *, inline_bytes: int, prefix: str = ""
@@ -44,7 +44,7 @@ class RunConfigs:
 
     @property
     def kept_weight(self) -> int:
-        """What the configurations that are kept weigh."""
+        """The memory that cached configurations take, estimated."""
         return self._kept.weight
 
     async def prepare(self, config: bytes, digest: str) -> pb.RunConfigRecord:

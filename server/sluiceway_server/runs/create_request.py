@@ -1,7 +1,7 @@
-"""What `CreateRun` takes, checked: every fault at once, each with its path as the caller wrote it.
+"""The checks of `CreateRun`: all faults at once, each with its path as the caller wrote it.
 
 The rules check what they know (`runmodel.creation`): names, graph, priorities, retries. This module checks the rest of
-the wire form, so that what is stored can be given to an executor without another question. Pure.
+the message, so that what is stored can be sent to an executor without further checks. Pure.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _preconditions(wanted: Mapping[str, str], found: list[Violation]) -> tuple[G
         text = wanted[name]
         found += text_faults(f'change_groups["{shown(name, most=100)}"]', name, _change_group_fault)
         try:
-            # A room of their own: a caller must not move or guess the groups that we use ourselves.
+            # A prefix of their own: a caller must not move or guess the groups that the server uses.
             made.append(GroupRevision(f"caller/{name}", Position.parse(text) if text else None))
         except ValueError:
             where = f'change_groups["{shown(name, most=100)}"]'
@@ -198,7 +198,7 @@ def _change_group_fault(name: str) -> str | None:
 
 
 def _show_sentences(request: service_api.CreateRunRequest) -> None:
-    """Make fit to be shown what others wrote: the message of the commit, and what is told of a configuration."""
+    """Replace characters that must not be shown in texts of others: commit message, errors and warnings."""
     request.source.message = shown(request.source.message, most=MAX_MESSAGE)
     for sentences in (request.setup_errors, request.warnings):
         for index, sentence in enumerate(sentences[:MAX_SENTENCES]):
@@ -229,14 +229,14 @@ def _request_faults(request: service_api.CreateRunRequest) -> Iterator[Violation
 
 
 def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violation]) -> list[Violation]:
-    """Put the faults that the annotations of the fields tell first. No path is reported twice."""
+    """Put the faults of the field annotations first. No path is reported twice."""
     first = field_faults(request)
     paths = {violation.path for violation in first}
     return [*first, *(violation for violation in found if violation.path not in paths)]
 
 
 def _unsaid_warnings(request: service_api.CreateRunRequest) -> Iterator[str]:
-    """Say what the tasks most likely do not mean, unless the caller's warnings say it, with the place in a file."""
+    """Yield likely mistakes in the tasks, except those that the caller's warnings have, with their place in a file."""
     for index, task in enumerate(request.tasks):
         for path, message in _likely_mistakes(task, request.static_environment):
             where = format_path(("tasks", index, *path))
@@ -274,7 +274,7 @@ def _likely_mistakes(
 
 
 def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
-    # The rules have no word for these, so nothing more can be said about the request.
+    # The model has no value for these, so nothing more can be checked.
     if any(duration_faults("", request.run.timeout)):
         return True
     conditions = set(enums.CONDITIONS.values())

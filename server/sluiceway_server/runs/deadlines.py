@@ -1,7 +1,7 @@
-"""What happens when a time has come: a run, a task or an approval times out, a drain is over.
+"""Deadlines: a run, a task or an approval times out, a drain ends.
 
-Each is one transaction, which decides by the records at its place in the log whether the time has come. So it happens
-once, whoever looks and how often.
+Each is one transaction, which decides by the records at its position in the log whether the deadline has passed. So it
+takes effect once, however many servers check it, and however often.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Transact(Protocol):
     """`Engine._transact`."""
 
     async def __call__(self, decide: Callable[[RunTransaction], T]) -> Committed[T]:
-        """Commit what `decide` does to a work."""
+        """Commit what `decide` does in a transaction."""
         ...
 
 
@@ -50,7 +50,7 @@ class Looked:
 
 
 class Deadlines:
-    """See the module."""
+    """Checks deadlines when their timers fire."""
 
     def __init__(self, transact: Transact) -> None:
         self._transact = transact
@@ -62,14 +62,14 @@ class Deadlines:
         return await self.look_at_drain(id_)
 
     async def look_at_run(self, run_id: str) -> Looked:
-        """Let the rules move a run, as far as time alone does."""
+        """Apply the rules to a run at the present time."""
 
         def decide(transaction: RunTransaction) -> Looked:
             stored = transaction.run(run_id)
             if stored is None:
                 return Looked()
             due = rules.next_deadline(stored.forget())
-            after = transaction.take(rules.advance(stored.forget(), transaction.now, since=stored))
+            after = transaction.record_advance(rules.advance(stored.forget(), transaction.now, since=stored))
             moved = bool(after.tasks or after.assignments or after.events) or after.run != stored.run
             is_due = due is not None and due <= transaction.now
             return Looked(was_forgotten=moved and not is_due, next_deadline=rules.next_deadline(after.state))

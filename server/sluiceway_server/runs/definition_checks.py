@@ -1,4 +1,4 @@
-"""What the definition of a run may hold: every field that is shown to people, run, or given to an executor. Pure.
+"""The checks of task definitions: every field that is shown, run, or sent to an executor. Pure.
 
 The rules of texts, paths and repositories are those of configurations (`foundation.texts`, `foundation.locations`):
 what `sluice config check` refuses, the server refuses too.
@@ -122,12 +122,12 @@ def duration_faults(path: str, value: Duration) -> Iterator[Violation]:
 
 
 def text_faults(path: str, text: str, rule: Callable[[str], str | None], *, empty: bool = False) -> Iterator[Violation]:
-    """Say what a rule has against a text.
+    """Yield the fault that a rule finds in a text.
 
     Args:
         path: of the field.
         text: its value.
-        rule: answers the fault, or None.
+        rule: returns the fault, or None.
         empty: the field may be left out.
     """
     if empty and not text:

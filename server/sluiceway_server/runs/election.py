@@ -1,7 +1,7 @@
 """The election of the scheduler: one server makes the decisions that are global (run-model.md, "How it runs").
 
 The record `placer` names it, with its term. Each of its transactions reads that record, in the log's order: a paused
-scheduler that wakes finds another term there and decides nothing. It is alive as long as it renews a lease in etcd
+scheduler that wakes finds another term there and decides nothing. It is alive while it renews a lease in etcd
 (`ports.ServerPresence`); a server that finds the lease gone takes over with the next term. The lease is a hint only,
 the term decides. The scheduler also opens a new epoch for assignments (`holding`).
 
@@ -33,7 +33,7 @@ RESIGN_TIMEOUT = timedelta(seconds=2)
 
 
 class Listener(Protocol):
-    """Who hears how it went."""
+    """Is notified of the results."""
 
     async def elected(self) -> None:
         """This server is the scheduler now."""
@@ -43,7 +43,7 @@ class Listener(Protocol):
 
 
 class Election:
-    """See the module.
+    """The election, seen from one server.
 
     Attributes:
         term: of this server as the scheduler, as far as it knows; None: another one is.

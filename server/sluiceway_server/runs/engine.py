@@ -1,9 +1,9 @@
-"""The engine of runs: what people and executors ask for, each as one transaction (run-model.md, "How it runs").
+"""The engine of runs: each request of a person or an executor is one transaction (run-model.md, "How it runs").
 
-The rules decide (`sluiceway_common.runmodel`), `RunTransaction` keeps what one transaction did, `Scheduler` starts
-runs and gives tasks to executors, in the same transaction when this server is the elected one. Any number of engines on
-one database advance any run and cannot disagree, because each decision is made against exact state, at its place in
-the log. Nothing is polled: what happens by time alone has timers, and a sweep is the safety net.
+The rules decide (`sluiceway_common.runmodel`), `RunTransaction` collects the changes of one transaction, and
+`Scheduler` starts runs and assigns tasks, in the same transaction if this server is the scheduler. Any number of
+engines may change any run: each decision is made on exact state, at its position in the log. Nothing is polled: timers
+do what depends on time alone, and a sweep finds what was missed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class AssignmentFinal(FailedPrecondition):
 
 
 class Engine:
-    """See the module. Safe to use from any task of the event loop; `run` is for one."""
+    """Runs and their assignments, for services and executor streams. Safe to use from any task of the event loop."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Engine:
         executors.on_change(self.executors_changed)
 
     async def run(self) -> None:
-        """Elect a scheduler among the servers, place, and sweep. Call it once; it ends when it is cancelled."""
+        """Elect a scheduler among the servers, place, and sweep, until cancelled. Call it once."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.scheduler.run(), name="scheduler")
             group.create_task(self._sweep.run(), name="sweep")
@@ -137,18 +137,18 @@ class Engine:
         return self.scheduler.election.term is not None
 
     def executors_changed(self) -> None:
-        """Hear that executors came, went or changed: the scheduler looks again at what waits."""
+        """Make the scheduler try again to place what waits: executors came, left or changed."""
         self.scheduler.executors_changed()
 
     async def sweep(self) -> int:
-        """Do what the sweep does, now; answers how many runs only it moved. For tests."""
+        """Sweep now; return how many runs only the sweep moved. For tests."""
         return await self._sweep.sweep()
 
     async def look_at_due(self) -> None:
-        """Do at once what the timers would do now. For tests, whose clock stands still."""
+        """Run the timers that are due. For tests, whose clock stands still."""
         await self._timers.look_at_due(self._deadlines.look)
 
-    # --- what people ask for --------------------------------------------------------------------------------------
+    # --- requests of people ---------------------------------------------------------------------------------------
 
     async def create_run(
         self,
@@ -158,7 +158,7 @@ class Engine:
         belongs_to: tuple[str, ...] = (),
         from_fork: bool = False,
     ) -> Committed[pb.RunRecord]:
-        """Make a run, and start and place it in the same transaction when that can be.
+        """Create a run, and start and place it in the same transaction if possible.
 
         Raises:
             InvalidInput: every fault of the request, or its `request_id` was used with another body.
@@ -286,14 +286,14 @@ class Engine:
 
         return (await self._transact(decide)).position
 
-    # --- what executors and their sessions ask for ----------------------------------------------------------------
+    # --- requests of executors and their sessions -----------------------------------------------------------------
 
     async def report(
         self, executor_id: str, session_id: str, said: Sequence[executor_api.AssignmentUpdate]
     ) -> tuple[UpdateOutcome, ...]:
-        """Take in updates of one executor, in order, in one transaction (R15). May be repeated.
+        """Apply updates of one executor, in order, in one transaction (R15). May be repeated.
 
-        Answers one outcome for each, when they are committed. A bad update is refused alone and harms no other.
+        Returns one outcome for each, once they are committed. A bad update is refused alone.
         """
 
         def decide(transaction: RunTransaction) -> tuple[UpdateOutcome, ...]:
@@ -304,7 +304,7 @@ class Engine:
     async def mark_lost(
         self, assignment_ids: Sequence[str], reason: Reason, *, session_id: str | None = None
     ) -> Position:
-        """End attempts of which nobody will hear again as lost (R13). Those that are over are passed over.
+        """End attempts as lost (R13). Those that have ended are ignored.
 
         The caller knows that their pods are gone, or that `lost_after` has passed. With `session_id`, only those that
         this session owns.
@@ -324,8 +324,8 @@ class Engine:
     async def adopt(self, executor_id: str, session_id: str, held: executor_api.HeldAssignment) -> bool:
         """Store again an assignment that an executor holds and that the database lost with the end of its log.
 
-        Answers False when it cannot be: the database's epoch has not grown since, or the task has gone on. The executor
-        then is to stop and remove it.
+        Returns False if the epoch of the database is not newer, or the task has moved on. The executor must then stop
+        and remove it.
         """
 
         def decide(transaction: RunTransaction) -> bool:
@@ -348,7 +348,7 @@ class Engine:
     async def live_assignments(
         self, executor_id: str, *, after: Position | None = None
     ) -> tuple[pb.AssignmentRecord, ...]:
-        """The assignments of an executor that are not final, by id."""
+        """Return the assignments of an executor that are not final, by id."""
 
         def read(view: View) -> tuple[pb.AssignmentRecord, ...]:
             found: list[pb.AssignmentRecord] = []
@@ -364,13 +364,13 @@ class Engine:
         return await self._db.read(read, after=after)
 
     async def assignment(self, assignment_id: str, *, after: Position | None = None) -> pb.AssignmentRecord:
-        """An assignment, final or not. Raises `NotFound`."""
+        """Return an assignment, final or not. Raises `NotFound`."""
         return await self._db.get(ASSIGNMENT, assignment_id, after=after)
 
     async def specification(
         self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
     ) -> executor_api.Specification:
-        """Build what the executor of an assignment needs to run it; of what the log `said`, if that is all of it.
+        """Build what the executor of an assignment needs to run it; from `said`, the records in the log, if given.
 
         Raises:
             NotFound: there is no such assignment.
@@ -400,7 +400,7 @@ class Engine:
         return specify(run, await self._configs.of_run(run.run.id, config), task, self._settings)
 
     def _known(self, transaction: RunTransaction, key: str, digest: str) -> str | None:
-        """The run that a call with this key was about, when there was one within `request_kept`."""
+        """Return the run of an earlier call with this key within `request_kept`; None if there was none."""
         known = transaction.view.get(REQUEST, key)
         if known is None or transaction.now - codec.read_time(known.time) >= self._settings.request_kept:
             return None
@@ -420,8 +420,8 @@ class Engine:
         transactions: list[RunTransaction] = []
 
         def function(view: View) -> Decision[T]:
-            # The time of its place in the log, not of the moment when it began to wait for it: what follows from
-            # another commit must not seem to have begun before it.
+            # The time at its position in the log, not when it began to wait for it: what follows from another commit
+            # must not seem to have happened before it.
             transaction = RunTransaction(view, self._clock.now(), cache=self._cache)
             value = decide(transaction)
             leads = self.scheduler.election.leads(view)
@@ -431,9 +431,9 @@ class Engine:
             return transaction.decision(value, tell_scheduler=not leads)
 
         committed = await self._db.transact(function)
-        # Of several calls the last one is what was committed.
-        transactions[-1].remember(committed.position, self._cache)
-        self.scheduler.learn(transactions[-1])
+        # The function may be called several times; the last call is the one that was committed.
+        transactions[-1].cache_states(committed.position, self._cache)
+        self.scheduler.on_committed(transactions[-1])
         return committed, transactions[-1]
 
 
@@ -453,7 +453,7 @@ def _create(transaction: RunTransaction, checked: ValidatedCreate, config: pb.Ru
 
 
 def _request_key(created_by: str, request_id: str) -> str:
-    # A key is its caller's own: what one user chose does not meet what another did.
+    # Each caller has keys of its own: the same request id of two users does not collide.
     return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
 
 
@@ -472,7 +472,7 @@ def _take_update(
     stored = transaction.assignment(update.assignment_id)
     state = transaction.run(stored.run_id) if stored is not None else None
     if stored is None or state is None or stored.executor != executor_id:
-        # One word for what is not there and what is another's: ids of others are not to be found out.
+        # Same error for "unknown" and "not yours", so that ids of other executors cannot be probed.
         sentence = f"assignment {update.assignment_id} is not known here"
         return UpdateOutcome(update.number, Reason(ReasonCode.UNKNOWN_ASSIGNMENT, sentence))
     said = definitions.decode_report(update, session=session_id, steps=state.tasks[stored.task_id].steps)

@@ -1,4 +1,4 @@
-"""The times by which executors are fed, missed and given up (executors.md, "Groups in etcd"). Pure.
+"""The timeouts of executors: heartbeats, fencing, and when their tasks are lost (executors.md, "Groups in etcd"). Pure.
 
 They depend on each other: a task is called lost only when its pod has ended. So they are checked together, and are the
 same on all servers.
@@ -21,7 +21,7 @@ _LEAST_LEASE = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ExecutorTimes:
-    """See the module.
+    """The timeouts, checked together.
 
     Attributes:
         heartbeat_interval: between two heartbeats of an executor; its stream ends after a silence of

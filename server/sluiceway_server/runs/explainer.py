@@ -1,7 +1,7 @@
-"""Why a run and its tasks stand as they do, computed when somebody asks from the records and the live executors.
+"""Why a run and its tasks are as they are, computed on request from the records and the live executors.
 
-What is stored with a waiting task is of the moment when it began to wait. Here everything is looked at again, by the
-same functions that place and start, so that what people read is what the scheduler would say. Pure, over one view.
+The reason that is stored with a waiting task is of the moment when it began to wait. Here all is evaluated again, by
+the functions that start and place, so that the explanation is what the scheduler would decide now. Pure, over one view.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST_SETUP_ERRORS = 10
 
 
 class Explainer:
-    """See the module."""
+    """Explains runs and tasks."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Explainer:
             since = f" since {moment(seen)}" if seen is not None else ""
             found[assignment.task_id] = Reason(
                 ReasonCode.EXECUTOR_OFFLINE,
-                f"its executor {assignment.executor} is offline{since}: the task goes on, or ends, when the executor"
+                f"its executor {assignment.executor} is offline{since}: the task continues, or ends, when the executor"
                 f" comes back, and is lost when it stays away for {limit}",
             )
         return found

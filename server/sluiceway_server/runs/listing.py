@@ -1,7 +1,7 @@
 """Lists of runs: what `ListRunsRequest` asks for, checked, and its pages. Pure, over one view.
 
 Every list follows an index that has its runs, the newest first, and reads columns only. No index has the runs below a
-path of more than two segments, or of one: such a list follows the index of the scope (or of all runs) and passes over
+path of more than two segments, or of one: such a list follows the index of the scope (or of all runs) and skips
 the others, at most `MAX_SCANNED` rows for one page.
 """
 
@@ -125,7 +125,7 @@ def check_list(request: pb.ListRunsRequest, *, user_id: str) -> RunList:
 
 
 def group_filter(group: str, prefix: str, *, user_id: str, found: list[Violation]) -> tuple[str, str]:
-    """Check a group and a prefix of groups of which one may be given; answers both as they are stored, or empty."""
+    """Check a group and a prefix of groups of which one may be given; return both as they are stored, or empty."""
     if group and prefix:
         found.append(Violation("group_prefix", "give either group or group_prefix"))
     checked = []

@@ -20,7 +20,7 @@ __all__ = ["LogDeletion"]
 
 
 class LogDeletion:
-    """See the module."""
+    """Deletes the logs of a task on request."""
 
     def __init__(self, database: Database, store: LogStore, clock: Clock) -> None:
         self._database = database

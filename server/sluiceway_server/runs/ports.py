@@ -1,8 +1,8 @@
-"""What the engine needs from its neighbours, as ports; and its settings.
+"""The ports of the engine, and its settings.
 
-The sessions of executors tell it who is there (`ExecutorDirectory`) and hear from it through the log: each transaction
-that decides something for an executor emits to `records.executor_topic(executor)` (`AssignmentNotice` says what). The
-server that holds the executor's stream reads those and sends; no server calls another one.
+`ExecutorDirectory` lists the executors that are connected to any server. The other way goes through the log: a
+transaction that decides something for an executor emits an `AssignmentNotice` to `executor_topic(executor)`, and the
+server that has the executor's stream reads the topic and sends. No server calls another one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ExecutorDirectory(Protocol):
     """The executors that have a key in etcd. The scheduler reads it at each placement."""
 
     def live(self) -> Sequence[ExecutorView]:
-        """Tell the live ones, with the session that each has now. `used` is ignored: the stored assignments count."""
+        """List the live ones, with the session that each has now. `used` is ignored: the stored assignments count."""
         ...
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -88,7 +88,7 @@ class ServerPresence(Protocol):
         ...
 
     async def is_live(self, server_id: str) -> bool:
-        """Tell, linearizably, whether a server is alive. Raises `Unavailable`."""
+        """Return, linearizably, whether a server is alive. Raises `Unavailable`."""
         ...
 
     async def leave(self) -> None:
@@ -124,7 +124,7 @@ class ScopeSettings(Protocol):
     """Where the settings of a scope (`/project/<id>`, `/user/<id>`) come from."""
 
     def queue_settings(self, scope: str) -> QueueSettings:
-        """Tell the settings. Quick: it is called inside transaction functions."""
+        """Return the settings. Must be quick: it is called inside transaction functions."""
         ...
 
 
@@ -140,7 +140,7 @@ class ObjectBodies(Protocol):
         ...
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """Look at an object without reading it; None when there is none."""
+        """Return the metadata of an object; None if there is none."""
         ...
 
     async def get(self, key: str) -> bytes:

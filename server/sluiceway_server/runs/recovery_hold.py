@@ -1,13 +1,13 @@
 """The hold in a new epoch of the database: nothing is assigned before it is known what still runs. Pure.
 
-A database that was recovered may have lost its last moments, and with them assignments that executors run. Whoever was
-given a task then must not see it given to another one. So the scheduler assigns nothing in a new epoch before each
-executor that may hold one has *settled*: said hello, told all that it holds, and all that followed from that is
-committed. One that stays away is waited for no longer than `lost_after`: by then pods that no server feeds have ended.
+A recovered database may have lost its last moments, and with them assignments that executors run. A task must not run
+twice. So the scheduler assigns nothing in a new epoch until each executor that may hold an assignment has *settled*: it
+sent hello, with all that it holds, and all that follows from that is committed. The hold ends after `lost_after` at the
+latest: by then pods without a connected executor have ended themselves.
 
 The database knows every executor that may hold a lost assignment: the first one of each is sent to it only after the
-record that says so is in the object storage (`executors.delivery`). Those that were never given one are not waited for:
-whoever has a token can make them up.
+record that says so is in the object storage (`executors.delivery`). It does not wait for the others:
+anyone with a token can invent executors.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def advance(record: pb.PlacerRecord, view: View, *, now: datetime, waited: timed
         codec.put_time(record.held_since, now)
         record.ClearField("held_until")
     until = now + lost_after - waited
-    # Another scheduler counts anew, and a clock may have been set.
+    # Another scheduler starts the count again, and a clock may have been set.
     if not record.HasField("held_until") or abs(codec.read_time(record.held_until) - until) > _WORTH_TELLING:
         codec.put_time(record.held_until, until)
 
 
 def why_held(view: View) -> Reason | None:
-    """Say why nothing is assigned; None: the present epoch is open, or there is no scheduler that could say."""
+    """Return why nothing is assigned; None: the present epoch is open, or there is no scheduler."""
     record = view.get(PLACER, PLACER_ID)
     epoch = view.position.sequence.epoch
     if record is None or record.open_epoch == epoch:

@@ -1,4 +1,4 @@
-"""References to runs: what a person writes, and the id of the run that is meant. Pure, over one view.
+"""References to runs: from what a person writes to the id of the run. Pure, over one view.
 
 A number never begins with 0 and an id does until the year 2527 (the first 48 bits of a UUIDv7 are milliseconds), so no
 text is both a number and the beginning of an id.

@@ -1,17 +1,17 @@
-"""The retention: logs, and runs with all that belongs to them, go when they are old (`retention_rules`).
+"""The retention: deletes old logs, and old runs with all that belongs to them (`retention_rules`).
 
-One server sweeps, the elected scheduler. Two at once would do the same work twice and no harm: each decision is made in
-a transaction, and what is deleted may be deleted again. A sweep that ends anywhere goes on from what it finds:
+The scheduler sweeps. Two servers at once would do no harm: each decision is made in a transaction, and deletions may be
+repeated. A sweep that was interrupted continues from what it finds:
 
 - Logs: the folders of runs in the object storage, in the order of their ids, which is that of their creation. A run
-  whose logs are due is marked first, and then its objects go. Of a run that is not there (it was deleted, or given up
-  by a recovery or a restore) they go when they are older than `orphans`. Earlier versions stored logs in folders of
-  tasks: these go with the run of the task.
-- Runs, if they have a retention: from the oldest on. The records go first; the logs are those of a run that is not
-  there then.
+  whose logs are due is marked first, then its objects are deleted. Logs of a run that is not in the database (it was
+  deleted, or lost by a recovery or a restore) are deleted when they are older than `orphans`. Earlier versions stored
+  logs in folders of tasks: these are deleted with the run of the task.
+- Runs, if they have a retention: from the oldest on. The records are deleted first; the logs are then those of a run
+  that is not in the database.
 - Configurations in the object storage that no run has, and younger logs of no run: once a day.
 
-Nothing of a run that is not over goes, however old it is, nor of one with an assignment whose end is not reported.
+Nothing of an unfinished run is deleted, however old it is, nor of one with an assignment whose end is not reported.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _CREATION_MS = 32
 
 
 class Retention:
-    """See the module. `run` is its loop."""
+    """The sweep of the retention; `run` is its loop."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Retention:
     # -- logs
 
     async def _sweep_logs(self, time: datetime, kept_for: timedelta) -> bool:
-        """Look at the logs of the runs that were created before a span of time."""
+        """Check the logs of the runs that were created in a span of time."""
         settings = self._settings
         after, done = "", 0
         while folders := await self._store.folders(after=after, limit=settings.at_once):

@@ -1,4 +1,4 @@
-"""What goes when: the rules of the retention. Pure.
+"""The rules of the retention: what is deleted when. Pure.
 
 Ages are measured against a time of their own, which is stored: it follows the clock of the server that sweeps, but when
 that is ahead, only six times as fast as time passes. So a server that starts with a wrong clock does not delete all
@@ -28,8 +28,8 @@ class RetentionSettings:
     """How long things are kept.
 
     Attributes:
-        logs: of a run, after its end; None: for ever.
-        runs: a run with all that belongs to it, after its end; None: for ever.
+        logs: of a run, after its end; None: forever.
+        runs: a run with all that belongs to it, after its end; None: forever.
         orphans: logs of a run that is not there, and configurations that no run has. Longer than a creation takes.
         interval: between two sweeps.
         first: from the start of a server to its first sweep.
@@ -75,7 +75,7 @@ def created_by_id(id_: str) -> datetime | None:
 
 
 def ended(run: api.Run) -> datetime | None:
-    """Tell when a run came to its end; None: it did not."""
+    """Return when a run ended; None: it has not."""
     if run.phase not in TERMINAL_PHASES:
         return None
     return codec.read_time(run.end_time if run.HasField("end_time") else run.create_time)

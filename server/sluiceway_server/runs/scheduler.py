@@ -1,14 +1,14 @@
-"""The scheduler: starts runs, and gives tasks to executors (run-model.md, "How it runs").
+"""The scheduler: starts runs, and assigns tasks to executors (run-model.md, "How it runs").
 
-These are global decisions, so one server makes them, which is elected (`election`); each of its transactions looks
-whether it still is.
+These are global decisions, so one elected server makes them (`election`); each of its transactions checks that it still
+is the scheduler.
 
 When the scheduler itself commits an update, it places in the same transaction; other servers leave a notice in the log.
 
 What a placement reads does not grow with what waits: the tasks that became runnable in its own transaction, then a
 window of those that wait longest (an index in the order of run-model.md), then the longest waiting of each owner, so
-that nobody's thousand tasks hide another's one. A task that no live executor could ever run is *parked*: it leaves the
-window, and is looked at again when the executors change.
+that a thousand tasks of one owner do not hide one of another. A task that no live executor could ever run is *parked*:
+it leaves the window, and is considered again when the executors change.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ UNPARK_AT_ONCE = 500
 
 
 class Scheduler:
-    """See the module."""
+    """Starts and places, while this server is elected."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class Scheduler:
         self._cache = cache
         self._timers = timers
         self.was_elected = asyncio.Event()
-        """Set when this server becomes the scheduler; whoever waits for it clears it."""
+        """Set when this server becomes the scheduler; the waiting coroutine clears it."""
         self.election = Election(db, clock, settings=settings, servers=servers, listener=self)
         self._wake = asyncio.Event()
         self._groups: set[str] = set()
         self._look_at_parked = False
         # Transaction functions run in the committer's thread. What they read here is replaced, never changed; what they
-        # find out goes through the work, and is taken over by `learn` in the event loop.
+        # find out goes through the work, and is applied by `on_committed` in the event loop.
         self._owners: frozenset[str] = frozenset()
         self._live: tuple[ExecutorView, ...] = tuple(executors.live())
         self._load: dict[str, int] = {}
@@ -103,23 +103,23 @@ class Scheduler:
     # --- what wakes it --------------------------------------------------------------------------------------------
 
     async def elected(self) -> None:
-        """See `election.Listener`: nobody here knows what waits."""
+        """Consider everything that waits: this server knows nothing of it yet."""
         self._look_at_parked = True
         self.was_elected.set()
         await self._look_at_everything()
 
     async def opened(self) -> None:
-        """See `election.Listener`: what waited for it can be placed."""
+        """Place what waited for the end of the hold."""
         await self._look_at_everything()
 
     def executors_changed(self) -> None:
-        """Look again at everything that waits for a place, parked tasks too. In the event loop."""
+        """Consider everything that waits again, parked tasks too. In the event loop."""
         self._live = tuple(self._executors.live())
         self._look_at_parked = True
         self._wake.set()
 
-    def learn(self, transaction: RunTransaction) -> None:
-        """Hear what a transaction of this server did, now that it is committed."""
+    def on_committed(self, transaction: RunTransaction) -> None:
+        """Apply what a committed transaction of this server found out: timers, slots, what to place."""
         for executor, used in transaction.counted.items():
             self._load[executor] = used
         self._turn += MAX_OWNERS
@@ -186,7 +186,7 @@ class Scheduler:
                 self._wake.set()
 
     async def place_now(self) -> int:
-        """Start and place what can be, in transactions of its own; answers how many tasks were placed."""
+        """Start and place what is possible, in transactions of its own; return how many tasks were placed."""
         placed = 0
         if self._look_at_parked:
             self._look_at_parked = False
@@ -212,8 +212,8 @@ class Scheduler:
                 self._groups.update(freed)
                 raise
             if last is not None:
-                last.remember(committed.position, self._cache)
-                self.learn(last)
+                last.cache_states(committed.position, self._cache)
+                self.on_committed(last)
             placed += committed.value
             if not committed.value and not self._groups:
                 return placed
@@ -249,7 +249,7 @@ class Scheduler:
     # --- one placement --------------------------------------------------------------------------------------------
 
     def place(self, transaction: RunTransaction, *, all_that_waits: bool = False) -> int:
-        """Start runs whose group is free and give tasks to executors; answers how many tasks were placed.
+        """Start runs whose group is free and assign tasks; return how many were assigned.
 
         Called inside a transaction function, when the election says so. When the transaction made nothing runnable and
         freed no slot, what waits is not looked at, unless `all_that_waits`.
@@ -305,7 +305,7 @@ class Scheduler:
     def _runs(
         self, transaction: RunTransaction, where: Where, size: int, *, group: str = "", scope: str = ""
     ) -> dict[str, Run]:
-        # As this transaction has left them, those that it made too: whoever decides looks at the phase itself.
+        # As this transaction has left them, those that it made too: `queues` checks the phase itself.
         page = transaction.view.select(RUN, Query(where=where, order=("created",), size=size))
         touched = transaction.touched
         found = {key: codec.decode_run(record) for key, record in page.records if key not in touched}
@@ -384,7 +384,7 @@ class Scheduler:
         return list(found.values())
 
     def _ready(self, transaction: RunTransaction, where: Where, size: int, found: dict[str, Candidate]) -> int:
-        """Add to `found`; answers how many are stored. Of runs that this transaction changed, all are known already."""
+        """Add to `found`; return how many are stored. Runs that this transaction changed are known already."""
         page = transaction.view.select(TASK, Query(where=where, order=("rank",), size=size))
         touched = transaction.touched
         for key, record in page.records:

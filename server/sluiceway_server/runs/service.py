@@ -1,4 +1,4 @@
-"""The skin of `RunService`: wire to engine and back. What it reads, it reads at or after the caller's position."""
+"""The servicer of `RunService`. It reads at or after the position of the caller."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Logs(Protocol):
     def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
     ) -> AsyncIterator[LogChunk]:
-        """Give the bytes of a log from an offset on. Raises `NotFound` and `OutOfRange`."""
+        """Yield the bytes of a log from an offset on. Raises `NotFound` and `OutOfRange`."""
         ...
 
 
 class RunServicer(pb_grpc.RunServiceServicer):
-    """`RunService`, but for what is not offered yet: restarts."""
+    """Implements `RunService`, except restarts."""
 
     # Not built here: the generated one stays, and `RpcServer` does not offer it.
     RestartRun = pb_grpc.RunServiceServicer.RestartRun

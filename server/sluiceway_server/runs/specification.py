@@ -1,9 +1,9 @@
-"""What an executor needs to run an assignment, built when it is sent and never stored. Pure.
+"""The specification of an assignment: what its executor needs. Built when it is sent, never stored. Pure.
 
 The environment follows run-config.md, "What a task's environment holds"; later wins: the task's own, what the server
-knows of the source, the run's static environment, its environment, and last what names this very task: nothing may
-pretend to be another run. The names exist with the prefix `AGOLA_` too when the run's static environment has such
-names: whoever read the configuration from `.agola/` put them there.
+knows of the source, the run's static environment, its environment, and last the names of run and task, which
+nothing may replace. The names exist with the prefix `AGOLA_` too if the run's static environment has such names: then
+its configuration was read from `.agola/`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The sweep: the safety net under everything that moves runs.
+"""The sweep: finds runs that should have moved.
 
-The scheduler looks at all that is not over, when it is elected and every `sweep_interval` after that. What should have
-moved already is moved then, and counted (`sluiceway_runs_moved_by_sweep_total`), because it is a defect somewhere else.
+The scheduler checks every unfinished run when it is elected, and every `sweep_interval` after that. A run that should
+have moved is moved then, and counted (`sluiceway_runs_moved_by_sweep_total`): it is a defect somewhere else.
 It also finds all deadlines, for the timers: so a server that becomes the scheduler knows those that were set before.
 """
 
@@ -42,7 +42,7 @@ REQUESTS_AT_ONCE = 500
 
 
 class Sweep:
-    """See the module."""
+    """Checks every unfinished run now and then."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Sweep:
                 _log.warning("sweep_failed", error=str(error), code=error.code)
 
     async def sweep(self) -> int:
-        """Look at every run that is not over, once; answers how many should have moved before."""
+        """Check every unfinished run once; return how many should have moved before."""
         moved = 0
         for run_id in await self._ids(api.RUN_PHASE_RUNNING):
             # Between two runs others get their turn: a sweep is never urgent.

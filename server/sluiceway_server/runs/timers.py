@@ -1,8 +1,8 @@
-"""Timers: what is to be looked at when, and the loop that does it on time.
+"""Timers: which record to check when, and the loop that does it.
 
-Only the scheduler keeps them, so that each deadline is looked at once. A deadline is never stored for its own sake: it
-follows from a record, so a timer is only a reason to look at that record then. Whoever looks decides in a transaction
-whether the time has come; a timer that is early, late or of no more use does no harm.
+Only the scheduler keeps them, so that each deadline is checked once. A deadline is never stored for its own sake: it
+follows from a record, and a timer only says when to check that record. The check decides in a transaction whether the
+deadline has passed; a timer that is early, late or obsolete does no harm.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ TimerKey = tuple[Subject, str]
 """A subject and its id: of a run, or of an executor that is drained."""
 
 Look = Callable[[TimerKey], Awaitable[datetime | None]]
-"""Looks at a subject whose time has come; answers when to look again, or None. May be repeated."""
+"""Checks a subject that is due; returns when to check it again, or None. May be repeated."""
 
 
 class Timers:
-    """See the module. One timer for each key; for the event loop."""
+    """One timer for each key. For the event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -56,7 +56,7 @@ class Timers:
         return len(self._times)
 
     def set(self, key: TimerKey, time: datetime | None) -> None:
-        """Look at a subject at `time`, and not at the time set before; None: do not look."""
+        """Check a subject at `time` instead of the time set before; None: not at all."""
         if time is None:
             self._times.pop(key, None)
         elif self._times.get(key) != time:
@@ -69,18 +69,18 @@ class Timers:
             heapq.heapify(self._heap)
 
     def add(self, key: TimerKey, time: datetime) -> None:
-        """Look at a subject at `time` at the latest. For one that was read a while ago: what was set since stays."""
+        """Check a subject at `time` at the latest. For one that was read a while ago: an earlier time stays."""
         known = self._times.get(key)
         if known is None or time < known:
             self.set(key, time)
 
     def clear(self) -> None:
-        """Look at nothing any more."""
+        """Cancel all timers."""
         self._times.clear()
         self._heap.clear()
 
     async def run(self, look: Look) -> None:
-        """Look at each subject when its time has come, until cancelled."""
+        """Check each subject when it is due, until cancelled."""
         while True:
             await self.look_at_due(look)
             self._sooner.clear()
@@ -91,7 +91,7 @@ class Timers:
                         await self._sooner.wait()
 
     async def look_at_due(self, look: Look) -> None:
-        """Look at everything whose time has come."""
+        """Check everything that is due."""
         while due := self._take_due():
             await asyncio.gather(*(self._look(key, look) for key in due))
 

@@ -1,12 +1,11 @@
-"""One transaction over runs: what it read, what it decided, and the actions that store that.
+"""One transaction on runs: what it has read and decided, and the actions that store that.
 
 A transaction function makes a `RunTransaction` over its exact view, applies changes of the rules to it, and ends with
-`decision`. The view does not show a transaction its own writes, so all that one decision may read after another wrote
-it (runs, queues, locks, used slots) goes through here. Pure but for the ids of new assignments.
+`decision`. A view does not show the transaction its own writes, so everything that one decision may read after another
+has written it (runs, queues, locks, used slots) is read through this class. Pure but for the ids of new assignments.
 
-What is stored, besides records: one event for each changed field, from the value stored before the transaction to the
-one stored by it, in the order of the log; a notice to each executor whose assignments changed; and, when this server is
-not the scheduler, a notice to the one that is.
+Besides records it stores one event for each changed field, from the value before the transaction to the value after it;
+a notice to each executor whose assignments changed; and a notice to the scheduler, if that is another server.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def tasks_of(view: View, run_id: str) -> list[api.Task]:
 
 
 def walk(view: View, type_: RecordType[M], where: Where, order: str) -> Iterator[M]:
-    """Give every record of a list, page by page."""
+    """Yield every record of a list, read page by page."""
     token = ""
     while True:
         page = view.select(type_, Query(where=where, order=(order,) if order else (), size=1000, token=token))
@@ -123,7 +122,7 @@ class _Touched:
 
 
 class RunTransaction:
-    """See the module. Lives as long as one call of a transaction function."""
+    """The changes of one call of a transaction function."""
 
     def __init__(self, view: View, now: datetime, *, cache: RunCache | None = None) -> None:
         self.view = view
@@ -146,12 +145,12 @@ class RunTransaction:
         self.idle_owners: set[str] = set()
         self.woken_scopes: set[str] = set()
         self.deadlines: dict[str, datetime | None] = {}
-        """When to look at a run again, of the runs for which this transaction changed that. Known after `decision`."""
+        """The next deadline of each run for which this transaction changed it. Known after `decision`."""
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
     def run(self, run_id: str) -> RunState | None:
-        """The run as this transaction has left it so far."""
+        """Return a run as this transaction has left it so far."""
         touched = self._runs.get(run_id)
         if touched is not None:
             return touched.state
@@ -163,7 +162,7 @@ class RunTransaction:
         return known
 
     def assignment(self, assignment_id: str) -> Assignment | None:
-        """An assignment, final or not, as this transaction has left it so far."""
+        """Return an assignment, final or not, as this transaction has left it so far."""
         for touched in self._runs.values():
             if assignment_id in touched.assignments:
                 return touched.assignments[assignment_id]
@@ -178,11 +177,11 @@ class RunTransaction:
             self.freed_groups.add(state.run.group)
 
     def apply(self, change: Change) -> Advanced:
-        """Take over a change of a run that `run` gave, and let the pass follow."""
-        return self.take(settle(change, self.now))
+        """Record a change of a run that `run` returned, after the pass that follows it."""
+        return self.record_advance(settle(change, self.now))
 
-    def take(self, advanced: Advanced) -> Advanced:
-        """Take over what a pass came to, of a run that `run` gave."""
+    def record_advance(self, advanced: Advanced) -> Advanced:
+        """Record what a pass came to, for a run that `run` returned."""
         run = advanced.run
         touched = self._touch(run.id)
         touched.state = advanced.state
@@ -228,40 +227,40 @@ class RunTransaction:
     # --- queues, locks, slots -------------------------------------------------------------------------------------
 
     def queue_holder(self, group: str) -> str:
-        """The run that holds a group; empty when none does."""
+        """Return the run that holds a group; empty if none does."""
         if group in self._queues:
             return self._queues[group] or ""
         record = self.view.get(QUEUE, group)
         return record.run_id if record is not None else ""
 
     def hold_queue(self, run: Run) -> None:
-        """Have a run hold its group."""
+        """Store that a run holds its group."""
         self._queues[run.group] = run.id
         self._actions.append(Put(QUEUE, run.group, pb.QueueRecord(run_id=run.id, group=run.group, scope=run.scope)))
 
     def lock_holder(self, lock: tuple[str, str]) -> str:
-        """The assignment that holds a lock; empty when none does."""
+        """Return the assignment that holds a lock; empty if none does."""
         if lock in self._locks:
             return self._locks[lock] or ""
         record = self.view.get(LOCK, lock_id(*lock))
         return record.assignment_id if record is not None else ""
 
     def used(self, executor_id: str) -> int:
-        """How many live assignments an executor has; counted up to 1,000."""
+        """Count the live assignments of an executor, up to 1,000."""
         known = self.counted.get(executor_id)
         if known is None:
             known = self.counted[executor_id] = self._count_live("executor_id", executor_id)
         return known
 
     def live_in(self, scope: str) -> int:
-        """How many live assignments the runs of a scope have, before this transaction; counted up to 1,000."""
+        """Count the live assignments of the runs of a scope before this transaction, up to 1,000."""
         return self._count_live("scope", scope)
 
     def _count_live(self, column: str, value: str) -> int:
         return self.view.count(ASSIGNMENT, {column: value, "live": 1}, limit=1000)
 
     def explain(self, run_id: str, task: str, reason: Reason) -> None:
-        """Store why a task waits, where the rules have nothing to say about it."""
+        """Store why a task waits, for a reason that no rule knows."""
         state = self.run(run_id)
         if state is None:
             return
@@ -271,7 +270,7 @@ class RunTransaction:
         touched.tasks.add(task)
 
     def park(self, run_id: str, task: str, *, parked: bool) -> None:
-        """Say that no live executor could ever run a task, or that one may now."""
+        """Store whether no known executor could ever run a task."""
         self._parked[run_id, task] = parked
 
     def use_executor(self, executor_id: str) -> None:
@@ -283,7 +282,7 @@ class RunTransaction:
     # --- the end --------------------------------------------------------------------------------------------------
 
     def put(self, *actions: Action) -> None:
-        """Add actions on records that are not this module's."""
+        """Add actions on other records."""
         self._actions.extend(actions)
 
     def move_groups(self, names: Iterable[str]) -> None:
@@ -291,7 +290,7 @@ class RunTransaction:
         self._groups.extend(names)
 
     def decision(self, value: T, *, tell_scheduler: bool) -> Decision[T]:
-        """Store all of it."""
+        """Return the decision that stores everything."""
         actions = list(self._actions)
         groups = list(self._groups)
         for run_id, touched in self._runs.items():
@@ -350,7 +349,7 @@ class RunTransaction:
             body = definitions.encode_event(event, run=run, task_name=task.name if task else "", now=self.now)
             yield Emit(KIND_EVENT, topics, body.SerializeToString())
         if not events and (changed or touched.assignments or run != before.run):
-            # Nothing that is an event, such as a step: those who watch this one run hear of it all the same.
+            # Nothing that is an event, such as a step; watchers of this run are notified all the same.
             yield Emit(KIND_CHANGED, (run_topic(run.id),), b"")
 
     def _put_task(self, touched: _Touched, key: str) -> Put:
@@ -397,7 +396,7 @@ class RunTransaction:
         state, before = touched.state, touched.before
         events: tuple[Event, ...] = ()
         if touched.created is not None:
-            # The creation is told as the step that it is, even when the run starts in the same transaction.
+            # The creation has its own events, even when the run starts in the same transaction.
             run = before.run
             events = (
                 *(
@@ -413,7 +412,7 @@ class RunTransaction:
         """The record of a run that this transaction made; None for any other. Shared: not to be changed."""
         return self._run_records.get(run_id)
 
-    def remember(self, position: Position, cache: RunCache) -> None:
-        """Keep the pictures, now that they are committed."""
+    def cache_states(self, position: Position, cache: RunCache) -> None:
+        """Cache the states of the runs, now that they are committed."""
         for run_id in self._stored:
             cache.put(run_id, position, self._runs[run_id].state)

@@ -1,7 +1,7 @@
-"""What a running run waits for while none of its tasks runs. Derived when somebody reads it; pure, over one view.
+"""What a running run waits for while none of its tasks runs. Derived on each read. Pure, over one view.
 
-A run is `running` from the moment that it holds its group, also when no executor takes any of its tasks. What people
-call running is a run with a live assignment; of the others this module says what is missing.
+A run is `running` from the moment that it holds its group, even if no executor takes any of its tasks. People call
+a run running if it has a live assignment; for the others this module returns what is missing.
 """
 
 from __future__ import annotations

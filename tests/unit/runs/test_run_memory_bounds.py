@@ -13,7 +13,7 @@ from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.runrecords.types import RECORD_TYPES
 from sluiceway_server.runs import configs
-from sluiceway_server.runs.cache import KEPT_BYTES, RunCache, weight_of_picture
+from sluiceway_server.runs.cache import KEPT_BYTES, RunCache, weight_of_state
 from sluiceway_server.runs.configs import RunConfigs
 from tests.fakes.database import FakeDatabase
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -32,7 +32,7 @@ def at(counter: int) -> Position:
 def test_pictures_of_runs_that_ended_through_other_servers_are_let_go_at_the_limit() -> None:
     cache = RunCache()
     state = picture("run")
-    count = 2 * KEPT_BYTES // weight_of_picture(state)
+    count = 2 * KEPT_BYTES // weight_of_state(state)
     for number in range(count):
         cache.put(f"run-{number}", at(number), state)
         assert cache.weight <= KEPT_BYTES
@@ -45,7 +45,7 @@ def test_the_picture_of_a_run_that_is_over_weighs_nothing() -> None:
     cache = RunCache()
     state = picture("run-1")
     cache.put("run-1", at(1), state)
-    assert cache.weight == weight_of_picture(state)
+    assert cache.weight == weight_of_state(state)
     over = replace(state.run, phase=RunPhase.CANCELLED, result=RunResult.UNSET)
     cache.put("run-1", at(2), RunState.of(over, state.tasks.values()))
     assert cache.weight == 0
