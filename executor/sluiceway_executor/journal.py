@@ -2,7 +2,7 @@
 
 The journal is a small JSON file, mode 600, replaced atomically and synced before a call returns; concurrent changes
 share a sync. Changes that may be lost are written with the next one: phases, and, after a second at most, that an
-assignment was forgotten (a server that is told of it again sends `release` again).
+assignment was forgotten (a server that sees it in a hello sends `release` again).
 It contains no secret of a user: a specification is requested again. Its id is random; a server that sees another one
 knows that the executor forgot all it held.
 """
