@@ -13,16 +13,14 @@ import argparse
 import asyncio
 import logging
 import sys
-import tempfile
 import time
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import cast
 
 import structlog
 import uvloop
 
+from bench.databases import fresh_database
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
@@ -30,13 +28,10 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Emit, Put, Query
-from sluiceway_server.kv.etcd import EtcdStore
-from sluiceway_server.objectstorage.posix import PosixStorage
 from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.ports import AssignmentNotice, EngineSettings
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
-from tests.support.etcd import etcd_process
 from tests.support.run_engine import definition, request
 
 GOAL = 250.0
@@ -86,51 +81,41 @@ async def execute(database: DataManager, engine: Engine) -> None:
 
 async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
     """Return runs per second and log entries per run."""
-    with tempfile.TemporaryDirectory() as folder, etcd_process(Path(folder) / "etcd") as etcd:
-        async with AsyncExitStack() as stack:
-            store = EtcdStore([etcd.endpoint])
-            stack.push_async_callback(store.close)
-            storage = PosixStorage(Path(folder) / "objects")
-            stack.push_async_callback(storage.close)
-            database = await stack.enter_async_context(
-                DataManager.open(
-                    kv=store, storage=storage, prefix="bench", path=Path(folder) / "db", types=RECORD_TYPES
-                )
-            )
-            directory = FakeExecutorDirectory(database)
-            engine = Engine(
-                database,
-                SystemClock(),
-                ids=UuidSource(),
-                settings=EngineSettings(server_id="bench"),
-                executors=directory,
-                servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6)),
-                bodies=storage,
-            )
-            await engine.scheduler.election.stand()
-            await directory.connect(executor("e1", slots=slots))
-            work = [asyncio.create_task(engine.run()), asyncio.create_task(execute(database, engine))]
-            await asyncio.sleep(0.1)
-            left = iter(range(runs))
+    async with fresh_database(RECORD_TYPES) as (store, storage, database):
+        directory = FakeExecutorDirectory(database)
+        engine = Engine(
+            database,
+            SystemClock(),
+            ids=UuidSource(),
+            settings=EngineSettings(server_id="bench"),
+            executors=directory,
+            servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6)),
+            bodies=storage,
+        )
+        await engine.scheduler.election.stand()
+        await directory.connect(executor("e1", slots=slots))
+        work = [asyncio.create_task(engine.run()), asyncio.create_task(execute(database, engine))]
+        await asyncio.sleep(0.1)
+        left = iter(range(runs))
 
-            async def create(creator: int) -> None:
-                for number in left:
-                    await engine.create_run(request(definition(), group=f"/user/u{creator}/r{number}"), created_by="b")
+        async def create(creator: int) -> None:
+            for number in left:
+                await engine.create_run(request(definition(), group=f"/user/u{creator}/r{number}"), created_by="b")
 
-            before = database.status().committed.sequence.counter
-            begun = time.perf_counter()
-            await asyncio.gather(*(create(creator) for creator in range(creators)))
-            created = time.perf_counter() - begun
-            where = {"phase": int(api.RUN_PHASE_RUNNING)}
-            while (await database.list(RUN, Query(where=where, order=("created",), size=1))).records:  # noqa: ASYNC110 - polled
-                await asyncio.sleep(0.01)
-            took = time.perf_counter() - begun
-            entries = database.status().committed.sequence.counter - before
-            print(f"  created in {created:.2f} s, ended in {took:.2f} s", flush=True)
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-            return runs / took, entries / runs
+        before = database.status().committed.sequence.counter
+        begun = time.perf_counter()
+        await asyncio.gather(*(create(creator) for creator in range(creators)))
+        created = time.perf_counter() - begun
+        where = {"phase": int(api.RUN_PHASE_RUNNING)}
+        while (await database.list(RUN, Query(where=where, order=("created",), size=1))).records:  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.01)
+        took = time.perf_counter() - begun
+        entries = database.status().committed.sequence.counter - before
+        print(f"  created in {created:.2f} s, ended in {took:.2f} s", flush=True)
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        return runs / took, entries / runs
 
 
 def main() -> int:

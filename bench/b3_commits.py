@@ -20,10 +20,8 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,12 +29,11 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from bench.databases import fresh_database
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Column, Decision, Put, RecordType, TransactionFunction, View
 from sluiceway_server.kv.etcd import EtcdStore
-from sluiceway_server.objectstorage.posix import PosixStorage
-from tests.support.etcd import etcd_process
 
 RECORD = RecordType(
     "record",
@@ -106,20 +103,12 @@ async def measure(store: EtcdStore, database: DataManager, size: int, seconds: f
 
 async def run(seconds: float, rounds: int) -> list[tuple[int, Round]]:
     results: list[tuple[int, Round]] = []
-    with tempfile.TemporaryDirectory() as folder, etcd_process(Path(folder) / "etcd") as etcd:
-        async with AsyncExitStack() as stack:
-            store = EtcdStore([etcd.endpoint])
-            stack.push_async_callback(store.close)
-            storage = PosixStorage(Path(folder) / "objects")
-            stack.push_async_callback(storage.close)
-            database = await stack.enter_async_context(
-                DataManager.open(kv=store, storage=storage, prefix="bench", path=Path(folder) / "db", types=[RECORD])
-            )
-            await rate(min(seconds, 1), 16, lambda w, _: database.transact(change(w, b"warm")))
-            for size in SIZES:
-                measured = [await measure(store, database, size, seconds) for _ in range(rounds)]
-                measured.sort(key=lambda item: item.many / item.raw)
-                results.append((size, median(measured)))
+    async with fresh_database([RECORD]) as (store, _, database):
+        await rate(min(seconds, 1), 16, lambda w, _: database.transact(change(w, b"warm")))
+        for size in SIZES:
+            measured = [await measure(store, database, size, seconds) for _ in range(rounds)]
+            measured.sort(key=lambda item: item.many / item.raw)
+            results.append((size, median(measured)))
     return results
 
 

@@ -316,6 +316,18 @@ class ScriptedExecutor:
         answer = await self.until("update_acknowledgement", lambda a: a.number == said, after=after)
         return answer.update_acknowledgement
 
+    def log_request(self, assign: pb.Assign, data: bytes, *, offset: int = 0, end: bool = False) -> pb.PushLogsRequest:
+        """Return a request that pushes bytes of the first step."""
+        return pb.PushLogsRequest(
+            executor_id=self.id,
+            session_id=self.session_id,
+            session_secret=self.session_secret,
+            log=pb.LogReference(assignment_id=assign.assignment_id, step=0),
+            offset=offset,
+            data=data,
+            end=end,
+        )
+
     def hold(self, assign: pb.Assign, phase: str) -> None:
         self.held.append(
             pb.HeldAssignment(

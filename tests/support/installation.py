@@ -62,6 +62,41 @@ def config(*tasks: Mapping[str, Any], name: str = "run", **fields: Any) -> str:
     return json.dumps({"runs": [{"name": name, "tasks": [{"runtime": HOST_TASK, **task} for task in tasks], **fields}]})
 
 
+def gateway_client(address: str, token: str, headers: Mapping[str, str], *, seconds: float = 30) -> httpx.Client:
+    """Return an HTTP client of a gateway, with a token and further headers."""
+    return httpx.Client(
+        base_url=f"http://{address}",
+        headers={"Authorization": f"Bearer {token}", **headers},
+        timeout=seconds,
+        trust_env=False,
+        verify=False,
+    )
+
+
+def run_sluice(*arguments: str | Path, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself, and soon."""
+    return subprocess.run(
+        [*SLUICE, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def sentence_of(done: subprocess.CompletedProcess[str], *, code: int = 1) -> str:
+    """Return the one sentence that a failed command prints."""
+    everything = done.stdout + done.stderr
+    assert done.returncode == code, everything
+    for mark in ("Traceback", "exc_type", "this should not have happened", "[Errno", 'File "/'):
+        assert mark not in everything, everything
+    said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "sluice: "))]
+    assert len(said) == 1, everything
+    return said[0].split(": ", 1)[1]
+
+
 @dataclass
 class Installation:
     """A running installation, and its clients."""
@@ -100,13 +135,7 @@ class Installation:
 
     def http(self, **headers: str) -> httpx.Client:
         """Yield a client of the gateway, as the first operator."""
-        return httpx.Client(
-            base_url=f"http://{self.state['http']}",
-            headers={"Authorization": f"Bearer {self.token}", **headers},
-            timeout=30,
-            trust_env=False,
-            verify=False,
-        )
+        return gateway_client(self.state["http"], self.token, headers)
 
     def create(self, repository: Path, *arguments: str) -> str:
         """Create a run with the command line; return its id."""

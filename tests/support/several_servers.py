@@ -25,7 +25,7 @@ from sluiceway_common.runconfig.files import MappingFiles
 from sluiceway_common.runconfig.tasks import tasks_of_run
 from sluiceway_common.runconfig.when import Context
 from sluiceway_server.kv.embedded import etcd_arguments, etcd_environment, find_etcd
-from tests.support.installation import SLUICE, config, until
+from tests.support.installation import SLUICE, config, gateway_client, until
 from tests.support.ports import free_ports
 
 __all__ = ["Process", "Servers", "definitions", "several_servers"]
@@ -102,13 +102,7 @@ class Servers:
 
     def client(self, server: int = 0, **headers: str) -> httpx.Client:
         """Yield a client of the gateway of one server, as the first operator."""
-        return httpx.Client(
-            base_url=f"http://{self.http[server]}",
-            headers={"Authorization": f"Bearer {self.token}", **headers},
-            timeout=60,
-            trust_env=False,
-            verify=False,
-        )
+        return gateway_client(self.http[server], self.token, headers, seconds=60)
 
     def create(self, *tasks: Mapping[str, Any], server: int = 0, group: str = "/user/me/test", **body: Any) -> str:
         """Create a run through one server; return its id."""

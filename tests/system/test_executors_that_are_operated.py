@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
+from tests.support.installation import (
+    Installation,
+    config,
+    installation,
+    make_repository,
+    run_sluice,
+    sentence_of,
+    until,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -106,12 +113,5 @@ def test_executor_times_are_set_by_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["standalone", "server"])
 def test_inconsistent_executor_times_are_refused_at_the_start(command: str, tmp_path: Path) -> None:
     needed = ["--etcd", "http://127.0.0.1:1", "--object-storage", f"posix:{tmp_path}"] if command == "server" else []
-    done = subprocess.run(
-        [*SLUICE, command, "--data-dir", str(tmp_path), *needed, "--lost-after", "10m"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "fence_after: it must be shorter than lost_after (10m)" in done.stderr
+    done = run_sluice(command, "--data-dir", tmp_path, *needed, "--lost-after", "10m")
+    assert "fence_after: it must be shorter than lost_after (10m)" in sentence_of(done)

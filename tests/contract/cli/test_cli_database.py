@@ -9,7 +9,6 @@ import os
 import pty
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,22 +27,7 @@ from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
 from tests.support.backing_stores import PREFIX, BackingStores
 from tests.support.databases import FAST
-from tests.support.etcd import EtcdProcess, etcd_process
 from tests.support.installation import SLUICE
-
-
-@pytest.fixture(scope="module")
-def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
-    with etcd_process(tmp_path_factory.mktemp("own-etcd") / "data") as process:
-        yield process
-
-
-@pytest.fixture
-async def backing(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[BackingStores]:
-    backing = BackingStores(own_etcd, tmp_path)
-    await backing.lose_keys()
-    yield backing
-    await backing.close()
 
 
 def where(backing: BackingStores, *, etcd: bool = True) -> list[str]:

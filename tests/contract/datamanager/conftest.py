@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,7 @@ from sluiceway_server.objectstorage.locate import open_storage
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
-from tests.support.backing_stores import BackingStores
 from tests.support.databases import TYPES, open_database
-from tests.support.etcd import EtcdProcess, etcd_process
 
 
 @pytest.fixture
@@ -55,19 +53,3 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path, etcd_prefix: 
         yield real
     await storage.close()
     await kv.close()
-
-
-@pytest.fixture(scope="module")
-def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
-    """An etcd of this module's own, which its tests may wipe; each test finds it empty."""
-    with etcd_process(tmp_path_factory.mktemp("own-etcd") / "data") as process:
-        yield process
-
-
-@pytest.fixture
-async def backing(own_etcd: EtcdProcess, tmp_path: Path) -> AsyncIterator[BackingStores]:
-    """A database of its own, with that etcd and a folder."""
-    backing = BackingStores(own_etcd, tmp_path)
-    await backing.lose_keys()
-    yield backing
-    await backing.close()

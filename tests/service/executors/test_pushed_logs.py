@@ -39,18 +39,9 @@ async def test_followed_logs_survive_a_killed_server(cluster: Cluster, executor:
         run_id, assign = await began_assigned(first, executor)
         await executor.reported(assign, "RUNNING")
         task_id = assign.specification.task_id
-        log = pb.LogReference(assignment_id=assign.assignment_id, step=0)
 
         def chunk(offset: int, data: bytes, *, end: bool = False) -> pb.PushLogsRequest:
-            return pb.PushLogsRequest(
-                executor_id="e1",
-                session_id=executor.session_id,
-                session_secret=executor.session_secret,
-                log=log,
-                offset=offset,
-                data=data,
-                end=end,
-            )
+            return executor.log_request(assign, data, offset=offset, end=end)
 
         async def follow() -> bytes:
             return b"".join([c.data async for c in second.logs.read(run_id, task_id, step=0, follow=True)])
@@ -115,15 +106,7 @@ async def test_storage_that_hangs_does_not_delay_heartbeats(cluster: Cluster, ex
         cluster.storage.hold()
         async with open_channel(f"127.0.0.1:{server.port}", token="blue") as channel:
             push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
-            await push.write(
-                pb.PushLogsRequest(
-                    executor_id="e1",
-                    session_id=executor.session_id,
-                    session_secret=executor.session_secret,
-                    log=pb.LogReference(assignment_id=assign.assignment_id, step=0),
-                    data=b"waits",
-                )
-            )
+            await push.write(executor.log_request(assign, b"waits"))
             for number in range(1, 6):
                 await executor.heartbeat(number)
                 await executor.until("heartbeat_acknowledgement", lambda a, n=number: a.number == n)  # type: ignore[misc]

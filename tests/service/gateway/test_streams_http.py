@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -117,7 +119,9 @@ async def test_idle_stream_starts_and_is_kept_alive_by_comments(start_installati
                 pass
 
 
-async def test_idle_stream_starts_when_the_server_accepts_it(start_installation: Any) -> None:
+@asynccontextmanager
+async def accepted_stream(start_installation: Any) -> AsyncIterator[tuple[Any, httpx.Response]]:
+    """Yield the response to a watch that the server has accepted without a message."""
     installation = await start_installation(first_message_timeout=timedelta(hours=1))
     installation.runs.announces = True
     async with (
@@ -126,6 +130,11 @@ async def test_idle_stream_starts_when_the_server_accepts_it(start_installation:
         client.stream("GET", "/api/v1/runs/r:watch") as answer,
     ):
         assert answer.status_code == 200
+        yield installation, answer
+
+
+async def test_idle_stream_starts_when_the_server_accepts_it(start_installation: Any) -> None:
+    async with accepted_stream(start_installation) as (installation, answer):
         installation.runs.feed.put_nowait(pb.WatchRunResponse(position="p1"))
         lines = aiter(answer.aiter_lines())
         assert (await anext(lines)) == "id: p1"
@@ -141,14 +150,7 @@ async def test_stream_that_fails_before_acceptance_has_its_status(start_installa
 
 
 async def test_stream_that_fails_after_acceptance_is_an_event(start_installation: Any) -> None:
-    installation = await start_installation(first_message_timeout=timedelta(hours=1))
-    installation.runs.announces = True
-    async with (
-        asyncio.timeout(20),
-        installation.client() as client,
-        client.stream("GET", "/api/v1/runs/r:watch") as answer,
-    ):
-        assert answer.status_code == 200
+    async with accepted_stream(start_installation) as (installation, answer):
         installation.runs.feed.put_nowait(NotFound("gone"))
         assert (await answer.aread()).startswith(b"event: failure\n")
 

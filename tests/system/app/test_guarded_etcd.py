@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.etcd import etcd_process
 from tests.support.guarded_etcd import OURS, Guarded, make_certificates
-from tests.support.installation import SLUICE, installation, until
+from tests.support.installation import SLUICE, installation, run_sluice, sentence_of, until
 
 pytestmark = [
     pytest.mark.system,
@@ -92,24 +92,14 @@ def test_server_without_etcd_access_exits_with_one_sentence(
     where = ["--etcd", guarded.process.endpoint, *access_options(guarded, **others)]
     command = ["server", "--data-dir", str(tmp_path), *where, "--object-storage", f"posix:{tmp_path / 'objects'}"]
 
-    done = subprocess.run(
-        [*SLUICE, *command, "--grpc", "127.0.0.1:0"], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_sluice(*command, "--grpc", "127.0.0.1:0")
 
-    said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "sluice: "))]
-    assert (done.returncode, len(said)) == (1, 1), done.stderr
-    assert sentence in said[0]
+    assert sentence in sentence_of(done)
     assert OURS.password not in done.stdout + done.stderr
 
 
 def test_embedded_etcd_refuses_access_options(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*SLUICE, "standalone", "--data-dir", str(tmp_path), "--etcd-user", "x"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_sluice("standalone", "--data-dir", tmp_path, "--etcd-user", "x")
 
     assert done.returncode == 2
     assert "--etcd-user goes with --etcd" in done.stderr

@@ -15,7 +15,14 @@ import httpx
 import pytest
 
 from sluiceway_executor.drivers.pod_network import machine_addresses
-from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
+from tests.support.installation import (
+    Installation,
+    config,
+    installation,
+    make_repository,
+    run_sluice,
+    until,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -123,8 +130,7 @@ def test_data_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, OTHER_USER, OTHER_USER)
-    command = [*SLUICE, "standalone", "--data-dir", str(data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_sluice("standalone", "--data-dir", data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     assert done.returncode == 1
     assert str(data) in done.stderr
     assert list(data.iterdir()) == []
@@ -221,7 +227,6 @@ def test_port_in_use_is_refused_at_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for option, other in (("--http", "--grpc"), ("--grpc", "--http")):
-            command = [*SLUICE, "standalone", "--data-dir", str(tmp_path / "d"), option, address, other, "127.0.0.1:0"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            done = run_sluice("standalone", "--data-dir", tmp_path / "d", option, address, other, "127.0.0.1:0")
             assert done.returncode == 1
             assert f"{option} {address} cannot be used" in done.stderr

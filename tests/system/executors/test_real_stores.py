@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.rpc.channel import open_channel
@@ -49,17 +48,8 @@ async def test_run_survives_a_restart_of_the_server_with_its_log(
                     async with open_channel(f"127.0.0.1:{second.port}", token="blue") as channel:
                         push = pb_grpc.ExecutorServiceStub(channel).PushLogs()
                         for offset in range(0, len(body), 10_000):
-                            await push.write(
-                                pb.PushLogsRequest(
-                                    executor_id="e1",
-                                    session_id=executor.session_id,
-                                    session_secret=executor.session_secret,
-                                    log=pb.LogReference(assignment_id=assign.assignment_id, step=0),
-                                    offset=offset,
-                                    data=body[offset : offset + 10_000],
-                                    end=offset + 10_000 >= len(body),
-                                )
-                            )
+                            data, end = body[offset : offset + 10_000], offset + 10_000 >= len(body)
+                            await push.write(executor.log_request(assign, data, offset=offset, end=end))
                         async with asyncio.timeout(60):
                             while not (await log_answer(push)).complete:
                                 pass
