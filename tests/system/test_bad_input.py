@@ -175,7 +175,7 @@ def test_standalone_without_an_etcd_program_says_what_to_install(tmp_path: Path)
         pytest.param("nobody knows this", (), "not known", id="a token of nobody"),
         pytest.param("", (), "is empty", id="an empty token"),
         pytest.param("a\nb", (), "characters that no token has", id="a token of two lines"),
-        pytest.param(None, (), "is no file", id="no token file"),
+        pytest.param(None, (), "is not a file", id="no token file"),
         pytest.param("executor", ("--group", "other"), '"other"', id="another group"),
         pytest.param("admin", (), "executor", id="a token of a person"),
         pytest.param("executor", ("--driver", "warp"), "warp", id="an unknown driver"),
