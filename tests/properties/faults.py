@@ -121,8 +121,8 @@ class Faults:
         self._cluster.is_aged = self._cluster.is_aged or step.arguments["hours"] > 1
 
         async def work(process: Process, database: DataManager) -> None:
-            duties = database._duties
-            await process.call(duties._cleaner.run(duties._tip.lineage))
+            maintenance = database._maintenance
+            await process.call(maintenance._cleaner.run(maintenance._tip.lineage))
 
         self._at_server(step.server, work)
 

@@ -203,8 +203,8 @@ class _Victim:
                 await database.checkpoint()
             await self._delete_subtree(database)
             self._clock.ahead = timedelta(days=3)
-            duties = database._duties
-            done = await duties._cleaner.run(duties._tip.lineage)
+            maintenance = database._maintenance
+            done = await maintenance._cleaner.run(maintenance._tip.lineage)
             if not (done.manifests and done.files and done.segments):
                 raise AssertionError(f"nothing was cleaned: {done}")
             await self._write(database, 2)
@@ -233,10 +233,12 @@ class _Victim:
         late = replace(_SETTINGS, server_id="late")
         folder = Path(self._job.folder) / "late"
         async with _opened(self._job, self._kv, held, self._clock, "late", settings=late, path=folder) as other:
-            duties = other._duties
+            maintenance = other._maintenance
             await other.linearize()
-            await duties._flusher.flush_all()
-            running = asyncio.create_task(duties._checkpointer.run(duties._tip.flushed, duties._tip.lineage))
+            await maintenance._flusher.flush_all()
+            running = asyncio.create_task(
+                maintenance._checkpointer.run(maintenance._tip.flushed, maintenance._tip.lineage)
+            )
             await held.waits.wait()
             await database.checkpoint()
             held.release.set()

@@ -25,7 +25,7 @@ from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.checks import plain_transaction
-from sluiceway_server.datamanager.engine.background import DutyStatus
+from sluiceway_server.datamanager.engine.background import MaintenanceStatus
 from sluiceway_server.datamanager.engine.etcd_capacity import StoreHealth
 from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.opening import Engine, Place, RecoverManually, RecoverPolicy, open_engine
@@ -80,7 +80,7 @@ class DataManagerStatus:
         store: how full etcd is.
         manifest: the newest one that this server knows; None: there is none yet.
         remote: for each type, how many records have their body in the object storage only.
-        duties: checkpoints and garbage collections.
+        maintenance: checkpoints and garbage collections.
     """
 
     ready: bool
@@ -93,7 +93,7 @@ class DataManagerStatus:
     store: StoreHealth
     manifest: LogSequence | None
     remote: Mapping[str, int]
-    duties: DutyStatus
+    maintenance: MaintenanceStatus
 
 
 class DataManager:
@@ -102,7 +102,7 @@ class DataManager:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tip = engine.tip
-        self._duties = engine.maintenance
+        self._maintenance = engine.maintenance
         self._bodies = engine.bodies
         self._readers = engine.readers
         self._committer = engine.committer
@@ -178,7 +178,7 @@ class DataManager:
             "flush": engine.flusher.run(),
             "store-watch": engine.capacity.run(),
             "lost": tip.until_lost(),
-            "duties": engine.maintenance.run(),
+            "maintenance": engine.maintenance.run(),
             "bodies": engine.evictor.run(),
             "use-replies": engine.follower.reply_to_probes(),
             "sweep": sweeper.run(tip.settings.sweep_interval.total_seconds()),
@@ -305,7 +305,7 @@ class DataManager:
 
     async def checkpoint(self) -> Manifest | None:
         """Make a checkpoint of everything committed so far; return None if the database has no entry."""
-        return await self._duties.checkpoint()
+        return await self._maintenance.checkpoint()
 
     def subscribe(
         self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
@@ -346,5 +346,5 @@ class DataManager:
             store=self._engine.capacity.health,
             manifest=self._bodies.covered,
             remote=self._engine.evictor.remote,
-            duties=self._duties.status,
+            maintenance=self._maintenance.status,
         )

@@ -17,7 +17,7 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, diagnose, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, diagnose, inspect, newest_epoch
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -204,10 +204,7 @@ async def _look_at_storage(
     epochs = await findings.attempt(stores.epochs.all) or []
     firsts = await findings.attempt(stores.segments.firsts) or []
     manifests = await findings.attempt(stores.manifests.sequences) or []
-    present = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
-    if etcd is not None and etcd.head is not None:
-        present = max(present, etcd.head.sequence.epoch)
-    present = present or (epochs[0].number if epochs else 0)
+    present = newest_epoch(epochs, (*firsts, *manifests), None if etcd is None else etcd.head)
 
     async def find_lineage() -> Lineage:
         return stores.epochs.lineage_of(epochs, present)

@@ -26,7 +26,7 @@ from sluiceway_server.datamanager.admin.verify_log import LogVerifier
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.model import LogSequence, RecordType
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect, newest_epoch
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.kv.port import KeyValueStore
@@ -135,10 +135,8 @@ class Verifier:
         try:
             context.epochs = await context.retry(context.epoch_store.all)
             firsts, manifests = await context.segments_now(), await context.manifests_now()
-            stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
-            in_etcd = context.head.sequence.epoch if context.head is not None else 0
-            context.present = max(stored, in_etcd) or (context.epochs[0].number if context.epochs else 0)
-            context.lineage = context.epoch_store.lineage_of(context.epochs, context.present)
+            present = newest_epoch(context.epochs, (*firsts, *manifests), context.head)
+            context.lineage = context.epoch_store.lineage_of(context.epochs, present)
         except DataLoss as error:
             yield fault_of(error, context.key("epoch/"))
         ids = {epoch.database_id for epoch in context.epochs}

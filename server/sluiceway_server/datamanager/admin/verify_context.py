@@ -79,7 +79,6 @@ class VerifyContext:
         sizes: of all objects, in bytes, as they were listed first.
         head: of etcd, as it was read first; None: etcd was not asked, or it cannot be read.
         flushed: likewise.
-        present: the newest epoch that anything names.
         epochs: the epoch objects, oldest first.
         lineage: the history; None: the epoch objects do not define one.
         marks: digests of entries, by whatever names one.
@@ -100,7 +99,6 @@ class VerifyContext:
         self.sizes: dict[str, int] = {}
         self.head: HeadMark | None = None
         self.flushed: FlushMark | None = None
-        self.present = 0
         self.epochs: Sequence[EpochInfo] = ()
         self.lineage: Lineage | None = None
         self.marks: dict[LogSequence, list[Mark]] = {}

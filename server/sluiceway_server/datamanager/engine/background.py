@@ -51,7 +51,7 @@ _EVICTION_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class DutyStatus:
+class MaintenanceStatus:
     """The state of background work on this server.
 
     Attributes:
@@ -166,10 +166,10 @@ class MaintenanceLoop:
         return self._manifest
 
     @property
-    def status(self) -> DutyStatus:
+    def status(self) -> MaintenanceStatus:
         """The state of the work, for people."""
         manifest = self._manifest
-        return DutyStatus(
+        return MaintenanceStatus(
             newest_manifest=self._newest,
             manifest_made=None if manifest is None else from_micros(manifest.made_us),
             last_checkpoint_error=self._checkpointing.error,

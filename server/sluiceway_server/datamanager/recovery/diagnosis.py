@@ -7,7 +7,7 @@ database, so any other state is returned with exactly what was found (datamanage
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,6 +38,7 @@ __all__ = [
     "diagnose",
     "first_marks",
     "inspect",
+    "newest_epoch",
     "open_or_bootstrap",
     "stored_end",
 ]
@@ -279,6 +280,13 @@ async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> 
         if mark is not None and mark.sequence == sequence:
             return mark.digest
     return None
+
+
+def newest_epoch(epochs: Sequence[EpochInfo], stored: Iterable[LogSequence], head: HeadMark | None) -> int:
+    """Return the newest epoch with a head or a stored object, or else the first epoch; 0: there is none. Pure."""
+    in_head = 0 if head is None else head.sequence.epoch
+    newest = max((sequence.epoch for sequence in stored), default=0)
+    return max(in_head, newest) or (epochs[0].number if epochs else 0)
 
 
 def diagnose(found: Holdings, *, now: datetime) -> StoreDiagnosis:

@@ -18,7 +18,7 @@ from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark, LogLo
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores
+from sluiceway_server.datamanager.recovery.diagnosis import Stores, newest_epoch
 
 __all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_end", "read_inventory", "unreachable"]
 
@@ -113,9 +113,7 @@ async def read_inventory(stores: Stores, *, etcd_name: str) -> Inventory:
             reason="NOTHING_TO_RECOVER",
         )
     _check_ids(in_etcd, epochs, etcd_name)
-    newest_stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
-    in_head = in_etcd.head.sequence.epoch if in_etcd.head is not None else 0
-    present = max(in_head, newest_stored) or epochs[0].number
+    present = newest_epoch(epochs, (*firsts, *manifests), in_etcd.head)
     lineage = stores.epochs.lineage_of(epochs, present)
     return Inventory(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
 
