@@ -14,7 +14,16 @@ from sluiceway_server.datamanager.model import Action, Delete, Emit, Put, Query,
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, executor_topic
 
-__all__ = ["KIND_FENCED", "drain_of", "has_live_assignments", "phase_of", "read_state", "transition", "with_state"]
+__all__ = [
+    "KIND_FENCED",
+    "drain_of",
+    "has_live_assignments",
+    "phase_of",
+    "read_state",
+    "transition",
+    "use_of",
+    "with_state",
+]
 
 KIND_FENCED = "executor_fenced"
 """A notice to an executor's topic: its session is fenced; the body is the session's id."""
@@ -39,6 +48,11 @@ def drain_of(record: pb.ExecutorRecord) -> Drain | None:
     return Drain(_time(record, "drain_deadline")) if record.draining else None
 
 
+def use_of(record: pb.ExecutorRecord) -> Use:
+    """Return the use of an executor. Cheaper than `read_state`."""
+    return _USE_OF.get(record.use, Use.RECORDED)
+
+
 def read_state(record: pb.ExecutorRecord) -> ExecutorState:
     """Read the state of an executor."""
     return ExecutorState(
@@ -50,7 +64,7 @@ def read_state(record: pb.ExecutorRecord) -> ExecutorState:
         dynamic=record.dynamic,
         settled_epoch=record.settled_epoch,
         drain=drain_of(record),
-        use=_USE_OF.get(record.use, Use.RECORDED),
+        use=use_of(record),
         session_time=_time(record, "session_time"),
         last_seen_time=_time(record, "last_seen_time"),
         missing_since=_time(record, "missing_since"),

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_common.runmodel.executor_state import AssignedFirst
+from sluiceway_common.runmodel.executor_state import AssignedFirst, Use
 from sluiceway_common.runmodel.invariants import check
 from sluiceway_common.runmodel.model import Assignment, Run, RunPhase, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason
@@ -38,9 +38,10 @@ from sluiceway_server.datamanager.model import (
     Where,
 )
 from sluiceway_server.runrecords import codec, definitions
-from sluiceway_server.runrecords.executor_record import transition
+from sluiceway_server.runrecords.executor_record import transition, use_of
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
+    EXECUTOR,
     LOCK,
     QUEUE,
     RUN,
@@ -275,7 +276,8 @@ class RunTransaction:
 
     def use_executor(self, executor_id: str) -> None:
         """Note that an executor is given an assignment, if it is the first one of its life."""
-        if executor_id not in self._first_used:
+        record = self.view.get(EXECUTOR, executor_id)
+        if record is not None and use_of(record) is Use.NONE and executor_id not in self._first_used:
             self._first_used.add(executor_id)
             self.put(*transition(self.view, executor_id, AssignedFirst(), self.now))
 
