@@ -14,7 +14,7 @@ from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.store import LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage
-from tests.service.runs.test_retention import DAY, HOUR, House
+from tests.service.runs.test_retention import DAY, HOUR, RetainedRuns
 from tests.support.run_engine import World, request
 
 TASK = "01a22c3e-118a-781a-a693-0bc7dcefbcd6"
@@ -22,53 +22,53 @@ KEY = LogKey("01a22c3e-118a-781a-a693-0bc7dcefbcd5", TASK, Epoch(1, 1), 0)
 
 
 @pytest.fixture
-async def house() -> House:
+async def retained() -> RetainedRuns:
     world = World()
-    house = House(world, await world.placing_engine(slots=10_000))
-    await house.swept(house.sweeper)
-    return house
+    retained = RetainedRuns(world, await world.placing_engine(slots=10_000))
+    await retained.swept(retained.sweeper)
+    return retained
 
 
-async def wrote(house: House, run_id: str, log: bytes) -> str:
+async def wrote(retained: RetainedRuns, run_id: str, log: bytes) -> str:
     """Store a log of the task `build` as an earlier version did; return its folder."""
-    task = await house.world.task_id(run_id, "build")
+    task = await retained.world.task_id(run_id, "build")
     key = LogKey(run_id, task, Epoch(1, 1), 0).of_earlier_version
     assert key.path == f"logs/{task}/1.1/0/"
-    await house.world.log_store.put_segment(key, 0, log)
-    await house.world.log_store.end(key, len(log))
+    await retained.world.log_store.put_segment(key, 0, log)
+    await retained.world.log_store.end(key, len(log))
     return task
 
 
-async def test_logs_are_deleted_a_month_after_end_of_run(house: House) -> None:
-    run_id = (await house.engine.create_run(request(), created_by="a")).value.run.id
-    task = await wrote(house, run_id, b"a line\n")
-    await house.pass_time(40 * DAY)
-    assert await house.runs_with_logs() == {task}, "the run is not over"
-    await house.world.finish(house.engine, run_id, "build")
-    await house.pass_time(30 * DAY - HOUR)
-    assert await house.read(run_id) == b"a line\n"
-    await house.pass_time(2 * HOUR)
-    assert await house.runs_with_logs() == set()
+async def test_logs_are_deleted_a_month_after_end_of_run(retained: RetainedRuns) -> None:
+    run_id = (await retained.engine.create_run(request(), created_by="a")).value.run.id
+    task = await wrote(retained, run_id, b"a line\n")
+    await retained.pass_time(40 * DAY)
+    assert await retained.runs_with_logs() == {task}, "the run is not over"
+    await retained.world.finish(retained.engine, run_id, "build")
+    await retained.pass_time(30 * DAY - HOUR)
+    assert await retained.read(run_id) == b"a line\n"
+    await retained.pass_time(2 * HOUR)
+    assert await retained.runs_with_logs() == set()
     with pytest.raises(NotFound) as gone:
-        await house.read(run_id)
+        await retained.read(run_id)
     assert gone.value.reason == "LOG_DELETED"
 
 
-async def test_logs_of_unknown_task_are_kept_as_long_as_others(house: House) -> None:
-    task = house.world.ids.new_id()
-    await house.world.storage.put(f"logs/{task}/1.1/0/00000000000000000000", b"")
-    await house.pass_time(30 * DAY - HOUR)
-    assert await house.runs_with_logs() == {task}
-    await house.pass_time(2 * DAY)
-    assert await house.runs_with_logs() == set()
+async def test_logs_of_unknown_task_are_kept_as_long_as_others(retained: RetainedRuns) -> None:
+    task = retained.world.ids.new_id()
+    await retained.world.storage.put(f"logs/{task}/1.1/0/00000000000000000000", b"")
+    await retained.pass_time(30 * DAY - HOUR)
+    assert await retained.runs_with_logs() == {task}
+    await retained.pass_time(2 * DAY)
+    assert await retained.runs_with_logs() == set()
 
 
-async def test_logs_are_deleted_on_request(house: House) -> None:
-    run_id = (await house.engine.create_run(request(), created_by="a")).value.run.id
-    await house.world.finish(house.engine, run_id, "build")
-    await wrote(house, run_id, b"a line\n")
-    await house.world.deletion.delete(run_id, await house.world.task_id(run_id, "build"), by="alice")
-    assert await house.runs_with_logs() == set()
+async def test_logs_are_deleted_on_request(retained: RetainedRuns) -> None:
+    run_id = (await retained.engine.create_run(request(), created_by="a")).value.run.id
+    await retained.world.finish(retained.engine, run_id, "build")
+    await wrote(retained, run_id, b"a line\n")
+    await retained.world.deletion.delete(run_id, await retained.world.task_id(run_id, "build"), by="alice")
+    assert await retained.runs_with_logs() == set()
 
 
 async def test_incomplete_log_is_continued_and_composed_in_place() -> None:

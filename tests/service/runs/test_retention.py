@@ -36,7 +36,7 @@ SETTINGS = RetentionSettings()
 RUNS_TOO = replace(SETTINGS, runs=60 * DAY)
 
 
-class House:
+class RetainedRuns:
     def __init__(self, world: World, engine: Engine) -> None:
         self.world, self.engine = world, engine
         self.reader = LogReader(
@@ -89,57 +89,57 @@ class House:
 
 
 @pytest.fixture
-async def house() -> House:
+async def retained() -> RetainedRuns:
     world = World()
-    house = House(world, await world.placing_engine(slots=10_000))
-    await house.swept(house.sweeper)
-    return house
+    retained = RetainedRuns(world, await world.placing_engine(slots=10_000))
+    await retained.swept(retained.sweeper)
+    return retained
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------
 
 
-async def test_logs_go_a_month_after_the_end_of_their_run_and_are_said_to_be_deleted(house: House) -> None:
-    old = await house.finished("build", "test")
-    await house.pass_time(10 * DAY)
-    young = await house.finished()
-    await house.pass_time(20 * DAY - HOUR)
-    assert await house.runs_with_logs() == {old, young}
-    assert await house.read(old) == b"a line\n"
-    await house.pass_time(HOUR)
-    assert await house.runs_with_logs() == {young}
-    shown = (await house.world.db.get(RUN, old)).run
-    assert shown.logs_delete_time.ToDatetime() == house.world.clock.now().replace(tzinfo=None)
+async def test_logs_go_a_month_after_the_end_of_their_run_and_are_said_to_be_deleted(retained: RetainedRuns) -> None:
+    old = await retained.finished("build", "test")
+    await retained.pass_time(10 * DAY)
+    young = await retained.finished()
+    await retained.pass_time(20 * DAY - HOUR)
+    assert await retained.runs_with_logs() == {old, young}
+    assert await retained.read(old) == b"a line\n"
+    await retained.pass_time(HOUR)
+    assert await retained.runs_with_logs() == {young}
+    shown = (await retained.world.db.get(RUN, old)).run
+    assert shown.logs_delete_time.ToDatetime() == retained.world.clock.now().replace(tzinfo=None)
     for name in ("build", "test"):
         with pytest.raises(NotFound, match="was deleted on 2026-01-31 00:00:00 UTC: it was older") as gone:
-            await house.read(old, name)
+            await retained.read(old, name)
         assert gone.value.reason == "LOG_DELETED"
-    assert await house.read(young) == b"a line\n"
-    before = len(house.world.db.history)
-    await house.pass_time(HOUR)
-    assert len(house.world.db.history) == before + 1, "the time, and nothing else"
+    assert await retained.read(young) == b"a line\n"
+    before = len(retained.world.db.history)
+    await retained.pass_time(HOUR)
+    assert len(retained.world.db.history) == before + 1, "the time, and nothing else"
 
 
-async def test_logs_of_a_run_that_is_not_over_stay_however_old_they_are(house: House) -> None:
-    made = (await house.engine.create_run(request(), created_by="a")).value.run
-    await house.world.report(house.engine, await house.world.assignment_of(made.id), "accepted", "running")
-    await house.wrote(made.id, "build", b"still at it\n")
-    waits = (await house.engine.create_run(request(), created_by="a")).value.run
-    await house.pass_time(100 * DAY)
-    assert await house.runs_with_logs() == {made.id}
-    assert await house.world.phase(waits.id) == "queued"
-    await house.world.report(house.engine, await house.world.assignment_of(made.id), "success")
-    await house.pass_time(29 * DAY)
-    assert await house.runs_with_logs() == {made.id}
-    await house.pass_time(DAY)
-    assert await house.runs_with_logs() == set()
+async def test_logs_of_a_run_that_is_not_over_stay_however_old_they_are(retained: RetainedRuns) -> None:
+    made = (await retained.engine.create_run(request(), created_by="a")).value.run
+    await retained.world.report(retained.engine, await retained.world.assignment_of(made.id), "accepted", "running")
+    await retained.wrote(made.id, "build", b"still at it\n")
+    waits = (await retained.engine.create_run(request(), created_by="a")).value.run
+    await retained.pass_time(100 * DAY)
+    assert await retained.runs_with_logs() == {made.id}
+    assert await retained.world.phase(waits.id) == "queued"
+    await retained.world.report(retained.engine, await retained.world.assignment_of(made.id), "success")
+    await retained.pass_time(29 * DAY)
+    assert await retained.runs_with_logs() == {made.id}
+    await retained.pass_time(DAY)
+    assert await retained.runs_with_logs() == set()
 
 
-async def test_a_sweep_that_failed_in_the_middle_goes_on(house: House) -> None:
-    run_id = await house.finished("a", "b", "c")
-    house.world.clock.advance(31 * DAY)
+async def test_a_sweep_that_failed_in_the_middle_goes_on(retained: RetainedRuns) -> None:
+    run_id = await retained.finished("a", "b", "c")
+    retained.world.clock.advance(31 * DAY)
     deletions = 0
-    delete = house.world.storage.delete
+    delete = retained.world.storage.delete
 
     async def once(key: str) -> None:
         nonlocal deletions
@@ -149,80 +149,82 @@ async def test_a_sweep_that_failed_in_the_middle_goes_on(house: House) -> None:
         await delete(key)
 
     late = replace(SETTINGS, interval=31 * DAY)
-    house.world.storage.delete = once  # type: ignore[method-assign]  # a storage that goes away
+    retained.world.storage.delete = once  # type: ignore[method-assign]  # a storage that goes away
     with pytest.raises(Unavailable):
-        await house.retention(late).sweep()
+        await retained.retention(late).sweep()
     with pytest.raises(NotFound, match="was deleted"):
-        await house.read(run_id, "c")
-    house.world.storage.delete = delete  # type: ignore[method-assign]
-    assert await house.runs_with_logs() == {run_id}
-    await house.swept(house.retention(late))
-    assert await house.runs_with_logs() == set()
+        await retained.read(run_id, "c")
+    retained.world.storage.delete = delete  # type: ignore[method-assign]
+    assert await retained.runs_with_logs() == {run_id}
+    await retained.swept(retained.retention(late))
+    assert await retained.runs_with_logs() == set()
 
 
-async def test_a_reader_in_the_middle_of_a_log_hears_that_it_was_deleted(house: House) -> None:
-    run_id = await house.finished(log=b"x" * 200_000)
-    task = await house.world.task_id(run_id, "build")
-    reading = house.reader.read(run_id, task, step=0, follow=True)
+async def test_a_reader_in_the_middle_of_a_log_hears_that_it_was_deleted(retained: RetainedRuns) -> None:
+    run_id = await retained.finished(log=b"x" * 200_000)
+    task = await retained.world.task_id(run_id, "build")
+    reading = retained.reader.read(run_id, task, step=0, follow=True)
     first = await anext(reading)
     assert first.data
-    await house.world.deletion.delete(run_id, task, by="alice")
+    await retained.world.deletion.delete(run_id, task, by="alice")
     with pytest.raises(NotFound, match="was deleted by alice") as gone:
         async for _ in reading:
             pass
     assert gone.value.reason == "LOG_DELETED"
 
 
-async def test_many_logs_go_some_at_a_time(house: House) -> None:
+async def test_many_logs_go_some_at_a_time(retained: RetainedRuns) -> None:
     for _ in range(5):
-        await house.finished()
-    house.world.clock.advance(31 * DAY)
-    sweeper = house.retention(replace(SETTINGS, at_once=2, interval=31 * DAY))
+        await retained.finished()
+    retained.world.clock.advance(31 * DAY)
+    sweeper = retained.retention(replace(SETTINGS, at_once=2, interval=31 * DAY))
     left = []
     while await sweeper.sweep():
-        left.append(len(await house.runs_with_logs()))
+        left.append(len(await retained.runs_with_logs()))
     assert left[:2] == [3, 1]
-    assert await house.runs_with_logs() == set()
+    assert await retained.runs_with_logs() == set()
 
 
-async def test_logs_of_no_run_go_after_a_day_and_what_is_not_ours_stays(house: House) -> None:
-    gone = house.world.ids.new_id()
-    await house.world.storage.put(f"logs/{gone}/task/1.1/0/00000000000000000000", b"of a run that was given up")
-    await house.world.storage.put("logs/notes/README", b"mine")
-    await house.pass_time(DAY - HOUR)
-    assert await house.runs_with_logs() == {gone, "notes"}
-    await house.pass_time(DAY + HOUR)
-    assert await house.runs_with_logs() == {"notes"}
+async def test_logs_of_no_run_go_after_a_day_and_what_is_not_ours_stays(retained: RetainedRuns) -> None:
+    gone = retained.world.ids.new_id()
+    await retained.world.storage.put(f"logs/{gone}/task/1.1/0/00000000000000000000", b"of a run that was given up")
+    await retained.world.storage.put("logs/notes/README", b"mine")
+    await retained.pass_time(DAY - HOUR)
+    assert await retained.runs_with_logs() == {gone, "notes"}
+    await retained.pass_time(DAY + HOUR)
+    assert await retained.runs_with_logs() == {"notes"}
 
 
-async def test_without_a_retention_logs_stay_and_those_of_no_run_go(house: House) -> None:
-    kept = await house.finished()
-    await house.world.storage.put(f"logs/{house.world.ids.new_id()}/task/1.1/0/00000000000000000000", b"")
-    house.sweeper = house.retention(replace(SETTINGS, logs=None))
-    await house.pass_time(100 * DAY)
-    assert await house.runs_with_logs() == {kept}
+async def test_without_a_retention_logs_stay_and_those_of_no_run_go(retained: RetainedRuns) -> None:
+    kept = await retained.finished()
+    await retained.world.storage.put(f"logs/{retained.world.ids.new_id()}/task/1.1/0/00000000000000000000", b"")
+    retained.sweeper = retained.retention(replace(SETTINGS, logs=None))
+    await retained.pass_time(100 * DAY)
+    assert await retained.runs_with_logs() == {kept}
 
 
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_server_that_starts_with_a_clock_of_ten_years_later_deletes_nothing_that_is_young(house: House) -> None:
-    run_id = await house.finished()
-    await house.pass_time(DAY)
-    wrong = FakeClock(house.world.clock.now() + 3650 * DAY)
-    sweeper = house.retention(RUNS_TOO, clock=wrong)
+async def test_a_server_that_starts_with_a_clock_of_ten_years_later_deletes_nothing_that_is_young(
+    retained: RetainedRuns,
+) -> None:
+    run_id = await retained.finished()
+    await retained.pass_time(DAY)
+    wrong = FakeClock(retained.world.clock.now() + 3650 * DAY)
+    sweeper = retained.retention(RUNS_TOO, clock=wrong)
     for _ in range(24):
-        await house.swept(sweeper)
+        await retained.swept(sweeper)
         wrong.advance(HOUR)
-    assert await house.runs_with_logs() == {run_id}
-    assert (await house.world.db.get(RUN, run_id)).run.id == run_id
+    assert await retained.runs_with_logs() == {run_id}
+    assert (await retained.world.db.get(RUN, run_id)).run.id == run_id
     # Somebody sets it right.
-    house.world.clock.advance(DAY)
-    house.sweeper = house.retention()
-    await house.pass_time(27 * DAY)
-    assert await house.runs_with_logs() == {run_id}
-    await house.pass_time(2 * DAY)
-    assert await house.runs_with_logs() == set()
+    retained.world.clock.advance(DAY)
+    retained.sweeper = retained.retention()
+    await retained.pass_time(27 * DAY)
+    assert await retained.runs_with_logs() == {run_id}
+    await retained.pass_time(2 * DAY)
+    assert await retained.runs_with_logs() == set()
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -240,43 +242,43 @@ async def records(world: World, run_id: str) -> dict[str, int]:
     return await world.db.read(count)
 
 
-async def test_runs_go_with_all_that_is_theirs_when_they_have_a_retention(house: House) -> None:
-    old = await house.finished("a", "b")
-    task = await house.world.task_id(old, "a")
-    running = (await house.engine.create_run(request(group="/user/admin/w/x"), created_by="a")).value.run
-    kept_numbers = await house.world.db.list(RUN_NUMBER, Query())
-    house.sweeper = house.retention(RUNS_TOO)
-    await house.pass_time(59 * DAY)
-    young = await house.finished()
-    assert (await records(house.world, old))["run"] == 1
-    await house.pass_time(DAY)
-    assert await records(house.world, old) == {"run": 0, "config": 0, "tasks": 0, "assignments": 0}
-    assert await records(house.world, young) == {"run": 1, "config": 1, "tasks": 1, "assignments": 1}
-    assert (await house.world.db.list(RUN_NUMBER, Query())).records[0][1].last > kept_numbers.records[0][1].last
-    assert await house.world.phase(running.id) == "running"
+async def test_runs_go_with_all_that_is_theirs_when_they_have_a_retention(retained: RetainedRuns) -> None:
+    old = await retained.finished("a", "b")
+    task = await retained.world.task_id(old, "a")
+    running = (await retained.engine.create_run(request(group="/user/admin/w/x"), created_by="a")).value.run
+    kept_numbers = await retained.world.db.list(RUN_NUMBER, Query())
+    retained.sweeper = retained.retention(RUNS_TOO)
+    await retained.pass_time(59 * DAY)
+    young = await retained.finished()
+    assert (await records(retained.world, old))["run"] == 1
+    await retained.pass_time(DAY)
+    assert await records(retained.world, old) == {"run": 0, "config": 0, "tasks": 0, "assignments": 0}
+    assert await records(retained.world, young) == {"run": 1, "config": 1, "tasks": 1, "assignments": 1}
+    assert (await retained.world.db.list(RUN_NUMBER, Query())).records[0][1].last > kept_numbers.records[0][1].last
+    assert await retained.world.phase(running.id) == "running"
     with pytest.raises(NotFound):
-        await house.read(old, task=task)
+        await retained.read(old, task=task)
 
 
-async def test_logs_that_are_kept_for_ever_go_with_their_run(house: House) -> None:
-    run_id = await house.finished()
-    house.sweeper = house.retention(replace(RUNS_TOO, logs=None))
-    await house.pass_time(59 * DAY)
-    assert await house.runs_with_logs() == {run_id}
-    await house.pass_time(2 * DAY)
-    assert await house.runs_with_logs() == set()
-    assert (await records(house.world, run_id))["run"] == 0
+async def test_logs_that_are_kept_for_ever_go_with_their_run(retained: RetainedRuns) -> None:
+    run_id = await retained.finished()
+    retained.sweeper = retained.retention(replace(RUNS_TOO, logs=None))
+    await retained.pass_time(59 * DAY)
+    assert await retained.runs_with_logs() == {run_id}
+    await retained.pass_time(2 * DAY)
+    assert await retained.runs_with_logs() == set()
+    assert (await records(retained.world, run_id))["run"] == 0
 
 
-async def test_a_run_with_more_tasks_than_one_transaction_deletes_goes_whole(house: House) -> None:
+async def test_a_run_with_more_tasks_than_one_transaction_deletes_goes_whole(retained: RetainedRuns) -> None:
     names = [f"t{number}" for number in range(450)]
-    made = (await house.engine.create_run(request(*map(definition, names)), created_by="a")).value.run
+    made = (await retained.engine.create_run(request(*map(definition, names)), created_by="a")).value.run
     for name in names:
-        await house.world.finish(house.engine, made.id, name)
-    assert await house.world.phase(made.id) == "finished"
-    house.world.clock.advance(61 * DAY)
-    await house.swept(house.retention(replace(RUNS_TOO, interval=61 * DAY)))
-    assert await records(house.world, made.id) == {"run": 0, "config": 0, "tasks": 0, "assignments": 0}
+        await retained.world.finish(retained.engine, made.id, name)
+    assert await retained.world.phase(made.id) == "finished"
+    retained.world.clock.advance(61 * DAY)
+    await retained.swept(retained.retention(replace(RUNS_TOO, interval=61 * DAY)))
+    assert await records(retained.world, made.id) == {"run": 0, "config": 0, "tasks": 0, "assignments": 0}
 
 
 # --- large configurations -------------------------------------------------------------------------------------------
@@ -292,124 +294,126 @@ async def large(world: World, name: str) -> tuple[RunConfigs, bytes, str]:
     return configs, config, hashlib.sha256(config).hexdigest()
 
 
-async def test_a_configuration_goes_a_day_after_the_last_run_that_has_it(house: House) -> None:
-    configs, config, digest = await large(house.world, "shared")
+async def test_a_configuration_goes_a_day_after_the_last_run_that_has_it(retained: RetainedRuns) -> None:
+    configs, config, digest = await large(retained.world, "shared")
     record = await configs.prepare(config, digest)
     for run_id in ("one", "two"):
-        await house.world.db.commit([Put(RUN_CONFIG, run_id, record)])
-    await house.pass_time(5 * DAY)
-    await house.world.db.commit([Delete(RUN_CONFIG, "one")])
-    await house.pass_time(5 * DAY)
-    assert await stored_configs(house.world) == {digest}
-    await house.world.db.commit([Delete(RUN_CONFIG, "two")])
-    await house.pass_time(2 * DAY)
-    assert await stored_configs(house.world) == set()
+        await retained.world.db.commit([Put(RUN_CONFIG, run_id, record)])
+    await retained.pass_time(5 * DAY)
+    await retained.world.db.commit([Delete(RUN_CONFIG, "one")])
+    await retained.pass_time(5 * DAY)
+    assert await stored_configs(retained.world) == {digest}
+    await retained.world.db.commit([Delete(RUN_CONFIG, "two")])
+    await retained.pass_time(2 * DAY)
+    assert await stored_configs(retained.world) == set()
 
 
-async def test_a_configuration_that_is_stored_for_a_run_to_come_is_young_again(house: House) -> None:
-    configs, config, digest = await large(house.world, "again")
+async def test_a_configuration_that_is_stored_for_a_run_to_come_is_young_again(retained: RetainedRuns) -> None:
+    configs, config, digest = await large(retained.world, "again")
     await configs.prepare(config, digest)
-    house.world.clock.advance(5 * DAY)
+    retained.world.clock.advance(5 * DAY)
     await configs.prepare(config, digest)  # a run is about to be created with it
-    house.world.clock.advance(HOUR)
-    objects = ConfigObjects(house.world.db, house.world.storage, prefix="")
-    assert await objects.delete_unused(before=house.world.clock.now() - DAY) == 0
-    assert await stored_configs(house.world) == {digest}
+    retained.world.clock.advance(HOUR)
+    objects = ConfigObjects(retained.world.db, retained.world.storage, prefix="")
+    assert await objects.delete_unused(before=retained.world.clock.now() - DAY) == 0
+    assert await stored_configs(retained.world) == {digest}
 
 
-async def test_a_configuration_that_was_deleted_before_its_run_was_committed_is_stored_again(house: House) -> None:
-    configs, config, digest = await large(house.world, "raced")
+async def test_a_configuration_that_was_deleted_before_its_run_was_committed_is_stored_again(
+    retained: RetainedRuns,
+) -> None:
+    configs, config, digest = await large(retained.world, "raced")
     record = await configs.prepare(config, digest)
-    await house.world.storage.delete(f"run-config/{digest}")
+    await retained.world.storage.delete(f"run-config/{digest}")
     await configs.confirm(config, record)
-    assert await stored_configs(house.world) == {digest}
+    assert await stored_configs(retained.world) == {digest}
 
 
-async def test_a_configuration_whose_run_was_committed_while_it_was_deleted_is_put_back(house: House) -> None:
-    configs, config, digest = await large(house.world, "raced")
+async def test_a_configuration_whose_run_was_committed_while_it_was_deleted_is_put_back(retained: RetainedRuns) -> None:
+    configs, config, digest = await large(retained.world, "raced")
     record = await configs.prepare(config, digest)
-    house.world.clock.advance(5 * DAY)
-    delete = house.world.storage.delete
+    retained.world.clock.advance(5 * DAY)
+    delete = retained.world.storage.delete
 
     async def and_a_run_comes(key: str) -> None:
         await delete(key)
-        await house.world.db.commit([Put(RUN_CONFIG, "new", record)])
+        await retained.world.db.commit([Put(RUN_CONFIG, "new", record)])
 
-    house.world.storage.delete = and_a_run_comes  # type: ignore[method-assign]  # another server, at that moment
-    objects = ConfigObjects(house.world.db, house.world.storage, prefix="")
-    assert await objects.delete_unused(before=house.world.clock.now() - DAY) == 0
+    retained.world.storage.delete = and_a_run_comes  # type: ignore[method-assign]  # another server, at that moment
+    objects = ConfigObjects(retained.world.db, retained.world.storage, prefix="")
+    assert await objects.delete_unused(before=retained.world.clock.now() - DAY) == 0
     assert (await configs.of_run("new")).SerializeToString() == config
 
 
 # --- what people delete -----------------------------------------------------------------------------------------------
 
 
-async def test_somebody_deletes_the_logs_of_a_task_and_no_others(house: House) -> None:
-    run_id = await house.finished("a", "b")
-    task = await house.world.task_id(run_id, "a")
+async def test_somebody_deletes_the_logs_of_a_task_and_no_others(retained: RetainedRuns) -> None:
+    run_id = await retained.finished("a", "b")
+    task = await retained.world.task_id(run_id, "a")
     for by in ("alice", "bob"):
-        await house.world.deletion.delete(run_id, task, by=by)
+        await retained.world.deletion.delete(run_id, task, by=by)
     with pytest.raises(NotFound, match="was deleted by alice on 2026-01-01 00:00:00 UTC") as gone:
-        await house.read(run_id, "a")
+        await retained.read(run_id, "a")
     assert gone.value.reason == "LOG_DELETED"
-    assert await house.read(run_id, "b") == b"a line\n"
+    assert await retained.read(run_id, "b") == b"a line\n"
     with pytest.raises(NotFound, match="alice"):
-        await house.reader.describe(run_id, task, step=0)
+        await retained.reader.describe(run_id, task, step=0)
 
 
-async def test_a_deletion_that_failed_in_the_middle_is_done_by_the_next_call(house: House) -> None:
-    run_id = await house.finished()
-    task = await house.world.task_id(run_id, "build")
-    house.world.storage.go_away()
+async def test_a_deletion_that_failed_in_the_middle_is_done_by_the_next_call(retained: RetainedRuns) -> None:
+    run_id = await retained.finished()
+    task = await retained.world.task_id(run_id, "build")
+    retained.world.storage.go_away()
     with pytest.raises(Unavailable):
-        await house.world.deletion.delete(run_id, task, by="alice")
-    house.world.storage.come_back()
-    assert await house.runs_with_logs() == {run_id}
-    await house.world.deletion.delete(run_id, task, by="alice")
-    assert await house.runs_with_logs() == set()
+        await retained.world.deletion.delete(run_id, task, by="alice")
+    retained.world.storage.come_back()
+    assert await retained.runs_with_logs() == {run_id}
+    await retained.world.deletion.delete(run_id, task, by="alice")
+    assert await retained.runs_with_logs() == set()
 
 
-async def test_logs_of_a_task_that_is_not_finished_or_not_there_are_not_deleted(house: House) -> None:
-    made = (await house.engine.create_run(request(), created_by="a")).value.run
-    task = await house.world.task_id(made.id, "build")
+async def test_logs_of_a_task_that_is_not_finished_or_not_there_are_not_deleted(retained: RetainedRuns) -> None:
+    made = (await retained.engine.create_run(request(), created_by="a")).value.run
+    task = await retained.world.task_id(made.id, "build")
     with pytest.raises(FailedPrecondition, match="not finished"):
-        await house.world.deletion.delete(made.id, task, by="alice")
-    await house.world.report(house.engine, await house.world.assignment_of(made.id), "accepted", "running")
-    await house.engine.stop_run(made.id, by="a", force=True)
-    shown = (await house.world.tasks(made.id))["build"]
+        await retained.world.deletion.delete(made.id, task, by="alice")
+    await retained.world.report(retained.engine, await retained.world.assignment_of(made.id), "accepted", "running")
+    await retained.engine.stop_run(made.id, by="a", force=True)
+    shown = (await retained.world.tasks(made.id))["build"]
     if shown.status != api.TASK_STATUS_RUNNING:
         with pytest.raises(FailedPrecondition, match="reported"):
-            await house.world.deletion.delete(made.id, task, by="alice")
+            await retained.world.deletion.delete(made.id, task, by="alice")
     for run_id, other in ((made.id, "nobody"), ("nobody", task)):
         with pytest.raises(NotFound):
-            await house.world.deletion.delete(run_id, other, by="alice")
+            await retained.world.deletion.delete(run_id, other, by="alice")
 
 
-async def test_only_the_elected_server_sweeps(house: House) -> None:
+async def test_only_the_elected_server_sweeps(retained: RetainedRuns) -> None:
     elected, asked = False, asyncio.Event()
 
     def is_elected() -> bool:
         asked.set()
         return elected
 
-    run_id = await house.finished()
-    house.world.clock.advance(31 * DAY)
+    run_id = await retained.finished()
+    retained.world.clock.advance(31 * DAY)
     quick = replace(SETTINGS, first=timedelta(0), interval=timedelta(milliseconds=1))
-    configs = ConfigObjects(house.world.db, house.world.storage, prefix="")
-    before = len(house.world.db.history)
+    configs = ConfigObjects(retained.world.db, retained.world.storage, prefix="")
+    before = len(retained.world.db.history)
     sweeper = Retention(
-        house.world.db, house.world.log_store, configs, SystemClock(), settings=quick, is_elected=is_elected
+        retained.world.db, retained.world.log_store, configs, SystemClock(), settings=quick, is_elected=is_elected
     )
     running = asyncio.create_task(sweeper.run())
     for _ in range(3):
         asked.clear()
         await asked.wait()
-    assert len(house.world.db.history) == before
-    assert await house.runs_with_logs() == {run_id}
+    assert len(retained.world.db.history) == before
+    assert await retained.runs_with_logs() == {run_id}
     elected = True
 
     async def has_swept() -> bool:
-        return len(house.world.db.history) > before
+        return len(retained.world.db.history) > before
 
     await eventually(has_swept)
     running.cancel()
