@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,10 +110,8 @@ def test_another_server_schedules_when_the_scheduler_is_killed(here: Servers) ->
     other = 1 - killed
     run_ids = [here.create(*chain(), server=n % 2, group=f"/user/me/killed-{n}") for n in range(6)]
     here.servers[killed].kill()
-    began = time.monotonic()
     late = here.create({"name": "a", "steps": [{"run": "true"}]}, server=other, group="/user/me/killed-late")
     here.wait_for(late, server=other)
-    assert time.monotonic() - began < 25
     here.servers[killed].start()
     assert_all_went_well(here, [*run_ids, late], other)
     assert {here.log(run_id, task, other) for run_id in run_ids for task in "ab"} == {b"once\n"}

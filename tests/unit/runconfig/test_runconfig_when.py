@@ -103,9 +103,9 @@ def test_pattern_without_signs_matches_itself(text: str) -> None:
 
 def test_expression_takes_linear_time() -> None:
     when = When.model_validate({"branch": "/^(a+)+$/"}).compiled()
-    began = time.monotonic()
+    began = time.process_time()
     matches(when, Context(ref_type="branch", ref="x", branch="a" * 5000 + "b"))
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 20  # backtracking takes years
 
 
 @pytest.mark.parametrize("rule", ["/(?=a)/", "/(?<!a)b/", "/(?!a)/", "/(?<=a)b/"])
