@@ -18,9 +18,9 @@ from sluiceway_server.kv.port import Compare, Get, OutcomeUnknown, PutKey, Range
 from tests.support.etcd import EtcdProcess, etcd_process, wheel_etcd
 
 T = timedelta(seconds=30)
-# An etcd with the fault (etcd issue 14110) ended within 20 read-only transactions that were given up.
+# An etcd with the fault (etcd issue 14110) ended within 20 cancelled read-only transactions.
 CALLS = 90
-# From too short to be sent to as long as one takes: so they are given up in every stage.
+# From too short to be sent to as long as a call takes, so that calls are cancelled in every stage.
 LONGEST_SECONDS = 0.03
 VALUE = b"x" * 100_000
 ALL = Range("large/", "large0")

@@ -110,7 +110,7 @@ async def test_denied_call_names_bucket_key_and_permission(s3_server, s3_url, mo
     with pytest.raises(PermissionDenied, match="s3:PutObject"):
         await open_storage(s3_url)
 
-    # Not tried out: as one whose rights were taken away while it ran.
+    # Opened without the check, like a storage whose permissions are revoked later.
     storage = S3Storage(await S3Calls.open(parse_address(s3_url), S3Settings()))
     try:
         assert await storage.get("there") == b"1"

@@ -140,7 +140,7 @@ def chunk(next_offset: int, data: bytes) -> pb.ReadLogsResponse:
     return pb.ReadLogsResponse(next_offset=next_offset, data=data)
 
 
-# --- one reads what one wrote -------------------------------------------------------------------------------------
+# --- positions --------------------------------------------------------------------------------------------------
 
 
 async def test_client_sends_the_highest_position_seen() -> None:
@@ -170,7 +170,7 @@ async def test_client_keeps_the_position_of_a_watch() -> None:
         assert server.positions[-1] == "1-8"
 
 
-# --- streams come back --------------------------------------------------------------------------------------------
+# --- streams resume -----------------------------------------------------------------------------------------------
 
 
 async def test_watch_resumes_after_its_position_without_repeats() -> None:
@@ -183,7 +183,7 @@ async def test_watch_resumes_after_its_position_without_repeats() -> None:
         ]
         seen = [m.position async for m in client.runs.watch("r1", on_break=breaks.append)]
         assert seen == ["1", "2", "3", "4"]
-        # Whoever repeats it, we or gRPC (a stream that gave nothing): it is the same request.
+        # Retried by the SDK or by gRPC (a stream without a message): it is the same request.
         assert [asked.after for asked in server.asked] == ["", "2", "2"]
     assert [error.message for error in breaks] == ["it restarts"]
 
@@ -388,7 +388,7 @@ async def test_run_is_followed_explained_approved_and_stopped() -> None:
         assert caught.value.reason == "RUN_NOT_QUEUED"
 
 
-# --- without await ------------------------------------------------------------------------------------------------
+# --- blocking client ----------------------------------------------------------------------------------------------
 
 
 async def in_thread(work: Callable[[str], Any], servicer: pb_grpc.RunServiceServicer) -> Any:

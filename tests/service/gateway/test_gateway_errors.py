@@ -249,7 +249,7 @@ async def test_invalid_request_says_why(
     reason: str | None,
     field: str,
 ) -> None:
-    # Written by hand, since a client would tidy the path up.
+    # Sent as raw bytes, since a client would normalize the path.
     head = {"host": "x", "authorization": "Bearer good", "connection": "close", **headers}
     if body is not None:
         head["content-length"] = str(len(body))

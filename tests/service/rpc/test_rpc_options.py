@@ -343,7 +343,7 @@ def test_every_grpc_option_has_a_test() -> None:
     assert {*SERVER, "grpc.so_reuseport"} == {name for name, _ in SERVER_OPTIONS}
 
 
-# --- other people's clients ---------------------------------------------------------------------------------------
+# --- other clients ------------------------------------------------------------------------------------------------
 
 SCALE = 50
 
@@ -356,7 +356,7 @@ def scaled(options: Options) -> Options:
 @pytest.mark.parametrize(
     ("seconds", "goaway"),
     [
-        # The shortest that grpc-go lets a client ask for; and what people set for grpc-js and grpc-java.
+        # The shortest that grpc-go allows; and common settings of grpc-js and grpc-java.
         pytest.param(10, "", id="a keepalive of ten seconds is welcome"),
         pytest.param(1, "too_many_pings", id="one of a second is not"),
     ],
