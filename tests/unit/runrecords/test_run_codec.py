@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
@@ -159,6 +159,7 @@ def test_task_comes_back_as_it_was(task: model.Task) -> None:
     assert codec.decode_task(pb.TaskRecord.FromString(record.SerializeToString())) == task
 
 
+@settings(deadline=None)  # two tasks with all their parts take long to draw
 @given(tasks(), tasks())
 def test_task_stored_over_another_state_of_it_is_the_later_one(before: model.Task, after: model.Task) -> None:
     names = {edge.parent: edge.parent for edge in before.depends}
