@@ -28,7 +28,7 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Emit, Put, Query
-from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic
+from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic, outcomes
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.ports import AssignmentNotice, EngineSettings
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
@@ -68,8 +68,8 @@ async def execute(database: DataManager, engine: Engine) -> None:
                         steps=[{"step": 0, "phase": api.STEP_PHASE_SUCCESS}] if step == 2 else [],
                     )
                 )
-            outcomes = await engine.report("e1", "session-of-e1", updates)
-            assert all(outcome.refused is None for outcome in outcomes), outcomes
+            results = await engine.report("e1", "session-of-e1", updates)
+            assert all(outcome.refused is None for outcome in results), results
             for assignment, step in batch:
                 if step < 2:
                     waiting.put_nowait((assignment, step + 1))
@@ -106,7 +106,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
         begun = time.perf_counter()
         await asyncio.gather(*(create(creator) for creator in range(creators)))
         created = time.perf_counter() - begun
-        where = {"phase": int(api.RUN_PHASE_RUNNING)}
+        where = {"outcome": outcomes(phases=(api.RUN_PHASE_RUNNING,))}
         while (await database.list(RUN, Query(where=where, order=("created",), size=1))).records:  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
         took = time.perf_counter() - begun
