@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.support.s3_servers import S3Server
 
 CHOICE = "SLUICE_TEST_ETCD"
+
+# Hypothesis fails an example that takes more than 200 ms, and data that are made slowly: on a busy machine, any do.
+settings.register_profile("sluiceway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sluiceway")
 
 
 def pytest_configure() -> None:
