@@ -225,7 +225,7 @@ class _Victim:
         async def swept() -> bool:
             return not await database.read(lambda view: list(view.scan(TOMBSTONE)))
 
-        await eventually(swept, seconds=30)
+        await eventually(swept)
 
     async def _be_overtaken(self, database: DataManager) -> None:
         """Make a checkpoint during which another server makes a newer one."""

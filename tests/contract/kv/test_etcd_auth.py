@@ -99,7 +99,7 @@ async def wait_for_the_end_of(store: EtcdStore, etcd: Guarded) -> None:
             return error.details() == "etcdserver: invalid auth token"
         return False
 
-    await eventually(has_ended, seconds=30)
+    await eventually(has_ended)
     await channel.close()
 
 

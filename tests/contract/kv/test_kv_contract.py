@@ -418,7 +418,7 @@ async def test_expired_lease_deletes_its_keys(kv):
     async def is_gone() -> bool:
         return (await kv.store.get(kv.key("a"), timeout=T))[0] is None
 
-    await eventually(is_gone, seconds=30)
+    await eventually(is_gone)
     with pytest.raises(NotFound):
         await kv.store.renew_lease(lease, timeout=T)
 

@@ -104,4 +104,4 @@ async def test_hanging_s3_server_is_unavailable_after_the_timeout(mortal, s3_own
             except SluicewayError:
                 return False
 
-        await eventually(answers, seconds=30)
+        await eventually(answers)

@@ -70,7 +70,7 @@ async def test_disconnect_ends_the_translation_of_the_body(installation: Any) ->
 
     async with installation.client() as client:
         call = asyncio.create_task(client.post("/api/v1/runs", content=slow_body(), headers=JSON))
-        await eventually(is_busy, seconds=30)
+        await eventually(is_busy)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
     await eventually(is_idle)
@@ -91,7 +91,7 @@ async def test_killed_worker_fails_one_call_only(installation: Any) -> None:
         async def is_translating() -> bool:
             return any(len(fields) > 13 and int(fields[13]) > 50 for fields in map(_stat, workers()))
 
-        await eventually(is_translating, seconds=30)
+        await eventually(is_translating)
         for worker in workers():
             os.kill(worker, signal.SIGKILL)
         lost = await call

@@ -66,7 +66,7 @@ async def test_writer_waits_while_the_spools_are_full(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     assert not second.done()
     await spools.stored(spool, 4, complete=False)
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 60)
     assert spool.read(4, 100) == b"456789abc"
     spools.close()
 

@@ -97,7 +97,7 @@ async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
         clock=SystemClock(),
     )
     running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await pod.asked.wait()
         worker.stop(force=False)
         for _ in range(10):  # turns of the loop, in which the worker takes up the stop

@@ -74,7 +74,7 @@ async def test_notices_become_commands_in_the_order_of_the_log() -> None:
         await asyncio.sleep(0)
     assert not sent
     engine.gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await everything.wait()
     delivering.cancel()
     await asyncio.wait([delivering])
@@ -100,7 +100,7 @@ async def test_specification_of_a_new_run_is_built_of_its_transaction() -> None:
     delivering = asyncio.create_task(deliverer.run())
     for known in ([Put(RUN, "run", run), Put(RUN_CONFIG, "run", config)], [Put(RUN, "run", run)]):
         deliverer.accept(notice, Applied(at, datetime.now(UTC), (*known, *puts, notice), ()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await sent.get()
     delivering.cancel()
     await asyncio.wait([delivering])

@@ -58,7 +58,7 @@ async def test_held_calls_wait_until_released():
     assert not put.done()
 
     storage.release()
-    await asyncio.wait_for(put, 5)
+    await asyncio.wait_for(put, 60)
 
     assert await storage.get("a") == b"1"
 
