@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,10 +18,11 @@ from sluiceway_common.foundation.rpc.limits import MAX_MESSAGE_BYTES
 from tests.support.installation import Installation, installation
 from tests.support.run_engine import definition, request
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-# Of a machine that runs other tests too. While one of these requests was checked on the event loop, it was 2 to 30 s.
-OTHERS_WAIT_SECONDS = 1.5
+# Processor time of the event loop while another call waits, whatever else the machine does. While one of these requests
+# was checked on the event loop, it was 2 to 30 s.
+MAX_LOOP_SECONDS = 1.5
 CREATE = "/sluiceway.api.run.v1.RunService/CreateRun"
 CHECK = "/sluiceway.api.config.v1.ConfigService/CheckRunConfig"
 
@@ -92,14 +93,21 @@ def test_large_request_does_not_delay_other_calls(here: Installation, method: st
         sent = pool.submit(send)
         longest = 0.0
         while not sent.done():
-            began = time.monotonic()
+            began = loop_seconds(here)
             version.GetVersion(version_service_pb2.GetVersionRequest(), timeout=30)
             runs.ListRuns(pb.ListRunsRequest(page_size=1), timeout=30, metadata=credentials)
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, loop_seconds(here) - began)
 
     assert answer in sent.result()
-    assert longest < OTHERS_WAIT_SECONDS
+    assert longest < MAX_LOOP_SECONDS
     assert resident_bytes(here) - before < 150_000_000
+
+
+def loop_seconds(here: Installation) -> float:
+    """Return the processor time of the server's main thread, which runs the event loop."""
+    pid = here.state["processes"]["server"]
+    fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(here: Installation) -> int:
