@@ -19,7 +19,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 SLUICE = [sys.executable, "-m", "sluiceway.cli.entry"]
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 HOST_TASK = {"containers": [{"image": "host"}]}
 
 

@@ -28,7 +28,7 @@ from tests.support.installation import (
     until,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 NOBODY = "http://127.0.0.1:1"
 

@@ -12,7 +12,7 @@ from openapi_schema_validator import OAS31Validator
 
 from tests.support.installation import Installation, installation
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.installation import Installation, config, installation, make_repository, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 def objects_of(here: Installation, run_id: str) -> list[Path]:

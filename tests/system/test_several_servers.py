@@ -18,7 +18,7 @@ import pytest
 from tests.support.installation import until
 from tests.support.several_servers import Process, Servers, definitions, online, several_servers
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 TICKS = "i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); sleep 0.1; done"
 TICKED = b"".join(b"line %d\n" % i for i in range(30))

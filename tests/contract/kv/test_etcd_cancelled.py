@@ -25,7 +25,7 @@ LONGEST_SECONDS = 0.03
 VALUE = b"x" * 100_000
 ALL = Range("large/", "large0")
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", params=["system", "wheel"])

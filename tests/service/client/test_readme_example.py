@@ -46,7 +46,7 @@ def test_readme_has_two_examples() -> None:
     assert "blocking" in waiting
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_readme_examples_pass_mypy(tmp_path: Path) -> None:
     for number, text in enumerate(examples()):
         (tmp_path / f"example_{number}.py").write_text(text)

@@ -17,7 +17,7 @@ from tests.support.installation import SLUICE, installation, run_sluice, sentenc
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed; it makes the certificates"),
 ]
 

@@ -17,7 +17,7 @@ import pytest
 from tests.support.etcd import etcd_process, wheel_etcd
 from tests.support.installation import SLUICE, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.installation import SLUICE, Installation, installation, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
