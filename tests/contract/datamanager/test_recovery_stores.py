@@ -292,7 +292,7 @@ async def test_storage_of_idle_servers_is_not_recovered(backing: BackingStores, 
 async def test_a_server_whose_etcd_is_away_does_not_claim_the_storage(backing: BackingStores, tmp_path: Path) -> None:
     with etcd_process(tmp_path / "elsewhere") as process:
         wrong = BackingStores(process, backing.folder)
-        async with backing.database(settings=replace(FAST, etcd_timeout=timedelta(milliseconds=200))) as database:
+        async with backing.database(settings=replace(FAST, etcd_timeout=timedelta(seconds=2))) as database:
             await database.transact(count)
             await flushed(database)
             backing.etcd.stop()
