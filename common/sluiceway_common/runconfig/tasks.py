@@ -38,7 +38,7 @@ from sluiceway_common.runconfig.model import (
 from sluiceway_common.runconfig.problems import quoted
 from sluiceway_common.runconfig.runs import applies, find_run
 from sluiceway_common.runconfig.when import Context
-from sluiceway_common.runmodel.model import DEFAULT_TASK_TIMEOUT
+from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 
 __all__ = ["RunTasks", "tasks_of_run"]
 

@@ -2,8 +2,9 @@
 
 The contract is docs/design/run-model.md. Read in this order:
 
-- `model`: a run, its tasks and their assignments; `reasons`, `steps` and `definitions` belong to it. `state`: one run
-  as a value, and what changed between two of them (`events_between`). `invariants`: what always holds.
+- `model`: a run, its tasks and their assignments; `limits`, `reasons`, `steps` and `definitions` belong to
+  it. `state`: one run as a value, and what changed between two of them (`events_between`). `invariants`: what
+  always holds.
 - `rules`: R1-R12 and R16-R18: the pass (`advance`), and what people ask for. `updates`: R13-R15, what the scheduler and
   executors do to an attempt.
 - `creation`: a request becomes a run. `restart`: a run becomes the request for another one. `groups`: paths of groups.

@@ -20,19 +20,8 @@ from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.texts import name_fault
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.definitions import TaskDefinition
-from sluiceway_common.runmodel.model import (
-    MAX_ATTEMPTS,
-    MAX_TASKS,
-    Edge,
-    RestartOf,
-    Run,
-    RunId,
-    RunPhase,
-    Source,
-    Task,
-    TaskId,
-    TaskStatus,
-)
+from sluiceway_common.runmodel.limits import MAX_ATTEMPTS, MAX_TASKS
+from sluiceway_common.runmodel.model import Edge, RestartOf, Run, RunId, RunPhase, Source, Task, TaskId, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Event, EventKind
 from sluiceway_common.runmodel.wording import quoted

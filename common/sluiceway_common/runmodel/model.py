@@ -23,18 +23,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from sluiceway_common.runmodel.limits import DEFAULT_APPROVAL_TIMEOUT
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.steps import Steps
 
 __all__ = [
     "ANY_EXECUTOR",
-    "DEFAULT_APPROVAL_TIMEOUT",
     "DEFAULT_RETRY",
-    "DEFAULT_TASK_TIMEOUT",
-    "MAX_ATTEMPTS",
-    "MAX_RUN_EDGES",
-    "MAX_RUN_STEPS",
-    "MAX_TASKS",
     "ApprovalGiven",
     "ApprovalNeed",
     "ApprovalState",
@@ -67,15 +62,6 @@ RunId = str
 TaskId = str
 AssignmentId = str
 ExecutorId = str
-
-MAX_TASKS = 2_000
-MAX_RUN_STEPS = 40_000
-"""Of all tasks of a run together: 20 of each of the most tasks."""
-MAX_RUN_EDGES = 100_000
-"""Of all tasks of a run together: 50 parents of each of the most tasks."""
-MAX_ATTEMPTS = 10
-DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
-DEFAULT_TASK_TIMEOUT = timedelta(hours=1)
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

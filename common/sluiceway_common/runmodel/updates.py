@@ -25,8 +25,8 @@ from enum import StrEnum
 from typing import Final
 
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.runmodel.limits import MAX_ATTEMPTS
 from sluiceway_common.runmodel.model import (
-    MAX_ATTEMPTS,
     Archive,
     Assignment,
     AssignmentId,

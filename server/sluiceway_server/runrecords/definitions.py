@@ -12,7 +12,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runconfig.capabilities import drivers_for
-from sluiceway_common.runmodel import model
+from sluiceway_common.runmodel import limits, model
 from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
 from sluiceway_common.runmodel.state import Event, EventKind
 from sluiceway_common.runmodel.steps import Steps
@@ -85,7 +85,7 @@ def _cause(update: executor_api.AssignmentUpdate) -> model.RetryCause:
 def decode_definition(definition: definition_api.TaskDefinition) -> TaskDefinition:
     """Decode what rules and placement need of a checked definition."""
     runtime = definition.runtime
-    timeout = model.DEFAULT_TASK_TIMEOUT
+    timeout = limits.DEFAULT_TASK_TIMEOUT
     if definition.HasField("task_timeout_interval"):
         timeout = codec.read_duration(definition.task_timeout_interval)
     approval = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_common.runmodel.model import MAX_ATTEMPTS, AssignmentPhase, TaskStatus
+from sluiceway_common.runmodel.limits import MAX_ATTEMPTS
+from sluiceway_common.runmodel.model import AssignmentPhase, TaskStatus
 from sluiceway_server.datamanager.model import Query, View
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.types import ASSIGNMENT

@@ -24,7 +24,7 @@ from sluiceway_common.runconfig.environment import has_agola_names, system_varia
 from sluiceway_common.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway_common.runconfig.problems import DocumentPath, format_path
 from sluiceway_common.runmodel import creation, groups
-from sluiceway_common.runmodel.model import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
+from sluiceway_common.runmodel.limits import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
 from sluiceway_server.datamanager.checks import MAX_BYTES
 from sluiceway_server.datamanager.model import GroupRevision, Position
 from sluiceway_server.runrecords import codec, definitions, enums

@@ -16,7 +16,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.runmodel import groups
-from sluiceway_common.runmodel.model import MAX_TASKS
+from sluiceway_common.runmodel.limits import MAX_TASKS
 from sluiceway_server.datamanager.model import Query, Value, View
 from sluiceway_server.datamanager.queries import Place, place_of, plan_list, token_of
 from sluiceway_server.runrecords.types import RUN, outcomes, run_of_row

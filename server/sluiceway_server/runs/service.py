@@ -14,7 +14,7 @@ from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.rpc.caller import announce_stream, answer_position, current_caller, requested_position
 from sluiceway_common.foundation.rpc.fields import checks_fields_itself
 from sluiceway_common.runmodel import groups
-from sluiceway_common.runmodel.model import MAX_TASKS
+from sluiceway_common.runmodel.limits import MAX_TASKS
 from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of

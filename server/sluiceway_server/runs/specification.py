@@ -16,7 +16,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.environment import has_agola_names, run_environment, static_environment
 from sluiceway_common.runconfig.when import Context
-from sluiceway_common.runmodel.model import DEFAULT_TASK_TIMEOUT
+from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 from sluiceway_server.runs.ports import EngineSettings
 
 __all__ = ["DEFAULT_SHELL", "DEFAULT_WORKING_DIR", "SecretsNotAvailable", "specify"]

@@ -10,13 +10,13 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.foundation.errors import InvalidInput, Unavailable
 from sluiceway_common.runconfig import model as config_model
-from sluiceway_common.runmodel import model
+from sluiceway_common.runmodel import limits
 from sluiceway_server.runs import create_request
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.event_loop import count_turns
 from tests.support.run_engine import World, definition, request
 
-LARGEST = model.MAX_RUN_STEPS // model.MAX_TASKS
+LARGEST = limits.MAX_RUN_STEPS // limits.MAX_TASKS
 
 
 def task_of(steps: int = 1, *parents: str, name: str = "a") -> definition_api.TaskDefinition:
@@ -51,12 +51,12 @@ async def test_a_run_with_too_many_parts_is_refused_before_it_is_checked(
 async def test_the_largest_run_is_taken() -> None:
     world = World(bodies=FakeObjectStorage())
     engine = await world.placing_engine()
-    tasks = [task_of(LARGEST, name=f"t{n}") for n in range(model.MAX_TASKS)]
+    tasks = [task_of(LARGEST, name=f"t{n}") for n in range(limits.MAX_TASKS)]
 
     made = await engine.create_run(request(*tasks), created_by="admin")
 
     assert made.value.run.phase == api.RUN_PHASE_RUNNING
-    assert made.value.run.task_count == model.MAX_TASKS
+    assert made.value.run.task_count == limits.MAX_TASKS
 
 
 async def test_a_large_run_is_checked_off_the_event_loop() -> None:
@@ -90,5 +90,5 @@ async def test_only_some_large_runs_wait_to_be_checked() -> None:
 
 def test_configurations_and_runs_have_the_same_limits() -> None:
     names = ("MAX_TASKS", "MAX_RUN_STEPS", "MAX_RUN_EDGES", "MAX_ATTEMPTS")
-    assert {name: getattr(config_model, name) for name in names} == {name: getattr(model, name) for name in names}
+    assert {name: getattr(config_model, name) for name in names} == {name: getattr(limits, name) for name in names}
     assert config_model.MAX_STEPS == create_request.MAX_STEPS

@@ -1,0 +1,14 @@
+"""Limits of a run, and defaults of a task. A module of its own, because the command line needs nothing else of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+MAX_TASKS = 2_000
+MAX_RUN_STEPS = 40_000
+"""Of all tasks of a run together: 20 of each of the most tasks."""
+MAX_RUN_EDGES = 100_000
+"""Of all tasks of a run together: 50 parents of each of the most tasks."""
+MAX_ATTEMPTS = 10
+DEFAULT_APPROVAL_TIMEOUT = timedelta(days=7)
+DEFAULT_TASK_TIMEOUT = timedelta(hours=1)
