@@ -304,7 +304,8 @@ async def test_full_etcd_refuses_writes_and_shows_its_alarm(tmp_path):
         try:
 
             async def fill() -> None:
-                for number in range(20):
+                # etcd sees its size when it commits, every 100 ms.
+                for number in range(500):
                     await store.put(f"fill/{number}", b"x" * 1_000_000, timeout=T)
 
             with pytest.raises(Unavailable) as caught:
