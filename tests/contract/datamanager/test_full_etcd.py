@@ -38,7 +38,7 @@ async def test_full_etcd_refuses_only_writes_until_there_is_room(storage: PosixS
                 answered = (await database.transact(count)).value
 
                 async def fill() -> None:
-                    for _ in range(60):  # somebody else uses this etcd too
+                    for _ in range(500):  # somebody else uses this etcd too
                         await kv.put("foreign", b"x" * 1_000_000, timeout=T)
 
                 async def write() -> None:
