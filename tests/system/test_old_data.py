@@ -26,7 +26,8 @@ OVER = ("RUN_PHASE_FINISHED", "RUN_PHASE_SETUP_ERROR")
 def folder(tmp_path: Path) -> Path:
     """An installation's folder with the old data."""
     with tarfile.open(FIXTURE / "data.tar.xz") as archive:
-        archive.extractall(tmp_path / "data", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(tmp_path / "data")
     return tmp_path
 
 
