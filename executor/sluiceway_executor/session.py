@@ -174,7 +174,7 @@ class Session:
             log.warning("executor_refused", code=error.code.value, reason=error.reason, error=str(error))
 
     async def _connect(self) -> None:
-        """Say hello, and run the stream to its end.
+        """Send the hello, and run the stream to its end.
 
         Raises:
             SluicewayError: the stream ended with this error.

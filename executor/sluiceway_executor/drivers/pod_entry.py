@@ -77,7 +77,7 @@ def enter(request: dict[str, Any], descriptors: list[int], launcher: socket.sock
 
 
 def _make_namespaces(request: dict[str, Any]) -> None:
-    """Give up root, if this is root, and make the namespaces; a process that is forked afterwards is in all of them."""
+    """Drop root, if this is root, and create the namespaces. Processes forked afterwards are in all of them."""
     network, uid = request["network"], request["uid"]
     if request["staged"]:
         pod_mounts.stage_mounts(request["stage"], request["staged"])
@@ -109,7 +109,7 @@ def _make_namespaces(request: dict[str, Any]) -> None:
 
 
 def _first_process(request: dict[str, Any], descriptors: list[int], launcher: socket.socket, alive: int) -> NoReturn:
-    """Be process 1 of the pod, with the capabilities of its first user namespace until all is mounted."""
+    """Run as process 1 of the pod, with the capabilities of its first user namespace until all is mounted."""
     try:
         os.setsid()
         filter_ = os.pread(descriptors[2], 1 << 20, 0)

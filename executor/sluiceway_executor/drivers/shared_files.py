@@ -16,7 +16,7 @@ class SharedFiles:
     """A folder of such files. Its methods block on the disk, and may be called again: they change what has changed."""
 
     def __init__(self, folder: Path, *, users: str, groups: str) -> None:
-        """Say what `/etc/passwd` and `/etc/group` hold."""
+        """Take the contents of `/etc/passwd` and `/etc/group`."""
         self.folder = folder
         self._users = users
         self._groups = groups

@@ -101,7 +101,7 @@ def operator_name() -> str:
 
 
 async def survey(opened: Opened) -> tuple[StoreDiagnosis, Inventory]:
-    """Look how both stores stand, and what of the log they have. Raises what `look` and `read_inventory` do."""
+    """Return the diagnosis of both stores and their part of the log. Raises what `inspect` and `read_inventory` do."""
     name = opened.settings.etcd_name
     standing = diagnose(await inspect(opened.stores(), etcd_name=name), now=SystemClock().now())
     return standing, await read_inventory(opened.stores(), etcd_name=name)

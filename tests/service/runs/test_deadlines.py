@@ -29,7 +29,7 @@ def timed(*tasks: definition_api.TaskDefinition, seconds: int = 60) -> pb.Create
 
 @asynccontextmanager
 async def working(*engines: Engine) -> AsyncIterator[None]:
-    """Let engines do what they do by themselves; the first one is the scheduler."""
+    """Run the background work of engines; the first one is the scheduler."""
     tasks = []
     try:
         for engine in engines:

@@ -193,7 +193,7 @@ class Committer:
                 await tip.flushed_up_to.reach(tip.newest.position.sequence)
 
     async def _yield_turn(self) -> None:
-        """Let servers that have lost several times write first."""
+        """Wait so that servers that lost several times write first."""
         tip = self._tip
         seconds = tip.fairness.pause(tip.clock.monotonic())
         if seconds:
