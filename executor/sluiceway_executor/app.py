@@ -23,6 +23,7 @@ import structlog
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Violation
 from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.disk import DiskGuard
@@ -349,6 +350,6 @@ async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
 async def _wait_reported(outbox: Outbox, spools: Spools) -> None:
     """Wait until the last reports and logs are acknowledged, for some time; the journal keeps the others."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_REPORT_SECONDS):
+        async with time_limit(_REPORT_SECONDS):
             while len(outbox) or any(not spool.complete for spool in spools):  # noqa: ASYNC110 - of two owners, once
                 await asyncio.sleep(0.05)

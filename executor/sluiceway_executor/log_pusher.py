@@ -23,6 +23,7 @@ from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.reporter import SETUP
 from sluiceway_executor.spool import LogName, Spool, Spools
@@ -215,7 +216,7 @@ class LogPusher:
                     soonest = wait if soonest is None else min(soonest, wait)
             if soonest is None or soonest > 0:
                 try:
-                    async with asyncio.timeout(soonest):
+                    async with time_limit(soonest):
                         await self._spools.changed.wait()
                 except TimeoutError:
                     pass

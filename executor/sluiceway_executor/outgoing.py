@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.outbox import Outbox
 
 __all__ = ["OutgoingMessages"]
@@ -64,5 +64,5 @@ class OutgoingMessages:
 
     async def _gather(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._gather_seconds):
+            async with time_limit(self._gather_seconds):
                 await self._outbox.urgent.wait()

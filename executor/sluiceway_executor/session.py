@@ -30,6 +30,7 @@ from sluiceway_common.foundation.errors import (
     Unavailable,
 )
 from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.outbox import Outbox
@@ -157,7 +158,7 @@ class Session:
         """
         self._withdrawing.set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 await self._withdrawn.wait()
 
     async def _handle_refusal(self, error: SluicewayError) -> None:
@@ -211,7 +212,7 @@ class Session:
     ) -> None:
         responses = call.__aiter__()
         try:
-            async with asyncio.timeout(self._times.welcome_seconds):
+            async with time_limit(self._times.welcome_seconds):
                 first = await anext(responses)
         except TimeoutError as error:
             raise Unavailable("the server did not respond to the hello in time") from error

@@ -17,6 +17,7 @@ import structlog
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import FailedPrecondition, SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_executor import plan
 from sluiceway_executor.drivers.port import Driver, Limits, Pod, Process
@@ -181,7 +182,7 @@ class Worker:
         event: plan.Event
         try:
             try:
-                async with asyncio.timeout(self._settings.setup_seconds):
+                async with time_limit(self._settings.setup_seconds):
                     request = await pod_request(
                         self._assign,
                         self._driver,
@@ -274,7 +275,7 @@ class Worker:
             return
         self._reporter.report(task)
         try:
-            async with asyncio.timeout(self._settings.store_logs_seconds):
+            async with time_limit(self._settings.store_logs_seconds):
                 await self._spools.wait_complete(self.assignment_id)
         except TimeoutError:
             log.warning("logs_not_stored_yet", assignment=self.assignment_id)

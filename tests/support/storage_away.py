@@ -111,6 +111,12 @@ async def storage_away(
     ending = asyncio.Event()
     was_refused = asyncio.Event()
 
+    def look(database: DataManager) -> None:
+        unflushed = database.status().unflushed_bytes
+        outage.most_unflushed = max(outage.most_unflushed, unflushed)
+        if phase == "away" and unflushed >= settings.slow_at_bytes and outage.slow_after is None:
+            outage.slow_after = loop.time() - began
+
     async def write(database: DataManager, name: str) -> None:
         number = 0
         while not ending.is_set():
@@ -123,6 +129,8 @@ async def storage_away(
             try:
                 await database.transact(function)
             except SluicewayError as error:
+                # Not only in `watch`: the storage may be back before it looks again.
+                look(database)
                 outage.refused[error.reason] += 1
                 if outage.refused_after is None:
                     outage.refused_after = loop.time() - began
@@ -131,15 +139,13 @@ async def storage_away(
             else:
                 outage.acknowledged[name] = number
                 outage.answered[phase] += 1
+                look(database)
             outage.longest = max(outage.longest, loop.time() - start)
             await asyncio.sleep(pause)
 
     async def watch(database: DataManager) -> None:
         while True:
-            unflushed = database.status().unflushed_bytes
-            outage.most_unflushed = max(outage.most_unflushed, unflushed)
-            if unflushed >= settings.slow_at_bytes and outage.slow_after is None:
-                outage.slow_after = loop.time() - began
+            look(database)
             status = await kv.status(timeout=timedelta(seconds=10))
             outage.most_in_etcd = max(outage.most_in_etcd, status.in_use_bytes)
             await asyncio.sleep(0.05)

@@ -10,6 +10,7 @@ import click
 
 from sluiceway.cli.commands import DurationType, option
 from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.time_limit import time_limit
 
 __all__ = ["check_wait", "wait_options", "within"]
 
@@ -57,10 +58,8 @@ async def within(timeout: timedelta | None, work: Awaitable[T], otherwise: str) 
     Raises:
         FailedPrecondition: `WAIT_TIMED_OUT`, it took longer.
     """
-    import asyncio
-
     try:
-        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+        async with time_limit(None if timeout is None else timeout.total_seconds()):
             return await work
     except TimeoutError as error:
         raise FailedPrecondition(otherwise, reason="WAIT_TIMED_OUT") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.time_limit import time_limit
 
 __all__ = ["LaunchRequest", "LaunchedProcess", "Launcher", "MountEntry", "PodStart", "bind"]
 
@@ -101,7 +102,7 @@ class LaunchedProcess:
         ended = asyncio.Event()
         loop.add_reader(waiting, ended.set)
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 await ended.wait()
         except TimeoutError:
             return False
@@ -179,7 +180,7 @@ class Launcher:
 
     async def _ask(self, message: bytes, descriptors: Sequence[int]) -> tuple[dict[str, Any], list[int]]:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with time_limit(_ANSWER_SECONDS):
                 connection = self._connection()
                 # A request is much smaller than the socket's buffer, and there is one at a time.
                 socket.send_fds(connection, [message], list(descriptors))

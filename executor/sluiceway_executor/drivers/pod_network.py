@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.drivers.launcher import LaunchedProcess, Launcher, LaunchRequest
 
 __all__ = [
@@ -209,7 +210,7 @@ async def _is_told(descriptor: int) -> bool:
     readable = asyncio.Event()
     loop.add_reader(descriptor, readable.set)
     try:
-        async with asyncio.timeout(_READY_SECONDS):
+        async with time_limit(_READY_SECONDS):
             await readable.wait()
     except TimeoutError:
         return False

@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 
 from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.drivers.launcher import LaunchedProcess, Launcher, LaunchRequest, PodStart
 from sluiceway_executor.drivers.pod_network import Outside, PodNetwork, connect_outside, disconnect
 from sluiceway_executor.drivers.pod_store import MARKER, PodStore
@@ -275,7 +276,7 @@ class SupervisedPod:
         with contextlib.suppress(FailedPrecondition):
             await self._send(message)
         try:
-            async with asyncio.timeout(grace + _STOP_MARGIN_SECONDS):
+            async with time_limit(grace + _STOP_MARGIN_SECONDS):
                 await stopped
         except TimeoutError:
             log.warning("pod_does_not_stop", pod=self._folder.name)
@@ -321,7 +322,7 @@ class SupervisedPod:
         body = ascii(message).encode()
         header = len(body).to_bytes(_HEADER_BYTES, "big")
         try:
-            async with self._sending, asyncio.timeout(_START_SECONDS):
+            async with self._sending, time_limit(_START_SECONDS):
                 sent = 0
                 while not sent:
                     try:

@@ -10,6 +10,7 @@ import os
 import termios
 from collections.abc import Awaitable, Callable
 
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.drivers.port import ExitStatus
 
 __all__ = ["SupervisedProcess"]
@@ -43,7 +44,7 @@ class SupervisedProcess:
                 self._changed.clear()
                 loop.add_reader(self._output, self._changed.set)
                 try:
-                    async with asyncio.timeout(_TTY_QUIET_SECONDS if self._ended.done() else None):
+                    async with time_limit(_TTY_QUIET_SECONDS if self._ended.done() else None):
                         await self._changed.wait()
                 except TimeoutError:
                     break

@@ -6,7 +6,6 @@ which is killed when its call is cancelled or takes too long.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from sluiceway.api.config.v1 import config_service_pb2_grpc as pb_grpc
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
 from sluiceway_common.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, Unavailable, Violation
 from sluiceway_common.foundation.places import Places
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.app import config_loading
 
@@ -59,7 +59,7 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         message: Message = request
         async with self._places.take():
             try:
-                async with asyncio.timeout(_WITHIN.total_seconds()):
+                async with time_limit(_WITHIN.total_seconds()):
                     return await anyio.to_process.run_sync(function, message.SerializeToString(), cancellable=True)
             except TimeoutError as cause:
                 raise DeadlineExceeded(

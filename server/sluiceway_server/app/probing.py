@@ -10,6 +10,7 @@ import os
 from http import HTTPStatus
 from pathlib import Path
 
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.app.addresses import split_address
 
 __all__ = ["answers_on_socket", "get", "refusal"]
@@ -40,7 +41,7 @@ async def answers_on_socket(path: Path) -> bool:
     try:
         # Through the open folder: the address of a socket has at most 107 bytes.
         folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
+        async with time_limit(_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{path.name}")
             try:
                 writer.write(b"GET /health HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")

@@ -28,6 +28,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput,
 from sluiceway_common.foundation.lifecycle import Stop, run_process
 from sluiceway_common.foundation.logging import set_up_logging
 from sluiceway_common.foundation.tasks import one_error
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.app.addresses import hold_address, listen_at
@@ -145,7 +146,7 @@ class _Standalone:
     async def _work(self, group: asyncio.TaskGroup, ready: Callable[[], None]) -> None:
         endpoints = self._settings.etcd
         try:
-            async with asyncio.timeout(_READY_WITHIN.total_seconds()):
+            async with time_limit(_READY_WITHIN.total_seconds()):
                 # Each waits for the one before it by itself, so they load at the same time.
                 if not endpoints:
                     endpoints = (unix_endpoint(self._sockets / ETCD_SOCKETS[0]),)

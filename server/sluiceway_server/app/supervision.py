@@ -24,6 +24,7 @@ import structlog
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.watchdog import WATCHDOG_VARIABLE
 
 __all__ = ["HANGS_AFTER", "Child", "ChildSpec", "StopPlan"]
@@ -125,7 +126,7 @@ class Child:
             pause = backoff_seconds(failures, first=_RESTART_FIRST_SECONDS, limit=_RESTART_LIMIT_SECONDS)
             log.warning("child_died", child=self.spec.name, status=status, restart_seconds=round(pause, 2))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with time_limit(pause):
                     await self._stopping.wait()
 
     async def stop(self) -> None:
@@ -140,7 +141,7 @@ class Child:
             except ProcessLookupError:
                 return
             try:
-                async with asyncio.timeout(patience.total_seconds()):
+                async with time_limit(patience.total_seconds()):
                     await process.wait()
             except TimeoutError:
                 log.warning("child_slow_to_end", child=self.spec.name, signal=number.name)

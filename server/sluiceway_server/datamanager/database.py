@@ -24,6 +24,7 @@ from google.protobuf.message import Message
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.checks import plain_transaction
 from sluiceway_server.datamanager.engine.background import MaintenanceStatus
 from sluiceway_server.datamanager.engine.etcd_capacity import StoreHealth
@@ -238,7 +239,7 @@ class DataManager:
         self._open = False
         self._subscriptions.close()
         try:
-            async with asyncio.timeout(self._tip.settings.stop_timeout.total_seconds()):
+            async with time_limit(self._tip.settings.stop_timeout.total_seconds()):
                 await self._committer.drain()
                 await self._tip.apply_once()
                 await flusher.flush_all()

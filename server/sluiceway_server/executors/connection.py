@@ -17,6 +17,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Code, Exhausted, InvalidInput, SluicewayError, Unavailable
 from sluiceway_common.foundation.rpc.requests import REQUEST_BYTES
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Position
 from sluiceway_server.executors.commands import CommandBuffer
 from sluiceway_server.executors.delivery import Deliverer, OnAssign
@@ -158,7 +159,7 @@ class Connection:
         silence = self._settings.times.heartbeat_interval.total_seconds() * MISSED_HEARTBEATS
         while True:
             try:
-                async with asyncio.timeout(silence):
+                async with time_limit(silence):
                     message = await anext(messages, None)
             except TimeoutError as cause:
                 raise Unavailable(

@@ -21,6 +21,7 @@ import structlog
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.executor_state import AssignmentsEnded, ExecutorPhase, Vanished
 from sluiceway_common.runmodel.model import ExecutorId
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
@@ -95,7 +96,7 @@ class FailureDetector:
             except SluicewayError as error:
                 log.warning("executors_not_checked", error=str(error))
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(self._pause() - shortest, 0)):
+                async with time_limit(max(self._pause() - shortest, 0)):
                     await changed.wait()
             # When many come or go at once, one check is enough for all.
             await asyncio.sleep(shortest)

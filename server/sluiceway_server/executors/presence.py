@@ -22,6 +22,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Conflict, NotFound, SluicewayError, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.model import ExecutorId
 from sluiceway_common.runmodel.placement import ExecutorView
 from sluiceway_server.kv.port import (
@@ -208,7 +209,7 @@ class GroupKeys:
                 await self.renew()
         finally:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.timeout.total_seconds()):
+                async with time_limit(self._settings.timeout.total_seconds()):
                     await asyncio.gather(*(self._end(lease) for lease in self._groups.values()))
 
     async def renew(self) -> None:

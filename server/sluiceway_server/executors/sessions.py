@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Exhausted, SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.executor_state import (
     Departed,
     ExecutorEvent,
@@ -150,7 +150,7 @@ class SessionStore:
     async def record_departed(self, executor_id: ExecutorId, session_id: str) -> None:
         """Commit that the stream of a session ended. Only people read that: errors are ignored, after 2 s as well."""
         with suppress(SluicewayError, TimeoutError):
-            async with asyncio.timeout(2):
+            async with time_limit(2):
                 await self._commit(executor_id, Departed(session_id))
 
     async def _commit(self, executor_id: ExecutorId, event: ExecutorEvent) -> None:

@@ -22,6 +22,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Exhausted, InvalidInput, OutOfRange, PermissionDenied, Unavailable
 from sluiceway_common.foundation.tasks import one_error
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.executor_state import SessionFenced
 from sluiceway_server.datamanager.model import Emit
 from sluiceway_server.datamanager.port import Database
@@ -131,7 +132,7 @@ class ExecutorStreams:
 
     async def _read_hello(self, messages: AsyncIterator[pb.ConnectRequest]) -> pb.Hello:
         try:
-            async with asyncio.timeout(self._settings.hello_timeout.total_seconds()):
+            async with time_limit(self._settings.hello_timeout.total_seconds()):
                 first = await anext(messages, None)
         except TimeoutError as cause:
             raise InvalidInput("no hello came") from cause

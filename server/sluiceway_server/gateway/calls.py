@@ -24,6 +24,7 @@ from sluiceway_common.foundation.clock import IdSource
 from sluiceway_common.foundation.errors import Exhausted, InvalidInput, SluicewayError, Unavailable, Violation
 from sluiceway_common.foundation.rpc.caller import POSITION_KEY
 from sluiceway_common.foundation.rpc.status import status_of
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.gateway.access import AccessChecks, Metadata
 from sluiceway_server.gateway.downloads import Download, ReadAgain
 from sluiceway_server.gateway.encoders import Encoder, RawBytes, ServerSentEvents, choose_encoder
@@ -184,7 +185,7 @@ class Calls:
             yield
             return
         try:
-            async with asyncio.timeout(self._settings.read_timeout.total_seconds()):
+            async with time_limit(self._settings.read_timeout.total_seconds()):
                 await self._large_bodies.acquire()
         except TimeoutError as error:
             raise _busy("large bodies", self._settings.max_large_bodies) from error

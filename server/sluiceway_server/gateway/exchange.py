@@ -12,6 +12,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no ty
 from starlette.types import Receive, Scope, Send
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, Violation
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.gateway.errors import HttpError, body_of, dumps, headers_of, http_code
 from sluiceway_server.gateway.settings import GatewaySettings
 
@@ -126,7 +127,7 @@ class Exchange:
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(self._settings.read_timeout.total_seconds()):
+            async with time_limit(self._settings.read_timeout.total_seconds()):
                 while True:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":

@@ -13,6 +13,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no ty
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway_common.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.gateway.encoders import Encoder
 from sluiceway_server.gateway.errors import HttpError
 from sluiceway_server.gateway.exchange import ClientGone, Exchange
@@ -158,7 +159,7 @@ class Stream:
     async def _sent(self, sending: Awaitable[None]) -> None:
         self._is_writing = True
         try:
-            async with asyncio.timeout(self._settings.stall_timeout.total_seconds()):
+            async with time_limit(self._settings.stall_timeout.total_seconds()):
                 await sending
         except TimeoutError as error:
             log.info("stream_stalled", seconds=self._settings.stall_timeout.total_seconds())

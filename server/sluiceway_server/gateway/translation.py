@@ -7,7 +7,6 @@ cancelled or takes too long.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
@@ -16,6 +15,7 @@ from google.protobuf.message import Message
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, Exhausted, Unavailable
 from sluiceway_common.foundation.rpc.channel import with_request_id
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.gateway.encoders import Encoder
 from sluiceway_server.gateway.errors import HttpError, dumps
 from sluiceway_server.gateway.routes import Rule
@@ -103,7 +103,7 @@ class Translator:
 
     async def _in_worker(self, timeout: float, function: Callable[[*Arguments], R], *arguments: *Arguments) -> R:
         try:
-            async with asyncio.timeout(timeout):
+            async with time_limit(timeout):
                 return await self._workers.run(function, *arguments)
         except TimeoutError as error:
             raise DeadlineExceeded(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import grpc
 import grpc.aio
 
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.kv._etcd_api import api
 from sluiceway_server.kv._etcd_endpoint import Endpoint
 from sluiceway_server.kv._etcd_metrics import quota_of
@@ -166,7 +167,7 @@ async def _connects(channel: grpc.aio.Channel, seconds: float) -> bool:
     if state is grpc.ChannelConnectivity.READY:
         return True
     try:
-        async with asyncio.timeout(max(0.0, seconds)):
+        async with time_limit(max(0.0, seconds)):
             while state is not grpc.ChannelConnectivity.READY:
                 if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
                     return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.kv.access import EtcdTls
 
 __all__ = ["quota_of"]
@@ -26,7 +27,7 @@ async def quota_of(address: str, socket: str | None, *, tls: EtcdTls | None, sec
         seconds: how long it may take.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with time_limit(seconds):
             if socket is not None:
                 reader, writer = await asyncio.open_unix_connection(socket)
                 address = "localhost"

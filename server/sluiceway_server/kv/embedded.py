@@ -24,6 +24,7 @@ from pathlib import Path
 import structlog
 
 from sluiceway_common.foundation.errors import NotFound, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.versions import UPGRADE, fault_of_version
 
@@ -211,7 +212,7 @@ async def wait_until_healthy(endpoint: str, *, timeout: timedelta) -> None:
     """
     store = EtcdStore([endpoint])
     try:
-        async with asyncio.timeout(timeout.total_seconds()):
+        async with time_limit(timeout.total_seconds()):
             while True:
                 try:
                     await store.status(timeout=timedelta(seconds=1))
@@ -284,7 +285,7 @@ async def _end(process: asyncio.subprocess.Process, grace_seconds: float = 5.0) 
         return
     process.terminate()
     try:
-        async with asyncio.timeout(grace_seconds):
+        async with time_limit(grace_seconds):
             await process.wait()
     except TimeoutError:
         process.kill()

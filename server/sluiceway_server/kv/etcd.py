@@ -24,6 +24,7 @@ import grpc.aio
 import structlog
 
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.kv._etcd_api import api
 from sluiceway_server.kv._etcd_auth import Authentication
 from sluiceway_server.kv._etcd_endpoint import parse_endpoint, unix_endpoint
@@ -201,7 +202,7 @@ class EtcdStore:
             token = await self._authentication.metadata(member, self._left(what, member, deadline))
             call = member.calls["watch"](metadata=(*_REQUIRE_LEADER, *token))
             try:
-                async with asyncio.timeout(_WATCH_CREATE_SECONDS):
+                async with time_limit(_WATCH_CREATE_SECONDS):
                     await call.write(api.WatchRequest(create_request=create))
                     response = await call.read()
                 ended = response is not grpc.aio.EOF and response.canceled and not response.compact_revision

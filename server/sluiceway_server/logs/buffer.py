@@ -24,6 +24,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.logs.layout import Cover, LogKey
 from sluiceway_server.logs.store import LogStore
 
@@ -124,8 +125,14 @@ class LogBuffer:
 
         Returns:
             False when bytes before `offset` are missing: nothing was added; the sender must continue from `stored`.
+
+        Raises:
+            DataLoss: the log has ended, and bytes after its end came.
+            Unavailable: the buffers are closed, and nothing stores the bytes any more.
         """
         await self._buffers.wait_for_memory(self)
+        if self._is_closing:
+            raise Unavailable("this server stops; push again, to another one")
         if offset > self.received:
             return False
         fresh = data[self.received - offset :]
@@ -212,7 +219,7 @@ class LogBuffer:
                 if left <= 0:
                     return
             try:
-                async with asyncio.timeout(left):
+                async with time_limit(left):
                     await self._wake.wait()
             except TimeoutError:
                 continue

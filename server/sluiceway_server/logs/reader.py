@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound, OutOfRange
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Position
 from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
 from sluiceway_server.logs.layout import CHUNK_BYTES, Cover, LogKey
@@ -183,7 +184,7 @@ class LogReader:
         if buffer.received > position or buffer.ended or self._buffers.get(buffer.key) is not buffer:
             return True
         try:
-            async with asyncio.timeout(max(self._poll, 1.0)):
+            async with time_limit(max(self._poll, 1.0)):
                 await event.wait()
         except TimeoutError:
             return False

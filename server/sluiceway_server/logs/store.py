@@ -34,6 +34,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.logs.layout import (
     LINE_BLOCK,
     Cover,
@@ -371,7 +372,7 @@ class LogStore:
     @asynccontextmanager
     async def _deadline(self, verb: str, key: str) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with time_limit(self._timeout):
                 yield
         except TimeoutError as cause:
             raise Unavailable(f"the object storage did not {verb} {key} within {self._timeout:g} s") from cause

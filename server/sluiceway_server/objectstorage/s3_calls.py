@@ -21,6 +21,7 @@ from botocore.utils import parse_timestamp
 
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_common.foundation.time_limit import TimeLimit, time_limit
 from sluiceway_server.objectstorage.s3_address import S3Address
 from sluiceway_server.objectstorage.s3_errors import CALL_ERRORS, Fault, error_of, read_fault
 
@@ -59,7 +60,7 @@ class S3Settings:
 class Try:
     """One try that runs, and its end."""
 
-    def __init__(self, timeout: asyncio.Timeout, slowest_bytes_per_second: int) -> None:
+    def __init__(self, timeout: TimeLimit, slowest_bytes_per_second: int) -> None:
         self._timeout = timeout
         self._slowest = slowest_bytes_per_second
 
@@ -157,7 +158,7 @@ class S3Calls:
             return
         self._closed = True
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with time_limit(_CLOSE_SECONDS):
                 await self._idle.wait()
         await self._stack.aclose()
 
@@ -172,7 +173,7 @@ class S3Calls:
         self._running += 1
         self._idle.clear()
         try:
-            async with asyncio.timeout(seconds) as timeout:
+            async with time_limit(seconds) as timeout:
                 return await attempt(Try(timeout, self.settings.slowest_bytes_per_second))
         except RuntimeError as cause:
             # What aiohttp says of a session that was closed under a call.

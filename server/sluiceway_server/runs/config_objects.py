@@ -8,7 +8,6 @@ what the other could not see.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from sluiceway_common.foundation.errors import NotFound, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.objectstorage.layout import Folder
@@ -106,7 +106,7 @@ class ConfigObjects:
 @asynccontextmanager
 async def _deadline(what: str) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(_TIMEOUT.total_seconds()):
+        async with time_limit(_TIMEOUT.total_seconds()):
             yield
     except TimeoutError as cause:
         raise Unavailable(f"the object storage did not {what} within {_TIMEOUT.seconds} s") from cause

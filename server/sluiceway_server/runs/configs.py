@@ -6,13 +6,13 @@ by what they hold, so storing one twice is harmless, and restarts share it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from datetime import timedelta
 
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, Exhausted, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import WEIGHT_OF_KEY, Lru, weight_of_message
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords.types import RUN_CONFIG
@@ -65,7 +65,7 @@ class RunConfigs:
                 reason="RUN_TOO_LARGE",
             )
         try:
-            async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
+            async with time_limit(STORAGE_TIMEOUT.total_seconds()):
                 if not await self._bodies.put_if_absent(self._key(digest), config):
                     await self._keep_young(digest, config)
         except TimeoutError as cause:
@@ -84,7 +84,7 @@ class RunConfigs:
         if not record.stored_apart or self._bodies is None:
             return
         try:
-            async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
+            async with time_limit(STORAGE_TIMEOUT.total_seconds()):
                 if await self._bodies.head(self._key(record.digest)) is None:
                     await self._bodies.put_if_absent(self._key(record.digest), config)
         except TimeoutError as cause:
@@ -120,7 +120,7 @@ class RunConfigs:
         if self._bodies is None:
             raise Unavailable("the run's configuration is in the object storage, and this server has none")
         try:
-            async with asyncio.timeout(STORAGE_TIMEOUT.total_seconds()):
+            async with time_limit(STORAGE_TIMEOUT.total_seconds()):
                 body = await self._bodies.get(self._key(digest))
         except TimeoutError as cause:
             raise Unavailable("the object storage does not answer") from cause

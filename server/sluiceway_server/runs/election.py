@@ -19,6 +19,7 @@ import structlog
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Decision, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords.types import PLACER, PLACER_ID
@@ -171,7 +172,7 @@ class Election:
             return Decision(None, [Put(PLACER, PLACER_ID, left)])
 
         try:
-            async with asyncio.timeout(RESIGN_TIMEOUT.total_seconds()):
+            async with time_limit(RESIGN_TIMEOUT.total_seconds()):
                 await self._db.transact(function)
                 _log.info("scheduler_resigned", server=self._settings.server_id)
         except (SluicewayError, TimeoutError) as error:

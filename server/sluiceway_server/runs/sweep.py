@@ -19,6 +19,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel import rules
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
@@ -67,7 +68,7 @@ class Sweep:
         """Sweep until cancelled, while this server is the scheduler."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.sweep_interval.total_seconds()):
+                async with time_limit(self._settings.sweep_interval.total_seconds()):
                     await self._scheduler.was_elected.wait()
             self._scheduler.was_elected.clear()
             if self._scheduler.election.term is None:

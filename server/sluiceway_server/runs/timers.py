@@ -18,6 +18,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 
 __all__ = ["Subject", "TimerKey", "Timers"]
 
@@ -87,7 +88,7 @@ class Timers:
             pause = self._pause()
             if pause > timedelta():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause.total_seconds()):
+                    async with time_limit(pause.total_seconds()):
                         await self._sooner.wait()
 
     async def look_at_due(self, look: Look) -> None:

@@ -626,3 +626,17 @@ async def test_closing_buffers_stores_their_bytes() -> None:
     async with server.live, server.live.pushing(KEY) as live:
         await live.push(0, b"before the end", end=False)
     assert (await server.store.cover(KEY)).length == 14
+
+
+async def test_closed_buffer_refuses_bytes() -> None:
+    # Nothing would store them, and their sender would wait for an acknowledgement.
+    storage = FakeObjectStorage()
+    server = _server(storage)
+    pushing = server.live.pushing(KEY)
+    async with server.live:
+        live = await pushing.__aenter__()
+        await live.push(0, b"before", end=False)
+    with pytest.raises(Unavailable, match="push again"):
+        await live.push(6, b" and after", end=False)
+    await pushing.__aexit__(None, None, None)
+    assert (await server.store.cover(KEY)).length == len(b"before")

@@ -18,6 +18,7 @@ from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.rpc.access import Access, access_of_services
 from sluiceway_common.foundation.rpc.admission import AccessServicer
 from sluiceway_common.foundation.rpc.caller import Authenticator
+from sluiceway_common.foundation.time_limit import time_limit
 
 __all__ = ["Handler", "Handlers", "InFlight", "Registry", "ServiceSet"]
 
@@ -61,7 +62,7 @@ class InFlight:
     async def wait_empty(self, limit: timedelta) -> bool:
         """Wait until no call is left; False when some are after `limit`."""
         try:
-            async with asyncio.timeout(limit.total_seconds()):
+            async with time_limit(limit.total_seconds()):
                 await self._empty.wait()
         except TimeoutError:
             return False

@@ -23,6 +23,7 @@ import structlog
 
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import READS_OF_OLD_RECORDS
 from sluiceway_server.datamanager.engine.batch import BatchBuilder
 from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor
@@ -116,7 +117,7 @@ class Committer:
     async def _wait_durable(self, committed: Committed[Any]) -> None:
         limit = self._tip.settings.durable_wait.total_seconds()
         try:
-            async with asyncio.timeout(limit):
+            async with time_limit(limit):
                 with suppress(Unavailable):
                     await self._tip.wait_applied(committed.position)
                 self._tip.flush_soon()
@@ -189,7 +190,7 @@ class Committer:
         span = max(tip.settings.refuse_at_bytes - tip.settings.slow_at_bytes, 1)
         tip.flush_due.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_SLOWDOWN_SECONDS * min(excess / span, 1.0)):
+            async with time_limit(_LONGEST_SLOWDOWN_SECONDS * min(excess / span, 1.0)):
                 await tip.flushed_up_to.reach(tip.newest.position.sequence)
 
     async def _yield_turn(self) -> None:
@@ -198,7 +199,7 @@ class Committer:
         seconds = tip.fairness.pause(tip.clock.monotonic())
         if seconds:
             try:
-                async with asyncio.timeout(seconds):
+                async with time_limit(seconds):
                     await tip.newest_sequence.reach(tip.next_sequence)
             except TimeoutError:
                 tip.fairness.waited()
@@ -283,7 +284,7 @@ class Committer:
         tip = self._tip
         fetched = FetchedBodies() if request.fetched is NO_BODIES else request.fetched
         try:
-            async with asyncio.timeout(request.deadline - tip.clock.monotonic()), self._fetch_slots:
+            async with time_limit(request.deadline - tip.clock.monotonic()), self._fetch_slots:
                 await self._bodies.fetch(needed, fetched)
                 if fetched.after is not None:
                     await tip.wait_applied(fetched.after)

@@ -25,6 +25,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 
@@ -149,7 +150,7 @@ class EtcdCapacityMonitor:
         if seconds:
             self._improved.clear()
             try:
-                async with asyncio.timeout(seconds):
+                async with time_limit(seconds):
                     await self._improved.wait()
             except TimeoutError:
                 return
@@ -165,7 +166,7 @@ class EtcdCapacityMonitor:
                 log.debug("etcd_not_looked_at", error=str(error))
             is_well = self.health.fullness in (Fullness.WELL, Fullness.HALF)
             try:
-                async with asyncio.timeout(interval if is_well else interval / _SOONER):
+                async with time_limit(interval if is_well else interval / _SOONER):
                     await self._look_now.wait()
             except TimeoutError:
                 pass

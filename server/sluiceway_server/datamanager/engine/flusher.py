@@ -17,6 +17,7 @@ import structlog
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, DeadlineExceeded, NotFound, PermissionDenied, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.engine.log_tip import Diverged, LogTip
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
@@ -54,7 +55,7 @@ class Flusher:
         behind_since: tuple[LogSequence, float] | None = None
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(interval):
+                async with time_limit(interval):
                     await tip.flush_due.wait()
             tip.flush_due.clear()
             if tip.applied.value.sequence <= tip.flushed.sequence:

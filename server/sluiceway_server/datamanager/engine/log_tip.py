@@ -23,6 +23,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.engine.write_state import Prepared, State, decode
 from sluiceway_server.datamanager.engine.writer_fairness import WriterFairness
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
@@ -289,7 +290,7 @@ class LogTip:
         while True:
             await self._apply_due.wait()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_APPLY_WITHIN_SECONDS):
+                async with time_limit(_APPLY_WITHIN_SECONDS):
                     await self._apply_now.wait()
             self._apply_due.clear()
             self._apply_now.clear()
@@ -302,7 +303,7 @@ class LogTip:
         self._apply_now.set()
         limit = self.settings.position_wait.total_seconds()
         try:
-            async with asyncio.timeout(limit):
+            async with time_limit(limit):
                 await self.applied.reach(position)
         except TimeoutError as cause:
             raise Unavailable(

@@ -17,6 +17,7 @@ import structlog
 
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import encode_segment
@@ -133,7 +134,7 @@ async def rescue_before_shutdown(
     """Rescue what this server knows, within `rescue_timeout`, and return the error that ends its database."""
     limit = settings.rescue_timeout.total_seconds()
     try:
-        async with asyncio.timeout(limit):
+        async with time_limit(limit):
             rescued = await rescue(
                 read, seen, stores=stores, lineage=lineage, database_id=database_id, settings=settings
             )

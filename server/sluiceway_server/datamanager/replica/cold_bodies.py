@@ -19,6 +19,7 @@ from typing import Any
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest, TypeFiles
 from sluiceway_common.foundation.errors import DataLoss, Exhausted, NotFound, PermissionDenied, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import AT_HAND_BYTES, WEIGHT_OF_KEY
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
@@ -150,7 +151,7 @@ class ColdBodyStore:
         """
         wanted = list(needed.missing)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with time_limit(self._timeout):
                 absent = await self._fetch(wanted, fetched)
                 if absent and await self.refresh():
                     absent = await self._fetch(absent, fetched)

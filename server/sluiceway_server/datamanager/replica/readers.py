@@ -16,6 +16,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from sluiceway_common.foundation.errors import DataLoss, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import (
     MESSAGE_CACHE_BYTES,
     READER_PAGE_BYTES,
@@ -107,7 +108,7 @@ class Readers:
             DataLoss: an old record is missing or damaged.
         """
         try:
-            async with asyncio.timeout(self._timeout.total_seconds()):
+            async with time_limit(self._timeout.total_seconds()):
                 found = await self._call(function, NO_BODIES)
                 if not isinstance(found, BodiesNotLoaded):
                     return found
@@ -145,7 +146,7 @@ class Readers:
     async def raw(self, function: Callable[[Replica], T]) -> T:
         """Run a function over a connection in one snapshot."""
         try:
-            async with asyncio.timeout(self._timeout.total_seconds()):
+            async with time_limit(self._timeout.total_seconds()):
                 return await self._raw(function)
         except TimeoutError as cause:
             raise self._late() from cause

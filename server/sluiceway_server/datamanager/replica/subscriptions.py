@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import aclosing
 
 from sluiceway_common.foundation.errors import Exhausted, OutOfRange, PermissionDenied, Unavailable
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import weight_of_transaction
 from sluiceway_server.datamanager.checks import topics_of
 from sluiceway_server.datamanager.log.entries import (
@@ -288,9 +289,11 @@ class Subscriptions:
 
     async def _segment_after(self, sequence: LogSequence) -> Segment | None:
         try:
-            async with asyncio.timeout(_SEGMENT_SECONDS):
-                async with aclosing(self._segments.after(sequence, self._lineage)) as segments:
-                    return await anext(segments, None)
+            async with (
+                time_limit(_SEGMENT_SECONDS),
+                aclosing(self._segments.after(sequence, self._lineage)) as segments,
+            ):
+                return await anext(segments, None)
         except TimeoutError as cause:
             raise Unavailable(
                 f"the object storage, which has the log after {sequence}, did not respond within {_SEGMENT_SECONDS} s"

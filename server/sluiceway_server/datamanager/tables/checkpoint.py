@@ -31,6 +31,7 @@ from sluiceway.records.storage.v1.storage_pb2 import FileRef, Manifest
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import Conflict, DataLoss, DeadlineExceeded, NotFound, SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_sequence_proto, micros, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
 from sluiceway_server.datamanager.log.lineage import Lineage
@@ -170,7 +171,7 @@ class Checkpointer:
         async with self._alone:
             work = _Checkpoint(await self._manifests.newest(lineage), (self._clock.monotonic(), self._clock.now()))
             try:
-                async with asyncio.timeout(limit.total_seconds()):
+                async with time_limit(limit.total_seconds()):
                     return await self._run(work, flushed, lineage)
             except TimeoutError as cause:
                 await self._remove(work)
@@ -364,7 +365,7 @@ class Checkpointer:
             return
         crash_point("checkpoint.before-removal")
         with suppress(SluicewayError, TimeoutError):
-            async with asyncio.timeout(_REMOVAL_WITHIN.total_seconds()):
+            async with time_limit(_REMOVAL_WITHIN.total_seconds()):
                 for ref in work.made:
                     await self._storage.delete(f"{self._prefix}/{ref.key}")
         crash_point("checkpoint.after-removal")
