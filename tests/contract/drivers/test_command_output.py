@@ -98,7 +98,7 @@ async def test_the_output_of_many_pods_at_a_time_is_read_to_its_end(new_pod: New
         pytest.param("sleep 600 & kill -STOP $!; echo begun", 1.5, id="it is stopped"),
     ],
 )
-async def test_a_background_process_lives_on_and_does_not_hold_up_the_end(
+async def test_background_process_survives_and_does_not_delay_the_end(
     new_pod: NewPod, script: str, least: float
 ) -> None:
     pod = await new_pod()
@@ -122,7 +122,7 @@ async def test_a_background_process_lives_on_and_does_not_hold_up_the_end(
         pytest.param("(cat > text.txt; exec sleep 600) <<< text & echo begun", id="it has read its input"),
     ],
 )
-async def test_a_daemon_begun_with_a_here_document_does_not_hold_up_the_end(new_pod: NewPod, script: str) -> None:
+async def test_daemon_with_a_here_document_does_not_delay_the_end(new_pod: NewPod, script: str) -> None:
     pod = await new_pod()
     started = time.monotonic()
     # A here-document is a pipe whose writer has ended, as the input of a filter is.

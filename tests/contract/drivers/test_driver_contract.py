@@ -111,9 +111,7 @@ async def test_output_is_exact_and_in_order(new_pod: NewPod) -> None:
     assert output == b"a\x00b\xff\xfeerr\r\nend" + bytes(200000) + b"tail"
 
 
-async def test_environment_is_what_was_given_and_nothing_of_the_executor_s(
-    new_pod: NewPod, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_environment_has_nothing_of_the_executor(new_pod: NewPod, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXECUTOR_TOKEN", "very-secret")
     pod = await new_pod(environment={"OF_POD": "p", "BOTH": "pod"})
     _, output = await run(pod, "env -0", environment={"BOTH": "step", "BYTES": "ü\n'x"})
@@ -373,9 +371,7 @@ async def test_many_small_hogs_are_one_large_one(new_pod: NewPod) -> None:
     assert status == ExitStatus(137, limit="memory")
 
 
-async def test_a_repository_of_this_machine_is_seen_and_cannot_be_written(
-    new_pod: NewPod, driver: Driver, tmp_path: Path
-) -> None:
+async def test_local_repository_is_mounted_read_only(new_pod: NewPod, driver: Driver, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "file").write_text("content")

@@ -136,7 +136,7 @@ async def test_no_datagram_of_a_task_arrives_at_its_machine(pod: Pod) -> None:
         assert listening.recv(100) == b"here"
 
 
-async def test_link_local_addresses_that_serve_cloud_metadata_are_unreachable(pod: Pod) -> None:
+async def test_cloud_metadata_addresses_are_unreachable(pod: Pod) -> None:
     said = await python_in(pod, CONNECT.format(targets=[("169.254.169.254", 80), ("169.254.1.1", 80)]))
     assert "reached" not in said
     assert said.count("refused") == 4
@@ -219,7 +219,7 @@ def cable() -> Iterator[Cable]:
             host.kill()  # the namespace and both ends of the cable go with it
 
 
-async def test_outside_is_reached_but_not_this_machine_s_end_of_the_cable(cable: Cable, driver: SandboxDriver) -> None:
+async def test_outside_is_reachable_but_not_the_host_end_of_the_link(cable: Cable, driver: SandboxDriver) -> None:
     pod = await driver.create_pod(REQUEST)
     try:
         with greeting("0.0.0.0") as port:
@@ -265,7 +265,7 @@ def _network_namespaces() -> set[str]:
     return found
 
 
-async def test_the_machine_s_network_is_only_for_tasks_that_ask_where_the_operator_allows_it(tmp_path: Path) -> None:
+async def test_host_network_needs_the_task_and_the_operator(tmp_path: Path) -> None:
     driver = SandboxDriver(tmp_path, SandboxSettings(network=Network.HOST))
     try:
         with greeting("127.0.0.1") as port:
@@ -310,7 +310,7 @@ def test_the_network_of_a_pod_is_beside_those_of_the_machine() -> None:
         assert pod_network.pod_network(taken, []).cidr not in {"10.0.2.0/24"}
 
 
-def test_own_addresses_and_routes_are_read_as_the_kernel_writes_them() -> None:
+def test_addresses_and_routes_of_the_kernel_are_parsed() -> None:
     trie = """Main:
   +-- 0.0.0.0/0 3 0 5
      |-- 0.0.0.0

@@ -192,7 +192,7 @@ async def test_no_descriptor_of_the_executor_is_inherited(pod: Pod) -> None:
     assert output in {b"[0, 1, 2]\n", b"[0, 1, 2, 3]\n"}
 
 
-async def test_abstract_sockets_and_keyrings_of_the_machine_are_out_of_reach(pod: Pod) -> None:
+async def test_abstract_sockets_and_keyrings_are_out_of_reach(pod: Pod) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(b"\0sluice-test-%d" % os.getpid())
         listening.listen()

@@ -73,7 +73,7 @@ def test_check_gives_programs_json(repository: Path, whole: bool) -> None:
     }
 
 
-def test_line_and_column_are_null_where_jsonnet_does_not_tell_them(repository: Path) -> None:
+def test_line_and_column_are_null_when_jsonnet_has_none(repository: Path) -> None:
     write(repository, "config.jsonnet", "std.parseJson('{\"runs\": 5}')")
     done = sluice("config", "check", "-o", "json", repository)
     assert json.loads(done.stdout)["errors"][0] == {

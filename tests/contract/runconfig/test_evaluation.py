@@ -232,7 +232,7 @@ async def test_bombs_beside_each_other_harm_nobody() -> None:
     assert results[0].errors[0].message == "the evaluation needed more than 512 MiB of memory"
 
 
-def test_source_that_is_away_is_raised_and_is_no_fault_of_the_file() -> None:
+def test_unavailable_source_raises_instead_of_being_a_fault() -> None:
     class Nothing:
         def list(self, folder: str) -> tuple[str, ...]:
             return ()

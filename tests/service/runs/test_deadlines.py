@@ -69,7 +69,7 @@ async def test_run_times_out_at_its_time_and_its_task_says_so() -> None:
     assert MOVED_BY_SWEEP._value.get() == counted
 
 
-async def test_task_times_out_from_the_start_of_its_pod_though_its_executor_says_nothing() -> None:
+async def test_task_of_a_silent_executor_times_out() -> None:
     world = World()
     engine = await world.placing_engine()
     task = definition(task_timeout_interval=Duration(seconds=10))
@@ -142,7 +142,7 @@ async def test_runs_that_are_over_keep_no_timer() -> None:
 # --- who keeps them, by the clock of the machine --------------------------------------------------------------------
 
 
-async def test_deadline_that_another_server_set_is_kept_by_the_scheduler() -> None:
+async def test_scheduler_keeps_a_deadline_of_another_server() -> None:
     world = World(clock=SystemClock())
     scheduler, other = world.engine("s1", sweep_interval=NEVER), world.engine("s2", sweep_interval=NEVER)
     await world.executors.connect(executor())
@@ -162,7 +162,7 @@ async def test_deadline_that_another_server_set_is_kept_by_the_scheduler() -> No
         await eventually(is_told_to_stop)
 
 
-async def test_server_that_becomes_the_scheduler_knows_the_deadlines_that_were_set_before() -> None:
+async def test_new_scheduler_keeps_the_deadlines_set_before() -> None:
     world = World(clock=SystemClock())
     before = world.engine("s1")
     await before.scheduler.election.stand()

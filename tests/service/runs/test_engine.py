@@ -37,7 +37,7 @@ async def test_run_of_one_task_goes_from_creation_to_success() -> None:
     assert await world.db.read(lambda view: view.get(QUEUE, GROUP)) is None
 
 
-async def test_events_are_the_stored_changes_each_from_the_stored_value_to_the_stored_value() -> None:
+async def test_events_are_the_differences_of_stored_values() -> None:
     world = World()
     engine = await world.placing_engine()
     run_id = (await engine.create_run(request(), created_by="admin")).value.run.id
@@ -103,7 +103,7 @@ async def test_creation_names_every_fault_with_its_path() -> None:
     ]
 
 
-async def test_same_request_id_answers_the_first_run_and_refuses_another_body() -> None:
+async def test_request_id_returns_the_first_run_or_refuses_a_change() -> None:
     world = World()
     engine = await world.placing_engine()
     first = await engine.create_run(request(request_id="r1"), created_by="admin")
@@ -165,7 +165,7 @@ async def test_runs_of_one_group_never_overlap_and_of_two_groups_do() -> None:
     assert [await world.phase(i) for i in ids] == ["finished", "finished", "running"]
 
 
-async def test_run_whose_result_is_set_holds_its_group_until_its_assignments_have_ended() -> None:
+async def test_run_with_a_result_holds_its_group_until_its_tasks_end() -> None:
     world = World()
     engine = await world.placing_engine()
     first = (await engine.create_run(request(definition("a"), definition("b")), created_by="a")).value.run.id
@@ -177,7 +177,7 @@ async def test_run_whose_result_is_set_holds_its_group_until_its_assignments_hav
     assert await world.phase(second) == "running"
 
 
-async def test_stop_tells_what_runs_to_stop_and_ends_the_run_as_stopped() -> None:
+async def test_stop_stops_running_tasks_and_ends_the_run_as_stopped() -> None:
     world = World()
     engine = await world.placing_engine()
     run_id = (await engine.create_run(request(definition("a"), definition("b", "a")), created_by="a")).value.run.id
@@ -236,7 +236,7 @@ async def test_approval_is_given_once_and_starts_the_task() -> None:
     assert "deploy: waiting>approved" in world.told(run_id)
 
 
-async def test_update_that_arrives_twice_is_acknowledged_without_effect() -> None:
+async def test_repeated_update_is_acknowledged_without_effect() -> None:
     world = World()
     engine = await world.placing_engine()
     run_id = (await engine.create_run(request(), created_by="a")).value.run.id
@@ -263,9 +263,7 @@ async def test_update_that_arrives_twice_is_acknowledged_without_effect() -> Non
         pytest.param("end", "attempt_ended_otherwise", id="another end is refused"),
     ],
 )
-async def test_update_that_is_not_of_the_attempt_is_refused_and_the_others_of_its_batch_count(
-    change: str, code: str
-) -> None:
+async def test_refused_update_does_not_affect_the_rest_of_its_batch(change: str, code: str) -> None:
     world = World()
     engine = await world.placing_engine()
     run_id = (await engine.create_run(request(), created_by="a")).value.run.id
@@ -294,7 +292,7 @@ async def test_update_that_is_not_of_the_attempt_is_refused_and_the_others_of_it
         assert (await world.assignment_of(other)).phase == executor_api.ASSIGNMENT_PHASE_RUNNING
 
 
-async def test_lost_assignment_is_tried_again_when_the_configuration_allows_that() -> None:
+async def test_lost_assignment_is_retried_if_the_configuration_says_so() -> None:
     world = World()
     engine = await world.placing_engine()
     retry = definition_api.Retry(max_attempts=2, on=[definition_api.RETRY_CAUSE_LOST])
@@ -325,7 +323,7 @@ async def test_lock_has_one_holder_over_all_groups_of_a_project() -> None:
     assert await world.db.read(lambda view: view.get(LOCK, lock_id("/user/admin", "prod"))) is None
 
 
-async def test_specification_has_the_environment_in_the_order_of_its_rules() -> None:
+async def test_environment_of_a_specification_follows_its_precedence() -> None:
     world = World()
     engine = await world.placing_engine()
     value = definition_api.EnvironmentValue
@@ -365,7 +363,7 @@ async def test_secret_is_refused_clearly_when_a_run_is_created() -> None:
     ]
 
 
-async def test_engines_on_one_database_advance_any_run_and_cannot_disagree() -> None:
+async def test_engines_on_one_database_cannot_disagree() -> None:
     world = World()
     scheduler, other = await world.placing_engine("s1", slots=0), world.engine("s2")
     await world.executors.connect(executor(slots=100))

@@ -59,7 +59,7 @@ async def test_run_is_found_by_id_beginning_number_and_as_the_last_one() -> None
         assert shown == (await at.stub.GetRun(pb.GetRunRequest(run_id=first.id))).run
 
 
-async def test_number_is_of_the_callers_own_runs_first_then_of_the_only_group_that_has_it() -> None:
+async def test_number_means_own_runs_first_then_the_only_group() -> None:
     async with serving() as at:
         theirs = [await _made(at, "/project/site/main") for _ in range(2)]
         assert await _resolved(at, "1") == theirs[0].id
@@ -69,7 +69,7 @@ async def test_number_is_of_the_callers_own_runs_first_then_of_the_only_group_th
         assert await _resolved(at, "/project/site#1") == theirs[0].id
 
 
-async def test_number_of_several_groups_is_ambiguous_and_the_groups_are_named() -> None:
+async def test_number_of_several_groups_is_ambiguous() -> None:
     async with serving() as at:
         for name in "abcdefg":
             await _made(at, f"/project/{name}/main")
@@ -78,7 +78,7 @@ async def test_number_of_several_groups_is_ambiguous_and_the_groups_are_named() 
         assert "/project/a#1, /project/b#1, /project/c#1, /project/d#1, /project/e#1 and more" in error.message
 
 
-async def test_beginning_of_several_ids_is_ambiguous_and_the_runs_are_named() -> None:
+async def test_beginning_of_several_ids_is_ambiguous() -> None:
     async with serving() as at:
         one, two = await _made(at, name="build"), await _made(at, name="deploy")
         shared = one.id[:8]

@@ -38,7 +38,7 @@ TOO_LARGE = [
 
 
 @pytest.mark.parametrize(("tasks", "words"), TOO_LARGE)
-async def test_a_run_with_too_many_parts_is_refused_before_it_is_checked(
+async def test_run_with_too_many_parts_is_refused_before_its_checks(
     tasks: list[definition_api.TaskDefinition], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = World().engine()

@@ -99,7 +99,7 @@ async def retained() -> RetainedRuns:
 # --- logs -------------------------------------------------------------------------------------------------------------
 
 
-async def test_logs_go_a_month_after_the_end_of_their_run_and_are_said_to_be_deleted(retained: RetainedRuns) -> None:
+async def test_logs_are_deleted_a_month_after_the_end_of_their_run(retained: RetainedRuns) -> None:
     old = await retained.finished("build", "test")
     await retained.pass_time(10 * DAY)
     young = await retained.finished()
@@ -120,7 +120,7 @@ async def test_logs_go_a_month_after_the_end_of_their_run_and_are_said_to_be_del
     assert len(retained.world.db.history) == before + 1, "the time, and nothing else"
 
 
-async def test_logs_of_a_run_that_is_not_over_stay_however_old_they_are(retained: RetainedRuns) -> None:
+async def test_old_logs_of_an_unfinished_run_are_kept(retained: RetainedRuns) -> None:
     made = (await retained.engine.create_run(request(), created_by="a")).value.run
     await retained.world.report(retained.engine, await retained.world.assignment_of(made.id), "accepted", "running")
     await retained.wrote(made.id, "build", b"still at it\n")
@@ -160,7 +160,7 @@ async def test_a_sweep_that_failed_in_the_middle_goes_on(retained: RetainedRuns)
     assert await retained.runs_with_logs() == set()
 
 
-async def test_a_reader_in_the_middle_of_a_log_hears_that_it_was_deleted(retained: RetainedRuns) -> None:
+async def test_reader_in_the_middle_of_a_deleted_log_gets_an_error(retained: RetainedRuns) -> None:
     run_id = await retained.finished(log=b"x" * 200_000)
     task = await retained.world.task_id(run_id, "build")
     reading = retained.reader.read(run_id, task, step=0, follow=True)
@@ -185,7 +185,7 @@ async def test_many_logs_go_some_at_a_time(retained: RetainedRuns) -> None:
     assert await retained.runs_with_logs() == set()
 
 
-async def test_logs_of_no_run_go_after_a_day_and_what_is_not_ours_stays(retained: RetainedRuns) -> None:
+async def test_logs_without_a_run_are_deleted_and_other_objects_kept(retained: RetainedRuns) -> None:
     gone = retained.world.ids.new_id()
     await retained.world.storage.put(f"logs/{gone}/task/1.1/0/00000000000000000000", b"of a run that was given up")
     await retained.world.storage.put("logs/notes/README", b"mine")
@@ -206,7 +206,7 @@ async def test_without_a_retention_logs_stay_and_those_of_no_run_go(retained: Re
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_server_that_starts_with_a_clock_of_ten_years_later_deletes_nothing_that_is_young(
+async def test_server_whose_clock_is_ten_years_ahead_deletes_nothing(
     retained: RetainedRuns,
 ) -> None:
     run_id = await retained.finished()
@@ -242,7 +242,7 @@ async def records(world: World, run_id: str) -> dict[str, int]:
     return await world.db.read(count)
 
 
-async def test_runs_go_with_all_that_is_theirs_when_they_have_a_retention(retained: RetainedRuns) -> None:
+async def test_runs_are_deleted_with_their_data_after_the_retention(retained: RetainedRuns) -> None:
     old = await retained.finished("a", "b")
     task = await retained.world.task_id(old, "a")
     running = (await retained.engine.create_run(request(group="/user/admin/w/x"), created_by="a")).value.run
@@ -270,7 +270,7 @@ async def test_logs_that_are_kept_for_ever_go_with_their_run(retained: RetainedR
     assert (await records(retained.world, run_id))["run"] == 0
 
 
-async def test_a_run_with_more_tasks_than_one_transaction_deletes_goes_whole(retained: RetainedRuns) -> None:
+async def test_run_of_more_tasks_than_a_transaction_is_deleted_whole(retained: RetainedRuns) -> None:
     names = [f"t{number}" for number in range(450)]
     made = (await retained.engine.create_run(request(*map(definition, names)), created_by="a")).value.run
     for name in names:
@@ -294,7 +294,7 @@ async def large(world: World, name: str) -> tuple[RunConfigs, bytes, str]:
     return configs, config, hashlib.sha256(config).hexdigest()
 
 
-async def test_a_configuration_goes_a_day_after_the_last_run_that_has_it(retained: RetainedRuns) -> None:
+async def test_configuration_is_deleted_a_day_after_its_last_run(retained: RetainedRuns) -> None:
     configs, config, digest = await large(retained.world, "shared")
     record = await configs.prepare(config, digest)
     for run_id in ("one", "two"):
@@ -308,7 +308,7 @@ async def test_a_configuration_goes_a_day_after_the_last_run_that_has_it(retaine
     assert await stored_configs(retained.world) == set()
 
 
-async def test_a_configuration_that_is_stored_for_a_run_to_come_is_young_again(retained: RetainedRuns) -> None:
+async def test_configuration_stored_for_a_new_run_is_kept(retained: RetainedRuns) -> None:
     configs, config, digest = await large(retained.world, "again")
     await configs.prepare(config, digest)
     retained.world.clock.advance(5 * DAY)
@@ -319,7 +319,7 @@ async def test_a_configuration_that_is_stored_for_a_run_to_come_is_young_again(r
     assert await stored_configs(retained.world) == {digest}
 
 
-async def test_a_configuration_that_was_deleted_before_its_run_was_committed_is_stored_again(
+async def test_configuration_deleted_before_a_commit_is_stored_again(
     retained: RetainedRuns,
 ) -> None:
     configs, config, digest = await large(retained.world, "raced")
@@ -329,7 +329,7 @@ async def test_a_configuration_that_was_deleted_before_its_run_was_committed_is_
     assert await stored_configs(retained.world) == {digest}
 
 
-async def test_a_configuration_whose_run_was_committed_while_it_was_deleted_is_put_back(retained: RetainedRuns) -> None:
+async def test_configuration_of_a_run_created_meanwhile_is_restored(retained: RetainedRuns) -> None:
     configs, config, digest = await large(retained.world, "raced")
     record = await configs.prepare(config, digest)
     retained.world.clock.advance(5 * DAY)
@@ -361,7 +361,7 @@ async def test_somebody_deletes_the_logs_of_a_task_and_no_others(retained: Retai
         await retained.reader.describe(run_id, task, step=0)
 
 
-async def test_a_deletion_that_failed_in_the_middle_is_done_by_the_next_call(retained: RetainedRuns) -> None:
+async def test_deletion_that_failed_is_completed_by_the_next_call(retained: RetainedRuns) -> None:
     run_id = await retained.finished()
     task = await retained.world.task_id(run_id, "build")
     retained.world.storage.go_away()
@@ -373,7 +373,7 @@ async def test_a_deletion_that_failed_in_the_middle_is_done_by_the_next_call(ret
     assert await retained.runs_with_logs() == set()
 
 
-async def test_logs_of_a_task_that_is_not_finished_or_not_there_are_not_deleted(retained: RetainedRuns) -> None:
+async def test_logs_of_unfinished_or_unknown_tasks_are_not_deleted(retained: RetainedRuns) -> None:
     made = (await retained.engine.create_run(request(), created_by="a")).value.run
     task = await retained.world.task_id(made.id, "build")
     with pytest.raises(FailedPrecondition, match="not finished"):

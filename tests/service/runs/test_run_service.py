@@ -161,7 +161,7 @@ async def test_action_with_a_request_id_may_be_sent_again() -> None:
         assert error.reason == "RUN_NOT_QUEUED"
 
 
-async def test_watch_gives_a_snapshot_then_each_change_with_its_state_and_ends_with_the_run() -> None:
+async def test_watch_sends_a_snapshot_then_changes_until_the_run_ends() -> None:
     async with serving() as at:
         run = (await at.stub.CreateRun(request())).run
         watch = at.stub.WatchRun(pb.WatchRunRequest(run_id=run.id))
@@ -229,7 +229,7 @@ async def test_watch_that_is_refused_is_not_accepted_first() -> None:
         assert (STREAM_KEY, STREAM_OPEN) not in tuple(await call.initial_metadata() or ())
 
 
-async def test_watch_of_all_runs_tells_the_events_of_one_group_when_asked() -> None:
+async def test_watch_of_all_runs_can_be_limited_to_one_group() -> None:
     async with serving() as at:
         watch = at.stub.WatchRuns(pb.WatchRunsRequest(group="/user/eve/x"))
         first = await watch.read()
@@ -322,7 +322,7 @@ async def test_log_is_described_before_it_is_read(fields: dict[str, Any], first:
         assert [chunk async for chunk in at.stub.ReadLogs(read)][-1].next_offset == first + 10
 
 
-async def test_logs_of_a_finished_task_are_deleted_and_those_of_another_one_are_not() -> None:
+async def test_only_logs_of_a_finished_task_are_deleted() -> None:
     async with serving() as at:
         made = (await at.stub.CreateRun(request())).run
         task = await at.world.task_id(made.id, "build")

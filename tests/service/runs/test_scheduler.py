@@ -35,7 +35,7 @@ class Limits:
 # --- the election -----------------------------------------------------------------------------------------------------
 
 
-async def test_another_server_takes_over_when_the_lease_of_the_scheduler_ran_out() -> None:
+async def test_another_server_takes_over_an_expired_lease() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
@@ -54,7 +54,7 @@ async def test_another_server_takes_over_when_the_lease_of_the_scheduler_ran_out
     assert await world.statuses(run_id) == {"build": "running"}
 
 
-async def test_a_scheduler_that_renews_its_lease_keeps_its_place_and_commits_nothing_for_it() -> None:
+async def test_scheduler_renews_its_lease_without_a_commit() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
@@ -66,7 +66,7 @@ async def test_a_scheduler_that_renews_its_lease_keeps_its_place_and_commits_not
     assert (first.is_scheduler, second.is_scheduler, len(world.db.history)) == (True, False, before)
 
 
-async def test_a_scheduler_whose_lease_ran_out_unnoticed_keeps_its_place_when_it_was_first_to_look() -> None:
+async def test_scheduler_renews_its_expired_lease_if_it_is_first() -> None:
     world = World()
     first = await world.placing_engine("s1")
     second = world.engine("s2")
@@ -76,7 +76,7 @@ async def test_a_scheduler_whose_lease_ran_out_unnoticed_keeps_its_place_when_it
     assert (first.is_scheduler, second.is_scheduler) == (True, False)
 
 
-async def test_a_server_that_opened_its_database_again_takes_its_own_place_over_at_once() -> None:
+async def test_server_takes_its_own_lease_over_after_a_reopen() -> None:
     world = World()
     await world.placing_engine("s1", slots=0)
     again = world.engine("s1")  # the same process, and so the same id and a key that is there
@@ -152,7 +152,7 @@ async def test_scheduler_hears_from_the_log_what_other_servers_did() -> None:
 
 
 @pytest.mark.parametrize("ending", ["settled", "waited"])
-async def test_in_a_new_epoch_nothing_is_assigned_before_executors_have_settled_or_been_waited_for(ending: str) -> None:
+async def test_hold_of_a_new_epoch_lasts_until_executors_settle(ending: str) -> None:
     world = World(epoch=2)
     known = pb.ExecutorRecord(group="default", session_id="session-of-old", slots=1, settled_epoch=1)
     await world.db.commit([Put(EXECUTOR, "old", known)])
@@ -220,7 +220,7 @@ async def test_executor_of_which_the_log_says_otherwise_gets_nothing(fault: str)
     assert (await world.tasks(run_id))["build"].reason.code == "WAITS_FOR_EXECUTOR"
 
 
-async def test_tasks_that_nobody_can_run_hold_nobody_back_and_go_when_an_executor_comes_for_them() -> None:
+async def test_tasks_that_no_executor_can_run_do_not_block_others() -> None:
     world = World()
     engine = await world.placing_engine(slots=1)
     unfit = [definition(f"arm{n:03}", runtime=definition_api.Runtime(arch="arm64")) for n in range(150)]
@@ -237,7 +237,7 @@ async def test_tasks_that_nobody_can_run_hold_nobody_back_and_go_when_an_executo
     assert set((await world.statuses(first)).values()) == {"running"}
 
 
-async def test_task_that_the_drivers_of_the_executors_cannot_run_waits_and_says_why() -> None:
+async def test_task_that_no_driver_can_run_waits_with_a_reason() -> None:
     world = World()
     engine = await world.placing_engine(slots=0)
     await world.executors.connect(executor("plain", drivers=frozenset({"host"})))
@@ -287,7 +287,7 @@ async def test_concurrency_holds_over_all_groups_of_a_project() -> None:
     assert await world.phase(second) == "running"
 
 
-async def test_newer_run_takes_the_place_of_older_queued_ones_where_the_project_says_so() -> None:
+async def test_newer_run_replaces_queued_ones_if_the_project_says_so() -> None:
     world = World(scopes=Limits(QueueSettings(cancel_superseded=True)))
     engine = await world.placing_engine()
     ids = [(await engine.create_run(request(), created_by="a")).value.run.id for _ in range(4)]
@@ -296,7 +296,7 @@ async def test_newer_run_takes_the_place_of_older_queued_ones_where_the_project_
     assert await world.phase(ids[3]) == "running"
 
 
-async def test_newer_run_ends_one_that_only_waits_for_an_approval_where_the_project_says_so() -> None:
+async def test_newer_run_stops_one_that_waits_if_the_project_says_so() -> None:
     world = World(scopes=Limits(QueueSettings(cancel_superseded=True)))
     engine = await world.placing_engine()
     gate = definition(approval=definition_api.Approval())
@@ -306,7 +306,7 @@ async def test_newer_run_ends_one_that_only_waits_for_an_approval_where_the_proj
     assert await world.phase(second) == "running"
 
 
-async def test_runs_of_which_everything_is_skipped_pass_through_their_group_at_once() -> None:
+async def test_fully_skipped_runs_leave_their_group_at_once() -> None:
     world = World()
     engine = await world.placing_engine()
     blocking = (await engine.create_run(request(), created_by="a")).value.run.id
@@ -388,7 +388,7 @@ async def test_run_that_the_scheduler_is_about_to_start_is_no_defect() -> None:
     assert MOVED_BY_SWEEP._value.get() == counted
 
 
-async def test_run_starts_after_the_end_of_the_one_before_it_however_long_a_transaction_waits() -> None:
+async def test_run_starts_no_earlier_than_the_one_before_it_ends() -> None:
     world = World()
     engine = await world.placing_engine()
     first = (await engine.create_run(request(), created_by="a")).value.run.id

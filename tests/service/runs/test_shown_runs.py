@@ -32,7 +32,7 @@ async def _waiting(at: Served, run_id: str) -> str:
 # --- what a run waits for -----------------------------------------------------------------------------------------
 
 
-async def test_run_without_an_executor_says_so_until_its_first_task_is_placed() -> None:
+async def test_run_without_an_executor_waits_for_one() -> None:
     async with serving(slots=0) as at:
         run = (await at.stub.CreateRun(request(definition("a"), definition("b", "a")))).run
         shown = await _shown(at, run.id)
@@ -54,7 +54,7 @@ async def test_run_without_an_executor_says_so_until_its_first_task_is_placed() 
         assert (shown.phase, shown.HasField("waiting")) == (api.RUN_PHASE_FINISHED, False)
 
 
-async def test_run_whose_next_task_finds_all_executors_full_waits_for_one() -> None:
+async def test_run_waits_while_all_executors_are_full() -> None:
     async with serving(slots=1) as at:
         busy = (await at.stub.CreateRun(request(group="/user/eve/x"))).run
         run = (await at.stub.CreateRun(request(*(definition(f"t{n}") for n in range(150))))).run
@@ -62,7 +62,7 @@ async def test_run_whose_next_task_finds_all_executors_full_waits_for_one() -> N
         assert await _waiting(at, busy.id) == ""
 
 
-async def test_run_that_waits_for_an_approval_a_lock_or_its_queue_says_which() -> None:
+async def test_run_says_whether_it_waits_for_approval_lock_or_queue() -> None:
     async with serving() as at:
         gated = (await at.stub.CreateRun(request(definition(approval=definition_api.Approval())))).run
         assert await _waiting(at, gated.id) == "WAITS_FOR_APPROVAL"
@@ -88,7 +88,7 @@ async def test_run_waits_for_recovery_while_nothing_may_be_assigned() -> None:
 # --- attempts -----------------------------------------------------------------------------------------------------
 
 
-async def test_every_attempt_is_shown_with_its_executor_steps_and_exit_codes() -> None:
+async def test_every_attempt_shows_executor_steps_and_exit_codes() -> None:
     async with serving() as at:
         retry = definition_api.Retry(max_attempts=3)
         run = (await at.stub.CreateRun(request(definition(retry=retry), definition("other")))).run
@@ -115,7 +115,7 @@ async def test_every_attempt_is_shown_with_its_executor_steps_and_exit_codes() -
         assert [len(each.attempts) for each in listed if each.name == "other"] == [1]
 
 
-async def test_task_that_never_ran_has_no_attempts_and_one_that_waits_for_a_retry_has_the_last() -> None:
+async def test_attempts_are_those_that_ran() -> None:
     async with serving(slots=1) as at:
         retry = definition_api.Retry(max_attempts=2)
         run = (await at.stub.CreateRun(request(definition(retry=retry), definition("then", "build")))).run
@@ -138,7 +138,7 @@ async def _explained(at: Served, run_id: str) -> tuple[list[str], dict[str, list
     return [reason.message for reason in told.reasons], tasks
 
 
-async def test_run_is_explained_while_it_waits_while_it_runs_and_when_it_has_failed() -> None:
+async def test_run_is_explained_while_waiting_running_and_failed() -> None:
     async with serving(slots=0) as at:
         run = (await at.stub.CreateRun(request(definition("a"), definition("b", "a")))).run
         told, tasks = await _explained(at, run.id)

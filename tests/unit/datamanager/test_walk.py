@@ -123,7 +123,7 @@ async def test_gap_names_both_sides_and_the_first_missing_segment() -> None:
         assert str(part) in gap.error().message
 
 
-async def test_gap_before_the_cut_of_the_history_is_found_without_a_later_object() -> None:
+async def test_gap_before_the_cut_is_found_without_a_later_object() -> None:
     stores = Stores()
     await stores.store(ONE[:2])
     _, gap = await stores.walk(lineage=LINEAGE.until(seq(2, 0)))

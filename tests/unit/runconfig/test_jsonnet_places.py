@@ -174,7 +174,7 @@ def test_hint_repeats_the_literal_or_says_what_jsonnet_gives(environment: str, h
     assert error.message.partition("; quote it")[2].lstrip(": ") == hint
 
 
-def test_many_faults_in_what_cannot_be_followed_are_found_quickly() -> None:
+def test_many_faults_in_untraceable_jsonnet_are_found_quickly() -> None:
     fields = ",\n".join(f"A{i}: {i}" for i in range(5000))
     text = "{runs: [{name: 'r', tasks: [{name: 'a', runtime: {containers: [{image: 'host'}]},\n"
     text += f"environment: if true then {{{fields}}} else {{}}}}]}}]}}"

@@ -44,7 +44,7 @@ JSONNET = """local rt = {containers: [{image: 'host'}]};
 """
 
 
-def test_carriage_returns_of_a_jsonnet_text_block_are_told_with_their_place() -> None:
+def test_carriage_returns_in_a_text_block_have_a_place() -> None:
     assert load_text("c.jsonnet", JSONNET).warnings == ()
     (warning,) = load_text("c.jsonnet", JSONNET.replace("\n", "\r\n")).warnings
     assert (warning.path, warning.message) == ("runs[0].tasks[0].steps[0].run.command", IN_COMMAND)

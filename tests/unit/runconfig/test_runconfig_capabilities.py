@@ -113,7 +113,7 @@ def test_part_that_a_driver_has_is_no_error(task: dict[str, Any], driver: Capabi
 @pytest.mark.parametrize("kind", STEPS)
 @pytest.mark.parametrize("form", ["short", "long"])
 @pytest.mark.parametrize("drivers", [(), (SANDBOX,), (HOST,)], ids=["any", "sandbox", "host"])
-def test_step_that_this_version_lacks_is_an_error_whatever_the_driver(
+def test_unsupported_step_is_an_error_with_every_driver(
     kind: str, form: str, drivers: tuple[Capabilities, ...]
 ) -> None:
     step = {kind: BODIES[kind]} if form == "short" else {"type": kind, **BODIES[kind]}
@@ -132,7 +132,7 @@ def test_without_a_driver_only_what_no_driver_can_do_is_an_error() -> None:
     ]
 
 
-def test_task_for_which_each_driver_lacks_something_else_is_an_error() -> None:
+def test_task_that_no_single_driver_can_run_is_an_error() -> None:
     # Volumes need the sandbox, and this user the host.
     assert errors_of({"user": "root", **VOLUMES}) == [
         ("user", 'the user "root" is not supported by the sandbox driver: steps run as "sluice" or "1000"')
@@ -179,7 +179,7 @@ ANYTHING: list[Any] = [
 
 
 @pytest.mark.parametrize("value", ANYTHING, ids=str)
-def test_runtime_that_cannot_be_read_is_an_error_and_nothing_more(value: Any) -> None:
+def test_unreadable_runtime_is_the_only_error(value: Any) -> None:
     document = {
         "runs": [{"name": "r", "tasks": [{"name": "a", "runtime": value, "user": 5, "resources": [], "steps": [5]}]}]
     }

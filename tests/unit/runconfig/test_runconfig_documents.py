@@ -165,7 +165,7 @@ def test_byte_order_mark_and_deepest_nesting_are_taken(parse: Any) -> None:
     parse(b"[" * 100 + b"]" * 100)
 
 
-def test_unterminated_json_string_of_quotes_takes_no_quadratic_time() -> None:
+def test_unterminated_json_string_takes_linear_time() -> None:
     assert faults(parse_json, '"' + '\\"' * 500_000)
 
 

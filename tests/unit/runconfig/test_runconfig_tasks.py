@@ -280,7 +280,7 @@ def test_unknown_run_is_not_found_with_a_hint() -> None:
         ("echo ü 日本語", "echo ü 日本語"),
     ],
 )
-def test_step_without_a_name_is_called_by_the_beginning_of_its_command(command: str, name: str) -> None:
+def test_unnamed_step_is_named_after_its_command(command: str, name: str) -> None:
     assert only_task({"steps": [{"run": command}]})["steps"][0]["name"] == name
 
 

@@ -101,9 +101,7 @@ def test_quoted_scalar_holds_every_character_of_json(character: str, quote: str)
     ],
     ids=["plain", "literal", "comment", "key", "first", "line-begins", "after-a-quoted-one"],
 )
-def test_invisible_character_outside_of_quotes_is_refused_where_it_stands(
-    text: str, place: str, character: str
-) -> None:
+def test_invisible_character_outside_of_quotes_is_located(text: str, place: str, character: str) -> None:
     # The first mark of a file says only that it is in UTF-8.
     found = fault("\ufeff" + text.replace("¤", character))
     code = f"{ord(character):04X}"
@@ -131,7 +129,7 @@ def test_position_after_them_is_right(character: str) -> None:
     assert fault(text + "a: [1\n").startswith("5:1: not YAML")
 
 
-def test_comment_with_a_separator_is_no_line_of_the_configuration() -> None:
+def test_line_separator_in_a_comment_is_ignored() -> None:
     text = "runs:\n- name: r\n  tasks:\n  - name: a\n    runtime: {containers: [{image: host}]}\n"
     text += "    # a\x85b: c\n    steps: [{run: 'x\u2028y'}]\n"
     loaded = load_source("c.yml", text.encode(), MappingFiles({}), Context())

@@ -293,7 +293,7 @@ def test_rules_do_not_touch_a_queued_run() -> None:
     assert after.runnable == ()
 
 
-def test_r2_wins_over_r3_when_the_stop_meets_the_last_success_in_one_transaction() -> None:
+def test_r2_wins_over_r3_in_one_transaction() -> None:
     run = Simulator("a").does("assign a")
     stopped = rules.request_stop(run.state, by="ann", now=run.now)
     done = success_of_a(run, stopped.state)
@@ -315,14 +315,14 @@ def test_r4_tells_that_the_group_is_free_once() -> None:
     assert not rules.advance(after.state, run.now).frees_group
 
 
-def test_r4_a_run_that_starts_and_ends_in_one_transaction_frees_its_group() -> None:
+def test_r4_run_that_starts_and_ends_at_once_frees_its_group() -> None:
     run = Simulator("a~; b: a", start=False)
     after = run.settle(rules.start_run(run.state, run.now))
     assert after.frees_group
     assert [(e.old, e.new) for e in after.events if e.kind is EventKind.PHASE] == [("queued", "finished")]
 
 
-def test_r7_live_assignments_are_told_to_stop_and_later_clean_ups_are_not() -> None:
+def test_r7_live_assignments_stop_and_clean_ups_do_not() -> None:
     run = Simulator("a; b: a[always]").does("assign a; stop")
     assert run.live("a").stop_requested == run.now
     run.does("a is_stopped; assign b; stop")
@@ -361,7 +361,7 @@ def test_r9_expiry_is_told_by_task_run_and_events() -> None:
     assert told == [("not_asked", "waiting"), ("waiting", "expired")]
 
 
-def test_r14_a_retry_keeps_how_the_last_attempt_ended_and_begins_blank() -> None:
+def test_r14_retry_keeps_the_end_of_the_last_attempt() -> None:
     run = Simulator("a *2").does("assign a")
     first = run.live("a")
     run.report("a", AssignmentPhase.FAILED, steps={0: step("failed", exit_status=2)})
@@ -392,7 +392,7 @@ def test_r14_a_stop_gives_the_last_attempt_back() -> None:
     )
 
 
-def test_r16_a_task_that_timed_out_is_told_to_stop_and_ends_as_failed() -> None:
+def test_r16_task_that_timed_out_is_stopped_and_fails() -> None:
     run = Simulator("a @1h; b: a[on_failure]").does("wait 5m; a runs; wait 59m")
     assert run.live("a").stop_requested is None
     run.wait(span("60s"))
@@ -404,17 +404,17 @@ def test_r16_a_task_that_timed_out_is_told_to_stop_and_ends_as_failed() -> None:
     assert run.runnable_names == "b"
 
 
-def test_r16_the_time_in_a_queue_of_executors_does_not_count_for_a_task() -> None:
+def test_r16_time_before_assignment_does_not_count_for_a_task() -> None:
     run = Simulator("a @1h").does("assign a; wait 2h")
     assert not run.live("a").timed_out
 
 
-def test_r16_a_success_that_was_faster_than_the_order_to_stop_stays_one() -> None:
+def test_r16_success_before_the_stop_arrives_is_kept() -> None:
     run = Simulator("a @1h").does("a runs; wait 1h; a succeeds")
     assert run.standing == "finished success"
 
 
-def test_r16_a_run_that_timed_out_fails_and_ends_but_for_clean_ups() -> None:
+def test_r16_run_that_timed_out_fails_and_runs_clean_ups() -> None:
     run = Simulator("a; b; c: a; d: a[always]", timeout=span("1h")).does("a runs; wait 1h")
     assert run.standing == "running failed"
     timed_out = Reason(ReasonCode.RUN_TIMED_OUT, "run timed out after 1h")
@@ -437,7 +437,7 @@ def test_r16_a_run_whose_result_is_set_still_ends_by_its_timeout() -> None:
     assert run.live("b").stop_requested == run.now
 
 
-def test_r16_waiting_for_an_approval_alone_does_not_count_for_the_run() -> None:
+def test_r16_waiting_only_for_approval_does_not_count() -> None:
     run = Simulator("a; b?: a", timeout=span("1h")).does("a runs; wait 30m; a succeeds; wait 2d; approve b; wait 29m")
     assert not run.state.run.timed_out
     assert run.state.run.approval_waited == span("2d")
@@ -445,12 +445,12 @@ def test_r16_waiting_for_an_approval_alone_does_not_count_for_the_run() -> None:
     assert run.state.run.timed_out
 
 
-def test_r16_waiting_for_an_approval_counts_while_something_could_run() -> None:
+def test_r16_waiting_counts_while_something_could_run() -> None:
     run = Simulator("a; b?", timeout=span("1h")).does("wait 1h")
     assert run.state.run.timed_out
 
 
-def test_r16_a_stop_after_the_runs_timeout_leaves_clean_ups_alone_and_a_forced_one_does_not() -> None:
+def test_r16_only_a_forced_stop_ends_clean_ups_after_a_timeout() -> None:
     run = Simulator("a; b: a[always]", timeout=span("1h")).does("a runs; wait 1h; a is_stopped; assign b; stop")
     assert run.live("b").stop_requested is None
     run.does("force stop")
@@ -465,7 +465,7 @@ def test_r16_each_task_has_its_own_timeout(names: str) -> None:
     assert run.live("a").timed_out
 
 
-def test_r16_waiting_for_an_approval_counts_while_something_else_runs() -> None:
+def test_r16_waiting_counts_while_something_runs() -> None:
     run = Simulator("a; b?", timeout=span("1h")).does("a runs; wait 1h")
     assert run.state.run.timed_out
 
@@ -572,15 +572,13 @@ LONGEST = [
 
 @pytest.mark.parametrize(("story", "condition"), [pytest.param(*row[1:], id=row[0]) for row in LONGEST])
 @pytest.mark.parametrize("levels", [1, 2, 30])
-def test_r19_the_longest_chains_take_no_more_rounds_than_levels_and_three(
-    story: str, condition: str, levels: int
-) -> None:
+def test_r19_longest_chains_take_at_most_levels_plus_3_rounds(story: str, condition: str, levels: int) -> None:
     chain = "; ".join(f"t{n:02}: t{n - 1:02}[{condition}]" for n in range(1, levels))
     run = Simulator(f"x; t00; {chain}", timeout=span("1h")).does(story)
     assert run.state.run.phase == "finished"
 
 
-def test_a_transaction_may_go_on_after_its_pass_and_tells_all_from_the_stored_state() -> None:
+def test_second_pass_reports_changes_since_the_stored_state() -> None:
     run = Simulator("a; b: a").does("assign a")
     stored = run.state
     after = rules.settle(success_of_a(run, stored), run.now)

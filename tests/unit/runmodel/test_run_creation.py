@@ -37,7 +37,7 @@ def test_a_run_is_queued_with_its_tasks_levels_and_edges() -> None:
     check(RunState.of(made.run, made.tasks))
 
 
-def test_a_task_whose_when_did_not_match_is_created_as_skipped_with_its_event() -> None:
+def test_task_whose_when_does_not_match_is_created_skipped() -> None:
     made = created("a~; b")
     reason = made.tasks[0].reason
     assert reason is not None
@@ -71,7 +71,7 @@ def test_a_broken_graph_makes_a_run_that_says_why(text: str, errors: list[str]) 
     check(RunState.of(made.run, made.tasks))
 
 
-def test_the_callers_setup_errors_come_first_and_tasks_may_be_missing() -> None:
+def test_setup_errors_come_first_and_tasks_may_be_missing() -> None:
     made = created("", setup_errors=("line 3: bad", "line 3: bad"))
     assert (made.run.phase, made.setup_errors) == ("setup_error", ("line 3: bad",))
     assert created("a: a", setup_errors=("bad",)).setup_errors == ("bad", 'task "a" depends on itself')
@@ -126,7 +126,7 @@ def test_what_can_never_work_is_refused_with_every_violation(
     assert [f"{v.path}: {v.message}" for v in caught.value.violations] == found
 
 
-def test_priority_of_a_task_is_its_own_then_the_runs_and_none_in_a_fork() -> None:
+def test_priority_is_of_the_task_then_the_run_and_0_in_a_fork() -> None:
     made = created("a; b ^-3", priority=4)
     assert [task.priority for task in made.tasks] == [4, -3]
     fork = created("a; b ^-3", priority=4, from_fork=True)

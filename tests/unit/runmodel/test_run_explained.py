@@ -50,7 +50,7 @@ def test_task_that_is_told_to_stop_says_why() -> None:
 # --- tasks that are over ------------------------------------------------------------------------------------------
 
 
-def test_task_that_failed_says_in_which_step_with_which_exit_status_and_where() -> None:
+def test_failed_task_names_step_exit_status_and_executor() -> None:
     run = Simulator("a *2; b").does("a runs; wait 90s")
     failed = step("failed", exit_status=3)
     run.report("a", P.FAILED, steps={0: step("success"), 1: failed})
@@ -63,7 +63,7 @@ def test_task_that_failed_says_in_which_step_with_which_exit_status_and_where() 
     ]
 
 
-def test_task_that_failed_in_its_setup_or_succeeded_or_was_lost_says_so() -> None:
+def test_ended_task_states_how_it_ended() -> None:
     run = Simulator("a; b; c; d").does("assign a; b runs; wait 2s; b succeeds; c runs")
     run.report("a", P.FAILED, steps={-1: step("failed")}, reason=Reason("setup_failed", "no such image"))
     assert task(run, "a") == ["no such image", "failed in its setup on executor e1 at 2026-01-01 12:00:02Z"]
@@ -111,7 +111,7 @@ def test_run_that_timed_out_says_so() -> None:
     assert standing(run) == ["run timed out after 1h", "2 tasks: 1 skipped, 1 stopped"]
 
 
-def test_run_that_succeeded_says_what_became_of_its_tasks_and_which_approval_expired() -> None:
+def test_successful_run_counts_tasks_and_expired_approvals() -> None:
     run = Simulator("a?60s; b").does("b runs; b succeeds; wait 60s")
     assert run.standing == "finished success"
     assert standing(run) == ["2 tasks: 1 skipped, 1 succeeded", 'approval of "a" expired']

@@ -186,7 +186,7 @@ def test_a_lock_has_one_holder_per_scope() -> None:
     assert result.waiting[0].reason.sentence == 'lock "deploy" is held by task "a" of run 7'
 
 
-def test_a_lock_that_is_held_already_is_waited_for_and_its_holder_named() -> None:
+def test_task_waits_for_a_held_lock_and_names_its_holder() -> None:
     held = {("/project/p1", "deploy"): 'task "x" of run 3'}
     result = placed(candidate("a", lock="deploy"), on=[executor("e1")], locks=held)
     assert result.waiting[0].reason.sentence == 'lock "deploy" is held by task "x" of run 3'

@@ -230,7 +230,7 @@ def _one_pass_for_all(run: Simulator, order: tuple[updates.Report, ...]) -> tupl
 
 @settings(max_examples=80, deadline=None)
 @given(graphs(), st.integers(0, 2**32), st.integers(0, 2**32), st.data())
-def test_the_result_is_a_function_of_the_outcomes_whatever_the_order(
+def test_result_depends_on_outcomes_and_not_on_their_order(
     tasks: tuple[TaskDefinition, ...], one: int, other: int, data: st.DataObject
 ) -> None:
     outcomes = {task.name: data.draw(st.sampled_from(("succeeds", "fails", "is_stopped"))) for task in tasks}

@@ -48,7 +48,7 @@ def decided(*runs: Run, **settings: object) -> QueueDecision:
     return decide(runs, holders=holders, settings={P1: QueueSettings(**settings)}, now=START)  # type: ignore[arg-type]
 
 
-def test_the_oldest_run_of_a_free_group_starts_and_the_next_waits_behind_it() -> None:
+def test_oldest_run_of_a_free_group_starts() -> None:
     found = decided(queued(2), queued(1))
     assert found.start == ("r01",)
     assert found.waiting["r02"].code == ReasonCode.QUEUE_BEHIND
@@ -86,7 +86,7 @@ def test_concurrency_of_one_scope_does_not_limit_another() -> None:
     assert decided(running(1, "a"), queued(2, "b", scope="/user/u"), concurrency=1).start == ("r02",)
 
 
-def test_a_run_that_only_waits_for_an_approval_does_not_count_for_concurrency() -> None:
+def test_run_that_waits_for_approval_does_not_use_concurrency() -> None:
     assert decided(running(1, "a", only_approval=True), queued(2, "b"), concurrency=1).start == ("r02",)
 
 
@@ -105,12 +105,12 @@ def test_the_newest_queued_run_cancels_the_older_ones_and_starts() -> None:
     assert (found.cancel, found.start) == (("r01", "r02"), ("r03", "r04"))
 
 
-def test_a_run_that_only_waits_for_an_approval_is_stopped_by_a_newer_one() -> None:
+def test_newer_run_stops_one_that_waits_for_approval() -> None:
     found = decided(running(1, only_approval=True), queued(2), cancel_superseded=True)
     assert (found.stop, found.start) == (("r01",), ())
 
 
-def test_a_run_that_does_something_is_never_stopped_for_a_newer_one() -> None:
+def test_newer_run_never_stops_one_that_works() -> None:
     assert decided(running(1), queued(2), cancel_superseded=True).stop == ()
 
 
@@ -175,7 +175,7 @@ def test_every_task_that_has_not_succeeded_is_explained() -> None:
     assert all(e.reasons for e in explain.explain_run(run.state))
 
 
-def test_a_queued_run_names_the_task_for_whose_approval_its_group_waits_and_who_may_approve() -> None:
+def test_queued_run_names_the_approval_that_its_group_waits_for() -> None:
     holder = Simulator("deploy?", group=f"{P1}/branch/main")
     found = decide(
         [holder.state.run, queued(2)], holders={queued(2).group: holder.state.run.id}, settings={}, now=START
@@ -188,12 +188,12 @@ def test_a_queued_run_names_the_task_for_whose_approval_its_group_waits_and_who_
     assert told[1].sentence.endswith("(it may be approved by ann and bea)")
 
 
-def test_a_run_that_may_start_says_so_and_one_that_runs_says_nothing() -> None:
+def test_only_a_queued_run_has_an_explanation_of_its_queue() -> None:
     assert [r.code for r in explain.explain_queued(queued(1), decided=None)] == ["queue_next"]
     assert explain.explain_queued(running(1), decided=None) == ()
 
 
-def test_a_runnable_task_keeps_what_placement_said_until_it_is_assigned() -> None:
+def test_runnable_task_keeps_its_placement_explanation() -> None:
     run = Simulator("a; b: a")
     full = Reason(ReasonCode.WAITS_FOR_EXECUTOR, "3 full: 4 of 4")
     after = run.settle(updates.keep_reasons(run.state, {"run-1/a": full, "run-1/b": full, "nothing": full}))

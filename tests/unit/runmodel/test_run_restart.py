@@ -73,7 +73,7 @@ def test_is_refused_with_the_reason(text: str, story: str, kind: RestartKind, wh
         plan_restart(Simulator(text).does(story).state, kind)
 
 
-def test_a_queued_run_is_refused_and_a_cancelled_one_goes_from_the_start_only() -> None:
+def test_restart_of_a_queued_or_cancelled_run() -> None:
     run = Simulator("a; b: a", start=False)
     with pytest.raises(RunCannotBeRestarted, match="while it is queued"):
         plan_restart(run.state, START_)
@@ -106,7 +106,7 @@ def test_a_choice_that_cannot_work_is_refused(kind: RestartKind, chosen: list[st
         plan_restart(run.state, kind, chosen=chosen)
 
 
-def test_what_is_skipped_by_its_when_below_a_failure_is_made_anew_as_skipped() -> None:
+def test_task_skipped_by_when_stays_skipped_in_a_restart() -> None:
     run = Simulator("a; b~: a; c: b[on_skipped]").does("assign a; c succeeds; a fails")
     new = made(run, plan_restart(run.state, FAILED))
     assert [(t.id, t.status) for t in new.tasks] == [
@@ -116,7 +116,7 @@ def test_what_is_skipped_by_its_when_below_a_failure_is_made_anew_as_skipped() -
     ]
 
 
-def test_the_new_run_keeps_what_is_kept_with_its_id_and_begins_the_rest_anew() -> None:
+def test_restart_keeps_finished_tasks_and_resets_the_rest() -> None:
     run = Simulator("a; b? *2: a; c: b", priority=3).does("a succeeds; approve b; b fails; b fails")
     plan = plan_restart(run.state, FAILED)
     new = made(run, plan)

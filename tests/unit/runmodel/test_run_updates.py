@@ -74,7 +74,7 @@ def test_no_news_is_acknowledged_whoever_says_it(of: dict[str, object], code: st
     assert run.report("a", P.ACCEPTED, **of).outcome is NO_EFFECT  # type: ignore[arg-type]
 
 
-def test_the_end_of_an_attempt_before_a_retry_is_refused_when_it_is_another_one() -> None:
+def test_other_end_of_a_retried_attempt_is_refused() -> None:
     run = Simulator("a *2 %lost")
     first = run.assign("a")
     run.lose("a")
@@ -143,7 +143,7 @@ def test_archives_of_a_report_are_kept() -> None:
     assert run.task("a").archives == (Archive(1, "digest", 7),)
 
 
-def test_archives_of_a_failed_attempt_are_not_those_of_the_next_one() -> None:
+def test_archives_belong_to_one_attempt() -> None:
     run = Simulator("a *2; b").does("assign a b")
     run.report("a", P.FAILED, archives=(Archive(1, "digest", 7),))
     assert run.task("a").archives == ()
@@ -151,7 +151,7 @@ def test_archives_of_a_failed_attempt_are_not_those_of_the_next_one() -> None:
     assert run.task("a").archives == (Archive(1, "digest", 7),)
 
 
-def test_a_stop_for_a_timeout_that_is_said_twice_is_acknowledged_and_another_end_refused() -> None:
+def test_end_by_timeout_may_be_repeated_but_not_changed() -> None:
     run = Simulator("a @1h; b").does("a runs; wait 1h")
     live = run.live("a")
     assert run.report("a", P.STOPPED, assignment=live).outcome is APPLIED
@@ -160,7 +160,7 @@ def test_a_stop_for_a_timeout_that_is_said_twice_is_acknowledged_and_another_end
     assert run.report("a", P.SUCCESS, assignment=live).outcome is REFUSED
 
 
-def test_a_stop_for_a_timeout_has_the_timeout_as_its_reason_whatever_the_executor_calls_it() -> None:
+def test_timed_out_task_has_the_timeout_as_its_reason() -> None:
     run = Simulator("a @1h; b").does("a runs; wait 1h")
     timed_out = Reason(ReasonCode.TIMEOUT, "timed out after 1h")
     assert run.live("a").stop_reason == timed_out
@@ -169,7 +169,7 @@ def test_a_stop_for_a_timeout_has_the_timeout_as_its_reason_whatever_the_executo
 
 
 @pytest.mark.parametrize("end", [P.STOPPED, P.CANCELLED])
-def test_a_task_that_was_stopped_says_by_whom_whatever_the_executor_calls_it(end: AssignmentPhase) -> None:
+def test_stopped_task_has_the_stop_as_its_reason(end: AssignmentPhase) -> None:
     run = Simulator("a; b").does("a runs; stop; force stop")
     stopped = Reason(ReasonCode.RUN_STOPPED, "run stopped by ann")
     assert run.live("a").stop_reason == stopped
@@ -177,7 +177,7 @@ def test_a_task_that_was_stopped_says_by_whom_whatever_the_executor_calls_it(end
     assert (run.task("a").status, run.task("a").reason) == (TaskStatus.STOPPED, stopped)
 
 
-def test_a_task_that_was_stopped_and_succeeded_first_has_no_reason() -> None:
+def test_task_that_succeeded_before_its_stop_has_no_reason() -> None:
     run = Simulator("a; b").does("a runs; stop; a succeeds")
     assert (run.task("a").status, run.task("a").reason) == (TaskStatus.SUCCESS, None)
 
@@ -201,7 +201,7 @@ def test_times_are_those_of_the_transaction() -> None:
     assert (run.task("a").start_time, run.task("a").end_time) == (START + span("2m"), START + span("3m"))
 
 
-def test_mark_lost_passes_over_what_is_not_live_and_may_be_repeated() -> None:
+def test_mark_lost_ignores_ended_attempts_and_is_idempotent() -> None:
     run = Simulator("a; b; c").does("assign a b; c succeeds")
     ids = [run.task(name).assignment for name in "abc"]
     reason = Reason(ReasonCode.EXECUTOR_VANISHED, "e1 vanished")
@@ -273,7 +273,7 @@ def test_an_attempt_that_the_log_lost_is_adopted_as_it_is() -> None:
     assert run.runnable_names == "b"
 
 
-def test_an_adopted_attempt_of_a_run_that_is_ending_is_told_to_stop() -> None:
+def test_adopted_attempt_of_an_ending_run_is_stopped() -> None:
     run = Simulator("x; a: x[always]").does("assign x; stop")
     adopted = updates.adopt(run.state, held(), run.now)
     assert adopted.assignments[0].stop_requested == run.now
@@ -294,7 +294,7 @@ def test_adoption_is_refused_otherwise(story: str, assignment: Assignment) -> No
         updates.adopt(run.state, assignment, run.now)
 
 
-def test_changes_join_and_the_later_word_about_an_assignment_wins() -> None:
+def test_later_of_two_merged_changes_of_an_assignment_wins() -> None:
     run = Simulator("a").does("assign a")
     live = run.live("a")
     first = updates.report(run.state, live, updates.Report(live.id, live.epoch, "s1", P.RUNNING), run.now).change

@@ -56,7 +56,7 @@ def test_ci_is_the_tasks_own_where_the_caller_sets_none() -> None:
     assert checked(request(task)).records.run.created_warnings == []
 
 
-def test_what_the_caller_has_said_with_its_place_is_not_said_again() -> None:
+def test_error_that_the_caller_has_reported_is_not_repeated() -> None:
     said = [
         f".sluice/config.yml:3:1: runs[2].tasks[0].environment.CI: {CI}",
         f".sluice/config.yml:4:1: runs[2].tasks[0].environment.SLUICE_RUN_ID: {CI.replace('CI', 'SLUICE_RUN_ID')}",

@@ -53,9 +53,7 @@ def run(phase: str, *, ended: timedelta | None = None, created: timedelta = time
         pytest.param(run("SETUP_ERROR"), timedelta(days=10), False, id="so, and is younger"),
     ],
 )
-def test_what_is_kept_after_a_run_goes_when_the_run_is_over_for_so_long(
-    of: api.Run, kept_for: timedelta | None, due: bool
-) -> None:
+def test_data_of_a_run_is_due_when_its_retention_has_passed(of: api.Run, kept_for: timedelta | None, due: bool) -> None:
     assert is_due(of, kept_for, NOW) is due
 
 

@@ -29,7 +29,7 @@ def at(counter: int) -> Position:
     return Position(LogSequence(1, counter), 0)
 
 
-def test_pictures_of_runs_that_ended_through_other_servers_are_let_go_at_the_limit() -> None:
+def test_snapshots_of_runs_ended_elsewhere_are_evicted_at_limit() -> None:
     cache = RunCache()
     state = picture("run")
     count = 2 * KEPT_BYTES // weight_of_state(state)
@@ -52,7 +52,7 @@ def test_the_picture_of_a_run_that_is_over_weighs_nothing() -> None:
     assert cache.get("run-1", at(2)) is None
 
 
-async def test_large_configurations_are_kept_up_to_the_limit_and_read_again_beyond() -> None:
+async def test_configurations_are_cached_up_to_the_limit() -> None:
     bodies = FakeObjectStorage()
     kept = RunConfigs(FakeDatabase(RECORD_TYPES), bodies, SystemClock(), inline_bytes=1000)
     records = []

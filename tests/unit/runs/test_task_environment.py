@@ -62,7 +62,7 @@ def test_ci_of_a_task_holds_only_without_the_static_one() -> None:
     assert environment(task={"CI": "no"}, static={"CI": "true"}, environment={})["CI"] == "true"
 
 
-def test_names_of_agola_are_there_when_the_static_environment_has_them() -> None:
+def test_agola_names_are_set_if_the_static_environment_has_one() -> None:
     found = environment(task={}, static={"AGOLA_GIT_REF": "r"}, environment={}, api_url="")
     assert (found["AGOLA_RUN_ID"], found["AGOLA_GIT_REF"], found["AGOLA_GIT_BRANCH"]) == ("run", "r", "main")
     assert "SLUICE_API_URL" not in found

@@ -41,7 +41,7 @@ class _Watched:
         return looked
 
 
-async def test_each_is_looked_at_when_its_time_has_come_and_not_a_tick_before() -> None:
+async def test_subject_is_due_at_its_time_and_not_a_tick_before() -> None:
     at = _Watched()
     at.timers.set(B, at.after(2))
     at.timers.set(A, at.after(1))
@@ -76,7 +76,7 @@ async def test_time_that_is_added_only_ever_comes_sooner() -> None:
     assert len(at.timers) == 0
 
 
-async def test_subject_is_looked_at_again_when_it_says_so_and_when_that_failed() -> None:
+async def test_subject_is_due_again_at_its_next_time_or_on_failure() -> None:
     at = _Watched()
     at.timers.set(A, at.after(1))
     at.timers.set(B, at.after(1))
