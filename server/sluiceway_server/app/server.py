@@ -55,7 +55,9 @@ from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 from sluiceway_server.kv.versions import UPGRADE, fault_of_version
 from sluiceway_server.objectstorage.locate import open_storage
 from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.first_tokens import ADMIN_TOKEN_FILE, ensure_first_tokens
+from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.retention_rules import RetentionSettings
 
@@ -104,6 +106,7 @@ class ServerSettings:
         own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
         executor_times: how executors are fed, missed and given up; the same on all servers.
         retention: how long logs and runs are kept; that of the elected server counts.
+        master_keys: where the keys are under which secrets are encrypted; the same on all servers.
     """
 
     data_dir: Path
@@ -120,6 +123,7 @@ class ServerSettings:
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     etcd_access: EtcdAccess = field(default_factory=EtcdAccess)
+    master_keys: MasterKeySource = field(default_factory=MasterKeySource)
 
 
 def main(settings: ServerSettings) -> int:
@@ -139,6 +143,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         raise InvalidInput("--etcd names no endpoint")
     settings.executor_times.check()
     prepare_data_folder(settings.data_dir)
+    envelope = Envelope(await settings.master_keys.read())
     clock = SteadyClock()
     ids = UuidSource(clock)
     async with AsyncExitStack() as stack:
@@ -157,7 +162,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         storage = await _unless_stopped(stop, reach_both())
         if storage is None:
             return
-        await _Server(settings, kv, storage, clock, ids).run(stop)
+        await _Server(settings, kv, storage, envelope, clock=clock, ids=ids).run(stop)
 
 
 async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, T]) -> T | None:
@@ -176,7 +181,14 @@ class _Server:
     """Terms, one after the other, behind the same ports."""
 
     def __init__(
-        self, settings: ServerSettings, kv: KeyValueStore, storage: ObjectStorage, clock: Clock, ids: IdSource
+        self,
+        settings: ServerSettings,
+        kv: KeyValueStore,
+        storage: ObjectStorage,
+        envelope: Envelope,
+        *,
+        clock: Clock,
+        ids: IdSource,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -190,6 +202,7 @@ class _Server:
             api_url=settings.api_url,
             executor_times=settings.executor_times,
             retention=settings.retention,
+            envelope=envelope,
             clock=clock,
             ids=ids,
         )

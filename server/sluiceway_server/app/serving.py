@@ -38,6 +38,7 @@ from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator
 from sluiceway_server.runs.config_objects import ConfigObjects
@@ -67,6 +68,7 @@ class ServerDependencies:
         api_url: the gateway's, as tasks see it; empty: they do not.
         executor_times: how executors are fed, missed and given up.
         retention: how long logs and runs are kept.
+        envelope: encrypts what is secret in the database.
         clock: for all of them.
         ids: for all of them.
     """
@@ -80,6 +82,7 @@ class ServerDependencies:
     api_url: str
     executor_times: ExecutorTimes
     retention: RetentionSettings
+    envelope: Envelope
     clock: Clock
     ids: IdSource
 

@@ -39,6 +39,7 @@ from sluiceway_server.app.supervision import Child, ChildSpec, StopPlan
 from sluiceway_server.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
 from sluiceway_server.kv.etcd import unix_endpoint
 from sluiceway_server.projects.first_tokens import ADMIN_TOKEN_FILE, EXECUTOR_TOKEN_FILE, read_token
+from sluiceway_server.projects.master_key_source import MASTER_KEY_FILE, MasterKeySource, ensure_master_key_file
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.retention_rules import RetentionSettings
 
@@ -70,6 +71,7 @@ class StandaloneSettings:
         local_repositories: tasks may clone repositories below this folder. None: no local repositories.
         executor_times: of the server.
         retention: of the server.
+        master_keys: of the server. Names none: with an own etcd, a file that is made in the data folder.
     """
 
     data_dir: Path
@@ -83,6 +85,7 @@ class StandaloneSettings:
     local_repositories: Path | None = None
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    master_keys: MasterKeySource = field(default_factory=MasterKeySource)
 
 
 async def run_standalone(
@@ -106,6 +109,8 @@ async def run_standalone(
         raise InvalidInput(f"--local-repositories {repositories} is no folder; make it, or leave the option out")
     settings.executor_times.check()
     with _folder(settings.data_dir):
+        settings = replace(settings, master_keys=_master_keys(settings))
+        await settings.master_keys.read()  # so that a fault is reported here, and not in the log of the server
         await _Standalone(settings, clock or SystemClock()).run(stop, ready)
 
 
@@ -267,6 +272,11 @@ class _Standalone:
         kept = self._settings.retention
         for option, span in (("--log-retention", kept.logs), ("--run-retention", kept.runs)):
             command += [option, "0" if span is None else f"{span // timedelta(milliseconds=1)}ms"]
+        keys = self._settings.master_keys
+        if keys.file is not None:
+            command += ["--master-key-file", str(keys.file)]
+        elif keys.command:
+            command += ["--master-key-command", keys.command]
         return self._spec("server", _sluice(*command, "--object-storage", storage))
 
     def _gateway(self) -> ChildSpec:
@@ -333,6 +343,20 @@ def _folder(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _master_keys(settings: StandaloneSettings) -> MasterKeySource:
+    """Return where the master keys are; make a file with one in the data folder if no option names any."""
+    source = settings.master_keys
+    # The database of another etcd has other servers, which would not have the key of this folder.
+    if source != MasterKeySource() or settings.etcd:
+        return source
+    path = settings.data_dir / MASTER_KEY_FILE
+    try:
+        ensure_master_key_file(path)
+    except OSError as error:
+        raise FailedPrecondition(f"{path} cannot be written: {error.strerror}") from error
+    return MasterKeySource(path)
 
 
 def _need_tokens(data_dir: Path) -> None:

@@ -15,6 +15,7 @@ from sluiceway_server.cli.etcd_options import etcd_access, etcd_access_arguments
 from sluiceway_server.cli.gateway_options import GATEWAY_LIMITS, gateway_limits_options
 
 if TYPE_CHECKING:
+    from sluiceway_server.projects.master_key_source import MasterKeySource
     from sluiceway_server.runs.executor_times import ExecutorTimes
     from sluiceway_server.runs.retention_rules import RetentionSettings
 
@@ -50,6 +51,20 @@ def retention_options(command: C) -> C:
     return logs(runs(command))
 
 
+def master_key_options(command: C) -> C:
+    """Add the options that `_master_keys` reads."""
+    file = option(
+        "--master-key-file",
+        type=PATH,
+        metavar="FILE",
+        help="The master keys of secrets, in base64, one on each line; the first one encrypts. Mode 600.",
+    )
+    from_command = option(
+        "--master-key-command", default="", metavar="COMMAND", help="A command that prints the master keys."
+    )
+    return file(from_command(command))
+
+
 @click.command(short_help="Run etcd, server, gateway and executors on this machine.")
 @option("--data-dir", type=PATH, required=True, help="The folder for all data.")
 @option(
@@ -72,6 +87,7 @@ def retention_options(command: C) -> C:
     help="The number of tasks that each executor runs at the same time.",
 )
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
+@master_key_options
 @retention_options
 @executor_times_options
 def standalone(
@@ -83,6 +99,8 @@ def standalone(
     executors: int,
     slots: int,
     local_repositories: Path | None,
+    master_key_file: Path | None,
+    master_key_command: str,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -106,6 +124,7 @@ def standalone(
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),
+        master_keys=_master_keys(master_key_file, master_key_command),
     )
     return main(settings)
 
@@ -132,6 +151,7 @@ def standalone(
     is_flag=True,
     help="No other server uses this etcd: if it loses data, recover the database without asking.",
 )
+@master_key_options
 @retention_options
 @executor_times_options
 def server(
@@ -146,6 +166,8 @@ def server(
     api_url: str,
     port_is_held: bool,
     own_etcd: bool,
+    master_key_file: Path | None,
+    master_key_command: str,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -171,6 +193,7 @@ def server(
         own_etcd=own_etcd,
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),
+        master_keys=_master_keys(master_key_file, master_key_command),
     )
     return main(settings)
 
@@ -215,6 +238,14 @@ def _executor_times(texts: dict[str, str]) -> ExecutorTimes:
     times = ExecutorTimes(**{name.removeprefix("executor_"): span for name, span in spans.items()})
     times.check()
     return times
+
+
+def _master_keys(file: Path | None, command: str) -> MasterKeySource:
+    from sluiceway_server.projects.master_key_source import MasterKeySource
+
+    source = MasterKeySource(None if file is None else file.absolute(), command)
+    source.check()
+    return source
 
 
 def _retention(logs: str, runs: str) -> RetentionSettings:
