@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
-from sluiceway_common.runmodel import creation, rules, updates
+from sluiceway_common.runmodel import creation, requests, rules, updates
 from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
 from sluiceway_common.runmodel.model import AssignmentPhase
 from sluiceway_common.runmodel.state import RunState
@@ -66,7 +66,7 @@ def layered(size: int, *, skip_roots: bool) -> RunState:
 
 
 def first_pass(size: int, *, skip_roots: bool) -> Callable[[], float]:
-    change = rules.start_run(layered(size, skip_roots=skip_roots), NOW)
+    change = requests.start_run(layered(size, skip_roots=skip_roots), NOW)
 
     def once() -> float:
         began = time.perf_counter()
@@ -79,7 +79,7 @@ def first_pass(size: int, *, skip_roots: bool) -> Callable[[], float]:
 
 
 def one_update(size: int) -> Callable[[], float]:
-    after = rules.settle(rules.start_run(layered(size, skip_roots=False), NOW), NOW)
+    after = rules.settle(requests.start_run(layered(size, skip_roots=False), NOW), NOW)
     state = next(islice(_work(after), size, None)).state
     live = next(iter(state.assignments.values()))
     told = updates.Report(live.id, live.epoch, live.session, AssignmentPhase.SUCCESS)

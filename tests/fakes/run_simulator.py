@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway_common.runmodel import creation, invariants, rules, updates
+from sluiceway_common.runmodel import creation, invariants, requests, rules, stopping, updates
 from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
 from sluiceway_common.runmodel.model import (
     ApprovalGiven,
@@ -194,12 +194,12 @@ class Simulator:
         due = kept.tally.task_deadline
         # The remembered deadline may be too early (its attempt has ended since), never too late.
         assert anew.tally.task_deadline is None or (due is not None and due <= anew.tally.task_deadline)
-        quick, exact = rules.next_deadline(kept), rules.next_deadline(anew.forget())
+        quick, exact = stopping.next_deadline(kept), stopping.next_deadline(anew.forget())
         assert exact is None or (quick is not None and quick <= exact)
         assert replace(kept.tally, task_deadline=None) == replace(anew.tally, task_deadline=None)
 
     def start(self) -> None:
-        self.settle(rules.start_run(self.state, self.now))
+        self.settle(requests.start_run(self.state, self.now))
 
     def assign(self, name: str, *, executor: str = "e1", session: str = "s1") -> Assignment:
         self.last_assignment += 1
@@ -259,10 +259,10 @@ class Simulator:
         self.settle(updates.mark_lost(self.state, ids, reason=reason, now=self.now))
 
     def stop(self, *, forced: bool = False) -> None:
-        self.settle(rules.request_stop(self.state, by="ann", now=self.now, forced=forced))
+        self.settle(requests.request_stop(self.state, by="ann", now=self.now, forced=forced))
 
     def approve(self, name: str) -> None:
-        self.settle(rules.approve(self.state, self.task(name).id, ApprovalGiven("ann", self.now)))
+        self.settle(requests.approve(self.state, self.task(name).id, ApprovalGiven("ann", self.now)))
 
     def wait(self, time: timedelta) -> None:
         self.now += time
@@ -279,7 +279,7 @@ class Simulator:
                 case ["force", "stop"]:
                     self.stop(forced=True)
                 case ["cancel"]:
-                    self.settle(rules.cancel(self.state, by="ann", now=self.now))
+                    self.settle(requests.cancel(self.state, by="ann", now=self.now))
                 case ["approve", name]:
                     self.approve(name)
                 case ["wait", time]:

@@ -5,15 +5,16 @@ The contract is docs/design/run-model.md. Read in this order:
 - `model`: a run, its tasks and their assignments; `limits`, `reasons`, `steps` and `definitions` belong to
   it. `state`: one run as a value, and what changed between two of them (`events_between`). `invariants`: what
   always holds.
-- `rules`: R1-R12 and R16-R18: the pass (`advance`), and what people ask for. `updates`: R13-R15, what the scheduler and
-  executors do to an attempt.
+- `rules`: the pass (`advance`), which repeats the `decisions` (R1-R12) until nothing changes. `stopping`: R7 and R16,
+  timeouts and orders to stop. `requests`: R0, R17 and R18, what people ask for. `updates`: R13-R15, what the scheduler
+  and executors do to an attempt.
 - `creation`: a request becomes a run. `restart`: a run becomes the request for another one. `groups`: paths of groups.
 - `queues` and `placement` decide which run starts, and where a task runs. `explain` says why something waits, or how it
   ended. `executor_state`: what is known of an executor.
 
 In one transaction:
 
-    reported = updates.report(stored, assignment, report, now)  # or rules.request_stop(...), rules.approve(...)
+    reported = updates.report(stored, assignment, report, now)  # or requests.request_stop(...), requests.approve(...)
     after = rules.settle(reported.change, now)
     after = rules.settle(after.then(updates.assign(after.state, ...)), now)  # for each choice of placement
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel import rules, stopping, updates
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.datamanager.port import Committed
@@ -68,11 +68,11 @@ class Deadlines:
             stored = transaction.run(run_id)
             if stored is None:
                 return Looked()
-            due = rules.next_deadline(stored.forget())
+            due = stopping.next_deadline(stored.forget())
             after = transaction.record_advance(rules.advance(stored.forget(), transaction.now, since=stored))
             moved = bool(after.tasks or after.assignments or after.events) or after.run != stored.run
             is_due = due is not None and due <= transaction.now
-            return Looked(was_forgotten=moved and not is_due, next_deadline=rules.next_deadline(after.state))
+            return Looked(was_forgotten=moved and not is_due, next_deadline=stopping.next_deadline(after.state))
 
         return (await self._transact(decide)).value
 

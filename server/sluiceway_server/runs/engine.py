@@ -22,7 +22,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.places import Places
-from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel import requests, updates
 from sluiceway_common.runmodel.model import ApprovalGiven
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, RunState
@@ -226,7 +226,7 @@ class Engine:
         """
 
         def change(state: RunState, transaction: RunTransaction) -> Change:
-            return rules.request_stop(state, by=by, now=transaction.now, forced=force)
+            return requests.request_stop(state, by=by, now=transaction.now, forced=force)
 
         return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}")
 
@@ -240,7 +240,7 @@ class Engine:
 
         def change(state: RunState, transaction: RunTransaction) -> Change:
             transaction.freed_groups.add(state.run.group)
-            return rules.cancel(state, by=by, now=transaction.now)
+            return requests.cancel(state, by=by, now=transaction.now)
 
         return await self._change(run_id, change, by=by, request_id=request_id, what="cancel")
 
@@ -263,7 +263,7 @@ class Engine:
 
         def change(state: RunState, transaction: RunTransaction) -> Change:
             given = ApprovalGiven(by=by, time=transaction.now, commit_sha=commit_sha, config_digest=config_digest)
-            return rules.approve(state, task, given)
+            return requests.approve(state, task, given)
 
         what = f"approve {task} {commit_sha} {config_digest}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what)

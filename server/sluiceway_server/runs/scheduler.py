@@ -22,7 +22,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Conflict, Exhausted, OutOfRange, SluicewayError
-from sluiceway_common.runmodel import groups, queues, rules, updates
+from sluiceway_common.runmodel import groups, queues, requests, updates
 from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.model import Run, RunPhase
 from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Waiting, missing, place
@@ -291,16 +291,16 @@ class Scheduler:
         for run_id in decision.cancel:
             state = transaction.run(run_id)
             if state is not None:
-                transaction.apply(rules.cancel(state, by="a newer run", now=transaction.now, superseded=True))
+                transaction.apply(requests.cancel(state, by="a newer run", now=transaction.now, superseded=True))
         for run_id in decision.stop:
             state = transaction.run(run_id)
             if state is not None:
-                transaction.apply(rules.request_stop(state, by="a newer run of the group", now=transaction.now))
+                transaction.apply(requests.request_stop(state, by="a newer run of the group", now=transaction.now))
         for run_id in decision.start:
             state = transaction.run(run_id)
             if state is not None:
                 transaction.hold_queue(state.run)
-                transaction.apply(rules.start_run(state, transaction.now))
+                transaction.apply(requests.start_run(state, transaction.now))
 
     def _runs(
         self, transaction: RunTransaction, where: Where, size: int, *, group: str = "", scope: str = ""

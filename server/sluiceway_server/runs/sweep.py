@@ -20,7 +20,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_common.runmodel import rules
+from sluiceway_common.runmodel import rules, stopping
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
 from sluiceway_server.datamanager.port import Database
@@ -111,7 +111,7 @@ class Sweep:
         state = await self._db.read(lambda view: load_run(view, run_id))
         if state is None:
             return 0
-        deadline, looked = rules.next_deadline(state), Looked()
+        deadline, looked = stopping.next_deadline(state), Looked()
         if _moves(state, now):
             looked = await self._deadlines.look_at_run(run_id)
             deadline = looked.next_deadline

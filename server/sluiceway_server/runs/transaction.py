@@ -23,8 +23,9 @@ from sluiceway_common.runmodel.executor_state import AssignedFirst, Use
 from sluiceway_common.runmodel.invariants import check
 from sluiceway_common.runmodel.model import Assignment, Run, RunPhase, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason
-from sluiceway_common.runmodel.rules import Advanced, next_deadline, settle
+from sluiceway_common.runmodel.rules import Advanced, settle
 from sluiceway_common.runmodel.state import Change, Event, EventKind, InvariantBroken, RunState, events_between
+from sluiceway_common.runmodel.stopping import next_deadline
 from sluiceway_server.datamanager.model import (
     Action,
     Decision,

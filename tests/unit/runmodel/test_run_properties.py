@@ -14,7 +14,7 @@ from itertools import permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway_common.runmodel import rules, updates
+from sluiceway_common.runmodel import requests, rules, updates
 from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
 from sluiceway_common.runmodel.model import ApprovalNeed, AssignmentPhase, Condition, Retry, RetryCause, TaskStatus
 from sluiceway_common.runmodel.state import Change, Event, EventKind, RunState
@@ -174,7 +174,7 @@ def _both(run: Simulator, other: RunState) -> list[tuple[rules.Advanced, rules.A
     now = run.now
     pairs = [(rules.advance(run.state, now), rules.advance(other, now))]
     if not run.state.run.phase.is_terminal:
-        stops = [rules.settle(rules.request_stop(state, by="ann", now=now), now) for state in (run.state, other)]
+        stops = [rules.settle(requests.request_stop(state, by="ann", now=now), now) for state in (run.state, other)]
         pairs.append((stops[0], stops[1]))
     for live in run.state.assignments.values():
         said = updates.Report(live.id, live.epoch, live.session, AssignmentPhase.FAILED)

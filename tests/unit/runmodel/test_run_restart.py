@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_common.runmodel import rules
+from sluiceway_common.runmodel import requests, rules
 from sluiceway_common.runmodel.creation import Created
 from sluiceway_common.runmodel.invariants import check
 from sluiceway_common.runmodel.model import Archive, AssignmentPhase, RestartKind, RestartOf, TaskStatus
@@ -131,7 +131,7 @@ def test_restart_keeps_finished_tasks_and_resets_the_rest() -> None:
     assert [(e.task_id, e.new) for e in new.events] == [("", "queued"), ("run-1/a", "success")]
     state = RunState.of(new.run, new.tasks)
     check(state)
-    after = rules.settle(rules.start_run(state, START), START)
+    after = rules.settle(requests.start_run(state, START), START)
     check(after.state, before=state)
     assert after.state.tasks["new/b"].waiting_since == START
 
