@@ -125,8 +125,9 @@ class Under:
     Attributes:
         type: the name of the parent's type.
         column: of the child; it has the parent's id. Empty or NULL: no parent.
-        path: the column has a path instead, and every prefix is the id of a parent: `a`, `a/b` and `a/b/c`. Only with
-            paths may a type be below itself.
+        path: the column has a path instead, and every prefix is the id of a parent: `a`, `a/b` and `a/b/c`.
+
+    A type may be directly under itself. Writers then take care that no record is its own ancestor.
     """
 
     type: str

@@ -1,13 +1,31 @@
-"""The types of record that the project side keeps."""
+"""The record types of users, organizations, projects and tokens: their columns and indexes.
+
+The tree of projects is stored as the id of each node's parent: `tree.py` reads it. A node is deleted together with all
+below it by a tombstone (`datamanager.replica.deleted_subtrees`), so each type names what it is under.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sluiceway.records.project.v1 import records_pb2 as pb
-from sluiceway_server.datamanager.model import Column, RecordType
+from sluiceway_server.datamanager.model import Column, RecordType, Under
+from sluiceway_server.projects.names import key_of
 
-__all__ = ["FIRST_TOKENS", "FIRST_TOKENS_ID", "RECORD_TYPES", "TOKEN"]
+__all__ = [
+    "FIRST_TOKENS",
+    "FIRST_TOKENS_ID",
+    "ORGANIZATION",
+    "ORGANIZATION_MEMBER",
+    "PROJECT",
+    "PROJECT_GROUP",
+    "RECORD_TYPES",
+    "TOKEN",
+    "UNDER_PARENT",
+    "USER",
+    "member_id",
+    "repository_key",
+]
 
 
 def _kind(token: pb.Token) -> str:
@@ -30,4 +48,77 @@ TOKEN: RecordType[pb.Token] = RecordType(
 FIRST_TOKENS: RecordType[pb.FirstTokens] = RecordType("first_tokens", pb.FirstTokens)
 FIRST_TOKENS_ID = "first"
 
-RECORD_TYPES: tuple[RecordType[Any], ...] = (TOKEN, FIRST_TOKENS)
+USER: RecordType[pb.User] = RecordType(
+    "user", pb.User, columns=(Column("key", lambda user: key_of(user.name)),), indexes=(("key",),)
+)
+ORGANIZATION: RecordType[pb.Organization] = RecordType(
+    "organization",
+    pb.Organization,
+    columns=(Column("key", lambda organization: key_of(organization.name)),),
+    indexes=(("key",),),
+)
+ORGANIZATION_MEMBER: RecordType[pb.OrganizationMember] = RecordType(
+    "organization_member",
+    pb.OrganizationMember,
+    columns=(
+        Column("organization_id", lambda member: member.organization_id),
+        Column("user_id", lambda member: member.user_id),
+        Column("role", lambda member: int(member.role)),
+    ),
+    indexes=(("organization_id", "role"), ("user_id",)),
+    under=(Under("organization", "organization_id"), Under("user", "user_id")),
+)
+
+UNDER_PARENT = (
+    Under("user", "parent_id"),
+    Under("organization", "parent_id"),
+    Under("project_group", "parent_id"),
+)
+"""What a record is under whose column `parent_id` has the id of a user, an organization or a project group."""
+
+PROJECT_GROUP: RecordType[pb.ProjectGroup] = RecordType(
+    "project_group",
+    pb.ProjectGroup,
+    columns=(
+        Column("parent_id", lambda group: group.parent_id),
+        Column("key", lambda group: key_of(group.name)),
+    ),
+    indexes=(("parent_id", "key"), ("key",)),
+    under=UNDER_PARENT,
+)
+PROJECT: RecordType[pb.Project] = RecordType(
+    "project",
+    pb.Project,
+    columns=(
+        Column("parent_id", lambda project: project.parent_id),
+        Column("key", lambda project: key_of(project.name)),
+        # Webhooks find their projects by it. Two projects may have one repository.
+        Column("repository", lambda project: repository_key(project.remote_source_id, project.repository_id)),
+        Column("remote_source_id", lambda project: project.remote_source_id or None),
+        Column("linked_account_id", lambda project: project.linked_account_id or None),
+    ),
+    indexes=(("parent_id", "key"), ("key",), ("repository",), ("remote_source_id",), ("linked_account_id",)),
+    sparse=("repository", "remote_source_id", "linked_account_id"),
+    under=UNDER_PARENT,
+)
+
+
+def member_id(organization_id: str, user_id: str) -> str:
+    """Return the id of the record of a member."""
+    return f"{organization_id}/{user_id}"
+
+
+def repository_key(remote_source_id: str, repository_id: str) -> str | None:
+    """Return the value of the column `repository`; None: the project has no remote repository."""
+    return f"{remote_source_id}/{repository_id}" if remote_source_id and repository_id else None
+
+
+RECORD_TYPES: tuple[RecordType[Any], ...] = (
+    TOKEN,
+    FIRST_TOKENS,
+    USER,
+    ORGANIZATION,
+    ORGANIZATION_MEMBER,
+    PROJECT_GROUP,
+    PROJECT,
+)

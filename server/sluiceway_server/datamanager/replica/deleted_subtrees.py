@@ -99,16 +99,16 @@ def check_under(types: Mapping[str, RecordType[Any]]) -> None:
 
 
 def _is_below_itself(types: Mapping[str, RecordType[Any]], type_: RecordType[Any]) -> bool:
-    # A type of paths may be under itself: its parents are shorter.
+    # Directly under itself is a tree of one type; a circle of several types has no order in which to sweep.
     seen: set[str] = set()
-    open_ = [up.type for up in type_.under if not (up.path and up.type == type_.name)]
+    open_ = [up.type for up in type_.under if up.type != type_.name]
     while open_:
         name = open_.pop()
         if name == type_.name:
             return True
         if name not in seen and name in types:
             seen.add(name)
-            open_ += [up.type for up in types[name].under if not (up.path and up.type == name)]
+            open_ += [up.type for up in types[name].under if up.type != name]
     return False
 
 
@@ -154,6 +154,8 @@ class FilteredView:
         known = self._known.get((type_name, id_))
         if known is None:
             type_ = self._types[type_name]
+            # Until it is known, so that a record that is its own ancestor ends the walk.
+            self._known[type_name, id_] = False
             known = self._known[type_name, id_] = bool(type_.under) and self._is_hidden(type_, id_)
         return known
 

@@ -1,6 +1,8 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sluiceway.api.project.v1 import organization_service_pb2 as _organization_service_pb2
+from sluiceway.api.project.v1 import visibility_pb2 as _visibility_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -68,3 +70,118 @@ class FirstTokens(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     """When."""
     def __init__(self, place: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class User(_message.Message):
+    """A user: the root of a tree of projects."""
+    __slots__ = ("name", "operator", "password_hash", "create_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_HASH_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """Unique among users, without regard to case."""
+    operator: bool
+    """Whether the user may operate the installation."""
+    password_hash: str
+    """The Argon2id hash of the password, in PHC format. Empty: no password; the user has tokens only."""
+    create_time: _timestamp_pb2.Timestamp
+    """When the user was created."""
+    def __init__(self, name: _Optional[str] = ..., operator: _Optional[bool] = ..., password_hash: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Organization(_message.Message):
+    """An organization: the root of a tree of projects."""
+    __slots__ = ("name", "visibility", "create_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VISIBILITY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """Unique among organizations, without regard to case."""
+    visibility: _visibility_pb2.Visibility
+    """Who may see it."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was created."""
+    def __init__(self, name: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class OrganizationMember(_message.Message):
+    """The role of a user in an organization. Its id is `<organization id>/<user id>`."""
+    __slots__ = ("organization_id", "user_id", "role", "create_time")
+    ORGANIZATION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    organization_id: str
+    """The id of the organization."""
+    user_id: str
+    """The id of the user."""
+    role: _organization_service_pb2.OrganizationRole
+    """The role."""
+    create_time: _timestamp_pb2.Timestamp
+    """When the user became a member."""
+    def __init__(self, organization_id: _Optional[str] = ..., user_id: _Optional[str] = ..., role: _Optional[_Union[_organization_service_pb2.OrganizationRole, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ProjectGroup(_message.Message):
+    """A project group."""
+    __slots__ = ("name", "parent_id", "visibility", "create_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    VISIBILITY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """Unique among the project groups and projects of the same parent, without regard to case."""
+    parent_id: str
+    """The id of the user, organization or project group that it belongs to."""
+    visibility: _visibility_pb2.Visibility
+    """Who may see it, unless an ancestor is private."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was created."""
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Project(_message.Message):
+    """A project."""
+    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "linked_account_id", "webhook_id", "deploy_key_id", "encrypted_webhook_secret", "encrypted_deploy_key")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    VISIBILITY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
+    PASS_VARIABLES_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    LINKED_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_ID_FIELD_NUMBER: _ClassVar[int]
+    DEPLOY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_WEBHOOK_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """Unique among the project groups and projects of the same parent, without regard to case."""
+    parent_id: str
+    """The id of the user, organization or project group that it belongs to."""
+    visibility: _visibility_pb2.Visibility
+    """Who may see it, unless an ancestor is private."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was created."""
+    concurrency: int
+    """The number of its runs that may run at the same time, in all groups together. 0: no limit."""
+    cancel_superseded: bool
+    """Whether a new run cancels the older queued runs of its group."""
+    pass_variables_to_forks: bool
+    """Whether the runs of a fork's pull request get the project's variables."""
+    remote_source_id: str
+    """The id of the remote source that has its repository. Empty: none."""
+    repository_id: str
+    """The numeric id of the repository at the provider, as text: its identity."""
+    repository_path: str
+    """The path of the repository at the provider when it was last seen."""
+    linked_account_id: str
+    """The linked account with which the provider's API is called."""
+    webhook_id: str
+    """The id of the webhook at the provider."""
+    deploy_key_id: str
+    """The id of the deploy key at the provider."""
+    encrypted_webhook_secret: bytes
+    """The secret that signs deliveries of the webhook, encrypted."""
+    encrypted_deploy_key: bytes
+    """The private deploy key, encrypted."""
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., linked_account_id: _Optional[str] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., encrypted_webhook_secret: _Optional[bytes] = ..., encrypted_deploy_key: _Optional[bytes] = ...) -> None: ...

@@ -1,0 +1,36 @@
+"""Names of users, organizations, project groups, projects, secrets and variables. Pure."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["MAX_NAME_LENGTH", "is_uuid", "key_of", "name_fault"]
+
+MAX_NAME_LENGTH = 40
+
+# ASCII only, so that no two names look alike.
+_NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+
+
+def name_fault(name: str) -> str | None:
+    """Return what is wrong with a name (api.md, "Projects"); None: nothing."""
+    if not name:
+        return "must not be empty"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
+    if is_uuid(name):
+        return "must not be a UUID, because it would look like an id"
+    if _NAME.fullmatch(name) is None:
+        return "must be letters (a to z), digits and single inner hyphens, and begin with a letter"
+    return None
+
+
+def key_of(name: str) -> str:
+    """Return what a name is compared by: names that differ only in case are the same."""
+    return name.lower()
+
+
+def is_uuid(text: str) -> bool:
+    """Return whether a text is a UUID with hyphens, in any case."""
+    return _UUID.fullmatch(text) is not None
