@@ -22,6 +22,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Violation
+from sluiceway_common.foundation.rpc.address import secure_target
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
@@ -51,11 +52,12 @@ class ExecutorSettings:
     """The settings of an executor.
 
     Attributes:
-        server: `host:port` of a server, or a gRPC target of several.
+        server: `host:port` or `https://host:port` of a server, or a gRPC target of several.
         group: that the token must be of; None: any.
         work_dir: its own folder, with the journal, logs that are not stored yet, and pods. For one process at a time.
         token_file: a file with the token of its group, read at each connection. None: no token.
-        ca_file: the certificates that the server's is verified with; None: the connection is not encrypted.
+        ca_file: connect with TLS, and verify the server's certificate with those in this file.
+        insecure: send the token over a plain connection to another machine.
         executor_id: its id in its group; empty: chosen once, and kept in `work_dir`.
         drivers: `sandbox`, `host`; the first one that supports a task runs it.
         slots: tasks at a time.
@@ -85,6 +87,7 @@ class ExecutorSettings:
     group: str | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+    insecure: bool = False
     executor_id: str = ""
     drivers: Sequence[str] = ("sandbox",)
     slots: int = 2
@@ -214,8 +217,12 @@ def _check(settings: ExecutorSettings) -> None:
         violations.append(Violation("token_file", f"{settings.token_file} is not a file"))
     elif settings.token_file is not None and (fault := _token_fault(settings.token_file)):
         violations.append(Violation("token_file", f"{settings.token_file} {fault}"))
-    if settings.ca_file is not None and (fault := _ca_fault(settings.ca_file)):
-        violations.append(Violation("ca_file", f"{settings.ca_file} {fault}"))
+    try:
+        _target(settings)
+    except InvalidInput as error:
+        if not error.violations:
+            raise
+        violations += error.violations
     violations += [
         Violation("archs", f'"{name}" is unknown: there are {", ".join(ARCHS)}')
         for name in settings.archs
@@ -236,12 +243,13 @@ def _token_fault(file: Path) -> str:
     return "" if token.isascii() and token.isprintable() else "has characters that no token has; copy it again"
 
 
-def _ca_fault(file: Path) -> str:
-    try:
-        found = b"-----BEGIN CERTIFICATE-----" in file.read_bytes()
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return "" if found else "has no certificate in PEM form"
+def _target(settings: ExecutorSettings) -> tuple[str, grpc.ChannelCredentials | None]:
+    return secure_target(
+        settings.server,
+        ca_file=settings.ca_file,
+        insecure=settings.insecure,
+        sends_token=settings.token_file is not None,
+    )
 
 
 @contextlib.contextmanager
@@ -310,10 +318,8 @@ def _identity(settings: ExecutorSettings, drivers: Sequence[Driver]) -> Identity
 def _connector(settings: ExecutorSettings) -> Callable[[], grpc.aio.Channel]:
     def connect() -> grpc.aio.Channel:
         token = settings.token_file.read_text().strip() if settings.token_file is not None else None
-        tls = None
-        if settings.ca_file is not None:
-            tls = grpc.ssl_channel_credentials(settings.ca_file.read_bytes())
-        return open_channel(settings.server, token=token, tls=tls)
+        target, tls = _target(settings)
+        return open_channel(target, token=token, tls=tls)
 
     return connect
 

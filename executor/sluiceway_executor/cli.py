@@ -20,7 +20,12 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command("run", short_help="Run an executor.")
-@option("--server", required=True, metavar="HOST:PORT", help="The gRPC address of a server.")
+@option(
+    "--server",
+    required=True,
+    metavar="HOST:PORT",
+    help="The gRPC address of a server; with TLS: https://HOST:PORT.",
+)
 @option("--token-file", type=PATH, required=True, help="A file with a token of the executor group.")
 @option("--work-dir", type=PATH, required=True, help="The folder for its journal, logs and workspaces.")
 @option("--group", help="The group that the token must be of. Default: any.")
@@ -42,6 +47,7 @@ PATH = click.Path(path_type=Path)
 )
 @option("--dynamic", is_flag=True, help="It may vanish without notice; other executors of its group clean up after it.")
 @option("--ca-file", type=PATH, help="Connect with TLS, and trust the certificates in this PEM file.")
+@option("--insecure", is_flag=True, help="Send the token over a plain connection to another machine.")
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
 @option(
     "--network",
@@ -93,6 +99,7 @@ def executor(
     archs: str | None,
     dynamic: bool,
     ca_file: Path | None,
+    insecure: bool,
     local_repositories: Path | None,
     network: str,
     image_dir: Path | None,
@@ -124,6 +131,7 @@ def executor(
         archs=parse_names(archs or ""),
         dynamic=dynamic,
         ca_file=ca_file,
+        insecure=insecure,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
         network=Network(network),
         image_dir=None if image_dir is None else image_dir.resolve(),

@@ -7,10 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import grpc
-
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
-from sluiceway.client.addresses import Address, parse_address
 from sluiceway.client.configs import Configs
 from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection
 from sluiceway.client.database import Database
@@ -18,6 +15,7 @@ from sluiceway.client.executors import Executors
 from sluiceway.client.runs import Runs
 from sluiceway.client.tokens import Tokens
 from sluiceway_common.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.rpc.address import secure_target
 from sluiceway_common.foundation.rpc.channel import open_channel
 
 __all__ = ["Client", "Duration", "connect"]
@@ -82,12 +80,17 @@ async def connect(
         InvalidInput: an argument is invalid; or, with reason `TOKEN_IN_CLEAR`, the token would be sent in clear to
             another machine.
     """
-    where = parse_address(server, tls=tls or ca_file is not None)
     known = None if token is None else _checked_token(token)
-    if known is not None and not (where.tls or where.is_local or insecure):
-        raise _in_clear(where)
+    target, credentials = secure_target(
+        server,
+        tls=tls,
+        ca_file=ca_file,
+        insecure=insecure,
+        sends_token=known is not None,
+        otherwise="insecure=True",
+    )
     connection = Connection(
-        open_channel(where.target, token=known, tls=_credentials(ca_file) if where.tls else None),
+        open_channel(target, token=known, tls=credentials),
         timeout=_checked_duration("timeout", timeout, at_least=timedelta(milliseconds=1)),
         patience=_checked_duration("patience", patience, at_least=timedelta(0)),
     )
@@ -114,23 +117,3 @@ def _checked_duration(name: str, value: Duration, *, at_least: timedelta) -> tim
     if duration < at_least:
         raise InvalidInput([Violation(name, f"it must be at least {at_least.total_seconds():g} s, not {value!r}")])
     return duration
-
-
-def _credentials(ca_file: str | Path | None) -> grpc.ChannelCredentials:
-    if ca_file is None:
-        return grpc.ssl_channel_credentials()
-    try:
-        text = Path(ca_file).read_bytes()
-    except OSError as error:
-        raise InvalidInput([Violation("ca_file", f"{ca_file} cannot be read: {error.strerror}")]) from error
-    if b"-----BEGIN CERTIFICATE-----" not in text:
-        raise InvalidInput([Violation("ca_file", f"{ca_file} has no certificate in PEM")])
-    return grpc.ssl_channel_credentials(text)
-
-
-def _in_clear(where: Address) -> InvalidInput:
-    return InvalidInput(
-        f"the token would be sent in clear to {where.target}: use https:// or tls=True, "
-        "or insecure=True if you trust the network",
-        reason="TOKEN_IN_CLEAR",
-    )

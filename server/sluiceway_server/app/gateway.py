@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -20,19 +21,21 @@ log = structlog.get_logger(__name__)
 _OTHER_DESCRIPTORS = 100
 
 
-def main(http: str, server: str, settings: GatewaySettings) -> int:
+def main(http: str, server: str, settings: GatewaySettings, *, ca_file: Path | None, insecure: bool) -> int:
     """Run until SIGTERM or SIGINT, and return the exit code of the process.
 
     Args:
         http: where to listen, `HOST:PORT` or `fd:N`; port 0 picks one.
         server: the server's gRPC address.
         settings: limits.
+        ca_file: connect to the server with TLS, and trust the authorities in this file.
+        insecure: send the tokens of callers over a plain connection to another machine.
     """
     set_up_logging()
     fitting = _fit(settings)
 
     async def work(stop: Stop) -> None:
-        await serve_gateway(http, server, stop, settings=fitting)
+        await serve_gateway(http, server, stop, settings=fitting, ca_file=ca_file, insecure=insecure)
 
     return run_process(work)
 

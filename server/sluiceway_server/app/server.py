@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import grpc
 import structlog
 
 from sluiceway_common.foundation.backoff import backoff_seconds
@@ -40,6 +41,7 @@ from sluiceway_common.foundation.tasks import one_error
 from sluiceway_server.app.data_folder import PRIVATE_UMASK, prepare_data_folder
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.serving import ServerDependencies, services
+from sluiceway_server.app.tls import server_credentials
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import (
     RecoverAlways,
@@ -100,6 +102,7 @@ class ServerSettings:
         executor_grpc: the same for executors; None: on `grpc`.
         operator_grpc: the same for operators; None: on `grpc`.
         peer_grpc: the same for other servers; None: on `grpc`.
+        tls_files: the files of the certificate and of its key, for all ports; None: no TLS.
         prefix: of all keys in etcd and of all objects.
         api_url: the gateway's, as tasks see it; empty: they do not.
         port_is_held: the parent holds the port of `grpc` without listening (`standalone`), and this process shares it.
@@ -116,6 +119,7 @@ class ServerSettings:
     executor_grpc: str | None = None
     operator_grpc: str | None = None
     peer_grpc: str | None = None
+    tls_files: tuple[Path, Path] | None = None
     prefix: str = "sluiceway"
     api_url: str = ""
     own_etcd: bool = False
@@ -142,6 +146,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     if not settings.etcd:
         raise InvalidInput("--etcd names no endpoint")
     settings.executor_times.check()
+    tls = None if settings.tls_files is None else server_credentials(*settings.tls_files)
     prepare_data_folder(settings.data_dir)
     envelope = Envelope(await settings.master_keys.read())
     clock = SteadyClock()
@@ -162,7 +167,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         storage = await _unless_stopped(stop, reach_both())
         if storage is None:
             return
-        await _Server(settings, kv, storage, envelope, clock=clock, ids=ids).run(stop)
+        await _Server(settings, kv, storage, envelope, clock=clock, ids=ids, tls=tls).run(stop)
 
 
 async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, T]) -> T | None:
@@ -189,6 +194,7 @@ class _Server:
         *,
         clock: Clock,
         ids: IdSource,
+        tls: grpc.ServerCredentials | None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -206,7 +212,7 @@ class _Server:
             clock=clock,
             ids=ids,
         )
-        self._rpc = RpcServer(ids=ids)
+        self._rpc = RpcServer(ids=ids, tls=tls)
         self._listening = False
         self._serving = False
         self._said: tuple[str, float] | None = None

@@ -281,18 +281,22 @@ class _Standalone:
 
     def _gateway(self) -> ChildSpec:
         listening = self._held[0].socket.fileno()
-        spec = self._spec("gateway", _sluice("gateway", "--http", f"fd:{listening}", "--server", self._grpc))
+        spec = self._spec("gateway", _sluice("gateway", "--http", f"fd:{listening}", *self._to_server()))
         return replace(spec, descriptors=[listening])
 
     def _executor(self, number: int) -> ChildSpec:
         id_ = f"executor-{number}"
         work = self._data / "executors" / id_
-        command = ["executor", "run", "--server", self._grpc, "--token-file", str(self._data / "executor.token")]
+        command = ["executor", "run", *self._to_server(), "--token-file", str(self._data / "executor.token")]
         command += ["--id", id_, "--group", "default", "--driver", "sandbox", "--slots", str(self._settings.slots)]
         command += ["--work-dir", str(work)]
         if self._settings.local_repositories is not None:
             command += ["--local-repositories", str(self._settings.local_repositories)]
         return replace(self._spec(id_, _sluice(*command)), stop=_EXECUTOR_STOP)
+
+    def _to_server(self) -> Sequence[str]:
+        # The address may be one that other machines reach this one by.
+        return ("--server", self._grpc, "--insecure")
 
     def _spec(self, name: str, argv: Sequence[str]) -> ChildSpec:
         # Only the server speaks to the two stores: what runs tasks does not hold their credentials.

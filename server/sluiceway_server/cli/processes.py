@@ -143,6 +143,8 @@ def standalone(
 @option("--executor-grpc", metavar="HOST:PORT", help="Another address for executors. Default: --grpc.")
 @option("--operator-grpc", metavar="HOST:PORT", help="Another address for operators. Default: --grpc.")
 @option("--peer-grpc", metavar="HOST:PORT", help="Another address for other servers. Default: --grpc.")
+@option("--tls-cert-file", type=PATH, help="Serve gRPC with TLS, with the certificates in this PEM file.")
+@option("--tls-key-file", type=PATH, help="The private key of --tls-cert-file, in PEM form.")
 @option("--prefix", default="sluiceway", help="The prefix of all keys in etcd and of all objects.")
 @option("--api-url", default="", help="The URL of the gateway, which tasks get in SLUICE_API_URL.")
 @option("--port-is-held", is_flag=True, hidden=True)
@@ -162,6 +164,8 @@ def server(
     executor_grpc: str | None,
     operator_grpc: str | None,
     peer_grpc: str | None,
+    tls_cert_file: Path | None,
+    tls_key_file: Path | None,
     prefix: str,
     api_url: str,
     port_is_held: bool,
@@ -178,6 +182,8 @@ def server(
     """
     from sluiceway_server.app.server import ServerSettings, main
 
+    if (tls_cert_file is None) != (tls_key_file is None):
+        raise click.UsageError("--tls-cert-file and --tls-key-file go together")
     settings = ServerSettings(
         data_dir=data_dir.absolute(),
         etcd=parse_names(etcd or ""),
@@ -187,6 +193,7 @@ def server(
         executor_grpc=executor_grpc,
         operator_grpc=operator_grpc,
         peer_grpc=peer_grpc,
+        tls_files=None if tls_cert_file is None or tls_key_file is None else (tls_cert_file, tls_key_file),
         prefix=prefix,
         api_url=api_url,
         port_is_held=port_is_held,
@@ -205,7 +212,14 @@ def server(
     metavar="HOST:PORT",
     help="The address to listen on. Port 0: any free port; fd:N: an inherited listening socket.",
 )
-@option("--server", required=True, metavar="HOST:PORT", help="The gRPC address of the server.")
+@option(
+    "--server",
+    required=True,
+    metavar="HOST:PORT",
+    help="The gRPC address of the server; with TLS: https://HOST:PORT.",
+)
+@option("--ca-file", type=PATH, help="Connect to the server with TLS, and trust the certificates in this PEM file.")
+@option("--insecure", is_flag=True, help="Send tokens over a plain connection to a server on another machine.")
 @option(
     "--cors-origin",
     multiple=True,
@@ -213,7 +227,9 @@ def server(
     help="An origin whose pages may call the gateway, such as https://ci.example.org. May be repeated. Default: none.",
 )
 @gateway_limits_options
-def gateway(http: str, server: str, cors_origin: tuple[str, ...], **limits: Any) -> int:
+def gateway(
+    http: str, server: str, ca_file: Path | None, insecure: bool, cors_origin: tuple[str, ...], **limits: Any
+) -> int:
     """Run a gateway, which serves the API as JSON over HTTP, until SIGTERM."""
     from sluiceway_server.app.gateway import GatewaySettings, main
 
@@ -228,7 +244,7 @@ def gateway(http: str, server: str, cors_origin: tuple[str, ...], **limits: Any)
         values[field] = readers[metavar](name, limits[field])
     settings = GatewaySettings(cors_origins=frozenset(cors_origin), **values)
     settings.check()
-    return main(http, server, settings)
+    return main(http, server, settings, ca_file=ca_file, insecure=insecure)
 
 
 def _executor_times(texts: dict[str, str]) -> ExecutorTimes:

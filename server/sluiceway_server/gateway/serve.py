@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 from starlette.types import ASGIApp
 
+from sluiceway_common.foundation.rpc.address import secure_target
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_server.gateway.app import GatewayApp
 from sluiceway_server.gateway.listener import HttpListener, bind
@@ -30,6 +32,8 @@ async def serve_gateway(
     stop: _Stop,
     *,
     settings: GatewaySettings | None = None,
+    ca_file: Path | None = None,
+    insecure: bool = False,
     on_listening: Callable[[int], None] | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
     grace: timedelta = timedelta(seconds=10),
@@ -40,21 +44,24 @@ async def serve_gateway(
 
     Args:
         http: the address to listen on, `host:port`; port 0 picks a free one.
-        server: the address of the gRPC server.
+        server: the address of the gRPC server, `host:port` or `https://host:port`.
         stop: `foundation.lifecycle.Stop`, or anything that can be waited for.
         settings: limits.
+        ca_file: connect to the server with TLS, and trust the authorities in this file.
+        insecure: send the tokens of callers over a plain connection to another machine.
         on_listening: called with the port once connections are accepted.
         mounts: applications by prefix of path (`/webhooks/`).
         grace: for what is in flight at the end.
 
     Raises:
         FailedPrecondition: reason `ADDRESS_IN_USE`.
-        InvalidInput: `http` is no address.
+        InvalidInput: `http` or `server` is no address, or (`TOKEN_IN_CLEAR`) tokens would be sent in clear.
     """
     chosen = settings or GatewaySettings()
+    target, tls = secure_target(server, ca_file=ca_file, insecure=insecure)
     taken = bind(http)
     port: int = taken.getsockname()[1]
-    channel = open_channel(server, deadline=chosen.deadline)
+    channel = open_channel(target, tls=tls, deadline=chosen.deadline)
     app = GatewayApp(channel, server=server, settings=chosen, mounts=mounts)
     try:
         listener = HttpListener(app, taken, chosen, grace_seconds=max(1, round(grace.total_seconds())))

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client import InvalidInput, Unavailable, blocking, connect
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.server import RpcServer
+from tests.support.certificates import self_signed_certificate
 
 
 class Tokens:
@@ -30,30 +26,6 @@ class Tokens:
 class Runs(pb_grpc.RunServiceServicer):
     async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
         return pb.GetRunResponse(run={"id": request.run_id})
-
-
-def certificate() -> tuple[bytes, bytes]:
-    """Return a key and a self-signed certificate for localhost, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
-    return key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password), made.public_bytes(pem)
 
 
 async def serving(tls: grpc.ServerCredentials | None) -> AsyncIterator[int]:
@@ -71,7 +43,7 @@ async def plain() -> AsyncIterator[int]:
 
 @pytest.fixture
 async def secure(tmp_path: Path) -> AsyncIterator[int]:
-    key, chain = certificate()
+    key, chain = self_signed_certificate()
     (tmp_path / "ca.pem").write_bytes(chain)
     async for port in serving(grpc.ssl_server_credentials([(key, chain)])):
         yield port

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from sluiceway.client import InvalidInput
-from sluiceway.client.addresses import Address, parse_address
+from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_common.foundation.rpc.address import Address, parse_address, secure_target
 
 
 @pytest.mark.parametrize(
@@ -15,6 +17,7 @@ from sluiceway.client.addresses import Address, parse_address
         pytest.param(" localhost:7070\n", Address("localhost:7070", False, True), id="localhost, with spaces"),
         pytest.param("ci.localhost:7070", Address("ci.localhost:7070", False, True), id="a name below localhost"),
         pytest.param("[::1]:7070", Address("[::1]:7070", False, True), id="IPv6"),
+        pytest.param("0.0.0.0:7070", Address("0.0.0.0:7070", False, True), id="any address of this machine"),
         pytest.param("10.0.0.7:7070", Address("10.0.0.7:7070", False, False), id="another machine"),
         pytest.param("[2001:db8::1]:7070", Address("[2001:db8::1]:7070", False, False), id="another one in IPv6"),
         pytest.param("ci.example.org:443", Address("ci.example.org:443", False, False), id="443 alone is not TLS"),
@@ -65,3 +68,23 @@ def test_malformed_server_address_is_refused(server: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
         parse_address(server)
     assert [violation.path for violation in caught.value.violations] == ["server"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"insecure": True}, id="it was asked for"),
+        pytest.param({"tls": True}, id="there is TLS"),
+        pytest.param({"sends_token": False}, id="there is no token"),
+    ],
+)
+def test_another_machine_is_a_target(more: dict[str, Any]) -> None:
+    target, credentials = secure_target("192.0.2.1:7070", **more)
+    assert target == "192.0.2.1:7070"
+    assert (credentials is not None) == ("tls" in more)
+
+
+def test_token_in_clear_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="use https://HOST:PORT, or --insecure if you trust the network") as caught:
+        secure_target("ci.example.org:7070")
+    assert caught.value.reason == "TOKEN_IN_CLEAR"

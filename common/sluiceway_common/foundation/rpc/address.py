@@ -1,4 +1,4 @@
-"""The address of a server, as people write it. Pure.
+"""The address of a server, as people write it, and how to connect to it without showing a token to others.
 
 `HOST:PORT` is a plain connection, `https://HOST[:PORT]` one with TLS; the targets of gRPC (`dns:///HOST:PORT`,
 `ipv4:`, `ipv6:`, `unix:`) are passed on as they are.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 
-__all__ = ["Address", "parse_address"]
+__all__ = ["Address", "parse_address", "secure_target"]
 
 _HTTPS_PORT = 443
 _MAX_PORT = 65_535
@@ -64,6 +67,51 @@ def parse_address(server: str, *, tls: bool = False) -> Address:
     return Address(f"{parsed['host']}:{port}", secure, _is_loopback(parsed["host"]))
 
 
+def secure_target(
+    server: str,
+    *,
+    tls: bool = False,
+    ca_file: str | Path | None = None,
+    insecure: bool = False,
+    sends_token: bool = True,
+    otherwise: str = "--insecure",
+) -> tuple[str, grpc.ChannelCredentials | None]:
+    """Return the target of a channel, and its credentials; None: a plain connection.
+
+    Args:
+        server: as a person wrote it.
+        tls: use TLS, and trust the authorities that gRPC trusts.
+        ca_file: use TLS, and trust the authorities in this PEM file instead.
+        insecure: a token may be sent over a plain connection to another machine.
+        sends_token: whether tokens are sent at all.
+        otherwise: what sets `insecure`, for the message.
+
+    Raises:
+        InvalidInput: it is not an address, or the file has no certificate; or, with reason `TOKEN_IN_CLEAR`, tokens
+            would be sent in clear to another machine.
+    """
+    where = parse_address(server, tls=tls or ca_file is not None)
+    if sends_token and not (where.tls or where.is_local or insecure):
+        raise InvalidInput(
+            f"the token would be sent in clear to {where.target}: use https://HOST:PORT, or {otherwise} if you trust"
+            " the network",
+            reason="TOKEN_IN_CLEAR",
+        )
+    return where.target, _credentials(ca_file) if where.tls else None
+
+
+def _credentials(ca_file: str | Path | None) -> grpc.ChannelCredentials:
+    if ca_file is None:
+        return grpc.ssl_channel_credentials()
+    try:
+        text = Path(ca_file).read_bytes()
+    except OSError as error:
+        raise InvalidInput([Violation("ca_file", f"{ca_file} cannot be read: {error.strerror}")]) from error
+    if b"-----BEGIN CERTIFICATE-----" not in text:
+        raise InvalidInput([Violation("ca_file", f"{ca_file} has no certificate in PEM form")])
+    return grpc.ssl_channel_credentials(text)
+
+
 def _is_local_target(scheme: str, rest: str) -> bool:
     if scheme.startswith("unix"):
         return True
@@ -77,10 +125,12 @@ def _is_local_target(scheme: str, rest: str) -> bool:
 def _is_loopback(host: str) -> bool:
     name = host.strip("[]").lower().rstrip(".")
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         # RFC 6761, section 6.3.
         return name == "localhost" or name.endswith(".localhost")
+    # Whoever connects to 0.0.0.0 or [::] reaches this machine.
+    return address.is_loopback or address.is_unspecified
 
 
 def _refused(message: str) -> InvalidInput:
