@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sluiceway_common.runconfig.capabilities import Capabilities
-from sluiceway_common.runconfig.model import STEP_MODELS
+from sluiceway_common.runconfig.step_model import STEP_MODELS
 
 __all__ = ["ABLE"]
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from sluiceway_common.runconfig import model
+from sluiceway_common.runconfig import model, step_model, when_model
 from sluiceway_common.runconfig.documents import Document
 from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.problems import DocumentPath, boolean_word, describe_type, did_you_mean, quoted
@@ -23,16 +23,16 @@ _MODEL_BY_FIELD: Final[dict[str, type[BaseModel]]] = {
     "tmpfs": model.Tmpfs,
     "resources": model.Resources,
     "ready": model.Ready,
-    "when": model.When,
-    "branch": model.RefRules,
-    "tag": model.RefRules,
-    "ref": model.RefRules,
-    "paths": model.RefRules,
-    "contents": model.ArchiveContents,
+    "when": when_model.When,
+    "branch": when_model.RefRules,
+    "tag": when_model.RefRules,
+    "ref": when_model.RefRules,
+    "paths": when_model.RefRules,
+    "contents": step_model.ArchiveContents,
     "depends": model.Depend,
     "approval": model.Approval,
     "retry": model.Retry,
-    **model.STEP_MODELS,
+    **step_model.STEP_MODELS,
 }
 
 

@@ -12,16 +12,9 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sluiceway_common.runconfig.model import (
-    MAX_CONTAINERS,
-    MAX_RUNS,
-    MAX_STEPS,
-    MAX_TASKS,
-    Condition,
-    normal_depend,
-    normal_step,
-)
+from sluiceway_common.runconfig.model import MAX_CONTAINERS, MAX_RUNS, MAX_STEPS, MAX_TASKS, Condition, normal_depend
 from sluiceway_common.runconfig.problems import DocumentPath
+from sluiceway_common.runconfig.step_model import normal_step
 
 __all__ = [
     "ContainerOutline",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from sluiceway_common.foundation.errors import NotFound
-from sluiceway_common.runconfig.model import Config, RegistryAuth, Run, RunStep, Value, When
+from sluiceway_common.runconfig.model import Config, RegistryAuth, Run
 from sluiceway_common.runconfig.problems import did_you_mean, quoted
+from sluiceway_common.runconfig.step_model import RunStep
+from sluiceway_common.runconfig.values import Value
 from sluiceway_common.runconfig.when import Context, matches
+from sluiceway_common.runconfig.when_model import When
 
 __all__ = ["applies", "find_run", "runs_that_apply", "variables_of_run"]
 

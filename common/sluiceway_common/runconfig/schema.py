@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sluiceway_common.runconfig.descriptions import CONFIGURATION, DESCRIPTIONS, ITSELF
-from sluiceway_common.runconfig.model import STEP_MODELS, Condition, Config, RetryCause
+from sluiceway_common.runconfig.model import Condition, Config, RetryCause
+from sluiceway_common.runconfig.step_model import STEP_MODELS
 
 __all__ = ["SCHEMA_ID", "json_schema"]
 

@@ -15,28 +15,22 @@ from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.run.v1 import definition_pb2 as api
 from sluiceway_common.runconfig import durations
-from sluiceway_common.runconfig.model import (
+from sluiceway_common.runconfig.model import Config, Container, Depend, RegistryAuth, Resources, Run, Task
+from sluiceway_common.runconfig.problems import quoted
+from sluiceway_common.runconfig.runs import applies, find_run
+from sluiceway_common.runconfig.step_model import (
     ArchiveContents,
     CloneStep,
-    Config,
-    Container,
-    Depend,
-    RegistryAuth,
-    Resources,
     RestoreCacheStep,
     RestoreWorkspaceStep,
-    Run,
     RunStep,
     SaveArtifactsStep,
     SaveCacheStep,
     SaveReportsStep,
     SaveToWorkspaceStep,
     Step,
-    Task,
-    Value,
 )
-from sluiceway_common.runconfig.problems import quoted
-from sluiceway_common.runconfig.runs import applies, find_run
+from sluiceway_common.runconfig.values import Value
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway_common.runconfig.model import When
 from sluiceway_common.runconfig.when import Context, check_expression, matches
+from sluiceway_common.runconfig.when_model import When
 
 MAIN = Context(ref_type="branch", ref="refs/heads/main", branch="main")
 FEATURE = Context(ref_type="branch", ref="refs/heads/feat/x", branch="feat/x")

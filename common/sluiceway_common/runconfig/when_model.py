@@ -1,0 +1,75 @@
+"""The model of `when`: the branches, tags, refs and paths that a run, task or step is for.
+
+Whether it matches is decided in `when`, without pydantic. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from sluiceway_common.runconfig import when
+from sluiceway_common.runconfig.problems import describe_type, quoted
+from sluiceway_common.runconfig.values import Model, filled, said
+
+__all__ = ["RefRules", "When", "one_or_many"]
+
+
+def _rules(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"include": [value]}
+    if isinstance(value, list):
+        return {"include": value}
+    if not isinstance(value, dict | RefRules):
+        raise said(f"must be a string, a list or {{include, exclude}}, not {describe_type(value)}", unquoted=value)
+    return value
+
+
+def one_or_many(value: Any) -> Any:
+    """Put a single string into a list; anything else stays as it is."""
+    return [value] if isinstance(value, str) else value
+
+
+def _rule_texts(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise said(f"must be a string or a list of strings, not {describe_type(value)}", unquoted=value)
+    return one_or_many(value)
+
+
+def _rule(value: str) -> str:
+    try:
+        when.check_expression(value)
+    except ValueError as cause:
+        raise said(f"{quoted(value)} {cause}") from cause
+    return filled(value)
+
+
+RuleTexts = Annotated[list[Annotated[str, AfterValidator(_rule)]], BeforeValidator(_rule_texts)]
+
+
+class RefRules(Model):
+    """What is included, and what is excluded again."""
+
+    include: RuleTexts = Field(default_factory=list)
+    exclude: RuleTexts = Field(default_factory=list)
+
+    def compiled(self) -> when.Rules:
+        """Return the rules as `when.matches` takes them."""
+        return when.Rules(tuple(self.include), tuple(self.exclude))
+
+
+AnyRules = Annotated[RefRules, BeforeValidator(_rules)]
+
+
+class When(Model):
+    """When something applies; see the module `when`."""
+
+    branch: AnyRules | None = None
+    tag: AnyRules | None = None
+    ref: AnyRules | None = None
+    paths: AnyRules | None = None
+
+    def compiled(self) -> when.When:
+        """Return the rules as `when.matches` takes them."""
+        return when.When(*(r.compiled() if r else None for r in (self.branch, self.tag, self.ref, self.paths)))
