@@ -58,8 +58,6 @@ async def _explain_run(client: Client, run: str, output: Format) -> None:
 
 
 def _say_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], explanation: run_service_pb2.RunExplanation) -> None:
-    from sluiceway.api.run.v1 import run_pb2
-    from sluiceway.cli.units import duration
     from sluiceway.cli.words import run_status, task_status
 
     say(f"{title_of(run)} is {run_status(run)}")
@@ -67,22 +65,15 @@ def _say_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], explanation: run_s
     for message in dict.fromkeys((run.reason.message, *(reason.message for reason in explanation.reasons))):
         if message:
             say(f"  {message}")
-    # What waits is explained by the server; the others say themselves why they are so.
-    for task in tasks:
-        if task.status == run_pb2.TASK_STATUS_RUNNING:
-            took = duration(task.start_time, task.end_time, running=True)
-            say(f"{task.name} is running on {task.executor_id}" + (f" for {took}" if took else ""))
-        elif task.status in {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST, run_pb2.TASK_STATUS_STOPPED}:
-            say(f"{task.name} is {task_status(task)}")
-            if task.reason.message:
-                say(f"  {task.reason.message}")
+    # The task itself says whether its failure is ignored, too.
+    statuses = {task.id: task_status(task) for task in tasks}
     for explained in explanation.tasks:
-        _say_task(explained)
+        _say_task(explained, status=statuses.get(explained.task_id, ""))
 
 
-def _say_task(task: run_service_pb2.TaskExplanation) -> None:
+def _say_task(task: run_service_pb2.TaskExplanation, *, status: str = "") -> None:
     from sluiceway.cli.words import status_name
 
-    say(f"{task.task_name} is {status_name(task.status)}")
+    say(f"{task.task_name} is {status or status_name(task.status)}")
     for reason in task.reasons:
         say(f"  {reason.message}")

@@ -23,6 +23,7 @@ NO_LIMIT = 100_000
 """The width of `-o wide`: nothing is cut."""
 
 _GAP = 2
+_NARROW = 6
 _PAINTED = frozenset({"STATUS", "STATE"})
 
 
@@ -32,7 +33,8 @@ class Column:
 
     Attributes:
         title: its heading.
-        least: to so many characters its cells may be cut where a terminal is too narrow; 0: never.
+        least: to so many characters its cells are cut where a terminal is too narrow, and to fewer, down to 6, where
+            that is not enough; 0: never.
     """
 
     title: str
@@ -86,13 +88,14 @@ class Table:
     def _widen(self, rows: Sequence[Row]) -> None:
         widths = [max([known, *(width(row.cells[i]) for row in rows)]) for i, known in enumerate(self._widths)]
         over = 0 if self._limit is None else sum(widths) + _GAP * (len(widths) - 1) - self._limit
-        while over > 0:
-            # The widest of those that may be cut gives first, so that no column gives all.
-            room = {i: widths[i] for i, each in enumerate(self._columns) if each.least and widths[i] > each.least}
-            if not room:
-                break
-            widths[max(room, key=room.__getitem__)] -= 1
-            over -= 1
+        for bounds in ([each.least for each in self._columns], [min(each.least, _NARROW) for each in self._columns]):
+            while over > 0:
+                # The widest of those that may be cut gives first, so that no column gives all.
+                room = {i: widths[i] for i, bound in enumerate(bounds) if bound and widths[i] > bound}
+                if not room:
+                    break
+                widths[max(room, key=room.__getitem__)] -= 1
+                over -= 1
         self._widths = widths
 
 

@@ -166,7 +166,7 @@ async def test_stop_cancel_approve_and_explain_act_on_a_run(served: ServedEngine
     assert (approved.code, approved.out) == (0, b"task to the world of run 1 (ci) is approved\n")
     assert (await served.world.statuses(run.id))["to the world"] == "running"
     why = (await served.sluice("run", "explain", run.id)).out.decode()
-    assert "to the world is running on e1" in why
+    assert "to the world is running\n  was given to executor e1" in why
     stopped = await served.sluice("run", "stop", run.id)
     assert (stopped.code, stopped.out) == (0, b"run 1 (ci) is stopping\n")
     await served.world.finish(served.engine, run.id, "to the world", "stopped")

@@ -127,6 +127,12 @@ def test_table_that_is_too_wide_is_truncated(capsys: pytest.CaptureFixture[str])
     assert " ".join(" ".join(lines[2:]).split()) == ("word " * 20).strip()
 
 
+def test_table_gives_up_more_than_the_usual_minimum(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (Column("ID"), Column("NAME", 12), Column("GROUP", 12))
+    table(columns, [Row(("0123456789", "a" * 30, "b" * 30))], limit=30)
+    assert capsys.readouterr().out.splitlines()[1] == "0123456789  aaaaaaa…  bbbbbbb…"
+
+
 def test_table_does_not_truncate_fixed_columns(capsys: pytest.CaptureFixture[str]) -> None:
     table((Column("ID"), Column("NAME", 3)), [Row(("0123456789", "abcdef"))], limit=5)
     assert capsys.readouterr().out.splitlines()[1] == "0123456789  ab…"
