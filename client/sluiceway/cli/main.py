@@ -10,7 +10,7 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway_common.foundation.version import VERSION
 
-__all__ = ["app", "config", "executor", "run", "task", "token", "version"]
+__all__ = ["app", "config", "executor", "remote_source", "run", "task", "token", "version"]
 
 
 class ExecutorGroup(LazyGroup):
@@ -87,6 +87,17 @@ token = LazyGroup(
     },
 )
 
+remote_source = LazyGroup(
+    name="remote-source",
+    help="Create, list and change git providers.",
+    places={
+        "create": ("sluiceway.cli.remote_sources:create", "Create a remote source."),
+        "list": ("sluiceway.cli.remote_sources:list_", "List remote sources."),
+        "get": ("sluiceway.cli.remote_sources:get", "Show a remote source."),
+        "update": ("sluiceway.cli.remote_sources:update", "Change a remote source."),
+        "delete": ("sluiceway.cli.remote_sources:delete", "Delete a remote source."),
+    },
+)
 
 app = LazyGroup(
     name="sluice",
@@ -99,6 +110,7 @@ app = LazyGroup(
         "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
+        "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
         "login": ("sluiceway.cli.login:login", "Store the address of a server and a token."),
         "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),
         "version": ("sluiceway.cli.main:version", "Print the version."),

@@ -20,14 +20,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sluiceway.client import configs, database, executors, runs, tokens
+from sluiceway.client import configs, database, deliveries, executors, remote_sources, runs, tokens
 from sluiceway.client.client import Client as AsyncClient
 from sluiceway.client.client import Duration
 from sluiceway.client.client import connect as connect_async
 from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection
 from sluiceway_common.foundation.errors import FailedPrecondition
 
-__all__ = ["Client", "Configs", "Database", "Executors", "Runs", "Tokens", "connect"]
+__all__ = [
+    "Client",
+    "Configs",
+    "Database",
+    "Deliveries",
+    "Executors",
+    "LinkedAccounts",
+    "RemoteSources",
+    "Runs",
+    "Tokens",
+    "connect",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -173,6 +184,35 @@ class Tokens:
         self.revoke = loop.call(tokens.revoke)
 
 
+class RemoteSources:
+    """`sluiceway.client.remote_sources.RemoteSources`, blocking."""
+
+    def __init__(self, sources: remote_sources.RemoteSources, loop: _Loop) -> None:
+        self.create = loop.call(sources.create)
+        self.get = loop.call(sources.get)
+        self.list = loop.call(sources.list)
+        self.update = loop.call(sources.update)
+        self.delete = loop.call(sources.delete)
+
+
+class LinkedAccounts:
+    """`sluiceway.client.remote_sources.LinkedAccounts`, blocking."""
+
+    def __init__(self, accounts: remote_sources.LinkedAccounts, loop: _Loop) -> None:
+        self.create = loop.call(accounts.create)
+        self.list = loop.call(accounts.list)
+        self.delete = loop.call(accounts.delete)
+
+
+class Deliveries:
+    """`sluiceway.client.deliveries.Deliveries`, blocking."""
+
+    def __init__(self, deliveries: deliveries.Deliveries, loop: _Loop) -> None:
+        self.list = loop.call(deliveries.list)
+        self.get = loop.call(deliveries.get)
+        self.redeliver = loop.call(deliveries.redeliver)
+
+
 class Client:
     """The API of a server, by area. See `sluiceway.client.Client`."""
 
@@ -183,6 +223,9 @@ class Client:
         self.configs = Configs(client.configs, loop)
         self.database = Database(client.database, loop)
         self.tokens = Tokens(client.tokens, loop)
+        self.remote_sources = RemoteSources(client.remote_sources, loop)
+        self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
+        self.deliveries = Deliveries(client.deliveries, loop)
         self.version = loop.call(client.version)
 
 

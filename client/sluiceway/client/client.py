@@ -11,7 +11,9 @@ from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grp
 from sluiceway.client.configs import Configs
 from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Connection
 from sluiceway.client.database import Database
+from sluiceway.client.deliveries import Deliveries
 from sluiceway.client.executors import Executors
+from sluiceway.client.remote_sources import LinkedAccounts, RemoteSources
 from sluiceway.client.runs import Runs
 from sluiceway.client.tokens import Tokens
 from sluiceway_common.foundation.errors import InvalidInput, Violation
@@ -33,6 +35,9 @@ class Client:
         configs: run configurations.
         database: the database, for operators.
         tokens: the tokens of the installation, for operators.
+        remote_sources: the git providers of the installation.
+        linked_accounts: accounts of users at git providers.
+        deliveries: deliveries of webhooks, and what became of them.
         connection: the connection that all of them use.
     """
 
@@ -43,6 +48,9 @@ class Client:
         self.configs = Configs(connection)
         self.database = Database(connection)
         self.tokens = Tokens(connection)
+        self.remote_sources = RemoteSources(connection)
+        self.linked_accounts = LinkedAccounts(connection)
+        self.deliveries = Deliveries(connection)
 
     async def version(self) -> str:
         """Return the version of the server."""

@@ -7,7 +7,12 @@ from typing import Any
 from sluiceway_server.datamanager.model import RecordType
 from sluiceway_server.projects import records as project_records
 from sluiceway_server.runrecords import types as run_records
+from sluiceway_server.triggers import records as trigger_records
 
 __all__ = ["RECORD_TYPES"]
 
-RECORD_TYPES: tuple[RecordType[Any], ...] = (*run_records.RECORD_TYPES, *project_records.RECORD_TYPES)
+RECORD_TYPES: tuple[RecordType[Any], ...] = (
+    *run_records.RECORD_TYPES,
+    *project_records.RECORD_TYPES,
+    *trigger_records.RECORD_TYPES,
+)

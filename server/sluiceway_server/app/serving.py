@@ -15,7 +15,7 @@ from typing import Any
 from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
-from sluiceway.api.project.v1 import token_service_pb2_grpc
+from sluiceway.api.project.v1 import remote_source_service_pb2_grpc, token_service_pb2_grpc
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.rpc.offer import ServiceSet
@@ -50,6 +50,7 @@ from sluiceway_server.runs.ports import EngineSettings
 from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
+from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
 
 __all__ = ["ServerDependencies", "services"]
 
@@ -186,6 +187,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 token_service_pb2_grpc.add_TokenServiceServicer_to_server,
                 TokenServicer(database, clock=clock, scopes=lambda: offer.scopes),
+            )
+            offer.add(
+                remote_source_service_pb2_grpc.add_RemoteSourceServiceServicer_to_server,
+                RemoteSourceServicer(database, ground.envelope, clock, ids=ids),
             )
             yield offer
 

@@ -23,6 +23,8 @@ from sluiceway.api.database.v1 import database_service_pb2
 from sluiceway.api.executor.v1 import executor_admin_service_pb2
 from sluiceway.api.options.v1 import options_pb2
 from sluiceway.api.project.v1 import (
+    delivery_service_pb2,
+    linked_account_service_pb2,
     organization_service_pb2,
     project_service_pb2,
     remote_source_service_pb2,
@@ -41,7 +43,9 @@ _FILES = (
     config_service_pb2,
     version_service_pb2,
     database_service_pb2,
+    delivery_service_pb2,
     executor_admin_service_pb2,
+    linked_account_service_pb2,
     organization_service_pb2,
     project_service_pb2,
     remote_source_service_pb2,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RemoteSourceServiceStub:
-    """Remote sources: the git providers that repositories are in.
+    """Remote sources: the git providers that repositories are in. Operators make them; every user sees them.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -66,7 +66,7 @@ class RemoteSourceServiceStub:
 
 
 class RemoteSourceServiceServicer:
-    """Remote sources: the git providers that repositories are in.
+    """Remote sources: the git providers that repositories are in. Operators make them; every user sees them.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -119,9 +119,10 @@ class RemoteSourceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRemoteSource(self, request, context):
-        """Deletes a remote source. It disappears for all readers at once. A second call fails.
+        """Deletes a remote source, and the linked accounts of users at it. A second call fails.
 
         Errors:
+        - FAILED_PRECONDITION: Projects have their repository there.
         - NOT_FOUND: There is no such remote source, or the caller may not see it.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
@@ -166,7 +167,7 @@ def add_RemoteSourceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RemoteSourceService:
-    """Remote sources: the git providers that repositories are in.
+    """Remote sources: the git providers that repositories are in. Operators make them; every user sees them.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.

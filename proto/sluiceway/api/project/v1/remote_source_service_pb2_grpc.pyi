@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RemoteSourceServiceStub:
-    """Remote sources: the git providers that repositories are in.
+    """Remote sources: the git providers that repositories are in. Operators make them; every user sees them.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -68,16 +68,17 @@ class RemoteSourceServiceStub:
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteRemoteSource: _grpc.UnaryUnaryMultiCallable[_remote_source_service_pb2.DeleteRemoteSourceRequest, _remote_source_service_pb2.DeleteRemoteSourceResponse]
-    """Deletes a remote source. It disappears for all readers at once. A second call fails.
+    """Deletes a remote source, and the linked accounts of users at it. A second call fails.
 
     Errors:
+    - FAILED_PRECONDITION: Projects have their repository there.
     - NOT_FOUND: There is no such remote source, or the caller may not see it.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
 
 @_typing.type_check_only
 class RemoteSourceServiceAsyncStub(RemoteSourceServiceStub):
-    """Remote sources: the git providers that repositories are in.
+    """Remote sources: the git providers that repositories are in. Operators make them; every user sees them.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -115,15 +116,16 @@ class RemoteSourceServiceAsyncStub(RemoteSourceServiceStub):
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteRemoteSource: _aio.UnaryUnaryMultiCallable[_remote_source_service_pb2.DeleteRemoteSourceRequest, _remote_source_service_pb2.DeleteRemoteSourceResponse]  # type: ignore[assignment]
-    """Deletes a remote source. It disappears for all readers at once. A second call fails.
+    """Deletes a remote source, and the linked accounts of users at it. A second call fails.
 
     Errors:
+    - FAILED_PRECONDITION: Projects have their repository there.
     - NOT_FOUND: There is no such remote source, or the caller may not see it.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
 
 class RemoteSourceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Remote sources: the git providers that repositories are in.
+    """Remote sources: the git providers that repositories are in. Operators make them; every user sees them.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -189,9 +191,10 @@ class RemoteSourceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _remote_source_service_pb2.DeleteRemoteSourceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_remote_source_service_pb2.DeleteRemoteSourceResponse, _abc.Awaitable[_remote_source_service_pb2.DeleteRemoteSourceResponse]]:
-        """Deletes a remote source. It disappears for all readers at once. A second call fails.
+        """Deletes a remote source, and the linked accounts of users at it. A second call fails.
 
         Errors:
+        - FAILED_PRECONDITION: Projects have their repository there.
         - NOT_FOUND: There is no such remote source, or the caller may not see it.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """

@@ -1,0 +1,48 @@
+"""Deliveries of webhooks: which runs came of an event, and why others did not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sluiceway.api.project.v1 import delivery_service_pb2 as pb
+from sluiceway.api.project.v1 import delivery_service_pb2_grpc as pb_grpc
+from sluiceway.client.connection import Connection
+
+__all__ = ["Deliveries"]
+
+
+class Deliveries:
+    """The `DeliveryService`, for people. Every method raises the errors that the comments of the proto list."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = pb_grpc.DeliveryServiceStub(connection.channel)
+
+    async def list(self, project: str, *, ref: str = "", limit: int = 100) -> Sequence[pb.Delivery]:
+        """List deliveries of a project (its id or path), the newest first; of one ref, if its full name is given."""
+        found: list[pb.Delivery] = []
+        page_token = ""
+        while len(found) < limit:
+            request = self._connection.request(
+                pb.ListDeliveriesRequest,
+                project_id=project,
+                ref=ref,
+                page_size=min(limit - len(found), 1000),
+                page_token=page_token,
+            )
+            answer = await self._connection.call(self._stub.ListDeliveries, request)
+            found.extend(answer.deliveries)
+            page_token = answer.next_page_token
+            if not page_token:
+                break
+        return found
+
+    async def get(self, project: str, delivery: str) -> pb.Delivery:
+        """Return a delivery."""
+        request = self._connection.request(pb.GetDeliveryRequest, project_id=project, delivery_id=delivery)
+        return (await self._connection.call(self._stub.GetDelivery, request)).delivery
+
+    async def redeliver(self, project: str, delivery: str) -> pb.Delivery:
+        """Make the server work on a delivery once more."""
+        request = self._connection.request(pb.RedeliverDeliveryRequest, project_id=project, delivery_id=delivery)
+        return (await self._connection.call(self._stub.RedeliverDelivery, request)).delivery

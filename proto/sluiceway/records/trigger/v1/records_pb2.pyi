@@ -1,0 +1,193 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sluiceway.api.project.v1 import delivery_service_pb2 as _delivery_service_pb2
+from sluiceway.api.project.v1 import remote_source_service_pb2 as _remote_source_service_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RemoteSourceRecord(_message.Message):
+    """A remote source. Its id is that of the remote source."""
+    __slots__ = ("source", "sealed_oauth2_client_secret", "request")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_OAUTH2_CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    source: _remote_source_service_pb2.RemoteSource
+    """The remote source, without its etag and without the client secret."""
+    sealed_oauth2_client_secret: bytes
+    """The client secret (OAuth 2), encrypted. Empty: none."""
+    request: str
+    """The caller and the request id of its creation. Empty: it had none."""
+    def __init__(self, source: _Optional[_Union[_remote_source_service_pb2.RemoteSource, _Mapping]] = ..., sealed_oauth2_client_secret: _Optional[bytes] = ..., request: _Optional[str] = ...) -> None: ...
+
+class LinkedAccountRecord(_message.Message):
+    """The account of a user at a remote source. Its id is `<user>/<remote source>`: a user has one at each."""
+    __slots__ = ("id", "user_id", "remote_source_id", "remote_user_id", "remote_name", "sealed_access_token", "create_time")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_USER_ID_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_NAME_FIELD_NUMBER: _ClassVar[int]
+    SEALED_ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    """The id of the linked account."""
+    user_id: str
+    """The id of the user."""
+    remote_source_id: str
+    """The id of the remote source."""
+    remote_user_id: str
+    """The id of the account at the provider. Names change; this does not."""
+    remote_name: str
+    """The name of the account at the provider when it was linked, for people."""
+    sealed_access_token: bytes
+    """The access token, encrypted."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was linked."""
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., sealed_access_token: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LinkRecord(_message.Message):
+    """The repository of a project, and what was made there. Its id is that of the project. It is not deleted with the
+    project: a link without a project is what has to be taken away at the provider.
+    """
+    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "sealed_webhook_secret", "webhook_id", "deploy_key_id", "sealed_deploy_key", "create_time", "webhook_url")
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    SEALED_WEBHOOK_SECRET_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_ID_FIELD_NUMBER: _ClassVar[int]
+    DEPLOY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    SEALED_DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    """The id of the project."""
+    remote_source_id: str
+    """The id of the remote source."""
+    user_id: str
+    """The id of the user whose linked account is used."""
+    repository_id: str
+    """The id of the repository at the provider. Names change; this does not."""
+    repository_path: str
+    """The path of the repository when it was linked, for people."""
+    sealed_webhook_secret: bytes
+    """The secret of the webhook, encrypted."""
+    webhook_id: str
+    """The id of the webhook at the provider. Empty: it is not known that there is one."""
+    deploy_key_id: str
+    """The id of the deploy key at the provider. Empty: it is not known that there is one."""
+    sealed_deploy_key: bytes
+    """The private key, in the format of OpenSSH, encrypted."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was stored. Before the webhook is made, so that none is forgotten."""
+    webhook_url: str
+    """The URL to which the webhook sends."""
+    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., sealed_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., sealed_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook_url: _Optional[str] = ...) -> None: ...
+
+class EventRecord(_message.Message):
+    """An event of a provider, as `Forge.read_event` read it from a delivery."""
+    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
+    CLONE_URL_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    PULL_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    BASE_BRANCH_FIELD_NUMBER: _ClassVar[int]
+    BASE_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    FROM_FORK_FIELD_NUMBER: _ClassVar[int]
+    SENDER_ID_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    """The kind of event: `push`, `tag` or `pull_request`."""
+    action: str
+    """What happened to the pull request."""
+    ref: str
+    """The full name of the ref, such as `refs/heads/main`."""
+    before: str
+    """The commit before. Empty: none."""
+    after: str
+    """The commit after. Empty: the ref was deleted."""
+    message: str
+    """The message of the commit."""
+    repository_id: str
+    """The id of the repository at the provider."""
+    clone_url: str
+    """The URL to clone the repository from."""
+    link: str
+    """A page about the event, for people."""
+    pull_request: str
+    """The number of the pull request."""
+    base_branch: str
+    """The branch that the pull request is to be merged into."""
+    base_commit: str
+    """The commit at the head of that branch."""
+    from_fork: bool
+    """Whether the pull request comes from another repository."""
+    sender_id: str
+    """The id of the provider's user who caused it."""
+    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ...) -> None: ...
+
+class DeliveryRecord(_message.Message):
+    """A delivery. Its id is `<project>/<delivery>`."""
+    __slots__ = ("delivery", "event", "order", "failures", "retry_time", "provider_key")
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_KEY_FIELD_NUMBER: _ClassVar[int]
+    delivery: _delivery_service_pb2.Delivery
+    """The delivery as clients see it."""
+    event: EventRecord
+    """What it says. Not set: nothing to work on."""
+    order: str
+    """The place of its receipt in the log; events of one ref are worked on in this order."""
+    failures: int
+    """How often work on it was tried and failed since it was received or delivered again."""
+    retry_time: _timestamp_pb2.Timestamp
+    """Not before this time it is tried again. Not set: at once."""
+    provider_key: str
+    """What names it at the provider: project, remote source and the provider's id. Empty: the provider gave none."""
+    def __init__(self, delivery: _Optional[_Union[_delivery_service_pb2.Delivery, _Mapping]] = ..., event: _Optional[_Union[EventRecord, _Mapping]] = ..., order: _Optional[str] = ..., failures: _Optional[int] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., provider_key: _Optional[str] = ...) -> None: ...
+
+class CommitStatusRecord(_message.Message):
+    """The status of a commit in one context. Its id is made of project, commit and context: the newest run has it."""
+    __slots__ = ("project_id", "commit_sha", "context", "run_id", "ref", "posted", "is_final", "failures", "retry_time")
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
+    POSTED_FIELD_NUMBER: _ClassVar[int]
+    IS_FINAL_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_TIME_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    """The id of the project."""
+    commit_sha: str
+    """The commit."""
+    context: str
+    """The context, such as `sluiceway/build`."""
+    run_id: str
+    """The run whose state it is."""
+    ref: str
+    """The full name of the ref."""
+    posted: str
+    """The state that the provider has, in words of `forges.port`. Empty: none yet."""
+    is_final: bool
+    """Whether the provider has the last state that the run will have."""
+    failures: int
+    """How often the present state could not be posted."""
+    retry_time: _timestamp_pb2.Timestamp
+    """Not before this time it is tried again. Not set: at once."""
+    def __init__(self, project_id: _Optional[str] = ..., commit_sha: _Optional[str] = ..., context: _Optional[str] = ..., run_id: _Optional[str] = ..., ref: _Optional[str] = ..., posted: _Optional[str] = ..., is_final: _Optional[bool] = ..., failures: _Optional[int] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
