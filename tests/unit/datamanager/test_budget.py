@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sluiceway_server.datamanager.engine.batch import BatchBuilder
-from sluiceway_server.datamanager.engine.write_state import Call, State
+from sluiceway_server.datamanager.engine.batch import BatchBuilder, Call
+from sluiceway_server.datamanager.engine.write_state import State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position, View
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
@@ -73,6 +73,6 @@ def test_one_that_fails_after_a_long_time_is_told_of_too(preparer: BatchBuilder,
         raise ValueError
 
     with capture_logs() as logs:
-        prepared = preparer.prepare([Call(fails)], last=LAST, time_us=1)
-    assert isinstance(prepared.outcomes[0].error, ValueError)
+        (outcome,), _ = preparer.prepare([Call(fails)], last=LAST, time_us=1)
+    assert isinstance(outcome.error, ValueError)
     assert [log["seconds"] for log in logs if log["event"] == "transaction_function_is_slow"] == [1]

@@ -18,8 +18,8 @@ from sluiceway_server.datamanager.caches import (
     WRITER_PAGE_BYTES,
     Lru,
 )
-from sluiceway_server.datamanager.engine.batch import BatchBuilder
-from sluiceway_server.datamanager.engine.write_state import Call, Prepared, State
+from sluiceway_server.datamanager.engine.batch import BatchBuilder, Call
+from sluiceway_server.datamanager.engine.write_state import Batch, State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
@@ -52,14 +52,14 @@ def database(tmp_path: Path, tables: Tables) -> Iterator[Replica]:
     database.close()
 
 
-def commit(state: State, last: AppliedUpTo, action: Put, group: str) -> tuple[Prepared, AppliedUpTo]:
+def commit(state: State, last: AppliedUpTo, action: Put, group: str) -> tuple[Batch, AppliedUpTo]:
     decision: Decision[Any] = Decision(None, [action], [group])
     preparer = BatchBuilder(state, CATALOGUE, writer="one", max_batch_bytes=1 << 20)
-    prepared = preparer.prepare([Call(lambda _: decision)], last=last, time_us=1)
-    assert prepared.entry is not None
-    state.inbox.append(prepared)
+    outcomes, batch = preparer.prepare([Call(lambda _: decision)], last=last, time_us=1)
+    assert batch is not None
+    state.inbox.append(batch)
     state.apply()
-    return prepared, AppliedUpTo(prepared.outcomes[-1].position, prepared.entry.digest, 1, 0)
+    return batch, AppliedUpTo(outcomes[-1].position, batch.entry.digest, 1, 0)
 
 
 def test_a_cache_keeps_what_was_used_last_up_to_its_limit() -> None:

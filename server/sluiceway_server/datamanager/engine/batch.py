@@ -1,7 +1,7 @@
 """Makes one batch out of transaction functions: calls each with exact state, then checks and encodes its actions.
 
-Runs in the writer's thread, as `State` does. Each function sees the effects of those before it. When the batch is ready
-the effects are discarded from the state, because nothing is committed yet.
+Runs in the writer's thread, as `State` does. When the batch is ready its effects are discarded from the state, because
+nothing is committed yet.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ import zstandard
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.datamanager.checks import check_columns, check_count, check_names, check_size
-from sluiceway_server.datamanager.engine.write_state import Call, Outcome, Prepared, State
+from sluiceway_server.datamanager.engine.write_state import Batch, State
 from sluiceway_server.datamanager.log.entries import (
     Catalogue,
     LoggedTransaction,
@@ -26,8 +27,8 @@ from sluiceway_server.datamanager.log.entries import (
     encode_entry,
     from_micros,
 )
-from sluiceway_server.datamanager.model import Applied, Decision, Delete, Position, Put, View
-from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded
+from sluiceway_server.datamanager.model import Applied, Decision, Delete, Position, Put, TransactionFunction, View
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_deleted, filtered
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 
@@ -36,6 +37,26 @@ log = structlog.get_logger(__name__)
 _BUDGET_SECONDS = 0.025
 """A whole pass over a large run may take that long; nothing else should take a fifth of it."""
 _MUCH_WORSE = 2
+
+
+@dataclass(slots=True)
+class Call:
+    """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
+
+    function: TransactionFunction[Any]
+    fetched: FetchedBodies = NO_BODIES
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a call if its batch is committed: a value with its position, or an error.
+
+    `BodiesNotLoaded` is no error for the caller: the call has to be repeated with these bodies.
+    """
+
+    value: Any
+    position: Position
+    error: Exception | BodiesNotLoaded | None = None
 
 
 class BatchBuilder:
@@ -59,15 +80,16 @@ class BatchBuilder:
         self._worked = worked
         self._slowest: dict[str, float] = {}
 
-    def prepare(self, calls: Sequence[Call], *, last: AppliedUpTo, time_us: int) -> Prepared:
+    def prepare(self, calls: Sequence[Call], *, last: AppliedUpTo, time_us: int) -> tuple[list[Outcome], Batch | None]:
         """Call transaction functions, in order, each with the effects of those before it.
-
-        One that needs bodies which are not at hand has no effect on the others.
 
         Args:
             calls: at least one.
             last: the entry after which the batch will stand.
             time_us: now; the entry's time is never before the last one's.
+
+        Returns:
+            The outcomes of the first calls, in order (the others do not fit), and the batch; None: it has no actions.
         """
         state = self._state
         state.receive()
@@ -96,12 +118,9 @@ class BatchBuilder:
                     check_not_deleted(view, decision.actions)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
                     check_size(cost)
-                except BodiesNotLoaded as needed:
-                    outcomes.append(Outcome(None, before, needed=needed))
-                    continue
                 except sqlite3.Error:
                     raise  # of the file, and not of this function
-                except Exception as error:
+                except (Exception, BodiesNotLoaded) as error:
                     del batch.transactions[len(logged) :]
                     outcomes.append(Outcome(None, before, error))
                     continue
@@ -115,20 +134,20 @@ class BatchBuilder:
                 state.add_effects(transaction)
                 outcomes.append(Outcome(decision.value, position))
                 before = position
-            if not logged:
-                return Prepared(outcomes, None)
-            entry = encode_entry(
-                batch,
-                sequence=sequence,
-                batch_id=os.urandom(16),
-                writer=self._writer,
-                time_us=time_us,
-                previous_digest=last.digest,
-                compressor=self._compressor,
-            )
-            return Prepared(outcomes, entry, tuple(logged), *state.effects)
         finally:
-            state.forget_batch()
+            effects = state.forget_batch()
+        if not logged:
+            return outcomes, None
+        entry = encode_entry(
+            batch,
+            sequence=sequence,
+            batch_id=os.urandom(16),
+            writer=self._writer,
+            time_us=time_us,
+            previous_digest=last.digest,
+            compressor=self._compressor,
+        )
+        return outcomes, Batch(entry, tuple(logged), effects)
 
     def _call(self, call: Call, view: View) -> Decision[Any]:
         """Call a function. Log a warning when it exceeds its budget: it blocks every other writer."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -25,10 +26,10 @@ from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_p
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import READS_OF_OLD_RECORDS
-from sluiceway_server.datamanager.engine.batch import BatchBuilder
+from sluiceway_server.datamanager.engine.batch import BatchBuilder, Call, Outcome
 from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor
 from sluiceway_server.datamanager.engine.log_tip import LogTip
-from sluiceway_server.datamanager.engine.write_state import Call, Outcome, Prepared
+from sluiceway_server.datamanager.engine.write_state import Batch
 from sluiceway_server.datamanager.log.entries import LogEntry, micros
 from sluiceway_server.datamanager.log.etcd_log import HeadMark, LogLook
 from sluiceway_server.datamanager.model import TransactionFunction
@@ -47,12 +48,12 @@ _LONGEST_SLOWDOWN_SECONDS = 1.0
 _STORE_FULL = "STORE_FULL"
 
 
-@dataclass(slots=True)
-class _Request:
-    function: TransactionFunction[Any]
+@dataclass(slots=True, kw_only=True)
+class _Request(Call):
+    """A call of `transact`; `deadline` is in monotonic seconds."""
+
     answer: asyncio.Future[Committed[Any]]
     deadline: float
-    fetched: FetchedBodies = NO_BODIES
 
     def answer_with(self, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -93,7 +94,6 @@ class Committer:
         self._in_doubt = False  # whether an entry with those taken may be in the log
         self._most_at_once: int | None = None
         self._closed = False
-        self.in_flight: bytes | None = None
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool) -> Committed[T]:
         tip = self._tip
@@ -106,7 +106,7 @@ class Committer:
                 reason="NOT_FLUSHED",
             )
         deadline = tip.clock.monotonic() + tip.settings.commit_patience.total_seconds()
-        request = _Request(function, asyncio.get_running_loop().create_future(), deadline)
+        request = _Request(function, answer=asyncio.get_running_loop().create_future(), deadline=deadline)
         self._queue.append(request)
         self._wake.set()
         committed: Committed[T] = await request.answer
@@ -206,11 +206,25 @@ class Committer:
 
     async def _commit_once(self) -> bool:
         """Commit one batch: prepare, send, decide, answer. Return False when etcd is away; then wait."""
-        prepared, requests, outcomes = await self._prepare(self._take_requests())
+        tip = self._tip
+        calls = self._taken = self._take_requests()
+        self._in_doubt = False
+        if not calls:
+            return True
+        last, now = tip.newest, micros(tip.clock.now())
+        outcomes, batch = await tip.in_writer(lambda: self._builder.prepare(calls, last=last, time_us=now))
+        self._queue.extendleft(reversed(calls[len(outcomes) :]))  # they did not fit
+        answers: list[tuple[_Request, Outcome]] = []
+        for request, outcome in zip(calls, outcomes, strict=False):
+            if isinstance(outcome.error, BodiesNotLoaded):
+                self._fetch_for(request, outcome.error)
+            else:
+                answers.append((request, outcome))
+        requests = self._taken = [request for request, _ in answers]
         if not requests:
             return True
         try:
-            fate = await self._send(prepared)
+            fate = await (self._confirm() if batch is None else self._append(batch))
         except Unavailable as error:
             self._taken = []
             self._put_back(requests, error)
@@ -223,7 +237,7 @@ class Committer:
         self._taken, self._most_at_once = [], None
         match fate:
             case _Fate.COMMITTED:
-                for request, outcome in zip(requests, outcomes, strict=True):
+                for request, outcome in answers:
                     request.answer_with(outcome)
             case _Fate.OVERTAKEN:
                 self._queue.extendleft(reversed(requests))
@@ -231,7 +245,7 @@ class Committer:
                 for request in requests:
                     request.fail(_unknown("the entry at its place is trimmed everywhere"))
                 # Finds out what is missing, and ends this server if it cannot go on.
-                await self._tip.catch_up()
+                await tip.catch_up()
         return True
 
     def _take_requests(self) -> list[_Request]:
@@ -241,38 +255,6 @@ class Committer:
             self._queue.extend(requests[self._most_at_once :])
             requests = requests[: self._most_at_once]
         return requests
-
-    async def _prepare(self, requests: list[_Request]) -> tuple[Prepared, list[_Request], list[Outcome]]:
-        """Make a batch; return it with the requests that are in it, and their outcomes if it is committed.
-
-        Requests that do not fit go back into the queue, and those that need bodies are set aside until they have them.
-        """
-        tip = self._tip
-        self._taken, self._in_doubt = requests, False
-        if not requests:
-            return Prepared([], None), [], []
-        last, now = tip.newest, micros(tip.clock.now())
-        calls = [Call(request.function, request.fetched) for request in requests]
-        prepared = await tip.in_writer(lambda: self._builder.prepare(calls, last=last, time_us=now))
-        self._queue.extendleft(reversed(requests[len(prepared.outcomes) :]))
-        settled: list[_Request] = []
-        outcomes: list[Outcome] = []
-        for request, outcome in zip(requests, prepared.outcomes, strict=False):
-            if outcome.needed is not None:
-                self._fetch_for(request, outcome.needed)
-            else:
-                settled.append(request)
-                outcomes.append(outcome)
-        self._taken = settled
-        return prepared, settled, outcomes
-
-    async def _send(self, prepared: Prepared) -> _Fate:
-        """Append a batch to the log. Raise `Unavailable` or `InvalidInput` if it is certainly not there."""
-        if prepared.entry is None:
-            return await self._confirm()
-        if (refusal := self._capacity.refusal) is not None:
-            raise refusal
-        return await self._append(prepared, prepared.entry)
 
     def _fetch_for(self, request: _Request, needed: BodiesNotLoaded) -> None:
         """Set a request aside until the old records that it needs are here; the others continue."""
@@ -310,30 +292,27 @@ class Committer:
             for request in requests:
                 request.fail(refusal)
             return
-        now = self._tip.clock.monotonic()
-        for request in reversed(requests):
-            if request.deadline <= now:
-                request.fail(Unavailable(f"nothing was written: {error}", reason=error.reason))
-            else:
-                self._queue.appendleft(request)
+        late = Unavailable(f"nothing was written: {error}", reason=error.reason)
+        self._queue.extendleft(reversed(self._fail_late(requests, late)))
         log.warning("commit_waits_for_etcd", waiting=len(self._queue), error=str(error))
 
     def _refuse_late(self) -> None:
         """Fail requests that waited too long behind an entry in doubt: nothing of theirs was sent."""
-        now, settings = self._tip.clock.monotonic(), self._tip.settings
-        waiting = [request for request in self._queue if not request.answer.done()]
-        self._queue.clear()
-        for request in waiting:
-            if request.deadline > now:
-                self._queue.append(request)
-                continue
-            request.fail(
-                Unavailable(
-                    f"nothing was written: an entry before it is in doubt, since etcd at {settings.etcd_name} or the"
-                    f" object storage has not answered for {settings.commit_patience.total_seconds():g} s; try again",
-                    reason="COMMIT_IN_DOUBT",
-                )
-            )
+        settings = self._tip.settings
+        late = Unavailable(
+            f"nothing was written: an entry before it is in doubt, since etcd at {settings.etcd_name} or the"
+            f" object storage has not answered for {settings.commit_patience.total_seconds():g} s; try again",
+            reason="COMMIT_IN_DOUBT",
+        )
+        self._queue = deque(self._fail_late(self._queue, late))
+
+    def _fail_late(self, requests: Iterable[_Request], error: Unavailable) -> list[_Request]:
+        """Fail the requests whose deadline has passed; return those that still wait."""
+        now = self._tip.clock.monotonic()
+        for request in requests:
+            if request.deadline <= now:
+                request.fail(error)
+        return [request for request in requests if not request.answer.done()]
 
     def _split(self, requests: list[_Request], error: InvalidInput) -> None:
         """Try the first half alone: etcd takes less than expected (its limits are settings)."""
@@ -351,26 +330,28 @@ class Committer:
         await self._tip.catch_up(look)
         return _Fate.OVERTAKEN
 
-    async def _append(self, prepared: Prepared, entry: LogEntry) -> _Fate:
-        """Put an entry into the log and find out what stands at its place."""
-        tip = self._tip
+    async def _append(self, batch: Batch) -> _Fate:
+        """Put a batch into the log and find out what stands at its place.
+
+        Raises:
+            Unavailable, InvalidInput: it is certainly not in the log.
+        """
+        if (refusal := self._capacity.refusal) is not None:
+            raise refusal
+        tip, entry = self._tip, batch.entry
         head = HeadMark.after(tip.head, entry)
-        self.in_flight = entry.batch_id
-        try:
-            look = await self._send_entry(tip.head, entry, head)
-            # In doubt, it may be there although etcd refused it now; the entry at its place decides.
-            occupant = entry.batch_id if look.succeeded else await self._occupant(entry, look)
-            if occupant == entry.batch_id:
-                # Others may have written since; the next look finds it.
-                tip.append(prepared, head)
-                return _Fate.COMMITTED
-            if occupant is None:
-                return _Fate.UNKNOWN
-            self._in_doubt = False
-            await tip.catch_up(look)
-            return _Fate.OVERTAKEN
-        finally:
-            self.in_flight = None
+        look = await self._send_entry(tip.head, entry, head)
+        # In doubt, it may be there although etcd refused it now; the entry at its place decides.
+        occupant = entry.batch_id if look.succeeded else await self._occupant(entry, look)
+        if occupant == entry.batch_id:
+            # Others may have written since; the next look finds it.
+            tip.append(batch, head)
+            return _Fate.COMMITTED
+        if occupant is None:
+            return _Fate.UNKNOWN
+        self._in_doubt = False
+        await tip.catch_up(look)
+        return _Fate.OVERTAKEN
 
     async def _send_entry(self, known: HeadMark, entry: LogEntry, head: HeadMark) -> LogLook:
         """Send an entry until etcd responds; the same one each time, so that it cannot be there twice."""

@@ -14,7 +14,6 @@ from contextlib import aclosing
 import structlog
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, PermissionDenied, Unavailable
-from sluiceway_server.datamanager.engine.committer import Committer
 from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.recovery.storage_in_use import Reply
 from sluiceway_server.datamanager.waiting import Backoff
@@ -26,10 +25,9 @@ log = structlog.get_logger(__name__)
 class Follower:
     """See the module. `follow_head`, `follow_flushed`, `check` and `reply_to_probes` are its loops."""
 
-    def __init__(self, tip: LogTip, kv: KeyValueStore, committer: Committer) -> None:
+    def __init__(self, tip: LogTip, kv: KeyValueStore) -> None:
         self._tip = tip
         self._kv = kv
-        self._committer = committer
         self._seen_probe = ""
 
     async def sync(self) -> int:
@@ -82,11 +80,11 @@ class Follower:
             await self.sync()  # raises: the key was deleted
             return
         tip, head = self._tip, self._tip.log.read_head(raw)
-        if head.batch_id == self._committer.in_flight or head.sequence <= tip.newest.position.sequence:
+        if head.sequence <= tip.newest.position.sequence:
             return
         async with tip.lock:
-            # When several servers write, a commit that held the lock has caught up meanwhile. Another read would only
-            # delay the next one.
+            # It may be this server's own: then the commit that held the lock has moved the tip meanwhile. And when
+            # several servers write, that commit has caught up. Another read would only delay the next one.
             if head.sequence > tip.newest.position.sequence:
                 await tip.catch_up()
 

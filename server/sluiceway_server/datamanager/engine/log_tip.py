@@ -24,7 +24,7 @@ import structlog
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_server.datamanager.engine.write_state import Prepared, State, decode
+from sluiceway_server.datamanager.engine.write_state import Batch, State, decode
 from sluiceway_server.datamanager.engine.writer_fairness import WriterFairness
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLook
@@ -144,12 +144,9 @@ class LogTip:
 
     # -- moving `newest`; all of these need `lock`
 
-    def append(self, prepared: Prepared, head: HeadMark) -> None:
+    def append(self, batch: Batch, head: HeadMark) -> None:
         """Move the tip to a batch of this server that is in the log now."""
-        entry = prepared.entry
-        if entry is None:
-            raise ValueError("a batch without an entry is never committed")
-        self._take(entry, prepared)
+        self._take(batch)
         self.head = head
         self._check_backlog()
 
@@ -213,9 +210,8 @@ class LogTip:
             if entry.previous_digest != digest:
                 raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
             expected, digest = self.lineage.following(entry.sequence), entry.digest
-        for prepared in await self.in_writer(lambda: decode(entries, self._catalogue)):
-            if prepared.entry is not None:
-                self._take(prepared.entry, prepared)
+        for batch in await self.in_writer(lambda: decode(entries, self._catalogue)):
+            self._take(batch)
         if len(self.state.inbox) >= _INBOX_LIMIT:
             await self.apply_once()  # bounds memory when a whole database is read
 
@@ -232,14 +228,15 @@ class LogTip:
             self.newest.position.sequence, "this server's read database", self.next_sequence, after, "etcd"
         ).error()
 
-    def _take(self, entry: LogEntry, prepared: Prepared) -> None:
-        self.state.inbox.append(prepared)
+    def _take(self, batch: Batch) -> None:
+        entry = batch.entry
+        self.state.inbox.append(batch)
         same = entry.sequence.epoch == self.newest.position.sequence.epoch
         total = (self.newest.total_bytes if same else 0) + len(entry.raw)
         self.newest = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
         self.fairness.wrote(entry.writer, self.clock.monotonic())
         self.newest_sequence.move(entry.sequence)
-        self._subscriptions.publish(prepared.transactions)
+        self._subscriptions.publish(batch.transactions)
         self._apply_due.set()
         if len(self.state.inbox) >= _INBOX_LIMIT:
             self._apply_now.set()

@@ -292,7 +292,7 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
         bodies=bodies,
         capacity=capacity,
         committer=committer,
-        follower=Follower(tip, place.kv, committer),
+        follower=Follower(tip, place.kv),
         flusher=flusher,
         maintenance=MaintenanceLoop(tip, flusher, checkpointer, cleaner, stores.manifests, use=bodies.use),
         evictor=BodyEvictor(tip, bodies),

@@ -15,9 +15,8 @@ transaction that is rolled back when the batch is ready.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from google.protobuf.message import Message
 
@@ -29,8 +28,8 @@ from sluiceway_server.datamanager.caches import (
     weight_of_version,
 )
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, LoggedTransaction, decode_transactions
-from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Position, Put, View
-from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies
+from sluiceway_server.datamanager.model import Delete, LogSequence, Position, Put, View
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, deleted_subtrees, tombstone_target
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey, Version
@@ -40,77 +39,65 @@ _DROP_EVERY = 50
 _DROP_AT_ONCE = 1000
 
 
-Records = dict[tuple[str, str], Version | None]
-"""By type and id, what a record is now; None: it is deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A transaction function that waits for its place, with the remote bodies that were fetched for it."""
-
-    function: Callable[[Any], Decision[Any]]
-    fetched: FetchedBodies = NO_BODIES
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of one transaction of a batch: a value with its position, an error, or the bodies it needs first."""
-
-    value: Any
-    position: Position
-    error: Exception | None = None
-    needed: BodiesNotLoaded | None = None
+Records = dict[RecordKey, Version | None]
+"""What records are now; None: the record is deleted."""
 
 
 @dataclass(slots=True)
-class Prepared:
-    """A batch that is ready to be committed.
+class Effects:
+    """What transactions leave of each record and change group that they touch."""
 
-    Attributes:
-        outcomes: of the first transactions that were asked for, in order; the others did not fit.
-        entry: to be put into the log; None when no transaction writes anything.
-    """
-
-    outcomes: list[Outcome]
-    entry: LogEntry | None
-    transactions: tuple[LoggedTransaction, ...] = ()
     records: Records = field(default_factory=dict)
     groups: dict[str, Position] = field(default_factory=dict)
 
+    def add(self, other: Effects) -> None:
+        """Add the effects of later transactions."""
+        self.records.update(other.records)
+        self.groups.update(other.groups)
 
-def effects_of(transaction: LoggedTransaction) -> Records:
-    """Return the version that a transaction leaves of each record it touches."""
-    records: Records = {}
+    def tombstones(self) -> dict[RecordKey, bool]:
+        """Return the records that get a tombstone (True), or lose it."""
+        return {
+            tombstone_target(id_): version is not None
+            for (name, id_), version in self.records.items()
+            if name == TOMBSTONE.name
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A log entry, decoded: of this server, to be committed; or of another one, and committed."""
+
+    entry: LogEntry
+    transactions: tuple[LoggedTransaction, ...]
+    effects: Effects
+
+
+def effects_of(transaction: LoggedTransaction) -> Effects:
+    """Return what one transaction leaves."""
+    position = transaction.applied.position
+    effects = Effects(groups=dict.fromkeys(transaction.applied.groups, position))
     bodies = iter(transaction.bodies)
     for action in transaction.applied.actions:
         match action:
             case Put():
-                version = Version(transaction.applied.position, action.message, next(bodies))
-                records[action.type.name, action.id] = version
+                effects.records[action.type.name, action.id] = Version(position, action.message, next(bodies))
             case Delete():
-                records[action.type.name, action.id] = None
+                effects.records[action.type.name, action.id] = None
             case _:
                 pass
-    return records
+    return effects
 
 
-def decode(entries: Sequence[LogEntry], catalogue: Catalogue) -> list[Prepared]:
-    """Decode entries that other servers wrote as committed batches. Raise `DataLoss` if one is damaged."""
-    decoded = []
+def decode(entries: Sequence[LogEntry], catalogue: Catalogue) -> list[Batch]:
+    """Decode the entries of other servers. Raise `DataLoss` if one is damaged."""
+    batches = []
     for entry in entries:
-        transactions = decode_transactions(entry, catalogue)
-        item = Prepared([], entry, transactions)
-        for transaction in transactions:
-            item.records.update(effects_of(transaction))
-            for name in transaction.applied.groups:
-                item.groups[name] = transaction.applied.position
-        decoded.append(item)
-    return decoded
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownGroup:
-    revision: Position | None
+        batch = Batch(entry, decode_transactions(entry, catalogue), Effects())
+        for transaction in batch.transactions:
+            batch.effects.add(effects_of(transaction))
+        batches.append(batch)
+    return batches
 
 
 class State(Overlay):
@@ -128,17 +115,13 @@ class State(Overlay):
         self._database = database
         self.path = database.path
         self._cache: Lru[RecordKey, Known] = Lru(RECORD_CACHE_BYTES)
-        self._group_cache: Lru[str, _KnownGroup] = Lru(GROUP_CACHE_BYTES)
-        self.inbox: deque[Prepared] = deque()
-        self._committed: Records = {}
-        self._committed_groups: dict[str, Position] = {}
-        self._unapplied: list[LogEntry] = []
-        self._batch: Records = {}
-        self._batch_groups: dict[str, Position] = {}
+        self._group_cache: Lru[str, tuple[Position | None]] = Lru(GROUP_CACHE_BYTES)
+        self.inbox: deque[Batch] = deque()
+        self._committed = Effects()
+        self._unapplied: list[LogEntry] = []  # the entries of `_committed`
+        self._batch = Effects()
         self._unwritten: Records = {}  # effects of the batch that the open SQLite transaction lacks
-        applied = database.applied_up_to()
-        self._written = applied.position
-        self._total_bytes = applied.total_bytes
+        self._written = database.applied_up_to()
         self._writes = 0
         self._deleted: set[RecordKey] = deleted_subtrees(database)
         self._batch_deleted: dict[RecordKey, bool] = {}
@@ -161,25 +144,19 @@ class State(Overlay):
         deleted = {key for key in self._deleted if self._batch_deleted.get(key, True)}
         return deleted | {key for key, is_there in self._batch_deleted.items() if is_there}
 
-    @property
-    def effects(self) -> tuple[Records, dict[str, Position]]:
-        """What the batch leaves, of records and of change groups."""
-        return self._batch, self._batch_groups
-
     def add_effects(self, transaction: LoggedTransaction) -> None:
         """Add a transaction to the batch: the next one sees its effects."""
-        records = effects_of(transaction)
-        self._batch.update(records)
-        self._unwritten.update(records)
-        self._batch_deleted.update(_tombstones(records))
-        for name in transaction.applied.groups:
-            self._batch_groups[name] = transaction.applied.position
+        effects = effects_of(transaction)
+        self._batch.add(effects)
+        self._unwritten.update(effects.records)
+        self._batch_deleted.update(effects.tombstones())
 
-    def forget_batch(self) -> None:
-        """Discard the uncommitted batch. Dicts returned by `effects` stay valid for the caller."""
-        self._batch, self._batch_groups, self._unwritten = {}, {}, {}
-        self._batch_deleted = {}
+    def forget_batch(self) -> Effects:
+        """Discard the batch, because it is not committed yet; return its effects."""
+        effects, self._batch = self._batch, Effects()
+        self._unwritten, self._batch_deleted = {}, {}
         self._database.rollback()
+        return effects
 
     # -- applying
 
@@ -187,23 +164,20 @@ class State(Overlay):
         """Write all that is committed to SQLite; return the newest position there."""
         self.receive()
         self._write_committed()
-        return self._written
+        return self._written.position
 
     def receive(self) -> None:
         """Take in the batches of the inbox; `apply` writes them to SQLite."""
         while self.inbox:
-            item = self.inbox.popleft()
-            if item.entry is None:
-                continue
-            self._unapplied.append(item.entry)
-            self._committed.update(item.records)
-            self._committed_groups.update(item.groups)
-            for key, is_there in _tombstones(item.records).items():
+            batch = self.inbox.popleft()
+            self._unapplied.append(batch.entry)
+            self._committed.add(batch.effects)
+            for key, is_there in batch.effects.tombstones().items():
                 (self._deleted.add if is_there else self._deleted.discard)(key)
-            for key, version in item.records.items():
+            for key, version in batch.effects.records.items():
                 self.keep(key, version)
-            for name, revision in item.groups.items():
-                self._group_cache.put(name, _KnownGroup(revision), WEIGHT_OF_KEY)
+            for name, revision in batch.effects.groups.items():
+                self._group_cache.put(name, (revision,), WEIGHT_OF_KEY)
 
     def _write_committed(self) -> None:
         if not self._unapplied:
@@ -212,44 +186,28 @@ class State(Overlay):
         # Counted from 0 in every epoch.
         epoch = last.sequence.epoch
         total = sum(len(entry.raw) for entry in self._unapplied if entry.sequence.epoch == epoch)
-        if self._written.sequence.epoch == epoch:
-            total += self._total_bytes
+        if self._written.position.sequence.epoch == epoch:
+            total += self._written.total_bytes
+        written = AppliedUpTo(last.position, last.digest, last.time_us, total)
+        times_us = {entry.sequence: entry.time_us for entry in self._unapplied}
+        kept = [
+            entry for entry in self._unapplied if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
+        ]
         self._writes += 1
-        self._database.begin()
-        try:
-            times_us = {entry.sequence: entry.time_us for entry in self._unapplied}
-            self._database.write(self._committed, self._committed_groups, times_us=times_us)
-            self._database.add_entries(
-                (
-                    entry
-                    for entry in self._unapplied
-                    if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed
-                ),
-                now_us=self.now_us,
-            )
+        with self._database.transaction():
+            self._database.write(self._committed.records, self._committed.groups, times_us=times_us)
+            self._database.add_entries(kept, now_us=self.now_us)
             if self._writes % _DROP_EVERY == 0:
                 self._database.drop_entries(before_us=self.keep_after_us, flushed=self.flushed, limit=_DROP_AT_ONCE)
-            self._database.move_to(AppliedUpTo(last.position, last.digest, last.time_us, total))
-            self._database.commit()
-        except BaseException:
-            self._database.rollback()
-            raise
-        self._total_bytes = total
-        self._written = last.position
-        self._unapplied = []
-        self._committed, self._committed_groups = {}, {}
+            self._database.move_to(written)
+        self._written = written
+        self._committed, self._unapplied = Effects(), []
 
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> tuple[int, dict[str, int]]:
         """Drop bodies as `Replica.drop_bodies` does; return the number of remote records of each type too."""
-        self._database.begin()
-        try:
+        with self._database.transaction():
             looked_at = self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)
-            remote = self._database.remote_records()
-            self._database.commit()
-        except BaseException:
-            self._database.rollback()
-            raise
-        return looked_at, remote
+            return looked_at, self._database.remote_records()
 
     # -- reading
 
@@ -259,8 +217,8 @@ class State(Overlay):
 
     def find(self, key: RecordKey) -> Known | None:
         for layer in (self._batch, self._committed):
-            if key in layer:
-                return Known(layer[key])
+            if key in layer.records:
+                return Known(layer.records[key])
         return self._cache.get(key)
 
     def message(self, key: RecordKey, revision: Position) -> Message | None:
@@ -273,14 +231,14 @@ class State(Overlay):
         self._cache.put(key, Known(version), weight)
 
     def group(self, replica: Replica, name: str) -> Position | None:
-        for layer in (self._batch_groups, self._committed_groups):
-            if name in layer:
-                return layer[name]
+        for layer in (self._batch, self._committed):
+            if name in layer.groups:
+                return layer.groups[name]
         known = self._group_cache.get(name)
         if known is None:
-            known = _KnownGroup(replica.group(name))
+            known = (replica.group(name),)
             self._group_cache.put(name, known, WEIGHT_OF_KEY)
-        return known.revision
+        return known[0]
 
     def write_to_replica(self) -> None:
         self._write_committed()
@@ -289,9 +247,3 @@ class State(Overlay):
                 self._database.begin()
             self._database.write(self._unwritten, {})
             self._unwritten = {}
-
-
-def _tombstones(records: Records) -> dict[RecordKey, bool]:
-    """Return which tombstones a change adds (True) or removes."""
-    tombstones = (item for item in records.items() if item[0][0] == TOMBSTONE.name)
-    return {tombstone_target(id_): version is not None for (_, id_), version in tombstones}

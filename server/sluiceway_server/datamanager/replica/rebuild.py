@@ -227,9 +227,8 @@ class ReplicaFile:
 
     def _claim(self, manifest: Manifest) -> Replica:
         database = Replica(self.path, self.tables, writes=True)
-        database.begin()
-        database.claim(self.database_id, self.lineage.present, _start_after(manifest))
-        database.commit()
+        with database.transaction():
+            database.claim(self.database_id, self.lineage.present, _start_after(manifest))
         clear_damage_mark(self.path)
         return database
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,10 @@ class Replica:
 
     def create(self, database_id: str, epoch: int, start: AppliedUpTo) -> None:
         """Create the tables of an empty database that begins after the entry `start`."""
-        self.begin()
-        for line in (*self._tables.schema, *self._tables.indexes):
-            self._connection.execute(line)
-        self.claim(database_id, epoch, start)
-        self.commit()
+        with self.transaction():
+            for line in (*self._tables.schema, *self._tables.indexes):
+                self._connection.execute(line)
+            self.claim(database_id, epoch, start)
 
     def claim(self, database_id: str, epoch: int, applied: AppliedUpTo) -> None:
         """Store what the file is of. A file without that is not used."""
@@ -130,12 +129,20 @@ class Replica:
         """Begin a transaction. A snapshot is taken by its first read."""
         self._connection.execute("BEGIN" if snapshot else "BEGIN IMMEDIATE")
 
-    def commit(self) -> None:
-        self._connection.execute("COMMIT")
-
     @property
     def in_transaction(self) -> bool:
         return self._connection.in_transaction
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Begin a transaction that the body writes; commit it, or roll it back if the body raises."""
+        self.begin()
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
 
     def rollback(self) -> None:
         """Roll back the transaction, if one is open."""
