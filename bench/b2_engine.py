@@ -102,7 +102,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
             for number in left:
                 await engine.create_run(request(definition(), group=f"/user/u{creator}/r{number}"), created_by="b")
 
-        before = database.status().committed.sequence.counter
+        before = database.position.sequence.counter
         begun = time.perf_counter()
         await asyncio.gather(*(create(creator) for creator in range(creators)))
         created = time.perf_counter() - begun
@@ -110,7 +110,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
         while (await database.list(RUN, Query(where=where, order=("created",), size=1))).records:  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
         took = time.perf_counter() - begun
-        entries = database.status().committed.sequence.counter - before
+        entries = database.position.sequence.counter - before
         print(f"  created in {created:.2f} s, ended in {took:.2f} s", flush=True)
         for task in work:
             task.cancel()

@@ -95,9 +95,9 @@ async def measure(store: EtcdStore, database: DataManager, size: int, seconds: f
     gc.collect()
     raw_rate = await rate(seconds, 1, raw)
     one = await rate(seconds, 1, commit)
-    before = database.status().committed.sequence.counter
+    before = database.position.sequence.counter
     many = await rate(seconds, WRITERS, commit)
-    entries = database.status().committed.sequence.counter - before
+    entries = database.position.sequence.counter - before
     return Round(raw_rate, one, many, entries / max(many * seconds, 1))
 
 

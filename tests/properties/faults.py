@@ -121,7 +121,7 @@ class Faults:
         self._cluster.is_aged = self._cluster.is_aged or step.arguments["hours"] > 1
 
         async def work(process: Process, database: DataManager) -> None:
-            maintenance = database._maintenance
+            maintenance = database.engine.maintenance
             await process.call(maintenance._cleaner.run(maintenance._tip.lineage))
 
         self._at_server(step.server, work)

@@ -165,8 +165,8 @@ class FinalChecks:
 
     async def _all_is_flushed(self) -> None:
         for _ in range(600):
-            statuses = [server.database.status() for server in self._cluster.servers if server.database is not None]
-            if all(status.flushed >= status.committed.sequence for status in statuses):
+            tips = [server.database.engine.tip for server in self._cluster.servers if server.database is not None]
+            if all(tip.flushed.sequence >= tip.newest.position.sequence for tip in tips):
                 return
             await asyncio.sleep(0.1)
         self._cluster.problem("the log is not flushed a minute after all faults have stopped")

@@ -203,7 +203,7 @@ class _Victim:
                 await database.checkpoint()
             await self._delete_subtree(database)
             self._clock.ahead = timedelta(days=3)
-            maintenance = database._maintenance
+            maintenance = database.engine.maintenance
             done = await maintenance._cleaner.run(maintenance._tip.lineage)
             if not (done.manifests and done.files and done.segments):
                 raise AssertionError(f"nothing was cleaned: {done}")
@@ -233,7 +233,7 @@ class _Victim:
         late = replace(_SETTINGS, server_id="late")
         folder = Path(self._job.folder) / "late"
         async with _opened(self._job, self._kv, held, self._clock, "late", settings=late, path=folder) as other:
-            maintenance = other._maintenance
+            maintenance = other.engine.maintenance
             await other.linearize()
             await maintenance._flusher.flush_all()
             running = asyncio.create_task(

@@ -106,8 +106,7 @@ async def flushed(database: DataManager) -> None:
     """Wait until all committed entries are in the object storage."""
 
     async def holds() -> bool:
-        status = database.status()
-        return status.flushed == status.committed.sequence
+        return database.engine.tip.flushed.sequence == database.position.sequence
 
     await eventually(holds)
 

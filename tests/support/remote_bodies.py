@@ -123,7 +123,7 @@ async def _list(storage: ObjectStorage, prefix: str) -> AsyncIterator[Any]:
 
 def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
     """Return how many records of a type have no local body."""
-    return database.status().remote.get(type_.name, 0)
+    return database.engine.evictor.remote.get(type_.name, 0)
 
 
 async def wait_until_remote(database: DataManager, number: int, *, of: RecordType[Any] = JOB) -> None:

@@ -112,7 +112,7 @@ async def storage_away(
     was_refused = asyncio.Event()
 
     def look(database: DataManager) -> None:
-        unflushed = database.status().unflushed_bytes
+        unflushed = database.engine.tip.unflushed_bytes
         outage.most_unflushed = max(outage.most_unflushed, unflushed)
         if phase == "away" and unflushed >= settings.slow_at_bytes and outage.slow_after is None:
             outage.slow_after = loop.time() - began
@@ -162,7 +162,7 @@ async def storage_away(
                 await asyncio.sleep(away)
             phase, began, switched.away = "after", loop.time(), False
             async with asyncio.timeout(600):
-                while database.status().unflushed_bytes >= settings.slow_at_bytes // 2:  # noqa: ASYNC110 - no event says so
+                while database.engine.tip.unflushed_bytes >= settings.slow_at_bytes // 2:  # noqa: ASYNC110 - no event says so
                     await asyncio.sleep(0.02)
                 # By itself, and for good: everybody writes again.
                 known = dict(outage.acknowledged)

@@ -79,7 +79,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
             timeout=_ETCD_TIMEOUT,
         )
         message = status_message(seen, position=str(self._database.position))
-        message.findings.extend(self._database.status().maintenance.findings)
+        message.findings.extend(self._database.findings)
         return message
 
     async def CheckpointDatabase(

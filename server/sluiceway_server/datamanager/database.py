@@ -11,10 +11,8 @@ cancelled: a server that cannot continue with its database must not look alive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +24,6 @@ from sluiceway_common.foundation.clock import Clock, IdSource, SystemClock, Uuid
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.checks import plain_transaction
-from sluiceway_server.datamanager.engine.background import MaintenanceStatus
-from sluiceway_server.datamanager.engine.etcd_capacity import StoreHealth
 from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.opening import Engine, Place, RecoverManually, RecoverPolicy, open_engine
 from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
@@ -58,7 +54,7 @@ from sluiceway_server.datamanager.waiting import SharedCall
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["DataManager", "DataManagerStatus"]
+__all__ = ["DataManager"]
 
 log = structlog.get_logger(__name__)
 
@@ -66,49 +62,16 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class DataManagerStatus:
-    """The status of the database at this server.
+class DataManager:
+    """The implementation of `Database`.
 
     Attributes:
-        ready: it is open, and etcd responded recently.
-        epoch: the present one.
-        committed: the newest transaction that this server knows.
-        applied: the last one in the replica; reads wait for `committed`.
-        flushed: the last entry in the object storage.
-        unflushed_bytes: of the log after that.
-        silent_for: the time since the last response of etcd.
-        store: how full etcd is.
-        manifest: the newest one that this server knows; None: there is none yet.
-        remote: for each type, how many records have their body in the object storage only.
-        maintenance: checkpoints and garbage collections.
+        engine: its parts. Services use the methods only; tests and measurements look into them.
     """
 
-    ready: bool
-    epoch: int
-    committed: Position
-    applied: Position
-    flushed: LogSequence
-    unflushed_bytes: int
-    silent_for: timedelta
-    store: StoreHealth
-    manifest: LogSequence | None
-    remote: Mapping[str, int]
-    maintenance: MaintenanceStatus
-
-
-class DataManager:
-    """The implementation of `Database`."""
-
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._tip = engine.tip
-        self._maintenance = engine.maintenance
-        self._bodies = engine.bodies
-        self._readers = engine.readers
-        self._committer = engine.committer
-        self._subscriptions = engine.subscriptions
-        self._open = True
         self._newest_head: SharedCall[HeadMark] = SharedCall(self._read_head)
 
     @classmethod
@@ -168,14 +131,14 @@ class DataManager:
 
     @asynccontextmanager
     async def _running(self, sweeper: SubtreeSweeper) -> AsyncIterator[None]:
-        engine, tip = self._engine, self._tip
+        engine, tip = self.engine, self._tip
         failure: Exception | None = None
         loops = {
             "commit": engine.committer.run(),
             "apply": tip.apply_forever(),
             "follow-head": engine.follower.follow_head(),
             "follow-flushed": engine.follower.follow_flushed(),
-            "check": engine.follower.check(asyncio.sleep),
+            "check": engine.follower.check(),
             "flush": engine.flusher.run(),
             "store-watch": engine.capacity.run(),
             "lost": tip.until_lost(),
@@ -206,8 +169,7 @@ class DataManager:
                 raise
             raise await self._rescue(loss) from errors
         finally:
-            self._open = False
-            self._subscriptions.close()
+            self._tip.subscriptions.close()
             self._tip.end()
         if failure is not None:
             raise failure
@@ -223,7 +185,9 @@ class DataManager:
 
         async def read(after: LogSequence) -> list[bytes]:
             limit, size = tip.settings.flush_entries, tip.settings.flush_bytes
-            return await self._readers.raw(lambda database: database.entries_after(after, limit=limit, max_bytes=size))
+            return await self.engine.readers.raw(
+                lambda database: database.entries_after(after, limit=limit, max_bytes=size)
+            )
 
         return await rescue_before_shutdown(
             loss,
@@ -236,11 +200,10 @@ class DataManager:
         )
 
     async def _stop(self, flusher: Flusher) -> None:
-        self._open = False
-        self._subscriptions.close()
+        self._tip.subscriptions.close()
         try:
             async with time_limit(self._tip.settings.stop_timeout.total_seconds()):
-                await self._committer.drain()
+                await self.engine.committer.drain()
                 await self._tip.apply_once()
                 await flusher.flush_all()
                 await self._newest_head.close()
@@ -254,7 +217,7 @@ class DataManager:
     # -- Database
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool = False) -> Committed[T]:
-        return await self._committer.transact(function, durable=durable)
+        return await self.engine.committer.transact(function, durable=durable)
 
     async def commit(
         self,
@@ -268,7 +231,7 @@ class DataManager:
         """Read as `Database.read`: everything that this server returned before is visible."""
         known = self._tip.newest.position
         await self._tip.wait_applied(known if after is None else max(after, known))
-        return await self._readers.view(function)
+        return await self.engine.readers.view(function)
 
     async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
         found = await self.read(lambda view: view.get(type_, id_), after=after)
@@ -306,12 +269,12 @@ class DataManager:
 
     async def checkpoint(self) -> Manifest | None:
         """Make a checkpoint of everything committed so far; return None if the database has no entry."""
-        return await self._maintenance.checkpoint()
+        return await self.engine.maintenance.checkpoint()
 
     def subscribe(
         self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncGenerator[Applied, None]:
-        return self._subscriptions.subscribe(after=after, topics=topics, on_live=on_live)
+        return self._tip.subscriptions.subscribe(after=after, topics=topics, on_live=on_live)
 
     @property
     def position(self) -> Position:
@@ -325,27 +288,9 @@ class DataManager:
     @property
     def bodies(self) -> ColdBodyStore:
         """The store of remote bodies, which knows the newest manifest."""
-        return self._bodies
+        return self.engine.bodies
 
     @property
-    def ready(self) -> bool:
-        """Whether it is open, and etcd responded recently."""
-        return self.status().ready
-
-    def status(self) -> DataManagerStatus:
-        """Return the status."""
-        tip = self._tip
-        silent = tip.clock.monotonic() - tip.last_heard
-        return DataManagerStatus(
-            ready=self._open and silent < 3 * tip.settings.check_interval.total_seconds(),
-            epoch=self.epoch,
-            committed=tip.newest.position,
-            applied=tip.applied.value,
-            flushed=tip.flushed.sequence,
-            unflushed_bytes=tip.unflushed_bytes,
-            silent_for=timedelta(seconds=silent),
-            store=self._engine.capacity.health,
-            manifest=self._bodies.covered,
-            remote=self._engine.evictor.remote,
-            maintenance=self._maintenance.status,
-        )
+    def findings(self) -> tuple[str, ...]:
+        """Faults that this server found while it maintains the database, as sentences."""
+        return self.engine.maintenance.findings

@@ -149,6 +149,11 @@ class SharedCall(Generic[T]):
                 self._running = self._next
 
 
+def jittered(seconds: float) -> float:
+    """Return about so many seconds, by chance, so that servers do not do the same at the same moment."""
+    return seconds * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+
+
 class Backoff:
     """Waits that grow, with jitter, from 20 ms to a second."""
 
@@ -157,7 +162,7 @@ class Backoff:
 
     async def wait(self) -> None:
         """Wait once, and longer the next time."""
-        await asyncio.sleep(self._seconds * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+        await asyncio.sleep(jittered(self._seconds))
         self._seconds = min(self._seconds * 2, 1.0)
 
     def reset(self) -> None:

@@ -33,7 +33,7 @@ async def test_a_durable_commit_is_in_the_object_storage(
 ) -> None:
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix) as database:
         committed = await database.transact(count, durable=True)
-        assert database.status().flushed >= committed.position.sequence
+        assert database.engine.tip.flushed.sequence >= committed.position.sequence
         found = [info.key async for info in storage.list(f"{etcd_prefix.strip('/')}/wal/")]
         assert len(found) == 1
 
@@ -133,7 +133,7 @@ async def test_flusher_waits_for_a_storage_that_refuses_access(
         await database.commit([put("b")])
         faulty.refuses = False
         await flushed(database)
-        assert database.status().flushed > committed.position.sequence
+        assert database.engine.tip.flushed.sequence > committed.position.sequence
 
 
 async def test_writes_slow_down_and_fail_while_the_storage_is_away(
@@ -156,7 +156,7 @@ async def test_writes_slow_down_and_fail_while_the_storage_is_away(
         assert caught.value.reason == "NOT_FLUSHED"
         assert str(caught.value).endswith("The last flush failed: the object storage is away")
         assert 5 < written < 50
-        assert database.status().unflushed_bytes >= 1600
+        assert database.engine.tip.unflushed_bytes >= 1600
         faulty.away = False
         await flushed(database)
         await database.commit([put("again")])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
@@ -20,7 +19,6 @@ from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import (
     FAST,
     count,
-    note,
     open_database,
 )
 from tests.support.faulty_stores import FaultyStorage
@@ -132,11 +130,8 @@ async def test_the_error_of_the_body_comes_out_as_itself(storage: ObjectStorage,
             raise KeyError("mine")
 
 
-async def test_status_tells_where_everything_is(storage: ObjectStorage, tmp_path: Path) -> None:
+async def test_a_durable_commit_leaves_nothing_unflushed(storage: ObjectStorage, tmp_path: Path) -> None:
     async with open_database(FakeKeyValueStore(), storage, tmp_path, prefix="p") as database:
         committed = await database.transact(count, durable=True)
-        status = database.status()
-        assert status.ready
-        assert (status.epoch, status.committed, status.unflushed_bytes) == (1, committed.position, 0)
-        assert note() == log_pb2.Epoch()
-    assert not database.ready
+        assert (database.epoch, database.position) == (1, committed.position)
+        assert database.engine.tip.unflushed_bytes == 0

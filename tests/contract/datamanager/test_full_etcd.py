@@ -56,8 +56,8 @@ async def test_full_etcd_refuses_only_writes_until_there_is_room(storage: PosixS
                 assert refused.value.reason == "STORE_FULL"
                 assert "alarm disarm" in str(refused.value)
                 assert "nothing was written" in str(refused.value)
-                assert database.status().store.fullness is Fullness.FULL
-                assert database.status().store.quota_bytes == 16 * 1024**2
+                assert database.engine.capacity.health.fullness is Fullness.FULL
+                assert database.engine.capacity.health.quota_bytes == 16 * 1024**2
 
                 # Reads go on, and transactions that write nothing.
                 assert (await database.get(NOTE, "counter")).number == answered
@@ -67,7 +67,7 @@ async def test_full_etcd_refuses_only_writes_until_there_is_room(storage: PosixS
                 await asyncio.to_thread(etcd.make_room)
 
                 async def has_room() -> bool:
-                    return database.status().store.fullness is Fullness.WELL
+                    return database.engine.capacity.health.fullness is Fullness.WELL
 
                 await eventually(has_room)
                 assert (await database.transact(count, durable=True)).value == answered + 1
@@ -82,22 +82,22 @@ async def test_writes_are_slow_and_succeed_while_etcd_is_nearly_full(storage: Po
     async with open_database(kv, storage, tmp_path, prefix="p", settings=WATCHED) as database:
 
         async def is_slow() -> bool:
-            return database.status().store.fullness is Fullness.SLOW
+            return database.engine.capacity.health.fullness is Fullness.SLOW
 
         await eventually(is_slow)
-        before = database.status().committed.sequence.counter
+        before = database.position.sequence.counter
         # What comes while a batch waits goes along with the next one: fewer entries, the same answers.
         writers = [asyncio.create_task(database.transact(count)) for _ in range(50)]
         async with asyncio.timeout(30):
             answers = await asyncio.gather(*writers)
         assert sorted(answer.value for answer in answers) == list(range(1, 51))
-        assert database.status().committed.sequence.counter - before <= 2
+        assert database.position.sequence.counter - before <= 2
 
         kv.in_use_bytes = kv.size_bytes = 1_000
         waiting = asyncio.create_task(database.transact(count))
 
         async def is_well() -> bool:
-            return database.status().store.fullness is Fullness.WELL
+            return database.engine.capacity.health.fullness is Fullness.WELL
 
         await eventually(is_well)
         assert (await waiting).value == 51

@@ -34,7 +34,7 @@ OFTEN = replace(MANUAL, checkpoint_entries=5, duty_interval=timedelta(millisecon
 
 
 def newest(database: DataManager) -> LogSequence | None:
-    return database.status().maintenance.newest_manifest
+    return database.engine.maintenance.newest
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -63,7 +63,7 @@ async def test_requested_checkpoint_has_all_that_was_committed(
         made = await database.checkpoint()
         assert made is not None
         assert from_sequence_proto(made.sequence) == database.position.sequence == newest(database)
-        assert database.status().manifest == newest(database), "old records are read from it at once"
+        assert database.bodies.covered == newest(database), "old records are read from it at once"
         assert await database.checkpoint() == made
         await fill(database, 1)
         again = await database.checkpoint()
@@ -121,7 +121,7 @@ async def test_due_checkpoint_is_made_and_other_servers_follow(
             await fill(one, 8)
             await until(lambda: (newest(one) or LogSequence(0, 0)).counter >= 8)
             await until(lambda: newest(two) == newest(one))
-            assert not one.status().maintenance.last_checkpoint_error
+            assert not one.findings
         # Whoever made the last one may be gone: the other takes over.
         before = newest(two)
         await fill(two, 12)
@@ -189,8 +189,8 @@ async def test_damage_is_shown_and_does_not_stop_commits(etcd: EtcdStore, tmp_pa
         whole = await storage.get(f"{prefix}/{key}")
         await storage.put(f"{prefix}/{key}", whole[:-1] + bytes([whole[-1] ^ 1]))
         await fill(database, 10)
-        await until(lambda: key in database.status().maintenance.last_checkpoint_error)
-        assert any(key in finding for finding in database.status().maintenance.findings)
+        await until(lambda: any(key in finding for finding in database.findings))
+        assert any(key in finding for finding in database.findings)
         await fill(database, 10)
         await flushed(database)
         assert newest(database) is None
@@ -220,11 +220,11 @@ async def test_an_object_storage_that_is_away_is_waited_for(etcd: EtcdStore, tmp
     away = Away(storage)
     async with open_database(etcd, away, tmp_path, prefix=etcd_prefix, settings=OFTEN) as database:  # type: ignore[arg-type]
         await fill(database, 12)
-        await until(lambda: "away for a while" in database.status().maintenance.last_checkpoint_error)
+        await until(lambda: any("away for a while" in finding for finding in database.findings))
         assert newest(database) is None
         away.away = False
         await until(lambda: newest(database) is not None)
-        await until(lambda: not database.status().maintenance.last_checkpoint_error)
+        await until(lambda: not database.findings)
     await storage.close()
 
 
@@ -272,8 +272,8 @@ async def test_what_is_not_known_is_shown(
     await storage.put(f"{prefix}/README", b"mine")
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix, settings=OFTEN) as database:
         await fill(database, 12)
-        await until(lambda: database.status().maintenance.unknown_objects == ("README",))
-        assert database.status().maintenance.last_clean is not None
+        await until(lambda: database.engine.maintenance.unknown_objects == ("README",))
+        assert database.engine.maintenance.last_clean is not None
 
 
 # -- crashes

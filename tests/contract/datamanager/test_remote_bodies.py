@@ -58,7 +58,7 @@ async def test_reads_are_the_same_when_bodies_are_remote(stores: DatabaseStores)
         before = await everything(database, groups=["g", "h"])
         await stores.settle(database)
         await wait_until_remote(database, 300)
-        assert database.status().manifest is not None
+        assert database.bodies.covered is not None
     # Anew, so that nothing is in memory.
     async with stores.server() as database:
         assert await everything(database, groups=["g", "h"]) == before
@@ -124,10 +124,10 @@ async def test_a_body_goes_when_its_time_has_passed_and_not_before(stores: Datab
         await database.commit([job("new", done=True)])
         await stores.settle(database)
         clock.advance(timedelta(hours=23))
-        assert not await database._engine.evictor.step()
+        assert not await database.engine.evictor.step()
         assert remote(database) == 0
         clock.advance(timedelta(microseconds=1))
-        await database._engine.evictor.step()
+        await database.engine.evictor.step()
         assert remote(database) == 1
         assert await database.get(JOB, "old") == job("old", done=True).message
 
@@ -139,7 +139,7 @@ async def test_a_body_that_no_manifest_has_stays(stores: DatabaseStores) -> None
         await database.commit([job("not yet", done=True)])
         await flushed(database)
         await wait_until_remote(database, 1)
-        await database._engine.evictor.step()
+        await database.engine.evictor.step()
         assert remote(database) == 1
     await stores.delete("data", "index", "manifest")
     reads = ReadRecorder(stores.storage)
@@ -280,7 +280,7 @@ async def test_reader_whose_files_are_gone_uses_the_newest_manifest(stores: Data
         for files in first.types:
             for file in files.files:
                 await stores.storage.delete(f"{stores.prefix}/{file.data.key}")
-        assert database.status().manifest is not None
+        assert database.bodies.covered is not None
         found = await database.read(lambda view: {id_: each.database_id for id_, each in view.scan(JOB)})
         assert found == {f"j{n:04}": f"text {n}" if n % 2 else "new" for n in range(20)}
 

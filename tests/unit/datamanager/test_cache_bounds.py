@@ -24,6 +24,7 @@ from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position, Put
+from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
@@ -50,6 +51,14 @@ def database(tmp_path: Path, tables: Tables) -> Iterator[Replica]:
     database.create("database", 1, AppliedUpTo(START, GENESIS_DIGEST, 0, 0))
     yield database
     database.close()
+
+
+async def no_bodies(needed: BodiesNotLoaded, fetched: FetchedBodies) -> None:
+    raise AssertionError("no type has remote bodies")
+
+
+async def no_wait(position: Position) -> None:
+    """Everything is applied."""
 
 
 def commit(state: State, last: AppliedUpTo, action: Put, group: str) -> tuple[Batch, AppliedUpTo]:
@@ -112,7 +121,7 @@ async def test_readers_keep_no_more_messages_than_their_limit(
     for number in range(40):
         _, last = commit(state, last, put(f"n{number}", text="x" * 100_000), "g")
     settings = DataManagerSettings()
-    readers = Readers(tmp_path / "read.sqlite", tables, threads=1, timeout=settings.read_timeout)
+    readers = Readers(tmp_path / "read.sqlite", tables, no_bodies, threads=1, timeout=settings.read_timeout)
     try:
         for number in range(40):
             found = await readers.view(lambda view, id_=f"n{number}": view.get(NOTE, id_))  # type: ignore[misc]  # bound
@@ -127,13 +136,14 @@ async def test_readers_keep_no_more_messages_than_their_limit(
 async def test_ring_of_newest_transactions_is_bounded(tmp_path: Path, database: Replica, tables: Tables) -> None:
     state = State(database)
     settings = DataManagerSettings()
-    readers = Readers(tmp_path / "read.sqlite", tables, threads=1, timeout=settings.read_timeout)
+    readers = Readers(tmp_path / "read.sqlite", tables, no_bodies, threads=1, timeout=settings.read_timeout)
     subscriptions = Subscriptions(
         readers,
         tables.catalogue,
         segments=SegmentStore(FakeObjectStorage(), prefix="p"),
         lineage=Lineage((1,), {}),
         position=START,
+        wait_applied=no_wait,
         ring_bytes=settings.ring_bytes,
         subscriber_bytes=settings.subscriber_bytes,
     )

@@ -11,15 +11,20 @@ import pytest
 
 from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from tests.support.databases import TYPES
 
 
+async def no_bodies(needed: BodiesNotLoaded, fetched: FetchedBodies) -> None:
+    raise AssertionError("no test has remote bodies")
+
+
 def make_readers(folder: Path) -> Readers:
     tables = Tables(Catalogue(TYPES))
-    return Readers(folder / "read.sqlite", tables, threads=1, timeout=timedelta(seconds=10))
+    return Readers(folder / "read.sqlite", tables, no_bodies, threads=1, timeout=timedelta(seconds=10))
 
 
 async def test_a_read_after_the_end_is_unavailable(tmp_path: Path) -> None:

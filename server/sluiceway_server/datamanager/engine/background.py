@@ -11,9 +11,7 @@ ends the server, and commits continue: the log is kept until a checkpoint has it
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -37,6 +35,7 @@ from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtak
 from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_due, entries_between
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.waiting import jittered
 
 log = structlog.get_logger(__name__)
 
@@ -48,41 +47,6 @@ _SHOWN = 5
 _BODIES_AT_ONCE = 100
 _EVICTION_PAUSE_SECONDS = 0.05
 """Between two steps while there is more: two thousand records a second, which is more than runs can leave behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceStatus:
-    """The state of background work on this server.
-
-    Attributes:
-        newest_manifest: the newest that it knows; None: there is none.
-        manifest_made: when that was made.
-        last_checkpoint_error: why its own last attempt failed; empty when it did not.
-        last_clean: when it collected garbage last; None: not since it started.
-        last_clean_error: why that failed; empty when it did not.
-        unknown_objects: keys below the prefix that no version of this server made; they are ignored.
-    """
-
-    newest_manifest: LogSequence | None = None
-    manifest_made: datetime | None = None
-    last_checkpoint_error: str = ""
-    last_clean: datetime | None = None
-    last_clean_error: str = ""
-    unknown_objects: tuple[str, ...] = ()
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """Faults as sentences; empty: there are none."""
-        found = []
-        if self.last_checkpoint_error:
-            found.append(f"this server's last checkpoint failed: {self.last_checkpoint_error}")
-        if self.last_clean_error:
-            found.append(f"this server's last clean failed: {self.last_clean_error}")
-        if self.unknown_objects:
-            some = ", ".join(self.unknown_objects[:_SHOWN])
-            more = f" and {len(self.unknown_objects) - _SHOWN} more" if len(self.unknown_objects) > _SHOWN else ""
-            found.append(f"the object storage has what this version does not know, and leaves alone: {some}{more}")
-        return tuple(found)
 
 
 class _Attempts:
@@ -122,12 +86,18 @@ class _Attempts:
 
     def _failed(self, error: Exception, seconds: float) -> None:
         self.error = str(error) or type(error).__name__
-        self._not_before = self._monotonic() + seconds * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        self._not_before = self._monotonic() + jittered(seconds)
         self._seconds = min(self._seconds * 2, _LATEST_SECONDS)
 
 
 class MaintenanceLoop:
-    """The loop that follows the newest manifest, makes checkpoints and collects garbage."""
+    """The loop that follows the newest manifest, makes checkpoints and collects garbage.
+
+    Attributes:
+        manifest: the newest that this server knows; None: there is none.
+        last_clean: when it collected garbage last; None: not since it started.
+        unknown_objects: keys below the prefix that no version of this server made; they are ignored.
+    """
 
     def __init__(
         self,
@@ -147,7 +117,7 @@ class MaintenanceLoop:
         self._use = use
         settings, monotonic = tip.settings, tip.clock.monotonic
         self._due = Due(settings.checkpoint_entries, settings.checkpoint_bytes, settings.checkpoint_interval)
-        self._manifest: Manifest | None = None
+        self.manifest: Manifest | None = None
         self._taken_at = 0.0
         self._following = _Attempts("manifest", monotonic)
         self._checkpointing = _Attempts("checkpoint", monotonic)
@@ -157,42 +127,41 @@ class MaintenanceLoop:
         self._changed_since: float | None = None
         self._due_since: tuple[LogSequence | None, float] | None = None
         self._cleaned_at: float | None = None
-        self._last_clean: datetime | None = None
-        self._unknown: tuple[str, ...] = ()
+        self.last_clean: datetime | None = None
+        self.unknown_objects: tuple[str, ...] = ()
 
     @property
-    def manifest(self) -> Manifest | None:
-        """The newest manifest that this server knows."""
-        return self._manifest
+    def newest(self) -> LogSequence | None:
+        """The sequence of the newest manifest."""
+        return None if self.manifest is None else from_sequence_proto(self.manifest.sequence)
 
     @property
-    def status(self) -> MaintenanceStatus:
-        """The state of the work, for people."""
-        manifest = self._manifest
-        return MaintenanceStatus(
-            newest_manifest=self._newest,
-            manifest_made=None if manifest is None else from_micros(manifest.made_us),
-            last_checkpoint_error=self._checkpointing.error,
-            last_clean=self._last_clean,
-            last_clean_error=self._cleaning.error,
-            unknown_objects=self._unknown,
-        )
+    def findings(self) -> tuple[str, ...]:
+        """Faults as sentences; empty: there are none."""
+        found = []
+        if self._checkpointing.error:
+            found.append(f"this server's last checkpoint failed: {self._checkpointing.error}")
+        if self._cleaning.error:
+            found.append(f"this server's last clean failed: {self._cleaning.error}")
+        if unknown := self.unknown_objects:
+            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+            found.append(
+                "the object storage has what this version does not know, and leaves alone:"
+                f" {', '.join(unknown[:_SHOWN])}{more}"
+            )
+        return tuple(found)
 
-    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def run(self) -> None:
         """Do what is due, again and again, until cancelled. Raises `DatabaseLost` only."""
         interval = self._tip.settings.duty_interval.total_seconds()
         while True:
-            await self.run_once()
-            await sleep(interval * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
-
-    async def run_once(self) -> None:
-        """Do what is due now."""
-        if self._following.may:
-            await self._following.make(self._follow)
-        if self._checkpointing.may and self._is_checkpoint_due():
-            await self._checkpointing.make(self._checkpoint)
-        if self._cleaning.may and self._is_clean_due():
-            await self._cleaning.make(self._clean)
+            if self._following.may:
+                await self._following.make(self._follow)
+            if self._checkpointing.may and self._is_checkpoint_due():
+                await self._checkpointing.make(self._checkpoint)
+            if self._cleaning.may and self._is_clean_due():
+                await self._cleaning.make(self._clean)
+            await asyncio.sleep(jittered(interval))
 
     async def checkpoint(self) -> Manifest | None:
         """Make a checkpoint of all that is committed now, due or not.
@@ -228,20 +197,16 @@ class MaintenanceLoop:
 
     # -- following
 
-    @property
-    def _newest(self) -> LogSequence | None:
-        return None if self._manifest is None else from_sequence_proto(self._manifest.sequence)
-
     def _take(self, manifest: Manifest) -> None:
-        if self._newest is None or from_sequence_proto(manifest.sequence) > self._newest:
-            self._manifest = manifest
+        if self.newest is None or from_sequence_proto(manifest.sequence) > self.newest:
+            self.manifest = manifest
             self._taken_at = self._tip.clock.monotonic()
             self._use(manifest)
 
     async def _follow(self) -> None:
         tip = self._tip
         hint = await tip.log.checkpoint()
-        if hint is not None and tip.lineage.contains(hint) and (self._newest is None or hint > self._newest):
+        if hint is not None and tip.lineage.contains(hint) and (self.newest is None or hint > self.newest):
             try:
                 self._take(await self._manifests.read(hint))
             except NotFound:
@@ -259,7 +224,7 @@ class MaintenanceLoop:
     # -- checkpoints
 
     def _is_checkpoint_due(self) -> bool:
-        tip, manifest, newest = self._tip, self._manifest, self._newest
+        tip, manifest, newest = self._tip, self.manifest, self.newest
         flushed, now = tip.flushed, tip.clock.monotonic()
         after = newest if newest is not None else LogSequence(tip.lineage.epochs[0], 0)
         entries = entries_between(tip.lineage, after, flushed.sequence)
@@ -287,10 +252,10 @@ class MaintenanceLoop:
 
     def _is_mine(self, *, waited: float) -> bool:
         """Return whether to do work that is due: at once if this server did it before, else when no server does it."""
-        if self._manifest is not None and self._manifest.writer == self._tip.settings.server_id:
+        if self.manifest is not None and self.manifest.writer == self._tip.settings.server_id:
             return True
-        patience = self._tip.settings.duty_interval.total_seconds() * (2 + 2 * random.random())  # noqa: S311 - jitter
-        return waited >= patience
+        interval = self._tip.settings.duty_interval.total_seconds()
+        return waited >= interval + 2 * jittered(interval)
 
     async def _checkpoint(self) -> None:
         try:
@@ -304,10 +269,10 @@ class MaintenanceLoop:
     # -- cleans
 
     def _is_clean_due(self) -> bool:
-        if self._manifest is None:
+        if self.manifest is None:
             return False
         interval, now = self._tip.settings.clean_interval.total_seconds(), self._tip.clock.monotonic()
-        if self._manifest.writer == self._tip.settings.server_id:
+        if self.manifest.writer == self._tip.settings.server_id:
             return self._cleaned_at is None or now - self._cleaned_at >= interval
         # Others cannot know when it was done last: they do it too, but less often, in case that nobody does.
         return now - (self._began if self._cleaned_at is None else self._cleaned_at) >= 3 * interval
@@ -315,11 +280,10 @@ class MaintenanceLoop:
     async def _clean(self) -> None:
         self._cleaned_at = self._tip.clock.monotonic()
         done = await self._cleaner.run(self._tip.lineage)
-        if done.unknown != self._unknown:
-            self._unknown = done.unknown
-            if done.unknown:
-                log.warning("unknown_objects", count=len(done.unknown), some=done.unknown[:5], do="they are left alone")
-        self._last_clean = self._tip.clock.now()
+        if done.unknown and done.unknown != self.unknown_objects:
+            log.warning("unknown_objects", count=len(done.unknown), some=done.unknown[:5], do="they are left alone")
+        self.unknown_objects = done.unknown
+        self.last_clean = self._tip.clock.now()
 
 
 class BodyEvictor:
@@ -338,7 +302,7 @@ class BodyEvictor:
         self._bodies = bodies
         self.remote: Mapping[str, int] = {}
 
-    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def run(self) -> None:
         """Drop bodies until cancelled. Reads the newest manifest once; `bodies` learns newer ones by itself."""
         try:
             if self._bodies.manifest is None:
@@ -347,9 +311,8 @@ class BodyEvictor:
             # Reads of old records, and the next checkpoint, report the same.
             log.warning("manifest_not_read", error=str(error))
         while True:
-            while await self.step():
-                await sleep(_EVICTION_PAUSE_SECONDS)
-            await sleep(self._tip.settings.body_interval.total_seconds())
+            more = await self.step()
+            await asyncio.sleep(_EVICTION_PAUSE_SECONDS if more else self._tip.settings.body_interval.total_seconds())
 
     async def step(self) -> bool:
         """Drop a few; return whether there may be more."""

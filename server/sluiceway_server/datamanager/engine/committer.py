@@ -268,8 +268,6 @@ class Committer:
         try:
             async with time_limit(request.deadline - tip.clock.monotonic()), self._fetch_slots:
                 await self._bodies.fetch(needed, fetched)
-                if fetched.after is not None:
-                    await tip.wait_applied(fetched.after)
         except TimeoutError:
             patience = tip.settings.commit_patience.total_seconds()
             request.fail(

@@ -9,7 +9,6 @@ any other does when two intervals have passed without it.
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import suppress
 
 import structlog
@@ -27,7 +26,7 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.diagnosis import stored_end
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.waiting import Backoff
+from sluiceway_server.datamanager.waiting import Backoff, jittered
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ class Flusher:
             now = tip.clock.monotonic()
             if behind_since is None or behind_since[0] != tip.flushed.sequence:
                 behind_since = (tip.flushed.sequence, now)
-            patience = interval * (2 + random.random())  # noqa: S311 - jitter, not a secret
+            patience = 1.5 * interval + jittered(interval)
             if tip.head.writer != tip.settings.server_id and now - behind_since[1] < patience:
                 continue
             try:

@@ -44,12 +44,12 @@ class Follower:
         """Move `flushed` whenever another server has flushed."""
         await self._follow(self._tip.log.flushed_key, self._flushed_moved)
 
-    async def check(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    async def check(self) -> None:
         """Read etcd when nothing was heard for a while: a quiet etcd may be another one, or gone."""
         tip = self._tip
         interval = tip.settings.check_interval.total_seconds()
         while True:
-            await sleep(interval)
+            await asyncio.sleep(interval)
             if tip.clock.monotonic() - tip.last_heard < interval:
                 continue
             try:
@@ -94,7 +94,7 @@ class Follower:
         else:
             await self.sync()  # raises: the key was deleted
 
-    async def reply_to_probes(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def reply_to_probes(self) -> None:
         """Reply to probes whether the object storage is in use (`recovery/storage_in_use`), until cancelled."""
         while True:
             try:
@@ -102,7 +102,7 @@ class Follower:
             except (Unavailable, DeadlineExceeded, PermissionDenied) as error:
                 # Other loops report that a store is away; the next round replies.
                 log.debug("storage_probe_not_answered", error=str(error))
-            await sleep(self._tip.settings.in_use_interval.total_seconds())
+            await asyncio.sleep(self._tip.settings.in_use_interval.total_seconds())
 
     async def _reply_to_probe(self) -> None:
         tip = self._tip

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
 from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint, Stores
 from sluiceway_server.datamanager.replica.disk_errors import with_translated_errors
+from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -61,9 +62,9 @@ class LogTip:
         stores: Stores,
         open_point: OpenPoint,
         state: State,
+        readers: Readers,
         catalogue: Catalogue,
-        writer: ThreadPoolExecutor,
-        subscriptions: Subscriptions,
+        writer: Executor,
         settings: DataManagerSettings,
         clock: Clock,
         applied: AppliedUpTo,
@@ -78,7 +79,16 @@ class LogTip:
         self.settings = settings
         self.clock = clock
         self._writer = writer
-        self._subscriptions = subscriptions
+        self.subscriptions = Subscriptions(
+            readers,
+            catalogue,
+            segments=stores.segments,
+            lineage=self.lineage,
+            position=applied.position,
+            wait_applied=self.wait_applied,
+            ring_bytes=settings.ring_bytes,
+            subscriber_bytes=settings.subscriber_bytes,
+        )
         self.lock = asyncio.Lock()
         self.newest = applied
         self.head = open_point.head
@@ -97,7 +107,6 @@ class LogTip:
         self.state.flushed = open_point.flushed.sequence
         self._lost: DatabaseLost | DataLoss | None = None
         self._is_lost = asyncio.Event()
-        subscriptions.read_after(self.wait_applied)
 
     @property
     def unflushed_bytes(self) -> int:
@@ -236,7 +245,7 @@ class LogTip:
         self.newest = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
         self.fairness.wrote(entry.writer, self.clock.monotonic())
         self.newest_sequence.move(entry.sequence)
-        self._subscriptions.publish(batch.transactions)
+        self.subscriptions.publish(batch.transactions)
         self._apply_due.set()
         if len(self.state.inbox) >= _INBOX_LIMIT:
             self._apply_now.set()

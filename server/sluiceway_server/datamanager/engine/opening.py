@@ -15,12 +15,11 @@ Nothing runs yet: `database` starts the loops.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -35,7 +34,7 @@ from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.follower import Follower
 from sluiceway_server.datamanager.engine.log_tip import LogTip
 from sluiceway_server.datamanager.engine.write_state import State
-from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import Seen
 from sluiceway_server.datamanager.recovery.diagnosis import (
     Kind,
@@ -52,29 +51,17 @@ from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.schema import Tables
-from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = [
-    "Engine",
-    "Place",
-    "RecoverAlways",
-    "RecoverIfRolledBack",
-    "RecoverManually",
-    "RecoverPolicy",
-    "find_open_point",
-    "open_engine",
-]
+__all__ = ["Engine", "Place", "RecoverAlways", "RecoverIfRolledBack", "RecoverManually", "RecoverPolicy", "open_engine"]
 
 log = structlog.get_logger(__name__)
 
-_FILE = "read.sqlite"
 _OF_OWN_ETCD = frozenset({Kind.ETCD_EMPTY, Kind.ETCD_BEHIND, Kind.ETCD_TORN, Kind.OTHER_CLUSTER})
 
 
@@ -116,90 +103,6 @@ class RecoverIfRolledBack:
 RecoverPolicy = RecoverManually | RecoverAlways | RecoverIfRolledBack
 
 
-async def find_open_point(
-    stores: Callable[[], Stores],
-    *,
-    file: Path,
-    tables: Tables,
-    policy: RecoverPolicy,
-    settings: DataManagerSettings,
-    clock: Clock,
-    ids: IdSource,
-) -> tuple[Stores, OpenPoint]:
-    """Find a healthy database, or begin or recover one; return it with the stores to work with.
-
-    `stores` makes fresh ones for each attempt, because what they checked before a recovery does not hold after it.
-
-    Raises:
-        FailedPrecondition, DataLoss: etcd and the storage do not fit together; the reason is a `Kind`, and nothing was
-            changed.
-        DataLoss: there is a gap, or an object is damaged.
-        DatabaseLost: etcd changed meanwhile; try again.
-        Unavailable: etcd or the object storage is away.
-    """
-
-    async def attempt() -> tuple[Stores, OpenPoint | StoreDiagnosis]:
-        made = stores()
-        found = await open_or_bootstrap(
-            made, writer=settings.server_id, etcd_name=settings.etcd_name, now=clock.now(), new_id=ids.new_id
-        )
-        return made, found
-
-    made, found = await attempt()
-    leaving = None
-    if isinstance(found, OpenPoint):
-        ahead = await _seen_ahead(found, file, tables, policy)
-        if ahead is None:
-            return made, found
-        leaving = found.epoch.number
-        await _rescue(stores(), file, tables, settings)
-        # With what was rescued the storage is ahead of etcd, too. If nothing could be, this server alone knows.
-        diagnosis = diagnose(await inspect(stores(), etcd_name=settings.etcd_name), now=clock.now())
-        if diagnosis.is_healthy:
-            why = f"etcd's log ends at {found.head.sequence}, and this server had seen {ahead}: etcd went back"
-            diagnosis = replace(diagnosis, kind=Kind.ETCD_BEHIND, message=f"{why}; run `sluice db recover`")
-    else:
-        diagnosis = found
-        if diagnosis.kind not in {Kind.OTHER_DATABASE, Kind.STORAGE_EMPTY, Kind.EPOCH_MISSING}:
-            await _rescue(stores(), file, tables, settings)
-    log.warning(
-        "database_needs_recovery", kind=diagnosis.kind, found=diagnosis.message, allowed=policy.allows(diagnosis)
-    )
-    if not policy.allows(diagnosis):
-        raise diagnosis.error()
-    recovery = Recovery(stores(), settings=settings, clock=clock)
-    alone = isinstance(policy, RecoverAlways)
-    # Other servers notice when their watch breaks, or at the next check; what they know shall be stored first.
-    quiet = timedelta(0) if alone else settings.check_interval + 3 * settings.flush_interval
-    try:
-        await recovery.recover(cause=diagnosis.message, leaving=leaving, quiet=quiet)
-    except FailedPrecondition as error:
-        # Somebody else recovered it since it was looked at. What became of it is found out below.
-        if error.reason != "NOTHING_TO_RECOVER":
-            raise
-    made, found = await attempt()
-    if isinstance(found, StoreDiagnosis):
-        raise found.error()
-    return made, found
-
-
-async def _seen_ahead(found: OpenPoint, file: Path, tables: Tables, policy: RecoverPolicy) -> LogSequence | None:
-    """Return the newest entry that this server had seen, if etcd's head in the same epoch is before it."""
-    seen = [await seen_by_file(file, tables, found.epoch.database_id)]
-    if isinstance(policy, RecoverIfRolledBack):
-        seen.append(policy.seen)
-    newest = max((item.sequence for item in seen if item is not None), default=found.head.sequence)
-    return newest if newest > found.head.sequence and newest.epoch == found.epoch.number else None
-
-
-async def _rescue(stores: Stores, file: Path, tables: Tables, settings: DataManagerSettings) -> None:
-    try:
-        await rescue_from_file(file, tables, stores=stores, settings=settings)
-    except (DataLoss, Unavailable) as error:
-        # The next caller that needs the storage reports what is wrong with it.
-        log.warning("entries_not_rescued", file=str(file), error=str(error))
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a database is, and how this server works with it: the arguments of `DataManager.open`."""
@@ -213,6 +116,92 @@ class Place:
     clock: Clock
     ids: IdSource
 
+    @property
+    def file(self) -> Path:
+        """The file of the replica."""
+        return self.folder / "read.sqlite"
+
+    def stores(self) -> Stores:
+        """Return fresh stores: what others checked before a recovery does not hold after it."""
+        return Stores.of(self.kv, self.storage, prefix=self.prefix, etcd_timeout=self.settings.etcd_timeout)
+
+
+async def find_open_point(place: Place, policy: RecoverPolicy) -> tuple[Stores, OpenPoint]:
+    """Find a healthy database, or begin or recover one; return it with the stores to work with.
+
+    Raises:
+        FailedPrecondition, DataLoss: etcd and the storage do not fit together; the reason is a `Kind`, and nothing was
+            changed.
+        DataLoss: there is a gap, or an object is damaged.
+        DatabaseLost: etcd changed meanwhile; try again.
+        Unavailable: etcd or the object storage is away.
+    """
+    settings, clock = place.settings, place.clock
+    stores, found = await _look(place)
+    leaving = None
+    if isinstance(found, OpenPoint):
+        ahead = await _seen_ahead(found, place, policy)
+        if ahead is None:
+            return stores, found
+        leaving = found.epoch.number
+        await _rescue(place)
+        # With what was rescued the storage is ahead of etcd, too. If nothing could be, this server alone knows.
+        diagnosis = diagnose(await inspect(place.stores(), etcd_name=settings.etcd_name), now=clock.now())
+        if diagnosis.is_healthy:
+            why = f"etcd's log ends at {found.head.sequence}, and this server had seen {ahead}: etcd went back"
+            diagnosis = replace(diagnosis, kind=Kind.ETCD_BEHIND, message=f"{why}; run `sluice db recover`")
+    else:
+        diagnosis = found
+        if diagnosis.kind not in {Kind.OTHER_DATABASE, Kind.STORAGE_EMPTY, Kind.EPOCH_MISSING}:
+            await _rescue(place)
+    allowed = policy.allows(diagnosis)
+    log.warning("database_needs_recovery", kind=diagnosis.kind, found=diagnosis.message, allowed=allowed)
+    if not allowed:
+        raise diagnosis.error()
+    # Other servers notice when their watch breaks, or at the next check; what they know shall be stored first.
+    alone = isinstance(policy, RecoverAlways)
+    quiet = timedelta(0) if alone else settings.check_interval + 3 * settings.flush_interval
+    try:
+        recovery = Recovery(place.stores(), settings=settings, clock=clock)
+        await recovery.recover(cause=diagnosis.message, leaving=leaving, quiet=quiet)
+    except FailedPrecondition as error:
+        # Somebody else recovered it since it was looked at. What became of it is found out below.
+        if error.reason != "NOTHING_TO_RECOVER":
+            raise
+    stores, found = await _look(place)
+    if isinstance(found, StoreDiagnosis):
+        raise found.error()
+    return stores, found
+
+
+async def _look(place: Place) -> tuple[Stores, OpenPoint | StoreDiagnosis]:
+    stores, settings = place.stores(), place.settings
+    found = await open_or_bootstrap(
+        stores,
+        writer=settings.server_id,
+        etcd_name=settings.etcd_name,
+        now=place.clock.now(),
+        new_id=place.ids.new_id,
+    )
+    return stores, found
+
+
+async def _seen_ahead(found: OpenPoint, place: Place, policy: RecoverPolicy) -> LogSequence | None:
+    """Return the newest entry that this server had seen, if etcd's head in the same epoch is before it."""
+    seen = [await seen_by_file(place.file, place.tables, found.epoch.database_id)]
+    if isinstance(policy, RecoverIfRolledBack):
+        seen.append(policy.seen)
+    newest = max((item.sequence for item in seen if item is not None), default=found.head.sequence)
+    return newest if newest > found.head.sequence and newest.epoch == found.epoch.number else None
+
+
+async def _rescue(place: Place) -> None:
+    try:
+        await rescue_from_file(place.file, place.tables, stores=place.stores(), settings=place.settings)
+    except (DataLoss, Unavailable) as error:
+        # The next caller that needs the storage reports what is wrong with it.
+        log.warning("entries_not_rescued", file=str(place.file), error=str(error))
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -220,7 +209,6 @@ class Engine:
 
     tip: LogTip
     readers: Readers
-    subscriptions: Subscriptions
     bodies: ColdBodyStore
     capacity: EtcdCapacityMonitor
     committer: Committer
@@ -232,35 +220,32 @@ class Engine:
 
 async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy) -> Engine:
     """Open a database without starting anything; `stack` closes what was opened. Raises as `find_open_point`."""
-    settings, clock, prefix, tables = place.settings, place.clock, place.prefix, place.tables
-    stores, point = await find_open_point(
-        lambda: Stores.of(place.kv, place.storage, prefix=prefix, etcd_timeout=settings.etcd_timeout),
-        file=place.folder / _FILE,
-        tables=tables,
-        policy=policy,
-        settings=settings,
-        clock=clock,
-        ids=place.ids,
-    )
+    prefix, settings, clock = place.prefix, place.settings, place.clock
+    stores, point = await find_open_point(place, policy)
     writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
     stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
-    files, manifests = FileStore(place.storage, prefix=prefix), ManifestStore(place.storage, prefix=prefix)
-    bodies = ColdBodyStore(files, manifests, lineage=lambda: point.lineage, timeout=settings.body_timeout)
-    file = ReplicaFile(place.folder / _FILE, tables, writer, files, manifests, point.epoch.database_id, point.lineage)
-    open_replica = partial(
-        _open_replica, stack, place, stores=stores, point=point, file=file, bodies=bodies, writer=writer
+    files = FileStore(place.storage, prefix=prefix)
+
+    def wait_applied(position: Position) -> Awaitable[None]:
+        return tip.wait_applied(position)  # of the last one that was opened below
+
+    bodies = ColdBodyStore(
+        files, stores.manifests, point.lineage, wait_applied=wait_applied, timeout=settings.body_timeout
+    )
+    file = ReplicaFile(
+        place.file, place.tables, writer, files, stores.manifests, point.epoch.database_id, point.lineage
     )
     try:
-        tip, readers, subscriptions = await open_replica(rebuild=False)
+        tip, readers = await _open_replica(stack, place, stores, point, file=file, bodies=bodies, rebuild=False)
     except DataLoss as error:
         # Of another history, or so far behind that the log after it is cleaned away: the newest manifest may help.
         if error.reason not in ("LOG_DIVERGED", "LOG_GAP"):
             raise
         log.warning("read_database_does_not_fit", error=str(error))
-        tip, readers, subscriptions = await open_replica(rebuild=True)
+        tip, readers = await _open_replica(stack, place, stores, point, file=file, bodies=bodies, rebuild=True)
     capacity = EtcdCapacityMonitor(place.kv, settings=settings, clock=clock)
     builder = BatchBuilder(
-        tip.state, tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
+        tip.state, place.tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
     )
     committer, flusher = Committer(tip, builder, capacity, bodies), Flusher(tip, readers)
     checkpointer = Checkpointer(
@@ -270,7 +255,7 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
         segments=stores.segments,
         manifests=stores.manifests,
         files=files,
-        catalogue=tables.catalogue,
+        catalogue=place.tables.catalogue,
         database_id=tip.database_id,
         folder=place.folder,
         settings=settings,
@@ -288,7 +273,6 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
     return Engine(
         tip=tip,
         readers=readers,
-        subscriptions=subscriptions,
         bodies=bodies,
         capacity=capacity,
         committer=committer,
@@ -302,50 +286,39 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
 async def _open_replica(
     stack: AsyncExitStack,
     place: Place,
-    *,
     stores: Stores,
     point: OpenPoint,
+    *,
     file: ReplicaFile,
     bodies: ColdBodyStore,
-    writer: ThreadPoolExecutor,
     rebuild: bool,
-) -> tuple[LogTip, Readers, Subscriptions]:
-    loop, settings, catalogue = asyncio.get_running_loop(), place.settings, place.tables.catalogue
+) -> tuple[LogTip, Readers]:
+    loop, settings = asyncio.get_running_loop(), place.settings
     database, manifest = await file.open(rebuild=rebuild)
     if manifest is not None:
         bodies.use(manifest)
     try:
-        applied = await loop.run_in_executor(writer, database.applied_up_to)
+        applied = await loop.run_in_executor(file.writer, database.applied_up_to)
         readers = Readers(
-            file.path, place.tables, threads=settings.read_threads, timeout=settings.read_timeout, bodies=bodies
-        )
-        subscriptions = Subscriptions(
-            readers,
-            catalogue,
-            segments=stores.segments,
-            lineage=point.lineage,
-            position=applied.position,
-            ring_bytes=settings.ring_bytes,
-            subscriber_bytes=settings.subscriber_bytes,
+            file.path, place.tables, bodies.fetch, threads=settings.read_threads, timeout=settings.read_timeout
         )
         tip = LogTip(
             stores=stores,
             open_point=point,
             state=State(database),
-            catalogue=catalogue,
-            writer=writer,
-            subscriptions=subscriptions,
+            readers=readers,
+            catalogue=place.tables.catalogue,
+            writer=file.writer,
             settings=settings,
             clock=place.clock,
             applied=applied,
         )
-        readers.read_after(tip.wait_applied)
         async with tip.lock:
             await tip.catch_up()
         await tip.apply_once()
     except BaseException:
         database.close()
         raise
-    stack.push_async_callback(loop.run_in_executor, writer, database.close)
+    stack.push_async_callback(loop.run_in_executor, file.writer, database.close)
     stack.push_async_callback(asyncio.to_thread, readers.close)
-    return tip, readers, subscriptions
+    return tip, readers

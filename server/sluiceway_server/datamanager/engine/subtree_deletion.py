@@ -9,27 +9,17 @@ never many tombstones at once. A tombstone with nothing below it is deleted.
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, Exhausted, Unavailable
-from sluiceway_server.datamanager.model import (
-    Action,
-    Decision,
-    Delete,
-    Query,
-    RecordType,
-    TransactionFunction,
-    Under,
-    View,
-)
-from sluiceway_server.datamanager.port import Committed
+from sluiceway_server.datamanager.model import Action, Decision, Delete, Query, RecordType, Under, View
+from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.datamanager.replica.deleted_subtrees import (
     TOMBSTONE,
@@ -40,7 +30,7 @@ from sluiceway_server.datamanager.replica.deleted_subtrees import (
     unfiltered,
 )
 from sluiceway_server.datamanager.replica.schema import RecordKey
-from sluiceway_server.datamanager.waiting import Backoff
+from sluiceway_server.datamanager.waiting import Backoff, jittered
 
 log = structlog.get_logger(__name__)
 
@@ -51,27 +41,21 @@ _TOMBSTONES_AT_ONCE = 100
 declare_crash_points("sweep.before-step", "sweep.after-step")
 
 
-class _Transacts(Protocol):
-    async def transact(self, function: TransactionFunction[Any], *, durable: bool = False) -> Committed[Any]: ...
-
-    async def read(self, function: Callable[[View], Any]) -> Any: ...
-
-
 class SubtreeSweeper:
     """The loop that deletes what is below tombstones."""
 
-    def __init__(self, database: _Transacts, types: Mapping[str, RecordType[Any]], *, clock: Clock) -> None:
+    def __init__(self, database: Database, types: Mapping[str, RecordType[Any]], *, clock: Clock) -> None:
         self._database = database
         self._types = types
         self._clock = clock
         self._inner = parent_types(types.values())
         self._depth = _depths(types)
 
-    async def run(self, interval: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def run(self, interval: float) -> None:
         """Sweep until cancelled, every `interval` seconds with jitter."""
         backoff = Backoff()
         while True:
-            await sleep(interval * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+            await asyncio.sleep(jittered(interval))
             try:
                 while await self.step():
                     backoff.reset()

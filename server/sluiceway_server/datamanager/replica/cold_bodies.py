@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -52,17 +52,12 @@ class BodiesNotLoaded(BaseException):
 
 
 class FetchedBodies:
-    """The bodies fetched for one function; `ColdBodyStore.fetch` adds to them between two calls.
-
-    Attributes:
-        after: the position of the files: the next call must see at least this.
-    """
+    """The bodies fetched for one function; `ColdBodyStore.fetch` adds to them between two calls."""
 
     def __init__(self) -> None:
         self._bodies: dict[tuple[str, str], tuple[Position, bytes]] = {}
         self._tries: Counter[tuple[str, str, Position]] = Counter()
         self._weight = 0
-        self.after: Position | None = None
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -103,11 +98,18 @@ class ColdBodyStore:
     """Fetches bodies from the files of the newest manifest that this server knows."""
 
     def __init__(
-        self, files: FileStore, manifests: ManifestStore, *, lineage: Callable[[], Lineage], timeout: timedelta
+        self,
+        files: FileStore,
+        manifests: ManifestStore,
+        lineage: Lineage,
+        *,
+        wait_applied: Callable[[Position], Awaitable[None]],
+        timeout: timedelta,
     ) -> None:
         self._files = files
         self._manifests = manifests
         self._lineage = lineage
+        self._wait_applied = wait_applied
         self._timeout = timeout.total_seconds()
         self._manifest: Manifest | None = None
         self._types: dict[str, TypeFiles] = {}
@@ -136,13 +138,15 @@ class ColdBodyStore:
         async with self._loading:
             if self.covered != known:
                 return True  # another task read it meanwhile
-            found = await self._manifests.newest(self._lineage())
+            found = await self._manifests.newest(self._lineage)
             if found is not None:
                 self.use(found)
         return self.covered != known
 
     async def fetch(self, needed: BodiesNotLoaded, fetched: FetchedBodies) -> None:
-        """Fetch missing bodies. Those whose revision is not in the files are skipped: the caller tries again.
+        """Fetch missing bodies, after which the function can be called again.
+
+        A body whose revision is not in the files is skipped: then the replica has another revision when this returns.
 
         Raises:
             Unavailable: the object storage is away, or refuses this server; reason `OLD_RECORDS_UNAVAILABLE`.
@@ -161,10 +165,6 @@ class ColdBodyStore:
                 f"{_name(wanted[0])} is in the object storage, which cannot be read ({why}); newer records can be read",
                 reason="OLD_RECORDS_UNAVAILABLE",
             ) from cause
-        if absent and self._manifest is not None:
-            fetched.after = Position(
-                from_sequence_proto(self._manifest.sequence), max(self._manifest.transactions, 1) - 1
-            )
         for missing in absent:
             if fetched.count_try(missing) >= _TRIES:
                 raise DataLoss(
@@ -173,6 +173,10 @@ class ColdBodyStore:
                     reason="BODY_MISSING",
                     metadata={"record": _name(missing), "manifest": str(self.covered)},
                 )
+        if absent and self._manifest is not None:
+            await self._wait_applied(
+                Position(from_sequence_proto(self._manifest.sequence), max(self._manifest.transactions, 1) - 1)
+            )
 
     async def _fetch(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
         """Fetch what is in the files of the manifest; return what is not."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from sluiceway_common.foundation.errors import DataLoss, Unavailable
+from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import (
     MESSAGE_CACHE_BYTES,
@@ -26,12 +26,7 @@ from sluiceway_server.datamanager.caches import (
     weight_of_message,
 )
 from sluiceway_server.datamanager.model import Position, View
-from sluiceway_server.datamanager.replica.cold_bodies import (
-    NO_BODIES,
-    BodiesNotLoaded,
-    ColdBodyStore,
-    FetchedBodies,
-)
+from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import deleted_subtrees, filtered
 from sluiceway_server.datamanager.replica.disk_errors import translate_sqlite_errors
 from sluiceway_server.datamanager.replica.replica import Replica
@@ -71,18 +66,17 @@ class Readers:
         self,
         path: Path,
         tables: Tables,
+        fetch: Callable[[BodiesNotLoaded, FetchedBodies], Awaitable[None]],
         *,
         threads: int,
         timeout: timedelta,
-        bodies: ColdBodyStore | None = None,
     ) -> None:
-        """Create them; the file is opened when it is needed. Without `bodies` no type has remote ones."""
+        """Create them; the file is opened when it is needed. `fetch` is that of the `ColdBodyStore`."""
         self._path = path
         self._tables = tables
+        self._fetch = fetch
         self._timeout = timeout
-        self._bodies = bodies
         self._turns = asyncio.Semaphore(READS_OF_OLD_RECORDS)
-        self._wait_applied: Callable[[Position], Awaitable[None]] | None = None
         self._messages = _MessageCache()
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -94,10 +88,6 @@ class Readers:
     def message_weight(self) -> int:
         """The weight of the cached messages."""
         return self._messages.weight
-
-    def read_after(self, wait_applied: Callable[[Position], Awaitable[None]]) -> None:
-        """Set the function that waits until the replica has a position."""
-        self._wait_applied = wait_applied
 
     async def view(self, function: Callable[[View], T]) -> T:
         """Run a function over a snapshot, and again until all bodies that it needs are loaded.
@@ -112,25 +102,14 @@ class Readers:
                 found = await self._call(function, NO_BODIES)
                 if not isinstance(found, BodiesNotLoaded):
                     return found
+                fetched = FetchedBodies()
                 async with self._turns:
-                    return await self._call_with_bodies(function, found)
+                    while isinstance(found, BodiesNotLoaded):
+                        await self._fetch(found, fetched)
+                        found = await self._call(function, fetched)
+                    return found
         except TimeoutError as cause:
             raise self._late() from cause
-
-    async def _call_with_bodies(self, function: Callable[[View], T], needed: BodiesNotLoaded) -> T:
-        fetched = FetchedBodies()
-        while True:
-            if self._bodies is None:
-                raise DataLoss(
-                    f"a record has no body in the replica, and no type has remote bodies: {needed.missing[0]}"
-                )
-            await self._bodies.fetch(needed, fetched)
-            if fetched.after is not None and self._wait_applied is not None:
-                await self._wait_applied(fetched.after)
-            found = await self._call(function, fetched)
-            if not isinstance(found, BodiesNotLoaded):
-                return found
-            needed = found
 
     async def _call(self, function: Callable[[View], T], fetched: FetchedBodies) -> T | BodiesNotLoaded:
         def call(database: Replica) -> T | BodiesNotLoaded:

@@ -85,6 +85,7 @@ class Subscriptions:
         segments: SegmentStore,
         lineage: Lineage,
         position: Position,
+        wait_applied: Callable[[Position], Awaitable[None]],
         ring_bytes: int,
         subscriber_bytes: int,
     ) -> None:
@@ -96,6 +97,7 @@ class Subscriptions:
             segments: the log in the object storage.
             lineage: the history.
             position: the last one in the replica, which is the end of an entry.
+            wait_applied: waits until the replica has a position.
             ring_bytes: the weight of the transactions in memory.
             subscriber_bytes: the limit of one subscriber's queue.
         """
@@ -113,16 +115,12 @@ class Subscriptions:
         self._all: set[_Live] = set()
         self._by_topic: dict[str, set[_Live]] = {}
         self._closed = False
-        self._wait_applied: Callable[[Position], Awaitable[None]] | None = None
+        self._wait_applied = wait_applied
 
     @property
     def ring_weight(self) -> int:
         """The weight of the transactions in memory."""
         return self._ring_bytes
-
-    def read_after(self, wait_applied: Callable[[Position], Awaitable[None]]) -> None:
-        """Set the function that waits until the replica has a position."""
-        self._wait_applied = wait_applied
 
     def publish(self, transactions: Iterable[LoggedTransaction]) -> None:
         """Push what was just committed. A read after it waits until the replica has it."""
@@ -248,8 +246,7 @@ class Subscriptions:
         def read(database: Replica) -> list[LogEntry]:
             return decode_entries(database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE))
 
-        if self._wait_applied is not None:
-            await self._wait_applied(self._position)
+        await self._wait_applied(self._position)
         entries = self._contiguous(await self._readers.raw(read), after)
         return await self._decoded(entries, after) if entries and entries[-1].position > after else None
 
