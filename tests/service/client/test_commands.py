@@ -5,20 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import SLUICE, Ended, ServedEngine, ended, serving
+from tests.support.commands import SLUICE, Ended, ServedEngine, ended
 from tests.support.run_engine import request
-
-
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[ServedEngine]:
-    async with serving(tmp_path) as served:
-        yield served
-
 
 REFUSALS = {
     "an attempt that is not there": (("run", "logs", "{run}", "build", "--attempt", "7"), "no attempt 7"),

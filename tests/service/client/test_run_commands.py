@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import json
-import os
-import pty
-import re
 import signal
-import struct
-import termios
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.api.run.v1 import run_pb2 as api
-from tests.support.commands import BYTES, SLUICE, ServedEngine, config_run, ended, repository, serving
+from tests.support.commands import BYTES, ServedEngine, config_run, ended, repository
 from tests.support.conditions import eventually
 from tests.support.run_engine import definition, request
-
-
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[ServedEngine]:
-    async with serving(tmp_path) as served:
-        yield served
 
 
 async def test_run_is_created_listed_and_shown_for_people_and_programs(served: ServedEngine, tmp_path: Path) -> None:
@@ -126,29 +111,6 @@ async def test_ctrl_c_ends_the_watch_with_130_but_not_the_run(served: ServedEngi
     assert (await served.client.runs.get(run.id)).phase == api.RUN_PHASE_RUNNING
 
 
-async def test_closed_output_pipe_is_not_an_error(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request())
-    read, write = os.pipe()
-    os.close(read)
-    for arguments in (
-        ("run", "watch", run.id),
-        ("run", "logs", run.id),
-        ("run", "list"),
-        ("run", "list", "-o", "json"),
-    ):
-        process = await asyncio.create_subprocess_exec(
-            *SLUICE,
-            *arguments,
-            env=served.environment(),
-            stdout=write,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        result = await ended(process)
-        headings = [line for line in result.err.splitlines() if line.startswith("---")]
-        assert (result.code, len(result.err.splitlines())) == (141, len(headings)), arguments
-    os.close(write)
-
-
 async def test_stop_cancel_approve_and_explain_act_on_a_run(served: ServedEngine) -> None:
     gate = definition("to the world", approval=definition_pb2.Approval())
     run = await served.client.runs.create(request(gate))
@@ -184,104 +146,6 @@ async def test_watch_of_a_waiting_run_says_what_it_waits_for(served: ServedEngin
     await ended(watching)
 
 
-async def test_logs_are_printed_byte_for_byte(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request())
-    result = await served.sluice("run", "logs", run.id, "build", "--step", "0")
-    assert (result.code, result.out, result.err) == (0, BYTES, "")
-    result = await served.sluice("run", "logs", run.id, "build", "--step", "0", "--offset", "102000")
-    assert result.out == BYTES[102000:]
-    result = await served.sluice("run", "logs", run.id, "build", "--setup")
-    assert result.out == BYTES
-
-
-async def wrote(served: ServedEngine, run_id: str, size: int, phase: str = "SUCCESS", exit_status: int = 0) -> None:
-    """Report that the only step of `build` ended, after so many bytes."""
-    step = executor_api.StepUpdate(
-        step=0, phase=f"STEP_PHASE_{phase}", exit_status=exit_status, log_size_bytes=size, log_sha256="0" * 64
-    )
-    assignment = await served.world.assignment_of(run_id)
-    await served.world.report(served.engine, assignment, "accepted", "running")
-    await served.world.report(served.engine, assignment, phase.lower(), steps=[step])
-
-
-async def test_empty_log_and_lost_log_are_distinguished(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request())
-    await wrote(served, run.id, 0)
-    served.log.data = b""
-    empty = await served.sluice("run", "logs", run.id, "build", "--step", "0")
-    assert (empty.out, empty.err) == (b"", "(no output)\n")
-    run = await served.client.runs.create(request())
-    await wrote(served, run.id, 3000)
-    lost = await served.sluice("run", "logs", run.id, "build", "--step", "0")
-    assert (lost.out, lost.err) == (b"", "(the log is not here: the step wrote 2.9 KiB)\n")
-    served.log.data = b"x" * 1000
-    cut = await served.sluice("run", "logs", run.id, "build", "--step", "0")
-    assert cut.out == b"x" * 1000
-    assert cut.err == "(the log is not here after its first 1000 bytes: the step wrote 2.9 KiB)\n"
-
-
-async def test_logs_of_finished_tasks_are_deleted_after_a_prompt(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request(definition("build"), definition("deploy", "build")))
-    unasked = await served.sluice("run", "delete-logs", run.id)
-    assert (unasked.code, "--yes" in unasked.err) == (2, True)
-    running = await served.sluice("run", "delete-logs", run.id, "build", "--yes")
-    assert (running.code, "not over yet: build" in running.err) == (1, True)
-    await served.world.finish(served.engine, run.id, "build")
-    whole = await served.sluice("run", "delete-logs", run.id, "--yes")
-    assert (whole.code, "not over yet: deploy" in whole.err) == (1, True)
-    await served.world.finish(served.engine, run.id, "deploy", "failed")
-    one = await served.sluice("run", "delete-logs", run.id, "build", "--yes")
-    assert (one.code, one.out.decode()) == (0, "the logs of task build of run 1 (ci) are deleted\n")
-    rest = await served.sluice("run", "delete-logs", "@last", "--yes")
-    assert (rest.code, rest.out.decode()) == (0, "the logs of task deploy of run 1 (ci) are deleted\n")
-    assert [task.logs_deleted_by for task in await served.client.runs.tasks(run.id)] == ["admin", "admin"]
-    again = await served.sluice("run", "delete-logs", run.id, "--yes")
-    assert (again.code, again.out.decode()) == (0, "run 1 (ci) has no logs\n")
-
-
-async def test_logs_at_a_terminal_have_no_control_characters(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request())
-    served.log.data = b"\x1b]0;title\x07 \x1b[31mred\x1b[0m\n"
-    shown = await at_terminal(served, "run", "logs", run.id, "build", "--step", "0")
-    assert shown == b"^[]0;title^G \x1b[31mred\x1b[0m\r\n\x1b[0m"
-    assert await at_terminal(served, "run", "logs", run.id, "build", "--step", "0", "--raw") == served.log.data.replace(
-        b"\n", b"\r\n"
-    )
-
-
-async def at_terminal(served: ServedEngine, *arguments: str, columns: int = 80, **environment: str) -> bytes:
-    """Run a command whose standard output is a terminal; returns what that would show."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = await asyncio.create_subprocess_exec(
-        *SLUICE, *arguments, env=served.environment() | environment, stdout=theirs, stderr=asyncio.subprocess.PIPE
-    )
-    os.close(theirs)
-    shown = bytearray()
-
-    def read() -> None:
-        # Once nobody holds the other end, a read fails.
-        with contextlib.suppress(OSError):
-            while data := os.read(ours, 65536):
-                shown.extend(data)
-
-    reading = asyncio.create_task(asyncio.to_thread(read))
-    result = await ended(process)
-    await reading
-    os.close(ours)
-    assert result.code == 0, result.err
-    return bytes(shown)
-
-
-async def test_run_tables_fit_the_terminal(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request(definition("t" * 90), group="/user/me/" + "g" * 90, name="n" * 90))
-    for arguments in (("run", "list"), ("run", "get", run.id), ("task", "get", run.id, "t" * 90)):
-        shown = (await at_terminal(served, *arguments, NO_COLOR="1")).decode().split("\r\n")
-        table = shown[[line.split(" ")[0] in {"NUMBER", "TASK", "ATTEMPT"} for line in shown].index(True) :]
-        assert len(table) > 1
-        assert max(map(len, table)) <= 80
-
-
 REFERENCES = {
     "a number": "{run.number}",
     "a number of a group": "/user/me#{run.number}",
@@ -303,7 +167,7 @@ async def test_run_is_named_by_any_reference(served: ServedEngine, command: tupl
     await served.client.runs.create(request(group="/user/me/other/main"))
     served.world.clock.advance(timedelta(seconds=1))
     run = await served.client.runs.create(request())
-    await wrote(served, run.id, len(BYTES))
+    await served.end_build(run.id, len(BYTES))
     expected = None
     for reference in REFERENCES.values():
         named = reference.format(run=run, short=run.id[:13])
@@ -369,7 +233,7 @@ async def test_watched_list_refuses_json_output(served: ServedEngine) -> None:
 
 async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(served: ServedEngine) -> None:
     run = await served.client.runs.create(request())
-    await wrote(served, run.id, 5, "FAILED", 7)
+    await served.end_build(run.id, 5, "FAILED", 7)
     shown = json.loads((await served.sluice("run", "get", run.id, "-o", "json")).out)
     (task,) = shown["tasks"]
     assert (task["name"], task["executorId"], task["attempt"]) == ("build", "e1", 1)
@@ -404,18 +268,6 @@ async def test_created_run_is_shown_as_a_list_row(served: ServedEngine, tmp_path
     assert first[:4] == ["2", "ci", "-", "queued"]
     watching.send_signal(signal.SIGINT)
     await ended(watching)
-
-
-async def test_logs_are_printed_while_a_run_is_watched(served: ServedEngine, tmp_path: Path) -> None:
-    served.log.data = b"one\ntwo\n"
-    run = await served.client.runs.create(request())
-    watching = await served.start("run", "watch", "--logs", run.id)
-    await wrote(served, run.id, 8)
-    result = await ended(watching)
-    lines = result.out.decode().splitlines()
-    assert "1 ci  build  | one" in lines
-    assert "1 ci  build  | two" in lines
-    assert result.code == 0
 
 
 async def test_stop_of_a_queued_run_cancels_it(served: ServedEngine) -> None:
@@ -468,68 +320,3 @@ async def test_approve_can_wait_for_the_end_of_the_task(served: ServedEngine) ->
     result = await ended(approving)
     assert result.code == 1
     assert result.out.decode().splitlines()[1].startswith("task deploy is over: failed")
-
-
-ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
-SHOWING = {
-    "a list": ("run", "list"),
-    "a list in JSON": ("run", "list", "-o", "json"),
-    "a list in YAML": ("run", "list", "-o", "yaml"),
-    "a run": ("run", "get", "1"),
-    "a run that waits": ("run", "explain", "1"),
-    "a task": ("task", "get", "1", "größe 東京"),
-    "logs": ("run", "logs", "1"),
-    "a refusal": ("task", "get", "1", "東"),
-    "a watch": ("run", "watch", "1"),
-    "an approval": ("run", "approve", "1", "größe 東京"),
-    "a stop": ("run", "stop", "1"),
-}
-
-
-@pytest.mark.parametrize("arguments", SHOWING.values(), ids=SHOWING.keys())
-async def test_output_to_an_ascii_terminal_is_ascii(served: ServedEngine, arguments: tuple[str, ...]) -> None:
-    gate = definition("größe 東京", approval=definition_pb2.Approval())
-    run = await served.client.runs.create(request(gate, name="ünï"))
-    if "watch" in arguments:
-        await served.client.runs.stop(run.id)
-    result = await served.sluice(*arguments, **ASCII)
-    assert "should not have happened" not in result.err
-    assert result.out.isascii()
-    assert result.err.isascii()
-    refused = "東" in arguments
-    assert result.code == (1 if refused else 2 if "watch" in arguments else 0), result.err
-    if "logs" not in arguments:
-        # What cannot be shown is written out, as each format does it.
-        assert re.search(r"\\(xf6|xF6|u00f6|xfc|xFC|u00fc|u6771)", result.out.decode() + result.err)
-
-
-async def test_log_reaches_an_ascii_pipe_byte_for_byte(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request())
-    result = await served.sluice("run", "logs", run.id, "build", "--step", "0", **ASCII)
-    assert result.out == BYTES
-
-
-async def test_arguments_that_are_not_utf8_are_refused(served: ServedEngine) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *SLUICE,
-        *("run", "get", b"\xff"),
-        env=served.environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    result = await ended(process)
-    assert (result.code, result.err) == (2, "sluice: an argument is not UTF-8: \\udcff\n")
-
-
-async def test_logs_of_a_task_that_never_ran_are_empty(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
-    for arguments in ((), ("deploy",)):
-        result = await served.sluice("run", "logs", run.id, *arguments)
-        assert (result.code, result.out, result.err) == (0, b"", "")
-
-
-async def test_followed_log_of_a_waiting_task_begins_with_the_task(served: ServedEngine) -> None:
-    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
-    following = await served.start("run", "logs", "-f", run.id, "deploy", "--step", "0")
-    await served.client.runs.approve(run.id, (await served.client.runs.tasks(run.id))[0].id)
-    assert (await ended(following)).out == BYTES
