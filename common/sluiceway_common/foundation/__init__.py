@@ -1,1 +1,1 @@
-"""What every part stands on: errors, clocks, settings, logging, lifecycle, rpc."""
+"""What every package uses: errors, clocks, settings, logging, lifecycle, rpc."""

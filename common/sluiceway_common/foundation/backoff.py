@@ -1,4 +1,4 @@
-"""How long to wait before trying again: the one place where that is decided."""
+"""Exponential back-off with jitter: the only place that computes a pause before a retry."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def backoff_seconds(
     limit: float = 10.0,
     random: Callable[[], float] = _random.random,
 ) -> float:
-    """Choose the pause before a further attempt, so that many who failed together do not come back together.
+    """Return the pause before the next attempt, with jitter: clients that failed together do not retry together.
 
     Args:
         attempt: how many have failed, from 1.
         first: the ceiling after the first, in seconds; it doubles with each.
-        limit: what the ceiling never passes, in seconds.
-        random: gives numbers from 0 to 1.
+        limit: the maximum of the ceiling, in seconds.
+        random: returns numbers from 0 to 1.
 
     Returns:
-        Between half of the ceiling and all of it: some pause is always made.
+        Seconds, from half of the ceiling to all of it: never 0.
     """
     ceiling = min(limit, first * 2.0 ** min(max(attempt, 1) - 1, 62))
     return ceiling * (0.5 + random() / 2)

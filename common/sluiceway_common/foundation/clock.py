@@ -17,7 +17,7 @@ __all__ = ["Clock", "IdSource", "SystemClock", "UuidSource"]
 
 
 class Clock(Protocol):
-    """Where the time comes from."""
+    """A source of time."""
 
     def now(self) -> datetime:
         """Return the wall time, with time zone UTC."""
@@ -39,10 +39,10 @@ class SystemClock:
 
 
 class IdSource(Protocol):
-    """Where ids come from."""
+    """A source of ids."""
 
     def new_id(self) -> str:
-        """Make an id that was never given before; later ones sort after earlier ones."""
+        """Return a new unique id; later ones sort after earlier ones."""
         ...
 
 

@@ -1,6 +1,6 @@
-"""Named crash points: places where a process may be made to die, before and after every effect on the outside.
+"""Named crash points: places at which a test can make the process die, before and after every external effect.
 
-They are part of the code and off by default: `crash_point(name)` looks at one empty table. Tests switch one on through
+They are part of the code and off by default: `crash_point(name)` reads one empty table. Tests arm one through
 the environment, for a real process:
 
     SLUICE_CRASH_AT=flush.segment-put          dies the first time, as by kill -9
@@ -65,7 +65,7 @@ def crash_point(name: str) -> None:
 
 @contextmanager
 def crashing(hit: Callable[[str], None], *names: str) -> Iterator[None]:
-    """Call `hit` with the name at each of these points, in this process; it raises `Crashed` where it wants to."""
+    """Call `hit` with the name of each of these points that is reached in this process; `hit` may raise `Crashed`."""
 
     def armed(name: str) -> Callable[[], None]:
         return lambda: hit(name)

@@ -4,13 +4,13 @@
     ├── InvalidInput          INVALID_ARGUMENT     the request can never work
     ├── OutOfRange            OUT_OF_RANGE         a position or offset that is no longer, or not yet, there
     ├── FailedPrecondition    FAILED_PRECONDITION  a true request at the wrong moment
-    ├── NotFound              NOT_FOUND            not there, or not to be seen by this caller
+    ├── NotFound              NOT_FOUND            not there, or not visible to this caller
     ├── AlreadyExists         ALREADY_EXISTS
-    ├── Conflict              ABORTED              somebody else wrote first: read again and redo
-    ├── Unauthenticated       UNAUTHENTICATED      no token, or one that is not known
+    ├── Conflict              ABORTED              another writer was first: read again and redo
+    ├── Unauthenticated       UNAUTHENTICATED      no token, or an unknown one
     ├── PermissionDenied      PERMISSION_DENIED    known, but not allowed
     ├── Exhausted             RESOURCE_EXHAUSTED   a limit that we set
-    ├── Unavailable           UNAVAILABLE          try this same call again
+    ├── Unavailable           UNAVAILABLE          the same call may be retried
     ├── DeadlineExceeded      DEADLINE_EXCEEDED    it did not end in time; it may have had an effect
     ├── Cancelled             CANCELLED            the caller went away
     ├── Unimplemented         UNIMPLEMENTED        this server does not offer it
@@ -117,7 +117,7 @@ class SluicewayError(Exception):
 
 
 class InvalidInput(SluicewayError):
-    """The request can never work. Carries every fault, not the first only."""
+    """The request can never work. Carries every fault, not only the first."""
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_INPUT"
@@ -180,28 +180,28 @@ class _AboutResource(SluicewayError):
 
 
 class NotFound(_AboutResource):
-    """Not there, or not to be seen by this caller: the two are never told apart."""
+    """Not there, or not visible to this caller: a caller cannot distinguish the two."""
 
     code = Code.NOT_FOUND
     reason = "NOT_FOUND"
 
 
 class AlreadyExists(_AboutResource):
-    """What was to be made is there already."""
+    """The object to be created exists already."""
 
     code = Code.ALREADY_EXISTS
     reason = "ALREADY_EXISTS"
 
 
 class Conflict(SluicewayError):
-    """Somebody else wrote first. Read again and redo."""
+    """Another writer was first. Read again and redo."""
 
     code = Code.ABORTED
     reason = "CONFLICT"
 
 
 class Unauthenticated(SluicewayError):
-    """No credential, or one that is not known, has expired or was revoked."""
+    """No credential, or one that is unknown, expired or revoked."""
 
     code = Code.UNAUTHENTICATED
     reason = "UNAUTHENTICATED"
@@ -215,7 +215,7 @@ class PermissionDenied(SluicewayError):
 
 
 class Exhausted(SluicewayError):
-    """A limit that we set was reached. The message names the limit."""
+    """A limit was reached. The message names the limit."""
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "LIMIT_REACHED"
@@ -235,7 +235,7 @@ class Exhausted(SluicewayError):
 
 
 class Unavailable(SluicewayError):
-    """Something that we need is away. The same call may be sent again after `retry_after`."""
+    """A dependency is unavailable. The same call may be sent again after `retry_after`."""
 
     code = Code.UNAVAILABLE
     reason = "UNAVAILABLE"
@@ -253,7 +253,7 @@ class Unavailable(SluicewayError):
 
 
 class DeadlineExceeded(SluicewayError):
-    """It did not end in time. Whether it had an effect is not known."""
+    """The call did not end in time. It may have had an effect."""
 
     code = Code.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"

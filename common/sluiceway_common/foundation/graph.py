@@ -1,7 +1,7 @@
-"""The graph of a run's tasks: levels, knots and cycles, and edges that say nothing new.
+"""The graph of a run's tasks: levels, strongly connected components and cycles, and redundant edges.
 
-Tasks are the numbers of their places; sets of tasks are integers used as bits, so that all of it stays fast for 2,000
-tasks. Nothing here recurses: a chain as long as the limit is an honest graph. Pure.
+A task is its index; a set of tasks is an integer used as a bit set, which is fast for 2,000 tasks. Nothing here
+recurses, because a chain may be as long as the limit. Pure.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def knots(parents: Parents) -> list[list[int]]:
 
 
 def _shortest_way(ancestor: int, task: int, knot: set[int], parents: Parents) -> list[int]:
-    """Walk from `task` up to `ancestor`, breadth first; give the way down, both ends included."""
+    """Walk from `task` up to `ancestor`, breadth first; return the path down, both ends included."""
     child_of: dict[int, int] = {}
     queue = [task]
     for current in queue:

@@ -1,7 +1,7 @@
-"""The life of a process: one event loop, one root task group, signals, and an honest end.
+"""The life of a process: one event loop, one root task group, signals, and its exit code.
 
-`run_process(main)` is what every entry point of ours comes down to. `main(stop)` starts what it needs, waits for
-`stop.wait()`, drains and returns. The first SIGTERM or SIGINT asks for that; the second one cancels it.
+Every entry point calls `run_process(main)`. `main(stop)` starts what it needs, waits for `stop.wait()`, drains and
+returns. The first SIGTERM or SIGINT sets `stop`; the second one cancels `main`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INTERRUPTED = 130
 
 
 class Stop:
-    """The wish that the process ends, and the root task group of what it does until then."""
+    """The request that the process stops, and its root task group."""
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
@@ -36,20 +36,20 @@ class Stop:
 
     @property
     def is_requested(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a stop was requested."""
         return self._requested.is_set()
 
     @property
     def is_now(self) -> bool:
-        """Whether they asked twice: no grace any more."""
+        """Whether it was requested twice: there is no grace period."""
         return self._now.is_set()
 
     async def wait(self) -> None:
-        """Wait until the end is asked for."""
+        """Wait until a stop is requested."""
         await self._requested.wait()
 
     def request(self) -> None:
-        """Ask for an orderly end; a second time: for the end at once."""
+        """Request a graceful stop; a second time: stop at once."""
         if self._requested.is_set():
             self._now.set()
         self._requested.set()
@@ -68,10 +68,10 @@ class Stop:
 
 
 def run_process(main: Callable[[Stop], Awaitable[None]]) -> int:
-    """Run `main` to its end, and answer the exit code of the process: `sys.exit(run_process(main))`.
+    """Run `main`, and return the exit code of the process: `sys.exit(run_process(main))`.
 
-    An error of our family ends it with one sentence on stderr and code 1; anything else also with its cause in the log.
-    Cancelled by a second signal: 130.
+    After an error of our family, its message is on stderr and the code is 1; for any other exception, its cause is in
+    the log as well. After a second signal the code is 130.
     """
     if os.environ.get("GRPC_ENABLE_FORK_SUPPORT") != "0":
         # grpc reads it when it is imported; too late here.

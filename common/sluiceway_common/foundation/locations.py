@@ -33,7 +33,7 @@ _NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f:?*\[\\^~]|\.\.|@\{")
 
 
 def is_remote(repository: str) -> bool:
-    """Return whether git can be given this text: a URL or `user@host:path` that cannot be read as an option."""
+    """Return whether a text is safe as an argument of git: a URL or `user@host:path`, and not an option."""
     return bool(_URL.fullmatch(repository) or _SCP.fullmatch(repository))
 
 

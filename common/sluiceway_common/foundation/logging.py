@@ -1,7 +1,6 @@
 """The log: structlog events as JSON lines, or as short lines for a person at a terminal, to stderr.
 
-Standard output belongs to what a command answers. What libraries log through the standard library comes out in the
-same form.
+Standard output is for the output of commands. What libraries log through the standard library has the same form.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ import structlog
 
 __all__ = ["set_up_logging"]
 
-# structlog would tell every local variable of every frame, and tokens and secrets with them; at a terminal too.
+# structlog would print every local variable of every frame, tokens and secrets among them; at a terminal too.
 _EXCEPTIONS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 _FOR_PROGRAMS: tuple[structlog.typing.Processor, ...] = (
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
-# Short, so that a line fits: who looks at a terminal knows the day, and which program it is.
+# Short, so that a line fits: at a terminal, the day and the program are known.
 _FOR_PEOPLE: tuple[structlog.typing.Processor, ...] = (structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),)
 
 
 def set_up_logging(*, level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
-    """Set the log up, once, before anything else of the process runs. May be called again; the last call counts.
+    """Configure the log, before anything else in the process. May be called again; the last call counts.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
@@ -66,7 +65,7 @@ def set_up_logging(*, level: str = "info", json: bool | None = None, stream: Tex
 
 
 def _console(out: TextIO, environment: Mapping[str, str]) -> structlog.dev.ConsoleRenderer:
-    """Make the renderer of a terminal; colour as everywhere: not with `NO_COLOR` (no-color.org) or `TERM=dumb`."""
+    """Return the renderer for a terminal; without colour if there is `NO_COLOR` (no-color.org) or `TERM=dumb`."""
     colour = out.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
     return structlog.dev.ConsoleRenderer(
         colors=colour, pad_event_to=0, pad_level=False, exception_formatter=structlog.dev.plain_traceback

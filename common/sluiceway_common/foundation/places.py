@@ -1,4 +1,4 @@
-"""How many do something at a time, and how many may wait for it."""
+"""A semaphore with a bounded queue."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _RETRY_AFTER = timedelta(seconds=1)
 
 
 class Places:
-    """Places for work that takes much of a processor or of memory. Used from one event loop."""
+    """Bounds work that needs much processor time or memory, and the callers that wait for it. For one event loop."""
 
     def __init__(self, count: int, *, waiting: int, what: str) -> None:
-        """Make them.
+        """Create the semaphore.
 
         Args:
             count: how many have a place at a time.
             waiting: how many may wait for one.
-            what: what they have in hand, in the plural, for the message to those that may not wait.
+            what: what the callers work on, in the plural, for the message of the error.
         """
         self._places = asyncio.Semaphore(count)
         self._may_wait = waiting
@@ -32,7 +32,7 @@ class Places:
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
-        """Have a place while the block runs; waits for one.
+        """Hold a place while the block runs; waits for one.
 
         Raises:
             Unavailable: reason `SERVER_BUSY`: too many wait already.

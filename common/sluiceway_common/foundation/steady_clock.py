@@ -1,4 +1,4 @@
-"""A clock for a process that compares deadlines with wall time: nobody can make them all pass by setting the clock."""
+"""A wall clock that ignores large steps, so that setting the clock of the machine does not make all deadlines pass."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class SteadyClock:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
     ) -> None:
-        """Make one, with the wall clock as it is now.
+        """Start with the present time of the wall clock.
 
         Args:
             tolerance: the largest step that is followed.
             wall: seconds since 1970.
-            steady: seconds that nobody can set; also while the machine sleeps, so that waking up is no step.
+            steady: monotonic seconds that also count while the machine sleeps, so that waking up is not a step.
         """
         self._tolerance = tolerance.total_seconds()
         self._wall = wall

@@ -1,4 +1,4 @@
-"""Several tasks whose failure is one failure to whoever started them."""
+"""Task groups whose failure is a single error of our family."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["one_error"]
 
 @contextmanager
 def one_error() -> Iterator[None]:
-    """Around a task group: raise the first of our errors alone; a group with anything else in it stays what it is.
+    """Put around a task group: raise the first error of our family instead of the group, if the group has no others.
 
-    One hand failed and the others were ended for it, so one error says it all. A `raise` in an `except*` is no way to
-    do it: the Python 3.11.2 of Debian 12 puts even a single error that comes from there into a group again.
+    One task failed, and the others were cancelled because of it, so one error is enough. This cannot be a `raise` in an
+    `except*`: Python 3.11.2 (Debian 12) puts even a single error that is raised there into a group again.
     """
     try:
         yield

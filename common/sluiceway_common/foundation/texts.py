@@ -1,12 +1,12 @@
-"""What a text may hold that people read, or that is run. Pure.
+"""The characters that a text may have that is shown to people, or run. Pure.
 
-A name with an escape sequence moves the cursor of a terminal; with a character that turns the direction of writing, it
-shows something else than it says (CVE-2021-42574); with one that has no width, it looks like another name. The server
-and the offline checks of configurations refuse the same texts: these.
+A name with an escape sequence moves the cursor of a terminal; with a character that changes the direction of writing,
+it shows something else than it contains (CVE-2021-42574); with one that has no width, it looks like another name. The
+server and the offline checks of configurations refuse the same texts: these.
 
-Names that are given here (of runs, tasks, steps) hold nothing that is not seen. Those that come from elsewhere (refs,
-paths, images) may join characters without width, as scripts and emoji do; they neither control a terminal nor turn the
-direction.
+Names that are chosen in Sluiceway (of runs, tasks, steps) have no invisible characters. Names from elsewhere (refs,
+paths, images) may have joiners without width, as scripts and emoji do, but no control characters and none that change
+the direction.
 
 Each `..._fault` returns what is wrong, as the end of a sentence about the text ("must not be empty"), or None.
 """
@@ -37,20 +37,20 @@ MAX_TEXT = 4_096
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NUL = "must not hold a NUL character"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Also U+0085, a control character that YAML takes for content.
+# Also U+0085, a control character that YAML accepts as content.
 _OF_A_SCRIPT = frozenset("\t\n\r\x85")
 _TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def unseen(text: str) -> str | None:
-    """Return the first character that a line does not show as itself, or None."""
+    """Return the first character that is not shown as itself in a line, or None."""
     if text.isprintable() and text.isascii():
         return None
     return next((c for c in text if unicodedata.category(c) in _UNSEEN), None)
 
 
 def name_fault(text: str, *, most: int = MAX_NAME) -> str | None:
-    """Return why a text is no name: of a run, a task, a step, a label."""
+    """Return why a text is not a name of a run, a task, a step or a label."""
     if not text.strip():
         return "must not be empty"
     if text != text.strip():
@@ -61,7 +61,7 @@ def name_fault(text: str, *, most: int = MAX_NAME) -> str | None:
 
 
 def line_fault(text: str, *, most: int) -> str | None:
-    """Return why a text cannot be shown as it is in one line; an empty one can."""
+    """Return why a text cannot be shown as it is in one line; an empty one is allowed."""
     if len(text) > most:
         return f"can have at most {most} characters, not {len(text)}"
     found = unseen(text)
@@ -69,7 +69,7 @@ def line_fault(text: str, *, most: int) -> str | None:
 
 
 def foreign_fault(text: str, *, most: int = MAX_TEXT) -> str | None:
-    """Return why a text that was not chosen here is refused in one line; an empty one is not."""
+    """Return why a name from elsewhere is refused in one line; an empty one is allowed."""
     if len(text) > most:
         return f"can have at most {most} characters, not {len(text)}"
     if text.isascii() and text.isprintable():
@@ -81,7 +81,7 @@ def foreign_fault(text: str, *, most: int = MAX_TEXT) -> str | None:
 
 
 def command_fault(text: str) -> str | None:
-    """Return why a text cannot be run, or would not do what it shows."""
+    """Return why a command is refused: it cannot be run, or does something else than it shows."""
     if not text.strip():
         return "must not be empty"
     fault = lines_fault(text)
@@ -89,7 +89,7 @@ def command_fault(text: str) -> str | None:
 
 
 def lines_fault(text: str) -> str | None:
-    """Return why a text of several lines does not do, or say, what it shows."""
+    """Return why a text of several lines is refused: it contains something else than it shows."""
     if text.isascii() and text.isprintable():
         return None
     for c in text:
@@ -106,9 +106,9 @@ def nul_fault(text: str) -> str | None:
 
 
 def shown(text: str, *, most: int) -> str:
-    """Make a text fit to be shown, of several lines or one.
+    """Return a text of one or several lines that is safe to show.
 
-    What controls a terminal or turns the direction is replaced, what is too long is cut.
+    Characters that control a terminal or change the direction are replaced; what is too long is cut.
     """
     cut = text if len(text) <= most else text[: most - 1] + "…"
     if cut.isascii() and cut.isprintable():
@@ -122,7 +122,7 @@ def shown(text: str, *, most: int) -> str:
 
 
 def as_name(text: str, *, otherwise: str) -> str:
-    """Make a name of a text that may be none, such as that of a folder: what is not seen is left out."""
+    """Return a valid name made from a text, such as the name of a folder: invisible characters are left out."""
     name = "".join(c for c in text if unicodedata.category(c) not in _UNSEEN).strip()[:MAX_NAME].strip()
     return name if name_fault(name) is None else otherwise
 

@@ -1,4 +1,4 @@
-"""The version of this build, known without importing anything heavy."""
+"""The version of this build, readable without heavy imports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The sign of life that a process gives its parent: one byte at a time through a pipe.
+"""The heartbeat of a child process: one byte at a time through a pipe to its parent.
 
 The parent puts the pipe's descriptor into `SLUICE_WATCHDOG_FD`. The bytes come from the event loop, so a process that
-is stopped, or whose event loop is blocked, gives none; the parent decides when that is too long.
+is stopped, or whose event loop is blocked, sends none; the parent decides when it has been too long.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Composition roots: what is wired to what."""
+"""Composition roots: how processes are put together."""

@@ -1,8 +1,8 @@
-"""The addresses of a parent's children, which the parent holds for as long as it lives.
+"""The ports of child processes, which the parent keeps bound for as long as it lives.
 
 Between the death of a child and its restart its port would be free: any local user could listen on it and receive
-tokens. So the parent listens itself and hands the socket to the child, or, for a child that has to bind by itself,
-holds the port with a socket that does not listen: with SO_REUSEPORT, the kernel lets only the same user bind it too.
+tokens. So the parent listens and passes the socket to the child, or, for a child that has to bind by itself, keeps the
+port bound with a socket that does not listen: with SO_REUSEPORT, the kernel lets only the same user bind it too.
 """
 
 from __future__ import annotations

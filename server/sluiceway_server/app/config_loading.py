@@ -1,8 +1,8 @@
-"""What the calls of `ConfigService` do, from the request of one to its response: in a process of its own.
+"""The methods of `ConfigService`, each as a function from request to response that runs in a worker process.
 
-To load a configuration takes seconds of a processor and hundreds of MiB in the worst case, mostly in libraries that
-hold the interpreter's lock. So it is done in worker processes, for which this module is made: its functions take and
-give bytes, and they import the language of configurations, so that the server, which only names them, does not.
+Loading a configuration takes seconds of a processor and hundreds of MiB in the worst case, mostly in libraries that
+hold the interpreter's lock. So it is done in worker processes. The functions take and return bytes, and import
+`runconfig` when they are called, so that the server, which only passes them to workers, does not import it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["check", "graph", "render"]
 
 _MEMORY_BYTES = 1024**3
 _NICENESS = 10
-_ANSWER_BYTES = 8 * 1024 * 1024
+_RESPONSE_BYTES = 8 * 1024 * 1024
 
 
 def check(request: bytes) -> bytes:
-    """Answer a `CheckRunConfigRequest`.
+    """Handle a `CheckRunConfigRequest`.
 
     Raises as `load`, InvalidInput for a driver that is not known, and MemoryError when it takes more than 1 GiB.
     """
-    from sluiceway_common.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - see the module
+    from sluiceway_common.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - in the worker only
 
     asked = pb.CheckRunConfigRequest.FromString(request)
     drivers = [each for each in DRIVERS if asked.driver in {"", each.driver}]
@@ -48,7 +48,7 @@ def check(request: bytes) -> bytes:
 
 
 def render(request: bytes) -> bytes:
-    """Answer a `RenderRunConfigRequest`. Raises as `load`, and MemoryError when it takes more than 1 GiB."""
+    """Handle a `RenderRunConfigRequest`. Raises as `load`, and MemoryError when it takes more than 1 GiB."""
     asked = pb.RenderRunConfigRequest.FromString(request)
     loaded = _load(asked.config, asked.context)
     rendered = "" if loaded.document is None else _bounded(json.dumps(loaded.document, indent=2, ensure_ascii=False))
@@ -56,8 +56,8 @@ def render(request: bytes) -> bytes:
 
 
 def graph(request: bytes) -> bytes:
-    """Answer a `GraphRunConfigRequest`. Raises as `render`, and InvalidInput for a format that is not known."""
-    from sluiceway_common.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - see the module
+    """Handle a `GraphRunConfigRequest`. Raises as `render`, and InvalidInput for a format that is not known."""
+    from sluiceway_common.runconfig.graphs import GraphFormat, render_graph  # noqa: PLC0415 - in the worker only
 
     asked = pb.GraphRunConfigRequest.FromString(request)
     try:
@@ -73,10 +73,10 @@ def graph(request: bytes) -> bytes:
 def _load(
     config: pb.ConfigFiles, context: pb.ConfigContext, drivers: Sequence[Capabilities] | None = None
 ) -> LoadResult:
-    from sluiceway_common.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - see the module
-    from sluiceway_common.runconfig.compile import load  # noqa: PLC0415 - see the module
-    from sluiceway_common.runconfig.files import MappingFiles  # noqa: PLC0415 - see the module
-    from sluiceway_common.runconfig.when import Context  # noqa: PLC0415 - see the module
+    from sluiceway_common.runconfig.capabilities import DRIVERS  # noqa: PLC0415 - in the worker only
+    from sluiceway_common.runconfig.compile import load  # noqa: PLC0415 - in the worker only
+    from sluiceway_common.runconfig.files import MappingFiles  # noqa: PLC0415 - in the worker only
+    from sluiceway_common.runconfig.when import Context  # noqa: PLC0415 - in the worker only
 
     _set_limits()
     return load(
@@ -95,9 +95,10 @@ def _load(
 
 def _bounded(text: str) -> str:
     size = len(text.encode())
-    if size > _ANSWER_BYTES:
+    if size > _RESPONSE_BYTES:
         raise Exhausted(
-            f"the answer has {size} bytes, and may have {_ANSWER_BYTES}; the command `sluice config` has no such limit",
+            f"the response has {size} bytes, and may have {_RESPONSE_BYTES}; "
+            "the command `sluice config` has no such limit",
             reason="ANSWER_TOO_LARGE",
         )
     return text
@@ -105,7 +106,7 @@ def _bounded(text: str) -> str:
 
 @cache
 def _set_limits() -> None:
-    """Bound this process, once."""
+    """Limit the resources of this process, once."""
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
 

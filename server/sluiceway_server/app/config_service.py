@@ -1,7 +1,7 @@
-"""The servicers of `ConfigService` and `VersionService`: what the command line does offline, for those without one.
+"""The servicers of `ConfigService` and `VersionService`: what `sluice config` does offline, as RPCs.
 
-Faults of a configuration are answers here, never errors. A configuration is loaded in a worker process, few at a time,
-which is killed when its call is cancelled or takes too long.
+Faults of a configuration are in the response, and are not errors of the call. Configurations are loaded in worker
+processes, a few at a time; a worker is killed when its call is cancelled or takes too long.
 """
 
 from __future__ import annotations

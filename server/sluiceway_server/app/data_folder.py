@@ -1,9 +1,9 @@
 """The folder in which a process keeps its data, checked before anything in it is read or written.
 
-A data folder holds tokens and a copy of the database. Whoever can write in it, or can replace it because they can write
-in a folder above it, decides what a process reads there, and by a symbolic link where it writes. So the rules are those
-of OpenSSH for `authorized_keys`, applied to every folder on the way: it belongs to this user or to root, and nobody
-else can write in it, or it has the sticky bit as `/tmp` has.
+A data folder holds tokens and a copy of the database. A user who can write in it, or in a folder above it, decides what
+a process reads there, and by a symbolic link where it writes. So the rules are those of OpenSSH for `authorized_keys`,
+applied to every folder on the way: it belongs to this user or to root, and nobody else can write in it, or it has the
+sticky bit as `/tmp` has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition
 __all__ = ["PRIVATE_UMASK", "prepare_data_folder"]
 
 PRIVATE_UMASK = 0o077
-"""The umask of a process that has a data folder: what it makes is for its own user only."""
+"""The umask of a process that has a data folder: its files are for its own user only."""
 
 _PRIVATE_MODE = 0o700
 _PARENT_MODE = 0o755
@@ -28,7 +28,7 @@ _MAX_LINKS = 40
 
 
 def prepare_data_folder(path: Path) -> Path:
-    """Make a data folder with mode 0700, or check one that is there and take away what others may read.
+    """Create a data folder with mode 0700, or check an existing one and remove the permissions of others.
 
     May be repeated. Returns the absolute path without symbolic links.
 

@@ -17,7 +17,7 @@ __all__ = ["status_message", "verify_logs", "verify_message"]
 
 
 def status_message(seen: Overview, *, position: str = "") -> pb.GetDatabaseStatusResponse:
-    """Make the answer of `GetDatabaseStatus`; `position` is what a server has applied."""
+    """Make the response of `GetDatabaseStatus`; `position` is what a server has applied."""
     message = pb.GetDatabaseStatusResponse(
         position=position,
         time=_time(micros(seen.time)),

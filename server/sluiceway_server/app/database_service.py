@@ -51,8 +51,8 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
 
         Args:
             database: the one that is open.
-            kv: etcd, as the database uses it.
-            storage: the object storage, so.
+            kv: etcd, with the client of the database.
+            storage: the object storage of the database.
             prefix: of all keys in both.
             etcd_name: how messages name etcd.
             scratch: a folder for temporary files.
@@ -97,26 +97,26 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def VerifyDatabase(
         self, request: pb.VerifyDatabaseRequest, context: Any
     ) -> AsyncIterator[pb.VerifyDatabaseResponse]:
-        with self._one_more() as turn:
+        with self._one_more() as place:
             verifier = Verifier(
                 self._kv,
                 self._storage,
                 prefix=self._prefix,
                 types=RECORD_TYPES,
-                # Few names: what a server leaves that was killed in the middle is taken by a later one.
-                scratch=self._scratch / f"verify-{turn}.sqlite",
+                # Few names: a file that a killed server left is overwritten by a later one.
+                scratch=self._scratch / f"verify-{place}.sqlite",
                 etcd_name=self._etcd_name,
                 now=self._clock.now,
                 timeout=_ETCD_TIMEOUT,
             )
-            progress, told = Progress(0, 0, 0), 0.0
+            progress, reported_at = Progress(0, 0, 0), 0.0
             async with aclosing(verifier.run()) as findings:
                 async for found in findings:
                     if isinstance(found, Progress):
                         progress = found
-                        if self._clock.monotonic() - told < _PROGRESS_EVERY.total_seconds():
+                        if self._clock.monotonic() - reported_at < _PROGRESS_EVERY.total_seconds():
                             continue
-                        told = self._clock.monotonic()
+                        reported_at = self._clock.monotonic()
                     yield verify_message(found, progress)
             if not request.skip_logs:
                 store = LogStore(self._storage, self._clock, prefix=self._prefix)
@@ -142,13 +142,13 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
 
     @contextmanager
     def _one_more(self) -> Iterator[int]:
-        """Count who reads the whole database; gives the number of a place that is free."""
+        """Limit the calls that read the whole database; yields the number of a free place."""
         if not self._turns:
             raise Exhausted(
                 f"this server is already verifying or exporting {_AT_ONCE} times; wait for one to end", retry_after=None
             )
-        turn = self._turns.pop()
+        place = self._turns.pop()
         try:
-            yield turn
+            yield place
         finally:
-            self._turns.add(turn)
+            self._turns.add(place)

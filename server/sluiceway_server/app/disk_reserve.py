@@ -1,7 +1,7 @@
-"""Disk space that is kept for the moment in which there is no other.
+"""Disk space that is reserved for a full disk.
 
 etcd and the server cannot even delete without writing. A file holds some space; when the disk is nearly full the file
-is removed, so that they continue while somebody, or retention, makes room. When there is room, it is created again.
+is removed, so that they continue while an administrator or the retention frees space. Then it is created again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["DiskReserve"]
 log = structlog.get_logger(__name__)
 
 _MOST_BYTES = 256 << 20
-# Of a small disk it is a twentieth.
+# On a small disk, a twentieth of it.
 _SHARE = 20
 
 
 class DiskReserve:
-    """The file that holds the reserve. `look` regularly; nothing here raises for a disk that is full."""
+    """The file that holds the reserve. Call `look` regularly; nothing here raises if the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

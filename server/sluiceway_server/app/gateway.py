@@ -17,7 +17,7 @@ __all__ = ["GatewaySettings", "main"]
 
 log = structlog.get_logger(__name__)
 
-# For everything but connections of clients: the server's, workers, the log.
+# For everything except connections of clients: the server's, workers, the log.
 _OTHER_DESCRIPTORS = 100
 
 
@@ -41,7 +41,7 @@ def main(http: str, server: str, settings: GatewaySettings, *, ca_file: Path | N
 
 
 def _fit(settings: GatewaySettings) -> GatewaySettings:
-    """Take as many file descriptors as this process may have, and no more connections than there are descriptors."""
+    """Raise the limit of file descriptors to its maximum, and bound the connections by it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most == resource.RLIM_INFINITY or settings.max_connections + _OTHER_DESCRIPTORS <= most:

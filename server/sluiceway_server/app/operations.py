@@ -1,7 +1,7 @@
-"""What `sluice db` does on etcd and object storage directly, without a server.
+"""The operations of `sluice db` on etcd and the object storage directly, without a server.
 
-Each function opens the two stores, does one thing and closes them. Whoever can reach both stores owns the database, so
-no token is asked for (decision 0125).
+Each function opens the two stores, does one thing and closes them. Access to both stores is full access to the
+database, so no token is needed (decision 0125).
 """
 
 from __future__ import annotations
@@ -138,10 +138,10 @@ async def checkpoint(settings: StoreSettings) -> pb.CheckpointDatabaseResponse:
     """
     async with opened(settings) as at:
         stores, clock = at.stores(), SystemClock()
-        standing = diagnose(await inspect(stores, etcd_name=settings.etcd_name), now=clock.now())
-        found = standing.holdings
-        if not standing.is_healthy or found.flushed is None or found.lineage is None or found.epoch is None:
-            raise standing.error()
+        diagnosis = diagnose(await inspect(stores, etcd_name=settings.etcd_name), now=clock.now())
+        found = diagnosis.holdings
+        if not diagnosis.is_healthy or found.flushed is None or found.lineage is None or found.epoch is None:
+            raise diagnosis.error()
         before = await stores.manifests.newest(found.lineage)
         made = await Checkpointer(
             storage=at.storage,
@@ -165,7 +165,7 @@ async def checkpoint(settings: StoreSettings) -> pb.CheckpointDatabaseResponse:
 
 @dataclass(frozen=True, slots=True)
 class RecoverPlan:
-    """What a recovery would do, for the person who decides.
+    """The effect of a recovery, for the person who decides.
 
     Attributes:
         found: what is wrong, in a sentence.
@@ -185,7 +185,7 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
 
     Args:
         settings: where the database is.
-        force: although the object storage is in use.
+        force: recover even if the object storage is in use.
 
     Raises:
         FailedPrecondition: nothing to recover, another database, or the storage is in use.
@@ -193,19 +193,19 @@ async def plan_recovery(settings: StoreSettings, *, force: bool) -> RecoverPlan:
         Unavailable: etcd or the object storage is away.
     """
     async with opened(settings) as at:
-        standing, inventory = await survey(at)
-        if standing.is_healthy:
-            raise FailedPrecondition(f"nothing to recover: {standing.message}", reason="NOTHING_TO_RECOVER")
+        diagnosis, inventory = await survey(at)
+        if diagnosis.is_healthy:
+            raise FailedPrecondition(f"nothing to recover: {diagnosis.message}", reason="NOTHING_TO_RECOVER")
         end = await find_end(at.stores(), inventory)
         if end.gap is not None:
             raise end.gap.error()
         if not force:
             await _recovery(at).refuse_if_in_use()
-        return RecoverPlan(standing.message, end, inventory.newest_epoch + 1, _time_of(end.last.time_us))
+        return RecoverPlan(diagnosis.message, end, inventory.newest_epoch + 1, _time_of(end.last.time_us))
 
 
 async def recover(settings: StoreSettings, plan: RecoverPlan) -> Recovered:
-    """Recover into a new epoch, as was planned. What has come since is looked at again.
+    """Recover into a new epoch, as was planned. The stores are inspected again.
 
     Raises:
         SluicewayError: see `Recovery.recover`.
@@ -216,7 +216,7 @@ async def recover(settings: StoreSettings, plan: RecoverPlan) -> Recovered:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would do, for the person who decides.
+    """The effect of a restore, for the person who decides.
 
     Attributes:
         to: the entry that the database would end at.
@@ -305,7 +305,7 @@ async def restore(settings: StoreSettings, plan: RestorePlan) -> Recovered:
 
 
 async def _newest(at: Opened, inventory: Inventory) -> tuple[LogSequence, datetime | None]:
-    """The last entry that is known, with its time if that can be read."""
+    """Return the last entry that is known, with its time if that can be read."""
     newest = LogSequence(inventory.lineage.epochs[0], 0)
     time: datetime | None = None
     try:

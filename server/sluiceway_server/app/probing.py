@@ -1,4 +1,4 @@
-"""Short HTTP questions of a parent to its children. Each blocks for at most some seconds: call them in a thread."""
+"""HTTP requests of a parent to its children. Each blocks for at most some seconds: call them in a thread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.app.addresses import split_address
 
-__all__ = ["answers_on_socket", "get", "refusal"]
+__all__ = ["get", "refusal", "responds_on_socket"]
 
 _TIMEOUT_SECONDS = 2.0
 
 
 def get(address: str, path: str, token: str | None = None) -> bytes | None:
-    """Return the body of an answer; None for anything but 200."""
+    """Return the body of a response; None if its status is not 200."""
     status, body = _ask(address, path, token)
     return body if status == HTTPStatus.OK else None
 
@@ -35,8 +35,8 @@ def refusal(address: str) -> str:
         return ""
 
 
-async def answers_on_socket(path: Path) -> bool:
-    """Return whether an HTTP server answers on a unix socket, whatever it answers."""
+async def responds_on_socket(path: Path) -> bool:
+    """Return whether an HTTP server responds on a unix socket, with any status."""
     folder = -1
     try:
         # Through the open folder: the address of a socket has at most 107 bytes.
@@ -56,14 +56,14 @@ async def answers_on_socket(path: Path) -> bool:
 
 
 def _ask(address: str, path: str, token: str | None) -> tuple[int, bytes]:
-    """Return status and body; status 0 if nobody answered."""
+    """Return status and body; status 0 if there was no response."""
     host, port = split_address(address)
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
     with contextlib.closing(connection):
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
         except (OSError, http.client.HTTPException):
             return 0, b""
-        return answer.status, body
+        return response.status, body

@@ -1,4 +1,4 @@
-"""All record types of the database. Who opens it, verifies it or imports into it names the same ones."""
+"""All record types of the database. Opening, verifying and importing use the same ones."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The server's composition root: settings, the two stores, and the database that is opened again when it was lost.
+"""The server's composition root: settings, the two stores, and the database, which is opened again when it was lost.
 
 A process has one set of ports and, one after the other, *terms*: a database that is open, with the services on it
-(`serving.py`). Between two terms the ports stay and every call is answered with what is wrong: a server that was
-pointed at an empty etcd says so for as long as it takes somebody to see it, and goes on by itself after
-`sluice db recover`.
+(`serving.py`). Between two terms the ports stay open and every call fails with the error that is the reason:
+a server whose etcd is empty reports that until it is fixed, and continues by itself after `sluice db recover`.
 """
 
 from __future__ import annotations
@@ -76,22 +75,22 @@ _GRACE = timedelta(seconds=5)
 _ETCD_WITHIN = timedelta(seconds=15)
 _ETCD_ONCE = timedelta(seconds=2)
 _ETCD_PAUSE = timedelta(milliseconds=50)
-# Between two looks at stores that do not fit together: quick at first, since a lost database is often back at once.
+# Between two attempts to open the database: short at first, since a lost database is often back at once.
 _LOOK_FIRST_SECONDS = 0.5
 _LOOK_LIMIT_SECONDS = 5.0
-# A term that held for so long was well: its end counts as a first failure.
+# After a term of this length, the back-off starts from the beginning.
 _HEALTHY_AFTER = timedelta(seconds=60)
 _SAY_AGAIN_AFTER = timedelta(minutes=10)
 _PORTS: Mapping[str, CallerKind] = MappingProxyType(
     {"executor_grpc": CallerKind.EXECUTOR, "operator_grpc": CallerKind.OPERATOR, "peer_grpc": CallerKind.PEER}
 )
-# What no waiting mends: somebody wrote the settings wrong.
+# Errors of the settings, for which a retry is useless.
 _WRONG_SETTINGS = (InvalidInput, PermissionDenied, Unauthenticated, Unimplemented)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What `sluice server` was told.
+    """The settings of `sluice server`.
 
     Attributes:
         data_dir: its read database, and the files of the first tokens.
@@ -106,8 +105,8 @@ class ServerSettings:
         prefix: of all keys in etcd and of all objects.
         api_url: the gateway's, as tasks see it; empty: they do not.
         port_is_held: the parent holds the port of `grpc` without listening (`standalone`), and this process shares it.
-        own_etcd: nobody else has this etcd (`standalone`): whatever was lost of it is recovered without being asked.
-        executor_times: how executors are fed, missed and given up; the same on all servers.
+        own_etcd: no other server uses this etcd (`standalone`): a lost database is recovered without being asked.
+        executor_times: the intervals of heartbeats, and after which an executor is lost; the same on all servers.
         retention: how long logs and runs are kept; that of the elected server counts.
         master_keys: where the keys are under which secrets are encrypted; the same on all servers.
     """
@@ -156,7 +155,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         stack.push_async_callback(kv.close)
 
         async def reach_both() -> ObjectStorage:
-            # Before etcd is waited for: a setting that is wrong is told at once.
+            # Before waiting for etcd, so that a wrong setting is reported at once.
             storage = await open_storage(settings.object_storage)
             stack.push_async_callback(storage.close)
             status = await reach_etcd(kv, settings.etcd)
@@ -171,7 +170,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
 
 
 async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, T]) -> T | None:
-    """Do something unless the end is asked for meanwhile: None."""
+    """Await something; return None if a stop is requested first."""
     doing, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -219,7 +218,7 @@ class _Server:
         self._policy: RecoverPolicy = RecoverAlways() if settings.own_etcd else RecoverManually()
 
     async def run(self, stop: Stop) -> None:
-        """Serve until `stop`. Raises what no waiting mends: a wrong setting, a port that is taken, a fault of ours."""
+        """Serve until `stop`. Raises errors that a retry cannot fix: a wrong setting, a port that is taken, a bug."""
         stopped = asyncio.create_task(stop.wait(), name="server-stop")
         failures = 0
         try:
@@ -241,7 +240,7 @@ class _Server:
         self._serving = False
         term = asyncio.create_task(self._open_and_serve(stop), name="server-term")
         try:
-            # A server that is only opening its database has nothing to end in order.
+            # While the database is being opened, there is nothing to drain.
             await asyncio.wait({term, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not self._serving and not term.done():
                 term.cancel()
@@ -285,7 +284,7 @@ class _Server:
                         self._serving = True
                         log.info("server_ready", epoch=database.epoch, position=str(database.position))
                         await stop.wait()
-                        # In order: while what the calls work on is still there.
+                        # First, while the database that the calls use is still open.
                         await self._rpc.drain(timedelta(0) if stop.is_now else _GRACE)
                     finally:
                         if not stop.is_requested:
@@ -304,12 +303,12 @@ class _Server:
             )
         if tokens.admin_is_new and tokens.admin is not None:
             log.info("first_operator_token_made", file=str(self._settings.data_dir / ADMIN_TOKEN_FILE))
-            # Once, and to the terminal only; the file is what stays.
+            # Once, and to the terminal only; the file has it too.
             if sys.stderr.isatty():
                 print(tokens.admin, file=sys.stderr, flush=True)
 
     async def _refuse(self, error: SluicewayError) -> None:
-        """Fail every call with an error, and log it once and then rarely."""
+        """Fail every call with an error, and log it once, then rarely."""
         why = Unavailable(
             f"this server is not ready: {error.message}",
             reason=error.reason,
@@ -319,7 +318,7 @@ class _Server:
         await self._rpc.refuse(why)
         await self._listen()
         now = self._clock.monotonic()
-        # The sentence may hold an age, which is another one each time; the reason is the same.
+        # The message may contain an age, which differs each time; the reason is the same.
         if (
             self._said is None
             or self._said[0] != error.reason
@@ -347,7 +346,7 @@ def _warn_of_version(version: str) -> None:
 
 
 async def reach_etcd(kv: EtcdStore, endpoints: tuple[str, ...], *, within: timedelta = _ETCD_WITHIN) -> StoreStatus:
-    """Wait for etcd: it may be starting beside us. Raises `Unavailable` when it did not answer `within`."""
+    """Wait for etcd, which may be starting as well. Raises `Unavailable` if it does not respond `within`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within.total_seconds()
     while True:

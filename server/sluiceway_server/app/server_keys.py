@@ -1,4 +1,4 @@
-"""Which servers are alive: `ports.ServerPresence`, as keys in etcd on a lease of each server.
+"""The live servers: `ports.ServerPresence` with keys in etcd, on a lease of each server.
 
 A server keeps `<prefix>/servers/<id>`. Renewals write nothing into etcd's log, so an idle installation costs nothing.
 """
@@ -15,7 +15,7 @@ __all__ = ["ServerKeys"]
 
 
 class ServerKeys:
-    """The key of one server, and a look at those of the others."""
+    """Keeps the key of this server, and lists those of the others."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class ServerKeys:
         lease: timedelta,
         timeout: timedelta = timedelta(seconds=2),
     ) -> None:
-        """Write nothing yet.
+        """Nothing is written yet.
 
         Args:
             kv: etcd.

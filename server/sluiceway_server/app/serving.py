@@ -1,4 +1,4 @@
-"""The services of one open database, wired together: what a server offers while it has one.
+"""The services of one open database: what a server offers while it has one.
 
 A server may lose its database and open it again (`server.py`); all of this is created again then.
 """
@@ -57,7 +57,7 @@ __all__ = ["ServerDependencies", "services"]
 
 @dataclass(frozen=True, slots=True)
 class ServerDependencies:
-    """What services stand on beside the database.
+    """What services need beside the database.
 
     Attributes:
         kv: etcd.
@@ -67,9 +67,9 @@ class ServerDependencies:
         etcd_name: how messages name etcd.
         scratch: a folder for temporary files.
         api_url: the gateway's, as tasks see it; empty: they do not.
-        executor_times: how executors are fed, missed and given up.
+        executor_times: the intervals of heartbeats, and after which an executor is lost.
         retention: how long logs and runs are kept.
-        envelope: encrypts what is secret in the database.
+        envelope: encrypts secrets in the database.
         clock: for all of them.
         ids: for all of them.
     """
@@ -90,7 +90,7 @@ class ServerDependencies:
 
 @asynccontextmanager
 async def services(ground: ServerDependencies, database: DataManager) -> AsyncIterator[ServiceSet]:
-    """Run everything that works on a database, and give the services that are offered on it.
+    """Run everything that works on a database, and yield the services that are offered.
 
     Raises:
         ExceptionGroup: some of it failed while the body ran; the body was cancelled.
@@ -137,7 +137,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             settings=ground.retention,
             is_elected=lambda: engine.is_scheduler,
         )
-        # Innermost, so that they end while database and etcd are still there: the scheduler resigns, leases are
+        # Innermost, so that they end while database and etcd are still open: the scheduler resigns, leases are
         # revoked.
         async with _background(
             keys.run(),
@@ -197,7 +197,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
 
 @asynccontextmanager
 async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run work beside the body: cancelled at its end, and waited for; when one fails, the body is cancelled."""
+    """Run coroutines beside the body: cancelled and awaited at its end; if one fails, the body is cancelled."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]
         try:

@@ -1,9 +1,9 @@
-"""`sluice standalone`: everything in one command, as a parent of real processes.
+"""`sluice standalone`: a whole installation in one command, as the parent of its processes.
 
-Children: etcd (unless an outer one is named), server, gateway, executors. One that dies is restarted on the same port;
-when the parent dies all end; started again on the same folder, all continues. When everything is ready,
-`standalone.json` in the data folder says where (api.md, "Fixed names"); it is written again whenever a process id
-changes.
+The children are etcd (unless an external one is named), server, gateway and executors. A child that dies is restarted
+on the same port. When the parent dies, all children end; started again with the same folder, it continues. When
+everything is ready, `standalone.json` in the data folder says where (api.md, "Fixed names"); it is written again
+whenever a process id changes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.app.addresses import hold_address, listen_at
 from sluiceway_server.app.data_folder import PRIVATE_UMASK, prepare_data_folder
 from sluiceway_server.app.disk_reserve import DiskReserve
-from sluiceway_server.app.probing import answers_on_socket, get, refusal
+from sluiceway_server.app.probing import get, refusal, responds_on_socket
 from sluiceway_server.app.supervision import Child, ChildSpec, StopPlan
 from sluiceway_server.kv.embedded import ETCD_SOCKETS, etcd_environment, etcd_socket_arguments, find_etcd
 from sluiceway_server.kv.etcd import unix_endpoint
@@ -57,14 +57,14 @@ _EXECUTOR_STOP = StopPlan(((signal.SIGTERM, timedelta(seconds=5)), (signal.SIGTE
 
 @dataclass(frozen=True, slots=True)
 class StandaloneSettings:
-    """What `sluice standalone` was told.
+    """The options of `sluice standalone`.
 
     Attributes:
         data_dir: everything it keeps is below it.
         http: `HOST:PORT` of the gateway; port 0 picks one.
         grpc: `HOST:PORT` of the server; port 0 picks one.
-        etcd: endpoints of an outer etcd; empty: an own one, below the data folder.
-        etcd_arguments: options of `sluice server` that say how the outer etcd lets it in.
+        etcd: endpoints of an external etcd; empty: one of its own, below the data folder.
+        etcd_arguments: options of `sluice server` that say how the external etcd lets it in.
         object_storage: `posix:DIR` or `s3://...`; empty: a folder below the data folder.
         executors: how many.
         slots: tasks at a time, of each executor.
@@ -102,7 +102,7 @@ async def run_standalone(
     Raises:
         InvalidInput: an address or a folder of the settings is invalid.
         FailedPrecondition: a port is taken, or the folder is in use by another one.
-        Unavailable: a child could not be started, or was not ready in time; the message holds its last words.
+        Unavailable: a child could not be started, or was not ready in time; the message has the end of its output.
     """
     repositories = settings.local_repositories
     if repositories is not None and not repositories.is_dir():
@@ -184,7 +184,7 @@ class _Standalone:
         group.create_task(child.run(), name=f"child-{spec.name}")
 
     async def _stop(self) -> None:
-        # Executors first, so that what they report is still taken; etcd last, so that it is stored.
+        # Executors first, so that the server still receives their reports; etcd last, so that these are stored.
         executors = [child for name, child in self._children.items() if name.startswith("executor")]
         await asyncio.gather(*(child.stop() for child in executors))
         for name in ("gateway", "server", "etcd"):
@@ -220,7 +220,7 @@ class _Standalone:
             self._unwritten = False
 
     async def _keep_disk(self) -> None:
-        """Watch the disk, and write again what could not be written, until cancelled."""
+        """Watch the disk, and retry writes that failed, until cancelled."""
         while True:
             await asyncio.sleep(_DISK_SECONDS)
             await asyncio.to_thread(self._reserve.look)
@@ -229,7 +229,7 @@ class _Standalone:
 
     @property
     def _sockets(self) -> Path:
-        """The folder of etcd's unix sockets: whoever may enter it owns the installation."""
+        """The folder of etcd's unix sockets. Access to it is full access to the installation."""
         return self._data / "sockets"
 
     def _etcd(self) -> ChildSpec:
@@ -242,7 +242,7 @@ class _Standalone:
             environment=etcd_environment(os.environ),
             folder=self._sockets,
             left_over=sockets,
-            probe=lambda: answers_on_socket(sockets[0]),
+            probe=lambda: responds_on_socket(sockets[0]),
         )
 
     def _server(self, endpoints: tuple[str, ...]) -> ChildSpec:
@@ -259,7 +259,7 @@ class _Standalone:
             *self._settings.etcd_arguments,
         ]
         if not self._settings.etcd:
-            command.append("--own-etcd")  # what becomes of it is nobody else's matter: recovered unasked
+            command.append("--own-etcd")  # recover it without being asked: no other installation uses it
         times = self._settings.executor_times
         for option, value in (
             ("--heartbeat-interval", times.heartbeat_interval),
@@ -326,7 +326,7 @@ def _sluice(*arguments: str) -> list[str]:
 
 @contextmanager
 def _folder(data_dir: Path) -> Iterator[None]:
-    """Make the data folder and hold it alone: two parents on one folder would fight over its etcd."""
+    """Make the data folder and lock it: two parents must not use the same etcd."""
     data_dir = prepare_data_folder(data_dir)
     try:
         for name in ("logs", "executors"):
@@ -364,7 +364,7 @@ def _master_keys(settings: StandaloneSettings) -> MasterKeySource:
 
 
 def _need_tokens(data_dir: Path) -> None:
-    """Refuse a folder without tokens: the database at an outer etcd had its first ones made by another server."""
+    """Refuse a folder without tokens: the database at an external etcd had its first ones made by another server."""
     for name, how in (
         (ADMIN_TOKEN_FILE, "sluice token create NAME --operator"),
         (EXECUTOR_TOKEN_FILE, "sluice token create NAME --executor-group default"),

@@ -31,7 +31,7 @@ class StoreSettings:
     """Where a database is.
 
     Attributes:
-        etcd: endpoints; empty: it is not asked (export and verify only).
+        etcd: endpoints; empty: it is not used (export and verify only).
         object_storage: `posix:DIR` or `s3://...`.
         prefix: of all keys in both.
         etcd_access: how etcd lets us in.
@@ -70,7 +70,7 @@ class Opened:
         return self.kv
 
     def stores(self) -> Stores:
-        """Make the database's face of both. Fresh ones each time: what they checked may be no more."""
+        """Create new ports of the database for both. New ones each time, because they cache what they have checked."""
         return Stores.of(self.needed_kv, self.storage, prefix=self.prefix, etcd_timeout=ETCD_TIMEOUT)
 
 
@@ -96,12 +96,12 @@ async def opened(settings: StoreSettings, *, only_reads: bool = False) -> AsyncI
 
 
 def operator_name() -> str:
-    """Name who does something to a database, for epoch objects and manifests."""
+    """Return the name of this process, for epoch objects and manifests."""
     return f"sluice db, process {os.getpid()} at {socket.gethostname()}"
 
 
 async def survey(opened: Opened) -> tuple[StoreDiagnosis, Inventory]:
     """Return the diagnosis of both stores and their part of the log. Raises what `inspect` and `read_inventory` do."""
     name = opened.settings.etcd_name
-    standing = diagnose(await inspect(opened.stores(), etcd_name=name), now=SystemClock().now())
-    return standing, await read_inventory(opened.stores(), etcd_name=name)
+    diagnosis = diagnose(await inspect(opened.stores(), etcd_name=name), now=SystemClock().now())
+    return diagnosis, await read_inventory(opened.stores(), etcd_name=name)

@@ -1,10 +1,10 @@
-"""Child processes of one parent: started, watched, restarted with back-off, ended in order.
+"""Child processes: started, monitored, restarted with back-off, and stopped in order.
 
-A child is ended by the kernel when its parent dies (PR_SET_PDEATHSIG), so a parent that is killed leaves nothing
+A child is ended by the kernel when its parent dies (PR_SET_PDEATHSIG), so a parent that is killed leaves none
 behind. The parent makes no grpc channel, which is what makes the code between fork and exec safe.
 
-A child shows that it lives through a pipe (`foundation.watchdog`), or by answering a probe. One that has not for
-`HANGS_AFTER` is killed and started again: a process that is stopped or whose event loop is blocked helps nobody.
+A child sends heartbeats through a pipe (`foundation.watchdog`), or responds to a probe. One that has not for
+`HANGS_AFTER` is killed and started again: it is stopped, or its event loop is blocked.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = ["HANGS_AFTER", "Child", "ChildSpec", "StopPlan"]
 log = structlog.get_logger(__name__)
 
 HANGS_AFTER = timedelta(seconds=60)
-"""How long a child may give no sign of life."""
+"""How long a child may send no heartbeat."""
 
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 _TAIL_BYTES = 4096
-# A child that ran for so long was well: its next failure counts as a first one.
+# After a child ran for this long, the back-off starts from the beginning.
 _HEALTHY_AFTER = timedelta(seconds=30)
 _RESTART_FIRST_SECONDS = 0.1
 _RESTART_LIMIT_SECONDS = 5.0
@@ -46,25 +46,25 @@ _LOOK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StopPlan:
-    """Which signals end a child: each is followed by its time to go; KILL is the last, always."""
+    """The signals that stop a child, each with the time before the next one; the last is always KILL."""
 
     signals: tuple[tuple[signal.Signals, timedelta], ...] = ((signal.SIGTERM, timedelta(seconds=15)),)
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How a child is started and ended.
+    """How a child is started and stopped.
 
     Attributes:
         name: of the child, for logs and `standalone.json`.
         argv: the program and its arguments.
         log_path: takes its standard output and error.
         environment: all of its environment.
-        stop: how it is ended.
+        stop: how it is stopped.
         folder: its working directory; None: the parent's.
         left_over: files that an earlier process may have left, removed before each start.
-        descriptors: what it inherits, under the same numbers.
-        probe: asks whether it lives; None: it gives signs of life through a pipe.
+        descriptors: file descriptors that it inherits, with the same numbers.
+        probe: returns whether it is alive; None: it sends heartbeats through a pipe.
     """
 
     name: str
@@ -79,7 +79,7 @@ class ChildSpec:
 
 
 class Child:
-    """One supervised process. `run` starts it and keeps it running; `stop` ends it for good."""
+    """One supervised process. `run` starts it and keeps it running; `stop` stops it."""
 
     def __init__(
         self, spec: ChildSpec, *, clock: Clock, on_start: Callable[[], None], hangs_after: timedelta = HANGS_AFTER
@@ -101,11 +101,11 @@ class Child:
     async def run(self) -> None:
         """Start the child and restart it whenever it dies or hangs; returns after `stop`.
 
-        Once it has been ready, nothing ends this but `stop`: a child that cannot be started, on a full disk for
-        example, is tried again.
+        Once it has been ready, only `stop` ends this: a child that cannot be started, on a full disk for example, is
+        tried again.
 
         Raises:
-            Unavailable: it died before it was ever ready; the message holds its last words.
+            Unavailable: it died before it was ever ready; the message has the end of its output.
         """
         failures = 0
         while not self._stopping.is_set():
@@ -130,7 +130,7 @@ class Child:
                     await self._stopping.wait()
 
     async def stop(self) -> None:
-        """End the child by its plan; returns when it is gone. May be called twice, and before `run`."""
+        """Stop the child by its plan; returns when it has exited. May be called twice, and before `run`."""
         self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
@@ -149,19 +149,19 @@ class Child:
                 return
 
     async def _run_once(self) -> int:
-        signs, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         loop = asyncio.get_running_loop()
         watching: asyncio.Task[None] | None = None
         try:
             try:
-                process = await self._start(told)
+                process = await self._start(writer)
             finally:
-                os.close(told)
+                os.close(writer)
             self.pid, self._process = process.pid, process
             log.info("child_started", child=self.spec.name, pid=process.pid)
             self._on_start()
             self._alive_at = self._clock.monotonic()
-            loop.add_reader(signs, self._sign, signs)
+            loop.add_reader(reader, self._read_heartbeats, reader)
             watching = asyncio.create_task(self._watch(process), name=f"watch-{self.spec.name}")
             return await process.wait()
         finally:
@@ -169,21 +169,21 @@ class Child:
             if watching is not None:
                 watching.cancel()
                 await asyncio.wait({watching})
-            loop.remove_reader(signs)
-            os.close(signs)
+            loop.remove_reader(reader)
+            os.close(reader)
 
-    def _sign(self, signs: int) -> None:
+    def _read_heartbeats(self, reader: int) -> None:
         try:
-            told = os.read(signs, 4096)
+            data = os.read(reader, 4096)
         except BlockingIOError:
             return
-        if told:
+        if data:
             self._alive_at = self._clock.monotonic()
         else:
-            asyncio.get_running_loop().remove_reader(signs)
+            asyncio.get_running_loop().remove_reader(reader)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """Kill the process when it gives no sign of life for too long."""
+        """Kill the process when it has sent no heartbeat for too long."""
         looked_at = self._clock.monotonic()
         while True:
             await asyncio.sleep(min(_LOOK_SECONDS, self._hangs_after.total_seconds() / 4))
@@ -191,7 +191,7 @@ class Child:
                 self._alive_at = self._clock.monotonic()
             now = self._clock.monotonic()
             if now - looked_at > 2 * _LOOK_SECONDS + self._hangs_after.total_seconds() / 2:
-                # This process itself was stopped or starved: the child gets its time from here.
+                # This process itself was stopped or starved: start to count now.
                 self._alive_at = now
             looked_at = now
             if now - self._alive_at > self._hangs_after.total_seconds():
@@ -202,14 +202,14 @@ class Child:
                     process.kill()
                 return
 
-    async def _start(self, told: int) -> asyncio.subprocess.Process:
+    async def _start(self, heartbeats: int) -> asyncio.subprocess.Process:
         spec = self.spec
         parent = os.getpid()
         environment = dict(spec.environment)
         descriptors = list(spec.descriptors)
         if spec.probe is None:
-            environment[WATCHDOG_VARIABLE] = str(told)
-            descriptors.append(told)
+            environment[WATCHDOG_VARIABLE] = str(heartbeats)
+            descriptors.append(heartbeats)
         try:
             path = spec.log_path
             if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:

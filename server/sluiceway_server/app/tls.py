@@ -1,4 +1,4 @@
-"""The certificate of a server, from two files that may be renewed while it runs."""
+"""The certificate of a server, from two files that may be replaced while it runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _CertificateFiles:
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         self._version = self._look()
-        # gRPC would accept anything, and refuse every handshake.
+        # gRPC would accept invalid files, and then refuse every handshake.
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
                 self._cert_file, self._key_file, password=_no_password

@@ -1,4 +1,4 @@
-"""What an operator does who has lost every token: makes another one on the two stores directly, without a server."""
+"""Create an operator token on the two stores directly, without a server, for an operator who has lost every token."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ async def list_operator_tokens(settings: StoreSettings) -> Sequence[OperatorToke
 
 
 async def reset_operator_token(settings: StoreSettings, *, revoke: Sequence[OperatorToken]) -> str:
-    """Make a token that may do everything, then revoke others; returns its text, which is kept nowhere.
+    """Create a token that may do everything, then revoke others; returns its text, which is not stored.
 
-    Servers may be running: the new token is good for them at once.
+    Servers may be running: they accept the new token at once.
 
     Args:
         settings: where the database is.
-        revoke: what `list_operator_tokens` gave, or a part of it.
+        revoke: tokens that `list_operator_tokens` returned.
 
     Raises:
         FailedPrecondition: there is no database, or etcd and the object storage do not fit together.
@@ -79,13 +79,13 @@ def _valid(view: View) -> tuple[OperatorToken, ...]:
 
 @asynccontextmanager
 async def _database(settings: StoreSettings) -> AsyncIterator[DataManager]:
-    """Open the database as a server does, with a read database that goes afterwards."""
+    """Open the database as a server does, with a temporary read database."""
     async with opened(settings) as at:
-        standing, _ = await survey(at)
-        if not standing.is_healthy:
+        diagnosis, _ = await survey(at)
+        if not diagnosis.is_healthy:
             # A server would create a database at a mistyped address.
-            raise standing.error()
-        if standing.holdings.head is None:
+            raise diagnosis.error()
+        if diagnosis.holdings.head is None:
             raise FailedPrecondition("there is no database here yet", reason="NO_DATABASE")
         async with DataManager.open(
             kv=at.needed_kv,

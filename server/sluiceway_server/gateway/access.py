@@ -1,4 +1,4 @@
-"""Whether a caller may use a method: the gateway asks the server before it reads or judges what the caller sent."""
+"""Whether a caller may call a method: the gateway asks the server before it reads or checks the request."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Metadata: TypeAlias = Sequence[tuple[str, str]]
 class AccessChecks:
     """Asks `AccessService` whether a caller is admitted, and caches a positive response for 5 s.
 
-    Only admissions are remembered, so a new token works at once. A token that was revoked gets its calls read and
-    parsed for at most that long, and nothing else: the server authenticates each call itself.
+    Only admissions are cached, so a new token works at once. After a token is revoked, its requests are still read and
+    parsed for at most that long; the server authenticates each call itself.
     """
 
     def __init__(self, channel: grpc.aio.Channel, *, kept: timedelta = _KEPT, most_kept: int = _MOST_KEPT) -> None:
@@ -44,7 +44,7 @@ class AccessChecks:
         Args:
             rule: the method.
             metadata: of the call, with its `authorization`.
-            timeout: for the server's answer, in seconds.
+            timeout: for the response of the server, in seconds.
 
         Raises:
             AioRpcError: it may not, or the server cannot be asked now.

@@ -1,7 +1,7 @@
-"""A request, its call to the server, and its answer: unary and streaming.
+"""A request, its call to the server, and its response: unary and streaming.
 
-A client that goes away cancels its call, and a call's deadline passes on. What is special of an RPC comes from its
-`Rule`; there is nothing here for a single one.
+The call is cancelled when the client disconnects, and has the deadline of the request. What differs between RPCs comes
+from their `Rule`; nothing here is for a single RPC.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ T = TypeVar("T")
 # Bodies up to this are read without waiting for a place: `max_calls` bounds them.
 _SMALL_BODY_BYTES = 64 * 1024
 _POSITION = re.compile(r"[0-9a-zA-Z.\-]{1,100}")
-# A cookie only helps while servers catch up with each other. It must not outlive an installation that is created again.
+# The cookie is needed only until all servers have caught up. It must not outlive an installation that is recreated.
 _POSITION_COOKIE_SECONDS = 60
 
 
@@ -72,7 +72,7 @@ class Calls:
         return self._open["streams"]
 
     def drain(self) -> None:
-        """End the open streams, each with an error that says so, and take no new ones."""
+        """End the open streams with an error, and refuse new ones."""
         self._draining = True
         for stream in self._streams:
             stream.end(_draining())
@@ -90,7 +90,7 @@ class Calls:
         Raises:
             SluicewayError, HttpError: the request cannot be passed on; nothing was sent yet.
             AioRpcError: the server refused it; nothing was sent yet.
-            ClientGone: nobody waits any more.
+            ClientGone: the client has disconnected.
         """
         exchange.check_length()
         with self._counted(rule):
@@ -117,19 +117,19 @@ class Calls:
         request = await self._request(exchange, rule, values, timeout=deadline)
         call = self._callable(rule)(request, timeout=max(0.0, end - time.monotonic()), metadata=metadata)
         try:
-            data, trailers = await _unless_gone(exchange, _answer(call))
+            data, trailers = await _unless_gone(exchange, _result_of(call))
         finally:
             call.cancel()
         headers = _position_headers(exchange, trailers)
-        answer = await _unless_gone(
+        response = await _unless_gone(
             exchange, self._translator.answer(rule, data, timeout=max(0.0, end - time.monotonic()))
         )
-        if answer.location is not None:
-            headers["location"] = answer.location
+        if response.location is not None:
+            headers["location"] = response.location
         if rule.success == 204:
             await exchange.respond(204, headers=headers)
         else:
-            await exchange.respond(rule.success, answer.body, headers=headers)
+            await exchange.respond(rule.success, response.body, headers=headers)
 
     async def _stream(self, exchange: Exchange, rule: Rule, values: Mapping[str, str], metadata: Metadata) -> None:
         if self._draining:
@@ -180,7 +180,7 @@ class Calls:
 
     @asynccontextmanager
     async def _room(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Wait for one of the few places for large bodies, all of which are in memory."""
+        """Wait for one of the few places for large bodies, because these are in memory."""
         if exchange.length is not None and exchange.length <= _SMALL_BODY_BYTES:
             yield
             return
@@ -198,7 +198,7 @@ class Calls:
         found = self._callables.get(rule.rpc)
         if found is None:
             make = self._channel.unary_stream if rule.streams else self._channel.unary_unary
-            found = make(rule.rpc)  # without serializers: `Translator` has made bytes
+            found = make(rule.rpc)  # without serializers: `Translator` returns bytes
             self._callables[rule.rpc] = found
         return found
 
@@ -216,7 +216,7 @@ class Calls:
 
 
 async def _unless_gone(exchange: Exchange, work: Coroutine[Any, Any, T]) -> T:
-    """Do something; cancel it when the client closes the connection. Only after the body was read.
+    """Await something; cancel it when the client closes the connection. Only after the body was read.
 
     Raises:
         ClientGone: it did.
@@ -234,7 +234,7 @@ async def _unless_gone(exchange: Exchange, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-async def _answer(call: Any) -> tuple[bytes, Any]:
+async def _result_of(call: Any) -> tuple[bytes, Any]:
     response = await call
     return response, await call.trailing_metadata()
 

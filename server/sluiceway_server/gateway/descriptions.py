@@ -1,6 +1,6 @@
 """The comments of the API's protos, as descriptions for users of JSON.
 
-They are read when they are first asked for: only OpenAPI needs them.
+They are read on first use, because only OpenAPI needs them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIELD = re.compile(r"`([a-z]+(?:_[a-z0-9]+)+)`")
 
 @dataclass(frozen=True, slots=True)
 class MethodText:
-    """The comment of a method, taken apart.
+    """The parts of the comment of a method.
 
     Attributes:
         summary: the first sentence, without its full stop.

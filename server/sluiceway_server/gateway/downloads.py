@@ -1,6 +1,6 @@
 """A stream of bytes served as a file: with its length, by ranges, and on conditions (RFC 9110, 13 and 14).
 
-The server describes the file in the first message of the stream, so description and bytes are of one moment.
+The server describes the file in the first message of the stream, so description and bytes are consistent.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Download(RawBytes):
         self._size_field, self._etag_field = parts[pb.FILE_PART_SIZE], parts[pb.FILE_PART_ETAG]
         self._response = rule.response
         self._base = int(getattr(request, self._start_field))
-        # The end of a file that grows begins at another byte each time, so it has no ranges.
+        # The last bytes of a file that grows are others each time, so it has no ranges.
         self._is_end = bool(getattr(request, self._tail_field))
         self._asked = request
         self._range = parse_range(exchange.header("range")) if exchange.method == "GET" else None

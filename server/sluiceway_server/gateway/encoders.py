@@ -2,10 +2,10 @@
 
 SSE (WHATWG HTML, "Server-sent events"): `id:` is the position to resume from, `data:` the message as JSON on one line;
 `event: end` marks a complete stream, `event: failure` carries the error (browsers have events of their own named
-`error`). A comment now and then shows a proxy, and us, that the other end is still there.
+`error`). Comments are sent regularly, so that a proxy keeps the connection and a disconnected client is noticed.
 
-A browser's EventSource connects again whenever its stream has ended, with the last id in `Last-Event-ID`, unless it is
-answered with 204. So that is the answer to those who resume where nothing follows; and an end has an id too.
+A browser's EventSource connects again whenever its stream has ended, with the last id in `Last-Event-ID`, unless the
+response is 204. So a client that resumes at the end gets 204; for that, the end has an id too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Opening:
     Attributes:
         code: its HTTP status.
         headers: its own.
-        skips_first: the first message of the stream was about the others, and is not encoded.
+        skips_first: the first message describes the others, and is not encoded.
         has_body: whether anything follows.
     """
 
@@ -48,10 +48,10 @@ class Opening:
 
 
 class Encoder(ABC):
-    """How a stream is written.
+    """Encodes a stream.
 
     Attributes:
-        content_type: of the answer.
+        content_type: of the response.
         waits: whether the response cannot begin before the first message.
     """
 
@@ -59,7 +59,7 @@ class Encoder(ABC):
     waits = False
 
     def begin(self, first: bytes | None, *, is_over: bool) -> Opening:
-        """Begin the answer.
+        """Begin the response.
 
         Args:
             first: the first message, serialized; None if there is none yet, or none at all.
@@ -77,11 +77,11 @@ class Encoder(ABC):
         return False
 
     def idle(self) -> bytes | None:
-        """Write something without a meaning; None: there is no such thing."""
+        """Write a comment; None: the format has none."""
         return None
 
     def end(self, *, is_empty: bool) -> bytes | None:
-        """Write the end; None: too little came, and the connection must be cut, so that the reader notices.
+        """Write the end; None: the stream is incomplete, and the connection must be closed, so that the reader notices.
 
         Args:
             is_empty: there was no message.
@@ -90,14 +90,15 @@ class Encoder(ABC):
 
     @abstractmethod
     def error(self, status: status_pb2.Status) -> bytes | None:
-        """Write why the stream failed; None: that cannot be said, and the connection must be cut."""
+        """Write why the stream failed; None: the format cannot express it, and the connection must be closed."""
 
 
 class _Text:
-    """Puts the bytes of a stream into its messages as text, too.
+    """Adds the bytes of a message to it as text.
 
     A character that is split between two messages is in the second one, so the texts of all messages, one after the
-    other, are the text of the whole. Messages with such bytes are not encoded by workers, which would forget the rest.
+    other, are the text of the whole. Such messages are not encoded by workers, because the rest of a character is kept
+    between messages.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -200,7 +201,7 @@ def choose_encoder(rule: Rule, accept: str) -> Encoder:
     chosen = None
     for candidate, make in offered.items():
         fit = _fit(candidate, ranges)
-        # Of equal ones the more exact counts, then the order in which we offer them.
+        # Of equal ones, the more specific one wins, then the order in which they are offered.
         if fit[0] > 0 and fit > best:
             best, chosen = fit, make
     if chosen is None:
@@ -215,7 +216,7 @@ def choose_encoder(rule: Rule, accept: str) -> Encoder:
 
 
 def _one_line(position: str) -> str:
-    """Remove what would end an event's id, or make a browser ignore it. No position of ours has any of it."""
+    """Remove characters that end the id of an event, or make a browser ignore it. No position has any."""
     return re.sub(r"[\r\n\0]", "", position)
 
 

@@ -1,7 +1,7 @@
 """Errors as HTTP (api.md, "Errors"): one table, one JSON shape, on every path and for every failure. Pure.
 
-What a service said passes through as it is: code, message and details. What gRPC itself says, because the server is
-away or too slow, gets words for a person first.
+An error of a service is passed on unchanged: code, message and details. Errors of gRPC itself, when the server is
+unreachable or too slow, get a message for people.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ HTTP_CODES: dict[str, int] = {
 
 
 class HttpError(Exception):
-    """A failure of the gateway's own whose HTTP code says more than the table would (405, 413, 415, 431).
+    """An error of the gateway itself, with a more specific HTTP code than that of the table (405, 413, 415, 431).
 
     Attributes:
         error: the error to send.

@@ -37,7 +37,7 @@ _EXPOSED = "accept-ranges, content-range, etag, location, retry-after, sluice-po
 
 
 class ClientGone(Exception):
-    """The client closed the connection; nobody waits for an answer."""
+    """The client closed the connection; nobody waits for a response."""
 
 
 class Exchange:
@@ -120,7 +120,7 @@ class Exchange:
         Raises:
             HttpError: 413: it is too large.
             DeadlineExceeded: it did not come in time.
-            ClientGone: nobody is there any more.
+            ClientGone: the client has disconnected.
         """
         self.check_length()
         limit = self._settings.max_body_bytes
@@ -149,7 +149,7 @@ class Exchange:
             pass
 
     async def start(self, code: int, headers: Mapping[str, str]) -> None:
-        """Send the head of the answer."""
+        """Send the head of the response."""
         self.started = True
         self.code = code
         cors = self._cors()
@@ -167,7 +167,7 @@ class Exchange:
         )
 
     def _leaves_a_body(self) -> bool:
-        """Whether a body is answered unread that is better cut off than read for the sake of the connection."""
+        """Whether to close the connection after the response, instead of reading the rest of the body."""
         if self._body_was_read or not self.has_body:
             return False
         return self.length is None or self.length > _READ_FOR_NOTHING_BYTES
@@ -183,7 +183,7 @@ class Exchange:
     async def respond(
         self, code: int, body: bytes = b"", *, content_type: str = JSON, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send a whole answer, compressed where that helps and is understood."""
+        """Send a whole response, compressed if that helps and the client accepts it."""
         all_headers = dict(headers or {})
         if body:
             all_headers["content-type"] = content_type

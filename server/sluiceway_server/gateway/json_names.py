@@ -1,7 +1,7 @@
-"""Errors in the names that JSON has: a caller that sends `pageSize` gets errors about `pageSize`. Pure.
+"""Errors with the names of fields in JSON: a caller that sends `pageSize` gets errors about `pageSize`. Pure.
 
 Services name the fields of their messages as the protos do (`page_size`, `tasks[2].depends[0]`), which is right for
-callers that speak gRPC.
+callers of gRPC.
 """
 
 from __future__ import annotations

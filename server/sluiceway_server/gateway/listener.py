@@ -25,7 +25,7 @@ def bind(address: str) -> socket.socket:
 
     Raises:
         InvalidInput: it is not an address, or the descriptor is not a listening socket.
-        FailedPrecondition: reason `ADDRESS_IN_USE`: it cannot be had.
+        FailedPrecondition: reason `ADDRESS_IN_USE`: it cannot be bound.
     """
     if address.startswith("fd:"):
         return _inherited(address)
@@ -94,7 +94,7 @@ class HttpListener:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Take no more requests."""
+        """Accept no more requests."""
         self._server.should_exit = True
 
 

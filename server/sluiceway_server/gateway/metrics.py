@@ -1,4 +1,4 @@
-"""What a gateway counts, for Prometheus."""
+"""The metrics of a gateway, for Prometheus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GatewayMetrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        # The route is a template of ours and never what a client wrote: the number of series stays small.
+        # The label is the template of a route and never the path of a request: the number of series stays small.
         self._requests = Counter(
             "sluiceway_gateway_requests",
             "Requests, when they are over.",

@@ -1,4 +1,4 @@
-"""Which methods the server offers, by its reflection service: a method that is not built is not in there."""
+"""The methods that the server offers, by its reflection service, which leaves out those that are not implemented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OfferedMethods:
     """Asks the server by reflection, and caches the response for a minute."""
 
     def __init__(self, channel: grpc.aio.Channel, rpcs: Iterable[str], *, kept: timedelta = _KEPT) -> None:
-        """Ask through `channel` about `rpcs`, the paths of methods (`/package.Service/Method`)."""
+        """Ask through `channel` for `rpcs`, the paths of methods (`/package.Service/Method`)."""
         self._channel = channel
         self._rpcs = sorted(set(rpcs))
         self._kept = kept.total_seconds()
@@ -48,7 +48,7 @@ class OfferedMethods:
             for rpc in self._rpcs
         ]
         known = [
-            answer.HasField("file_descriptor_response")
-            async for answer in stub.ServerReflectionInfo(iter(questions), timeout=_TIMEOUT_SECONDS)
+            response.HasField("file_descriptor_response")
+            async for response in stub.ServerReflectionInfo(iter(questions), timeout=_TIMEOUT_SECONDS)
         ]
         return frozenset(rpc for rpc, is_known in zip(self._rpcs, known, strict=True) if is_known)

@@ -50,7 +50,7 @@ _RETRY_AFTER: Json = {
 
 _ERROR_CONTENT: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 
-# What every operation may answer, whatever it does, by HTTP status: name, description, headers.
+# The responses that every operation may have, by HTTP status: name, description, headers.
 _COMMON: dict[int, tuple[str, str, Json]] = {
     400: ("BadRequest", "The request is invalid (all invalid fields are listed), or not possible now.", {}),
     401: (
@@ -80,7 +80,7 @@ _API = (
     "JSON over HTTP for each method of the gRPC API.\n\n"
     "Messages are in protobuf's JSON mapping: names are in lowerCamelCase, 64-bit integers are strings, bytes are "
     "base64, times are RFC 3339, durations are seconds such as `90s`. Unknown fields are refused.\n\n"
-    "Lists, maps, numbers, strings and booleans are always in an answer, also if they are empty, 0 or false. Enums, "
+    "Lists, maps, numbers, strings and booleans are always in a response, also if they are empty, 0 or false. Enums, "
     "times and objects are there if they are set.\n\n"
     "Every failure is an `Error` object with the HTTP status of its gRPC code."
 )
@@ -125,7 +125,7 @@ def _operation(rule: Rule, schemas: Schemas) -> Json:
         "tags": [_service(rule)],
         "security": [] if rule.public else [{"token": []}],
         "parameters": [*_path_parameters(rule, schemas), *_query_parameters(rule, schemas)],
-        "responses": {str(rule.success): _answer(rule, schemas), **_failures(rule, text)},
+        "responses": {str(rule.success): _response(rule, schemas), **_failures(rule, text)},
     }
     if rule.streams and rule.request_resume:
         operation["parameters"].append(
@@ -162,20 +162,20 @@ def _file_responses(content: Json) -> Json:
 
 
 def _failures(rule: Rule, text: MethodText) -> Json:
-    told: dict[int, list[str]] = {}
+    described: dict[int, list[str]] = {}
     for grpc_code, when in text.errors.items():
-        told.setdefault(HTTP_CODES[grpc_code], []).append(f"- `{grpc_code}`: {when}")
-    codes = {*told, 400, 429, 500, 503, 504}
+        described.setdefault(HTTP_CODES[grpc_code], []).append(f"- `{grpc_code}`: {when}")
+    codes = {*described, 400, 429, 500, 503, 504}
     codes |= set() if rule.public else {401, 403}
     codes |= {406} if rule.streams else set()
     codes |= {413, 415} if rule.body else set()
     failures: Json = {}
     for code in sorted(codes):
         name, common, headers = _COMMON.get(code) or ("", "", {})
-        if code not in told:
+        if code not in described:
             failures[str(code)] = {"$ref": f"#/components/responses/{name}"}
             continue
-        lines = [common, "", *told[code]] if common else told[code]
+        lines = [common, "", *described[code]] if common else described[code]
         failures[str(code)] = _failure("\n".join(lines), headers)
     return {**failures, "default": _failure(_OTHER, {})}
 
@@ -184,7 +184,7 @@ def _failure(text: str, headers: Json) -> Json:
     return {"description": text, **({"headers": headers} if headers else {}), "content": _ERROR_CONTENT}
 
 
-def _answer(rule: Rule, schemas: Schemas) -> Json:
+def _response(rule: Rule, schemas: Schemas) -> Json:
     message = rule.answers
     if rule.success == 204:
         return {"description": "Done. The response has no body."}
@@ -201,17 +201,17 @@ def _answer(rule: Rule, schemas: Schemas) -> Json:
         schema = schemas.field(message.fields_by_name[rule.response_body])
     else:
         schema = schemas.reference(message)
-    answer: Json = {
-        "description": schema.get("description", "The answer."),
+    response: Json = {
+        "description": schema.get("description", "The response."),
         "content": {"application/json": {"schema": schema}},
     }
     if rule.location:
-        answer["headers"] = {"Location": {"description": "The path of the resource.", "schema": {"type": "string"}}}
-    return answer
+        response["headers"] = {"Location": {"description": "The path of the resource.", "schema": {"type": "string"}}}
+    return response
 
 
 def _body(rule: Rule, schemas: Schemas) -> Json:
-    # What is in the path is not asked for again.
+    # The fields of the path are not repeated in the body.
     in_path = [variable.rpartition(".")[2] for variable in rule.template.variables]
     message = rule.takes if rule.body == "*" else rule.takes.fields_by_name[rule.body].message_type
     assert message is not None, f"{rule.rpc}: a body is an object"  # noqa: S101 - parse_json refuses all else

@@ -1,7 +1,7 @@
-"""The HTTP protocol of one connection: uvicorn's, with our errors, limits of time, and an orderly close.
+"""The HTTP protocol of one connection: uvicorn's, with our errors, time limits, and an orderly close.
 
-uvicorn reads all that a connection has sent in one turn of the event loop, and closes a connection whose request it
-has not read to its end, which resets it: the client loses the response. Here reading stops after some work and
+uvicorn reads all that a connection has sent in one iteration of the event loop, and closes a connection whose request
+it has not read to its end, which resets it: the client loses the response. Here reading stops after some work and
 continues in the next turn, and a connection is closed only when the client has stopped sending, or after a bound of
 bytes and time.
 """
@@ -27,11 +27,11 @@ from sluiceway_server.gateway.settings import GatewaySettings
 __all__ = ["protocol_of"]
 
 _BAD_REQUEST = 400
-# Of one turn of the event loop: about 4 ms.
+# Per iteration of the event loop: about 4 ms.
 _EVENTS_PER_TURN = 200
 # As much as is given to h11 at once where small pieces may hold many events: heads and chunks.
 _PIECE_BYTES = 1024
-# A client that sends nothing for so long after it was answered has stopped sending.
+# A client that sends nothing for this long after the response has stopped sending.
 _LINGER_IDLE_SECONDS = 5.0
 
 
@@ -92,7 +92,7 @@ class _JsonProtocol(H11Protocol):
         self.feed_soon()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, or too much of it; called by uvicorn while it handles h11's error."""
+        """Respond to a request that is invalid or too large; called by uvicorn while it handles the error of h11."""
         self._refuse(*_refusal(sys.exc_info()[1], self.gateway_settings.max_header_bytes))
 
     def _refuse(self, code: int, error: SluicewayError) -> None:
@@ -140,7 +140,7 @@ class _JsonProtocol(H11Protocol):
         return not self._refused and not self._pending and self.conn.their_state is not h11.SEND_BODY
 
     def feed_soon(self) -> None:
-        """Go on with what was received, in the next turn of the event loop."""
+        """Continue with the received bytes, in the next iteration of the event loop."""
         if self._pending and self._feeding is None:
             self._feeding = self.loop.call_soon(self._feed)
 
@@ -190,7 +190,7 @@ class _JsonProtocol(H11Protocol):
 class _LingeringTransport(asyncio.Transport):
     """A transport whose `close` first lets the client finish what it sends (RFC 9112, 9.6).
 
-    To close while the rest of a request is on its way resets the connection, and the client loses the answer.
+    To close while the rest of a request is on its way resets the connection, and the client loses the response.
     """
 
     def __init__(self, inner: asyncio.Transport, protocol: _JsonProtocol) -> None:
@@ -238,7 +238,7 @@ class _LingeringTransport(asyncio.Transport):
         self._timers.clear()
 
     def hold(self, *, is_full: bool) -> None:
-        """Read no more from the socket while what was read is not worked on."""
+        """Stop reading from the socket until what was read has been processed."""
         self._is_full = is_full
         self._apply()
 

@@ -1,4 +1,4 @@
-"""What can be set of a gateway, and within which bounds."""
+"""The settings of a gateway, and their bounds."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class GatewaySettings:
         max_deadline: that a call may ask for with `sluice-timeout`.
         read_timeout: for a request's headers, and again for its body; slower ones are cut.
         keep_alive_timeout: how long a connection stays open without a request.
-        linger_timeout: how long a client may continue to send a request that was already answered; then its connection
+        linger_timeout: how long a client may continue to send a request after the response; then its connection
             is closed.
-        linger_bytes: how much it may send in that time. What it sends is thrown away.
+        linger_bytes: how much it may send in that time. It is discarded.
         comment_interval: how often an open SSE stream is sent a comment. Lower it when a proxy cuts sooner.
-        stall_timeout: how long a reader may take none of what it is sent.
+        stall_timeout: how long a client may read nothing before it is disconnected.
         first_message_timeout: how long a stream's response waits for its first message, so that a call that fails at
-            once is answered with its own HTTP code.
+            once gets its own HTTP code.
         cors_origins: which other origins may call from a browser, exactly as a browser sends them
             (`https://ci.example.org`).
     """

@@ -37,12 +37,12 @@ class Stream:
         settings: GatewaySettings,
         explain: Callable[[SluicewayError | grpc.aio.AioRpcError], status_pb2.Status],
     ) -> None:
-        """Make one.
+        """Create the stream.
 
         Args:
-            exchange: with the client; its body was read.
+            exchange: with the client, whose body was read.
             call: to the server, whose messages are bytes.
-            encoder: of the answer.
+            encoder: of the response.
             encode: encodes one message with it.
             settings: of the gateway.
             explain: makes the status of a failure, for the client.
@@ -68,7 +68,7 @@ class Stream:
 
         Raises:
             AioRpcError, SluicewayError, HttpError, ReadAgain: nothing was sent yet.
-            ClientGone: the client went, or takes nothing of what it is sent.
+            ClientGone: the client closed the connection, or does not read.
         """
         helpers = [asyncio.create_task(self._watch_client(), name="wait-gone")]
         messages = aiter(self._call)
@@ -93,9 +93,9 @@ class Stream:
             await asyncio.gather(first, *helpers, return_exceptions=True)
 
     async def _wait_for(self, first: asyncio.Future[bytes | None]) -> None:
-        """Wait for the first message, so that a call that fails at once is answered with its own HTTP code.
+        """Wait for the first message, so that a call that fails at once gets its own HTTP code.
 
-        Or until the server says that it accepted the call, or until none of them came for a while.
+        Returns earlier when the server has accepted the call, and after a time limit.
         """
         if self._encoder.waits:
             await asyncio.wait({first}, timeout=self._settings.deadline.total_seconds())
@@ -145,9 +145,9 @@ class Stream:
                 await self._fail(self._explain(self._ended_by))
 
     async def _fail(self, status: status_pb2.Status) -> None:
-        told = self._encoder.error(status)
-        if told is not None:
-            await self._sent(self._exchange.finish(told))
+        failure = self._encoder.error(status)
+        if failure is not None:
+            await self._sent(self._exchange.finish(failure))
         else:
             log.info("stream_cut", code=status.code, message=status.message)
             # Without the end of the body, the connection is closed and the reader sees that something is missing.

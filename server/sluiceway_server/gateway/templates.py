@@ -1,7 +1,7 @@
-"""Path templates of `google.api.http`, and which of them a path is. Pure.
+"""Path templates of `google.api.http`, and the matching of paths. Pure.
 
 A template is `/api/v1/runs/{run_id}/tasks/{task_id}:approve`: literal segments, variables that name a request field
-(`{project.id}`), wildcards, and at the end perhaps a verb. A path is taken as it was sent, with its percent escapes:
+(`{project.id}`), wildcards, and at the end perhaps a verb. A path is matched with its percent escapes:
 it is split first and unescaped afterwards, so `org%2Facme` is one segment, and a colon in the last segment begins a
 verb unless it was escaped.
 """
@@ -43,7 +43,7 @@ _Segment = _Literal | _One | _Rest
 
 @dataclass(frozen=True, slots=True)
 class PathTemplate:
-    """A template, taken apart.
+    """A parsed template.
 
     Attributes:
         text: as it was written.
@@ -57,7 +57,7 @@ class PathTemplate:
 
     @staticmethod
     def parse(text: str) -> PathTemplate:
-        """Take a template apart.
+        """Parse a template.
 
         Variables match one segment (`{id}`, `{id=*}`) or all that are left (`{path=**}`); patterns with several
         segments inside a variable are not needed here, and refused.
@@ -126,12 +126,12 @@ class PathTemplate:
         return "/" + "/".join(parts) + (f":{self.verb}" if self.verb else "")
 
     def specificity(self) -> tuple[int, ...]:
-        """Sort templates by it, so that the first one that matches is the one that says most."""
+        """Sort templates by it, so that the first one that matches is the most specific."""
         return tuple(0 if isinstance(s, _Literal) else 1 if isinstance(s, _One) else 2 for s in self.segments)
 
 
 class RouteTable(Generic[R]):
-    """Templates by method, with what each leads to."""
+    """A table of routes by method and template."""
 
     def __init__(self, routes: Iterable[tuple[str, PathTemplate, R]]) -> None:
         """Build the table.
@@ -154,10 +154,10 @@ class RouteTable(Generic[R]):
                 self._by_shape.setdefault((len(template.segments), template.verb), []).append(entry)
 
     def find(self, method: str, path: str) -> tuple[R, Mapping[str, str]] | frozenset[str]:
-        """Find where a request leads.
+        """Find the route of a request.
 
         Returns:
-            What the route leads to with the values of its variables, for `unescape`; else the methods that the path
+            The target of the route with the values of its variables, for `unescape`; else the methods that the path
             has, none when there is no such path.
         """
         allowed: set[str] = set()

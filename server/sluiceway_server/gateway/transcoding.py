@@ -1,7 +1,7 @@
 """JSON and query parameters to messages and back, by protobuf's JSON mapping. Pure.
 
 Stricter than protobuf's own parser: every fault is reported, each with its path; unknown fields are refused by name; a
-field is refused that is given twice, by two of its names, or both in the path and elsewhere. Answers are in the form
+field is refused that is given twice, by two of its names, or both in the path and elsewhere. Responses are in the form
 of `foundation.rpc.json_mapping`.
 """
 
@@ -192,7 +192,7 @@ def _check_message(
     depth: int = 0,
     body_field: str = "*",
 ) -> None:
-    """Check the shape: objects, lists and names. What single values may be is protobuf's own parser's."""
+    """Check the shape: objects, lists and names. Single values are checked by protobuf's parser."""
     if len(violations) >= _MAX_VIOLATIONS:
         return
     if depth > _MAX_DEPTH:
@@ -259,7 +259,7 @@ def _parse_into(message: Message, content: dict[str, Any], body_field: str, viol
 def _find_faults(
     content: dict[str, Any], descriptor: Descriptor, path: str, violations: list[Violation], body_field: str = "*"
 ) -> None:
-    """Parse each single value by itself, to name each that is wrong. Only after the whole was found to be."""
+    """Parse each value by itself, to report each that is wrong. Call it only if parsing the whole has failed."""
     for name, value in content.items():
         if value is None or len(violations) >= _MAX_VIOLATIONS:
             continue
@@ -296,7 +296,7 @@ def _plain_words(error: Exception) -> str:
     # The message may quote all of a value, and the patterns below take time that grows faster than its length.
     text = re.sub(r"^(Failed to parse \S+ field: )+", "", _short(str(error)))
     text = re.sub(r" at [A-Za-z0-9_.\[\]]+\.*$", "", text).rstrip(".")
-    # What Python says of `int("x")` and `float("x")` inside the JSON mapping.
+    # The messages of Python for `int("x")` and `float("x")` inside the JSON mapping.
     text = re.sub(r"^invalid literal for int\(\) with base 10: (.*)$", r"\1 is not a whole number", text)
     text = re.sub(r"^could not convert string to float: (.*)$", r"\1 is not a number", text)
     return text or type(error).__name__

@@ -1,4 +1,4 @@
-"""Translation between HTTP and protobuf, done where it does not delay other calls.
+"""Translation between HTTP and protobuf, without delaying other calls.
 
 Protobuf's JSON mapping is written in Python and takes 0.5 to 4 s for a MiB. Small messages are translated at once;
 large ones by worker processes, because a thread would hold the interpreter's lock. A worker is killed when its call is
@@ -55,7 +55,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The JSON of a unary answer, and its Location header, if it has one."""
+    """The JSON of a unary response, and its Location header, if it has one."""
 
     body: bytes
     location: str | None
@@ -65,7 +65,7 @@ class Translator:
     """Translates messages for one gateway."""
 
     def __init__(self, *, workers: int) -> None:
-        """Make one.
+        """Create the translator.
 
         Args:
             workers: how many large messages are translated at a time; the others wait.
@@ -92,7 +92,7 @@ class Translator:
 
     async def event(self, rule: Rule, encoder: Encoder, data: bytes, *, timeout: float) -> bytes:
         """Encode one serialized message of a stream. Raises as `request`."""
-        # What is one field of bytes is cheap to encode, whatever its size.
+        # A message that is one field of bytes is cheap to encode, whatever its size.
         if rule.response_raw or len(data) <= _INLINE_ANSWER_BYTES:
             return encoder.message(_message(rule, data))
         return await self._in_worker(timeout, _event, rule, encoder, data)

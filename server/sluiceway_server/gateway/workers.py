@@ -1,7 +1,7 @@
-"""Processes that run functions for a gateway, so that its event loop and its interpreter's lock stay free.
+"""Processes that run functions for a gateway, so that neither its event loop nor its interpreter's lock is blocked.
 
-`concurrent.futures` cannot end a function that runs. Here it ends with its process: when its caller is cancelled, and
-when it takes more memory than it may. Function, arguments and result are pickled; the function must be importable.
+`concurrent.futures` cannot stop a running function. Here the process is killed when its caller is cancelled; its
+memory is limited. Function, arguments and result are pickled; the function must be importable.
 
 A worker (`python -m sluiceway_server.gateway.workers`) reads one request after the other from its standard input. Each
 message, in both directions, is its length in 8 bytes and a pickle.
@@ -38,10 +38,10 @@ class WorkerLost(Exception):
 
 
 class WorkerPool:
-    """Up to `size` workers. They start when they are needed, and end when they were idle for a minute."""
+    """Up to `size` workers. They start when they are needed, and end after a minute without work."""
 
     def __init__(self, size: int, *, memory_bytes: int) -> None:
-        """Make one. No process starts yet.
+        """No process starts yet.
 
         Args:
             size: the most workers at a time.
@@ -67,12 +67,12 @@ class WorkerPool:
                 self._end(worker)
                 raise
             if isinstance(result, MemoryError):
-                self._end(worker)  # what filled it may not be free again
+                self._end(worker)  # its memory may not have been freed
             else:
                 self._put_back(worker)
         if succeeded:
-            answer: R = result
-            return answer
+            value: R = result
+            return value
         raise result
 
     async def close(self) -> None:
@@ -121,7 +121,7 @@ class _Worker:
         )
 
     async def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Answer whether the function succeeded, and what it answered or raised."""
+        """Return whether the function succeeded, and what it returned or raised."""
         request = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
         try:
             self._stdin.write(len(request).to_bytes(_LENGTH_BYTES) + request)
@@ -140,24 +140,24 @@ class _Worker:
 
 
 def main() -> None:
-    """Serve the parent that started this process until it goes away. Arguments: its process id, the memory in bytes."""
+    """Serve the parent that started this process until it exits. Arguments: its process id, the memory in bytes."""
     parent, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the parent's matter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles a Ctrl-C in a terminal
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     requests = sys.stdin.buffer
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else may write among the answers
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as responses:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else may write among the responses
         while header := requests.read(_LENGTH_BYTES):
-            answer = _answer(requests.read(int.from_bytes(header)))
-            answers.write(len(answer).to_bytes(_LENGTH_BYTES) + answer)
-            answers.flush()
+            response = _respond(requests.read(int.from_bytes(header)))
+            responses.write(len(response).to_bytes(_LENGTH_BYTES) + response)
+            responses.flush()
 
 
-def _answer(request: bytes) -> bytes:
+def _respond(request: bytes) -> bytes:
     try:
         function, arguments = pickle.loads(request)  # noqa: S301 - our own parent's
         return pickle.dumps((True, function(*arguments)), protocol=pickle.HIGHEST_PROTOCOL)

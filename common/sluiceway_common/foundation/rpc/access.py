@@ -1,7 +1,7 @@
 """What each method needs of its caller, read from the `access` option of its descriptor. Denies by default.
 
-Pure. An operator may do what a user may, with every scope its token holds; nobody else is anything more than what it
-is. A method without the option is refused to everybody.
+Pure. An operator may call the methods of users, within the scopes of its token; every other kind of caller may call the
+methods of its own kind only. A method without the option is refused to all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KINDS = {
     options_pb2.CALLER_PEER: CallerKind.PEER,
 }
 
-# Standard services that have no option of ours. They say nothing that a stranger may not know.
+# Standard services that have no option of ours. They disclose nothing that is not public.
 _STANDARD_PUBLIC = frozenset(
     {
         "grpc.health.v1.Health",
@@ -84,7 +84,7 @@ def check_access(
 
     Args:
         access: what the method needs; None: it declares nothing.
-        caller: who calls; the public when there was no good token.
+        caller: the caller; the public if there was no valid token.
         method: the path, for the message.
         offered_to: the callers that this port is for; None: all.
     """

@@ -1,4 +1,4 @@
-"""The address of a server, as people write it, and how to connect to it without showing a token to others.
+"""The address of a server as users write it, and a connection that does not send a token in clear.
 
 `HOST:PORT` is a plain connection, `https://HOST[:PORT]` one with TLS; the targets of gRPC (`dns:///HOST:PORT`,
 `ipv4:`, `ipv6:`, `unix:`) are passed on as they are.
@@ -26,7 +26,7 @@ _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:/@?#\[\]]+)(?::(?P<p
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect to.
+    """An address to connect to.
 
     Attributes:
         target: for gRPC.

@@ -35,8 +35,8 @@ async def admit(
     Args:
         method: its path, for messages.
         access: what it needs; None: it declares nothing.
-        authenticator: who knows tokens; None: nobody does, so everybody is the public.
-        authorization: all `authorization` entries of the call's metadata. They are not looked at for a public method.
+        authenticator: of tokens; None: there are no tokens, and every caller is the public.
+        authorization: all `authorization` entries of the call's metadata. They are ignored for a public method.
         offered_to: the callers that this port is for; None: all.
 
     Raises:
@@ -47,7 +47,7 @@ async def admit(
     caller = PUBLIC
     is_public = access is not None and access.kind is CallerKind.PUBLIC
     if len(authorization) > 1 and not is_public:
-        # Which one counts would be a guess, and a proxy in front may have guessed differently.
+        # A proxy in front of the server may have used another one.
         raise Unauthenticated(
             "the call has more than one `authorization` entry; send one", reason="CREDENTIALS_AMBIGUOUS"
         )
@@ -74,11 +74,11 @@ class AccessServicer(pb_grpc.AccessServiceServicer):
     """`AccessService`, for the methods of one offer."""
 
     def __init__(self, authenticator: Authenticator, access: Callable[[str], Access | None]) -> None:
-        """Make one.
+        """Create the servicer.
 
         Args:
-            authenticator: who knows tokens.
-            access: tells what a method needs of its caller; None for one that is not offered.
+            authenticator: of tokens.
+            access: returns what a method needs of its caller; None for one that is not offered.
         """
         self._authenticator = authenticator
         self._access = access

@@ -1,4 +1,4 @@
-"""Who calls, and from which position on they want to read: what the interceptor found, for the service below it.
+"""The caller of the present RPC, and the positions that it sent and is sent: from the interceptor to the servicer.
 
 These are context variables and not parameters, because generated method signatures cannot carry them. Only the
 interceptor sets them; a service reads them at its edge and passes plain values inward.
@@ -37,7 +37,7 @@ STREAM_OPEN = "open"
 
 
 class CallerKind(StrEnum):
-    """What a caller is (`sluiceway.api.options.v1.Caller`)."""
+    """The kind of a caller (`sluiceway.api.options.v1.Caller`)."""
 
     PUBLIC = "public"
     USER = "user"
@@ -48,7 +48,7 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller whose token was found good, or nobody in particular.
+    """An authenticated caller, or the public.
 
     Attributes:
         kind: what it is.
@@ -73,13 +73,13 @@ PUBLIC = Caller(CallerKind.PUBLIC)
 
 
 class Authenticator(Protocol):
-    """Who knows tokens."""
+    """Authenticates tokens."""
 
     async def authenticate(self, token: str) -> Caller | None:
         """Return the caller of a token; None if it is unknown, expired or revoked.
 
         Raises:
-            Unavailable: it cannot be said now.
+            Unavailable: the tokens cannot be read at present.
         """
         ...
 
@@ -89,7 +89,7 @@ class _Positions:
     """Mutable, so that tasks that a handler starts, which see a copy of the context, report to the same place."""
 
     requested: str | None = None
-    answered: str | None = None
+    response: str | None = None
 
 
 Announce: TypeAlias = Callable[[], Awaitable[None]]
@@ -121,10 +121,10 @@ def requested_position() -> str | None:
 
 
 def answer_position(position: str) -> None:
-    """Send the position of the response to the caller; of several, the highest. No effect outside of an RPC."""
+    """Send the position of the response to the caller; of several calls, the highest. No effect outside of an RPC."""
     call = _call.get()
-    if call is not None and position > (call.positions.answered or ""):
-        call.positions.answered = position
+    if call is not None and position > (call.positions.response or ""):
+        call.positions.response = position
 
 
 async def announce_stream() -> None:
@@ -148,7 +148,7 @@ def as_caller(caller: Caller, *, position: str | None = None, announce: Announce
         announce: what `announce_stream` does.
 
     Yields:
-        Where `answer_position` reports to, as `.answered`.
+        Where `answer_position` stores it, as `.response`.
     """
     call = _Call(caller, _Positions(requested=position), announce)
     token = _call.set(call)

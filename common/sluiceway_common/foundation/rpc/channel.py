@@ -1,8 +1,8 @@
-"""How everything of ours dials: one kind of channel.
+"""The channel of all our clients.
 
-A channel balances over all addresses of its target, finds a server that comes back by itself, sends the token, and
-repeats what may be repeated: reads, and writes that carry a request id, when the server was not reached or said
-UNAVAILABLE. Retries are gRPC's own, by service config; nobody retries on top. A write whose message has an empty
+A channel balances over all addresses of its target, reconnects by itself, sends the token, and retries reads, and
+writes with a request id, when the server was not reached or returned UNAVAILABLE. Retries are gRPC's own, by service
+config; no caller retries as well. A write whose message has an empty
 `request_id` gets one here, so that every such write is safe to repeat.
 
 Make channels inside `main()`, never at import: they belong to the event loop that runs then.
@@ -112,7 +112,7 @@ def service_config() -> str:
         names += [{"service": name, "method": method.name} for method in service.methods if is_repeatable(method)]
     config: dict[str, object] = {
         "loadBalancingConfig": [{"round_robin": {}}],
-        # When most calls fail, retries would be the storm after the outage.
+        # When most calls fail, retries would overload the server.
         "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.2},
     }
     if names:
@@ -149,7 +149,7 @@ def _has_scheme(target: str) -> bool:
 
 
 class _Edge:
-    """What is done to every call, whatever its kind."""
+    """Adds token, deadline and request id to calls of every kind."""
 
     def __init__(self, token: str | None, deadline_seconds: float, ids: IdSource) -> None:
         self._authorization = None if token is None else f"Bearer {token}"
@@ -157,7 +157,7 @@ class _Edge:
         self._ids = ids
 
     def details(self, details: grpc.aio.ClientCallDetails, *, unary: bool) -> grpc.aio.ClientCallDetails:
-        """Add what the call does not say itself."""
+        """Add the token and the deadline, unless the call has its own."""
         metadata = details.metadata
         if self._authorization is not None and not any(key == "authorization" for key, _ in _pairs(metadata)):
             metadata = grpc.aio.Metadata(*_pairs(metadata), ("authorization", self._authorization))
@@ -181,7 +181,7 @@ def _pairs(metadata: Any) -> Iterable[tuple[str, str | bytes]]:
     return tuple(metadata) if metadata is not None else ()
 
 
-# grpc.aio looks at one class of an interceptor only, so there are four.
+# grpc.aio uses an interceptor for one kind of call only, so there are four.
 
 
 class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):

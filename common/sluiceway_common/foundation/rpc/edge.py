@@ -1,13 +1,17 @@
-"""What happens around every call on a server, whatever it does.
+"""The interceptor of a server, for all methods alike.
 
-From the outside in: a handler that raises CancelledError by itself is caught, since grpc.aio would leave its caller
-waiting in silence; errors become a status with details, and what is not of our family an incident whose cause goes to
-the log only; the call stands in the in-flight set until its last `finally` has run; the caller is found and the
-method's access is checked, deny by default; the request's id is bound to the log's context; only then a message is made
-of the request, bounded by its size, and its fields are checked as they are annotated.
+From the outside in, for each call:
 
-A stream is served by writing each message from the call's own task. grpc.aio would iterate over a generator too, but
-leaves one that it stops half-way to the garbage collector, and its `finally` blocks with it.
+1. It is in the in-flight set until its last `finally` has run.
+2. Errors become a status with details. An error that is not of our family becomes INTERNAL with an incident id; its
+   cause goes to the log only. A CancelledError that the handler itself raised is such an error, because grpc.aio would
+   never respond to the caller.
+3. The request id is bound to the context of the log.
+4. The caller is authenticated, and the access of the method is checked: what declares no access is denied.
+5. The request is parsed, within its size limit, and its fields are checked against their annotations.
+
+The messages of a stream are written from the task of the call. grpc.aio can iterate over a generator itself, but does
+not close one that it stops early: its `finally` blocks would run when it is garbage-collected.
 """
 
 from __future__ import annotations
@@ -44,13 +48,13 @@ from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, S
 from sluiceway_common.foundation.rpc.requests import RequestReader
 from sluiceway_common.foundation.rpc.status import DETAILS_KEY, status_of
 
-__all__ = ["REQUEST_ID_KEY", "Edge", "Face"]
+__all__ = ["REQUEST_ID_KEY", "Edge", "ServerState"]
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_KEY = "x-request-id"
-# The methods that are served through every change of what is offered.
-_STANDING = "/grpc.health.v1.Health/"
+# Its methods are served in every state.
+_HEALTH = "/grpc.health.v1.Health/"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -59,32 +63,32 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """What a server shows at one time.
+class ServerState:
+    """What a server serves from one call of `serve` or `refuse` to the next.
 
     Attributes:
         handlers: of the methods that are served, the standard ones among them.
         access: what each of them needs of its caller.
-        in_flight: the calls of this time; who takes the offer back ends them.
-        standing: the calls that outlast it: of health, which tells of nothing but the change itself.
-        offer: whose services these are; None: nothing is offered.
-        refusal: what every call is answered but those of health; None: they are served.
+        in_flight: the calls that began in this state; they are ended when it is replaced.
+        health_calls: those of the health service, which continue: a watch of health reports the change.
+        offer: the services; None: there are none.
+        refusal: the error of every call but those of health; None: calls are served.
     """
 
     handlers: Handlers
     access: Mapping[str, Access]
     in_flight: InFlight
-    standing: InFlight
+    health_calls: InFlight
     offer: ServiceSet | None = None
     refusal: SluicewayError | None = None
 
 
 class Edge(grpc.aio.ServerInterceptor):
-    """The one interceptor of a port."""
+    """The interceptor of a port."""
 
     def __init__(
         self,
-        current: Callable[[], Face],
+        current: Callable[[], ServerState],
         *,
         ids: IdSource,
         requests: RequestReader,
@@ -94,7 +98,7 @@ class Edge(grpc.aio.ServerInterceptor):
         self._ids = ids
         self._requests = requests
         self._offered_to = offered_to
-        self._face = current()
+        self._state = current()
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -103,21 +107,21 @@ class Edge(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         method = handler_call_details.method
-        face = self._current()
-        if face is not self._face:
-            self._face, self._wrapped = face, {}
+        state = self._current()
+        if state is not self._state:
+            self._state, self._wrapped = state, {}
         wrapped = self._wrapped.get(method)
         if wrapped is not None:
             return wrapped
         handler = await continuation(handler_call_details)
-        if handler is None or self._current() is not face:
-            # Not kept: its name is the client's, or its time is over.
-            return self._refuse(face, method)
-        made = self._wrap(face, method, handler)
-        self._wrapped[method] = made
-        return made
+        if handler is None or self._current() is not state:
+            # Not cached: a client can make up any number of names, or the state is no longer current.
+            return self._refuse(state, method)
+        wrapped = self._wrap(state, method, handler)
+        self._wrapped[method] = wrapped
+        return wrapped
 
-    def _wrap(self, face: Face, method: str, handler: Handler) -> Handler:
+    def _wrap(self, state: ServerState, method: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         checked_here = not checks_fields(behaviour)
         streams = handler.response_streaming
@@ -128,7 +132,7 @@ class Edge(grpc.aio.ServerInterceptor):
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[handler.request_streaming, streams]
 
-        # Generated code gives `FromString`, which is bound to its class.
+        # In generated code it is the class method `FromString`.
         type_: type[Message] = cast(Any, handler.request_deserializer).__self__
 
         async def serve(data: Any, context: Context) -> Any:
@@ -145,24 +149,24 @@ class Edge(grpc.aio.ServerInterceptor):
                 return await cast(Any, behaviour)(request, context)
 
             stream = streams and not handler.request_streaming
-            return await self._around(face, method, context, run, stream=stream, checked=True)
+            return await self._around(state, method, context, run, stream=stream, checked=True)
 
         return cast("Handler", cast(Any, kind)(serve, None, handler.response_serializer))
 
-    def _refuse(self, face: Face, method: str) -> Handler:
+    def _refuse(self, state: ServerState, method: str) -> Handler:
         async def refuse(request_iterator: AsyncIterator[bytes], context: Context) -> None:
             async def run() -> None:
-                if face.refusal is not None:
-                    raise face.refusal
+                if state.refusal is not None:
+                    raise state.refusal
                 raise not_offered(method)
 
-            await self._around(face, method, context, run, stream=False, checked=False)
+            await self._around(state, method, context, run, stream=False, checked=False)
 
         return grpc.stream_stream_rpc_method_handler(cast(Any, refuse))
 
     async def _around(
         self,
-        face: Face,
+        state: ServerState,
         method: str,
         context: Context,
         run: Callable[[], Awaitable[Any]],
@@ -177,22 +181,22 @@ class Edge(grpc.aio.ServerInterceptor):
             request_id = self._ids.new_id()
         error: SluicewayError
         position: str | None = None
-        in_flight = face.standing if method.startswith(_STANDING) else face.in_flight
+        in_flight = state.health_calls if method.startswith(_HEALTH) else state.in_flight
         in_flight.enter(task, method, stream=stream)
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id, rpc=method):
                 try:
-                    if in_flight is face.in_flight:
-                        self._check_current(face)
-                    caller = await self._admit(face, method, context) if checked else PUBLIC
-                    seen, announce = _text(metadata.get(POSITION_KEY)), partial(_announce, context)
-                    with as_caller(caller, position=seen, announce=announce if stream else None) as positions:
+                    if in_flight is state.in_flight:
+                        self._check_current(state)
+                    caller = await self._admit(state, method, context) if checked else PUBLIC
+                    position_seen, announce = _text(metadata.get(POSITION_KEY)), partial(_announce, context)
+                    with as_caller(caller, position=position_seen, announce=announce if stream else None) as positions:
                         try:
-                            answer = await run()
+                            response = await run()
                         finally:
-                            position = positions.answered
+                            position = positions.response
                     context.set_trailing_metadata(_trailers(request_id, position))
-                    return answer
+                    return response
                 except SluicewayError as raised:
                     error = raised
                 except asyncio.CancelledError as raised:
@@ -220,17 +224,17 @@ class Edge(grpc.aio.ServerInterceptor):
         finally:
             in_flight.leave(task)
 
-    def _check_current(self, face: Face) -> None:
-        """Refuse a call that was on its way in while the offer changed: nobody would end it."""
+    def _check_current(self, state: ServerState) -> None:
+        """Refuse a call that arrived while the state changed: nothing would end it when the server stops."""
         now = self._current()
-        if now is not face:
+        if now is not state:
             raise now.refusal or Unavailable("this server was just changing what it offers; call again")
 
-    async def _admit(self, face: Face, method: str, context: Context) -> Caller:
-        authenticator = None if face.offer is None else face.offer.authenticator
+    async def _admit(self, state: ServerState, method: str, context: Context) -> Caller:
+        authenticator = None if state.offer is None else state.offer.authenticator
         return await admit(
             method,
-            face.access.get(method),
+            state.access.get(method),
             authenticator,
             authorization_of(context),
             offered_to=self._offered_to,
@@ -250,7 +254,7 @@ def _check_fields(request: Message, *, refuse: bool) -> None:
 
 
 async def _announce(context: Context) -> None:
-    # The first message has done it already, perhaps.
+    # Fails when the first message has already sent it.
     with suppress(grpc.aio.UsageError):
         await context.send_initial_metadata(((STREAM_KEY, STREAM_OPEN),))
 

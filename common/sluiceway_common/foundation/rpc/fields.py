@@ -1,4 +1,4 @@
-"""The checks of request fields that their annotations ask for. Pure.
+"""Check the fields of requests against their annotations. Pure.
 
 `google.api.field_behavior` (AIP-203) says which fields must be set, and which ones only the server sets: those are
 cleared, without an error. `sluiceway.api.options.v1.limits` bounds values. Both hold for a request and the single

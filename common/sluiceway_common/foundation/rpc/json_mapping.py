@@ -87,7 +87,7 @@ def _key(key: object) -> str:
 
 def _value(field: FieldDescriptor) -> Callable[[Any], Any]:
     if field.message_type is not None:
-        # These say it themselves, much faster than json_format.
+        # These convert themselves, much faster than json_format does.
         return _text if field.message_type.full_name in _TEXTS else json_of
     if field.enum_type is not None:
         return _enum(field.enum_type)
@@ -96,7 +96,7 @@ def _value(field: FieldDescriptor) -> Callable[[Any], Any]:
     if field.cpp_type in _LARGE:
         return str
     if field.cpp_type in _FLOATING:
-        # NaN and infinity are strings in JSON. Nobody has needed that.
+        # NaN and infinity are strings in JSON. No message of ours has them.
         raise ValueError(f"{field.full_name}: fields with a floating point are not supported")
     return lambda value: value
 
@@ -108,5 +108,5 @@ def _text(value: Any) -> str:
 
 def _enum(enum: EnumDescriptor) -> Callable[[int], str | int]:
     names = {number: value.name for number, value in enum.values_by_number.items()}
-    # A number that this version does not know stays one.
+    # An enum value that this version does not know stays a number.
     return lambda value: names.get(value, value)

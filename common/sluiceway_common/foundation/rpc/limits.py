@@ -16,7 +16,7 @@ __all__ = [
     "SERVER_OPTIONS",
 ]
 
-# The largest answer is a page of 2,000 tasks; the largest request is a run of as many.
+# The largest response is a page of 2,000 tasks; the largest request is a run of as many.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 # Errors travel in the trailers. Their limit is 8 KiB unless both ends say otherwise, and a request with many faults
@@ -25,7 +25,7 @@ _METADATA_BYTES = 64 * 1024
 MAX_DETAILS_BYTES = 24 * 1024
 MAX_TEXT_BYTES = 4 * 1024
 
-# Our clients and servers ping a connection this often, and give it up when an answer takes longer than that.
+# Our clients and servers ping a connection this often, and close it when the response takes longer than that.
 _KEEPALIVE_MILLISECONDS = 30_000
 _PING_TIMEOUT_MILLISECONDS = 10_000
 # Other clients may ping every 10 s, the shortest keepalive that grpc-go has. Half of it allows for two pings that the
@@ -38,7 +38,7 @@ _BOTH: tuple[tuple[str, int], ...] = (
     ("grpc.max_metadata_size", _METADATA_BYTES),
     ("grpc.keepalive_time_ms", _KEEPALIVE_MILLISECONDS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # gRPC 1.85 waits this long for the answer to a keepalive ping; `grpc.keepalive_timeout_ms` has no effect.
+    # gRPC 1.85 waits this long for the response to a keepalive ping; `grpc.keepalive_timeout_ms` has no effect.
     ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MILLISECONDS),
 )
 

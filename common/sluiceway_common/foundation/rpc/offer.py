@@ -1,7 +1,7 @@
 """The services that a server offers at one time, the access rules in front of them, and the calls in progress.
 
-A server that loses what its services rest on (its database) takes its offer back and makes another one later, on the
-same ports. So everything that belongs to one time is in one object.
+A server whose services lose their database withdraws them, and offers new ones later on the same ports. So everything
+that belongs to one such period is in one object.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Handlers: TypeAlias = dict[str, dict[str, Handler]]
 
 
 class InFlight:
-    """The calls that are being served."""
+    """The calls in flight."""
 
     def __init__(self) -> None:
         self._calls: dict[asyncio.Task[Any], tuple[str, bool]] = {}
@@ -37,19 +37,19 @@ class InFlight:
         self._empty.set()
 
     def enter(self, task: asyncio.Task[Any], method: str, *, stream: bool) -> None:
-        """Note that a call began. `stream`: the server's side is one, the client's is not."""
+        """Add a call. `stream`: it is a server stream, and not a client stream."""
         self._calls[task] = (method, stream)
         self._empty.clear()
 
     def leave(self, task: asyncio.Task[Any]) -> None:
-        """Note that a call is over, with all of its cleaning up."""
+        """Remove a call, after its cleanup."""
         self._calls.pop(task, None)
         self._interrupted.pop(task, None)
         if not self._calls:
             self._empty.set()
 
     def interrupt(self, why: SluicewayError, *, streams_only: bool = False) -> None:
-        """End calls with an error, through a cancellation that their `finally` blocks see."""
+        """End calls with an error: their tasks are cancelled, and their `finally` blocks run."""
         for task, (_, stream) in self._calls.items():
             if (stream or not streams_only) and task not in self._interrupted:
                 self._interrupted[task] = why
@@ -69,7 +69,7 @@ class InFlight:
         return True
 
     def methods(self) -> list[str]:
-        """Name the methods of the calls, for a message."""
+        """Return the methods of the calls, for a message."""
         return sorted({method for method, _ in self._calls.values()})
 
 
@@ -88,8 +88,8 @@ class ServiceSet:
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Register a service: `offer.add(add_RunServiceServicer_to_server, servicer)`.
 
-        A method that the servicer does not define is not offered: it answers UNIMPLEMENTED, and reflection does not
-        name it.
+        A method that the servicer does not define is not offered: calls to it return UNIMPLEMENTED, and reflection
+        leaves it out.
         """
         register(servicer, Registry(self.handlers))
 
@@ -100,7 +100,7 @@ class ServiceSet:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The scopes that some offered method needs."""
+        """The scopes that the offered methods need."""
         needed = {access.scope for method in self.methods if (access := self.access_of(method)) is not None}
         return frozenset(needed - {""})
 
@@ -115,13 +115,13 @@ class ServiceSet:
 
 
 class Registry:
-    """What generated code takes for a server when it registers a service."""
+    """Stands for a server when generated code registers a service."""
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
 
     def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
-        """Not needed: generated code gives the same handlers by name."""
+        """Ignore them: generated code also passes the same handlers by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         """Keep the handlers of the methods that the servicer defines itself."""

@@ -2,7 +2,7 @@
 
 `grpcio-reflection` has `v1alpha` only, and describes whole files. Both versions have the same messages under two
 names, so one handler serves both. It reads from a pool of descriptors of its own, without what is not offered: a client
-that lists methods must not find one that answers UNIMPLEMENTED.
+that lists methods must not find one that returns UNIMPLEMENTED.
 """
 
 from __future__ import annotations

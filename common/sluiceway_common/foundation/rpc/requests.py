@@ -1,9 +1,8 @@
-"""Requests as they arrive: bounded by size and by the number of their parts before a message is made of them.
+"""Parse requests, after bounding their size and the number of their parts.
 
-A request of some MiB may hold millions of empty messages. To make those takes up to a hundred times its size in memory,
-and time in which the interpreter's lock is held; to check them takes seconds. So the parts of a large request are
-counted in its encoding first, in a thread, and it is refused when they are too many. The caller has been authenticated
-by then.
+A request of some MiB may have millions of empty messages. Parsing them takes up to a hundred times its size in memory,
+and holds the interpreter's lock; checking them takes seconds. So the parts of a large request are counted in its
+encoding first, in a thread, and it is refused if there are too many. The caller has been authenticated by then.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ REQUEST_BYTES: Mapping[str, int] = MappingProxyType(
     {
         # A configuration expands to 4 MiB of characters at most, and the first line of a command is its name too.
         "/sluiceway.api.run.v1.RunService/CreateRun": 8 * 1024 * 1024,
-        # The service takes files of 1 MiB and says so itself.
+        # The service itself limits files to 1 MiB.
         "/sluiceway.api.config.v1.ConfigService/CheckRunConfig": 2 * 1024 * 1024,
         "/sluiceway.api.config.v1.ConfigService/RenderRunConfig": 2 * 1024 * 1024,
         "/sluiceway.api.config.v1.ConfigService/GraphRunConfig": 2 * 1024 * 1024,
@@ -42,7 +41,7 @@ REQUEST_BYTES: Mapping[str, int] = MappingProxyType(
 MAX_PARTS = 250_000
 """Of one message: its fields, and those of all messages in it. A run of 40,000 steps with names has 160,000."""
 
-# A message of so many bytes is made in 5 ms at most, however many parts it has. A chunk of a log is smaller.
+# A message of this size is parsed in at most 5 ms, however many parts it has. A chunk of a log is smaller.
 _SMALL_BYTES = 128 * 1024
 _MOST_WAITING = 8
 
@@ -59,7 +58,7 @@ class RequestReader:
         self._places = Places(1, waiting=_MOST_WAITING, what="large requests")
 
     async def message(self, method: str, type_: type[Message], data: bytes) -> Message:
-        """Make the message of a unary call, or the next one of a stream.
+        """Parse the message of a unary call, or the next one of a stream.
 
         Raises:
             Exhausted: reason `REQUEST_TOO_LARGE`: it has too many bytes or parts.
@@ -75,12 +74,12 @@ class RequestReader:
             return await asyncio.to_thread(_measured, type_, data)
 
     def messages(self, method: str, type_: type[Message], stream: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-        """Make the messages of a stream of requests, each as `message` does."""
+        """Parse the messages of a stream of requests, each as `message` does."""
         return _Messages(self, method, type_, stream)
 
 
 class _Messages:
-    """An iterator, not a generator: that one would have to be closed, which fails while another task waits in it."""
+    """An iterator and not a generator: closing a generator fails while another task waits in it."""
 
     def __init__(self, reader: RequestReader, method: str, type_: type[Message], stream: AsyncIterator[bytes]) -> None:
         self._reader = reader
@@ -98,8 +97,8 @@ class _Messages:
 def count_parts(type_: type[Message], data: bytes, *, most: int = MAX_PARTS) -> int:
     """Count the fields in the encoding of a message and of all messages in it; stops above `most`.
 
-    A packed field counts one for each byte. What is not an encoding is counted as far as it can be read: `FromString`
-    says what is wrong with it.
+    A packed field counts one for each byte. An invalid encoding is counted as far as it can be read: `FromString`
+    reports what is wrong.
     """
     parts = 0
     descriptor: Any = type_.DESCRIPTOR
@@ -134,7 +133,7 @@ def count_parts(type_: type[Message], data: bytes, *, most: int = MAX_PARTS) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """What of a message's fields the count needs, by number.
+    """The fields of a message that the count needs, by number.
 
     Attributes:
         messages: the types of those that hold messages; a map holds its entries.

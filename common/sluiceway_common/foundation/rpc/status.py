@@ -1,9 +1,9 @@
-"""Errors of our family to `google.rpc.Status` and back (api.md, "Errors").
+"""Convert errors of our family to `google.rpc.Status` and back (api.md, "Errors").
 
 What an error carries is in the standard details, so that programs in any language can read it: the reason and the
 metadata in ErrorInfo, faults in BadRequest, the subject in PreconditionFailure or QuotaFailure, the resource in
-ResourceInfo, the pause in RetryInfo. The way back gives an error of the same class of the family (not of a subclass:
-the reason says which it was) with the same content.
+ResourceInfo, the pause in RetryInfo. An error that is converted back has the same class
+of the family and the same content; a subclass is lost, but the reason says which it was.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ __all__ = ["DETAILS_KEY", "DOMAIN", "error_of", "error_of_status", "status_of"]
 DOMAIN = "sluiceway"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# What gRPC's core says of an address (1.60 and later); of several addresses it names the last one's error.
-_NOBODY_THERE = re.compile(
+# The text of gRPC's core (1.60 and later). With several addresses it has the error of the last one.
+_UNREACHABLE = re.compile(
     r"(connections to all backends failing|failed to connect to all addresses); last error: .*: (?P<why>[^:]+)"
 )
 _NO_SUCH_HOST = re.compile(r"errors resolving (?P<host>[^:]+): .*(Domain name not found|NXDOMAIN).*")
@@ -57,9 +57,8 @@ D = TypeVar("D", bound=Message)
 def status_of(error: BaseException) -> status_pb2.Status:
     """Make the status of an error.
 
-    An error that is not of our family becomes INTERNAL and says nothing of itself; the interceptor gives such ones an
-    incident first. Of very many faults, those that fit in the trailers are named, and the last entry says how many
-    are left out.
+    An error that is not of our family becomes INTERNAL, without its text; the interceptor replaces those by one with an
+    incident id. Faults that do not fit in the trailers are left out, and the last entry says how many.
     """
     if not isinstance(error, SluicewayError):
         error = Internal("")
@@ -76,7 +75,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
 
 
 def error_of(rpc_error: grpc.aio.AioRpcError) -> SluicewayError:
-    """Make the error that the other end raised, or, when gRPC itself failed, the one that says the same."""
+    """Make the error that the other end raised, or the one for the code of a failure of gRPC itself."""
     code, message = rpc_error.code(), rpc_error.details() or ""
     for key, value in rpc_error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
@@ -86,13 +85,13 @@ def error_of(rpc_error: grpc.aio.AioRpcError) -> SluicewayError:
                 break
             if status.code == code.value[0]:
                 return error_of_status(status)
-    told = _in_plain_words(message) or f"the call ended with {code.name}"
-    return error_of_status(status_pb2.Status(code=code.value[0], message=told))
+    text = _in_plain_words(message) or f"the call ended with {code.name}"
+    return error_of_status(status_pb2.Status(code=code.value[0], message=text))
 
 
 def _in_plain_words(message: str) -> str:
     """Rewrite gRPC's text for an address where nothing listens; return other texts unchanged."""
-    if (found := _NOBODY_THERE.fullmatch(message)) is not None:
+    if (found := _UNREACHABLE.fullmatch(message)) is not None:
         return f"the server cannot be reached: {found['why']}; is it running, and is this its address?"
     if (found := _NO_SUCH_HOST.fullmatch(message)) is not None:
         return f'the host name "{found["host"]}" is not known'
