@@ -1,0 +1,284 @@
+"""The HTTP client for all calls to git providers: guarded, limited, with retries.
+
+- An address is checked when the connection to it is made, after the name was resolved: a name cannot be resolved to
+  one address for the check and to another for the connection (DNS rebinding).
+- Redirects are followed here, each with the same checks: to another origin without credentials, from https to http not
+  at all. Only GET is redirected: the target of another call is found again by its id.
+- Time, size (after decompression), headers and redirects have limits, so that a provider cannot hold up the server.
+- A call that may be repeated is, while its time lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from sluiceway_common.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.clock import Clock, SystemClock
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
+from sluiceway_common.foundation.version import VERSION
+from sluiceway_server.forges.addresses import ALLOW_OPTION, AddressPolicy
+from sluiceway_server.forges.errors import (
+    AddressRefused,
+    BadForgeResponse,
+    ForgeResponseTooLarge,
+    ForgeUnavailable,
+)
+from sluiceway_server.forges.responses import Response, error_of
+
+__all__ = ["ForgeHttp", "HttpLimits", "Request"]
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CHUNK_BYTES: Final = 64 * 1024
+_ERROR_BYTES: Final = 64 * 1024
+"""How much of an error is read, for its message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """Limits of one call.
+
+    Attributes:
+        connect_seconds: for a connection, with TLS.
+        attempt_seconds: for one attempt with its redirects, until the last byte.
+        call_seconds: for all attempts together, with the pauses.
+        attempts: at most, of a call that may be repeated.
+        redirects: at most, in an attempt.
+        response_bytes: of a body after decompression, unless the call has its own limit.
+    """
+
+    connect_seconds: float = 10.0
+    attempt_seconds: float = 30.0
+    call_seconds: float = 75.0
+    attempts: int = 3
+    redirects: int = 5
+    response_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call.
+
+    Attributes:
+        url: the URL, escaped.
+        method: GET, POST, DELETE.
+        headers: without credentials.
+        credentials: headers that only the origin of `url` receives. Their values never appear in errors.
+        body: sent as JSON, unless None.
+        secrets: values in the body that never appear in errors.
+        may_repeat: it has the same effect twice as once, so that it is sent again after a failure.
+        limit_bytes: of the body of the response; None: `HttpLimits.response_bytes`.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: object = field(default=None, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
+    may_repeat: bool = True
+    limit_bytes: int | None = None
+
+
+class ForgeHttp:
+    """The client. One for a process: it keeps connections. Opened by the first call; `close` may be called twice."""
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        limits: HttpLimits | None = None,
+        clock: Clock | None = None,
+        resolver: AbstractResolver | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._policy = policy
+        self._limits = limits or HttpLimits()
+        self._clock = clock or SystemClock()
+        self._resolver = resolver
+        self._sleep = sleep
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections. Calls in flight fail."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def call(self, request: Request) -> Response:
+        """Make a call, and return its response, which has a 2xx status.
+
+        Raises:
+            SluicewayError: what `port` lists.
+        """
+        try:
+            async with time_limit(self._limits.call_seconds):
+                return await self._with_retries(request)
+        except TimeoutError as error:
+            raise ForgeUnavailable(f"{_shown(request.url)} does not respond in time") from error
+
+    async def _with_retries(self, request: Request) -> Response:
+        attempt = 1
+        while True:
+            try:
+                response = await self._attempt(request)
+                error = error_of(response, now=self._clock.now(), hide=self._secrets(request))
+                if error is None:
+                    return response
+                raise error
+            except ForgeUnavailable as away:
+                never_sent = isinstance(away.__cause__, aiohttp.ClientConnectorError)
+                if not (request.may_repeat or never_sent) or attempt >= self._limits.attempts:
+                    raise
+            await self._sleep(backoff_seconds(attempt, first=0.5, limit=5.0))
+            attempt += 1
+
+    async def _attempt(self, request: Request) -> Response:
+        try:
+            async with time_limit(self._limits.attempt_seconds):
+                return await self._follow(request)
+        except SluicewayError:
+            raise
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _failure(request, error) from error
+
+    async def _follow(self, request: Request) -> Response:
+        url = _checked(URL(request.url, encoded=True))
+        origin = url.origin()
+        for _ in range(self._limits.redirects + 1):
+            headers = {**request.headers, **(request.credentials if url.origin() == origin else {})}
+            response, location = await self._once(request, url, headers)
+            if location is None:
+                return response
+            target = _checked(url.join(URL(location, encoded=location.isascii())))
+            if url.scheme == "https" and target.scheme == "http":
+                raise BadForgeResponse(f"{_shown(str(url))} redirects from https to http")
+            url = target
+        raise BadForgeResponse(f"{_shown(request.url)} redirects more than {self._limits.redirects} times")
+
+    async def _once(self, request: Request, url: URL, headers: Mapping[str, str]) -> tuple[Response, str | None]:
+        arguments: dict[str, Any] = {"headers": headers, "allow_redirects": False}
+        if request.body is not None:
+            arguments["data"] = json.dumps(request.body).encode()
+            arguments["headers"] = {**headers, "Content-Type": "application/json"}
+        async with self._opened().request(request.method, url, **arguments) as answer:
+            head = {name.lower(): value for name, value in answer.headers.items()}
+            shown_url = _shown(str(url))
+            if answer.status in _REDIRECTS and request.method == "GET" and "location" in head:
+                return Response(answer.status, head, b"", shown_url), head["location"]
+            body = await self._body(answer, request, shown_url)
+            return Response(answer.status, head, body, shown_url), None
+
+    async def _body(self, answer: aiohttp.ClientResponse, request: Request, url: str) -> bytes:
+        limit = self._limits.response_bytes if request.limit_bytes is None else request.limit_bytes
+        is_error = not 200 <= answer.status < 300
+        too_large = ForgeResponseTooLarge(f"the response of {url} has more than {limit} bytes", subject=url)
+        if not is_error and (answer.content_length or 0) > limit:
+            raise too_large
+        body = bytearray()
+        async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+            body += chunk
+            if is_error and len(body) >= _ERROR_BYTES:
+                break
+            if len(body) > limit:
+                raise too_large
+        return bytes(body)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                resolver=_GuardedResolver(self._policy, self._resolver or aiohttp.ThreadedResolver()),
+                socket_factory=lambda info: _guarded_socket(self._policy, info),
+                limit_per_host=20,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_seconds),
+                headers={"User-Agent": f"Sluiceway/{VERSION}", "Accept-Encoding": "gzip, deflate"},
+                # A proxy of the environment would be the one to resolve names.
+                trust_env=False,
+            )
+        return self._session
+
+    @staticmethod
+    def _secrets(request: Request) -> tuple[str, ...]:
+        tokens = (value.rpartition(" ")[2] for value in request.credentials.values())
+        return (*request.secrets, *tokens)
+
+
+class _RefusedAddress(OSError):
+    """An address that the policy refuses. An `OSError`, because the connector passes only these on."""
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves names to those of their addresses that may be reached."""
+
+    def __init__(self, policy: AddressPolicy, inner: AbstractResolver) -> None:
+        self._policy = policy
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        allowed = [result for result in found if self._policy.fault(result["host"]) is None]
+        if found and not allowed:
+            # Without the address: whoever sees the message need not be able to resolve internal names.
+            raise _RefusedAddress(f"{host} has no public address")
+        return allowed
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _guarded_socket(policy: AddressPolicy, info: tuple[Any, ...]) -> socket.socket:
+    """Create the socket for a connection to an address: the last check, also of a URL that has an address itself."""
+    family, kind, protocol, _, address = info
+    fault = policy.fault(str(address[0]))
+    if fault is not None:
+        raise _RefusedAddress(f"{address[0]} {fault}")
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _checked(url: URL) -> URL:
+    if url.scheme not in ("http", "https") or not url.host:
+        raise AddressRefused(f"{_shown(str(url))} is not a URL of http or https")
+    if url.user is not None or url.password is not None:
+        raise AddressRefused("the URL of a git provider has a user or a password in it")
+    return url
+
+
+def _failure(request: Request, error: BaseException) -> SluicewayError:
+    """Return the error of our family for what the client raised. Texts of its errors may repeat what was received."""
+    url = _shown(request.url)
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    match cause:
+        case _RefusedAddress():
+            return AddressRefused(f"{url} must not be called: {cause}; an operator can allow it with {ALLOW_OPTION}")
+        case aiohttp.InvalidURL():
+            return AddressRefused(f"{url} is not a URL that can be called")
+        case aiohttp.ClientResponseError():
+            return BadForgeResponse(f"the response of {url} is not HTTP, or its headers are too large")
+        case aiohttp.ClientPayloadError():
+            return ForgeUnavailable(f"the response of {url} was cut off, or cannot be decompressed")
+        case TimeoutError():
+            return ForgeUnavailable(f"{url} does not respond in time")
+        case aiohttp.ClientError() | OSError():
+            return ForgeUnavailable(f"{url} cannot be reached ({type(cause).__name__})")
+        case _:
+            return AddressRefused(f"{url} is not a URL that can be called")
+
+
+def _shown(url: str) -> str:
+    """Return a URL for a message: without what may be a secret."""
+    return url.partition("?")[0].partition("#")[0][:300]
