@@ -25,10 +25,13 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock, UuidSource
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Emit, Put, Query
-from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, executor_topic, outcomes
+from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.project_values import ProjectValues
+from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, executor_topic, outcomes
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.ports import AssignmentNotice, EngineSettings
 from tests.fakes.executor_directory import FakeExecutorDirectory, executor
@@ -91,6 +94,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
             executors=directory,
             servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6)),
             bodies=storage,
+            values=ProjectValues(database, Envelope(None)),
         )
         await engine.scheduler.election.stand()
         await directory.connect(executor("e1", slots=slots))

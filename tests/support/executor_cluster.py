@@ -19,6 +19,7 @@ from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.connection import StreamSettings
@@ -33,7 +34,8 @@ from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
-from sluiceway_server.runrecords.types import RECORD_TYPES
+from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
+from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.ports import EngineSettings
@@ -112,6 +114,7 @@ class Cluster:
         self.kv = FakeKeyValueStore(self.clock)
         self.storage = FakeObjectStorage(self.clock)
         self.ids = UuidSource(self.clock)
+        self.envelope = Envelope(MasterKeys([bytes(KEY_BYTES)]))
         self._number = 0
 
     @asynccontextmanager
@@ -132,6 +135,7 @@ class Cluster:
             ),
             executors=directory,
             servers=ServerKeys(self.kv, prefix="p", server_id=name, lease=self.times.lease),
+            values=ProjectValues(self.db, self.envelope),
         )
         barrier = DurableBarrier(self.db)
         store = LogStore(self.storage, self.clock, timeout=timedelta(seconds=60))

@@ -13,10 +13,13 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import UuidSource
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.datamanager.model import Emit
 from sluiceway_server.logs.store import LogStore
-from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN
+from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
+from sluiceway_server.projects.project_values import ProjectValues
+from sluiceway_server.runrecords.types import ASSIGNMENT, RUN
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.log_deletion import LogDeletion
 from sluiceway_server.runs.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
@@ -70,6 +73,7 @@ class World:
         self.storage = FakeObjectStorage(self.clock)
         self.log_store = LogStore(self.storage, self.clock)
         self.ids = UuidSource(self.clock)
+        self.envelope = Envelope(MasterKeys([bytes(KEY_BYTES)]))
         self._numbers = 0
 
     def engine(self, server_id: str = "s1", **more: Any) -> Engine:
@@ -83,6 +87,7 @@ class World:
             servers=ServerKeys(self.kv, prefix="p", server_id=server_id, lease=settings.server_lease),
             scopes=self.scopes,
             bodies=self.bodies,
+            values=ProjectValues(self.db, self.envelope),
         )
 
     @property

@@ -17,7 +17,7 @@ from sluiceway.api.run.v1 import definition_pb2 as api
 from sluiceway_common.runconfig import durations
 from sluiceway_common.runconfig.model import Config, Container, Depend, RegistryAuth, Resources, Run, Task
 from sluiceway_common.runconfig.problems import quoted
-from sluiceway_common.runconfig.runs import applies, find_run
+from sluiceway_common.runconfig.runs import applies, find_run, variables_of_run
 from sluiceway_common.runconfig.step_model import (
     ArchiveContents,
     CloneStep,
@@ -34,7 +34,7 @@ from sluiceway_common.runconfig.values import Value
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 
-__all__ = ["RunTasks", "tasks_of_run"]
+__all__ = ["RunTasks", "project_variables", "tasks_of_run"]
 
 _DEFAULT_TASK_TIMEOUT: Final = DEFAULT_TASK_TIMEOUT // timedelta(seconds=1) * durations.SECOND
 # Short enough for a heading and for a sentence that says how the step ended.
@@ -78,8 +78,8 @@ def tasks_of_run(
         run_name: which run.
         context: what the run is made for.
         changed_paths: the files that have changed, where known; see `when`.
-        variables: what variables stand for: a clear text, or a value with a reference to a secret. One
-            that is not there gives an empty string and a warning.
+        variables: what variables stand for: a clear text, or a value; see `project_variables`. One that is not there
+            gives an empty string and a warning.
         from_fork: whether it is a run of a fork's pull request, whose priority is always 0.
 
     Raises:
@@ -96,6 +96,15 @@ def tasks_of_run(
         timeout=None if run.timeout is None else _duration(run.timeout),
         warnings=tuple(making.warnings),
     )
+
+
+def project_variables(config: Config, run_name: str) -> dict[str, api.EnvironmentValue]:
+    """Return `variables` for a run of a project: the server resolves them when the run is created.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    return {name: api.EnvironmentValue(variable=name) for name in variables_of_run(config, run_name)}
 
 
 class _Making:

@@ -20,6 +20,7 @@ __all__ = [
     "is_below",
     "join",
     "of_caller",
+    "project_of",
     "scope_of",
     "segments",
     "unescape",
@@ -92,6 +93,14 @@ def faults(group: str) -> tuple[str, ...]:
 def scope_of(group: str) -> str:
     """The first two segments of a canonical group: where numbers count. All of it, when it has fewer."""
     return "/".join(group.split("/")[:3])
+
+
+def project_of(group: str) -> str:
+    """Return the id of the project of a group, the second segment of `/project/<id>/...`; empty: it has none."""
+    if faults(group):
+        return ""
+    first, *rest = segments(group)
+    return rest[0] if first == "project" and rest else ""
 
 
 def is_below(group: str, prefix: str) -> bool:

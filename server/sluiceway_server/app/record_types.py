@@ -6,6 +6,7 @@ from typing import Any
 
 from sluiceway_server.datamanager.model import RecordType
 from sluiceway_server.projects import records as project_records
+from sluiceway_server.projects import secret_records
 from sluiceway_server.runrecords import types as run_records
 from sluiceway_server.triggers import records as trigger_records
 
@@ -15,4 +16,5 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     *run_records.RECORD_TYPES,
     *project_records.RECORD_TYPES,
     *trigger_records.RECORD_TYPES,
+    *secret_records.RECORD_TYPES,
 )

@@ -39,6 +39,7 @@ from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator
 from sluiceway_server.runs.config_objects import ConfigObjects
@@ -111,6 +112,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             executors=directory,
             servers=ServerKeys(ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease),
             bodies=ground.storage,
+            values=ProjectValues(database, ground.envelope),
         )
         store = LogStore(ground.storage, clock, prefix=ground.prefix)
         live = await stack.enter_async_context(LogBuffers(store, clock))

@@ -27,6 +27,7 @@ from sluiceway_common.runmodel import creation, groups
 from sluiceway_common.runmodel.limits import MAX_RUN_EDGES, MAX_RUN_STEPS, MAX_TASKS
 from sluiceway_server.datamanager.checks import MAX_BYTES
 from sluiceway_server.datamanager.model import GroupRevision, Position
+from sluiceway_server.projects.variables import SecretValue, Unset
 from sluiceway_server.runrecords import codec, definitions, enums
 from sluiceway_server.runs.definition_checks import (
     ARCHS,
@@ -37,6 +38,7 @@ from sluiceway_server.runs.definition_checks import (
     task_faults,
     text_faults,
 )
+from sluiceway_server.runs.environment_values import bind_variables
 from sluiceway_server.runs.transaction import NewRecords
 
 __all__ = ["ARCHS", "MAX_STEPS", "RunTooLarge", "ValidatedCreate", "check", "check_counts"]
@@ -83,6 +85,7 @@ class ValidatedCreate:
 def check(
     request: service_api.CreateRunRequest,
     *,
+    variables: Mapping[str, SecretValue | Unset],
     run_id: str,
     task_ids: Iterable[str],
     created_by: str,
@@ -91,6 +94,16 @@ def check(
     now: datetime,
 ) -> ValidatedCreate:
     """Check a request and make its run.
+
+    Args:
+        request: is changed: its variables are replaced by what they stand for.
+        variables: what each of its variables stands for (`environment_values.variables_of`).
+        run_id: the id of the new run.
+        task_ids: the ids of its tasks.
+        created_by: whose request it is.
+        belongs_to: paths besides its scope that an executor group may name to serve it.
+        from_fork: whether it is of a fork's request.
+        now: when.
 
     Raises:
         InvalidInput: with every fault.
@@ -105,6 +118,9 @@ def check(
     preconditions = _preconditions(request.change_groups, found)
     if _is_unreadable(request):
         raise InvalidInput(_with_field_faults(request, found))
+    # Of the request as it was sent: a variable may stand for something else when it is sent again.
+    request_digest = _digest_without_id(request) if request.request_id else ""
+    unset = () if found else bind_variables(request, variables)
     config = pb.RunConfig(
         tasks=request.tasks,
         static_environment=request.static_environment,
@@ -136,14 +152,14 @@ def check(
     if found:
         raise InvalidInput(found)
     created = creation.create(wanted)
-    warnings = (*request.warnings, *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS))
+    warnings = (*request.warnings, *unset[:MAX_OWN_WARNINGS], *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS))
     return ValidatedCreate(
         created=created,
         records=_records(created, warnings),
         config=encoded,
         preconditions=preconditions,
         request_id=request.request_id,
-        request_digest=_digest_without_id(request) if request.request_id else "",
+        request_digest=request_digest,
     )
 
 

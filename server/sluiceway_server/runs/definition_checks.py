@@ -47,7 +47,7 @@ _NANOS = 1_000_000_000
 _MAX_PORT = 65_535
 # A step without a kind has a fault of its own.
 _ANY_STEP = "run"
-_NO_SECRETS = "this server does not resolve secrets; give a clear value"
+_NO_SECRETS = "only variables refer to secrets; give the name of a variable"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _REF_TYPES = frozenset({"", "branch", "tag", "pull_request"})
 _CONDITIONS = frozenset(enums.CONDITIONS.values())
@@ -110,9 +110,7 @@ def environment_faults(path: str, environment: Mapping[str, definition_api.Envir
         if not _VARIABLE.fullmatch(name):
             yield Violation(where, "is not the name of an environment variable")
         value = environment[name]
-        yield from text_faults(where, value.value, nul_fault)
-        if value.HasField("secret"):
-            yield Violation(where, _NO_SECRETS)
+        yield from _value_faults(where, value)
 
 
 def duration_faults(path: str, value: Duration) -> Iterator[Violation]:
@@ -214,10 +212,15 @@ def _registry_faults(path: str, registry: str, auth: definition_api.RegistryAuth
     if auth.type not in ("basic", "encodedauth"):
         yield Violation(f"{where}.type", f'it must be "basic" or "encodedauth", not "{shown(auth.type, most=100)}"')
     for name in ("username", "password", "auth"):
-        value: definition_api.EnvironmentValue = getattr(auth, name)
-        yield from text_faults(f"{where}.{name}", value.value, nul_fault)
-        if value.HasField("secret"):
-            yield Violation(f"{where}.{name}", _NO_SECRETS)
+        yield from _value_faults(f"{where}.{name}", getattr(auth, name))
+
+
+def _value_faults(path: str, value: definition_api.EnvironmentValue) -> Iterator[Violation]:
+    yield from text_faults(path, value.value, nul_fault)
+    if value.HasField("secret"):
+        yield Violation(path, _NO_SECRETS)
+    if value.HasField("variable"):
+        yield from text_faults(f"{path}.variable", value.variable, name_fault)
 
 
 def _label_faults(path: str, labels: Mapping[str, str]) -> Iterator[Violation]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,13 +22,14 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.places import Places
-from sluiceway_common.runmodel import requests, updates
+from sluiceway_common.runmodel import groups, requests, updates
 from sluiceway_common.runmodel.model import ApprovalGiven
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.projects.variables import SecretValue, Unset
 from sluiceway_server.runrecords import codec, definitions, enums
 from sluiceway_server.runrecords.executor_messages import update_fault
 from sluiceway_server.runrecords.types import (
@@ -45,17 +46,19 @@ from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.configs import RunConfigs
 from sluiceway_server.runs.create_request import ValidatedCreate
 from sluiceway_server.runs.deadlines import Deadlines
+from sluiceway_server.runs.environment_values import context_of, references_of, variables_of
 from sluiceway_server.runs.ports import (
     EngineSettings,
     ExecutorDirectory,
     ObjectBodies,
+    RunValues,
     ScopeSettings,
     ServerPresence,
     Specified,
     UpdateOutcome,
 )
 from sluiceway_server.runs.scheduler import Scheduler
-from sluiceway_server.runs.specification import specify
+from sluiceway_server.runs.specification import definition_of, specify
 from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
 from sluiceway_server.runs.transaction import RunTransaction
@@ -92,8 +95,10 @@ class Engine:
         servers: ServerPresence,
         scopes: ScopeSettings | None = None,
         bodies: ObjectBodies | None = None,
+        values: RunValues,
     ) -> None:
         self._db = db
+        self._values = values
         self._clock = clock
         self._ids = ids
         self._settings = settings
@@ -200,10 +205,18 @@ class Engine:
         """Check a creation; a large one in a thread, one at a time, since it may take a second of a processor."""
         create_request.check_counts(request)
         now, run_id, task_ids = self._clock.now(), self._ids.new_id(), [self._ids.new_id() for _ in request.tasks]
+        is_small = request.ByteSize() <= _CHECKED_AT_ONCE_BYTES
+        names = variables_of(request) if is_small else await asyncio.to_thread(variables_of, request)
+        variables: Mapping[str, SecretValue | Unset] = {}
+        if names:
+            variables = await self._values.variables(
+                groups.project_of(request.run.group), names, context_of(request.source), from_fork=from_fork
+            )
 
         def check() -> ValidatedCreate:
             return create_request.check(
                 request,
+                variables=variables,
                 run_id=run_id,
                 task_ids=task_ids,
                 created_by=created_by,
@@ -212,7 +225,7 @@ class Engine:
                 now=now,
             )
 
-        if request.ByteSize() <= _CHECKED_AT_ONCE_BYTES:
+        if is_small:
             return check()
         async with self._checks.take():
             return await asyncio.to_thread(check)
@@ -375,7 +388,8 @@ class Engine:
         Raises:
             NotFound: there is no such assignment.
             AssignmentFinal: it is over.
-            SecretsNotAvailable: its task needs a secret.
+            FailedPrecondition: a secret that its task needs was deleted, or this server has not the master key of it.
+            DataLoss: such a secret was changed in the database.
         """
 
         def read(view: View) -> Specified | None:
@@ -397,7 +411,9 @@ class Engine:
         if found is None:
             raise NotFound(f"there is no assignment {assignment_id!r}")
         run, task, config = found
-        return specify(run, await self._configs.of_run(run.run.id, config), task, self._settings)
+        whole = await self._configs.of_run(run.run.id, config)
+        needed = references_of(definition_of(whole, task), whole.static_environment, whole.environment)
+        return specify(run, whole, task, self._settings, await self._values.texts(needed))
 
     def _known(self, transaction: RunTransaction, key: str, digest: str) -> str | None:
         """Return the run of an earlier call with this key within `request_kept`; None if there was none."""

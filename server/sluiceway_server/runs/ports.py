@@ -7,23 +7,26 @@ server that has the executor's stream reads the topic and sends. No server calls
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from sluiceway.records.run.v1 import records_pb2 as records
+from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel.placement import ExecutorView
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.objectstorage.port import ObjectInfo
+from sluiceway_server.projects.variables import SecretValue, Unset
 
 __all__ = [
     "AssignmentNotice",
     "EngineSettings",
     "ExecutorDirectory",
     "ObjectBodies",
+    "RunValues",
     "ScopeSettings",
     "ServerPresence",
     "Specified",
@@ -125,6 +128,20 @@ class ScopeSettings(Protocol):
 
     def queue_settings(self, scope: str) -> QueueSettings:
         """Return the settings. Must be quick: it is called inside transaction functions."""
+        ...
+
+
+class RunValues(Protocol):
+    """Where the variables and secrets of runs come from (`projects.project_values`)."""
+
+    async def variables(
+        self, project_id: str, names: Collection[str], context: Context, *, from_fork: bool
+    ) -> dict[str, SecretValue | Unset]:
+        """Return what variables stand for in a new run of a project; empty `project_id`: it has none."""
+        ...
+
+    async def texts(self, values: Mapping[SecretValue, str]) -> dict[SecretValue, str]:
+        """Return values of secrets as text, given with the name of what needs each. Raises a `SluicewayError`."""
         ...
 
 

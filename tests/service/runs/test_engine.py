@@ -358,8 +358,8 @@ async def test_secret_is_refused_clearly_when_a_run_is_created() -> None:
     with pytest.raises(InvalidInput) as caught:
         await engine.create_run(request(task), created_by="a")
     assert [(v.path, v.message) for v in caught.value.violations] == [
-        ('tasks[0].environment["TOKEN"]', "this server does not resolve secrets; give a clear value"),
-        ('tasks[0].docker_registries_auth["r"].auth', "this server does not resolve secrets; give a clear value"),
+        ('tasks[0].environment["TOKEN"]', "only variables refer to secrets; give the name of a variable"),
+        ('tasks[0].docker_registries_auth["r"].auth', "only variables refer to secrets; give the name of a variable"),
     ]
 
 

@@ -15,8 +15,9 @@ from sluiceway_common.runconfig.documents import Document
 from sluiceway_common.runconfig.environment import has_agola_names, run_environment, skips_ci, static_environment
 from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.runs import runs_that_apply, variables_of_run
-from sluiceway_common.runconfig.tasks import tasks_of_run
+from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
 from sluiceway_common.runconfig.when import Context
+from sluiceway_server.runs.environment_values import values_of_task
 from tests.support.drivers import ABLE
 
 RUNTIME = {"containers": [{"image": "host"}]}
@@ -111,6 +112,14 @@ REGISTRIES = {
     "top.io": {"type": "basic", "username": {"value": "u"}, "password": {"value": "p1"}},
     "run.io": {"type": "encodedauth", "auth": {"value": "x"}},
 }
+
+
+def test_variables_of_a_project_are_left_to_the_server() -> None:
+    config = load(EVERYTHING)
+    made = tasks_of_run(config, "r", MAIN, variables=project_variables(config, "r"))
+    assert made.warnings == ()
+    names = {value.variable for task in made.tasks for _, value in values_of_task(task) if value.HasField("variable")}
+    assert names == {"TOKEN", "UNSET", "PASSWORD"}
 
 
 def test_every_field_reaches_the_api() -> None:

@@ -29,7 +29,7 @@ Change = Callable[[service_api.CreateRunRequest], object]
 def checked(wanted: service_api.CreateRunRequest) -> create_request.ValidatedCreate:
     ids = [f"t{n}" for n in range(len(wanted.tasks))]
     return create_request.check(
-        wanted, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW
+        wanted, variables={}, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW
     )
 
 
@@ -86,6 +86,12 @@ def step_of(**kind: Any) -> Change:
 
 T, S, C = "tasks[0]", "tasks[0].steps[0]", "tasks[0].runtime.containers[0]"
 SECRET = definition_api.EnvironmentValue(secret=definition_api.SecretReference(id="a", key="b"))
+
+
+def variable(name: str) -> definition_api.EnvironmentValue:
+    return definition_api.EnvironmentValue(variable=name)
+
+
 REFUSED: list[tuple[Change, str, str]] = [
     (put("run.name", f"a{BIDI}b"), "run.name", "U+202E"),
     (put("run.name", f"a{ESCAPE}"), "run.name", "U+001B"),
@@ -148,7 +154,9 @@ REFUSED: list[tuple[Change, str, str]] = [
     (put("task.environment", {"A=B": "v"}), f'{T}.environment["A=B"]', "name of an environment variable"),
     (put("task.environment", {f"A{ESCAPE}": "v"}), f'{T}.environment["A\ufffd[8m"]', "name of an environment variable"),
     (put("task.environment", {"A": f"v{NUL}"}), f'{T}.environment["A"]', "NUL"),
-    (put("task.environment", {"A": SECRET}), f'{T}.environment["A"]', "secrets"),
+    (put("task.environment", {"A": SECRET}), f'{T}.environment["A"]', "only variables refer to secrets"),
+    (put("task.environment", {"A": variable(f"v{NUL}")}), f'{T}.environment["A"].variable', "U+0000"),
+    (put("task.environment", {"A": variable("")}), f'{T}.environment["A"].variable', "empty"),
     (put("static_environment", {"A": f"v{NUL}"}), 'static_environment["A"]', "NUL"),
     (put("environment", {"1A": "v"}), 'environment["1A"]', "name of an environment variable"),
     (put("task.task_timeout_interval", Duration(seconds=-(1 << 60))), f"{T}.task_timeout_interval", "ten years"),

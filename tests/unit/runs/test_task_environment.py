@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_server.runs.ports import EngineSettings
-from sluiceway_server.runs.specification import SecretsNotAvailable, specify
+from sluiceway_server.runs.specification import specify
 from tests.support.run_engine import definition
 
 
@@ -27,7 +25,7 @@ def environment(
     )
     run = pb.RunRecord(run=api.Run(id="run", number=7))
     record = pb.TaskRecord(task=api.Task(id="task", name="a"))
-    return dict(specify(run, config, record, EngineSettings(server_id="s", api_url=api_url)).environment)
+    return dict(specify(run, config, record, EngineSettings(server_id="s", api_url=api_url), {}).environment)
 
 
 def test_later_layers_win() -> None:
@@ -66,11 +64,3 @@ def test_agola_names_are_set_if_the_static_environment_has_one() -> None:
     found = environment(task={}, static={"AGOLA_GIT_REF": "r"}, environment={}, api_url="")
     assert (found["AGOLA_RUN_ID"], found["AGOLA_GIT_REF"], found["AGOLA_GIT_BRANCH"]) == ("run", "r", "main")
     assert "SLUICE_API_URL" not in found
-
-
-def test_secret_of_a_stored_run_is_refused_clearly() -> None:
-    secret = definition_api.EnvironmentValue(secret=definition_api.SecretReference(id="s", key="k", version=1))
-    config = pb.RunConfig(tasks=[definition("a", environment={"TOKEN": secret})])
-    run, record = pb.RunRecord(run=api.Run(id="run", number=7)), pb.TaskRecord(task=api.Task(id="task", name="a"))
-    with pytest.raises(SecretsNotAvailable, match="TOKEN"):
-        specify(run, config, record, EngineSettings(server_id="s"))

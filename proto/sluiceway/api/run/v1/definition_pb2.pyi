@@ -55,14 +55,19 @@ RETRY_CAUSE_SETUP: RetryCause
 
 class EnvironmentValue(_message.Message):
     """The value of an environment variable."""
-    __slots__ = ("value", "secret")
+    __slots__ = ("value", "secret", "variable")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
     value: str
     """A plain value. Everybody who can see the run can see it."""
     secret: SecretReference
-    """A reference to a value of a secret. It is resolved when the task is sent to an executor."""
-    def __init__(self, value: _Optional[str] = ..., secret: _Optional[_Union[SecretReference, _Mapping]] = ...) -> None: ...
+    """A reference to a value of a secret. It is resolved when the task is sent to an executor. Only the server sets it."""
+    variable: str
+    """The name of a variable of the run's project. Only in requests: when the run is created, it becomes a reference to
+    a value of a secret, or an empty value and a warning of the run.
+    """
+    def __init__(self, value: _Optional[str] = ..., secret: _Optional[_Union[SecretReference, _Mapping]] = ..., variable: _Optional[str] = ...) -> None: ...
 
 class SecretReference(_message.Message):
     """A reference to one version of a value of a secret."""
