@@ -423,15 +423,7 @@ def bombs() -> list[tuple[bytes, FileRef]]:
     blocks[1] = _frame_header(LARGEST_BLOCK, window_log=31) + b"\x01\x00\x00"
     footer.lengths[1] = len(blocks[1])
     made.append(crafted(footer, blocks))
-    # A block of millions of empty ids and bodies.
-    footer, blocks = honest()
-    raw = b"\x0a\x00" * (LARGEST_BLOCK // 4) + b"\x1a\x00" * (LARGEST_BLOCK // 4)
-    blocks[1] = compress(raw)
-    footer.lengths[1], footer.sizes[1] = len(blocks[1]), len(raw)
-    made.append(crafted(footer, blocks))
-    # A footer of millions of places, and ones whose frame is so large.
-    for raw in (b"\x2a\x00" * (LARGEST_FOOTER // 2), b"\x1a\x00" * (LARGEST_FOOTER // 2)):
-        made.append(_with_footer(compress(raw), len(raw)))
+    # Footers whose frame is so large.
     made.append(_with_footer(_zeros(huge), LARGEST_FOOTER))
     made.append(_with_footer(_zeros(huge), huge))
     return made

@@ -7,8 +7,8 @@ Values of one length are stored *transposed*: the first bytes of all values, the
 and times in hex begin alike and end in noise, in which zstd finds little; transposed, what is equal in all values is
 one run, and an id that is part of another column's is found there as a whole.
 
-The bytes are not trusted: a length in an object is compared with a limit before memory is allocated for it, and a
-damaged block raises `FileDamaged` and is never half read.
+The bytes are not trusted: a length in an object is compared with a limit before memory is allocated for it (decision
+0285), and a damaged block raises `FileDamaged` and is never half read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from itertools import islice, repeat
 from typing import NamedTuple
 
 import zstandard
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Values
@@ -38,7 +38,6 @@ LARGEST_BLOCK = LARGEST_RECORD + _MIB
 """Bytes before compression. A block that claims more is damaged, whatever its checksum says."""
 CHECKSUM_BYTES = 16
 _LARGEST_WINDOW = 32 * _MIB
-_SMALL_MESSAGE = _MIB
 _WIDEST_TRANSPOSED = 255  # zstd finds longer equal values by itself
 
 _REVISION = struct.Struct(">IQI")
@@ -174,9 +173,10 @@ def encode_index(rows: Sequence[StoredRow]) -> bytes:
 
 def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
     """Decode a block of `count` records. Raises `FileDamaged`, which names the object `key`."""
-    message = storage_pb2.RecordBlock()
-    parse_bounded(key, raw, message, most_fields=_fields(count, 1), what="one of its blocks")
-    # Before anything is copied: a crafted block may claim any number.
+    try:
+        message = storage_pb2.RecordBlock.FromString(raw)
+    except DecodeError as cause:
+        raise FileDamaged(key, "one of its blocks cannot be read") from cause
     if not len(message.ids) == len(message.bodies) == count or len(message.revisions) != count * _REVISION.size:
         raise FileDamaged(key, f"one of its blocks does not have the {count} records that its footer names")
     ids = list(message.ids)
@@ -187,21 +187,18 @@ def decode_records(key: str, raw: bytes, count: int) -> RecordBlock:
 
 def decode_index(key: str, raw: bytes, count: int, columns: int) -> IndexBlock:
     """Decode a block of an index dump, as `decode_records`."""
-    message = storage_pb2.IndexBlock()
-    parse_bounded(key, raw, message, most_fields=_fields(count, columns + 1), what="one of its blocks")
-    kinds, numbers, local = message.kinds, message.numbers, list(message.local_rows)
-    if (
-        len(message.revisions) != count * _REVISION.size
-        or len(kinds) != count * columns
-        or len(numbers) != kinds.count(_NUMBER)
-        or max(kinds, default=0) > _BLOB
-        or len(local) != len(message.local_bodies)
-    ):
-        raise FileDamaged(key, f"one of its blocks does not have the {count} rows that its footer names")
     try:
+        message = storage_pb2.IndexBlock.FromString(raw)
+        kinds, local = message.kinds, list(message.local_rows)
+        _check_count(len(message.revisions), count * _REVISION.size)
+        _check_count(len(kinds), count * columns)
+        _check_count(len(message.numbers), kinds.count(_NUMBER))
+        _check_count(len(message.local_bodies), len(local))
+        if max(kinds, default=0) > _BLOB:
+            raise ValueError("a kind that this version does not know")
         ids = decode_texts(message.ids, count)
         made = _columns(message, count, columns)
-    except ValueError as cause:
+    except (DecodeError, ValueError) as cause:
         raise FileDamaged(key, f"one of its blocks does not have the {count} rows that its footer names") from cause
     if not rising(ids):
         raise FileDamaged(key, "the rows of one of its blocks are out of order")
@@ -281,60 +278,6 @@ def decompress(key: str, data: bytes, size: int, *, what: str) -> bytes:
         return decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as cause:
         raise FileDamaged(key, f"{what} cannot be decompressed ({cause})") from cause
-
-
-def parse_bounded(key: str, raw: bytes, message: Message, *, most_fields: int, what: str) -> None:
-    """Parse a message that may have been crafted. Raises `FileDamaged`.
-
-    A field of two bytes takes up to fifty in memory, so the fields of a large message are counted before.
-    """
-    if len(raw) > _SMALL_MESSAGE and not _has_at_most(raw, most_fields):
-        raise FileDamaged(key, f"{what} has more parts than it can have")
-    try:
-        message.ParseFromString(raw)
-    except DecodeError as cause:
-        raise FileDamaged(key, f"{what} cannot be read") from cause
-
-
-def _fields(count: int, for_each: int) -> int:
-    # Twice as many, because a newer version may have more.
-    return 2 * count * (for_each + 1) + 100
-
-
-def _has_at_most(raw: bytes, most: int) -> bool:
-    """Return whether a serialised message has at most so many fields, all of known wire types."""
-    at = 0
-    for _ in range(most):
-        if at >= len(raw):
-            return True
-        tag, at = _varint(raw, at)
-        match tag & 7:
-            case 0:
-                _, at = _varint(raw, at)
-            case 1:
-                at += 8
-            case 2:
-                length, at = _varint(raw, at)
-                at += length
-            case 5:
-                at += 4
-            case _:
-                return False
-    return at >= len(raw)
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """Return a varint and its end; one that is not terminated extends to the end of the message."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(raw):
-            break
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    return value, len(raw)
 
 
 def _pack(records: Sequence[StoredRecord] | Sequence[StoredRow]) -> bytes:

@@ -20,6 +20,7 @@ from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import zstandard
+from google.protobuf.message import DecodeError
 
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway_server.datamanager.tables.block import (
@@ -33,7 +34,6 @@ from sluiceway_server.datamanager.tables.block import (
     decode_index,
     decode_records,
     decompress,
-    parse_bounded,
 )
 from sluiceway_server.objectstorage.layout import Folder
 
@@ -45,7 +45,6 @@ LARGEST_FOOTER = 8 * 1024 * 1024
 
 _VERSION = 1
 _MOST_COLUMNS = 1000
-_MOST_BLOCKS = LARGEST_FOOTER // 28  # each takes at least 28 bytes
 _RANGE_BYTES = 1024 * 1024  # of blocks, before compression, that are read at once
 _TRAILER = struct.Struct(">II16s8s")
 TRAILER_BYTES = _TRAILER.size
@@ -117,7 +116,7 @@ def encode_end(kind: FileKind, message: storage_pb2.FileFooter) -> bytes:
     """Encode footer and trailer. Raises ValueError for more blocks than readers accept."""
     raw = message.SerializeToString()
     data = zstandard.ZstdCompressor().compress(raw)
-    if max(len(raw), len(data)) > LARGEST_FOOTER or len(message.lengths) > _MOST_BLOCKS:
+    if max(len(raw), len(data)) > LARGEST_FOOTER:
         raise ValueError(
             f"a file of {message.type} records has {len(message.lengths)} blocks and a footer of {len(raw)} bytes: no"
             " reader would accept it; split it earlier"
@@ -170,9 +169,10 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
         raise FileDamaged(key, "its footer is not where it should be")
     if checksum(data) != check:
         raise FileDamaged(key, "the checksum of its footer does not hold")
-    message = storage_pb2.FileFooter()
-    raw = decompress(key, data, size, what="its footer")
-    parse_bounded(key, raw, message, most_fields=2 * _MOST_BLOCKS + 2 * _MOST_COLUMNS, what="its footer")
+    try:
+        message = storage_pb2.FileFooter.FromString(decompress(key, data, size, what="its footer"))
+    except DecodeError as cause:
+        raise FileDamaged(key, "its footer cannot be read") from cause
     return _footer(key, kind, message, footer_offset)
 
 
