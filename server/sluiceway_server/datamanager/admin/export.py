@@ -39,7 +39,6 @@ from sluiceway_server.objectstorage.port import ObjectStorage
 __all__ = ["export_manifest", "export_stores"]
 
 _CHUNK_BYTES = 64 * 1024
-_PAGE_BYTES = 512 * 1024
 
 
 async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetime) -> AsyncGenerator[bytes, None]:
@@ -170,7 +169,7 @@ async def _stream(
 async def _changes_of(changes: Changes | None, type_name: str) -> AsyncGenerator[Sequence[Change], None]:
     if changes is None:
         return
-    async with aclosing(changes.pages(type_name, after=None, before=None, page_bytes=_PAGE_BYTES)) as pages:
+    async with aclosing(changes.pages(type_name)) as pages:
         async for page in pages:
             yield page
 

@@ -22,7 +22,6 @@ from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.compaction import index_rows, merge_changes, records_of
 from sluiceway_server.datamanager.tables.data_file import FileStore
 
-_PAGE_BYTES = 512 * 1024
 _MOST_FAULTS = 5
 
 
@@ -110,7 +109,7 @@ async def compare_manifests(files: FileStore, before: Manifest, changes: Changes
     new = {item.type: item.files for item in after.types}
     where = f"the manifest of {from_sequence_proto(after.sequence)}"
     for type_name in sorted({*old, *new, *await changes.types()}):
-        pages = changes.pages(type_name, after=None, before=None, page_bytes=_PAGE_BYTES)
+        pages = changes.pages(type_name)
         base, theirs = records_of(files, old.get(type_name, ())), records_of(files, new.get(type_name, ()))
         async with aclosing(pages), aclosing(base), aclosing(theirs), aclosing(merge_changes(base, pages)) as made:
             async for expected, found in _side_by_side(made, theirs):

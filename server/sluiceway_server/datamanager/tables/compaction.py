@@ -41,7 +41,6 @@ declare_crash_points(
     "checkpoint.after-index-dump",
 )
 
-_PAGE_BYTES = 128 * 1024
 _DUMPS_LOOKED_AT = 64
 _DUMPS_RENEWED = 16
 
@@ -119,7 +118,7 @@ class Compaction:
             stack.callback(lambda: self.made.extend(made.made))
             await stack.enter_async_context(made)
             old = await stack.enter_async_context(aclosing(records_of(self._files, before)))
-            pages = changes.pages(type_.name, after=rewrite.after, before=rewrite.before, page_bytes=_PAGE_BYTES)
+            pages = changes.pages(type_.name, after=rewrite.after, before=rewrite.before)
             new = await stack.enter_async_context(aclosing(pages))
             async for piece in await stack.enter_async_context(aclosing(merge_changes(old, new))):
                 await made.add(piece)
