@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -42,12 +42,13 @@ from sluiceway.api.run.v1 import run_pb2, run_service_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import UuidSource
 from sluiceway_server.app.record_types import RECORD_TYPES
-from sluiceway_server.datamanager.admin.import_ import Importer, Place
+from sluiceway_server.datamanager.admin.import_ import Importer
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.compaction import write_index
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.support.etcd import etcd_process
@@ -98,7 +99,7 @@ async def fill(runs: FinishedRuns, folder: Path, endpoint: str) -> float:
     try:
         began = time.perf_counter()
         await Importer(
-            Place(kv, storage, PREFIX, endpoint),
+            Stores.of(kv, storage, prefix=PREFIX, etcd_timeout=timedelta(seconds=5), etcd_name=endpoint),
             export,
             types=RECORD_TYPES,
             writer="bench",

@@ -15,6 +15,7 @@ from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.admin.verify_context import Finding
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import DatabaseLost
+from sluiceway_server.datamanager.tables.stores import Stores
 from tests.properties.clients import Clients
 from tests.properties.cluster import PREFIX, Cluster, Server
 from tests.properties.history import Contents, Fact, Outcome, ReadRecord
@@ -198,14 +199,15 @@ class FinalChecks:
 
         async def run() -> list[Finding]:
             verifier = Verifier(
-                KvWire(self._cluster.network, process),
-                StorageWire(self._cluster.network, process),
-                prefix=PREFIX,
+                Stores.of(
+                    KvWire(self._cluster.network, process),
+                    StorageWire(self._cluster.network, process),
+                    prefix=PREFIX,
+                    etcd_timeout=timedelta(seconds=5),
+                ),
                 types=TYPES,
                 scratch=scratch,
-                etcd_name="the simulated etcd",
                 now=self._cluster.clock.now,
-                timeout=timedelta(seconds=5),
             )
             return [found async for found in verifier.run() if isinstance(found, Finding)]
 

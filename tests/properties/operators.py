@@ -18,8 +18,8 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
-from sluiceway_server.datamanager.recovery.diagnosis import Stores
 from sluiceway_server.datamanager.recovery.recovery import Recovery
+from sluiceway_server.datamanager.tables.stores import Stores
 from tests.fakes.kv import Snapshot
 from tests.properties.cluster import PREFIX, Cluster, where
 from tests.properties.network import KvWire, StorageWire

@@ -16,9 +16,10 @@ from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverAlways
 from sluiceway_server.datamanager.log.entries import decode_entry, encode_entry
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores
+from sluiceway_server.datamanager.recovery.diagnosis import Kind
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.objectstorage.port import ObjectInfo
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage

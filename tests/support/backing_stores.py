@@ -16,9 +16,10 @@ from sluiceway_common.foundation.crashpoints import Crashed
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverPolicy
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, diagnose, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, diagnose, inspect
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeleteKey, KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -129,7 +130,7 @@ class BackingStores:
         return await self.recovery().restore(to, cause="a test")
 
     async def standing(self) -> StoreDiagnosis:
-        return diagnose(await inspect(self.stores(), etcd_name="etcd"), now=SystemClock().now())
+        return diagnose(await inspect(self.stores()), now=SystemClock().now())
 
     async def keys(self, folder: str = "") -> list[str]:
         return [info.key async for info in self.storage.list(f"{PREFIX}/{folder}")]

@@ -32,16 +32,16 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.crashpoints import arm_from_environment
 from sluiceway_common.foundation.errors import Conflict, FailedPrecondition, Unavailable
 from sluiceway_server.datamanager.admin.export import export_stores
-from sluiceway_server.datamanager.admin.import_ import Importer, Place
+from sluiceway_server.datamanager.admin.import_ import Importer
 from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.admin.verify_context import Finding
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverAlways
 from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Put, View
-from sluiceway_server.datamanager.recovery.diagnosis import Stores
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, delete_subtree
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeletePrefix, KeyValueStore, PutKey
 from sluiceway_server.objectstorage.posix import PosixStorage
@@ -310,20 +310,13 @@ async def _import(job: Job, kv: KeyValueStore, storage: Any, *, fails: bool = Fa
     """Export the database, and import it under another prefix."""
     file = Path(job.folder) / "export"
     scratch = Path(job.folder) / "scratch.sqlite"
-    pieces = export_stores(
-        kv,
-        storage,
-        prefix=job.prefix,
-        scratch=scratch,
-        etcd_name="etcd",
-        now=lambda: datetime.now(UTC),
-        timeout=_TIMEOUT,
-    )
+    stores = Stores.of(kv, storage, prefix=job.prefix, etcd_timeout=_TIMEOUT)
+    pieces = export_stores(stores, scratch=scratch, now=lambda: datetime.now(UTC))
     with file.open("wb") as target:
         async for piece in pieces:
             target.write(piece)
     importer = Importer(
-        Place(kv, storage, job.copy, "etcd"),
+        Stores.of(kv, storage, prefix=job.copy, etcd_timeout=_TIMEOUT),
         file,
         types=TYPES,
         writer="importer",
@@ -391,14 +384,10 @@ async def _contents(database: DataManager) -> dict[str, int]:
 
 async def _verify(job: Job, kv: KeyValueStore, storage: PosixStorage, prefix: str) -> list[str]:
     verifier = Verifier(
-        kv,
-        storage,
-        prefix=prefix,
+        Stores.of(kv, storage, prefix=prefix, etcd_timeout=_TIMEOUT),
         types=TYPES,
         scratch=Path(job.folder) / "verify.sqlite",
-        etcd_name="etcd",
         now=lambda: datetime.now(UTC),
-        timeout=_TIMEOUT,
     )
     return [
         str(found) for found in [item async for item in verifier.run()] if isinstance(found, Finding) and found.is_fault

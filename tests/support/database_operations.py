@@ -12,7 +12,7 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_server.datamanager.admin.export import export_stores
-from sluiceway_server.datamanager.admin.import_ import Importer, Place
+from sluiceway_server.datamanager.admin.import_ import Importer
 from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.admin.verify_context import Finding, Progress
 from sluiceway_server.datamanager.database import DataManager
@@ -20,7 +20,7 @@ from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.model import RecordType, View
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
-from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from tests.support.backing_stores import PREFIX, BackingStores
@@ -96,12 +96,7 @@ async def checkpoint(backing: BackingStores, *, prefix: str = PREFIX) -> Manifes
     assert look.flushed is not None
     epochs = await stores.epochs.all()
     made = await Checkpointer(
-        storage=backing.storage,
-        prefix=prefix,
-        log_=stores.log,
-        segments=stores.segments,
-        manifests=stores.manifests,
-        files=FileStore(backing.storage, prefix=prefix),
+        stores,
         catalogue=Catalogue(MIXED),
         database_id=epochs[0].database_id,
         folder=backing.folder / "checkpoints",
@@ -115,14 +110,10 @@ async def checkpoint(backing: BackingStores, *, prefix: str = PREFIX) -> Manifes
 async def check(backing: BackingStores, *, kv: bool = True, prefix: str = PREFIX) -> tuple[list[Finding], Progress]:
     """Verify; return the findings and how much was read."""
     verifier = Verifier(
-        backing.kv if kv else None,
-        backing.storage,
-        prefix=prefix,
+        _stored(backing.kv if kv else None, backing.storage, prefix),
         types=MIXED,
         scratch=backing.folder / f"verify-{_ids.new_id()}",
-        etcd_name="etcd",
         now=SystemClock().now,
-        timeout=_SECONDS,
     )
     findings: list[Finding] = []
     progress = Progress(0, 0, 0)
@@ -141,17 +132,15 @@ async def faults(backing: BackingStores, **how: bool) -> list[Finding]:
     return [finding for finding in findings if finding.is_fault]
 
 
+def _stored(kv: KeyValueStore | None, storage: ObjectStorage, prefix: str) -> StoredObjects:
+    if kv is None:
+        return StoredObjects.at(storage, prefix=prefix)
+    return Stores.of(kv, storage, prefix=prefix, etcd_timeout=_SECONDS)
+
+
 async def export(kv: KeyValueStore | None, storage: ObjectStorage, path: Path, *, prefix: str = PREFIX) -> Path:
     """Export into a file."""
-    pieces = export_stores(
-        kv,
-        storage,
-        prefix=prefix,
-        scratch=path.with_suffix(".scratch"),
-        etcd_name="etcd",
-        now=SystemClock().now,
-        timeout=_SECONDS,
-    )
+    pieces = export_stores(_stored(kv, storage, prefix), scratch=path.with_suffix(".scratch"), now=SystemClock().now)
     with path.open("wb") as file:
         async with aclosing(pieces):
             async for piece in pieces:
@@ -164,7 +153,7 @@ def importer(
     backing: BackingStores, file: Path, *, prefix: str = PREFIX, types: Sequence[RecordType[log_pb2.Epoch]] = MIXED
 ) -> Importer:
     return Importer(
-        Place(backing.kv, backing.storage, prefix, "etcd"),
+        backing.stores(prefix=prefix),
         file,
         types=types,
         writer="operator",

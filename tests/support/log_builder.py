@@ -42,6 +42,7 @@ from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, files_o
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
@@ -200,14 +201,8 @@ def checkpointer(
     clock: Clock | None = None,
     types: Sequence[RecordType[Any]] = (LOCAL, JOB),
 ) -> Checkpointer:
-    manifests, files = stores(storage, prefix)
     return Checkpointer(
-        storage=storage,
-        prefix=prefix,
-        log_=Log(kv, prefix=prefix, timeout=_SOON),
-        segments=SegmentStore(storage, prefix=prefix),
-        manifests=manifests,
-        files=files,
+        Stores.of(kv, storage, prefix=prefix, etcd_timeout=_SOON),
         catalogue=Catalogue(types),
         database_id="database",
         folder=folder / server_id,
@@ -224,15 +219,8 @@ def cleaner(
     clock: Clock,
     settings: DataManagerSettings = SMALL,
 ) -> GarbageCollector:
-    return GarbageCollector(
-        storage=storage,
-        prefix=prefix,
-        log_=Log(kv, prefix=prefix, timeout=_SOON),
-        segments=SegmentStore(storage, prefix=prefix),
-        manifests=stores(storage, prefix)[0],
-        settings=settings,
-        clock=clock,
-    )
+    stores = Stores.of(kv, storage, prefix=prefix, etcd_timeout=_SOON)
+    return GarbageCollector(stores, settings=settings, clock=clock)
 
 
 async def all_keys(storage: ObjectStorage, prefix: str, *folders: str) -> set[str]:

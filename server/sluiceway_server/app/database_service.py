@@ -21,6 +21,7 @@ from sluiceway_server.datamanager.admin.verify_context import Progress
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.tables.data_file import FileStore
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.store import LogStore
@@ -70,14 +71,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def GetDatabaseStatus(
         self, request: pb.GetDatabaseStatusRequest, context: Any
     ) -> pb.GetDatabaseStatusResponse:
-        seen = await overview(
-            self._kv,
-            self._storage,
-            prefix=self._prefix,
-            etcd_name=self._etcd_name,
-            now=self._clock.now(),
-            timeout=_ETCD_TIMEOUT,
-        )
+        seen = await overview(self._stores(), now=self._clock.now())
         message = status_message(seen, position=str(self._database.position))
         message.findings.extend(self._database.findings)
         return message
@@ -99,15 +93,11 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     ) -> AsyncIterator[pb.VerifyDatabaseResponse]:
         with self._one_more() as place:
             verifier = Verifier(
-                self._kv,
-                self._storage,
-                prefix=self._prefix,
+                self._stores(),
                 types=RECORD_TYPES,
                 # Few names: a file that a killed server left is overwritten by a later one.
                 scratch=self._scratch / f"verify-{place}.sqlite",
-                etcd_name=self._etcd_name,
                 now=self._clock.now,
-                timeout=_ETCD_TIMEOUT,
             )
             progress, reported_at = Progress(0, 0, 0), 0.0
             async with aclosing(verifier.run()) as findings:
@@ -139,6 +129,11 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
             async with aclosing(export_manifest(files, manifest, made=made)) as pieces:
                 async for piece in pieces:
                     yield pb.ExportDatabaseResponse(data=piece)
+
+    def _stores(self) -> Stores:
+        return Stores.of(
+            self._kv, self._storage, prefix=self._prefix, etcd_timeout=_ETCD_TIMEOUT, etcd_name=self._etcd_name
+        )
 
     @contextmanager
     def _one_more(self) -> Iterator[int]:

@@ -17,9 +17,9 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError
 from sluiceway_server.app.database_messages import status_message, verify_logs, verify_message
 from sluiceway_server.app.record_types import RECORD_TYPES
-from sluiceway_server.app.store_access import ETCD_TIMEOUT, Opened, StoreSettings, opened, operator_name, survey
+from sluiceway_server.app.store_access import Opened, StoreSettings, opened, operator_name, survey
 from sluiceway_server.datamanager.admin.export import export_stores
-from sluiceway_server.datamanager.admin.import_ import Imported, Importer, Place
+from sluiceway_server.datamanager.admin.import_ import Imported, Importer
 from sluiceway_server.datamanager.admin.restore_points import RestorePoint, RestorePoints
 from sluiceway_server.datamanager.admin.status import overview
 from sluiceway_server.datamanager.admin.verify import Verifier
@@ -32,7 +32,6 @@ from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
 from sluiceway_server.datamanager.tables.compaction_plan import entries_between
-from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.store import LogStore
 
@@ -57,14 +56,7 @@ __all__ = [
 async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
     """Show both stores as they are. See `overview`."""
     async with opened(settings, only_reads=True) as at:
-        seen = await overview(
-            at.needed_kv,
-            at.storage,
-            prefix=at.prefix,
-            etcd_name=settings.etcd_name,
-            now=SystemClock().now(),
-            timeout=ETCD_TIMEOUT,
-        )
+        seen = await overview(at.stores(), now=SystemClock().now())
     return status_message(seen)
 
 
@@ -73,16 +65,8 @@ async def verify(
 ) -> AsyncGenerator[pb.VerifyDatabaseResponse, None]:
     """Verify the database, and then the stored logs. See `Verifier` and `LogCheck`; etcd may be left out."""
     async with opened(settings, only_reads=True) as at:
-        verifier = Verifier(
-            at.kv,
-            at.storage,
-            prefix=at.prefix,
-            types=RECORD_TYPES,
-            scratch=at.scratch / "changes.sqlite",
-            etcd_name=settings.etcd_name,
-            now=SystemClock().now,
-            timeout=ETCD_TIMEOUT,
-        )
+        scratch, now = at.scratch / "changes.sqlite", SystemClock().now
+        verifier = Verifier(at.stored(), types=RECORD_TYPES, scratch=scratch, now=now)
         progress = Progress(0, 0, 0)
         async with aclosing(verifier.run()) as findings:
             async for found in findings:
@@ -100,15 +84,7 @@ async def verify(
 async def export(settings: StoreSettings) -> AsyncGenerator[bytes, None]:
     """Export. See `export_stores`; without etcd what the object storage alone holds."""
     async with opened(settings, only_reads=True) as at:
-        pieces = export_stores(
-            at.kv,
-            at.storage,
-            prefix=at.prefix,
-            scratch=at.scratch / "changes.sqlite",
-            etcd_name=settings.etcd_name,
-            now=SystemClock().now,
-            timeout=ETCD_TIMEOUT,
-        )
+        pieces = export_stores(at.stored(), scratch=at.scratch / "changes.sqlite", now=SystemClock().now)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
@@ -119,7 +95,7 @@ async def import_file(settings: StoreSettings, file: Path, *, progress: Callable
     async with opened(settings) as at:
         ids = UuidSource()
         return await Importer(
-            Place(at.needed_kv, at.storage, at.prefix, settings.etcd_name, ETCD_TIMEOUT),
+            at.stores(),
             file,
             types=RECORD_TYPES,
             writer=operator_name(),
@@ -138,18 +114,13 @@ async def checkpoint(settings: StoreSettings) -> pb.CheckpointDatabaseResponse:
     """
     async with opened(settings) as at:
         stores, clock = at.stores(), SystemClock()
-        diagnosis = diagnose(await inspect(stores, etcd_name=settings.etcd_name), now=clock.now())
+        diagnosis = diagnose(await inspect(stores), now=clock.now())
         found = diagnosis.holdings
         if not diagnosis.is_healthy or found.flushed is None or found.lineage is None or found.epoch is None:
             raise diagnosis.error()
         before = await stores.manifests.newest(found.lineage)
         made = await Checkpointer(
-            storage=at.storage,
-            prefix=at.prefix,
-            log_=stores.log,
-            segments=stores.segments,
-            manifests=stores.manifests,
-            files=FileStore(at.storage, prefix=at.prefix),
+            stores,
             catalogue=Catalogue(RECORD_TYPES),
             database_id=found.epoch.database_id,
             folder=at.scratch,

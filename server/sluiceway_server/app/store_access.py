@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, Stores, diagnose, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import StoreDiagnosis, diagnose, inspect
 from sluiceway_server.datamanager.recovery.history import Inventory, read_inventory
+from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
 from sluiceway_server.kv.access import EtcdAccess
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import KeyValueStore
@@ -71,7 +72,17 @@ class Opened:
 
     def stores(self) -> Stores:
         """Create new ports of the database for both. New ones each time, because they cache what they have checked."""
-        return Stores.of(self.needed_kv, self.storage, prefix=self.prefix, etcd_timeout=ETCD_TIMEOUT)
+        return Stores.of(
+            self.needed_kv,
+            self.storage,
+            prefix=self.prefix,
+            etcd_timeout=ETCD_TIMEOUT,
+            etcd_name=self.settings.etcd_name,
+        )
+
+    def stored(self) -> StoredObjects:
+        """Return both stores, or the object storage alone when no etcd was named."""
+        return StoredObjects.at(self.storage, prefix=self.prefix) if self.kv is None else self.stores()
 
 
 @asynccontextmanager
@@ -102,6 +113,5 @@ def operator_name() -> str:
 
 async def survey(opened: Opened) -> tuple[StoreDiagnosis, Inventory]:
     """Return the diagnosis of both stores and their part of the log. Raises what `inspect` and `read_inventory` do."""
-    name = opened.settings.etcd_name
-    diagnosis = diagnose(await inspect(opened.stores(), etcd_name=name), now=SystemClock().now())
-    return diagnosis, await read_inventory(opened.stores(), etcd_name=name)
+    diagnosis = diagnose(await inspect(opened.stores()), now=SystemClock().now())
+    return diagnosis, await read_inventory(opened.stores())

@@ -14,9 +14,10 @@ from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
 from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores, diagnose, first_marks, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import diagnose, first_marks, inspect
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeleteKey
 from sluiceway_server.objectstorage.posix import PosixStorage
@@ -94,7 +95,7 @@ class Place:
         epochs = Epochs(self.storage, prefix=self.prefix)
         lineage = epochs.lineage_of(await epochs.all(), present)
         await check_whole(self.storage, self.prefix, lineage, end)
-        standing = diagnose(await inspect(self.stores(self.storage), etcd_name="etcd"), now=datetime.now(UTC))
+        standing = diagnose(await inspect(self.stores(self.storage)), now=datetime.now(UTC))
         return standing.is_healthy
 
 

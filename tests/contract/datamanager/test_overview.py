@@ -22,14 +22,7 @@ _SECONDS = timedelta(seconds=5)
 async def seen(
     backing: BackingStores, *, kv: KeyValueStore | None = None, storage: ObjectStorage | None = None
 ) -> Overview:
-    return await overview(
-        kv or backing.kv,
-        storage or backing.storage,
-        prefix=PREFIX,
-        etcd_name="etcd",
-        now=SystemClock().now(),
-        timeout=_SECONDS,
-    )
+    return await overview(backing.stores(kv=kv, storage=storage), now=SystemClock().now())
 
 
 async def test_overview_of_a_healthy_database_has_no_findings(backing: BackingStores) -> None:

@@ -9,15 +9,13 @@ from typing import ClassVar
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_server.datamanager.log.entries import sequence_proto
-from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.stores import Stores
 from tests.fakes.clock import FakeClock
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -40,21 +38,13 @@ class AskedLineage(Lineage):
 async def test_a_clean_chooses_beside_the_event_loop() -> None:
     clock, kv = FakeClock(datetime.now(UTC)), FakeKeyValueStore()
     storage = FakeObjectStorage(clock)
-    log, manifests = Log(kv, prefix="p", timeout=SOON), ManifestStore(storage, prefix="p")
-    await log.begin(*first_marks("database"))
-    await Epochs(storage, prefix="p").put(EpochInfo(1, 1001, "one", clock.now(), "database"))
-    await manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))
+    stores = Stores.of(kv, storage, prefix="p", etcd_timeout=SOON)
+    await stores.log.begin(*first_marks("database"))
+    await stores.epochs.put(EpochInfo(1, 1001, "one", clock.now(), "database"))
+    await stores.manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))
     for counter in range(1, SEGMENTS):
         await storage.put(f"p/wal/{LogSequence(1, counter)}", b"")
-    cleaner = GarbageCollector(
-        storage=storage,
-        prefix="p",
-        log_=log,
-        segments=SegmentStore(storage, prefix="p"),
-        manifests=manifests,
-        settings=DataManagerSettings(),
-        clock=clock,
-    )
+    cleaner = GarbageCollector(stores, settings=DataManagerSettings(), clock=clock)
     lineage = AskedLineage((1,), {})
     done = await cleaner.run(lineage)
     assert (done.stopped, done.segments) == ("", 0), "all of them are of this minute"

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
@@ -22,19 +22,15 @@ from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.datamanager.admin.export_file import BLOCK_BYTES, ExportEncoder
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
-from sluiceway_server.datamanager.log.epochs import Epochs
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, diagnose, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect
 from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.change_set import Change, Changes
 from sluiceway_server.datamanager.tables.compaction import merge_changes, records_of
 from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.kv.port import KeyValueStore
-from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
 
 __all__ = ["export_manifest", "export_stores"]
 
@@ -55,19 +51,12 @@ async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetim
 
 
 async def export_stores(
-    kv: KeyValueStore | None,
-    storage: ObjectStorage,
-    *,
-    prefix: str,
-    scratch: Path,
-    etcd_name: str,
-    now: Callable[[], datetime],
-    timeout: timedelta,
+    stored: StoredObjects, *, scratch: Path, now: Callable[[], datetime]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield an export of what both stores hold, without a server; servers may be writing meanwhile.
+    """Yield an export of what is stored, without a server; servers may be writing meanwhile.
 
-    With `kv` None, etcd is not read, and the object storage alone is exported. The changes after the newest manifest
-    are put into a file in `scratch`, which is removed again.
+    etcd is read too if these are both `Stores`. The changes after the newest manifest are put into the file `scratch`,
+    which is removed again.
 
     Raises:
         NotFound: there is no database.
@@ -76,16 +65,14 @@ async def export_stores(
         Unavailable: etcd or the object storage is away.
     """
     made = now()
-    stored = _Stored.of(storage, prefix)
-    stores = None if kv is None else Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
-    lineage, target = await _history(stored, stores, etcd_name, made)
+    lineage, target = await _history(stored, made)
     manifest = await stored.manifests.newest(lineage)
     end = LogEnd.beginning(lineage)
     if manifest is not None:
         end = LogEnd.of_manifest(manifest, stored.manifests.key(from_sequence_proto(manifest.sequence)))
     epochs = {epoch.number: epoch.database_id for epoch in await stored.epochs.all()}
     history = lineage if target is None else lineage.until(max(target, end.sequence))
-    log = None if stores is None or target is None else stores.log
+    log = stored.log if isinstance(stored, Stores) and target is not None else None
     async with Changes.open(scratch) as changes:
         async with aclosing(walk(stored.segments, history, end, log=log)) as found:
             async for item in found:
@@ -94,32 +81,15 @@ async def export_stores(
                 await changes.add(item.entries)
                 end = item.end
         end = replace(end, database_id=epochs[lineage.present])
-        async with aclosing(_stream(FileStore(storage, prefix=prefix), manifest, changes, end, made)) as pieces:
+        async with aclosing(_stream(stored.files, manifest, changes, end, made)) as pieces:
             async for piece in pieces:
                 yield piece
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The objects of a database, without its data files."""
-
-    epochs: Epochs
-    segments: SegmentStore
-    manifests: ManifestStore
-
-    @staticmethod
-    def of(storage: ObjectStorage, prefix: str) -> _Stored:
-        return _Stored(
-            Epochs(storage, prefix=prefix), SegmentStore(storage, prefix=prefix), ManifestStore(storage, prefix=prefix)
-        )
-
-
-async def _history(
-    stored: _Stored, stores: Stores | None, etcd_name: str, now: datetime
-) -> tuple[Lineage, LogSequence | None]:
+async def _history(stored: StoredObjects, now: datetime) -> tuple[Lineage, LogSequence | None]:
     """Return the history to export and its last entry in etcd; None: export what the object storage has."""
-    if stores is not None:
-        diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
+    if isinstance(stored, Stores):
+        diagnosis = diagnose(await inspect(stored), now=now)
         found = diagnosis.holdings
         if diagnosis.is_healthy and found.lineage is not None and found.head is not None:
             return found.lineage, found.head.sequence

@@ -33,14 +33,13 @@ from sluiceway_server.datamanager.admin.export_file import ExportFile, ExportInf
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, micros, sequence_proto
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
-from sluiceway_server.datamanager.recovery.diagnosis import Stores, first_marks
+from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.compaction import FilesOfType
-from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.kv.port import Compare, DeleteKey, KeyValueStore, PutKey, Range
-from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.datamanager.tables.stores import Stores
+from sluiceway_server.kv.port import Compare, DeleteKey, PutKey, Range
 
-__all__ = ["Imported", "Importer", "Place"]
+__all__ = ["Imported", "Importer"]
 
 log = structlog.get_logger(__name__)
 
@@ -73,23 +72,12 @@ class Imported:
     info: ExportInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The stores for the new database; `prefix` has no slash at its end."""
-
-    kv: KeyValueStore
-    storage: ObjectStorage
-    prefix: str
-    etcd_name: str
-    etcd_timeout: timedelta = timedelta(seconds=5)
-
-
 class Importer:
     """One import; see the module. Records of types that are not in `types` are copied as they are."""
 
     def __init__(
         self,
-        place: Place,
+        stores: Stores,
         file: Path,
         *,
         types: Sequence[RecordType[Any]],
@@ -98,16 +86,14 @@ class Importer:
         new_id: Callable[[], str],
         file_bytes: int,
     ) -> None:
-        self._place = place
         self._file = ExportFile(file)
         self._catalogue = Catalogue(types)
         self._writer = writer
         self._now = now
         self._database_id = new_id()
         self._file_bytes = file_bytes
-        self._stores = Stores.of(place.kv, place.storage, prefix=place.prefix, etcd_timeout=place.etcd_timeout)
-        self._files = FileStore(place.storage, prefix=place.prefix)
-        self._claim_key = f"{place.prefix}/db/import"
+        self._stores = stores
+        self._claim_key = stores.key("db/import")
         self._claim = secrets.token_bytes(16)
 
     async def check(self) -> ExportInfo:
@@ -162,9 +148,9 @@ class Importer:
     # -- the place
 
     async def _check_empty(self) -> None:
-        prefix, where = self._place.prefix, f"etcd at {self._place.etcd_name}"
+        prefix, where = self._stores.prefix, f"etcd at {self._stores.etcd_name}"
         # "0" follows "/": all keys below the prefix.
-        found, _ = await self._place.kv.range(Range(f"{prefix}/", f"{prefix}0", 2), timeout=self._place.etcd_timeout)
+        found, _ = await self._stores.kv.range(Range(f"{prefix}/", f"{prefix}0", 2), timeout=self._stores.etcd_timeout)
         taken = [item.key for item in found if item.key != self._claim_key]
         if taken:
             raise _not_empty(f"{where} has the key {taken[0]}")
@@ -187,21 +173,21 @@ class Importer:
 
     async def _take_claim(self) -> int:
         """Put the claim into etcd, unless there is a database; return the id of the cluster."""
-        lease = await self._place.kv.grant_lease(_LONGEST, timeout=self._place.etcd_timeout)
+        lease = await self._stores.kv.grant_lease(_LONGEST, timeout=self._stores.etcd_timeout)
         crash_point("import.before-claim")
-        taken = await self._place.kv.txn(
+        taken = await self._stores.kv.txn(
             compare=(Compare(self._stores.log.head_key, None),),
             then=(PutKey(self._claim_key, self._claim, lease),),
-            timeout=self._place.etcd_timeout,
+            timeout=self._stores.etcd_timeout,
         )
         crash_point("import.after-claim")
         if not taken.succeeded:
-            raise _not_empty(f"etcd at {self._place.etcd_name} has the key {self._stores.log.head_key}")
+            raise _not_empty(f"etcd at {self._stores.etcd_name} has the key {self._stores.log.head_key}")
         self._stores.log.expect_cluster(taken.cluster_id)
         return taken.cluster_id
 
     async def _check_claim(self) -> None:
-        found, _ = await self._place.kv.get(self._claim_key, timeout=self._place.etcd_timeout)
+        found, _ = await self._stores.kv.get(self._claim_key, timeout=self._stores.etcd_timeout)
         if found is None or found.value != self._claim:
             raise _overtaken("another import into this place began")
 
@@ -209,7 +195,7 @@ class Importer:
         """Remove the manifest of an import that did not end; its owner has lost the claim."""
         if await self._stores.manifests.sequences():
             crash_point("import.before-leftovers")
-            await self._place.storage.delete(self._stores.manifests.key(_START))
+            await self._stores.storage.delete(self._stores.manifests.key(_START))
             crash_point("import.after-leftovers")
             log.info("import_replaces_an_unfinished_one", manifest=self._stores.manifests.key(_START))
 
@@ -217,14 +203,14 @@ class Importer:
         head, flushed = first_marks(self._database_id)
         checkpoint = storage_pb2.Checkpoint(sequence=sequence_proto(_START)).SerializeToString()
         crash_point("import.before-head")
-        ended = await self._place.kv.txn(
+        ended = await self._stores.kv.txn(
             compare=(Compare(self._stores.log.head_key, None), Compare(self._claim_key, self._claim)),
             then=(
                 *self._stores.log.first_keys(head, flushed),
                 PutKey(self._stores.log.checkpoint_key, checkpoint),
                 DeleteKey(self._claim_key),
             ),
-            timeout=self._place.etcd_timeout,
+            timeout=self._stores.etcd_timeout,
         )
         crash_point("import.after-head")
         if not ended.succeeded:
@@ -253,14 +239,14 @@ class Importer:
                 await writing.finish()
         for files in by_type.values():
             for ref in files.made:
-                if not await self._files.present(ref):
+                if not await self._stores.files.present(ref):
                     raise DataLoss(f"the object {ref.key} that was just written is not there; import again")
         return [storage_pb2.TypeFiles(type=name, files=files.live) for name, files in by_type.items()]
 
     def _files_of(self, type_name: str) -> FilesOfType:
         type_ = self._catalogue.type(type_name)
         return FilesOfType(
-            self._files, type_, cut=self._file_bytes, new_name=lambda: f"{_START}-0-{secrets.token_hex(8)}"
+            self._stores.files, type_, cut=self._file_bytes, new_name=lambda: f"{_START}-0-{secrets.token_hex(8)}"
         )
 
     def _manifest(self, info: ExportInfo, types: Sequence[storage_pb2.TypeFiles]) -> storage_pb2.Manifest:

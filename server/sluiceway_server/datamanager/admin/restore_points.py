@@ -13,8 +13,8 @@ from datetime import datetime
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_server.datamanager.log.entries import LogEntry, from_micros, micros
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores
 from sluiceway_server.datamanager.recovery.history import Inventory
+from sluiceway_server.datamanager.tables.stores import Stores
 
 __all__ = ["RestorePoint", "RestorePoints"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from sluiceway_common.foundation.errors import SluicewayError
@@ -17,10 +17,10 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Kind, Stores, diagnose, inspect, newest_epoch
-from sluiceway_server.kv.port import KeyValueStore, StoreStatus
+from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect, newest_epoch
+from sluiceway_server.datamanager.tables.stores import Stores
+from sluiceway_server.kv.port import StoreStatus
 from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS
-from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = ["EtcdView", "ObjectsView", "Overview", "StorageView", "StoredView", "overview"]
 
@@ -135,25 +135,22 @@ class _Findings:
             return None
 
 
-async def overview(
-    kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_name: str, now: datetime, timeout: timedelta
-) -> Overview:
+async def overview(stores: Stores, *, now: datetime) -> Overview:
     """Read both stores. Changes nothing, and raises no `SluicewayError`.
 
     All objects are listed, which takes a second for some ten thousand.
     """
     findings = _Findings()
-    stores = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
     etcd_fault = storage_fault = ""
     etcd: EtcdView | None = None
     stored: StorageView | None = None
     try:
-        etcd = await _look_at_etcd(kv, stores, findings, timeout)
+        etcd = await _look_at_etcd(stores, findings)
     except SluicewayError as error:
         etcd_fault = error.message
-        findings.add(f"etcd at {etcd_name} does not answer: {error.message}")
+        findings.add(f"etcd at {stores.etcd_name} does not answer: {error.message}")
     try:
-        objects = [await _count(storage, prefix, kind) for kind in DATABASE_FOLDERS]
+        objects = [await _count(stores, kind) for kind in DATABASE_FOLDERS]
     except SluicewayError as error:
         storage_fault = error.message
         findings.add(f"the object storage does not answer: {error.message}")
@@ -161,9 +158,7 @@ async def overview(
         stored = await _look_at_storage(stores, etcd, objects, findings)
     kind: Kind | None = None
     if etcd is not None and stored is not None:
-        # Stores that were used before refuse another cluster; these were not.
-        fresh = Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
-        holdings = await findings.attempt(lambda: inspect(fresh, etcd_name=etcd_name))
+        holdings = await findings.attempt(lambda: inspect(stores))
         if holdings is not None:
             diagnosis = diagnose(holdings, now=now)
             kind = diagnosis.kind
@@ -174,8 +169,8 @@ async def overview(
     return Overview(now, etcd, etcd_fault, stored, storage_fault, kind, tuple(findings.found))
 
 
-async def _look_at_etcd(kv: KeyValueStore, stores: Stores, findings: _Findings, timeout: timedelta) -> EtcdView:
-    status = await kv.status(timeout=timeout)
+async def _look_at_etcd(stores: Stores, findings: _Findings) -> EtcdView:
+    status = await stores.kv.status(timeout=stores.etcd_timeout)
     for alarm in status.alarms:
         findings.add(f"etcd has raised the alarm {alarm}: {_ALARMS.get(alarm, 'see its log')}")
     if status.quota_bytes and status.size_bytes > _HALF * status.quota_bytes and not status.alarms:
@@ -233,9 +228,9 @@ async def _look_at_storage(
     )
 
 
-async def _count(storage: ObjectStorage, prefix: str, kind: str) -> ObjectsView:
+async def _count(stores: Stores, kind: str) -> ObjectsView:
     count = size = 0
-    async for info in storage.list(f"{prefix}/{kind}/"):
+    async for info in stores.storage.list(stores.key(f"{kind}/")):
         count += 1
         size += info.size_bytes
     return ObjectsView(kind, count, size)

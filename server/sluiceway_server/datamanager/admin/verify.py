@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence, Set
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ from sluiceway_server.datamanager.model import LogSequence, RecordType
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect, newest_epoch
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.checkpoint import files_of
-from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.datamanager.tables.stores import StoredObjects
 from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS, FOLDERS, Folder
-from sluiceway_server.objectstorage.port import ObjectStorage
 
 __all__ = ["Verifier"]
 
@@ -42,25 +41,20 @@ _OTHER_COPY = (
 
 
 class Verifier:
-    """One verify of a database; see the module. `kv` None: only the object storage is verified."""
+    """One verify of a database; see the module. etcd is verified too if `stored` are both `Stores`."""
 
     def __init__(
         self,
-        kv: KeyValueStore | None,
-        storage: ObjectStorage,
+        stored: StoredObjects,
         *,
-        prefix: str,
         types: Sequence[RecordType[Any]],
         scratch: Path,
-        etcd_name: str,
         now: Callable[[], datetime],
-        timeout: timedelta,
     ) -> None:
-        self._context = VerifyContext(kv, storage, prefix=prefix, timeout=timeout)
-        self._log = LogVerifier(self._context, etcd_name=etcd_name)
+        self._context = VerifyContext(stored)
+        self._log = LogVerifier(self._context)
         self._catalogue = Catalogue(types)
         self._scratch = scratch
-        self._etcd_name = etcd_name
         self._now = now
 
     async def run(self) -> AsyncGenerator[Finding | Progress, None]:
@@ -93,7 +87,7 @@ class Verifier:
             yield Finding("", "etcd was not asked: entries that only etcd has are not verified", is_fault=False)
         else:
             try:
-                diagnosis = diagnose(await inspect(context.stores, etcd_name=self._etcd_name), now=self._now())
+                diagnosis = diagnose(await inspect(context.stores), now=self._now())
             except DataLoss as error:
                 yield fault_of(error, "")
             else:
@@ -109,7 +103,7 @@ class Verifier:
                 async for finding in self._verify_checkpoint(context.stores.log):
                     yield finding
         for folder in DATABASE_FOLDERS:
-            async for info in context.storage.list(context.key(f"{folder}/")):
+            async for info in context.stored.storage.list(context.stored.key(f"{folder}/")):
                 context.sizes[info.key] = info.size_bytes
         context.all_objects = len(context.sizes)
         if not context.sizes and context.head is None:
@@ -133,21 +127,21 @@ class Verifier:
     async def _verify_epochs(self) -> AsyncIterator[Finding | Progress]:
         context = self._context
         try:
-            context.epochs = await context.retry(context.epoch_store.all)
+            context.epochs = await context.retry(context.stored.epochs.all)
             firsts, manifests = await context.segments_now(), await context.manifests_now()
             present = newest_epoch(context.epochs, (*firsts, *manifests), context.head)
-            context.lineage = context.epoch_store.lineage_of(context.epochs, present)
+            context.lineage = context.stored.epochs.lineage_of(context.epochs, present)
         except DataLoss as error:
-            yield fault_of(error, context.key("epoch/"))
+            yield fault_of(error, context.stored.key("epoch/"))
         ids = {epoch.database_id for epoch in context.epochs}
         if len(ids) > 1:
             yield Finding(
-                context.key("epoch/"),
+                context.stored.key("epoch/"),
                 f"the epoch objects are of {len(ids)} databases ({', '.join(sorted(ids))}); move those away that do not"
                 " belong here",
             )
         for epoch in context.epochs:
-            key = context.epoch_store.key(epoch.number)
+            key = context.stored.epochs.key(epoch.number)
             if epoch.accepted is not None and epoch.accepted.counter > 0:
                 context.mark(epoch.accepted, key, epoch.accepted_digest)
             if context.lineage is not None and epoch.number not in context.lineage.epochs:
@@ -161,9 +155,9 @@ class Verifier:
     async def _verify_manifests(self) -> AsyncIterator[Finding | Progress]:
         context = self._context
         for sequence in await context.manifests_now():
-            key = context.manifest_store.key(sequence)
+            key = context.stored.manifests.key(sequence)
             try:
-                manifest = await context.retry(partial(context.manifest_store.read, sequence))
+                manifest = await context.retry(partial(context.stored.manifests.read, sequence))
             except NotFound:
                 continue  # removed since
             except DataLoss as error:
@@ -198,23 +192,23 @@ class Verifier:
                         continue
                     seen.add(identity)
                     try:
-                        await context.retry(partial(context.file_store.verify, live.data))
+                        await context.retry(partial(context.stored.files.verify, live.data))
                         if live.HasField("index"):
-                            await context.retry(partial(context.file_store.verify, live.index))
-                        for fault in await context.retry(partial(faults_of_records, context.file_store, type_, live)):
-                            yield Finding(context.key(live.data.key), f"{fault}. {_OTHER_COPY}")
+                            await context.retry(partial(context.stored.files.verify, live.index))
+                        for fault in await context.retry(partial(faults_of_records, context.stored.files, type_, live)):
+                            yield Finding(context.stored.key(live.data.key), f"{fault}. {_OTHER_COPY}")
                     except NotFound as error:
                         if sequence in await context.manifests_now():
                             yield Finding(
-                                context.key(live.data.key),
-                                f"{error.message}, and the manifest {context.manifest_store.key(sequence)} names it."
+                                context.stored.key(live.data.key),
+                                f"{error.message}, and the manifest {context.stored.manifests.key(sequence)} names it."
                                 " Restore this object from a copy of the object storage",
                             )
                     except DataLoss as error:
-                        yield fault_of(error, context.key(live.data.key))
-                    yield context.count(context.key(live.data.key))
+                        yield fault_of(error, context.stored.key(live.data.key))
+                    yield context.count(context.stored.key(live.data.key))
                     if live.HasField("index"):
-                        yield context.count(context.key(live.index.key))
+                        yield context.count(context.stored.key(live.index.key))
 
     async def _verify_replay(self) -> AsyncIterator[Finding | Progress]:
         """Check that the newest manifest is the one before it with the log between them, if all of that is there."""
@@ -225,7 +219,7 @@ class Verifier:
         try:
             async with Changes.open(self._scratch) as changes:
                 at = before
-                async for segment in context.segment_store.after(before, context.lineage):
+                async for segment in context.stored.segments.after(before, context.lineage):
                     entries = [entry for entry in segment.entries if entry.sequence <= after]
                     if not entries:
                         break
@@ -234,13 +228,13 @@ class Verifier:
                 if at != after:
                     return  # removed, or reported as a gap
                 faults = await compare_manifests(
-                    context.file_store, context.manifests[before], changes, context.manifests[after]
+                    context.stored.files, context.manifests[before], changes, context.manifests[after]
                 )
         except (NotFound, DataLoss):
             return  # reported already, or removed since
         for fault in faults:
             yield Finding(
-                context.manifest_store.key(after),
+                context.stored.manifests.key(after),
                 f"{fault}. Delete this manifest to go on from the one before it and the segments, while those are kept"
                 f" (24 h), and report it: this is a fault of the software",
             )
@@ -253,19 +247,19 @@ class Verifier:
         named: set[str] = set()
         for sequence in await context.manifests_now():
             try:
-                manifest = context.manifests.get(sequence) or await context.manifest_store.read(sequence)
+                manifest = context.manifests.get(sequence) or await context.stored.manifests.read(sequence)
             except (NotFound, DataLoss):
                 continue
-            named.update(context.key(ref.key) for ref in files_of(manifest))
-        async for info in context.storage.list(context.key(""), delimiter="/"):
-            name = info.key.removeprefix(context.key(""))
+            named.update(context.stored.key(ref.key) for ref in files_of(manifest))
+        async for info in context.stored.storage.list(context.stored.key(""), delimiter="/"):
+            name = info.key.removeprefix(context.stored.key(""))
             if not info.is_prefix or name.rstrip("/") not in FOLDERS:
                 yield Finding(info.key, "nothing of an installation is called so; it is ignored. Move it away", False)
         # The segments of a day are a hundred thousand names; in a thread, so that a server can respond to others.
-        for key in await asyncio.to_thread(_strange, context.sizes, context.key("")):
+        for key in await asyncio.to_thread(_strange, context.sizes, context.stored.key("")):
             yield Finding(key, "no object of a database is called so; it is ignored. Move it away", is_fault=False)
         for folder in (Folder.DATA, Folder.INDEX):
-            orphans = await asyncio.to_thread(_orphans, context.sizes, context.key(f"{folder}/"), named)
+            orphans = await asyncio.to_thread(_orphans, context.sizes, context.stored.key(f"{folder}/"), named)
             if orphans:
                 size = sum(context.sizes[key] for key in orphans)
                 yield Finding(

@@ -14,16 +14,11 @@ from typing import TypeVar
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
-from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores
-from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.kv.port import KeyValueStore
-from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
 
 __all__ = ["Finding", "Mark", "Progress", "VerifyContext", "fault_of"]
 
@@ -74,8 +69,8 @@ class VerifyContext:
     """See the module.
 
     Attributes:
-        storage: the object storage.
-        stores: both; None: etcd is not asked.
+        stored: what is verified.
+        stores: the same with etcd; None: etcd is not asked.
         sizes: of all objects, in bytes, as they were listed first.
         head: of etcd, as it was read first; None: etcd was not asked, or it cannot be read.
         flushed: likewise.
@@ -86,16 +81,11 @@ class VerifyContext:
         all_objects: how many there are, as far as is known.
     """
 
-    def __init__(self, kv: KeyValueStore | None, storage: ObjectStorage, *, prefix: str, timeout: timedelta) -> None:
-        self._prefix = prefix
+    def __init__(self, stored: StoredObjects) -> None:
         self._objects = 0
         self._bytes = 0
-        self.storage = storage
-        self.stores = None if kv is None else Stores.of(kv, storage, prefix=prefix, etcd_timeout=timeout)
-        self.epoch_store = Epochs(storage, prefix=prefix)
-        self.segment_store = SegmentStore(storage, prefix=prefix)
-        self.manifest_store = ManifestStore(storage, prefix=prefix)
-        self.file_store = FileStore(storage, prefix=prefix)
+        self.stored = stored
+        self.stores = stored if isinstance(stored, Stores) else None
         self.sizes: dict[str, int] = {}
         self.head: HeadMark | None = None
         self.flushed: FlushMark | None = None
@@ -104,10 +94,6 @@ class VerifyContext:
         self.marks: dict[LogSequence, list[Mark]] = {}
         self.manifests: dict[LogSequence, Manifest] = {}
         self.all_objects = 0
-
-    def key(self, name: str) -> str:
-        """Return a whole key for one below the prefix."""
-        return f"{self._prefix}/{name}"
 
     def mark(self, sequence: LogSequence, name: str, digest: bytes) -> None:
         """Note the digest that something names for an entry."""
@@ -128,11 +114,11 @@ class VerifyContext:
 
     async def segments_now(self) -> list[LogSequence]:
         """List the segments that there are now, by their first entries, in order."""
-        return await self.retry(self.segment_store.firsts)
+        return await self.retry(self.stored.segments.firsts)
 
     async def manifests_now(self) -> list[LogSequence]:
         """List the manifests that there are now, in order."""
-        return await self.retry(self.manifest_store.sequences)
+        return await self.retry(self.stored.manifests.sequences)
 
     async def retry(self, ask: Callable[[], Awaitable[R]]) -> R:
         """Call, and retry while a store is away. Raises what the last attempt raised."""

@@ -188,9 +188,8 @@ def _different(key: str, sequence: LogSequence, other: str) -> Finding:
 class LogVerifier:
     """See the module. Both parts raise `Conflict` when the history has changed meanwhile."""
 
-    def __init__(self, context: VerifyContext, *, etcd_name: str) -> None:
+    def __init__(self, context: VerifyContext) -> None:
         self._context = context
-        self._etcd_name = etcd_name
 
     # -- in the object storage
 
@@ -199,18 +198,17 @@ class LogVerifier:
         context = self._context
         if context.lineage is None:
             yield Finding(
-                context.key("wal/"),
+                context.stored.key("wal/"),
                 "without whole epoch objects nobody can tell whether the segments make one log; each was checked by"
                 " itself",
                 is_fault=False,
             )
-        if context.flushed is not None and context.flushed.sequence.counter > 0:
-            context.mark(context.flushed.sequence, f"flushed of etcd at {self._etcd_name}", context.flushed.digest)
-        if context.head is not None and context.head.sequence.counter > 0:
-            context.mark(context.head.sequence, f"head of etcd at {self._etcd_name}", context.head.digest)
+        for name, mark in (("flushed", context.flushed), ("head", context.head)):
+            if context.stores is not None and mark is not None and mark.sequence.counter > 0:
+                context.mark(mark.sequence, f"{name} of etcd at {context.stores.etcd_name}", mark.digest)
         check = self._log_check()
         async for first, segment in self._read_segments(await context.segments_now()):
-            key = context.segment_store.key(first)
+            key = context.stored.segments.key(first)
             if isinstance(segment, DataLoss):
                 yield fault_of(segment, key)
             elif segment is not None:
@@ -224,7 +222,7 @@ class LogVerifier:
         if check is not None:
             # Entries that etcd still has must be the same.
             for sequence, digest in check.kept.items():
-                context.mark(sequence, context.key("wal/"), digest)
+                context.mark(sequence, context.stored.key("wal/"), digest)
             async for found in self._verify_end(check):
                 yield found
 
@@ -237,7 +235,7 @@ class LogVerifier:
             context.lineage,
             context.marks,
             database_id=context.epochs[0].database_id if context.epochs else "",
-            floor=None if oldest is None else (oldest, context.manifest_store.key(oldest)),
+            floor=None if oldest is None else (oldest, context.stored.manifests.key(oldest)),
             keep_from=None if context.flushed is None else context.flushed.first_kept,
         )
 
@@ -249,7 +247,7 @@ class LogVerifier:
 
         async def read(first: LogSequence) -> Segment | DataLoss | None:
             try:
-                segment = await context.retry(lambda: context.segment_store.read(first))
+                segment = await context.retry(lambda: context.stored.segments.read(first))
                 await asyncio.to_thread(_read_batches, segment.entries)
             except NotFound:
                 return None  # cleaned since; a gap that this leaves is checked
@@ -267,7 +265,7 @@ class LogVerifier:
         newest, oldest = max(context.manifests, default=None), min(context.manifests, default=None)
         end = check.end or oldest or LogSequence(lineage.epochs[0], 0)
         if newest is not None and end < newest:
-            key = context.manifest_store.key
+            key = context.stored.manifests.key
             gap = Gap(end, check.end_in or key(end), lineage.following(end), newest, key(newest))
             if newest != oldest and await self._still_missing(gap):
                 yield await self._confirmed(Finding(gap.after_in, str(gap)))
@@ -276,7 +274,7 @@ class LogVerifier:
         if flushed is not None and end < flushed.sequence and lineage.contains(flushed.sequence):
             yield await self._confirmed(
                 Finding(
-                    context.key("wal/"),
+                    context.stored.key("wal/"),
                     f"etcd says that the object storage has the log up to {flushed.sequence}, and it ends at {end}:"
                     " segments are missing; restore them from a copy of the object storage",
                 )
@@ -297,7 +295,7 @@ class LogVerifier:
         """Return a finding; raise `Conflict` if it is a fault and the history has changed since."""
         context = self._context
         if finding.is_fault and context.lineage is not None:
-            epochs = await context.retry(context.epoch_store.all)
+            epochs = await context.retry(context.stored.epochs.all)
             if [epoch.number for epoch in epochs] != [epoch.number for epoch in context.epochs]:
                 raise Conflict(
                     "the database was recovered into a new epoch while it was verified; run it again",

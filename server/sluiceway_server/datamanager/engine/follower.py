@@ -15,7 +15,7 @@ import structlog
 
 from sluiceway_common.foundation.errors import DeadlineExceeded, PermissionDenied, Unavailable
 from sluiceway_server.datamanager.engine.log_tip import LogTip
-from sluiceway_server.datamanager.recovery.storage_in_use import Reply
+from sluiceway_server.datamanager.recovery.storage_in_use import InUse, Reply
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import Compacted, KeyValueStore
 
@@ -28,6 +28,7 @@ class Follower:
     def __init__(self, tip: LogTip, kv: KeyValueStore) -> None:
         self._tip = tip
         self._kv = kv
+        self._in_use = InUse(tip.stores.storage, prefix=tip.stores.prefix)
         self._seen_probe = ""
 
     async def sync(self) -> int:
@@ -106,14 +107,12 @@ class Follower:
 
     async def _reply_to_probe(self) -> None:
         tip = self._tip
-        probe = await tip.stores.in_use.probed()
+        probe = await self._in_use.probed()
         if probe == self._seen_probe:
             return
         # A server whose etcd is away or was wiped does not use the storage; it must not stop its own recovery.
         await self.sync()
         head, settings = tip.head, tip.settings
-        await tip.stores.in_use.reply(
-            Reply(probe, settings.server_id, settings.etcd_name, head.sequence, head.digest.hex())
-        )
+        await self._in_use.reply(Reply(probe, settings.server_id, settings.etcd_name, head.sequence, head.digest.hex()))
         log.info("storage_probe_answered", probe=probe)
         self._seen_probe = probe

@@ -31,12 +31,13 @@ from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLo
 from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
-from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint, Stores
+from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint
 from sluiceway_server.datamanager.replica.disk_errors import with_translated_errors
 from sluiceway_server.datamanager.replica.readers import Readers
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.datamanager.waiting import Mark
 
 log = structlog.get_logger(__name__)

@@ -40,7 +40,6 @@ from sluiceway_server.datamanager.recovery.diagnosis import (
     Kind,
     OpenPoint,
     StoreDiagnosis,
-    Stores,
     diagnose,
     inspect,
     open_or_bootstrap,
@@ -53,8 +52,8 @@ from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
-from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
@@ -123,7 +122,8 @@ class Place:
 
     def stores(self) -> Stores:
         """Return fresh stores: what others checked before a recovery does not hold after it."""
-        return Stores.of(self.kv, self.storage, prefix=self.prefix, etcd_timeout=self.settings.etcd_timeout)
+        timeout, name = self.settings.etcd_timeout, self.settings.etcd_name
+        return Stores.of(self.kv, self.storage, prefix=self.prefix, etcd_timeout=timeout, etcd_name=name)
 
 
 async def find_open_point(place: Place, policy: RecoverPolicy) -> tuple[Stores, OpenPoint]:
@@ -146,7 +146,7 @@ async def find_open_point(place: Place, policy: RecoverPolicy) -> tuple[Stores, 
         leaving = found.epoch.number
         await _rescue(place)
         # With what was rescued the storage is ahead of etcd, too. If nothing could be, this server alone knows.
-        diagnosis = diagnose(await inspect(place.stores(), etcd_name=settings.etcd_name), now=clock.now())
+        diagnosis = diagnose(await inspect(place.stores()), now=clock.now())
         if diagnosis.is_healthy:
             why = f"etcd's log ends at {found.head.sequence}, and this server had seen {ahead}: etcd went back"
             diagnosis = replace(diagnosis, kind=Kind.ETCD_BEHIND, message=f"{why}; run `sluice db recover`")
@@ -179,7 +179,6 @@ async def _look(place: Place) -> tuple[Stores, OpenPoint | StoreDiagnosis]:
     found = await open_or_bootstrap(
         stores,
         writer=settings.server_id,
-        etcd_name=settings.etcd_name,
         now=place.clock.now(),
         new_id=place.ids.new_id,
     )
@@ -220,20 +219,19 @@ class Engine:
 
 async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy) -> Engine:
     """Open a database without starting anything; `stack` closes what was opened. Raises as `find_open_point`."""
-    prefix, settings, clock = place.prefix, place.settings, place.clock
+    settings, clock = place.settings, place.clock
     stores, point = await find_open_point(place, policy)
     writer = ThreadPoolExecutor(1, thread_name_prefix="datamanager")
     stack.push_async_callback(asyncio.to_thread, writer.shutdown, wait=True)
-    files = FileStore(place.storage, prefix=prefix)
 
     def wait_applied(position: Position) -> Awaitable[None]:
         return tip.wait_applied(position)  # of the last one that was opened below
 
     bodies = ColdBodyStore(
-        files, stores.manifests, point.lineage, wait_applied=wait_applied, timeout=settings.body_timeout
+        stores.files, stores.manifests, point.lineage, wait_applied=wait_applied, timeout=settings.body_timeout
     )
     file = ReplicaFile(
-        place.file, place.tables, writer, files, stores.manifests, point.epoch.database_id, point.lineage
+        place.file, place.tables, writer, stores.files, stores.manifests, point.epoch.database_id, point.lineage
     )
     try:
         tip, readers = await _open_replica(stack, place, stores, point, file=file, bodies=bodies, rebuild=False)
@@ -249,27 +247,14 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
     )
     committer, flusher = Committer(tip, builder, capacity, bodies), Flusher(tip, readers)
     checkpointer = Checkpointer(
-        storage=place.storage,
-        prefix=prefix,
-        log_=stores.log,
-        segments=stores.segments,
-        manifests=stores.manifests,
-        files=files,
+        stores,
         catalogue=place.tables.catalogue,
         database_id=tip.database_id,
         folder=place.folder,
         settings=settings,
         clock=clock,
     )
-    cleaner = GarbageCollector(
-        storage=place.storage,
-        prefix=prefix,
-        log_=stores.log,
-        segments=stores.segments,
-        manifests=stores.manifests,
-        settings=settings,
-        clock=clock,
-    )
+    cleaner = GarbageCollector(stores, settings=settings, clock=clock)
     return Engine(
         tip=tip,
         readers=readers,

@@ -18,23 +18,18 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_micros, sequence_proto
-from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.storage_in_use import InUse
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.kv.port import KeyValueStore
-from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.datamanager.tables.stores import Stores
 
 __all__ = [
     "Holdings",
     "Kind",
     "OpenPoint",
     "StoreDiagnosis",
-    "Stores",
     "diagnose",
     "first_marks",
     "inspect",
@@ -73,28 +68,6 @@ class Kind(StrEnum):
     """There are segments, manifests or a head of an epoch without its object."""
     DIVERGED = "DIVERGED"
     """Both have an entry of one sequence, with different digests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The log and the objects of a database, shared by all servers."""
-
-    log: Log
-    epochs: Epochs
-    segments: SegmentStore
-    manifests: ManifestStore
-    in_use: InUse
-
-    @staticmethod
-    def of(kv: KeyValueStore, storage: ObjectStorage, *, prefix: str, etcd_timeout: timedelta) -> Stores:
-        """Return the stores of one database; `prefix` has no slash at its end. Nothing is sent."""
-        return Stores(
-            Log(kv, prefix=prefix, timeout=etcd_timeout),
-            Epochs(storage, prefix=prefix),
-            SegmentStore(storage, prefix=prefix),
-            ManifestStore(storage, prefix=prefix),
-            InUse(storage, prefix=prefix),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +188,17 @@ async def _end_of(
     return end
 
 
-async def inspect(stores: Stores, *, etcd_name: str) -> Holdings:
+async def inspect(stores: Stores) -> Holdings:
     """Read what etcd and the object storage hold. Changes nothing; other servers may be writing meanwhile.
 
     Raises:
         DataLoss: an epoch object, or the last segment or manifest of the history, is damaged.
         Unavailable: etcd or the object storage is away.
     """
-    return await _unless_cleaned(lambda: _inspect(stores, etcd_name))
+    return await _unless_cleaned(lambda: _inspect(stores))
 
 
-async def _inspect(stores: Stores, etcd_name: str) -> Holdings:
+async def _inspect(stores: Stores) -> Holdings:
     # Storage, etcd, storage: all that the storage has at first is in etcd then, and all up to etcd's `flushed` is in
     # the storage afterwards.
     firsts, manifests = await stores.segments.firsts(), await stores.manifests.sequences()
@@ -247,7 +220,7 @@ async def _inspect(stores: Stores, etcd_name: str) -> Holdings:
             digest = await _digest_in_etcd(stores.log, in_etcd, before.sequence)
         after = await stored_end(stores, lineage)
     return Holdings(
-        etcd_name=etcd_name,
+        etcd_name=stores.etcd_name,
         cluster_id=cluster_id,
         head=in_etcd.head,
         flushed=in_etcd.flushed,
@@ -393,16 +366,16 @@ def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
 
 
 async def open_or_bootstrap(
-    stores: Stores, *, writer: str, etcd_name: str, now: datetime, new_id: Callable[[], str]
+    stores: Stores, *, writer: str, now: datetime, new_id: Callable[[], str]
 ) -> OpenPoint | StoreDiagnosis:
     """Open a healthy database, or begin one where both stores are empty; else return the diagnosis.
 
     May be called by several servers at once, and again after a crash: it completes a first start that did not end.
     """
-    diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
+    diagnosis = diagnose(await inspect(stores), now=now)
     if diagnosis.kind is Kind.NEW:
         await _begin_first(stores, diagnosis.holdings.cluster_id, writer=writer, now=now, new_id=new_id)
-        diagnosis = diagnose(await inspect(stores, etcd_name=etcd_name), now=now)
+        diagnosis = diagnose(await inspect(stores), now=now)
     found = diagnosis.holdings
     epoch, lineage, head, flushed = found.epoch, found.lineage, found.head, found.flushed
     if not diagnosis.is_healthy or epoch is None or lineage is None or head is None or flushed is None:

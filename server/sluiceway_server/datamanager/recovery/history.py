@@ -18,7 +18,8 @@ from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark, LogLo
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores, newest_epoch
+from sluiceway_server.datamanager.recovery.diagnosis import newest_epoch
+from sluiceway_server.datamanager.tables.stores import Stores
 
 __all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_end", "read_inventory", "unreachable"]
 
@@ -95,7 +96,7 @@ class HistoryEnd:
     gap: Gap | None = None
 
 
-async def read_inventory(stores: Stores, *, etcd_name: str) -> Inventory:
+async def read_inventory(stores: Stores) -> Inventory:
     """Read the inventory.
 
     Raises:
@@ -112,7 +113,7 @@ async def read_inventory(stores: Stores, *, etcd_name: str) -> Inventory:
             "there is no database in the object storage that could be recovered: it has no epoch object",
             reason="NOTHING_TO_RECOVER",
         )
-    _check_ids(in_etcd, epochs, etcd_name)
+    _check_ids(in_etcd, epochs, stores.etcd_name)
     present = newest_epoch(epochs, (*firsts, *manifests), in_etcd.head)
     lineage = stores.epochs.lineage_of(epochs, present)
     return Inventory(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))

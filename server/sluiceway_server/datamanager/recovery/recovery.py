@@ -41,7 +41,7 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Stores, diagnose, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect
 from sluiceway_server.datamanager.recovery.history import (
     HistoryEnd,
     Inventory,
@@ -51,8 +51,9 @@ from sluiceway_server.datamanager.recovery.history import (
     read_inventory,
     unreachable,
 )
-from sluiceway_server.datamanager.recovery.storage_in_use import Reply
+from sluiceway_server.datamanager.recovery.storage_in_use import InUse, Reply
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import OutcomeUnknown
 
@@ -109,6 +110,7 @@ class Recovery:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._stores = stores
+        self._in_use = InUse(stores.storage, prefix=stores.prefix)
         self._settings = settings
         self._clock = clock
         self._sleep = sleep
@@ -130,7 +132,7 @@ class Recovery:
             Conflict: others write again and again; nothing was changed.
             Unavailable: etcd or the object storage is away. A new epoch may have begun; retry.
         """
-        diagnosis = diagnose(await inspect(self._stores, etcd_name=self._settings.etcd_name), now=self._clock.now())
+        diagnosis = diagnose(await inspect(self._stores), now=self._clock.now())
         if diagnosis.is_healthy and diagnosis.holdings.present != leaving:
             if leaving is not None and diagnosis.holdings.present > leaving:
                 return Recovered(diagnosis.holdings.present, None, won=False)
@@ -172,8 +174,8 @@ class Recovery:
 
     async def _probe(self) -> bytes:
         """Put a probe; return the reply that was there before."""
-        before = await self._stores.in_use.replied()
-        await self._stores.in_use.probe(os.urandom(16).hex())
+        before = await self._in_use.replied()
+        await self._in_use.probe(os.urandom(16).hex())
         return before
 
     async def _is_of_this_etcd(self, raw: bytes) -> bool:
@@ -207,7 +209,7 @@ class Recovery:
         began = still_since = self._clock.monotonic()
         while self._clock.monotonic() - still_since < seconds:
             await self._sleep(min(seconds / 10, 0.5))
-            if (reply := await self._stores.in_use.replied()) != before and not await self._is_of_this_etcd(reply):
+            if (reply := await self._in_use.replied()) != before and not await self._is_of_this_etcd(reply):
                 raise _in_use(_replied(reply))
             before = reply
             if newer := await self._stores.segments.newer(last):
@@ -222,7 +224,7 @@ class Recovery:
     async def _attempts(self, to: LogSequence | None, cause: str, *, known_epochs: int | None = None) -> Recovered:
         backoff = Backoff()
         for _ in range(_ATTEMPTS):
-            inventory = await read_inventory(self._stores, etcd_name=self._settings.etcd_name)
+            inventory = await read_inventory(self._stores)
             known_epochs = inventory.newest_epoch if known_epochs is None else known_epochs
             if inventory.head is not None and inventory.head.sequence.epoch > known_epochs:
                 if to is not None:

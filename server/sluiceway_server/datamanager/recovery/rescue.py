@@ -24,10 +24,11 @@ from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
-from sluiceway_server.datamanager.recovery.diagnosis import Stores, stored_end
+from sluiceway_server.datamanager.recovery.diagnosis import stored_end
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.stores import Stores
 
 log = structlog.get_logger(__name__)
 

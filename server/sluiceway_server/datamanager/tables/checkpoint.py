@@ -33,18 +33,15 @@ from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_p
 from sluiceway_common.foundation.errors import Conflict, DataLoss, DeadlineExceeded, NotFound, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_sequence_proto, micros, sequence_proto
-from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
+from sluiceway_server.datamanager.log.etcd_log import FlushMark
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.compaction import Compaction
 from sluiceway_server.datamanager.tables.compaction_plan import FileLimits
-from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.datamanager.tables.stores import Stores
 
 __all__ = ["Checkpointer", "Overtaken", "files_of"]
 
@@ -120,13 +117,8 @@ class Checkpointer:
 
     def __init__(
         self,
+        stores: Stores,
         *,
-        storage: ObjectStorage,
-        prefix: str,
-        log_: Log,
-        segments: SegmentStore,
-        manifests: ManifestStore,
-        files: FileStore,
         catalogue: Catalogue,
         database_id: str,
         folder: Path,
@@ -134,12 +126,7 @@ class Checkpointer:
         clock: Clock,
     ) -> None:
         """Create it. The scratch file is in `folder`, which no other checkpointer uses."""
-        self._storage = storage
-        self._prefix = prefix
-        self._log = log_
-        self._segments = segments
-        self._manifests = manifests
-        self._files = files
+        self._stores = stores
         self._catalogue = catalogue
         self._database_id = database_id
         self._scratch = folder / _SCRATCH
@@ -169,7 +156,9 @@ class Checkpointer:
         """
         limit = self._settings.checkpoint_gives_up
         async with self._alone:
-            work = _Checkpoint(await self._manifests.newest(lineage), (self._clock.monotonic(), self._clock.now()))
+            work = _Checkpoint(
+                await self._stores.manifests.newest(lineage), (self._clock.monotonic(), self._clock.now())
+            )
             try:
                 async with time_limit(limit.total_seconds()):
                     return await self._run(work, flushed, lineage)
@@ -204,7 +193,7 @@ class Checkpointer:
             manifest = self._begin_manifest(work, work.last)
             manifest.changed_bytes = await changes.changed_bytes()
             work.compaction = Compaction(
-                self._files,
+                self._stores.files,
                 self._catalogue,
                 sequence=work.last.sequence,
                 limits=self._limits,
@@ -228,12 +217,12 @@ class Checkpointer:
         return manifest
 
     async def _collect(self, work: _Checkpoint, changes: Changes, flushed: FlushMark, lineage: Lineage) -> None:
-        key = self._manifests.key
+        key = self._stores.manifests.key
         start = LogEnd.beginning(lineage)
         if work.base is not None:
             start = LogEnd.of_manifest(work.base, key(from_sequence_proto(work.base.sequence)))
         end = start
-        async with aclosing(walk(self._segments, lineage.until(flushed.sequence), start)) as found:
+        async with aclosing(walk(self._stores.segments, lineage.until(flushed.sequence), start)) as found:
             async for item in found:
                 self._check_age(work)
                 if not isinstance(item, Piece):
@@ -270,7 +259,7 @@ class Checkpointer:
         await self._check_newest(work, lineage)
         if missing is not None:
             raise DataLoss(
-                f"{self._prefix}/{missing.key} is not in the object storage with its {missing.size} bytes: the"
+                f"{self._stores.key(missing.key)} is not in the object storage with its {missing.size} bytes: the"
                 " checkpoint cannot refer to it. Restore this object from a copy of the object storage; `sluice db"
                 " verify` looks for others",
                 reason="FILE_MISSING",
@@ -279,14 +268,14 @@ class Checkpointer:
         self._check_age(work)
         crash_point("checkpoint.before-manifest")
         work.put = True
-        stored = await self._manifests.put(manifest)
+        stored = await self._stores.manifests.put(manifest)
         crash_point("checkpoint.after-manifest")
         if not stored:
             await self._concede(work, manifest)
         if (slept := self._since(looked)) > _LOOK_HOLDS and await self._missing(manifest) is not None:
             sequence = from_sequence_proto(manifest.sequence)
             crash_point("checkpoint.before-removal")
-            await self._storage.delete(self._manifests.key(sequence))
+            await self._stores.storage.delete(self._stores.manifests.key(sequence))
             crash_point("checkpoint.after-removal")
             raise DeadlineExceeded(
                 f"this server was suspended for {slept} while it made the manifest {sequence}, and files of it were"
@@ -299,7 +288,7 @@ class Checkpointer:
         waiting = files_of(manifest)
         for at in range(0, len(waiting), _LOOKS_AT_ONCE):
             some = waiting[at : at + _LOOKS_AT_ONCE]
-            looks = await asyncio.gather(*(self._files.present(ref) for ref in some), return_exceptions=True)
+            looks = await asyncio.gather(*(self._stores.files.present(ref) for ref in some), return_exceptions=True)
             for ref, look in zip(some, looks, strict=True):
                 if isinstance(look, BaseException):
                     raise look
@@ -311,7 +300,7 @@ class Checkpointer:
         # One of a later epoch counts too: then this server was left behind.
         known = [
             sequence
-            for sequence in await self._manifests.sequences()
+            for sequence in await self._stores.manifests.sequences()
             if lineage.contains(sequence) or sequence.epoch > lineage.present
         ]
         newest = known[-1] if known else None
@@ -322,13 +311,13 @@ class Checkpointer:
         """Raise `Overtaken`, unless the stored manifest is our own: a response was lost, and the put was retried."""
         sequence = from_sequence_proto(manifest.sequence)
         with suppress(NotFound):
-            theirs = await self._manifests.read(sequence)
+            theirs = await self._stores.manifests.read(sequence)
             if theirs == manifest:
                 return
             if theirs.digest != manifest.digest:
                 work.put = False
                 raise DataLoss(
-                    f"the manifest {self._manifests.key(sequence)} is of another history than the segments: two"
+                    f"the manifest {self._stores.manifests.key(sequence)} is of another history than the segments: two"
                     " databases use one folder, or etcd was restored; `sluice db verify` says more",
                     reason="LOG_DIVERGED",
                 )
@@ -338,7 +327,7 @@ class Checkpointer:
     async def _notify(self, sequence: LogSequence) -> None:
         crash_point("checkpoint.before-key")
         try:
-            await self._log.advance_checkpoint(sequence)
+            await self._stores.log.advance_checkpoint(sequence)
         except SluicewayError as error:
             # The key is a hint: the next server that lists the manifests finds this one, and sets it.
             log.warning("checkpoint_key_waits", sequence=str(sequence), error=str(error))
@@ -367,5 +356,5 @@ class Checkpointer:
         with suppress(SluicewayError, TimeoutError):
             async with time_limit(_REMOVAL_WITHIN.total_seconds()):
                 for ref in work.made:
-                    await self._storage.delete(f"{self._prefix}/{ref.key}")
+                    await self._stores.storage.delete(self._stores.key(ref.key))
         crash_point("checkpoint.after-removal")

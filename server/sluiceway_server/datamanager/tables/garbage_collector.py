@@ -29,9 +29,8 @@ import structlog
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, NotFound
-from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
+from sluiceway_server.datamanager.log.etcd_log import FlushMark
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import files_of
@@ -45,9 +44,8 @@ from sluiceway_server.datamanager.tables.garbage_rules import (
     sequence_of_file,
     why_not_now,
 )
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
+from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.objectstorage.layout import FOLDERS, Folder
-from sluiceway_server.objectstorage.port import ObjectStorage
 
 log = structlog.get_logger(__name__)
 
@@ -119,22 +117,8 @@ class _Collection:
 class GarbageCollector:
     """Deletes garbage."""
 
-    def __init__(
-        self,
-        *,
-        storage: ObjectStorage,
-        prefix: str,
-        log_: Log,
-        segments: SegmentStore,
-        manifests: ManifestStore,
-        settings: DataManagerSettings,
-        clock: Clock,
-    ) -> None:
-        self._storage = storage
-        self._prefix = prefix
-        self._log = log_
-        self._segments = segments
-        self._manifests = manifests
+    def __init__(self, stores: Stores, *, settings: DataManagerSettings, clock: Clock) -> None:
+        self._stores = stores
         self._clock = clock
         self._rules = CleanRules(settings.manifests_kept_for, settings.manifests_kept, settings.orphans_after)
 
@@ -197,17 +181,19 @@ class GarbageCollector:
             return
         await self._mark(work, oldest)
         for sequence in judged.going:
-            await self._delete(work, "manifest", partial(self._storage.delete, self._manifests.key(sequence)))
+            await self._delete(
+                work, "manifest", partial(self._stores.storage.delete, self._stores.manifests.key(sequence))
+            )
             work.done.manifests += 1
         for found in files:
             await self._delete_file(work, found)
         for first in going:
-            await self._delete(work, "segment", partial(self._segments.delete, first))
+            await self._delete(work, "segment", partial(self._stores.segments.delete, first))
             work.done.segments += 1
 
     async def _find_unknown_names(self, work: _Collection) -> None:
-        async for info in self._storage.list(f"{self._prefix}/", delimiter="/"):
-            name = info.key.removeprefix(f"{self._prefix}/")
+        async for info in self._stores.storage.list(self._stores.key(""), delimiter="/"):
+            name = info.key.removeprefix(self._stores.key(""))
             if not info.is_prefix or name.rstrip("/") not in FOLDERS:
                 work.unknown.add(name)
 
@@ -219,8 +205,8 @@ class GarbageCollector:
                 work.unknown.add(found.key)
 
     async def _named(self, folder: str) -> AsyncIterator[tuple[str, Found]]:
-        async for info in self._storage.list(f"{self._prefix}/{folder}/"):
-            found = Found(info.key.removeprefix(f"{self._prefix}/"), info.modified)
+        async for info in self._stores.storage.list(self._stores.key(f"{folder}/")):
+            found = Found(info.key.removeprefix(self._stores.key("")), info.modified)
             yield found.key.removeprefix(f"{folder}/"), found
 
     async def _sequences(self, work: _Collection, folder: str) -> AsyncIterator[tuple[LogSequence, Found]]:
@@ -252,7 +238,7 @@ class GarbageCollector:
         await self._check_epoch(work)
         if {number async for number, _ in self._epochs(work)} - work.epochs:
             raise _Stop("a new epoch began")
-        for sequence in await self._manifests.sequences():
+        for sequence in await self._stores.manifests.sequences():
             if sequence in work.known:
                 continue
             if sequence < work.oldest or sequence.epoch > work.lineage.present:
@@ -262,7 +248,7 @@ class GarbageCollector:
         work.looked, work.deletions = looked, 0
 
     async def _check_epoch(self, work: _Collection) -> FlushMark:
-        look = await self._log.look()
+        look = await self._stores.log.look()
         if look.head is None or look.flushed is None or look.head.sequence.epoch != work.lineage.present:
             raise _Stop(f"etcd is not in epoch {work.lineage.present} any more")
         return look.flushed
@@ -276,7 +262,7 @@ class GarbageCollector:
         for _ in range(_TRIES):
             flushed = await self._check_epoch(work)
             crash_point("clean.before-mark")
-            done = await self._log.advance_cleaned(flushed, oldest)
+            done = await self._stores.log.advance_cleaned(flushed, oldest)
             crash_point("clean.after-mark")
             if done:
                 return
@@ -284,7 +270,7 @@ class GarbageCollector:
 
     async def _need(self, work: _Collection, sequence: LogSequence) -> None:
         try:
-            manifest = await self._manifests.read(sequence)
+            manifest = await self._stores.manifests.read(sequence)
         except NotFound as cause:
             raise _Stop(f"another server, with another clock, deleted the manifest {sequence}") from cause
         work.needed |= {ref.key for ref in files_of(manifest)}
@@ -293,7 +279,7 @@ class GarbageCollector:
         await self._check_again(work)
         if found.key in work.needed:
             return  # by a newer manifest
-        await self._delete_now(work, "file", partial(self._storage.delete, f"{self._prefix}/{found.key}"))
+        await self._delete_now(work, "file", partial(self._stores.storage.delete, self._stores.key(found.key)))
         work.done.files += 1
 
     async def _delete(self, work: _Collection, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
