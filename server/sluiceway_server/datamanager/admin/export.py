@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,27 +27,12 @@ from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect
 from sluiceway_server.datamanager.tables.block import StoredRecord
-from sluiceway_server.datamanager.tables.change_set import Change, Changes
+from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.compaction import merge_changes, records_of
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
 
-__all__ = ["export_manifest", "export_stores"]
-
 _CHUNK_BYTES = 64 * 1024
-
-
-async def export_manifest(files: FileStore, manifest: Manifest, *, made: datetime) -> AsyncGenerator[bytes, None]:
-    """Yield an export of the database as a manifest has it, in pieces of at most 64 KiB.
-
-    Raises:
-        NotFound: a file is gone: the export took longer than manifests are kept. Retry.
-        DataLoss: a file is damaged.
-        Unavailable: the object storage is away.
-    """
-    async with aclosing(_stream(files, manifest, None, LogEnd.of_manifest(manifest, "the manifest"), made)) as pieces:
-        async for piece in pieces:
-            yield piece
 
 
 async def export_stores(
@@ -81,7 +66,7 @@ async def export_stores(
                 await changes.add(item.entries)
                 end = item.end
         end = replace(end, database_id=epochs[lineage.present])
-        async with aclosing(_stream(stored.files, manifest, changes, end, made)) as pieces:
+        async with aclosing(export_manifest(stored.files, manifest, made=made, changes=changes, end=end)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -111,37 +96,47 @@ def _nothing() -> NotFound:
     return NotFound("there is nothing to export: the object storage holds no database under this prefix")
 
 
-async def _stream(
-    files: FileStore, manifest: Manifest | None, changes: Changes | None, end: LogEnd, made: datetime
+async def export_manifest(
+    files: FileStore,
+    manifest: Manifest | None,
+    *,
+    made: datetime,
+    changes: Changes | None = None,
+    end: LogEnd | None = None,
 ) -> AsyncGenerator[bytes, None]:
+    """Yield an export of the database as a manifest has it, in pieces of at most 64 KiB.
+
+    Args:
+        files: those that the manifest names.
+        manifest: None: there is none yet.
+        made: when the export began.
+        changes: those of the log after the manifest, which are applied to it.
+        end: the last entry of these; None: that of the manifest.
+
+    Raises:
+        NotFound: a file is gone: the export took longer than manifests are kept. Retry.
+        DataLoss: a file is damaged.
+        Unavailable: the object storage is away.
+    """
+    manifest = manifest or Manifest()
+    end = end or LogEnd.of_manifest(manifest, "the manifest")
     encoder = ExportEncoder()
-    live = {} if manifest is None else {files_of.type: files_of.files for files_of in manifest.types}
+    live = {files_of.type: files_of.files for files_of in manifest.types}
     changed = [] if changes is None else await changes.types()
     yield encoder.header(
         database_id=end.database_id, sequence=end.sequence, time_us=end.time_us, made=made, version=VERSION
     )
     for type_name in sorted({*live, *changed}):
-        old = records_of(files, live.get(type_name, ()))
-        new = _changes_of(changes, type_name)
-        async with (
-            aclosing(old),
-            aclosing(new),
-            aclosing(merge_changes(old, new)) as pieces,
-            aclosing(_blocks(pieces)) as blocks,
-        ):
-            async for block in blocks:
+        async with AsyncExitStack() as stack:
+            records = await stack.enter_async_context(aclosing(records_of(files, live.get(type_name, ()))))
+            if changes is not None:
+                new = await stack.enter_async_context(aclosing(changes.pages(type_name)))
+                records = await stack.enter_async_context(aclosing(merge_changes(records, new)))
+            async for block in await stack.enter_async_context(aclosing(_blocks(records))):
                 data = await asyncio.to_thread(encoder.block, type_name, block)
                 for at in range(0, len(data), _CHUNK_BYTES):
                     yield data[at : at + _CHUNK_BYTES]
     yield encoder.trailer()
-
-
-async def _changes_of(changes: Changes | None, type_name: str) -> AsyncGenerator[Sequence[Change], None]:
-    if changes is None:
-        return
-    async with aclosing(changes.pages(type_name)) as pages:
-        async for page in pages:
-            yield page
 
 
 async def _blocks(pieces: AsyncIterator[Sequence[StoredRecord]]) -> AsyncGenerator[list[StoredRecord], None]:
