@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound
-from sluiceway_server.datamanager.admin.verify_context import Finding, Progress, VerifyContext, fault_of
+from sluiceway_server.datamanager.admin.verify_context import Finding, Progress, VerifyContext, fault_of, note
 from sluiceway_server.datamanager.admin.verify_files import compare_manifests, faults_of_records
 from sluiceway_server.datamanager.admin.verify_log import LogVerifier
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence, RecordType
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect, newest_epoch
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.datamanager.tables.stores import StoredObjects
 from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS, FOLDERS, Folder
-
-__all__ = ["Verifier"]
 
 _EPOCH_NAME = re.compile("[0-9a-f]{8}")
 _OTHER_COPY = (
@@ -76,6 +75,8 @@ class Verifier:
             self._verify_rest,
         ):
             async for found in part():
+                if isinstance(found, Finding) and found.is_fault:
+                    await self._context.check_history()
                 yield found
         yield self._context.progress
 
@@ -84,7 +85,7 @@ class Verifier:
     async def _verify_diagnosis(self) -> AsyncIterator[Finding | Progress]:
         context = self._context
         if context.stores is None:
-            yield Finding("", "etcd was not asked: entries that only etcd has are not verified", is_fault=False)
+            yield note("", "etcd was not asked: entries that only etcd has are not verified")
         else:
             try:
                 diagnosis = diagnose(await inspect(context.stores), now=self._now())
@@ -105,7 +106,7 @@ class Verifier:
         for folder in DATABASE_FOLDERS:
             async for info in context.stored.storage.list(context.stored.key(f"{folder}/")):
                 context.sizes[info.key] = info.size_bytes
-        context.all_objects = len(context.sizes)
+        context.progress = Progress(0, 0, len(context.sizes))
         if not context.sizes and context.head is None:
             raise NotFound("there is no database: the object storage holds none under this prefix")
         yield context.progress
@@ -117,11 +118,10 @@ class Verifier:
             return
         if named != await context.retry(log.checkpoint) or any(sequence > named for sequence in known):
             return  # another one was made meanwhile, and this one removed
-        yield Finding(
+        yield note(
             log.checkpoint_key,
             f"it names the manifest of {named}, which is not there. Servers find the newest by themselves; but somebody"
             " deleted it: restore it from a copy of the object storage, or let a server make another",
-            is_fault=False,
         )
 
     async def _verify_epochs(self) -> AsyncIterator[Finding | Progress]:
@@ -142,12 +142,10 @@ class Verifier:
             )
         for epoch in context.epochs:
             key = context.stored.epochs.key(epoch.number)
-            if epoch.accepted is not None and epoch.accepted.counter > 0:
+            if epoch.accepted is not None:
                 context.mark(epoch.accepted, key, epoch.accepted_digest)
             if context.lineage is not None and epoch.number not in context.lineage.epochs:
-                yield Finding(
-                    key, "it is void: this recovery was overtaken, and nothing goes on from it", is_fault=False
-                )
+                yield note(key, "it is void: this recovery was overtaken, and nothing goes on from it")
             yield context.count(key)
 
     # -- manifests
@@ -167,16 +165,14 @@ class Verifier:
             if manifest.database_id and context.epochs and manifest.database_id != context.epochs[0].database_id:
                 yield Finding(key, f"it is of the database {manifest.database_id}, not of this one; move it away")
             elif context.lineage is not None and not context.lineage.contains(sequence):
-                yield Finding(
+                yield note(
                     key,
                     "it is void: a recovery went on without its last entry. No server uses it; it goes when it is"
                     " cleaned",
-                    is_fault=False,
                 )
             else:
                 context.manifests[sequence] = manifest
-                if sequence.counter > 0:
-                    context.mark(sequence, key, manifest.digest)
+                context.mark(sequence, key, manifest.digest)
 
     # -- data files
 
@@ -218,15 +214,11 @@ class Verifier:
         *_, before, after = sorted(context.manifests)
         try:
             async with Changes.open(self._scratch) as changes:
-                at = before
-                async for segment in context.stored.segments.after(before, context.lineage):
-                    entries = [entry for entry in segment.entries if entry.sequence <= after]
-                    if not entries:
-                        break
-                    await changes.add(entries)
-                    at = entries[-1].sequence
-                if at != after:
-                    return  # removed, or reported as a gap
+                start = LogEnd.of_manifest(context.manifests[before], "")
+                async for item in walk(context.stored.segments, context.lineage.until(after), start):
+                    if not isinstance(item, Piece):
+                        return  # removed, or reported as a gap
+                    await changes.add(item.entries)
                 faults = await compare_manifests(
                     context.stored.files, context.manifests[before], changes, context.manifests[after]
                 )
@@ -254,19 +246,18 @@ class Verifier:
         async for info in context.stored.storage.list(context.stored.key(""), delimiter="/"):
             name = info.key.removeprefix(context.stored.key(""))
             if not info.is_prefix or name.rstrip("/") not in FOLDERS:
-                yield Finding(info.key, "nothing of an installation is called so; it is ignored. Move it away", False)
+                yield note(info.key, "nothing of an installation is called so; it is ignored. Move it away")
         # The segments of a day are a hundred thousand names; in a thread, so that a server can respond to others.
         for key in await asyncio.to_thread(_strange, context.sizes, context.stored.key("")):
-            yield Finding(key, "no object of a database is called so; it is ignored. Move it away", is_fault=False)
+            yield note(key, "no object of a database is called so; it is ignored. Move it away")
         for folder in (Folder.DATA, Folder.INDEX):
             orphans = await asyncio.to_thread(_orphans, context.sizes, context.stored.key(f"{folder}/"), named)
             if orphans:
                 size = sum(context.sizes[key] for key in orphans)
-                yield Finding(
+                yield note(
                     orphans[0],
                     f"{len(orphans)} objects in {folder}/ ({size} bytes) are named by no manifest, this one first: of a"
                     " checkpoint that is being made or did not end. They go when they are a day old",
-                    is_fault=False,
                 )
 
 

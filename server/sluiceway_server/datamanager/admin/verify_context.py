@@ -13,14 +13,12 @@ from datetime import timedelta
 from typing import TypeVar
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
-from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
-
-__all__ = ["Finding", "Mark", "Progress", "VerifyContext", "fault_of"]
 
 _ATTEMPTS = 4
 _PAUSE = timedelta(milliseconds=200)
@@ -52,6 +50,11 @@ class Progress:
     all_objects: int
 
 
+def note(key: str, message: str) -> Finding:
+    """Return a finding that is not a fault."""
+    return Finding(key, message, is_fault=False)
+
+
 def fault_of(error: SluicewayError, key: str) -> Finding:
     """Return an error as a fault; `key` is the object if the error names none."""
     return Finding(error.metadata.get("object", key), error.message)
@@ -66,51 +69,34 @@ class Mark:
 
 
 class VerifyContext:
-    """See the module.
-
-    Attributes:
-        stored: what is verified.
-        stores: the same with etcd; None: etcd is not asked.
-        sizes: of all objects, in bytes, as they were listed first.
-        head: of etcd, as it was read first; None: etcd was not asked, or it cannot be read.
-        flushed: likewise.
-        epochs: the epoch objects, oldest first.
-        lineage: the history; None: the epoch objects do not define one.
-        marks: digests of entries, by whatever names one.
-        manifests: those of the history that are whole.
-        all_objects: how many there are, as far as is known.
-    """
+    """See the module. etcd is asked if `stored` are both `Stores`."""
 
     def __init__(self, stored: StoredObjects) -> None:
-        self._objects = 0
-        self._bytes = 0
         self.stored = stored
         self.stores = stored if isinstance(stored, Stores) else None
         self.sizes: dict[str, int] = {}
+        """Of all objects, in bytes, as they were listed first."""
         self.head: HeadMark | None = None
+        """Of etcd, as it was read first; None: etcd was not asked, or it cannot be read; so `flushed`."""
         self.flushed: FlushMark | None = None
         self.epochs: Sequence[EpochInfo] = ()
         self.lineage: Lineage | None = None
+        """The history; None: the epoch objects do not define one."""
         self.marks: dict[LogSequence, list[Mark]] = {}
         self.manifests: dict[LogSequence, Manifest] = {}
-        self.all_objects = 0
+        """Those of the history that are whole."""
+        self.progress = Progress(0, 0, 0)
 
     def mark(self, sequence: LogSequence, name: str, digest: bytes) -> None:
-        """Note the digest that something names for an entry."""
-        self.marks.setdefault(sequence, []).append(Mark(name, digest))
-
-    @property
-    def progress(self) -> Progress:
-        """How far it is."""
-        return Progress(self._objects, self._bytes, max(self.all_objects, self._objects))
+        """Note the digest that something names for an entry; nothing for counter 0, which is none."""
+        if sequence.counter > 0:
+            self.marks.setdefault(sequence, []).append(Mark(name, digest))
 
     def count(self, key: str) -> Progress:
         """Count an object as read."""
-        self._objects += 1
-        self._bytes += self.sizes.get(key, 0)
+        read = self.progress.objects + 1
+        self.progress = Progress(read, self.progress.bytes + self.sizes.get(key, 0), max(len(self.sizes), read))
         return self.progress
-
-    # -- reading
 
     async def segments_now(self) -> list[LogSequence]:
         """List the segments that there are now, by their first entries, in order."""
@@ -119,6 +105,17 @@ class VerifyContext:
     async def manifests_now(self) -> list[LogSequence]:
         """List the manifests that there are now, in order."""
         return await self.retry(self.stored.manifests.sequences)
+
+    async def check_history(self) -> None:
+        """Raise `Conflict` if the database was recovered into a new epoch since the epoch objects were read."""
+        if self.lineage is None:
+            return
+        epochs = await self.retry(self.stored.epochs.all)
+        if [epoch.number for epoch in epochs] != [epoch.number for epoch in self.epochs]:
+            raise Conflict(
+                "the database was recovered into a new epoch while it was verified; run it again",
+                reason="RECOVERED_MEANWHILE",
+            )
 
     async def retry(self, ask: Callable[[], Awaitable[R]]) -> R:
         """Call, and retry while a store is away. Raises what the last attempt raised."""

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sluiceway_common.foundation.errors import Conflict, DataLoss, NotFound
-from sluiceway_server.datamanager.admin.verify_context import Finding, Mark, Progress, VerifyContext, fault_of
-from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, decode_batch
+from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_server.datamanager.admin.verify_context import Finding, Mark, Progress, VerifyContext, fault_of, note
+from sluiceway_server.datamanager.log.entries import LogEntry, decode_batch
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment
-from sluiceway_server.datamanager.log.walk import Gap
+from sluiceway_server.datamanager.log.walk import Gap, LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 
 _READ_AHEAD = 8
@@ -40,8 +40,6 @@ class LogCheck:
         floor: the oldest manifest, as sequence and key: the segments must reach from it; None: from the beginning.
         keep_from: digests of entries from here on are put into `kept`, to be compared with etcd's.
         end: the last entry of the history so far; None: none yet.
-        digest: of it.
-        end_in: the object that has it.
     """
 
     lineage: Lineage
@@ -50,84 +48,66 @@ class LogCheck:
     floor: tuple[LogSequence, str] | None = None
     keep_from: LogSequence | None = None
     kept: dict[LogSequence, bytes] = field(default_factory=dict)
-    end: LogSequence | None = None
-    digest: bytes = GENESIS_DIGEST
-    end_in: str = ""
-    _total: int = 0
+    end: LogEnd | None = None
     _recent: dict[LogSequence, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.floor is None:
-            self.end, self.end_in = LogSequence(self.lineage.epochs[0], 0), "the beginning"
+            self.end = LogEnd.beginning(self.lineage)
 
-    def take(self, key: str, segment: Segment) -> list[Finding | Gap]:
+    def take(self, key: str, segment: Segment) -> Iterator[Finding | Gap]:
         """Check the next segment, which is whole by itself."""
-        found: list[Finding | Gap] = []
-        header = segment.header
-        if header.database_id and self.database_id and header.database_id != self.database_id:
-            found.append(
-                Finding(key, f"it belongs to the database {header.database_id}, not to this one; move it away")
-            )
-            return found
-        void = [entry for entry in segment.entries if not self.lineage.contains(entry.sequence)]
-        if void:
-            found.append(
-                Finding(
-                    key,
-                    f"its entries {void[0].sequence} to {void[-1].sequence} are void: a recovery went on without them."
-                    " They are never applied; the object goes when it is cleaned",
-                    is_fault=False,
-                )
+        found_id = segment.header.database_id
+        if found_id and self.database_id and found_id != self.database_id:
+            yield Finding(key, f"it belongs to the database {found_id}, not to this one; move it away")
+            return
+        if void := [entry for entry in segment.entries if not self.lineage.contains(entry.sequence)]:
+            yield note(
+                key,
+                f"its entries {void[0].sequence} to {void[-1].sequence} are void: a recovery went on without them. They"
+                " are never applied; the object goes when it is cleaned",
             )
         total = segment.total_bytes - sum(len(entry.raw) for entry in segment.entries)
-        recent: dict[LogSequence, bytes] = {}
         for entry in segment.entries:
             if self.lineage.contains(entry.sequence):
-                found += self._take(key, entry, total)
-                recent[entry.sequence] = entry.digest
+                yield from self._take(key, entry, total)
             total += len(entry.raw)
-        if recent:
-            self._recent = recent
-        return found
+        # Segments that overlap are neighbours.
+        self._recent = {entry.sequence: entry.digest for entry in segment.entries}
+        if self.end is not None:
+            self._recent[self.end.sequence] = self.end.digest
 
-    def _take(self, key: str, entry: LogEntry, total_before: int) -> list[Finding | Gap]:
-        found: list[Finding | Gap] = []
-        sequence = entry.sequence
+    def _take(self, key: str, entry: LogEntry, total_before: int) -> Iterator[Finding | Gap]:
+        sequence, end = entry.sequence, self.end
         if self.keep_from is not None and sequence >= self.keep_from:
             self.kept[sequence] = entry.digest
         for mark in self.marks.get(sequence, ()):
             if mark.digest != entry.digest:
-                found.append(_different(key, sequence, mark.name))
-        if self.end is None or sequence > self.end:
-            if self.end is not None:
-                found += self._follow(self.end, key, entry, total_before)
-            elif self.floor is not None and sequence > self.lineage.following(self.floor[0]):
-                found.append(Gap(*self.floor, self.lineage.following(self.floor[0]), sequence, key))
-            self.end, self.digest, self.end_in = sequence, entry.digest, key
-            self._total = total_before + len(entry.raw)
-        elif self._recent.get(sequence, entry.digest) != entry.digest or (
-            sequence == self.end and self.digest != entry.digest
-        ):
-            found.append(_different(key, sequence, self.end_in))
-        return found
+                yield _different(key, sequence, mark.name)
+        if end is not None and sequence <= end.sequence:
+            if self._recent.get(sequence, entry.digest) != entry.digest:
+                yield _different(key, sequence, end.where)
+            return
+        if end is not None:
+            yield from self._follow(end, key, entry, total_before)
+        elif self.floor is not None and sequence > (expected := self.lineage.following(self.floor[0])):
+            yield Gap(*self.floor, expected, sequence, key)
+        self.end = LogEnd(sequence, entry.digest, total_before + len(entry.raw), entry.time_us, key)
 
-    def _follow(self, end: LogSequence, key: str, entry: LogEntry, total_before: int) -> list[Finding | Gap]:
-        expected = self.lineage.following(end)
-        if entry.sequence != expected:
-            return [Gap(end, self.end_in, expected, entry.sequence, key)]
-        if entry.previous_digest != self.digest:
-            return [_different(key, entry.sequence, f"{self.end_in}, which it should follow")]
+    def _follow(self, end: LogEnd, key: str, entry: LogEntry, total_before: int) -> Iterator[Finding | Gap]:
+        expected = self.lineage.following(end.sequence)
         # Bytes are counted from 0 in every epoch.
-        if total_before != (self._total if expected.epoch == end.epoch else 0):
-            return [
-                Finding(
-                    key,
-                    f"it counts {total_before} bytes of the log before {entry.sequence}, and {self.end_in} counts"
-                    f" {self._total}. No record is wrong, but limits on what is not flushed are; this is a fault of the"
-                    " software, report it",
-                )
-            ]
-        return []
+        total = end.total_bytes if expected.epoch == end.sequence.epoch else 0
+        if entry.sequence != expected:
+            yield Gap(end.sequence, end.where, expected, entry.sequence, key)
+        elif entry.previous_digest != end.digest:
+            yield _different(key, entry.sequence, f"{end.where}, which it should follow")
+        elif total_before != total:
+            yield Finding(
+                key,
+                f"it counts {total_before} bytes of the log before {entry.sequence}, and {end.where} counts {total}. No"
+                " record is wrong, but limits on what is not flushed are; this is a fault of the software, report it",
+            )
 
 
 def findings_of_entries(
@@ -186,98 +166,82 @@ def _different(key: str, sequence: LogSequence, other: str) -> Finding:
 
 
 class LogVerifier:
-    """See the module. Both parts raise `Conflict` when the history has changed meanwhile."""
+    """See the module."""
 
     def __init__(self, context: VerifyContext) -> None:
         self._context = context
 
-    # -- in the object storage
-
     async def segments(self) -> AsyncIterator[Finding | Progress]:
         """Read all segments; they must be one log from the oldest manifest to what is flushed."""
-        context = self._context
-        if context.lineage is None:
-            yield Finding(
+        context, key = self._context, self._context.stored.segments.key
+        check: LogCheck | None = None
+        if context.lineage is not None:
+            check = self._log_check(context.lineage)
+        else:
+            yield note(
                 context.stored.key("wal/"),
                 "without whole epoch objects nobody can tell whether the segments make one log; each was checked by"
                 " itself",
-                is_fault=False,
             )
         for name, mark in (("flushed", context.flushed), ("head", context.head)):
-            if context.stores is not None and mark is not None and mark.sequence.counter > 0:
+            if context.stores is not None and mark is not None:
                 context.mark(mark.sequence, f"{name} of etcd at {context.stores.etcd_name}", mark.digest)
-        check = self._log_check()
-        async for first, segment in self._read_segments(await context.segments_now()):
-            key = context.stored.segments.key(first)
+        async for first, segment in _ahead(await context.segments_now(), self._read_segment):
             if isinstance(segment, DataLoss):
-                yield fault_of(segment, key)
+                yield fault_of(segment, key(first))
             elif segment is not None:
-                if check is not None:
-                    for found in check.take(key, segment):
-                        if isinstance(found, Finding):
-                            yield await self._confirmed(found)
-                        elif await self._still_missing(found):
-                            yield await self._confirmed(Finding(found.after_in, str(found)))
-                yield context.count(key)
+                for found in () if check is None else check.take(key(first), segment):
+                    if isinstance(found, Finding):
+                        yield found
+                    elif await self._still_missing(found):
+                        yield Finding(found.after_in, str(found))
+                yield context.count(key(first))
         if check is not None:
             # Entries that etcd still has must be the same.
             for sequence, digest in check.kept.items():
                 context.mark(sequence, context.stored.key("wal/"), digest)
-            async for found in self._verify_end(check):
-                yield found
+            async for finding in self._verify_end(check):
+                yield finding
 
-    def _log_check(self) -> LogCheck | None:
+    def _log_check(self, lineage: Lineage) -> LogCheck:
         context = self._context
-        if context.lineage is None:
-            return None
         oldest = min(context.manifests, default=None)
         return LogCheck(
-            context.lineage,
+            lineage,
             context.marks,
-            database_id=context.epochs[0].database_id if context.epochs else "",
+            database_id=context.epochs[0].database_id,
             floor=None if oldest is None else (oldest, context.stored.manifests.key(oldest)),
             keep_from=None if context.flushed is None else context.flushed.first_kept,
         )
 
-    async def _read_segments(
-        self, firsts: Sequence[LogSequence]
-    ) -> AsyncIterator[tuple[LogSequence, Segment | DataLoss | None]]:
-        """Read segments in order; None: it is gone."""
-        context = self._context
-
-        async def read(first: LogSequence) -> Segment | DataLoss | None:
-            try:
-                segment = await context.retry(lambda: context.stored.segments.read(first))
-                await asyncio.to_thread(_read_batches, segment.entries)
-            except NotFound:
-                return None  # cleaned since; a gap that this leaves is checked
-            except DataLoss as error:
-                return error
-            return segment
-
-        async for first, segment in _ahead(firsts, read):
-            yield first, segment
+    async def _read_segment(self, first: LogSequence) -> Segment | DataLoss | None:
+        """Read a segment; None: it was cleaned since, and a gap that this leaves is checked."""
+        try:
+            segment = await self._context.retry(lambda: self._context.stored.segments.read(first))
+            await asyncio.to_thread(_read_batches, segment.entries)
+        except NotFound:
+            return None
+        except DataLoss as error:
+            return error
+        return segment
 
     async def _verify_end(self, check: LogCheck) -> AsyncIterator[Finding]:
         """Check that the segments reach from the oldest manifest, and up to what is flushed."""
-        context = self._context
-        lineage = check.lineage
+        context, lineage, key = self._context, check.lineage, self._context.stored.manifests.key
         newest, oldest = max(context.manifests, default=None), min(context.manifests, default=None)
-        end = check.end or oldest or LogSequence(lineage.epochs[0], 0)
+        end = check.end.sequence if check.end is not None else oldest or LogSequence(lineage.epochs[0], 0)
         if newest is not None and end < newest:
-            key = context.stored.manifests.key
-            gap = Gap(end, check.end_in or key(end), lineage.following(end), newest, key(newest))
+            where = check.end.where if check.end is not None else key(end)
+            gap = Gap(end, where, lineage.following(end), newest, key(newest))
             if newest != oldest and await self._still_missing(gap):
-                yield await self._confirmed(Finding(gap.after_in, str(gap)))
+                yield Finding(gap.after_in, str(gap))
             end = newest
         flushed = context.flushed
         if flushed is not None and end < flushed.sequence and lineage.contains(flushed.sequence):
-            yield await self._confirmed(
-                Finding(
-                    context.stored.key("wal/"),
-                    f"etcd says that the object storage has the log up to {flushed.sequence}, and it ends at {end}:"
-                    " segments are missing; restore them from a copy of the object storage",
-                )
+            yield Finding(
+                context.stored.key("wal/"),
+                f"etcd says that the object storage has the log up to {flushed.sequence}, and it ends at {end}:"
+                " segments are missing; restore them from a copy of the object storage",
             )
 
     async def _still_missing(self, gap: Gap) -> bool:
@@ -288,22 +252,7 @@ class LogVerifier:
         kept = [sequence for sequence in await context.manifests_now() if lineage.contains(sequence)]
         if kept and lineage.following(min(kept)) >= gap.after:
             return False
-        filled = [first for first in await context.segments_now() if gap.before < first < gap.after]
-        return not filled
-
-    async def _confirmed(self, finding: Finding) -> Finding:
-        """Return a finding; raise `Conflict` if it is a fault and the history has changed since."""
-        context = self._context
-        if finding.is_fault and context.lineage is not None:
-            epochs = await context.retry(context.stored.epochs.all)
-            if [epoch.number for epoch in epochs] != [epoch.number for epoch in context.epochs]:
-                raise Conflict(
-                    "the database was recovered into a new epoch while it was verified; run it again",
-                    reason="RECOVERED_MEANWHILE",
-                )
-        return finding
-
-    # -- in etcd
+        return not any(gap.before < first < gap.after for first in await context.segments_now())
 
     async def entries_of_etcd(self) -> AsyncIterator[Finding | Progress]:
         """Read the entries that etcd has; those that segments have too must be the same, the others follow them."""
@@ -316,14 +265,14 @@ class LogVerifier:
         first = LogSequence(head.sequence.epoch, max(context.flushed.first_kept.counter, 1))
         try:
             entries = [entry async for entry in log.entries(first) if entry.sequence <= head.sequence]
-            fresh = (await context.retry(log.look)).flushed
+            flushed = (await context.retry(log.look)).flushed or context.flushed
         except DataLoss as error:
-            yield await self._confirmed(fault_of(error, log.head_key))
+            yield fault_of(error, log.head_key)
             return
-        flushed = max(context.flushed.sequence, fresh.sequence if fresh is not None else context.flushed.sequence)
-        folder = f"{log.head_key.removesuffix('head')}log/"
-        for finding in findings_of_entries(folder, entries, head=head, flushed=flushed, known=context.marks):
-            yield await self._confirmed(finding)
+        newest = max(context.flushed.sequence, flushed.sequence)
+        folder = context.stored.key("db/log/")
+        for finding in findings_of_entries(folder, entries, head=head, flushed=newest, known=context.marks):
+            yield finding
 
 
 def _read_batches(entries: Iterable[LogEntry]) -> None:
