@@ -59,8 +59,6 @@ from sluiceway_server.datamanager.tables.footer import (
 )
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["FileStore"]
-
 R = TypeVar("R", StoredRecord, StoredRow)
 T = TypeVar("T")
 
@@ -165,11 +163,10 @@ class FileStore:
 
     async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
         """Yield the rows of an index dump by id, in chunks that are not empty, as `records`."""
-        blocks = self._whole(ref, FileKind.INDEX, lambda *args: index_block(*args).rows())
-        async with aclosing(blocks) as pieces:
+        async with aclosing(self.index_blocks(ref)) as pieces:
             async for piece in pieces:
-                for rows in piece:
-                    yield rows
+                for block in piece:
+                    yield block.rows()
 
     async def index_columns(self, ref: FileRef) -> tuple[tuple[str, ...], int]:
         """Return the columns of an index dump and the `RecordType.version` that computed them. Raises as `records`."""
@@ -177,15 +174,9 @@ class FileStore:
         return footer.columns, footer.type_version
 
     async def find(self, files: Sequence[LiveFile], ids: Collection[str]) -> dict[str, StoredRecord]:
-        """Return the records that exist among some ids.
+        """Return the records that exist among some ids, from all files of one type as a manifest has them.
 
-        Args:
-            files: all of one type, sorted by id, as a manifest has them.
-            ids: in any order.
-
-        Raises:
-            NotFound: an object is gone.
-            FileDamaged: what was read is not what was written.
+        Raises as `records`.
         """
         by_file: dict[int, list[str]] = {}
         for id_ in set(ids):
@@ -219,28 +210,20 @@ class FileStore:
         return info is not None and info.size_bytes == ref.size
 
     async def verify(self, ref: FileRef) -> None:
-        """Read the whole object and check its size, digest, footer, blocks, and the order of its records.
-
-        Raises:
-            NotFound: it is gone.
-            FileDamaged: it is not what was written.
-        """
-        size = await self._size(ref.key)
-        if size != ref.size:
-            raise FileDamaged(ref.key, f"it has {size} bytes, and the manifest says {ref.size}")
-        if await self.describe(ref.key) != ref:
+        """Read the whole object, and check its digest, footer and blocks. Raises as `records`."""
+        if await self.describe(ref.key, expected_size=ref.size) != ref:
             raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
 
-    async def describe(self, key: str) -> FileRef:
-        """Check a whole object, and return its entry for a manifest.
-
-        Raises:
-            NotFound: it is gone.
-            FileDamaged: it is not a valid file.
-        """
+    async def describe(self, key: str, *, expected_size: int | None = None) -> FileRef:
+        """Check a whole object, and return its entry for a manifest. Raises as `records`."""
         kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
         type_of_key(key, kind)
-        size = await self._size(key)
+        info = await self._storage.head(self._object(key))
+        if info is None:
+            raise NotFound(f"there is no object {self._object(key)}", resource_type="object", resource_name=key)
+        size = info.size_bytes
+        if expected_size is not None and size != expected_size:
+            raise FileDamaged(key, f"it has {size} bytes, and the manifest says {expected_size}")
         trailer = await self._range(key, max(size - TRAILER_BYTES, 0), min(size, TRAILER_BYTES))
         length, _, _ = decode_trailer(key, kind, trailer)
         footer_offset = size - TRAILER_BYTES - length
@@ -274,12 +257,6 @@ class FileStore:
     def _object(self, key: str) -> str:
         return f"{self._prefix}/{key}"
 
-    async def _size(self, key: str) -> int:
-        info = await self._storage.head(self._object(key))
-        if info is None:
-            raise NotFound(f"there is no object {self._object(key)}", resource_type="object", resource_name=key)
-        return info.size_bytes
-
     async def _range(self, key: str, start: int, length: int) -> bytes:
         data = await self._storage.get_range(self._object(key), start, length)
         if len(data) != length:
@@ -304,7 +281,8 @@ class FileStore:
         found = self._cache.get((ref.key, block))
         if isinstance(found, RecordBlock):
             return found
-        data = await self._range(ref.key, footer.offsets[block], footer.length(block))
+        (part,) = ranges(footer, block, block + 1)
+        data = await self._range(ref.key, part.offset, part.length)
         made = await asyncio.to_thread(record_block, ref.key, footer, block, data)
         self._keep(ref.key, block, made, weight_of_block(footer.sizes[block], footer.counts[block]))
         return made

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
@@ -65,19 +64,12 @@ class FileWriter(Generic[R]):
         self._written = 0
         self._raw = 0
         self._indexed = 0
-        self._records = 0
         self._last: str | None = None
         self._blocks: list[list[R]] = []
         self._block: list[R] = []
         self._block_size = 0
         self._waiting = 0
         self._usable = True
-        self._lengths, self._sizes, self._counts = array("I"), array("I"), array("I")
-
-    @property
-    def records(self) -> int:
-        """The number of records that were added."""
-        return self._records
 
     @property
     def size(self) -> int:
@@ -107,7 +99,6 @@ class FileWriter(Generic[R]):
             if self._waiting >= _BYTES_AT_ONCE:
                 await self._write_out()
         self._last = record.id
-        self._records += 1
         self._block.append(record)
         self._block_size += size
 
@@ -130,19 +121,21 @@ class FileWriter(Generic[R]):
         self._usable = True
 
     def _encode_blocks(self, blocks: Sequence[list[R]]) -> bytes:
-        parts = [] if self._sizes else [self._kind.magic]
+        footer = self._footer
+        parts = [] if footer.sizes else [self._kind.magic]
         for block in blocks:
             raw = self._encode(block)
             data = self._compressor.compress(raw)
             parts.append(data)
             self._raw += len(raw)
             self._indexed += len(block[0].id.encode()) + len(block[-1].id.encode()) + _FOOTER_BYTES_OF_BLOCK
-            self._footer.firsts.append(block[0].id)
-            self._footer.lasts.append(block[-1].id)
-            self._footer.checksums += checksum(data)
-            self._lengths.append(len(data))
-            self._sizes.append(len(raw))
-            self._counts.append(len(block))
+            footer.firsts.append(block[0].id)
+            footer.lasts.append(block[-1].id)
+            footer.checksums += checksum(data)
+            footer.lengths.append(len(data))
+            footer.sizes.append(len(raw))
+            footer.counts.append(len(block))
+            footer.records += len(block)
         chunk = b"".join(parts)
         self._digest.update(chunk)
         return chunk
@@ -158,7 +151,7 @@ class FileWriter(Generic[R]):
         """
         if not self._usable:
             raise ValueError(f"{self._key}: the file is finished or was given up")
-        if not self._records:
+        if self._last is None:
             raise ValueError(f"{self._key}: a file of no records cannot be made")
         try:
             self._end_block()
@@ -177,15 +170,11 @@ class FileWriter(Generic[R]):
             digest=self._digest.digest(),
             first=self._footer.firsts[0],
             last=self._footer.lasts[-1],
-            records=self._records,
+            records=self._footer.records,
             footer_offset=footer_offset,
         )
 
     def _encode_end(self) -> bytes:
-        self._footer.records = self._records
-        self._footer.lengths.extend(self._lengths)
-        self._footer.sizes.extend(self._sizes)
-        self._footer.counts.extend(self._counts)
         end = encode_end(self._kind, self._footer)
         self._digest.update(end)
         return end

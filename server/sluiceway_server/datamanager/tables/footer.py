@@ -10,10 +10,11 @@ it must agree with the manifest.
 
 from __future__ import annotations
 
+import operator
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate, pairwise
@@ -93,19 +94,6 @@ class Footer:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    @property
-    def end(self) -> int:
-        """Where the footer begins."""
-        return self.offsets[-1]
-
-    def length(self, block: int) -> int:
-        """The bytes of a block in the object."""
-        return self.offsets[block + 1] - self.offsets[block]
-
-    def checksum(self, block: int) -> bytes:
-        """The checksum of a block's bytes in the object."""
-        return self.checksums[block * CHECKSUM_BYTES : (block + 1) * CHECKSUM_BYTES]
-
     def block_of(self, id_: str) -> int | None:
         """Return the only block that may have an id; None: the id is not in the file."""
         block = bisect_left(self.lasts, id_)
@@ -152,16 +140,10 @@ def check_magic(key: str, kind: FileKind, magic: bytes, *, where: str) -> None:
 
 
 def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> Footer:
-    """Decode and check footer and trailer.
-
-    Args:
-        key: names the object in an error; its folder says what type it must be of.
-        kind: of the file.
-        end: the bytes from `footer_offset` to the object's end.
-        footer_offset: as in the manifest or the trailer.
+    """Decode and check the bytes from `footer_offset` to the object's end.
 
     Raises:
-        FileDamaged: they are not valid, or the blocks do not fill the object.
+        FileDamaged: they are not valid, the blocks do not fill the object, or it has another type than its key.
     """
     length, size, check = decode_trailer(key, kind, end)
     data = end[:-TRAILER_BYTES]
@@ -173,56 +155,46 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
         message = storage_pb2.FileFooter.FromString(decompress(key, data, size, what="its footer"))
     except DecodeError as cause:
         raise FileDamaged(key, "its footer cannot be read") from cause
-    return _footer(key, kind, message, footer_offset)
-
-
-def _footer(key: str, kind: FileKind, message: storage_pb2.FileFooter, footer_offset: int) -> Footer:
-    blocks = len(message.lengths)
-    parts = (message.firsts, message.lasts, message.sizes, message.counts)
-    if blocks == 0 or any(len(part) != blocks for part in parts) or len(message.checksums) != blocks * CHECKSUM_BYTES:
-        raise FileDamaged(key, "its footer contradicts itself about the blocks")
+    for fault in _faults_of(message, kind, footer_offset):
+        raise FileDamaged(key, fault)
     if message.type != type_of_key(key, kind):
         raise FileDamaged(key, f"it holds records of the type {message.type!r}")
-    counts, sizes = array("I", message.counts), array("I", message.sizes)
-    if min(counts) < 1 or sum(counts) != message.records:
-        raise FileDamaged(key, "its footer contradicts itself about the records")
-    if max(sizes) > LARGEST_BLOCK or any(size < count for size, count in zip(sizes, counts, strict=True)):
-        raise FileDamaged(key, "its footer names blocks of a size that is not possible")
-    offsets = array("Q", accumulate(message.lengths, initial=MAGIC_BYTES))
-    if min(message.lengths) < 1 or offsets[-1] != footer_offset:
-        raise FileDamaged(key, "its blocks do not fill it")
-    firsts, lasts = list(message.firsts), list(message.lasts)
-    if not _in_order(firsts, lasts):
-        raise FileDamaged(key, "its blocks are out of order, or overlap")
-    if len(message.columns) > _MOST_COLUMNS:
-        raise FileDamaged(key, f"its footer names {len(message.columns)} columns")
-    columns = tuple(message.columns)
-    if kind is FileKind.DATA and columns:
-        raise FileDamaged(key, "its footer names columns, and it is a data file")
-    if len(set(columns)) != len(columns):
-        raise FileDamaged(key, "its footer names a column twice")
     return Footer(
         type=message.type,
         records=message.records,
-        columns=columns,
+        columns=tuple(message.columns),
         type_version=message.type_version,
-        firsts=firsts,
-        lasts=lasts,
-        offsets=offsets,
-        sizes=sizes,
-        counts=counts,
+        firsts=list(message.firsts),
+        lasts=list(message.lasts),
+        offsets=array("Q", accumulate(message.lengths, initial=MAGIC_BYTES)),
+        sizes=array("I", message.sizes),
+        counts=array("I", message.counts),
         checksums=message.checksums,
     )
 
 
+def _faults_of(message: storage_pb2.FileFooter, kind: FileKind, footer_offset: int) -> Iterator[str]:
+    blocks, columns = len(message.lengths), message.columns
+    parts = (message.firsts, message.lasts, message.sizes, message.counts)
+    if blocks == 0 or any(len(part) != blocks for part in parts) or len(message.checksums) != blocks * CHECKSUM_BYTES:
+        yield "its footer contradicts itself about the blocks"
+    if min(message.counts) < 1 or sum(message.counts) != message.records:
+        yield "its footer contradicts itself about the records"
+    if max(message.sizes) > LARGEST_BLOCK or any(map(operator.lt, message.sizes, message.counts)):
+        yield "its footer names blocks of a size that is not possible"
+    if min(message.lengths) < 1 or MAGIC_BYTES + sum(message.lengths) != footer_offset:
+        yield "its blocks do not fill it"
+    # A block of one record begins and ends with it.
+    if any(map(operator.gt, message.firsts, message.lasts)) or any(map(operator.ge, message.lasts, message.firsts[1:])):
+        yield "its blocks are out of order, or overlap"
+    if len(columns) > _MOST_COLUMNS or len(set(columns)) != len(columns) or (columns and kind is FileKind.DATA):
+        yield "its footer names columns that it cannot have"
+
+
 def check_against(footer: Footer, ref: storage_pb2.FileRef) -> None:
     """Raise `FileDamaged` if a footer does not agree with the manifest."""
-    if (footer.firsts[0], footer.lasts[-1], footer.records, footer.end) != (
-        ref.first,
-        ref.last,
-        ref.records,
-        ref.footer_offset,
-    ):
+    found = (footer.firsts[0], footer.lasts[-1], footer.records, footer.offsets[-1])
+    if found != (ref.first, ref.last, ref.records, ref.footer_offset):
         raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
 
 
@@ -233,13 +205,6 @@ def type_of_key(key: str, kind: FileKind) -> str:
     if folder != kind.value or not type_ or not name or "/" in name:
         raise FileDamaged(key, f"this is not the name of an object of the folder {kind.value}/")
     return type_
-
-
-def _in_order(firsts: Sequence[str], lasts: Sequence[str]) -> bool:
-    # A block of one record begins and ends with it.
-    if not all(first <= last for first, last in zip(firsts, lasts, strict=True)):
-        return False
-    return all(last < first for last, first in zip(lasts, firsts[1:], strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,23 +244,20 @@ def decode_range(part: BlockRange, footer: Footer, data: bytes, decode: Callable
 
 def record_block(key: str, footer: Footer, block: int, data: bytes) -> RecordBlock:
     """Decode a block of a data file from its bytes in the object. Raises `FileDamaged`."""
-    made = decode_records(key, _checked(key, footer, block, data), footer.counts[block])
-    return _in_its_place(key, footer, block, made)
+    return _checked(key, footer, block, data, lambda raw: decode_records(key, raw, footer.counts[block]))
 
 
 def index_block(key: str, footer: Footer, block: int, data: bytes) -> IndexBlock:
     """Decode a block of an index dump from its bytes in the object. Raises `FileDamaged`."""
-    made = decode_index(key, _checked(key, footer, block, data), footer.counts[block], len(footer.columns))
-    return _in_its_place(key, footer, block, made)
+    columns = len(footer.columns)
+    return _checked(key, footer, block, data, lambda raw: decode_index(key, raw, footer.counts[block], columns))
 
 
-def _checked(key: str, footer: Footer, block: int, data: bytes) -> bytes:
-    if checksum(data) != footer.checksum(block):
-        raise FileDamaged(key, f"the checksum of its block at {footer.offsets[block]} does not hold")
-    return decompress(key, data, footer.sizes[block], what=f"its block at {footer.offsets[block]}")
-
-
-def _in_its_place(key: str, footer: Footer, block: int, made: A) -> A:
+def _checked(key: str, footer: Footer, block: int, data: bytes, decode: Callable[[bytes], A]) -> A:
+    what = f"its block at {footer.offsets[block]}"
+    if checksum(data) != footer.checksums[block * CHECKSUM_BYTES : (block + 1) * CHECKSUM_BYTES]:
+        raise FileDamaged(key, f"the checksum of {what} does not hold")
+    made = decode(decompress(key, data, footer.sizes[block], what=what))
     if (made.ids[0], made.ids[-1]) != (footer.firsts[block], footer.lasts[block]):
-        raise FileDamaged(key, f"its block at {footer.offsets[block]} does not have the records that its footer names")
+        raise FileDamaged(key, f"{what} does not have the records that its footer names")
     return made
