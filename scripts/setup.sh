@@ -1,8 +1,18 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing else: Debian packages when we are root, then the Python packages of uv.lock into .venv.
-# Without root it prints the one line to run and exits with 1.
+# Without root it prints the one line to run and exits with 1. `--browser` installs Chromium and nothing else, if it can be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [ "${1:-}" = --browser ]; then
+  ! command -v chromium >/dev/null || exit 0
+  browser=(apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core)
+  export DEBIAN_FRONTEND=noninteractive
+  if [ "$(id -u)" != 0 ] || ! { apt-get update -qq; "${browser[@]}" >/dev/null; }; then
+    echo "setup: no chromium, so the tests of the web UI in a browser are skipped; as root, run:  ${browser[*]}" >&2
+  fi
+  exit 0
+fi
 
 python=${PYTHON:-python3}
 need=()

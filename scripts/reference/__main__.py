@@ -1,4 +1,5 @@
-"""Writes the generated pages of docs/, from the code: error reasons, options, the run configuration, decisions.
+"""Writes what is generated from the code: the pages of error reasons, options, the run configuration and decisions in
+docs/, and the types of the web UI.
 
     python -m scripts.reference [--check]
 
@@ -17,12 +18,14 @@ from scripts.reference.markdown import ROOT, Fault
 from scripts.reference.options import options_page
 from scripts.reference.pipeline import pipeline_page
 from scripts.reference.reasons import reasons_page
+from scripts.reference.web_types import web_types
 
 PAGES: dict[Path, Callable[[], str]] = {
     Path("docs/reference/errors.md"): reasons_page,
     Path("docs/reference/options.md"): options_page,
     Path("docs/reference/run-config.md"): pipeline_page,
     Path("docs/decisions/README.md"): decisions_page,
+    Path("web/src/api/types.ts"): web_types,
 }
 
 

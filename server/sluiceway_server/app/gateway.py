@@ -11,6 +11,7 @@ import structlog
 from sluiceway_common.foundation.lifecycle import Stop, run_process
 from sluiceway_common.foundation.logging import set_up_logging
 from sluiceway_server.gateway.serve import serve_gateway
+from sluiceway_server.gateway.sessions import read_session_key
 from sluiceway_server.gateway.settings import GatewaySettings
 
 __all__ = ["GatewaySettings", "main"]
@@ -21,7 +22,15 @@ log = structlog.get_logger(__name__)
 _OTHER_DESCRIPTORS = 100
 
 
-def main(http: str, server: str, settings: GatewaySettings, *, ca_file: Path | None, insecure: bool) -> int:
+def main(
+    http: str,
+    server: str,
+    settings: GatewaySettings,
+    *,
+    ca_file: Path | None,
+    insecure: bool,
+    session_key_file: Path | None,
+) -> int:
     """Run until SIGTERM or SIGINT, and return the exit code of the process.
 
     Args:
@@ -30,12 +39,17 @@ def main(http: str, server: str, settings: GatewaySettings, *, ca_file: Path | N
         settings: limits.
         ca_file: connect to the server with TLS, and trust the authorities in this file.
         insecure: send the tokens of callers over a plain connection to another machine.
+        session_key_file: holds the key of the sessions of browsers; it is made if it is missing. None: sessions end
+            with this process.
     """
+    session_key = None if session_key_file is None else read_session_key(session_key_file)
     set_up_logging()
     fitting = _fit(settings)
 
     async def work(stop: Stop) -> None:
-        await serve_gateway(http, server, stop, settings=fitting, ca_file=ca_file, insecure=insecure)
+        await serve_gateway(
+            http, server, stop, settings=fitting, ca_file=ca_file, insecure=insecure, session_key=session_key
+        )
 
     return run_process(work)
 

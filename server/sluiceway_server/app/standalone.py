@@ -281,7 +281,9 @@ class _Standalone:
 
     def _gateway(self) -> ChildSpec:
         listening = self._held[0].socket.fileno()
-        spec = self._spec("gateway", _sluice("gateway", "--http", f"fd:{listening}", *self._to_server()))
+        key = str(self._data / "session.key")
+        command = ["gateway", "--http", f"fd:{listening}", *self._to_server(), "--session-key-file", key]
+        spec = self._spec("gateway", _sluice(*command))
         return replace(spec, descriptors=[listening])
 
     def _executor(self, number: int) -> ChildSpec:

@@ -226,9 +226,21 @@ def server(
     metavar="ORIGIN",
     help="An origin whose pages may call the gateway, such as https://ci.example.org. May be repeated. Default: none.",
 )
+@option(
+    "--session-key-file",
+    type=PATH,
+    help="The key of the sessions of browsers; made if it is missing. The same on all gateways of an installation."
+    " Default: none, and a restart ends all sessions.",
+)
 @gateway_limits_options
 def gateway(
-    http: str, server: str, ca_file: Path | None, insecure: bool, cors_origin: tuple[str, ...], **limits: Any
+    http: str,
+    server: str,
+    ca_file: Path | None,
+    insecure: bool,
+    cors_origin: tuple[str, ...],
+    session_key_file: Path | None,
+    **limits: Any,
 ) -> int:
     """Run a gateway, which serves the API as JSON over HTTP, until SIGTERM."""
     from sluiceway_server.app.gateway import GatewaySettings, main
@@ -244,7 +256,7 @@ def gateway(
         values[field] = readers[metavar](name, limits[field])
     settings = GatewaySettings(cors_origins=frozenset(cors_origin), **values)
     settings.check()
-    return main(http, server, settings, ca_file=ca_file, insecure=insecure)
+    return main(http, server, settings, ca_file=ca_file, insecure=insecure, session_key_file=session_key_file)
 
 
 def _executor_times(texts: dict[str, str]) -> ExecutorTimes:

@@ -10,7 +10,6 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 import grpc
@@ -25,16 +24,20 @@ from sluiceway_common.foundation.errors import Internal, NotFound, SluicewayErro
 from sluiceway_common.foundation.rpc.admission import METHOD_NOT_OFFERED
 from sluiceway_common.foundation.rpc.status import status_of
 from sluiceway_common.foundation.version import VERSION
+from sluiceway_server.gateway.access import AccessChecks
+from sluiceway_server.gateway.browsers import SESSION_PATH, Browsers
 from sluiceway_server.gateway.calls import Calls
 from sluiceway_server.gateway.conditional import tag_is_listed
 from sluiceway_server.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, reason_of, status_from_rpc
-from sluiceway_server.gateway.exchange import JSON, ClientGone, Exchange
+from sluiceway_server.gateway.exchange import ClientGone, Exchange
 from sluiceway_server.gateway.json_names import in_json_names
 from sluiceway_server.gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from sluiceway_server.gateway.offered import OfferedMethods
 from sluiceway_server.gateway.openapi import openapi_of
 from sluiceway_server.gateway.routes import Rule, rules_of
+from sluiceway_server.gateway.sessions import Sessions
 from sluiceway_server.gateway.settings import GatewaySettings
+from sluiceway_server.gateway.static_files import StaticFiles
 from sluiceway_server.gateway.templates import RouteTable
 
 __all__ = ["GatewayApp"]
@@ -42,18 +45,8 @@ __all__ = ["GatewayApp"]
 log = structlog.get_logger(__name__)
 
 _READY_TIMEOUT_SECONDS = 2.0
-_PAGE_HEADERS = {
-    "cache-control": "no-cache",
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
+_SESSION_METHODS = frozenset({"DELETE", "GET", "HEAD", "POST"})
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_PAGES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/docs": ("docs.html", "text/html; charset=utf-8"),
-    "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-}
 
 
 class GatewayApp:
@@ -71,6 +64,7 @@ class GatewayApp:
         settings: GatewaySettings | None = None,
         ids: IdSource | None = None,
         mounts: Mapping[str, ASGIApp] | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         """Build the application.
 
@@ -80,23 +74,25 @@ class GatewayApp:
             settings: limits.
             ids: of requests and incidents.
             mounts: applications by the prefix of their paths (`/webhooks/`).
+            sessions: of browsers; default: sessions that end with this process.
         """
         self._settings = settings or GatewaySettings()
         self._channel = channel
         self._server = server
         self._ids = ids or UuidSource()
         self._mounts = dict(mounts or {})
-        self._calls = Calls(channel, self._settings, server=server, ids=self._ids)
+        access = AccessChecks(channel)
+        self._calls = Calls(channel, self._settings, server=server, ids=self._ids, access=access)
+        self._browsers = Browsers(sessions or Sessions(), access, timeout=self._settings.deadline.total_seconds())
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
         self.rules = rules_of()
         self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
-        self._pages = {path: (_read_page(name), kind) for path, (name, kind) in _PAGES.items()}
+        self._files = StaticFiles()
         self._own: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/metrics": self._show_metrics,
             "/openapi.json": self._openapi,
-            **dict.fromkeys(self._pages, self._page),
         }
         self._offered = OfferedMethods(channel, (rule.rpc for rule in self.rules))
         # OpenAPI, and the methods that it describes.
@@ -165,12 +161,21 @@ class GatewayApp:
                 await mounted(scope, receive, send)
                 return
         own = self._own.get(exchange.path)
-        if own is not None:
-            found.route = exchange.path
+        route = exchange.path if own is not None else self._files.route_of(exchange.path)
+        if route is not None:
+            own = own or self._files.respond
+            found.route = route
             if exchange.method in {"GET", "HEAD"}:
                 await own(exchange)
             else:
                 await self._refuse_method(exchange, frozenset({"GET", "HEAD"}))
+            return
+        if exchange.path == SESSION_PATH:
+            found.route = SESSION_PATH
+            if exchange.method in _SESSION_METHODS:
+                await self._browsers.serve(exchange)
+            else:
+                await self._refuse_method(exchange, _SESSION_METHODS)
             return
         if exchange.path == "*":
             await self._refuse_method(exchange, _METHODS)  # the whole server (RFC 9112, 3.2.4)
@@ -182,6 +187,7 @@ class GatewayApp:
             return
         found.rule, values = where
         found.route = found.rule.template.text
+        self._browsers.admit(exchange)
         await self._calls.serve(exchange, found.rule, values)
 
     async def _allowed(self, path: str) -> frozenset[str]:
@@ -232,19 +238,11 @@ class GatewayApp:
             rules = [rule for rule in self.rules if rule.rpc in offered]
             text = dumps(openapi_of(rules, version=VERSION))
             self._openapi_text = (text, offered)
-        await self._respond_tagged(exchange, text, JSON, {"cache-control": "no-cache"})
-
-    async def _page(self, exchange: Exchange) -> None:
-        body, content_type = self._pages[exchange.path]
-        await self._respond_tagged(exchange, body, content_type, _PAGE_HEADERS)
-
-    @staticmethod
-    async def _respond_tagged(exchange: Exchange, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        if tag_is_listed(etag, exchange.header("if-none-match"), weak=True):
-            await exchange.respond(304, headers={**headers, "etag": etag})
+        headers = {"cache-control": "no-cache", "etag": f'"{hashlib.sha256(text).hexdigest()[:32]}"'}
+        if tag_is_listed(headers["etag"], exchange.header("if-none-match"), weak=True):
+            await exchange.respond(304, headers=headers)
         else:
-            await exchange.respond(200, body, content_type=content_type, headers={**headers, "etag": etag})
+            await exchange.respond(200, text, headers=headers)
 
 
 @dataclass(slots=True)
@@ -275,8 +273,3 @@ def _other_method(exchange: Exchange, allowed: frozenset[str]) -> HttpError:
         405,
         {"allow": allow},
     )
-
-
-def _read_page(name: str) -> bytes:
-    text = resources.files("sluiceway_server.gateway").joinpath("pages", name).read_text()
-    return text.replace("{version}", VERSION).encode()

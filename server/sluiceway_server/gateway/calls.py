@@ -53,12 +53,20 @@ _POSITION_COOKIE_SECONDS = 60
 class Calls:
     """Serves rules through one channel."""
 
-    def __init__(self, channel: grpc.aio.Channel, settings: GatewaySettings, *, server: str, ids: IdSource) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        settings: GatewaySettings,
+        *,
+        server: str,
+        ids: IdSource,
+        access: AccessChecks,
+    ) -> None:
         self._channel = channel
         self._settings = settings
         self._server = server
         self._ids = ids
-        self._access = AccessChecks(channel)
+        self._access = access
         self._translator = Translator(workers=settings.max_workers)
         self._large_bodies = asyncio.Semaphore(settings.max_large_bodies)
         self._callables: dict[str, Any] = {}
@@ -242,6 +250,8 @@ async def _result_of(call: Any) -> tuple[bytes, Any]:
 def _metadata(exchange: Exchange) -> Metadata:
     metadata = [("x-request-id", exchange.request_id)]
     authorization = exchange.single("authorization")
+    if not authorization and exchange.session_token:
+        authorization = f"Bearer {exchange.session_token}"
     if authorization:
         metadata.append(("authorization", authorization))
     seen = [exchange.single(POSITION_KEY), exchange.cookie(POSITION_KEY)]

@@ -57,6 +57,8 @@ class Exchange:
         self._body_was_read = False
         self.started = False
         self.code = 0
+        # Of the session of a browser, if the request is of one.
+        self.session_token = ""
 
     def header(self, name: str) -> str:
         """Return a header, several of one name joined with commas; empty if it is missing."""
@@ -181,9 +183,23 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def respond(
-        self, code: int, body: bytes = b"", *, content_type: str = JSON, headers: Mapping[str, str] | None = None
+        self,
+        code: int,
+        body: bytes = b"",
+        *,
+        content_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+        gzipped: bytes | None = None,
     ) -> None:
-        """Send a whole response, compressed if that helps and the client accepts it."""
+        """Send a whole response, compressed if that helps and the client accepts it.
+
+        Args:
+            code: its HTTP status.
+            body: not compressed.
+            content_type: of the body.
+            headers: of its own.
+            gzipped: the body compressed, where the caller keeps it.
+        """
         all_headers = dict(headers or {})
         if body:
             all_headers["content-type"] = content_type
@@ -191,7 +207,7 @@ class Exchange:
                 all_headers["vary"] = _add(all_headers.get("vary", ""), "accept-encoding")
                 if re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\b)", self.header("accept-encoding")):
                     # In a thread: it releases the interpreter's lock, and takes 10 ms for a MiB.
-                    body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
+                    body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0) if gzipped is None else gzipped
                     all_headers["content-encoding"] = "gzip"
         if code not in {204, 304}:
             all_headers["content-length"] = str(len(body))

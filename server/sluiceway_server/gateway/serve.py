@@ -15,6 +15,7 @@ from sluiceway_common.foundation.rpc.address import secure_target
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_server.gateway.app import GatewayApp
 from sluiceway_server.gateway.listener import HttpListener, bind
+from sluiceway_server.gateway.sessions import Sessions
 from sluiceway_server.gateway.settings import GatewaySettings
 
 __all__ = ["serve_gateway"]
@@ -36,6 +37,7 @@ async def serve_gateway(
     insecure: bool = False,
     on_listening: Callable[[int], None] | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
+    session_key: bytes | None = None,
     grace: timedelta = timedelta(seconds=10),
 ) -> None:
     """Serve HTTP until `stop`, then drain: not ready, streams ended, calls in flight up to `grace`.
@@ -51,6 +53,7 @@ async def serve_gateway(
         insecure: send the tokens of callers over a plain connection to another machine.
         on_listening: called with the port once connections are accepted.
         mounts: applications by prefix of path (`/webhooks/`).
+        session_key: of the sessions of browsers; None: they end with this gateway.
         grace: for what is in flight at the end.
 
     Raises:
@@ -62,7 +65,7 @@ async def serve_gateway(
     taken = bind(http)
     port: int = taken.getsockname()[1]
     channel = open_channel(target, tls=tls, deadline=chosen.deadline)
-    app = GatewayApp(channel, server=server, settings=chosen, mounts=mounts)
+    app = GatewayApp(channel, server=server, settings=chosen, mounts=mounts, sessions=Sessions(session_key))
     try:
         listener = HttpListener(app, taken, chosen, grace_seconds=max(1, round(grace.total_seconds())))
         taken.listen(2048)

@@ -61,7 +61,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, GatewaySett
     """Return the settings that a gateway would be started with."""
     calls: list[tuple[str, str, GatewaySettings]] = []
 
-    def main(http: str, server: str, settings: GatewaySettings) -> int:
+    def main(http: str, server: str, settings: GatewaySettings, **_: Any) -> int:
         calls.append((http, server, settings))
         return 0
 

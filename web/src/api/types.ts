@@ -1,0 +1,389 @@
+// Generated from the protos by `make generate`. Do not edit.
+//
+// The JSON of responses: lists, maps, numbers, strings and booleans are always there, enums and messages if they are
+// set. 64-bit integers are strings; times are RFC 3339, and durations seconds such as "1.5s".
+
+/** An attempt to run a task. */
+export interface Attempt {
+  /** The number of the attempt, from 1. */
+  attempt: number;
+  /** The id of the assignment. */
+  assignmentId: string;
+  /** The id of the executor. */
+  executorId: string;
+  /** `TASK_STATUS_RUNNING`, or how the attempt ended. */
+  status?: TaskStatus;
+  /** Why the attempt ended in this way, if the status does not explain it. */
+  reason?: Reason;
+  /** Whether the attempt timed out. */
+  timedOut: boolean;
+  /** When the pod of the attempt started. */
+  startTime?: string;
+  /** When the attempt ended. */
+  endTime?: string;
+  /** The setup of the pod. */
+  setupStep?: Step;
+  /** The steps. */
+  steps: Step[];
+}
+
+/** An edge of the graph. A task runs if all of its edges hold. An edge holds if one of its conditions does. */
+export interface Depend {
+  /** The name of the parent task. */
+  task: string;
+  /** The accepted outcomes of the parent. Empty: `ON_SUCCESS`. */
+  conditions: DependCondition[];
+}
+
+/** An outcome of a parent task that lets the child run. */
+export type DependCondition =
+  | "DEPEND_CONDITION_ON_SUCCESS"
+  | "DEPEND_CONDITION_ON_FAILURE"
+  | "DEPEND_CONDITION_ON_SKIPPED"
+  | "DEPEND_CONDITION_ON_STOPPED"
+  | "DEPEND_CONDITION_ALWAYS";
+
+/** The response of `ListRuns`. */
+export interface ListRunsResponse {
+  /** The runs, newest first, without annotations, setup errors and warnings, and with at most 100 characters of the first line of the commit message: `GetRun` returns all of it. With a `groupPrefix`, a page may have fewer runs than `pageSize`, or none, and still not be the last. */
+  runs: Run[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListTasks`. */
+export interface ListTasksResponse {
+  /** The tasks, by level and name. */
+  tasks: Task[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** Why a run, a task or a step is in its state. */
+export interface Reason {
+  /** A stable code in UPPER_SNAKE_CASE, for programs. */
+  code: string;
+  /** A sentence for people. */
+  message: string;
+}
+
+/** The run that a restarted run was made from. */
+export interface RestartOrigin {
+  /** The id of the restarted run. */
+  runId: string;
+  /** What was restarted: `fromStart`, `fromFailed` or `tasks`. */
+  kind: string;
+}
+
+/** Whether and when a failed attempt is followed by another one. */
+export interface Retry {
+  /** The largest number of attempts, including the first. 0: 1. */
+  maxAttempts: number;
+  /** The causes after which the task is retried. Empty: `FAILED`, `TIMEOUT` and `SETUP`. */
+  on: RetryCause[];
+}
+
+/** Why an attempt of a task failed. An attempt has exactly one cause. */
+export type RetryCause =
+  | "RETRY_CAUSE_FAILED"
+  | "RETRY_CAUSE_LOST"
+  | "RETRY_CAUSE_TIMEOUT"
+  | "RETRY_CAUSE_SETUP";
+
+/** A run: one execution of an entry of `runs` in a run configuration. */
+export interface Run {
+  /** The run's id, a UUIDv7. */
+  id: string;
+  /** The run's number. Runs are counted from 1, without gaps, among all groups that have the same first two segments. */
+  number: string;
+  /** The run's name. 1 to 100 characters, no control characters. */
+  name: string;
+  /** The group: the path in which runs queue. An absolute path with percent-escaped segments. In a request, `/user/me` stands for the caller's own path. */
+  group: string;
+  /** Arbitrary values for the caller's own use. At most 16 KiB of names and values together. */
+  annotations: Record<string, string>;
+  /** The priority. Tasks of a run with a higher priority get an executor first. */
+  priority: number;
+  /** The timeout of the whole run. Time in which the run only waits for approvals is not counted. Not set: no timeout. */
+  timeout?: string;
+  /** The phase of the run. */
+  phase?: RunPhase;
+  /** The result of the run. It can be decided while tasks still run. */
+  result?: RunResult;
+  /** Why the run has its result, if no task explains it (`RUN_TIMED_OUT`). */
+  reason?: Reason;
+  /** The request to stop the run, if there was one. */
+  stopRequest?: StopRequest;
+  /** The run that this run restarts, if it does. */
+  restartOf?: RestartOrigin;
+  /** Where the run came from. In a request, use `CreateRunRequest.source`. */
+  source?: Source;
+  /** The errors of the configuration, if the phase is `SETUP_ERROR`. In a request, use `CreateRunRequest.setup_errors`. */
+  setupErrors: string[];
+  /** Warnings about the run, for people. In a request, use `CreateRunRequest.warnings`. */
+  warnings: string[];
+  /** The id of the user who created the run. */
+  createdBy: string;
+  /** When the run was created. */
+  createTime?: string;
+  /** When the run was queued. */
+  enqueueTime?: string;
+  /** When the run started. */
+  startTime?: string;
+  /** When the run reached a final phase. */
+  endTime?: string;
+  /** Since when the run only waits for approvals. Not set: it does not. */
+  approvalWaitSince?: string;
+  /** How long the run has only waited for approvals, without the current wait. */
+  approvalWaited?: string;
+  /** Whether the run has timed out. */
+  timedOut: boolean;
+  /** The number of tasks of the run. */
+  taskCount: number;
+  /** When the first task of the run was assigned to an executor. Not set: none was yet, or an earlier version created the run and did not record it. */
+  workStartTime?: string;
+  /** What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`, `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun` and `ListRuns`; in those of `WatchRun` the tasks tell it. */
+  waiting?: Reason;
+  /** When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were not. */
+  logsDeleteTime?: string;
+}
+
+/** A change of one field of a run or a task. Events are in the order in which they were committed. */
+export interface RunEvent {
+  /** The position of the event. A watch can resume after it. */
+  position: string;
+  /** When the change was committed. */
+  time?: string;
+  /** What changed. */
+  kind?: RunEventKind;
+  /** The id of the run. */
+  runId: string;
+  /** The group of the run. */
+  group: string;
+  /** The id of the task. Empty if a field of the run changed. */
+  taskId: string;
+  /** The name of the task. */
+  taskName: string;
+  /** The value before the change: the name of an enum value, or text. */
+  oldValue: string;
+  /** The value after the change. */
+  newValue: string;
+}
+
+/** The kind of a change. */
+export type RunEventKind =
+  | "RUN_EVENT_KIND_PHASE"
+  | "RUN_EVENT_KIND_RESULT"
+  | "RUN_EVENT_KIND_TASK_STATUS"
+  | "RUN_EVENT_KIND_APPROVAL"
+  | "RUN_EVENT_KIND_EXECUTOR";
+
+/** Why a run and its tasks are as they are. */
+export interface RunExplanation {
+  /** The run's id. */
+  runId: string;
+  /** The phase of the run. */
+  phase?: RunPhase;
+  /** Why the run is queued, how far a running run is and what it waits for, or why it ended as it did. */
+  reasons: Reason[];
+  /** The tasks that have not succeeded, by level and name. */
+  tasks: TaskExplanation[];
+}
+
+/** The phase of a run. All phases but `QUEUED` and `RUNNING` are final. */
+export type RunPhase =
+  | "RUN_PHASE_SETUP_ERROR"
+  | "RUN_PHASE_QUEUED"
+  | "RUN_PHASE_CANCELLED"
+  | "RUN_PHASE_RUNNING"
+  | "RUN_PHASE_FINISHED";
+
+/** The result of a run. */
+export type RunResult =
+  | "RUN_RESULT_SUCCESS"
+  | "RUN_RESULT_FAILED"
+  | "RUN_RESULT_STOPPED";
+
+/** Where a run came from. */
+export interface Source {
+  /** The URL of the repository, or its path on the executor's machine. */
+  repository: string;
+  /** The kind of the ref: `branch`, `tag` or `pull_request`. */
+  refType: string;
+  /** The full ref, such as `refs/heads/main`. */
+  ref: string;
+  /** The branch. Empty for tags and pull requests. */
+  branch: string;
+  /** The tag. Empty for branches and pull requests. */
+  tag: string;
+  /** The id of the pull request. Empty for branches and tags. */
+  pullRequestId: string;
+  /** The commit id: 40 or 64 hex digits. */
+  commitSha: string;
+  /** The commit message. */
+  message: string;
+  /** The URL of a page about the commit, tag or pull request. */
+  link: string;
+}
+
+/** The state of a step. */
+export interface Step {
+  /** The step's name. */
+  name: string;
+  /** The kind of the step, such as `run` or `clone`. */
+  type: string;
+  /** The phase of the step. */
+  phase?: StepPhase;
+  /** The exit status of the step's command. Not set: the command was not run, or was ended by a signal. */
+  exitStatus?: number;
+  /** When the step started. */
+  startTime?: string;
+  /** When the step ended. */
+  endTime?: string;
+  /** The size of the step's log in bytes. Known once the step has ended. */
+  logSizeBytes: string;
+  /** The SHA-256 of the step's log, in hex. Known once the step has ended. */
+  logSha256: string;
+  /** Why the step is in its phase, if the exit status does not explain it. */
+  reason?: Reason;
+}
+
+/** The phase of a step. */
+export type StepPhase =
+  | "STEP_PHASE_NOT_STARTED"
+  | "STEP_PHASE_RUNNING"
+  | "STEP_PHASE_SUCCESS"
+  | "STEP_PHASE_FAILED"
+  | "STEP_PHASE_STOPPED"
+  | "STEP_PHASE_SKIPPED";
+
+/** A request to stop a run. */
+export interface StopRequest {
+  /** When the run was asked to stop. */
+  time?: string;
+  /** The id of the user who asked for it. */
+  by: string;
+  /** Whether clean-up tasks are stopped too. */
+  force: boolean;
+}
+
+/** A task: a node of the graph of a run. */
+export interface Task {
+  /** The task's id, a UUIDv7. */
+  id: string;
+  /** The id of the run. */
+  runId: string;
+  /** The task's name, unique in the run. */
+  name: string;
+  /** The level in the graph: 0 for a task without parents, otherwise one more than the highest level of its parents. */
+  level: number;
+  /** The parents of the task, and which of their outcomes let it run. */
+  depends: Depend[];
+  /** The status of the task. */
+  status?: TaskStatus;
+  /** Why the task waits, was skipped, failed or was lost. */
+  reason?: Reason;
+  /** Whether the last attempt timed out. */
+  timedOut: boolean;
+  /** Whether the run can succeed although this task fails. */
+  ignoreFailure: boolean;
+  /** The approval of the task. Not set: it needs none. */
+  approval?: TaskApproval;
+  /** The name of the lock that the task holds while it runs. Empty: none. */
+  lock: string;
+  /** The number of the current or the last attempt, from 1. 0: there was none. */
+  attempt: number;
+  /** The setup of the task's pod. It has a log of its own. */
+  setupStep?: Step;
+  /** The steps of the current or the last attempt. */
+  steps: Step[];
+  /** When the pod of the current or the last attempt started. */
+  startTime?: string;
+  /** When the status became final. */
+  endTime?: string;
+  /** The id of the current or the last assignment. */
+  assignmentId: string;
+  /** The id of the executor of that assignment. */
+  executorId: string;
+  /** Since when the task only waits for an executor. Not set: it does not. */
+  runnableSince?: string;
+  /** The labels that an executor must have. */
+  labels: Record<string, string>;
+  /** The architecture that an executor must support. Empty: any. */
+  arch: string;
+  /** Whether a container of the task is privileged. */
+  privileged: boolean;
+  /** The priority, from -10 to 10. */
+  priority: number;
+  /** Whether and when a failed attempt is followed by another one. */
+  retry?: Retry;
+  /** The timeout of an attempt, from the start of its pod. */
+  timeout?: string;
+  /** All attempts, oldest first. Only in the responses of `GetTask` and `ListTasks`. */
+  attempts: Attempt[];
+  /** When a user deleted the logs of the task. Not set: no user did. */
+  logsDeleteTime?: string;
+  /** The id of that user. */
+  logsDeletedBy: string;
+}
+
+/** The approval of a task. */
+export interface TaskApproval {
+  /** Whether the task must be approved before it runs. */
+  needed: boolean;
+  /** Since when the task waits for its approval. Not set: it does not wait. */
+  waitingSince?: string;
+  /** How long the task waits at most. A task that is not approved in this time is skipped. */
+  timeout?: string;
+  /** The id of the user who approved the task. */
+  approvedBy: string;
+  /** When the task was approved. */
+  approveTime?: string;
+  /** The commit that was approved. */
+  commitSha: string;
+  /** The digest of the rendered configuration that was approved. */
+  configDigest: string;
+}
+
+/** Why a task waits, where it runs, or why it ended as it did. */
+export interface TaskExplanation {
+  /** The task's id. */
+  taskId: string;
+  /** The task's name. */
+  taskName: string;
+  /** The status of the task. */
+  status?: TaskStatus;
+  /** All reasons. Empty only for a task that ended without an attempt and without more to say. */
+  reasons: Reason[];
+}
+
+/** The status of a task. All statuses but `NOT_STARTED` and `RUNNING` are final. */
+export type TaskStatus =
+  | "TASK_STATUS_NOT_STARTED"
+  | "TASK_STATUS_SKIPPED"
+  | "TASK_STATUS_CANCELLED"
+  | "TASK_STATUS_RUNNING"
+  | "TASK_STATUS_STOPPED"
+  | "TASK_STATUS_SUCCESS"
+  | "TASK_STATUS_FAILED"
+  | "TASK_STATUS_LOST";
+
+/** A message of `WatchRun`. */
+export interface WatchRunResponse {
+  /** The position after this message. */
+  position: string;
+  /** The run, in the snapshot and whenever it has changed. */
+  run?: Run;
+  /** The tasks: all of them in the snapshot, then those that have changed. */
+  tasks: Task[];
+  /** The events. Empty in the snapshot. */
+  events: RunEvent[];
+}
+
+/** A message of `WatchRuns`. */
+export interface WatchRunsResponse {
+  /** The position after this message. */
+  position: string;
+  /** The events of one transaction. Empty in the first message, which only has the position. */
+  events: RunEvent[];
+}

@@ -1,0 +1,107 @@
+// The router: which page a path is, and moves between pages without loading the document again.
+//
+// `pageOf` and `pathOf` are pure. `Router` follows the browser's history, and takes over clicks on links to pages; other
+// links, such as those of downloads, are left to the browser.
+
+export type Page =
+  | { name: "login"; next: string }
+  | { name: "runs" }
+  | { name: "project"; path: string }
+  | { name: "run"; run: string }
+  | { name: "task"; run: string; task: string }
+  | { name: "unknown"; path: string };
+
+/** Return the page of a path with its query, such as `/runs/ID/tasks/ID`. */
+export function pageOf(path: string, query = ""): Page {
+  const segments = decoded(path);
+  const [first, second, third, fourth] = segments ?? [];
+  if (segments === null) return { name: "unknown", path };
+  if (segments.length === 0) return { name: "runs" };
+  if (first === "login" && segments.length === 1) {
+    return { name: "login", next: localPath(new URLSearchParams(query).get("next")) };
+  }
+  if (first === "projects" && segments.length > 1) return { name: "project", path: segments.slice(1).join("/") };
+  if (first === "runs") {
+    if (segments.length === 1) return { name: "runs" };
+    if (segments.length === 2) return { name: "run", run: second! };
+    if (segments.length === 4 && third === "tasks") return { name: "task", run: second!, task: fourth! };
+  }
+  return { name: "unknown", path };
+}
+
+/** Return the path of a page. */
+export function pathOf(page: Page): string {
+  const one = encodeURIComponent;
+  switch (page.name) {
+    case "login":
+      return page.next === "/" ? "/login" : `/login?next=${one(page.next)}`;
+    case "runs":
+      return "/runs";
+    case "project":
+      return `/projects/${page.path.split("/").map(one).join("/")}`;
+    case "run":
+      return `/runs/${one(page.run)}`;
+    case "task":
+      return `/runs/${one(page.run)}/tasks/${one(page.task)}`;
+    case "unknown":
+      return page.path;
+  }
+}
+
+/** Return a path of this site, or `/` for anything else: a login must not lead to another site. */
+export function localPath(text: string | null): string {
+  if (text === null || !text.startsWith("/") || /^\/[/\\]/.test(text) || /[\u0000-\u0020\\]/.test(text)) return "/";
+  return text;
+}
+
+function decoded(path: string): string[] | null {
+  try {
+    return path.split("/").filter(Boolean).map(decodeURIComponent);
+  } catch {
+    return null;
+  }
+}
+
+/** Follows the browser's history. */
+export class Router {
+  private readonly changed: (page: Page) => void;
+  private shown = location.pathname + location.search;
+
+  constructor(changed: (page: Page) => void) {
+    this.changed = changed;
+    // A move within a page, to another `#`, is a popstate too.
+    window.addEventListener("popstate", () => {
+      if (this.shown !== location.pathname + location.search) this.show();
+    });
+    document.addEventListener("click", (event) => this.click(event));
+  }
+
+  get page(): Page {
+    return pageOf(location.pathname, location.search);
+  }
+
+  go(path: string, { replace = false } = {}): void {
+    if (replace) history.replaceState(null, "", path);
+    else history.pushState(null, "", path);
+    this.show();
+    if (!replace) window.scrollTo(0, 0);
+  }
+
+  private show(): void {
+    this.shown = location.pathname + location.search;
+    this.changed(this.page);
+  }
+
+  private click(event: MouseEvent): void {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = (event.target as Element).closest("a");
+    if (link === null || link.hasAttribute("download") || link.getAttribute("target")) return;
+    // An SVG link has an object here.
+    const target = new URL(link instanceof SVGAElement ? link.href.baseVal : link.href, location.href);
+    const isHere = target.pathname === location.pathname && target.search === location.search;
+    if (target.origin !== location.origin || (isHere && target.hash)) return;
+    if (pageOf(target.pathname).name === "unknown") return;
+    event.preventDefault();
+    this.go(target.pathname + target.search + target.hash);
+  }
+}
