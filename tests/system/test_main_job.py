@@ -69,6 +69,28 @@ def test_watch_of_a_failed_run_exits_with_1_and_names_the_step(here: Installatio
     assert here.log(str(run["id"]), "breaks", 0) == b"before\n"
 
 
+def test_restart_of_what_failed_keeps_the_rest_with_its_logs(here: Installation) -> None:
+    tasks = (
+        {"name": "build", "steps": [{"run": "echo built by run $SLUICE_RUN_NUMBER"}]},
+        {"name": "test", "depends": ["build"], "steps": [{"run": 'echo in run $SLUICE_RUN_NUMBER; test -n "$AGAIN"'}]},
+        {"name": "publish", "depends": ["test"], "steps": [{"run": "echo published"}]},
+    )
+    repository = here.repositories / "restarted"
+    make_repository(repository, {".sluice/config.json": config(*tasks)})
+    first = here.create(repository)
+    assert here.wait_for(first)["result"] == "RUN_RESULT_FAILED"
+    again = here.sluice("run", "restart", first, "--failed", "--watch", check=False)
+    assert again.returncode == 1, "it is the same commit, so it fails again"
+    second = here.sluice("run", "list", "--group", "/user/me/restarted", "--jq", ".[0].id").stdout.strip()
+    assert second != first
+    numbers = [here.run(run)["number"] for run in (first, second)]
+    assert here.log(second, "build", 0) == here.log(first, "build", 0) == f"built by run {numbers[0]}\n".encode()
+    assert here.log(second, "test", 0) == f"in run {numbers[1]}\n".encode()
+    refused = here.sluice("run", "restart", second, "--task", "nobody", check=False)
+    assert refused.returncode == 1
+    assert "nobody" in refused.stderr
+
+
 def test_unparseable_configuration_fails_the_run_with_its_error(here: Installation) -> None:
     path = here.repositories / "broken"
     make_repository(path, {".sluice/config.yml": "runs:\n  - name: x\n    taskss: []\n"})

@@ -41,6 +41,7 @@ run = LazyGroup(
         "logs": ("sluiceway.cli.run_logs:logs", "Print the logs of a run or of a task."),
         "delete-logs": ("sluiceway.cli.run_delete_logs:delete_logs", "Delete the logs of a run or of a task."),
         "explain": ("sluiceway.cli.run_explain:explain", "Explain why a run and its tasks wait, or failed."),
+        "restart": ("sluiceway.cli.run_actions:restart", "Run a run that is over again, all or some of its tasks."),
         "approve": ("sluiceway.cli.run_actions:approve", "Approve a task that waits for an approval."),
         "stop": ("sluiceway.cli.run_actions:stop", "Stop a run; cancel it if it is queued."),
         "cancel": ("sluiceway.cli.run_actions:cancel", "Cancel a queued run."),

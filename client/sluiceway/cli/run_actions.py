@@ -1,4 +1,4 @@
-"""`sluice run stop|cancel|approve`: what changes a run. Each says what it did, and can wait for what comes of it."""
+"""`sluice run stop|cancel|restart|approve`: what changes a run. Each says what it did, and can wait for the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sluiceway.cli.commands import option, server_options
+from sluiceway.cli.commands import ALL_FORMATS, Format, option, output_option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, short_id, title_of
 from sluiceway.cli.terminal import clean, say
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.client import Client
 
-__all__ = ["approve", "cancel", "stop"]
+__all__ = ["approve", "cancel", "restart", "stop"]
 
 
 @click.command(epilog=RUN_HELP)
@@ -68,6 +68,54 @@ def cancel(run: str, wait: bool, timeout: timedelta | None, server: str | None, 
             await within(timeout, _end_of_run(client, found.id), f"{title_of(found)} is not over")
 
     with_client(server, token, conversation)
+
+
+@click.command(epilog=RUN_HELP)
+@run_argument
+@option("--failed", is_flag=True, help="Run only the tasks that did not succeed again, and all that depend on them.")
+@option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="TASK",
+    help="Run this task again, those that did not succeed, and all that depend on them. May be repeated.",
+)
+@option("--request-id", default="", metavar="ID", help="A repeated call with the same id creates no second run.")
+@option("--watch", is_flag=True, help="Follow the new run until it is over. The exit code says how it ended.")
+@output_option(*ALL_FORMATS)
+@server_options
+def restart(
+    run: str,
+    failed: bool,
+    tasks: tuple[str, ...],
+    request_id: str,
+    watch: bool,
+    output: Format,
+    server: str | None,
+    token: str | None,
+) -> int:
+    """Run a run that is over again, as a new run.
+
+    Without --failed and --task, all tasks run again. Other tasks are kept, with their logs.
+    """
+
+    async def conversation(client: Client) -> int:
+        from sluiceway.cli.run_create import follow
+        from sluiceway.cli.run_tables import RunList
+
+        found = await resolve(client, run)
+        chosen = []
+        if tasks:
+            known = await client.runs.tasks(found.id)
+            chosen = [find_task(known, task).id for task in tasks]
+        new = await client.runs.restart(
+            found.id, from_failed=failed and not chosen, tasks=chosen, request_id=request_id
+        )
+        if not (watch and output.is_for_people):
+            RunList(output).print([new])
+        return await follow(client, [new], to_stderr=not output.is_for_people) if watch else 0
+
+    return with_client(server, token, conversation)
 
 
 @click.command(epilog=RUN_HELP)

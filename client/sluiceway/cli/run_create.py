@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.client import Client
 
-__all__ = ["create", "watch"]
+__all__ = ["create", "follow", "watch"]
 
 
 @click.command()
@@ -80,7 +80,7 @@ def create(
             # Those that were made are there, even when a later one was refused. A watch begins with them anyway.
             if runs and not (watch and output.is_for_people and len(runs) == len(requests)):
                 RunList(output).print(runs)
-        return await _follow(client, runs, to_stderr=not output.is_for_people, with_logs=logs) if watch else 0
+        return await follow(client, runs, to_stderr=not output.is_for_people, with_logs=logs) if watch else 0
 
     return with_client(server, token, conversation)
 
@@ -104,14 +104,15 @@ def watch(runs: tuple[str, ...], logs: bool, server: str | None, token: str | No
 
     async def conversation(client: Client) -> int:
         found = {run.id: run for run in [await resolve(client, reference) for reference in runs]}
-        return await _follow(client, list(found.values()), with_logs=logs)
+        return await follow(client, list(found.values()), with_logs=logs)
 
     return with_client(server, token, conversation)
 
 
-async def _follow(
+async def follow(
     client: Client, runs: Sequence[run_pb2.Run], *, to_stderr: bool = False, with_logs: bool = False
 ) -> int:
+    """Follow runs until they are over, and return the exit code that says how they ended."""
     from sluiceway.cli.watching import exit_code, follow_runs, worst
 
     sys.stdout.flush()

@@ -132,6 +132,7 @@ class Runs:
         self.task = loop.call(runs.task)
         self.stop = loop.call(runs.stop)
         self.cancel = loop.call(runs.cancel)
+        self.restart = loop.call(runs.restart)
         self.approve = loop.call(runs.approve)
         self.delete_logs = loop.call(runs.delete_logs)
         self.explain = loop.call(runs.explain)

@@ -112,6 +112,28 @@ class Runs:
         request = self._connection.request(pb.CancelRunRequest, run_id=run_id)
         await self._connection.call(self._stub.CancelRun, request)
 
+    async def restart(
+        self, run_id: str, *, from_failed: bool = False, tasks: Sequence[str] = (), request_id: str = ""
+    ) -> run_pb2.Run:
+        """Run a run that is over again, as a new run, which is returned.
+
+        Args:
+            run_id: the run.
+            from_failed: run only the tasks that did not succeed again, and all that descend from them.
+            tasks: the ids of tasks to run again, with those that did not succeed and all that descend from them.
+                Without both, all tasks run again.
+            request_id: a repeated call with the same id creates no second run.
+        """
+        request = self._connection.request(
+            pb.RestartRunRequest,
+            run_id=run_id,
+            from_start=not from_failed and not tasks,
+            from_failed=from_failed,
+            task_ids=tasks,
+            request_id=request_id,
+        )
+        return (await self._connection.call(self._stub.RestartRun, request)).run
+
     async def approve(self, run_id: str, task_id: str, *, commit_sha: str = "") -> None:
         """Approve a task that waits for an approval."""
         request = self._connection.request(pb.ApproveTaskRequest, run_id=run_id, task_id=task_id, commit_sha=commit_sha)

@@ -23,7 +23,7 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.runmodel import groups, requests, updates
-from sluiceway_common.runmodel.model import ApprovalGiven
+from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
@@ -57,6 +57,7 @@ from sluiceway_server.runs.ports import (
     Specified,
     UpdateOutcome,
 )
+from sluiceway_server.runs.restarting import create_restart
 from sluiceway_server.runs.scheduler import Scheduler
 from sluiceway_server.runs.specification import definition_of, specify
 from sluiceway_server.runs.sweep import Sweep
@@ -280,6 +281,65 @@ class Engine:
 
         what = f"approve {task} {commit_sha} {config_digest}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what)
+
+    async def restart_run(
+        self,
+        run_id: str,
+        kind: RestartKind,
+        *,
+        by: str,
+        chosen: Sequence[str] = (),
+        request_id: str = "",
+    ) -> Committed[pb.RunRecord]:
+        """Create a run that runs all or some tasks of another one again, and keeps its other tasks.
+
+        The same `request_id` again returns the run of the first call.
+
+        Raises:
+            NotFound: there is no such run.
+            InvalidInput: a chosen task is not of the run, or none is chosen.
+            RunCannotBeRestarted: by its phase or result.
+        """
+        try:
+            config = await self._db.get(RUN_CONFIG, run_id)
+        except NotFound as cause:
+            raise no_run(run_id) from cause
+        body = b""
+        if config.stored_apart:
+            # The run before may be deleted meanwhile, and its configuration with it.
+            body = (await self._configs.of_run(run_id, config)).SerializeToString(deterministic=True)
+            config = await self._configs.prepare(body, config.digest)
+        new_run_id = self._ids.new_id()
+        key = _request_key(by, request_id) if request_id else ""
+        digest = hashlib.sha256(f"restart {kind} {' '.join(sorted(chosen))} {run_id}".encode()).hexdigest()
+
+        def decide(transaction: RunTransaction) -> str:
+            state = transaction.run(run_id)
+            if state is None:
+                raise no_run(run_id)
+            if key:
+                known = self._known(transaction, key, digest)
+                if known is not None:
+                    return known
+                transaction.put(_remembered(transaction, key, digest, new_run_id))
+            create_restart(
+                transaction,
+                state,
+                kind,
+                chosen=chosen,
+                run_id=new_run_id,
+                by=by,
+                new_id=self._ids.new_id,
+                config=config,
+            )
+            return new_run_id
+
+        committed, transaction = await self._run_transaction(decide)
+        await self._configs.confirm(body, config)
+        record = transaction.stored_run(committed.value)
+        if record is None:  # it was made by an earlier call
+            record = await self._db.get(RUN, committed.value, after=committed.position)
+        return Committed(record, committed.position)
 
     async def _change(
         self, run_id: str, change: Callable[[RunState, RunTransaction], Change], *, by: str, request_id: str, what: str

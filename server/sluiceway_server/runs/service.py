@@ -15,6 +15,7 @@ from sluiceway_common.foundation.rpc.caller import announce_stream, answer_posit
 from sluiceway_common.foundation.rpc.fields import checks_fields_itself
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.limits import MAX_TASKS
+from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
@@ -61,10 +62,7 @@ class Logs(Protocol):
 
 
 class RunServicer(pb_grpc.RunServiceServicer):
-    """Implements `RunService`, except restarts."""
-
-    # Not built here: the generated one stays, and `RpcServer` does not offer it.
-    RestartRun = pb_grpc.RunServiceServicer.RestartRun
+    """Implements `RunService`."""
 
     def __init__(
         self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs, deletion: LogDeletion
@@ -211,6 +209,17 @@ class RunServicer(pb_grpc.RunServiceServicer):
         answer_position(str(position))
         return pb.CancelRunResponse()
 
+    async def RestartRun(self, request: pb.RestartRunRequest, context: object) -> pb.RestartRunResponse:
+        committed = await self._engine.restart_run(
+            request.run_id,
+            _restart_kind(request),
+            by=current_caller().id,
+            chosen=request.task_ids,
+            request_id=request.request_id,
+        )
+        answer_position(str(committed.position))
+        return pb.RestartRunResponse(run=committed.value.run)
+
     async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:
         position = await self._engine.approve_task(
             request.run_id,
@@ -334,6 +343,19 @@ def _events(applied: Applied) -> Sequence[api.RunEvent]:
 
 
 # --- small things -------------------------------------------------------------------------------------------------
+
+
+def _restart_kind(request: pb.RestartRunRequest) -> RestartKind:
+    wanted = {
+        RestartKind.FROM_START: request.from_start,
+        RestartKind.FROM_FAILED: request.from_failed,
+        RestartKind.FROM_TASKS: bool(request.task_ids),
+    }
+    kinds = [kind for kind, is_wanted in wanted.items() if is_wanted]
+    if len(kinds) != 1:
+        message = "set exactly one of from_start, from_failed and task_ids"
+        raise InvalidInput([Violation("from_start", message)], message=message)
+    return kinds[0]
 
 
 def _requested() -> Position | None:

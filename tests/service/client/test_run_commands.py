@@ -69,6 +69,31 @@ async def test_json_output_is_filtered_by_jq(
     assert err in result.err
 
 
+@pytest.mark.parametrize(
+    ("options", "again"),
+    [
+        pytest.param((), {"build", "test"}, id="all"),
+        pytest.param(("--failed",), {"test"}, id="what failed"),
+        pytest.param(("--task", "build"), {"build", "test"}, id="a task and what depends on it"),
+    ],
+)
+async def test_run_is_restarted(served: ServedEngine, options: tuple[str, ...], again: set[str]) -> None:
+    run = await served.client.runs.create(request(definition("build"), definition("test", "build")))
+    await served.world.finish(served.engine, run.id, "build")
+    await served.world.finish(served.engine, run.id, "test", "failed")
+    made = await served.sluice("run", "restart", "1", *options, "-o", "name")
+    assert (made.code, made.err) == (0, "")
+    before, after = await served.world.tasks(run.id), await served.world.tasks(made.out.decode().strip())
+    assert {name for name in after if after[name].id != before[name].id} == again
+
+
+async def test_run_that_runs_is_not_restarted(served: ServedEngine) -> None:
+    await served.client.runs.create(request())
+    refused = await served.sluice("run", "restart", "1")
+    assert (refused.code, refused.out) == (1, b"")
+    assert "cannot be restarted while it is running" in refused.err
+
+
 async def test_watch_of_several_runs_exits_with_the_worst_code(served: ServedEngine, tmp_path: Path) -> None:
     repo = repository(tmp_path / "app", config_run("good"), config_run("bad"))
     watching = await served.start("run", "create", "--repo", repo, "--watch", "-o", "json")

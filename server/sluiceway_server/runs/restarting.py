@@ -1,0 +1,81 @@
+"""A restart as one change of the database: the records of the new run, made of those of the run before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.runmodel.creation import Created
+from sluiceway_common.runmodel.model import RestartKind
+from sluiceway_common.runmodel.restart import plan_restart, restart
+from sluiceway_common.runmodel.state import InvariantBroken, RunState
+from sluiceway_server.datamanager.model import Put, View
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.types import RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
+from sluiceway_server.runs.transaction import NewRecords, RunTransaction
+
+__all__ = ["create_restart"]
+
+
+def create_restart(
+    transaction: RunTransaction,
+    state: RunState,
+    kind: RestartKind,
+    *,
+    chosen: Collection[str],
+    run_id: str,
+    by: str,
+    new_id: Callable[[], str],
+    config: pb.RunConfigRecord,
+) -> None:
+    """Add the new run of a restart to a transaction.
+
+    Args:
+        transaction: in which `state` was read.
+        state: the run to be restarted.
+        kind: from where.
+        chosen: the ids of the tasks that were chosen, for a restart from tasks.
+        run_id: the id of the new run.
+        by: who asked for it.
+        new_id: makes an id for each task that runs again.
+        config: of the run to be restarted; the new run has the same.
+
+    Raises:
+        InvalidInput, RunCannotBeRestarted, WorkspaceExpired: as `plan_restart`.
+    """
+    plan = plan_restart(state, kind, chosen=chosen)
+    numbers = transaction.view.get(RUN_NUMBER, state.run.scope)
+    number = (numbers.last if numbers is not None else 0) + 1
+    created = restart(
+        state,
+        plan,
+        run_id=run_id,
+        number=number,
+        new_ids={key: new_id() for key in plan.again},
+        created_by=by,
+        now=transaction.now,
+    )
+    records = _records(transaction.view, state, created)
+    others = [Put(RUN_NUMBER, created.run.scope, pb.RunNumberRecord(last=number)), Put(RUN_CONFIG, run_id, config)]
+    transaction.create(RunState.of(created.run, created.tasks), records, others)
+
+
+def _records(view: View, state: RunState, created: Created) -> NewRecords:
+    run = created.run
+    names = {task.id: task.name for task in created.tasks}
+    tasks: dict[str, pb.TaskRecord] = {}
+    for task in created.tasks:
+        if not task.kept_from:
+            tasks[task.id] = codec.encode_new_task(task, run_id=run.id, scope=run.scope, names=names)
+            continue
+        # Its steps, attempts and times are those of the run in which it ran.
+        stored = view.get(TASK, task_id(state.run.id, task.id))
+        if stored is None:
+            raise InvariantBroken(f"task {task.id} of run {state.run.id} is kept and not stored")
+        tasks[task.id] = kept = pb.TaskRecord()
+        kept.CopyFrom(stored)
+        kept.kept_from = task.kept_from
+    before = view.get(RUN, state.run.id)
+    warnings = () if before is None else before.created_warnings
+    return NewRecords(pb.RunRecord(run=api.Run(), created_warnings=warnings), tasks)
