@@ -172,6 +172,7 @@ class Database:
     def __init__(self, database: database.Database, loop: _Loop) -> None:
         self.status = loop.call(database.status)
         self.checkpoint = loop.call(database.checkpoint)
+        self.rotate_master_key = loop.call(database.rotate_master_key)
         self.verify = loop.stream(database.verify)
         self.export = loop.stream(database.export)
 

@@ -14,6 +14,7 @@ __all__ = ["Database"]
 
 # Listing many objects takes its time, and merging a large database far more.
 _STATUS_WITHIN = timedelta(minutes=2)
+_ROTATION_WITHIN = timedelta(hours=1)
 _CHECKPOINT_WITHIN = timedelta(hours=6)
 
 
@@ -33,6 +34,11 @@ class Database:
         """Make a checkpoint now."""
         request = pb.CheckpointDatabaseRequest()
         return await self._connection.call(self._stub.CheckpointDatabase, request, timeout=_CHECKPOINT_WITHIN)
+
+    async def rotate_master_key(self) -> pb.RotateMasterKeyResponse:
+        """Have the server read its master keys again, and encrypt everything that is secret under the first one."""
+        request = pb.RotateMasterKeyRequest()
+        return await self._connection.call(self._stub.RotateMasterKey, request, timeout=_ROTATION_WITHIN)
 
     async def verify(self, *, skip_logs: bool = False) -> AsyncGenerator[pb.VerifyDatabaseResponse]:
         """Read every object and every checksum; gives faults, notes and progress. It does not resume when it breaks."""

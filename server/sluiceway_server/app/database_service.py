@@ -26,6 +26,8 @@ from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.master_key_rotation import rotate_master_key
 
 __all__ = ["DatabaseServicer"]
 
@@ -46,6 +48,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
         prefix: str,
         etcd_name: str,
         scratch: Path,
+        envelope: Envelope,
         clock: Clock,
     ) -> None:
         """Offer a database to operators.
@@ -57,6 +60,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
             prefix: of all keys in both.
             etcd_name: how messages name etcd.
             scratch: a folder for temporary files.
+            envelope: encrypts what is secret in it.
             clock: for times.
         """
         self._database = database
@@ -65,6 +69,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
         self._prefix = prefix
         self._etcd_name = etcd_name
         self._scratch = scratch
+        self._envelope = envelope
         self._clock = clock
         self._turns = set(range(_AT_ONCE))
 
@@ -133,6 +138,18 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     def _stores(self) -> Stores:
         return Stores.of(
             self._kv, self._storage, prefix=self._prefix, etcd_timeout=_ETCD_TIMEOUT, etcd_name=self._etcd_name
+        )
+
+    async def RotateMasterKey(self, request: pb.RotateMasterKeyRequest, context: Any) -> pb.RotateMasterKeyResponse:
+        await self._envelope.reload()
+        key_id = self._envelope.master_key_id
+        done = await rotate_master_key(self._database, self._envelope, RECORD_TYPES)
+        return pb.RotateMasterKeyResponse(
+            master_key_id=key_id,
+            rewrapped=done.rewrapped,
+            unchanged=done.unchanged,
+            failed=done.failed,
+            failures=done.failures,
         )
 
     @contextmanager

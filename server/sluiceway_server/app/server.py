@@ -147,7 +147,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
     settings.executor_times.check()
     tls = None if settings.tls_files is None else server_credentials(*settings.tls_files)
     prepare_data_folder(settings.data_dir)
-    envelope = Envelope(await settings.master_keys.read())
+    envelope = Envelope(await settings.master_keys.read(), read=settings.master_keys.read)
     clock = SteadyClock()
     ids = UuidSource(clock)
     async with AsyncExitStack() as stack:
@@ -208,6 +208,7 @@ class _Server:
             executor_times=settings.executor_times,
             retention=settings.retention,
             envelope=envelope,
+            master_keys=settings.master_keys,
             clock=clock,
             ids=ids,
         )

@@ -39,6 +39,7 @@ from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator
@@ -71,6 +72,7 @@ class ServerDependencies:
         executor_times: the intervals of heartbeats, and after which an executor is lost.
         retention: how long logs and runs are kept.
         envelope: encrypts secrets in the database.
+        master_keys: where its keys come from.
         clock: for all of them.
         ids: for all of them.
     """
@@ -85,6 +87,7 @@ class ServerDependencies:
     executor_times: ExecutorTimes
     retention: RetentionSettings
     envelope: Envelope
+    master_keys: MasterKeySource
     clock: Clock
     ids: IdSource
 
@@ -150,6 +153,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             detector.run(),
             retention.run(),
             authenticator.follow(),
+            ground.master_keys.follow(ground.envelope),
         ):
             await directory.ready()
             offer = ServiceSet(authenticator)
@@ -183,6 +187,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     prefix=ground.prefix,
                     etcd_name=ground.etcd_name,
                     scratch=ground.scratch,
+                    envelope=ground.envelope,
                     clock=clock,
                 ),
             )

@@ -18,6 +18,10 @@ database = LazyGroup(
         "recover": ("sluiceway_server.cli.database:recover", "Continue in a new epoch after etcd was lost."),
         "restore": ("sluiceway_server.cli.database:restore", "Reset the database to an earlier entry."),
         "history": ("sluiceway_server.cli.database_history:history", "List what can be restored."),
+        "rotate-master-key": (
+            "sluiceway_server.cli.database_keys:rotate_master_key",
+            "Encrypt all secrets under the newest master key.",
+        ),
         "reset-operator-token": ("sluiceway_server.cli.database_tokens:reset", "Make a new token for an operator."),
     },
 )

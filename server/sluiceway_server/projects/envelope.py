@@ -5,16 +5,18 @@ under a *master key*, which is never in the database. So a change of the master 
 the values (`rewrap`). The id of the record is associated data of both: a value that somebody copies to another record
 cannot be opened there.
 
-Pure, except for the randomness of keys and nonces. Where master keys come from is in `master_key_source`.
+Where master keys come from is in `master_key_source`; `master_key_rotation` encrypts all values under a new one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,12 +25,22 @@ from google.protobuf.message import DecodeError
 from sluiceway.records.project.v1 import sealed_pb2 as pb
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, InvalidInput
 
-__all__ = ["KEY_BYTES", "Envelope", "MasterKeys", "new_master_key", "parse_master_keys"]
+__all__ = ["KEY_BYTES", "Envelope", "MasterKeyUnknown", "MasterKeys", "new_master_key", "parse_master_keys"]
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _MAX_KEYS = 100
+_RELOAD_PAUSE_SECONDS = 5.0
 _MAKE_ONE = "a key is 32 random bytes in base64, as `openssl rand -base64 32` prints them"
+
+
+ReadKeys: TypeAlias = "Callable[[], Awaitable[MasterKeys | None]]"
+
+
+class MasterKeyUnknown(FailedPrecondition):
+    """A value is encrypted under a master key that this server does not have."""
+
+    reason = "MASTER_KEY_UNKNOWN"
 
 
 class MasterKeys:
@@ -66,18 +78,35 @@ class MasterKeys:
 class Envelope:
     """Seals and opens values with the master keys of this server, which may be replaced while it runs."""
 
-    def __init__(self, keys: MasterKeys | None) -> None:
-        """Take the master keys; None: this server has none, and both directions raise."""
+    def __init__(self, keys: MasterKeys | None, *, read: ReadKeys | None = None) -> None:
+        """Take the master keys.
+
+        Args:
+            keys: None: this server has none, and both directions raise.
+            read: reads them again, for `reload`; None: they never change.
+        """
         self._keys = keys
+        self._read = read
+        self._reload_after = 0.0
 
     @property
     def master_key_ids(self) -> tuple[str, ...]:
         """The ids of the master keys, the one that encrypts first; empty without any."""
         return () if self._keys is None else self._keys.ids
 
-    def replace(self, keys: MasterKeys) -> None:
-        """Use other master keys from now on."""
-        self._keys = keys
+    @property
+    def master_key_id(self) -> str:
+        """The id of the master key that encrypts. Raises `FailedPrecondition` (`MASTER_KEY_MISSING`)."""
+        return self._need().ids[0]
+
+    async def reload(self) -> None:
+        """Read the master keys again, and use them from now on.
+
+        Raises:
+            InvalidInput: `MASTER_KEY_UNUSABLE`: they cannot be read. Those that were read before stay in use.
+        """
+        if self._read is not None:
+            self._keys = await self._read()
 
     def seal(self, record_id: str, plaintext: bytes) -> bytes:
         """Encrypt a value of a record under the newest master key. Every call gives other bytes.
@@ -111,24 +140,34 @@ class Envelope:
         except (InvalidTag, ValueError):
             raise _damaged(record_id) from None
 
-    def needs_rewrap(self, record_id: str, sealed: bytes) -> bool:
-        """Return whether the data key of a value is under another master key than the one that encrypts now.
+    async def opened(self, record_id: str, sealed: bytes) -> bytes:
+        """Decrypt as `open_`, and read the master keys again if the value is encrypted under an unknown one.
 
-        Raises:
-            FailedPrecondition: `MASTER_KEY_MISSING`.
-            DataLoss: `SEALED_VALUE_DAMAGED`.
+        Another server may have changed the master key before this one has read it.
         """
-        return _parse(record_id, sealed).master_key_id != self._need().ids[0]
+        try:
+            return self.open_(record_id, sealed)
+        except MasterKeyUnknown:
+            if asyncio.get_running_loop().time() < self._reload_after:
+                raise
+            self._reload_after = asyncio.get_running_loop().time() + _RELOAD_PAUSE_SECONDS
+            await self.reload()
+        return self.open_(record_id, sealed)
 
-    def rewrap(self, record_id: str, sealed: bytes) -> bytes:
+    def rewrap(self, sealed: bytes) -> bytes | None:
         """Encrypt the data key of a value under the newest master key; the value itself stays encrypted as it is.
+
+        Returns None if it is encrypted under that key already.
 
         Raises:
             FailedPrecondition: as `open_`.
             DataLoss: as `open_`.
         """
-        message = _parse(record_id, sealed)
-        wrapped = self._wrap(record_id, self._unwrap(record_id, message))
+        message = _parse("a value", sealed)
+        if message.master_key_id == self._need().ids[0]:
+            return None
+        # A wrong id is found here: it is associated data of the data key.
+        wrapped = self._wrap(message.record_id, self._unwrap(message.record_id, message))
         wrapped.nonce = message.nonce
         wrapped.content = message.content
         return wrapped.SerializeToString()
@@ -140,15 +179,14 @@ class Envelope:
         assert cipher is not None  # noqa: S101 - it is the id of one of these keys
         nonce = os.urandom(_NONCE_BYTES)
         wrapped = cipher.encrypt(nonce, data_key, _bound("data key", record_id))
-        return pb.SealedValue(master_key_id=key_id, data_key_nonce=nonce, data_key=wrapped)
+        return pb.SealedValue(master_key_id=key_id, data_key_nonce=nonce, data_key=wrapped, record_id=record_id)
 
     def _unwrap(self, record_id: str, message: pb.SealedValue) -> bytes:
         cipher = self._need().cipher(message.master_key_id)
         if cipher is None:
-            raise FailedPrecondition(
+            raise MasterKeyUnknown(
                 f"{record_id} is encrypted under the master key {message.master_key_id}, which this server does not"
                 " have; add that key to its master key file, below the first one",
-                reason="MASTER_KEY_UNKNOWN",
                 metadata={"master_key_id": message.master_key_id},
             )
         try:

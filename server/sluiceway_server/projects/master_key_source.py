@@ -15,17 +15,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sluiceway_common.foundation.errors import InvalidInput
+import structlog
+
+from sluiceway_common.foundation.errors import InvalidInput, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_server.projects.envelope import MasterKeys, new_master_key, parse_master_keys
+from sluiceway_server.projects.envelope import Envelope, MasterKeys, new_master_key, parse_master_keys
 
 __all__ = ["MASTER_KEY_FILE", "MasterKeySource", "ensure_master_key_file"]
+
+log = structlog.get_logger(__name__)
 
 MASTER_KEY_FILE = "master.key"
 """The name of the file that `standalone` makes in its data folder."""
 
 _MAX_BYTES = 64 * 1024
 _COMMAND_WITHIN = timedelta(seconds=30)
+_FOLLOW_SECONDS = 5.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -51,6 +56,31 @@ class MasterKeySource:
             raise InvalidInput("--master-key-file and --master-key-command exclude each other: give one of them")
         if self.command:
             _split(self.command)
+
+    async def follow(self, envelope: Envelope, *, seconds: float = _FOLLOW_SECONDS) -> None:
+        """Have an envelope read the file again when it was changed, until cancelled.
+
+        A command is not run again: a change of the master key does that (`RotateMasterKey`).
+
+        Args:
+            envelope: reads its keys from this source.
+            seconds: between two looks at the file.
+        """
+        if self.file is None:
+            return
+        seen = await asyncio.to_thread(_stamp, self.file)
+        while True:
+            await asyncio.sleep(seconds)
+            stamp = await asyncio.to_thread(_stamp, self.file)
+            if stamp == seen:
+                continue
+            seen = stamp
+            try:
+                await envelope.reload()
+            except SluicewayError as error:
+                log.warning("master_keys_not_read", error=error.message)
+            else:
+                log.info("master_keys_read", ids=envelope.master_key_ids)
 
     async def read(self) -> MasterKeys | None:
         """Read the master keys; None if no option names any. May be repeated.
@@ -94,6 +124,15 @@ def ensure_master_key_file(path: Path) -> None:
             os.link(temporary, path)
     finally:
         temporary.unlink()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced; empty if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode
 
 
 def _read_file(path: Path) -> bytes:

@@ -90,7 +90,7 @@ class ProjectValues:
                     f"{', '.join(names[:5])}: version {version} of the secret {secret_id} was deleted; create the run"
                     " again, with the present one"
                 )
-            opened[secret_id, version] = open_values(self._envelope, secret_id, version, record)
+            opened[secret_id, version] = await open_values(self._envelope, secret_id, version, record)
         return {value: opened[value.secret_id, value.version][value.key].decode() for value in values}
 
 

@@ -101,14 +101,14 @@ def seal_values(envelope: Envelope, secret_id: str, version: int, values: Mappin
     return pb.SecretVersion(secret_id=secret_id, sealed_values=sealed)
 
 
-def open_values(envelope: Envelope, secret_id: str, version: int, record: pb.SecretVersion) -> dict[str, bytes]:
+async def open_values(envelope: Envelope, secret_id: str, version: int, record: pb.SecretVersion) -> dict[str, bytes]:
     """Decrypt the values of a version, by key.
 
     Raises:
         FailedPrecondition: `MASTER_KEY_MISSING` or `MASTER_KEY_UNKNOWN`.
         DataLoss: `SEALED_VALUE_DAMAGED`.
     """
-    plain = envelope.open_(sealed_name(version_id(secret_id, version)), record.sealed_values)
+    plain = await envelope.opened(sealed_name(version_id(secret_id, version)), record.sealed_values)
     return dict(pb.SecretValues.FromString(plain).values)
 
 

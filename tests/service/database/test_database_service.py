@@ -23,6 +23,7 @@ from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.port import ObjectInfo
 from sluiceway_server.objectstorage.posix import PosixStorage
+from sluiceway_server.projects.envelope import Envelope
 from tests.support.conditions import eventually
 from tests.support.databases import flushed, open_database, put
 
@@ -79,6 +80,7 @@ async def served(tmp_path: Path, etcd_endpoint: str, etcd_prefix: str) -> AsyncI
                 prefix=prefix,
                 etcd_name="etcd",
                 scratch=tmp_path,
+                envelope=Envelope(None),
                 clock=SystemClock(),
             ),
         )

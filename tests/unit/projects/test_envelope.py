@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sluiceway.records.project.v1 import sealed_pb2 as pb
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, InvalidInput
-from sluiceway_server.projects.envelope import Envelope, MasterKeys, new_master_key, parse_master_keys
+from sluiceway_server.projects.envelope import Envelope, MasterKeys, MasterKeyUnknown, new_master_key, parse_master_keys
 
 OLD, NEW = os.urandom(32), os.urandom(32)
 RECORD = "secret/1"
@@ -70,16 +70,17 @@ def test_bytes_that_are_no_sealed_value_are_refused() -> None:
 def test_first_master_key_encrypts_and_all_decrypt() -> None:
     both = envelope(OLD)
     before = both.seal(RECORD, b"value")
-    both.replace(MasterKeys([NEW, OLD]))
-    after = both.seal(RECORD, b"value")
-    assert both.open_(RECORD, before) == both.open_(RECORD, after) == b"value"
-    assert (both.needs_rewrap(RECORD, before), both.needs_rewrap(RECORD, after)) == (True, False)
+    newer = envelope(NEW, OLD)
+    after = newer.seal(RECORD, b"value")
+    assert newer.open_(RECORD, before) == newer.open_(RECORD, after) == b"value"
+    assert newer.rewrap(after) is None
     assert envelope(NEW).open_(RECORD, after) == b"value"
 
 
 def test_rewrapped_value_needs_the_new_key_only() -> None:
     sealed = envelope(OLD).seal(RECORD, b"value")
-    rewrapped = envelope(NEW, OLD).rewrap(RECORD, sealed)
+    rewrapped = envelope(NEW, OLD).rewrap(sealed)
+    assert rewrapped is not None
     assert envelope(NEW).open_(RECORD, rewrapped) == b"value"
     assert pb.SealedValue.FromString(rewrapped).content == pb.SealedValue.FromString(sealed).content
     with pytest.raises(FailedPrecondition) as raised:
@@ -88,10 +89,29 @@ def test_rewrapped_value_needs_the_new_key_only() -> None:
     assert raised.value.metadata == {"master_key_id": MasterKeys([NEW]).ids[0]}
 
 
-def test_rewrap_refuses_another_record() -> None:
-    sealed = envelope(OLD).seal(RECORD, b"value")
+def test_rewrap_refuses_a_value_that_names_another_record() -> None:
+    message = pb.SealedValue.FromString(envelope(OLD).seal(RECORD, b"value"))
+    message.record_id = "secret/2"
     with pytest.raises(DataLoss):
-        envelope(NEW, OLD).rewrap("secret/2", sealed)
+        envelope(NEW, OLD).rewrap(message.SerializeToString())
+
+
+async def test_unknown_key_makes_the_keys_be_read_again() -> None:
+    sealed = envelope(NEW).seal(RECORD, b"value")
+    reads: list[MasterKeys] = [MasterKeys([OLD]), MasterKeys([NEW, OLD])]
+
+    async def read() -> MasterKeys:
+        return reads.pop(0)
+
+    late = Envelope(MasterKeys([OLD]), read=read)
+    for _ in range(2):
+        # A key that nobody has is looked for once in a while only.
+        with pytest.raises(MasterKeyUnknown):
+            await late.opened(RECORD, sealed)
+    assert len(reads) == 1
+    late = Envelope(MasterKeys([OLD]), read=read)
+    assert await late.opened(RECORD, sealed) == b"value"
+    assert late.master_key_id == MasterKeys([NEW]).ids[0]
 
 
 def test_envelope_without_keys_refuses_both_directions() -> None:
@@ -100,8 +120,8 @@ def test_envelope_without_keys_refuses_both_directions() -> None:
     for call in (
         lambda: none.seal(RECORD, b"value"),
         lambda: none.open_(RECORD, sealed),
-        lambda: none.rewrap(RECORD, sealed),
-        lambda: none.needs_rewrap(RECORD, sealed),
+        lambda: none.rewrap(sealed),
+        lambda: none.master_key_id,
     ):
         with pytest.raises(FailedPrecondition, match="--master-key-file FILE") as raised:
             call()

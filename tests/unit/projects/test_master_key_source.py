@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_server.projects.envelope import new_master_key, parse_master_keys
+from sluiceway_server.projects.envelope import Envelope, new_master_key, parse_master_keys
 from sluiceway_server.projects.master_key_source import MasterKeySource, ensure_master_key_file
+from tests.support.conditions import eventually
 
 KEY = new_master_key()
 
@@ -121,3 +123,22 @@ async def test_half_written_file_of_a_killed_process_is_replaced(path: Path) -> 
     write(path.with_name(f".keys.{os.getpid()}"), KEY[:10])
     ensure_master_key_file(path)
     assert await MasterKeySource(path).read() is not None
+
+
+async def test_changed_file_is_read_again(path: Path) -> None:
+    source = MasterKeySource(write(path))
+    envelope = Envelope(await source.read(), read=source.read)
+    before = envelope.master_key_id
+    following = asyncio.create_task(source.follow(envelope, seconds=0.01))
+    try:
+        # It compares with the file as it was when it began to run, so the file is changed until that was seen.
+        async def is_read() -> bool:
+            write(path, f"{new_master_key()}\n{KEY}")
+            return envelope.master_key_id != before
+
+        await eventually(is_read)
+        assert before in envelope.master_key_ids
+        assert len(envelope.master_key_ids) == 2
+    finally:
+        following.cancel()
+        await asyncio.wait({following})

@@ -197,3 +197,28 @@ class ExportDatabaseResponse(_message.Message):
     data: bytes
     """The next bytes of the file, at most 64 KiB."""
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class RotateMasterKeyRequest(_message.Message):
+    """The request of `RotateMasterKey`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RotateMasterKeyResponse(_message.Message):
+    """The response of `RotateMasterKey`."""
+    __slots__ = ("master_key_id", "rewrapped", "unchanged", "failed", "failures")
+    MASTER_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    REWRAPPED_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    master_key_id: str
+    """The id of the master key that encrypts from now on."""
+    rewrapped: int
+    """The number of values that were under another master key, and are under this one now."""
+    unchanged: int
+    """The number of values that were under this master key already."""
+    failed: int
+    """The number of values that could not be opened. They are as before."""
+    failures: _containers.RepeatedScalarFieldContainer[str]
+    """Why, for the first hundred of them."""
+    def __init__(self, master_key_id: _Optional[str] = ..., rewrapped: _Optional[int] = ..., unchanged: _Optional[int] = ..., failed: _Optional[int] = ..., failures: _Optional[_Iterable[str]] = ...) -> None: ...

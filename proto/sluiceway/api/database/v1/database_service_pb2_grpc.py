@@ -59,6 +59,11 @@ class DatabaseServiceStub:
                 request_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseResponse.FromString,
                 _registered_method=True)
+        self.RotateMasterKey = channel.unary_unary(
+                '/sluiceway.api.database.v1.DatabaseService/RotateMasterKey',
+                request_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RotateMasterKeyRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RotateMasterKeyResponse.FromString,
+                _registered_method=True)
 
 
 class DatabaseServiceServicer:
@@ -99,6 +104,19 @@ class DatabaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateMasterKey(self, request, context):
+        """Reads the master keys again, and encrypts everything that is secret in the database under the first one. The values
+        themselves are not encrypted again, only their data keys; runs continue meanwhile. May be repeated: a second call
+        finds nothing to do.
+
+        Errors:
+        - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
+        - INVALID_ARGUMENT: The master keys cannot be read (`MASTER_KEY_UNUSABLE`). The server continues with those it has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatabaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -121,6 +139,11 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
                     servicer.ExportDatabase,
                     request_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseResponse.SerializeToString,
+            ),
+            'RotateMasterKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateMasterKey,
+                    request_deserializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RotateMasterKeyRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RotateMasterKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -236,6 +259,33 @@ class DatabaseService:
             '/sluiceway.api.database.v1.DatabaseService/ExportDatabase',
             sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseRequest.SerializeToString,
             sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.ExportDatabaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateMasterKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.database.v1.DatabaseService/RotateMasterKey',
+            sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RotateMasterKeyRequest.SerializeToString,
+            sluiceway_dot_api_dot_database_dot_v1_dot_database__service__pb2.RotateMasterKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,15 @@ class DatabaseServiceStub:
     """
     ExportDatabase: _grpc.UnaryStreamMultiCallable[_database_service_pb2.ExportDatabaseRequest, _database_service_pb2.ExportDatabaseResponse]
     """Creates a checkpoint and streams all records of it, as one file. May be repeated."""
+    RotateMasterKey: _grpc.UnaryUnaryMultiCallable[_database_service_pb2.RotateMasterKeyRequest, _database_service_pb2.RotateMasterKeyResponse]
+    """Reads the master keys again, and encrypts everything that is secret in the database under the first one. The values
+    themselves are not encrypted again, only their data keys; runs continue meanwhile. May be repeated: a second call
+    finds nothing to do.
+
+    Errors:
+    - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
+    - INVALID_ARGUMENT: The master keys cannot be read (`MASTER_KEY_UNUSABLE`). The server continues with those it has.
+    """
 
 @_typing.type_check_only
 class DatabaseServiceAsyncStub(DatabaseServiceStub):
@@ -73,6 +82,15 @@ class DatabaseServiceAsyncStub(DatabaseServiceStub):
     """
     ExportDatabase: _aio.UnaryStreamMultiCallable[_database_service_pb2.ExportDatabaseRequest, _database_service_pb2.ExportDatabaseResponse]  # type: ignore[assignment]
     """Creates a checkpoint and streams all records of it, as one file. May be repeated."""
+    RotateMasterKey: _aio.UnaryUnaryMultiCallable[_database_service_pb2.RotateMasterKeyRequest, _database_service_pb2.RotateMasterKeyResponse]  # type: ignore[assignment]
+    """Reads the master keys again, and encrypts everything that is secret in the database under the first one. The values
+    themselves are not encrypted again, only their data keys; runs continue meanwhile. May be repeated: a second call
+    finds nothing to do.
+
+    Errors:
+    - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
+    - INVALID_ARGUMENT: The master keys cannot be read (`MASTER_KEY_UNUSABLE`). The server continues with those it has.
+    """
 
 class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """The database, for operators.
@@ -117,5 +135,20 @@ class DatabaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_database_service_pb2.ExportDatabaseResponse], _abc.AsyncIterator[_database_service_pb2.ExportDatabaseResponse]]:
         """Creates a checkpoint and streams all records of it, as one file. May be repeated."""
+
+    @_abc_1.abstractmethod
+    def RotateMasterKey(
+        self,
+        request: _database_service_pb2.RotateMasterKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_database_service_pb2.RotateMasterKeyResponse, _abc.Awaitable[_database_service_pb2.RotateMasterKeyResponse]]:
+        """Reads the master keys again, and encrypts everything that is secret in the database under the first one. The values
+        themselves are not encrypted again, only their data keys; runs continue meanwhile. May be repeated: a second call
+        finds nothing to do.
+
+        Errors:
+        - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
+        - INVALID_ARGUMENT: The master keys cannot be read (`MASTER_KEY_UNUSABLE`). The server continues with those it has.
+        """
 
 def add_DatabaseServiceServicer_to_server(servicer: DatabaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,13 +24,13 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sluiceway/records/project/v1/sealed.proto\x12\x1csluiceway.records.project.v1\"n\n\x0bSealedValue\x12\x15\n\rmaster_key_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x61ta_key_nonce\x18\x02 \x01(\x0c\x12\x10\n\x08\x64\x61ta_key\x18\x03 \x01(\x0c\x12\r\n\x05nonce\x18\x04 \x01(\x0c\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sluiceway/records/project/v1/sealed.proto\x12\x1csluiceway.records.project.v1\"\x81\x01\n\x0bSealedValue\x12\x15\n\rmaster_key_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x61ta_key_nonce\x18\x02 \x01(\x0c\x12\x10\n\x08\x64\x61ta_key\x18\x03 \x01(\x0c\x12\r\n\x05nonce\x18\x04 \x01(\x0c\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\x0c\x12\x11\n\trecord_id\x18\x06 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.records.project.v1.sealed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEALEDVALUE']._serialized_start=75
-  _globals['_SEALEDVALUE']._serialized_end=185
+  _globals['_SEALEDVALUE']._serialized_start=76
+  _globals['_SEALEDVALUE']._serialized_end=205
 # @@protoc_insertion_point(module_scope)
